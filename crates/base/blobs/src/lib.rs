@@ -1,0 +1,1 @@
+//! Content-addressed store that nodes and the registry share.

@@ -1,0 +1,1 @@
+//! Typed tables, transactions, change feed and durable stores.

@@ -1,0 +1,1 @@
+//! Pure placement: which task goes on which instance, and why.

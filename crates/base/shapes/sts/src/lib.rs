@@ -1,0 +1,1 @@
+//! Generated requests, responses and errors of AWS STS.

@@ -1,0 +1,19 @@
+//! The words every crate shares: ARNs, ids, names, quantities and time.
+//!
+//! A value of these types is valid once it exists: parse at the edge, trust inside.
+//! Nothing here reads a clock, draws a random number or does I/O; [`Clock`] and [`IdSource`]
+//! are what callers pass in instead.
+
+mod arn;
+mod id;
+mod name;
+mod quantity;
+mod time;
+
+pub use arn::{
+    ClusterArn, ContainerArn, ContainerInstanceArn, ParseArnError, TaskArn, TaskDefinitionArn,
+};
+pub use id::{ContainerInstanceId, IdSource, ParseIdError, TaskId, Uuid};
+pub use name::{AccountId, ClusterName, Family, ParseNameError, Region};
+pub use quantity::{CpuUnits, MemoryMib};
+pub use time::{Clock, Timestamp};

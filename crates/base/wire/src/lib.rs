@@ -1,0 +1,1 @@
+//! AWS protocols, SigV4 and the HTTP edge.

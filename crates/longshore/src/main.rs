@@ -1,0 +1,3 @@
+//! Amazon ECS that anyone can run.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The container agent: protocol, task engine, local endpoints.

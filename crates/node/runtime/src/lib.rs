@@ -1,0 +1,1 @@
+//! Images, snapshots, containers and networks of one host.

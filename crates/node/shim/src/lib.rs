@@ -1,0 +1,1 @@
+//! The small program that holds one container.

@@ -1,0 +1,1 @@
+//! Clusters, task definitions, container instances, tasks and agent sessions.

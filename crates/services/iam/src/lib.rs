@@ -1,0 +1,1 @@
+//! Identities, keys, STS and task credentials.
