@@ -1,3 +1,13 @@
-//! Amazon ECS that anyone can run.
+//! Amazon ECS that anyone can run: one binary, several roles.
 
-fn main() {}
+mod cli;
+mod clock;
+mod commands;
+mod output;
+mod settings;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

@@ -1,0 +1,336 @@
+//! Where each setting comes from: flag, then environment (`LONGSHORE_…`), then the TOML file.
+
+use std::fmt::{self, Display};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
+use terms::{AccountId, ClusterName, Region};
+
+/// The file that is read when `--config` and `LONGSHORE_CONFIG` name none; it may be absent.
+const CONFIG_FILE: &str = "/etc/longshore/longshore.toml";
+
+/// The most container instances that one `longshore up` makes.
+const INSTANCES_MAX: u32 = 1;
+
+/// Whose requests are accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Auth {
+    /// Only requests signed with a key that Longshore made.
+    Signed,
+    /// Any credentials, on a loopback address only.
+    Open,
+}
+
+impl FromStr for Auth {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        <Self as ValueEnum>::from_str(text, false)
+    }
+}
+
+impl Display for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Signed => "signed",
+            Self::Open => "open",
+        })
+    }
+}
+
+/// Flags of `longshore up` and `longshore server`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ServerFlags {
+    /// Address and port of the API [default: 127.0.0.1:4566]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// Folder for everything that is kept [default: /var/lib/longshore]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Whose requests are accepted: signed with our keys, or any (loopback only) [default: signed]
+    #[arg(long, value_name = "MODE")]
+    pub auth: Option<Auth>,
+    /// The cluster that the instances join [default: default]
+    #[arg(long, value_name = "NAME")]
+    pub cluster: Option<ClusterName>,
+    /// The account that this server is home to [default: 000000000000]
+    #[arg(long, value_name = "ACCOUNT")]
+    pub account: Option<AccountId>,
+    /// The region that this server is home to [default: us-east-1]
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<Region>,
+    /// What containers get as AWS_ENDPOINT_URL: a URL, or `none` [default: a link-local address]
+    #[arg(long, value_name = "URL|none")]
+    pub task_endpoint: Option<String>,
+    /// The URL that agents reach this server at [default: the address it listens on]
+    #[arg(long, value_name = "URL")]
+    pub agent_endpoint: Option<String>,
+    /// A TOML file with any of these settings [default: /etc/longshore/longshore.toml]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The command line.
+    Flag,
+    /// The named environment variable.
+    Environment(String),
+    /// The named file.
+    File(PathBuf),
+    /// Nobody said anything.
+    Default,
+}
+
+impl Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag => f.write_str("flag"),
+            Self::Environment(name) => write!(f, "environment ({name})"),
+            Self::File(path) => write!(f, "file ({})", path.display()),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// One setting as `longshore config show` tells it.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// The setting's name, as in the TOML file and (with dashes) on the command line.
+    pub name: &'static str,
+    /// The value in force.
+    pub value: String,
+    /// Who said so.
+    pub source: Source,
+}
+
+/// Everything that `up` and `server` are told.
+#[derive(Clone, Debug)]
+pub struct ServerSettings {
+    /// Address and port of the API.
+    pub listen: SocketAddr,
+    /// Folder for everything that is kept.
+    pub data_dir: PathBuf,
+    /// Whose requests are accepted.
+    pub auth: Auth,
+    /// The cluster that `up`'s instances join.
+    pub cluster: ClusterName,
+    /// Home account.
+    pub account: AccountId,
+    /// Home region.
+    pub region: Region,
+    /// `AWS_ENDPOINT_URL` of containers: a URL, `none`, or `None` for the link-local address.
+    pub task_endpoint: Option<String>,
+    /// What DiscoverPollEndpoint hands out, if not the address the caller used.
+    pub agent_endpoint: Option<String>,
+    /// Container instances that `up` makes.
+    pub instances: u32,
+    /// Where each value came from.
+    pub origins: Vec<Origin>,
+}
+
+impl ServerSettings {
+    /// Puts flags, environment and file together.
+    ///
+    /// # Errors
+    /// If a value cannot be read, the file has an unknown setting, or `--auth open` would be
+    /// reachable from other machines.
+    pub fn resolve(flags: &ServerFlags, instances: Option<u32>) -> Result<Self> {
+        let mut resolver = Resolver::open(flags.config.as_deref())?;
+        let settings = Self {
+            listen: resolver.value("listen", flags.listen, || ([127, 0, 0, 1], 4566).into())?,
+            data_dir: resolver.path("data_dir", flags.data_dir.clone())?,
+            auth: resolver.value("auth", flags.auth, || Auth::Signed)?,
+            cluster: resolver.value("cluster", flags.cluster.clone(), ClusterName::default)?,
+            account: resolver.value("account", flags.account.clone(), home_account)?,
+            region: resolver.value("region", flags.region.clone(), home_region)?,
+            task_endpoint: resolver.optional("task_endpoint", flags.task_endpoint.clone())?,
+            agent_endpoint: resolver.optional("agent_endpoint", flags.agent_endpoint.clone())?,
+            instances: resolver.value("instances", instances, || 1)?,
+            origins: Vec::new(),
+        };
+        let settings = Self { origins: resolver.finish()?, ..settings };
+        settings.check()?;
+        Ok(settings)
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.auth == Auth::Open && !self.listen.ip().is_loopback() {
+            bail!(
+                "--auth open accepts anybody's requests, so it needs a loopback address; \
+                 {} can be reached from other machines. Use --listen 127.0.0.1:{} or leave \
+                 --auth open out",
+                self.listen.ip(),
+                self.listen.port()
+            );
+        }
+        if !(1..=INSTANCES_MAX).contains(&self.instances) {
+            bail!(
+                "--instances {}: 1 to {INSTANCES_MAX} is built today; more instances join with \
+                 'longshore agent'",
+                self.instances
+            );
+        }
+        Ok(())
+    }
+}
+
+fn home_account() -> AccountId {
+    "000000000000".parse().expect("twelve digits are an account id")
+}
+
+fn home_region() -> Region {
+    "us-east-1".parse().expect("a constant that is a region")
+}
+
+/// The folder that a command works on: flag, environment, file or the default.
+///
+/// # Errors
+/// If the configuration file cannot be read.
+pub fn data_dir(flag: Option<PathBuf>) -> Result<PathBuf> {
+    Resolver::open(None)?.path("data_dir", flag)
+}
+
+/// Reads settings one by one and remembers where each came from.
+struct Resolver {
+    file: PathBuf,
+    table: toml::Table,
+    origins: Vec<Origin>,
+}
+
+impl Resolver {
+    fn open(flag: Option<&Path>) -> Result<Self> {
+        let named = flag
+            .map(Path::to_path_buf)
+            .or_else(|| std::env::var_os("LONGSHORE_CONFIG").map(PathBuf::from));
+        let file = named.clone().unwrap_or_else(|| CONFIG_FILE.into());
+        let text = match std::fs::read_to_string(&file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => {
+                String::new()
+            }
+            Err(error) => return Err(error).with_context(|| format!("reading {}", file.display())),
+        };
+        let table = text.parse().with_context(|| format!("in {}", file.display()))?;
+        Ok(Self { file, table, origins: Vec::new() })
+    }
+
+    fn path(&mut self, name: &'static str, flag: Option<PathBuf>) -> Result<PathBuf> {
+        let flag = flag.map(|path| path.display().to_string());
+        let text = self.value(name, flag, || "/var/lib/longshore".to_owned())?;
+        std::path::absolute(&text).with_context(|| format!("{name} = {text}"))
+    }
+
+    fn value<T>(
+        &mut self,
+        name: &'static str,
+        flag: Option<T>,
+        default: impl FnOnce() -> T,
+    ) -> Result<T>
+    where
+        T: FromStr + Display,
+        T::Err: Display,
+    {
+        let (value, source) = match self.said(name, flag)? {
+            Some(said) => said,
+            None => (default(), Source::Default),
+        };
+        self.origins.push(Origin { name, value: value.to_string(), source });
+        Ok(value)
+    }
+
+    fn optional(&mut self, name: &'static str, flag: Option<String>) -> Result<Option<String>> {
+        let said = self.said(name, flag)?;
+        let (value, source) = said.clone().unwrap_or((String::new(), Source::Default));
+        self.origins.push(Origin { name, value, source });
+        Ok(said.map(|(value, _)| value))
+    }
+
+    fn said<T>(&self, name: &str, flag: Option<T>) -> Result<Option<(T, Source)>>
+    where
+        T: FromStr,
+        T::Err: Display,
+    {
+        if let Some(value) = flag {
+            return Ok(Some((value, Source::Flag)));
+        }
+        let variable = format!("LONGSHORE_{}", name.to_uppercase());
+        if let Ok(text) = std::env::var(&variable) {
+            let value = text.parse().map_err(|e| anyhow::anyhow!("{variable}={text}: {e}"))?;
+            return Ok(Some((value, Source::Environment(variable))));
+        }
+        let Some(entry) = self.table.get(name) else { return Ok(None) };
+        let text = match entry {
+            toml::Value::String(text) => text.clone(),
+            toml::Value::Integer(number) => number.to_string(),
+            other => bail!("{}: {name} = {other} is no text or number", self.file.display()),
+        };
+        let value = text
+            .parse()
+            .map_err(|e| anyhow::anyhow!("{}: {name} = {text}: {e}", self.file.display()))?;
+        Ok(Some((value, Source::File(self.file.clone()))))
+    }
+
+    /// Everything that was asked for; a setting in the file that nobody asked for is an error.
+    fn finish(self) -> Result<Vec<Origin>> {
+        let known = |name: &String| self.origins.iter().any(|origin| origin.name == name);
+        if let Some(unknown) = self.table.keys().find(|name| !known(name)) {
+            let names: Vec<_> = self.origins.iter().map(|origin| origin.name).collect();
+            bail!(
+                "{}: no setting '{unknown}'; there are {}",
+                self.file.display(),
+                names.join(", ")
+            );
+        }
+        Ok(self.origins)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn file(text: &str) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        file
+    }
+
+    fn resolve(text: &str, flags: ServerFlags) -> Result<ServerSettings> {
+        let file = file(text);
+        let flags = ServerFlags { config: Some(file.path().to_path_buf()), ..flags };
+        ServerSettings::resolve(&flags, None)
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_file() {
+        let flags = ServerFlags { account: "111111111111".parse().ok(), ..Default::default() };
+        let settings = resolve("account = \"222222222222\"\ncluster = \"blue\"", flags).unwrap();
+        assert_eq!(settings.account.as_str(), "111111111111");
+        assert_eq!(settings.cluster.as_str(), "blue");
+        let origin = |name| settings.origins.iter().find(|o| o.name == name).unwrap();
+        assert_eq!(origin("account").source, Source::Flag);
+        assert!(matches!(origin("cluster").source, Source::File(_)));
+        assert_eq!(origin("region").source, Source::Default);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let check = |text, expected: &str| {
+            let error = resolve(text, ServerFlags::default()).unwrap_err();
+            assert!(format!("{error:#}").contains(expected), "{error:#}");
+        };
+        check("acount = \"1\"", "no setting 'acount'");
+        check("account = \"1\"", "twelve digits");
+        check("listen = \"nowhere\"", "listen = nowhere");
+        check("auth = [1]", "is no text or number");
+        check("auth = \"open\"\nlisten = \"0.0.0.0:4566\"", "loopback");
+        check("instances = 0", "--instances 0");
+    }
+}
