@@ -1,1 +1,25 @@
-//! Images, snapshots, containers and networks of one host.
+//! Images, containers and networks of one host.
+//!
+//! Three traits, so that a simulation can stand in for the kernel: images bring root file
+//! systems, [`Containers`] run what is in them, [`Networks`] give them namespaces and ports. The
+//! Linux side of the last two is [`containers::LinuxContainers`] and [`networks::LinuxNetworks`].
+//!
+//! **Invariants**
+//! - Containers outlive this process: each is held by a shim of its own; what is true of it stands
+//!   in its directory and its shim, never only in here.
+//! - Root file systems are mounted in the container's own mount namespace, so no mount of them is
+//!   left when its last process is gone.
+//! - Everything made on the host carries the instance's name or lies in its data directory, so that
+//!   a sweep finds what a crash left.
+
+pub mod containers;
+pub mod networks;
+
+mod id;
+
+pub use containers::{
+    CallError, ContainerEvent, ContainerSpec, ContainerState, ContainerStatus, Containers,
+    CreateError, Created, ExecOutcome, Exit, InterfaceStats, Signal, Stats, TaskLimits,
+};
+pub use id::{ContainerId, ParseContainerIdError};
+pub use networks::{Attachment, NetworkError, Networks, PortBinding, PortMapping, Protocol};

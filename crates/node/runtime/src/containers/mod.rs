@@ -1,0 +1,76 @@
+//! Containers: their life, from a specification to an exit status.
+
+mod spec;
+mod status;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+
+use crate::ContainerId;
+
+pub use shim::LogOptions;
+pub use spec::{
+    ContainerSpec, Device, Dns, HostEntry, IpcMode, Mount, MountSource, Network, PidMode,
+    Resources, Seccomp, TaskLimits, UNLIMITED, Ulimit,
+};
+pub use status::{
+    CallError, ContainerEvent, ContainerState, ContainerStatus, CreateError, Created, ExecOutcome,
+    Exit, InterfaceStats, ParseSignalError, Signal, Stats,
+};
+
+/// Exits that wait to be taken from [`Containers::events`]; further ones wait in their shims.
+pub const EVENTS_MAX: usize = 1024;
+
+/// Runs containers.
+///
+/// Each call may be repeated after a crash of the caller: what is already so is success.
+#[async_trait]
+pub trait Containers: Send + Sync + 'static {
+    /// Makes the cgroup that a task's containers share, and sets its limits. To be called before
+    /// the first of them is created, if the task has limits of its own.
+    async fn prepare_task(&self, task: &str, limits: &TaskLimits) -> Result<(), CallError>;
+
+    /// Removes what [`Containers::prepare_task`] made. Its containers must be gone.
+    async fn remove_task(&self, task: &str) -> Result<(), CallError>;
+
+    /// Creates a container without starting its command.
+    async fn create(&self, spec: ContainerSpec) -> Result<Created, CreateError>;
+
+    /// Starts the command of a created container.
+    async fn start(&self, id: &ContainerId) -> Result<(), CallError>;
+
+    /// Sends a signal to the container's first process. A container that has ended is success.
+    async fn signal(&self, id: &ContainerId, signal: Signal) -> Result<(), CallError>;
+
+    /// Runs a command in a running container, as its user, with its environment and rights.
+    async fn exec(
+        &self,
+        id: &ContainerId,
+        args: Vec<String>,
+        timeout: Duration,
+    ) -> Result<ExecOutcome, CallError>;
+
+    /// Removes a container: kills it if it still runs, then takes away its cgroup, its directory
+    /// and, unless `keep_logs`, its output. One that is unknown is success.
+    async fn remove(&self, id: &ContainerId, keep_logs: bool) -> Result<(), CallError>;
+
+    /// Every container that this runtime knows, those included that it found at its start.
+    async fn list(&self) -> Vec<ContainerStatus>;
+
+    /// How one container stands.
+    async fn status(&self, id: &ContainerId) -> Option<ContainerStatus>;
+
+    /// What a running container uses.
+    async fn stats(&self, id: &ContainerId) -> Result<Stats, CallError>;
+
+    /// What happens from now on; what happened before stands in [`Containers::list`]. One reader:
+    /// a second call takes over from the first.
+    fn events(&self) -> mpsc::Receiver<ContainerEvent>;
+
+    /// The current file of the container's output, lines of JSON as Docker's json-file driver
+    /// writes them (`{"log","stream","time"}`); older ones have `.1`, `.2`, … added.
+    fn log_path(&self, id: &ContainerId) -> PathBuf;
+}
