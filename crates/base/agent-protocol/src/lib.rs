@@ -1,1 +1,39 @@
 //! Messages between the control plane and a container agent.
+//!
+//! The shapes are those of Amazon's own agent (its ACS and TCS websockets), so that either side
+//! can be replaced by Amazon's; the node channel ([`node`]) is ours alone. Both sides of Longshore
+//! use the same types: what one encodes the other decodes.
+//!
+//! **Invariants:** decoding never panics, whatever arrives; a decode error names the message type
+//! and the member at fault; unknown members are ignored, as Amazon's agent does; members that are
+//! absent or `null` take their empty value. Nothing here does I/O or reads a clock.
+
+pub mod acs;
+pub mod docker;
+mod frame;
+pub mod node;
+mod nullable;
+pub mod task;
+pub mod tcs;
+
+pub use frame::{DecodeError, MAX_FRAME_BYTES, NAME_OF_INACTIVE, inactive_instance_body};
+
+/// The address in every task's network namespace at which the agent listens.
+pub const TASK_ENDPOINT_ADDRESS: std::net::Ipv4Addr = std::net::Ipv4Addr::new(169, 254, 170, 2);
+
+/// Port of metadata and credentials on [`TASK_ENDPOINT_ADDRESS`].
+pub const TASK_METADATA_PORT: u16 = 80;
+
+/// Port of the forwarder to Longshore's API on [`TASK_ENDPOINT_ADDRESS`].
+pub const TASK_API_PORT: u16 = 4566;
+
+/// What `AWS_ENDPOINT_URL` says in a container of our agent: the forwarder in the task's own
+/// network namespace.
+pub const TASK_API_URL: &str = "http://169.254.170.2:4566";
+
+/// Path of the ACS websocket below the `endpoint` that DiscoverPollEndpoint names, and of the TCS
+/// websocket below its `telemetryEndpoint`.
+pub const WEBSOCKET_PATH: &str = "/ws";
+
+/// The version that our agent gives as `agentVersion`, in the form of Amazon's.
+pub const AGENT_VERSION: &str = env!("CARGO_PKG_VERSION");
