@@ -1,1 +1,28 @@
-//! Pure placement: which task goes on which instance, and why.
+//! Pure placement: which task goes on which instance, and why not on the others.
+//!
+//! A [`Fleet`] holds what placement must know of a cluster's instances and is kept by telling it
+//! of changes: [`Fleet::upsert`], [`Fleet::remove`], [`Fleet::hold`], [`Fleet::release`].
+//! [`Fleet::place`] plans on it; the caller checks the plan again when it commits, with
+//! [`Instance::check`] on the instances chosen and on nothing else.
+//!
+//! The order is ECS's (Developer Guide, "How Amazon ECS places tasks"): instances that can take
+//! the task at all, then constraints, which bind, then strategies, each choosing among what the
+//! one before left equal, then chance.
+//!
+//! **Invariant:** nothing here reads a clock, draws a random number of its own or does I/O: the
+//! same fleet, request and seed give the same answer.
+//!
+//! **Invariant:** [`Fleet::place`] never puts on an instance more than it has free.
+
+mod fleet;
+mod instance;
+mod port;
+mod refusal;
+mod request;
+mod seed;
+
+pub use fleet::{Fleet, Placement};
+pub use instance::{Attributes, Availability, Instance};
+pub use port::PortSet;
+pub use refusal::{Reason, Refusal};
+pub use request::{Binpack, Constraint, Demand, Request, RequiredAttribute, Spread, Strategy};

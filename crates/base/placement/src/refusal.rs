@@ -1,0 +1,89 @@
+//! Why an instance cannot take a task.
+
+use std::fmt;
+use std::sync::Arc;
+
+use terms::{ContainerInstanceId, CpuUnits, MemoryMib};
+
+/// The first thing that stands against an instance, in the order of [`crate::Instance::check`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// It is not ACTIVE.
+    Inactive,
+    /// Its agent is not connected.
+    Agent,
+    /// It lacks an attribute, or has it with another value.
+    Attribute {
+        /// The attribute.
+        name: Arc<str>,
+        /// The value wanted, if one is.
+        wanted: Option<Arc<str>>,
+    },
+    /// Too little CPU is free.
+    Cpu {
+        /// What the task takes.
+        needed: CpuUnits,
+        /// What there is.
+        free: CpuUnits,
+    },
+    /// Too little memory is free.
+    Memory {
+        /// What the task takes.
+        needed: MemoryMib,
+        /// What there is.
+        free: MemoryMib,
+    },
+    /// A TCP port that the task publishes is taken.
+    TcpPort(u16),
+    /// A UDP port that the task publishes is taken.
+    UdpPort(u16),
+    /// A task of the group is there already.
+    DistinctInstance,
+}
+
+impl Reason {
+    /// ECS's word for it, as in `failures[].reason` (Developer Guide, "API failures messages").
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Inactive => "INACTIVE",
+            Self::Agent => "AGENT",
+            Self::Attribute { .. } => "ATTRIBUTE",
+            Self::Cpu { .. } => "RESOURCE:CPU",
+            Self::Memory { .. } => "RESOURCE:MEMORY",
+            Self::TcpPort(_) | Self::UdpPort(_) => "RESOURCE:PORTS",
+            Self::DistinctInstance => "DistinctInstance placement constraint unsatisfied.",
+        }
+    }
+}
+
+/// In plain words, with figures.
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inactive => f.write_str("it is not ACTIVE"),
+            Self::Agent => f.write_str("its agent is not connected"),
+            Self::Attribute { name, wanted: None } => write!(f, "it has no attribute {name}"),
+            Self::Attribute { name, wanted: Some(value) } => {
+                write!(f, "its attribute {name} is not {value}")
+            }
+            Self::Cpu { needed, free } => {
+                write!(f, "the task needs {needed} CPU units, {free} are free")
+            }
+            Self::Memory { needed, free } => {
+                write!(f, "the task needs {needed} MiB of memory, {free} are free")
+            }
+            Self::TcpPort(port) => write!(f, "TCP port {port} is taken or reserved"),
+            Self::UdpPort(port) => write!(f, "UDP port {port} is taken or reserved"),
+            Self::DistinctInstance => f.write_str("a task of the same group runs there already"),
+        }
+    }
+}
+
+/// One instance that cannot take a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The instance.
+    pub instance: ContainerInstanceId,
+    /// Why.
+    pub reason: Reason,
+}

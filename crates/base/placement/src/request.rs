@@ -1,0 +1,80 @@
+//! What is to be placed.
+
+use std::sync::Arc;
+
+use terms::{CpuUnits, MemoryMib};
+
+/// What one task takes of an instance.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Demand {
+    /// CPU units.
+    pub cpu: CpuUnits,
+    /// Memory in MiB.
+    pub memory: MemoryMib,
+    /// TCP ports of the host.
+    pub tcp: Vec<u16>,
+    /// UDP ports of the host.
+    pub udp: Vec<u16>,
+}
+
+/// An attribute that an instance must have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequiredAttribute {
+    /// Its name, as in `ecs.capability.task-eni`.
+    pub name: Arc<str>,
+    /// Its value; any value, or none, will do if absent.
+    pub value: Option<Arc<str>>,
+}
+
+/// A rule that binds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Constraint {
+    /// Each task of the group on an instance of its own.
+    DistinctInstance,
+}
+
+/// A wish. Each one chooses among the instances that the one before left equal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Strategy {
+    /// Any of them.
+    Random,
+    /// Where fewest tasks of the group are.
+    Spread(Spread),
+    /// Where least is left afterwards.
+    Binpack(Binpack),
+}
+
+/// What tasks are spread over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Spread {
+    /// Instances (`instanceId`, `host`).
+    Instance,
+    /// The values of an attribute; instances without it count as one more value.
+    Attribute(Arc<str>),
+}
+
+/// What is packed tightly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Binpack {
+    /// CPU.
+    Cpu,
+    /// Memory.
+    Memory,
+}
+
+/// A number of equal tasks to be placed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Request {
+    /// How many.
+    pub count: u32,
+    /// The group whose tasks [`Strategy::Spread`] and [`Constraint::DistinctInstance`] count.
+    pub group: Arc<str>,
+    /// What each takes.
+    pub demand: Demand,
+    /// What an instance must have.
+    pub attributes: Vec<RequiredAttribute>,
+    /// Rules that bind.
+    pub constraints: Vec<Constraint>,
+    /// Wishes, the strongest first. Without any, chance chooses.
+    pub strategies: Vec<Strategy>,
+}
