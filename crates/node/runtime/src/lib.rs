@@ -13,6 +13,7 @@
 //!   a sweep finds what a crash left.
 
 pub mod containers;
+pub mod images;
 pub mod networks;
 
 mod id;
@@ -22,4 +23,5 @@ pub use containers::{
     CreateError, Created, ExecOutcome, Exit, InterfaceStats, Signal, Stats, TaskLimits,
 };
 pub use id::{ContainerId, ParseContainerIdError};
+pub use images::{Image, ImageConfig, ImageReference, Images, RootFs};
 pub use networks::{Attachment, NetworkError, Networks, PortBinding, PortMapping, Protocol};
