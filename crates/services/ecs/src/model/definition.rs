@@ -1,0 +1,171 @@
+//! Task definitions: the document as registered, and what the control plane reads from it.
+
+use serde::{Deserialize, Serialize};
+use shapes_ecs as shapes;
+use terms::{CpuUnits, Family, MemoryMib, TaskDefinitionArn, Timestamp};
+
+use super::container::Protocol;
+use super::{Demand, Document, Tag};
+
+/// Where a revision is in its life (ECS semantics §3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum DefinitionStatus {
+    /// May be run.
+    Active,
+    /// Deregistered: what runs goes on, nothing new starts.
+    Inactive,
+    /// Deleted, and kept until nothing refers to it.
+    DeleteInProgress,
+}
+
+impl DefinitionStatus {
+    /// The word of the API.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "ACTIVE",
+            Self::Inactive => "INACTIVE",
+            Self::DeleteInProgress => "DELETE_IN_PROGRESS",
+        }
+    }
+}
+
+/// How the containers of a task reach the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum NetworkMode {
+    /// Docker's bridge: the default on Linux.
+    Bridge,
+    /// The instance's own network.
+    Host,
+    /// An interface of its own for the task.
+    Awsvpc,
+    /// No network.
+    None,
+}
+
+impl NetworkMode {
+    /// The word of the API.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bridge => "bridge",
+            Self::Host => "host",
+            Self::Awsvpc => "awsvpc",
+            Self::None => "none",
+        }
+    }
+}
+
+/// A published port of a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PortSpec {
+    /// The port inside the container.
+    pub(crate) container: u16,
+    /// The port of the host; none means that the agent chooses one.
+    pub(crate) host: Option<u16>,
+    /// TCP or UDP.
+    pub(crate) protocol: Protocol,
+}
+
+/// What the control plane itself reads from a container definition.
+///
+/// Everything else is read from the document when the payload for the agent is made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ContainerSpec {
+    /// The container's name, unique in the task.
+    pub(crate) name: String,
+    /// The image as written.
+    pub(crate) image: String,
+    /// Whether its end is the task's end; ECS's default is true.
+    pub(crate) essential: bool,
+    /// CPU units, 0 if not given.
+    pub(crate) cpu: CpuUnits,
+    /// Hard limit.
+    pub(crate) memory: Option<MemoryMib>,
+    /// Soft limit; what scheduling counts if given.
+    pub(crate) memory_reservation: Option<MemoryMib>,
+    /// Published ports, single ones.
+    pub(crate) ports: Vec<PortSpec>,
+    /// Whether it has a health check of its own.
+    pub(crate) health_check: bool,
+}
+
+/// One revision of a family. Never changed but for `status`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct TaskDefinition {
+    /// Its name: region, account, family, revision.
+    pub(crate) arn: TaskDefinitionArn,
+    /// Where it is in its life.
+    pub(crate) status: DefinitionStatus,
+    /// When it was registered.
+    pub(crate) registered_at: Timestamp,
+    /// Who registered it (an ARN).
+    pub(crate) registered_by: String,
+    /// When it was deregistered.
+    pub(crate) deregistered_at: Option<Timestamp>,
+    /// The whole definition as ECS returns it at registration, defaults filled in.
+    pub(crate) document: Document<shapes::TaskDefinition>,
+    /// How its containers reach the network.
+    pub(crate) network_mode: NetworkMode,
+    /// Task-level CPU limit.
+    pub(crate) cpu: Option<CpuUnits>,
+    /// Task-level memory limit.
+    pub(crate) memory: Option<MemoryMib>,
+    /// Its containers, in the order of the document.
+    pub(crate) containers: Vec<ContainerSpec>,
+    /// Attributes that an instance must have: a name and, for some, a value.
+    pub(crate) requires: Vec<(String, Option<String>)>,
+    /// Tags.
+    pub(crate) tags: Vec<Tag>,
+}
+
+impl TaskDefinition {
+    /// The family.
+    pub(crate) fn family(&self) -> &Family {
+        &self.arn.family
+    }
+
+    /// The revision, from 1.
+    pub(crate) fn revision(&self) -> u32 {
+        self.arn.revision
+    }
+
+    /// The definition of the container called `name`.
+    pub(crate) fn container(&self, name: &str) -> Option<&ContainerSpec> {
+        self.containers.iter().find(|container| container.name == name)
+    }
+
+    /// What one task of this definition reserves, before overrides.
+    pub(crate) fn demand(&self) -> Demand {
+        let cpu = |sum: CpuUnits, c: &ContainerSpec| sum.saturating_add(c.cpu);
+        let memory = |sum: MemoryMib, c: &ContainerSpec| {
+            sum.saturating_add(c.memory_reservation.or(c.memory).unwrap_or_default())
+        };
+        let mut demand = Demand {
+            cpu: self.cpu.unwrap_or_else(|| self.containers.iter().fold(CpuUnits::ZERO, cpu)),
+            memory: self
+                .memory
+                .unwrap_or_else(|| self.containers.iter().fold(MemoryMib::ZERO, memory)),
+            ..Demand::default()
+        };
+        let host_ports = self.containers.iter().flat_map(|c| &c.ports);
+        for (port, protocol) in host_ports.filter_map(|p| Some((p.host?, p.protocol))) {
+            match protocol {
+                Protocol::Tcp => demand.tcp.insert(port),
+                Protocol::Udp => demand.udp.insert(port),
+            };
+        }
+        demand
+    }
+}
+
+/// What outlives every revision of a family: its counter (ECS semantics §3.1).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FamilyCounter {
+    /// The highest revision ever given out; never given out again.
+    pub(crate) last_revision: u32,
+    /// The newest revision that is ACTIVE, if any.
+    pub(crate) latest_active: Option<u32>,
+    /// How many revisions are ACTIVE.
+    pub(crate) active: u32,
+    /// How many revisions are INACTIVE.
+    pub(crate) inactive: u32,
+}

@@ -1,0 +1,40 @@
+//! What placement thought, kept with the task that it placed.
+
+use serde::{Deserialize, Serialize};
+
+/// Why a task is where it is: the material of `longshore why`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Explanation {
+    /// How many instances the cluster had.
+    pub(crate) considered: u32,
+    /// How many of them could have taken the task.
+    pub(crate) fitting: u32,
+    /// How many could not, by reason.
+    pub(crate) refused: Vec<RefusalCount>,
+    /// Some of those that could not, in words; a capped number.
+    pub(crate) examples: Vec<RefusalNote>,
+    /// The rules that chose among the fitting ones, in words.
+    pub(crate) strategy: Vec<String>,
+    /// How often the choice was made again because another task was faster.
+    pub(crate) retries: u32,
+}
+
+/// How many instances were refused for one reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RefusalCount {
+    /// ECS's word, as in `RESOURCE:MEMORY`.
+    pub(crate) reason: String,
+    /// How many instances.
+    pub(crate) instances: u32,
+}
+
+/// One instance that could not take the task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RefusalNote {
+    /// The instance's ARN.
+    pub(crate) instance: String,
+    /// ECS's word.
+    pub(crate) reason: String,
+    /// What was lacking, with figures.
+    pub(crate) detail: String,
+}

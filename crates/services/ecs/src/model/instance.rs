@@ -1,0 +1,80 @@
+//! Container instances.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use shapes_ecs as shapes;
+use terms::{ContainerInstanceArn, Timestamp};
+
+use super::{Capacity, Document, Tag};
+
+/// Where an instance is in its life (API reference, `ContainerInstance.status`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum InstanceStatus {
+    /// Takes tasks while its agent is connected.
+    Active,
+    /// Keeps its tasks and takes no new ones.
+    Draining,
+    /// Deregistered; still described for a while.
+    Inactive,
+}
+
+impl InstanceStatus {
+    /// The word of the API.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "ACTIVE",
+            Self::Draining => "DRAINING",
+            Self::Inactive => "INACTIVE",
+        }
+    }
+}
+
+/// What is known of the agent. Written by the agent's session, on change only.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AgentInfo {
+    /// Whether its ACS session is open.
+    pub(crate) connected: bool,
+    /// Its version, as in `1.105.1`; known from the first session on.
+    pub(crate) version: Option<String>,
+    /// The commit it was built from.
+    pub(crate) hash: Option<String>,
+    /// The container runtime's version, as in `DockerVersion: 20.10.24`.
+    pub(crate) docker_version: Option<String>,
+}
+
+/// One container instance. Its free resources are never stored: they follow from its tasks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ContainerInstance {
+    /// Region, account, cluster and id.
+    pub(crate) arn: ContainerInstanceArn,
+    /// Where it is in its life.
+    pub(crate) status: InstanceStatus,
+    /// The machine that it runs on; from the identity document, or made up for it.
+    pub(crate) ec2_instance_id: Option<String>,
+    /// Attributes by name: what the agent sent, what the user put, what the server added.
+    pub(crate) attributes: BTreeMap<String, Option<String>>,
+    /// What the agent registered, as scheduling reads it.
+    pub(crate) capacity: Capacity,
+    /// `totalResources` as sent, to be returned as sent.
+    pub(crate) registered: Vec<Document<shapes::Resource>>,
+    /// The agent.
+    pub(crate) agent: AgentInfo,
+    /// The instance name that the registering key is bound to; none for an operator's key.
+    pub(crate) node: Option<String>,
+    /// When it registered first.
+    pub(crate) registered_at: Timestamp,
+    /// The last change of `status`; deregistered instances are forgotten some time after it.
+    pub(crate) changed_at: Timestamp,
+    /// Tags.
+    pub(crate) tags: Vec<Tag>,
+    /// Grows by one with each change of this record.
+    pub(crate) version: u64,
+}
+
+impl ContainerInstance {
+    /// Whether tasks may be placed here now.
+    pub(crate) fn takes_tasks(&self) -> bool {
+        self.status == InstanceStatus::Active && self.agent.connected
+    }
+}

@@ -1,0 +1,25 @@
+//! Records and state machines. No I/O, no clock, no ids of their own making.
+
+mod cluster;
+mod container;
+mod definition;
+mod document;
+mod explanation;
+mod instance;
+mod resources;
+mod stop;
+mod tag;
+mod task;
+mod task_state;
+
+pub(crate) use cluster::{Cluster, ClusterStatus};
+pub(crate) use container::{Binding, Container, ContainerStatus, Health, Protocol};
+pub(crate) use definition::{ContainerSpec, DefinitionStatus, FamilyCounter, NetworkMode, PortSpec, TaskDefinition};
+pub(crate) use document::Document;
+pub(crate) use explanation::{Explanation, RefusalCount, RefusalNote};
+pub(crate) use instance::{AgentInfo, ContainerInstance, InstanceStatus};
+pub(crate) use resources::{Capacity, Demand};
+pub(crate) use stop::{Stop, StopCode};
+pub(crate) use tag::Tag;
+pub(crate) use task::{Task, TaskTimes};
+pub(crate) use task_state::{DesiredStatus, IllegalTransition, TaskEvent, TaskStatus};

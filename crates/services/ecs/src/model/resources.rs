@@ -1,0 +1,32 @@
+//! What instances have and tasks take.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use terms::{CpuUnits, MemoryMib};
+
+/// What a container instance registered (agent protocol §1.2).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Capacity {
+    /// CPU units: 1,024 for each processor.
+    pub(crate) cpu: CpuUnits,
+    /// Memory that tasks may use, in MiB.
+    pub(crate) memory: MemoryMib,
+    /// TCP ports of the host that no task may publish.
+    pub(crate) reserved_tcp: BTreeSet<u16>,
+    /// UDP ports of the host that no task may publish.
+    pub(crate) reserved_udp: BTreeSet<u16>,
+}
+
+/// What scheduling reserves for one task (ECS semantics §3.2).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Demand {
+    /// CPU units: the task's, or the sum over its containers.
+    pub(crate) cpu: CpuUnits,
+    /// MiB: the task's, or the sum over its containers of reservation or limit.
+    pub(crate) memory: MemoryMib,
+    /// Static host ports, TCP.
+    pub(crate) tcp: BTreeSet<u16>,
+    /// Static host ports, UDP.
+    pub(crate) udp: BTreeSet<u16>,
+}

@@ -1,0 +1,90 @@
+//! Tasks.
+
+use serde::{Deserialize, Serialize};
+use shapes_ecs as shapes;
+use terms::{ContainerInstanceId, TaskArn, TaskDefinitionArn, Timestamp};
+
+use super::{Container, Demand, DesiredStatus, Document, Explanation, Health, Stop, Tag, TaskStatus};
+
+/// When things happened to a task; absent means not yet, or never.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TaskTimes {
+    /// The first news from its agent.
+    pub(crate) connected_at: Option<Timestamp>,
+    /// The agent began to pull images.
+    pub(crate) pull_started_at: Option<Timestamp>,
+    /// The agent had its images.
+    pub(crate) pull_stopped_at: Option<Timestamp>,
+    /// It came to run.
+    pub(crate) started_at: Option<Timestamp>,
+    /// It was asked to stop.
+    pub(crate) stopping_at: Option<Timestamp>,
+    /// Its first essential container ended.
+    pub(crate) execution_stopped_at: Option<Timestamp>,
+    /// It stopped.
+    pub(crate) stopped_at: Option<Timestamp>,
+}
+
+/// One task.
+///
+/// **Invariant:** `desired` and `stop` belong to the control plane, `status` and the containers to
+/// the agent's reports; `status` only moves forward.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Task {
+    /// Region, account, cluster and id.
+    pub(crate) arn: TaskArn,
+    /// What it runs.
+    pub(crate) definition: TaskDefinitionArn,
+    /// The group that spread and distinctInstance count, as in `family:web`.
+    pub(crate) group: String,
+    /// Who started it, as the caller said.
+    pub(crate) started_by: Option<String>,
+    /// The instance that it was placed on.
+    pub(crate) instance: ContainerInstanceId,
+    /// The zone of that instance.
+    pub(crate) zone: Option<String>,
+    /// Its `ecs.cpu-architecture`, shown among the task's attributes.
+    pub(crate) architecture: Option<String>,
+    /// What scheduling reserves for it until it has stopped.
+    pub(crate) demand: Demand,
+    /// Task-level CPU units, after overrides.
+    pub(crate) cpu: Option<u32>,
+    /// Task-level MiB, after overrides.
+    pub(crate) memory: Option<u32>,
+    /// Overrides as given, to be returned as given; merged when the payload is made.
+    pub(crate) overrides: Document<shapes::TaskOverride>,
+    /// What is wanted of it.
+    pub(crate) desired: DesiredStatus,
+    /// Where it is (`lastStatus`).
+    pub(crate) status: TaskStatus,
+    /// Why it stops or stopped.
+    pub(crate) stop: Option<Stop>,
+    /// Its containers, in the order of the task definition.
+    pub(crate) containers: Vec<Container>,
+    /// When it was made.
+    pub(crate) created_at: Timestamp,
+    /// When other things happened to it.
+    pub(crate) times: TaskTimes,
+    /// Tags.
+    pub(crate) tags: Vec<Tag>,
+    /// Whether ECS Exec was asked for.
+    pub(crate) execute_command: bool,
+    /// Why it is where it is.
+    pub(crate) explanation: Explanation,
+    /// Grows by one with each change of this record.
+    pub(crate) version: u64,
+}
+
+impl Task {
+    /// The task's health: that of its essential containers, the worst first (ECS semantics §5.1).
+    pub(crate) fn health(&self) -> Health {
+        let essential = || self.containers.iter().filter(|c| c.essential).map(|c| c.health);
+        if essential().any(|health| health == Health::Unhealthy) {
+            Health::Unhealthy
+        } else if essential().all(|health| health == Health::Healthy) {
+            Health::Healthy
+        } else {
+            Health::Unknown
+        }
+    }
+}

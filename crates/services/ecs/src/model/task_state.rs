@@ -1,0 +1,150 @@
+//! The life of a task (ECS semantics §5.1).
+
+use serde::{Deserialize, Serialize};
+
+/// What is wanted of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum DesiredStatus {
+    /// To run.
+    Running,
+    /// To stop, and to stay stopped.
+    Stopped,
+}
+
+impl DesiredStatus {
+    /// The word of the API.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "RUNNING",
+            Self::Stopped => "STOPPED",
+        }
+    }
+}
+
+/// Where a task is. The order is that of its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum TaskStatus {
+    /// Waits for a network interface or for an instance.
+    Provisioning,
+    /// Placed; its agent fetches images and makes containers.
+    Pending,
+    /// Is being made known to load balancers and name servers.
+    Activating,
+    /// Its essential containers have started.
+    Running,
+    /// Is being taken from load balancers and name servers.
+    Deactivating,
+    /// Was asked to stop; the agent has not yet said that it did.
+    Stopping,
+    /// Its network interface is being given back.
+    Deprovisioning,
+    /// The end.
+    Stopped,
+}
+
+/// What can happen to a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TaskEvent {
+    /// What it needs from outside the instance is ready.
+    Provisioned,
+    /// The agent says that it works on it.
+    ReportedPending,
+    /// The agent says that its containers run.
+    ReportedRunning,
+    /// Somebody wants it stopped.
+    StopRequested,
+    /// The agent says that it has stopped.
+    ReportedStopped,
+    /// Its instance is gone, so nobody will report.
+    InstanceLost,
+}
+
+/// An event that a task cannot meet where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a task that is {from:?} cannot go on by {event:?}")]
+pub(crate) struct IllegalTransition {
+    /// Where the task is.
+    pub(crate) from: TaskStatus,
+    /// What happened.
+    pub(crate) event: TaskEvent,
+}
+
+impl TaskStatus {
+    /// Every state, in the order of a task's life.
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Provisioning,
+        Self::Pending,
+        Self::Activating,
+        Self::Running,
+        Self::Deactivating,
+        Self::Stopping,
+        Self::Deprovisioning,
+        Self::Stopped,
+    ];
+
+    /// The word of the API.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Provisioning => "PROVISIONING",
+            Self::Pending => "PENDING",
+            Self::Activating => "ACTIVATING",
+            Self::Running => "RUNNING",
+            Self::Deactivating => "DEACTIVATING",
+            Self::Stopping => "STOPPING",
+            Self::Deprovisioning => "DEPROVISIONING",
+            Self::Stopped => "STOPPED",
+        }
+    }
+
+    /// Where the task is after `event`: the same state or a later one, never an earlier one.
+    ///
+    /// # Errors
+    /// [`IllegalTransition`] if the event cannot happen there. Agents repeat themselves and are
+    /// overtaken by StopTask (agent protocol §3.2), so their late reports are legal and change
+    /// nothing; what they cannot do is move a task that has stopped.
+    pub(crate) const fn next(self, event: TaskEvent) -> Result<Self, IllegalTransition> {
+        use TaskEvent as E;
+        use TaskStatus as S;
+        let next = match (self, event) {
+            (S::Provisioning, E::Provisioned) => S::Pending,
+            (S::Provisioning | S::Pending, E::ReportedPending) => S::Pending,
+            (S::Provisioning | S::Pending | S::Activating, E::ReportedRunning) => S::Running,
+            (S::Activating | S::Running, E::ReportedPending) => self,
+            (S::Running, E::ReportedRunning) => self,
+            (
+                S::Deactivating | S::Stopping | S::Deprovisioning,
+                E::ReportedPending | E::ReportedRunning,
+            ) => self,
+            (
+                S::Provisioning | S::Pending | S::Activating | S::Running | S::Deactivating,
+                E::StopRequested,
+            ) => S::Stopping,
+            (S::Stopping | S::Deprovisioning | S::Stopped, E::StopRequested) => self,
+            (
+                S::Provisioning
+                | S::Pending
+                | S::Activating
+                | S::Running
+                | S::Deactivating
+                | S::Stopping
+                | S::Deprovisioning
+                | S::Stopped,
+                E::ReportedStopped | E::InstanceLost,
+            ) => S::Stopped,
+            (
+                S::Pending
+                | S::Activating
+                | S::Running
+                | S::Deactivating
+                | S::Stopping
+                | S::Deprovisioning
+                | S::Stopped,
+                E::Provisioned,
+            )
+            | (S::Stopped, E::ReportedPending | E::ReportedRunning) => {
+                return Err(IllegalTransition { from: self, event });
+            }
+        };
+        Ok(next)
+    }
+}

@@ -1,0 +1,323 @@
+//! Keys, tables and indexes. Only this crate reads and writes them.
+//!
+//! The last part of an index that listings walk is the row's own id, so that a page begins where
+//! the one before ended.
+
+use ledger::{Index, Key, KeyError, KeyReader, KeyWriter, Record, Schema, Table};
+use serde::{Deserialize, Serialize};
+use shapes_ecs as shapes;
+use terms::{
+    AccountId, ClusterArn, ClusterName, ContainerInstanceArn, ContainerInstanceId, Family, Region,
+    TaskArn, TaskDefinitionArn, TaskId, Timestamp,
+};
+
+use crate::model::{
+    Cluster, ClusterStatus, ContainerInstance, DefinitionStatus, DesiredStatus, Document,
+    FamilyCounter, InstanceStatus, Task, TaskDefinition, TaskStatus,
+};
+
+/// Account and region: the first part of every key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Scope {
+    /// The account.
+    pub(crate) account: AccountId,
+    /// The region.
+    pub(crate) region: Region,
+}
+
+impl Key for Scope {
+    fn encode(&self, writer: &mut KeyWriter) {
+        self.account.encode(writer);
+        self.region.encode(writer);
+    }
+
+    fn decode(reader: &mut KeyReader<'_>) -> Result<Self, KeyError> {
+        Ok(Self { account: Key::decode(reader)?, region: Key::decode(reader)? })
+    }
+}
+
+impl Scope {
+    /// The key of the cluster called `name`.
+    pub(crate) fn cluster(&self, name: ClusterName) -> ClusterKey {
+        ClusterKey { scope: self.clone(), name }
+    }
+
+    /// The ARN of a revision.
+    pub(crate) fn definition_arn(&self, family: Family, revision: u32) -> TaskDefinitionArn {
+        let Self { account, region } = self.clone();
+        TaskDefinitionArn { region, account, family, revision }
+    }
+}
+
+/// A cluster's key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ClusterKey {
+    /// Where it is.
+    pub(crate) scope: Scope,
+    /// What it is called there.
+    pub(crate) name: ClusterName,
+}
+
+impl Key for ClusterKey {
+    fn encode(&self, writer: &mut KeyWriter) {
+        self.scope.encode(writer);
+        self.name.encode(writer);
+    }
+
+    fn decode(reader: &mut KeyReader<'_>) -> Result<Self, KeyError> {
+        Ok(Self { scope: Key::decode(reader)?, name: Key::decode(reader)? })
+    }
+}
+
+impl ClusterKey {
+    /// The cluster's ARN.
+    pub(crate) fn arn(&self) -> ClusterArn {
+        let Scope { account, region } = self.scope.clone();
+        ClusterArn { region, account, name: self.name.clone() }
+    }
+
+    /// The ARN of a task in the cluster.
+    pub(crate) fn task_arn(&self, id: TaskId) -> TaskArn {
+        let Scope { account, region } = self.scope.clone();
+        TaskArn { region, account, cluster: self.name.clone(), id }
+    }
+
+    /// The ARN of an instance of the cluster.
+    pub(crate) fn instance_arn(&self, id: ContainerInstanceId) -> ContainerInstanceArn {
+        let Scope { account, region } = self.scope.clone();
+        ContainerInstanceArn { region, account, cluster: self.name.clone(), id }
+    }
+
+    /// The key of a task in the cluster.
+    pub(crate) fn task(&self, id: TaskId) -> TaskKey {
+        (self.clone(), id)
+    }
+
+    /// The key of an instance of the cluster.
+    pub(crate) fn instance(&self, id: ContainerInstanceId) -> InstanceKey {
+        (self.clone(), id)
+    }
+}
+
+/// A task's key.
+pub(crate) type TaskKey = (ClusterKey, TaskId);
+/// A container instance's key.
+pub(crate) type InstanceKey = (ClusterKey, ContainerInstanceId);
+/// A family's key.
+pub(crate) type FamilyKey = (Scope, Family);
+/// A task definition's key; the revisions of a family stand together, in numeric order.
+pub(crate) type DefinitionKey = (Scope, Family, u32);
+/// A client token's key.
+pub(crate) type TokenKey = (ClusterKey, String);
+
+/// The key that a task's ARN names.
+pub(crate) fn task_key(arn: &TaskArn) -> TaskKey {
+    let scope = Scope { account: arn.account.clone(), region: arn.region.clone() };
+    scope.cluster(arn.cluster.clone()).task(arn.id)
+}
+
+/// The key that an instance's ARN names.
+pub(crate) fn instance_key(arn: &ContainerInstanceArn) -> InstanceKey {
+    let scope = Scope { account: arn.account.clone(), region: arn.region.clone() };
+    scope.cluster(arn.cluster.clone()).instance(arn.id)
+}
+
+/// The key that a task definition's ARN names.
+pub(crate) fn definition_key(arn: &TaskDefinitionArn) -> DefinitionKey {
+    let scope = Scope { account: arn.account.clone(), region: arn.region.clone() };
+    (scope, arn.family.clone(), arn.revision)
+}
+
+/// What a RunTask with a client token did, so that it is not done again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RunToken {
+    /// The request, to tell a repetition from another one under the same token.
+    pub(crate) request: Document<shapes::RunTaskRequest>,
+    /// The tasks that it made.
+    pub(crate) tasks: Vec<TaskId>,
+    /// When.
+    pub(crate) created_at: Timestamp,
+}
+
+/// What a RegisterContainerInstance with a client token did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RegistrationToken {
+    /// The instance that it made.
+    pub(crate) instance: ContainerInstanceId,
+    /// When.
+    pub(crate) created_at: Timestamp,
+}
+
+impl Record for Cluster {}
+impl Record for ContainerInstance {}
+impl Record for FamilyCounter {}
+impl Record for TaskDefinition {}
+impl Record for Task {}
+impl Record for RunToken {}
+impl Record for RegistrationToken {}
+
+/// Tasks by instance: `(cluster, instance, desired, task)`.
+type TasksByInstance = Index<(ClusterKey, ContainerInstanceId, DesiredStatus, TaskId), TaskKey, Task>;
+/// Tasks by a text: `(cluster, text, desired, task)`.
+type TasksByText = Index<(ClusterKey, String, DesiredStatus, TaskId), TaskKey, Task>;
+
+/// Every table and index of this crate.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tables {
+    /// Clusters.
+    pub(crate) clusters: Table<ClusterKey, Cluster>,
+    /// Deleted clusters by the time of their deletion.
+    pub(crate) deleted_clusters: Index<Timestamp, ClusterKey, Cluster>,
+    /// Container instances.
+    pub(crate) instances: Table<InstanceKey, ContainerInstance>,
+    /// Instances by status: `(cluster, status, instance)`.
+    pub(crate) instances_by_status:
+        Index<(ClusterKey, InstanceStatus, ContainerInstanceId), InstanceKey, ContainerInstance>,
+    /// Deregistered instances by the time of their deregistration.
+    pub(crate) gone_instances: Index<Timestamp, InstanceKey, ContainerInstance>,
+    /// Counters of families.
+    pub(crate) families: Table<FamilyKey, FamilyCounter>,
+    /// Task definitions.
+    pub(crate) definitions: Table<DefinitionKey, TaskDefinition>,
+    /// Task definitions by status: `(scope, status, family, revision)`.
+    pub(crate) definitions_by_status:
+        Index<(Scope, DefinitionStatus, Family, u32), DefinitionKey, TaskDefinition>,
+    /// Tasks.
+    pub(crate) tasks: Table<TaskKey, Task>,
+    /// Tasks that have not stopped, by instance: what they hold is what is not free there.
+    pub(crate) held: Index<(ClusterKey, ContainerInstanceId), TaskKey, Task>,
+    /// Tasks that have not stopped, by `lastStatus`.
+    pub(crate) live: Index<(ClusterKey, TaskStatus), TaskKey, Task>,
+    /// Tasks by `desiredStatus`: `(cluster, desired, task)`.
+    pub(crate) tasks_by_desired: Index<(ClusterKey, DesiredStatus, TaskId), TaskKey, Task>,
+    /// Tasks by instance.
+    pub(crate) tasks_by_instance: TasksByInstance,
+    /// Tasks by family.
+    pub(crate) tasks_by_family: TasksByText,
+    /// Tasks by group.
+    pub(crate) tasks_by_group: TasksByText,
+    /// Tasks by who started them.
+    pub(crate) tasks_by_starter: TasksByText,
+    /// Stopped tasks by the time they stopped.
+    pub(crate) stopped: Index<Timestamp, TaskKey, Task>,
+    /// Client tokens of RunTask.
+    pub(crate) run_tokens: Table<TokenKey, RunToken>,
+    /// Client tokens of RunTask by age.
+    pub(crate) run_tokens_by_age: Index<Timestamp, TokenKey, RunToken>,
+    /// Client tokens of RegisterContainerInstance.
+    pub(crate) registration_tokens: Table<TokenKey, RegistrationToken>,
+    /// Client tokens of RegisterContainerInstance by age.
+    pub(crate) registration_tokens_by_age: Index<Timestamp, TokenKey, RegistrationToken>,
+}
+
+impl Tables {
+    /// Declares them.
+    pub(crate) fn declare(schema: &mut Schema) -> Self {
+        let clusters = schema.table("ecs.clusters");
+        let instances = schema.table("ecs.container_instances");
+        let definitions = schema.table("ecs.task_definitions");
+        let tasks = schema.table("ecs.tasks");
+        let run_tokens = schema.table("ecs.run_tokens");
+        let registration_tokens = schema.table("ecs.registration_tokens");
+        Self {
+            clusters,
+            deleted_clusters: schema.index(&clusters, "deleted", |_, row: &Cluster| {
+                once_if(row.status == ClusterStatus::Inactive, row.changed_at)
+            }),
+            instances,
+            instances_by_status: schema.index(
+                &instances,
+                "status",
+                |key: &InstanceKey, row: &ContainerInstance| {
+                    vec![(key.0.clone(), row.status, key.1)]
+                },
+            ),
+            gone_instances: schema.index(&instances, "gone", |_, row: &ContainerInstance| {
+                once_if(row.status == InstanceStatus::Inactive, row.changed_at)
+            }),
+            families: schema.table("ecs.families"),
+            definitions,
+            definitions_by_status: schema.index(
+                &definitions,
+                "status",
+                |key: &DefinitionKey, row: &TaskDefinition| {
+                    vec![(key.0.clone(), row.status, key.1.clone(), key.2)]
+                },
+            ),
+            tasks,
+            held: schema.index(&tasks, "held", |key: &TaskKey, row: &Task| {
+                once_if(row.status != TaskStatus::Stopped, (key.0.clone(), row.instance))
+            }),
+            live: schema.index(&tasks, "live", |key: &TaskKey, row: &Task| {
+                once_if(row.status != TaskStatus::Stopped, (key.0.clone(), row.status))
+            }),
+            tasks_by_desired: schema.index(&tasks, "desired", |key: &TaskKey, row: &Task| {
+                vec![(key.0.clone(), row.desired, key.1)]
+            }),
+            tasks_by_instance: schema.index(&tasks, "instance", |key: &TaskKey, row: &Task| {
+                vec![(key.0.clone(), row.instance, row.desired, key.1)]
+            }),
+            tasks_by_family: by_text(schema, &tasks, "family", |row| {
+                Some(row.definition.family.to_string())
+            }),
+            tasks_by_group: by_text(schema, &tasks, "group", |row| Some(row.group.clone())),
+            tasks_by_starter: by_text(schema, &tasks, "starter", |row| row.started_by.clone()),
+            stopped: schema.index(&tasks, "stopped", |_, row: &Task| {
+                Vec::from_iter(row.times.stopped_at)
+            }),
+            run_tokens,
+            run_tokens_by_age: schema.index(&run_tokens, "age", |_, row: &RunToken| {
+                vec![row.created_at]
+            }),
+            registration_tokens,
+            registration_tokens_by_age: schema.index(
+                &registration_tokens,
+                "age",
+                |_, row: &RegistrationToken| vec![row.created_at],
+            ),
+        }
+    }
+}
+
+fn once_if<K>(wanted: bool, key: K) -> Vec<K> {
+    if wanted { vec![key] } else { Vec::new() }
+}
+
+fn by_text(
+    schema: &mut Schema,
+    tasks: &Table<TaskKey, Task>,
+    name: &'static str,
+    text: fn(&Task) -> Option<String>,
+) -> TasksByText {
+    schema.index(tasks, name, move |key: &TaskKey, row: &Task| {
+        let key_of = |text| (key.0.clone(), text, row.desired, key.1);
+        Vec::from_iter(text(row).map(key_of))
+    })
+}
+
+/// Lets enumerations be parts of keys; the number of each value never changes, but needs not to
+/// be stable between programs, for only indexes use it, and they are rebuilt on load.
+macro_rules! key_of_enum {
+    ($($name:ident: $($value:ident)*;)*) => {$(
+        impl Key for $name {
+            fn encode(&self, writer: &mut KeyWriter) {
+                writer.fixed(&[*self as u8]);
+            }
+
+            fn decode(reader: &mut KeyReader<'_>) -> Result<Self, KeyError> {
+                let [number] = reader.fixed()?;
+                let values = [$($name::$value),*];
+                let found = values.into_iter().find(|value| *value as u8 == number);
+                found.ok_or(KeyError::new(concat!("a ", stringify!($name))))
+            }
+        }
+    )*};
+}
+
+key_of_enum! {
+    DefinitionStatus: Active Inactive DeleteInProgress;
+    InstanceStatus: Active Draining Inactive;
+    DesiredStatus: Running Stopped;
+    TaskStatus:
+        Provisioning Pending Activating Running Deactivating Stopping Deprovisioning Stopped;
+}
