@@ -1,0 +1,7 @@
+//! Placement's promises, on cases and on random fleets.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod cases;
+mod fleets;
+mod properties;
+mod reference;
