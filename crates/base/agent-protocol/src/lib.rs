@@ -37,3 +37,7 @@ pub const WEBSOCKET_PATH: &str = "/ws";
 
 /// The version that our agent gives as `agentVersion`, in the form of Amazon's.
 pub const AGENT_VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The attribute that our agent registers, with [`AGENT_VERSION`] as its value. By it the control
+/// plane tells our agent from Amazon's: ours forwards [`TASK_API_URL`], Amazon's does not.
+pub const AGENT_ATTRIBUTE: &str = "longshore.agent";
