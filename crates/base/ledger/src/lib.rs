@@ -1,1 +1,70 @@
-//! Typed tables, transactions, change feed and durable stores.
+//! Typed tables, transactions, change feed and durable stores: where all state lives.
+//!
+//! ```
+//! # use std::sync::Arc;
+//! # use ledger::{Ledger, MemoryStore, Record, Schema};
+//! # struct Fixed;
+//! # impl terms::Clock for Fixed { fn now(&self) -> terms::Timestamp { terms::Timestamp::from_millis(0) } }
+//! # impl terms::IdSource for Fixed { fn next(&self) -> [u8; 16] { [0; 16] } }
+//! #[derive(serde::Serialize, serde::Deserialize)]
+//! struct Ship { crew: u32 }
+//! impl Record for Ship {}
+//!
+//! let mut schema = Schema::new();
+//! let ships = schema.table::<String, Ship>("port.ships");
+//! let by_crew = schema.index(&ships, "by_crew", |_, ship: &Ship| vec![ship.crew]);
+//! let store = Box::new(MemoryStore::new());
+//! let ledger = Ledger::open(schema, store, Arc::new(Fixed), Arc::new(Fixed))?;
+//! # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+//! # runtime.block_on(async {
+//! let done = ledger
+//!     .transact("launch", |tx| {
+//!         if tx.get(&ships, &"Ada".to_owned()).is_some() {
+//!             return Err("there is a ship of that name");
+//!         }
+//!         tx.put(&ships, "Ada".to_owned(), Ship { crew: 3 });
+//!         Ok(())
+//!     })
+//!     .await
+//!     .expect("a fresh name");
+//! let snapshot = ledger.snapshot();
+//! assert_eq!(snapshot.revision(), done.revision);
+//! assert_eq!(snapshot.index(&by_crew, &3_u32).next().expect("one ship").0, "Ada");
+//! # });
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Invariants:
+//! - Nothing is visible before it is durable: snapshots, answers and the feed show only what the
+//!   store has confirmed, in this order.
+//! - Committed transactions have one order, that of their revisions, and each behaves as if it
+//!   had run alone at its place in it.
+//! - Revisions have no gaps; the feed gives each once, or says that it lagged.
+//! - After a failed commit of the store nothing more is written: what is on the disk may be one
+//!   batch ahead of what was answered, never behind.
+//! - No thread, clock or randomness of its own with a store of [`Pace::Inline`].
+
+mod error;
+mod feed;
+mod head;
+mod key;
+mod ledger;
+mod load;
+mod record;
+mod schema;
+mod snapshot;
+mod state;
+mod store;
+mod tx;
+
+pub use error::{LedgerError, TransactError};
+pub use feed::{Change, Commit, FEED_COMMITS, Feed, Lagged};
+pub use head::MAX_WAITING;
+pub use key::{Key, KeyError, KeyReader, KeyWriter};
+pub use ledger::{Committed, Ledger, OPTIMISTIC_RUNS};
+pub use record::{Record, RecordError, decode_body};
+pub use schema::{Index, Schema, Table};
+pub use snapshot::{Snapshot, View};
+pub use state::{Revision, Row, Rows};
+pub use store::{Batch, LoadedRow, MemoryStore, Pace, Store, StoreError, StoredRow, Write};
+pub use tx::Tx;

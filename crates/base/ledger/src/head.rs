@@ -1,0 +1,235 @@
+//! The private head: what the next transaction is checked against, and what waits for the store.
+//!
+//! Whoever holds the head is the single writer. It runs ahead of what is durable by the batch
+//! that the store works on and the batch that gathers meanwhile.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use crate::error::LedgerError;
+use crate::feed::{Commit, ErasedChange};
+use crate::schema::{Bytes, Schema};
+use crate::state::{Entry, Revision, State};
+use crate::store::{Batch, StoredRow, Write};
+use crate::tx::{NewRow, ReadSpan, Reads, Writes};
+
+/// How many commits back a walked stretch can be checked. A transaction that started earlier
+/// runs again.
+const RECENT_COMMITS: usize = 1024;
+
+/// How many transactions may wait for the store at once.
+pub const MAX_WAITING: usize = 65_536;
+
+/// A row to write, encoded before the head is taken.
+pub(crate) struct EncodedWrite {
+    table: u16,
+    key: Bytes,
+    row: Option<(NewRow, Arc<[u8]>)>,
+}
+
+/// Encodes a transaction's writes.
+pub(crate) fn encode(schema: &Schema, writes: Writes) -> Result<Vec<EncodedWrite>, LedgerError> {
+    let mut encoded = Vec::new();
+    for (table, rows) in writes {
+        let spec = schema.spec(table);
+        for (key, row) in rows {
+            let encode = |row: NewRow| match (spec.encode)(&*row.value) {
+                Ok(body) => Ok((row, body.into())),
+                Err(source) => {
+                    Err(LedgerError::Value { table: spec.name, source: Arc::new(source) })
+                }
+            };
+            encoded.push(EncodedWrite { table, key, row: row.map(encode).transpose()? });
+        }
+    }
+    Ok(encoded)
+}
+
+/// Answers a caller when everything up to `revision` is durable, or never will be.
+pub(crate) struct Waiter {
+    revision: Revision,
+    answer: oneshot::Sender<Result<(), LedgerError>>,
+}
+
+impl Waiter {
+    pub(crate) fn tell(self, outcome: Result<(), LedgerError>) {
+        // A caller that no longer listens has been cancelled; its transaction stands.
+        let _ = self.answer.send(outcome);
+    }
+}
+
+pub(crate) struct Head {
+    pub(crate) state: State,
+    recent: VecDeque<Arc<Commit>>,
+    pending: Pending,
+    waiters: VecDeque<Waiter>,
+    pub(crate) refused: Option<LedgerError>,
+    pub(crate) closing: bool,
+}
+
+#[derive(Default)]
+struct Pending {
+    writes: Vec<Write>,
+    positions: HashMap<(u16, Bytes), usize>,
+    commits: Vec<Arc<Commit>>,
+}
+
+/// What the store has to make durable next.
+pub(crate) struct Taken {
+    pub(crate) batch: Batch,
+    pub(crate) state: State,
+    pub(crate) commits: Vec<Arc<Commit>>,
+}
+
+impl Head {
+    pub(crate) fn new(state: State) -> Self {
+        Self {
+            state,
+            recent: VecDeque::new(),
+            pending: Pending::default(),
+            waiters: VecDeque::new(),
+            refused: None,
+            closing: false,
+        }
+    }
+
+    /// Whether all that was read from the state at `base` is still so.
+    pub(crate) fn holds(&self, base: Revision, reads: &Reads) -> bool {
+        if base == self.state.revision {
+            return true;
+        }
+        let unchanged = |((table, key), version): (&(u16, Bytes), &Revision)| {
+            self.state.row(*table, key).map_or(0, |entry| entry.version) == *version
+        };
+        reads.rows.iter().all(unchanged) && (reads.spans.is_empty() || self.spans_hold(base, reads))
+    }
+
+    fn spans_hold(&self, base: Revision, reads: &Reads) -> bool {
+        let Some(oldest) = self.recent.front().map(|commit| commit.revision) else { return false };
+        if base + 1 < oldest {
+            return false;
+        }
+        let since = usize::try_from(base + 1 - oldest).expect("at most RECENT_COMMITS");
+        let mut changes = self.recent.range(since..).flat_map(|commit| &commit.changes);
+        changes.all(|change| reads.spans.iter().all(|read| !touches(change, read)))
+    }
+
+    /// Applies writes as the next commit. Gives its revision, or the present one when nothing
+    /// changes (deletes of absent rows).
+    pub(crate) fn apply(
+        &mut self,
+        schema: &Schema,
+        name: &'static str,
+        writes: Vec<EncodedWrite>,
+    ) -> Revision {
+        let revision = self.state.revision + 1;
+        let mut changes = Vec::with_capacity(writes.len());
+        for EncodedWrite { table, key, row } in writes {
+            let created = self.state.row(table, &key).map(|entry| entry.created);
+            if row.is_none() && created.is_none() {
+                continue;
+            }
+            let created = created.unwrap_or(revision);
+            let spec = schema.spec(table);
+            let (after, stored) = row
+                .map(|(row, body)| {
+                    let NewRow { value, index_keys } = row;
+                    let entry = Entry { created, version: revision, value, index_keys };
+                    let record_version = spec.record_version;
+                    (
+                        Arc::new(entry),
+                        StoredRow { created, version: revision, record_version, body },
+                    )
+                })
+                .unzip();
+            let before = self.state.set(table, &key, after.clone());
+            self.pending.put(table, Write { table: spec.name, key: key.clone(), row: stored });
+            changes.push(ErasedChange { table, key, before, after });
+        }
+        if changes.is_empty() {
+            return self.state.revision;
+        }
+        self.state.revision = revision;
+        let commit = Arc::new(Commit { revision, name, changes });
+        if self.recent.len() == RECENT_COMMITS {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(commit.clone());
+        self.pending.commits.push(commit);
+        revision
+    }
+
+    /// A receiver that is told when `revision` is durable.
+    pub(crate) fn wait_for(
+        &mut self,
+        revision: Revision,
+    ) -> oneshot::Receiver<Result<(), LedgerError>> {
+        let (answer, receiver) = oneshot::channel();
+        self.waiters.push_back(Waiter { revision, answer });
+        receiver
+    }
+
+    /// Whether one more transaction may wait.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.waiters.len() >= MAX_WAITING
+    }
+
+    pub(crate) fn has_pending(&self) -> bool {
+        !self.pending.commits.is_empty()
+    }
+
+    /// Takes what waits for the store, if anything does.
+    pub(crate) fn take(&mut self) -> Option<Taken> {
+        if !self.has_pending() {
+            return None;
+        }
+        let Pending { writes, commits, .. } = std::mem::take(&mut self.pending);
+        let batch = Batch { revision: self.state.revision, writes };
+        Some(Taken { batch, state: self.state.clone(), commits })
+    }
+
+    /// Those who wait for `durable` or less. (One may stand behind another who waits for a later
+    /// revision; that one is on its way to the store, so both get their answer.)
+    pub(crate) fn take_waiters(&mut self, durable: Revision) -> Vec<Waiter> {
+        let ready = self.waiters.iter().take_while(|waiter| waiter.revision <= durable).count();
+        self.waiters.drain(..ready).collect()
+    }
+
+    /// Drops all that is not durable and refuses every further write.
+    pub(crate) fn refuse(&mut self, durable: State, error: LedgerError) -> Vec<Waiter> {
+        self.state = durable;
+        self.recent.clear();
+        self.pending = Pending::default();
+        self.refused = Some(error);
+        self.waiters.drain(..).collect()
+    }
+}
+
+impl Pending {
+    /// Adds a write; a later one of the same row replaces the earlier.
+    fn put(&mut self, table: u16, write: Write) {
+        match self.positions.entry((table, write.key.clone())) {
+            std::collections::hash_map::Entry::Occupied(place) => self.writes[*place.get()] = write,
+            std::collections::hash_map::Entry::Vacant(place) => {
+                place.insert(self.writes.len());
+                self.writes.push(write);
+            }
+        }
+    }
+}
+
+fn touches(change: &ErasedChange, read: &ReadSpan) -> bool {
+    if change.table != read.table {
+        return false;
+    }
+    match read.index {
+        None => read.span.contains(&change.key),
+        Some(index) => [&change.before, &change.after]
+            .into_iter()
+            .flatten()
+            .flat_map(|entry| &entry.index_keys[usize::from(index)])
+            .any(|full| read.span.contains(full)),
+    }
+}

@@ -1,0 +1,339 @@
+//! The ledger itself: transactions in, batches to the store, snapshots and the feed out.
+
+use std::fmt;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use arc_swap::ArcSwap;
+use parking_lot::{Condvar, Mutex, MutexGuard};
+use terms::{Clock, IdSource};
+use tokio::sync::{broadcast, oneshot};
+
+use crate::error::{LedgerError, TransactError};
+use crate::feed::{Commit, FEED_COMMITS, Feed};
+use crate::head::{self, EncodedWrite, Head, Taken, Waiter};
+use crate::load;
+use crate::schema::Schema;
+use crate::snapshot::Snapshot;
+use crate::state::{Revision, State};
+use crate::store::{Pace, Store, StoreError};
+use crate::tx::{Reads, Sources, Tx, Writes};
+
+/// How often a transaction runs beside others before it runs alone, holding the head.
+pub const OPTIMISTIC_RUNS: usize = 3;
+
+/// All state, in typed tables. Clones are the same ledger; when the last is dropped, what waits
+/// for the store is still committed and the store is closed.
+#[derive(Clone)]
+pub struct Ledger {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    schema: Schema,
+    sources: Sources,
+    /// The last durable state: what snapshots show.
+    published: ArcSwap<State>,
+    feed: broadcast::Sender<Arc<Commit>>,
+    head: Mutex<Head>,
+    /// Wakes the store's thread: something is pending, or the ledger closes.
+    wake: Condvar,
+    store: Mutex<Box<dyn Store>>,
+    pace: Pace,
+}
+
+/// A transaction's value, and the revision it is true at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Committed<T> {
+    /// What the function returned.
+    pub value: T,
+    /// The revision of its commit; if it wrote nothing, the revision that it read.
+    pub revision: Revision,
+}
+
+/// What has to become durable before a transaction's answer may go out.
+enum Durable {
+    Already,
+    After(oneshot::Receiver<Result<(), LedgerError>>),
+}
+
+enum Attempt<T, E> {
+    Done { outcome: Result<T, E>, revision: Revision, durable: Durable },
+    Conflict,
+}
+
+impl Ledger {
+    /// Loads all rows from the store, rebuilds the indexes, and starts taking transactions.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or holds rows that this schema's records cannot be read from.
+    pub fn open(
+        schema: Schema,
+        mut store: Box<dyn Store>,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn IdSource>,
+    ) -> Result<Self, StoreError> {
+        let state = load::load(&schema, &mut *store)?;
+        let pace = store.pace();
+        let shared = Arc::new(Shared {
+            schema,
+            sources: Sources { clock, ids },
+            published: ArcSwap::from_pointee(state.clone()),
+            feed: broadcast::Sender::new(FEED_COMMITS),
+            head: Mutex::new(Head::new(state)),
+            wake: Condvar::new(),
+            store: Mutex::new(store),
+            pace,
+        });
+        let thread = match pace {
+            Pace::Inline => None,
+            Pace::OwnThread => Some(start_store_thread(shared.clone())?),
+        };
+        Ok(Self { inner: Arc::new(Inner { shared, thread }) })
+    }
+
+    /// The state after the last durable commit.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::new(self.inner.shared.published.load_full())
+    }
+
+    /// The changes from now on.
+    pub fn subscribe(&self) -> Feed {
+        Feed::new(self.clone())
+    }
+
+    pub(crate) fn receiver(&self) -> broadcast::Receiver<Arc<Commit>> {
+        self.inner.shared.feed.subscribe()
+    }
+
+    /// The clock that transactions read.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.inner.shared.sources.clock
+    }
+
+    /// Runs `body` as one transaction: all its reads and writes happen at one revision. Answers
+    /// when its writes are durable and every snapshot taken from then on shows them.
+    ///
+    /// `body` may run several times, the last time with the whole ledger waiting for it, so it is
+    /// short and has no effects but the writes. If it writes nothing and met no conflict, only
+    /// memory was touched. Dropping the future while it waits for the store does not take the
+    /// writes back.
+    ///
+    /// # Errors
+    /// What `body` answers, with nothing written; or [`LedgerError`].
+    pub async fn transact<T, E>(
+        &self,
+        name: &'static str,
+        mut body: impl FnMut(&mut Tx<'_>) -> Result<T, E>,
+    ) -> Result<Committed<T>, TransactError<E>> {
+        let shared = &*self.inner.shared;
+        let (outcome, revision, durable) = shared.attempts(name, &mut body)?;
+        if let Durable::After(receiver) = durable {
+            receiver.await.unwrap_or_else(|_| Err(stopped()))?;
+        }
+        match outcome {
+            Ok(value) => Ok(Committed { value, revision }),
+            Err(rejection) => Err(TransactError::Rejected(rejection)),
+        }
+    }
+}
+
+impl fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ledger(at {})", self.inner.shared.published.load().revision)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.shared.head.lock().closing = true;
+        self.shared.wake.notify_one();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the ledger's store thread panicked");
+        }
+    }
+}
+
+type Settled<T, E> = (Result<T, E>, Revision, Durable);
+
+impl Shared {
+    /// Runs the function until an outcome stands; a conflict moves it to a fresh state.
+    fn attempts<T, E>(
+        &self,
+        name: &'static str,
+        body: &mut impl FnMut(&mut Tx<'_>) -> Result<T, E>,
+    ) -> Result<Settled<T, E>, LedgerError> {
+        let mut base = self.published.load_full();
+        for _ in 0..OPTIMISTIC_RUNS {
+            let mut tx = Tx::new(&self.schema, &base, &self.sources);
+            let outcome = body(&mut tx);
+            let (reads, writes) = tx.finish();
+            match self.attempt(name, base.revision, outcome, &reads, writes)? {
+                Attempt::Done { outcome, revision, durable } => {
+                    return Ok((outcome, revision, durable));
+                }
+                // What it collided with may not be durable yet, so the head is what is fresh.
+                Attempt::Conflict => base = Arc::new(self.head.lock().state.clone()),
+            }
+        }
+        self.run_alone(name, body)
+    }
+
+    fn attempt<T, E>(
+        &self,
+        name: &'static str,
+        base: Revision,
+        outcome: Result<T, E>,
+        reads: &Reads,
+        writes: Writes,
+    ) -> Result<Attempt<T, E>, LedgerError> {
+        if outcome.is_err() || writes.is_empty() {
+            let durable = self.when_durable(base)?;
+            return Ok(Attempt::Done { outcome, revision: base, durable });
+        }
+        let writes = head::encode(&self.schema, writes)?;
+        let head = self.writable_head()?;
+        if !head.holds(base, reads) {
+            return Ok(Attempt::Conflict);
+        }
+        let (revision, durable) = self.submit(head, name, writes);
+        Ok(Attempt::Done { outcome, revision, durable })
+    }
+
+    /// The last resort: nobody else can commit while the function runs.
+    fn run_alone<T, E>(
+        &self,
+        name: &'static str,
+        body: &mut impl FnMut(&mut Tx<'_>) -> Result<T, E>,
+    ) -> Result<Settled<T, E>, LedgerError> {
+        let head = self.writable_head()?;
+        let mut tx = Tx::new(&self.schema, &head.state, &self.sources);
+        let outcome = body(&mut tx);
+        let (_, writes) = tx.finish();
+        if outcome.is_err() || writes.is_empty() {
+            let revision = head.state.revision;
+            drop(head);
+            return Ok((outcome, revision, self.when_durable(revision)?));
+        }
+        let writes = head::encode(&self.schema, writes)?;
+        let (revision, durable) = self.submit(head, name, writes);
+        Ok((outcome, revision, durable))
+    }
+
+    fn writable_head(&self) -> Result<MutexGuard<'_, Head>, LedgerError> {
+        let head = self.head.lock();
+        match &head.refused {
+            Some(error) => Err(error.clone()),
+            None if head.is_crowded() => Err(LedgerError::Crowded),
+            None => Ok(head),
+        }
+    }
+
+    fn submit(
+        &self,
+        mut head: MutexGuard<'_, Head>,
+        name: &'static str,
+        writes: Vec<EncodedWrite>,
+    ) -> (Revision, Durable) {
+        let revision = head.apply(&self.schema, name, writes);
+        let receiver = head.wait_for(revision);
+        let pending = head.has_pending();
+        drop(head);
+        match self.pace {
+            Pace::OwnThread if pending => {
+                self.wake.notify_one();
+            }
+            Pace::OwnThread => {}
+            Pace::Inline => self.flush(),
+        }
+        (revision, Durable::After(receiver))
+    }
+
+    /// What a transaction that wrote nothing waits for: it may have read what is not durable yet.
+    fn when_durable(&self, revision: Revision) -> Result<Durable, LedgerError> {
+        let is_durable = || self.published.load().revision >= revision;
+        if is_durable() {
+            return Ok(Durable::Already);
+        }
+        let mut head = self.writable_head()?;
+        if is_durable() {
+            return Ok(Durable::Already);
+        }
+        Ok(Durable::After(head.wait_for(revision)))
+    }
+
+    /// Makes what is pending durable, publishes it, and answers those who waited.
+    fn flush(&self) {
+        let mut store = self.store.lock();
+        let Some(Taken { batch, state, commits }) = self.head.lock().take() else { return };
+        match store.commit(&batch) {
+            Ok(()) => self.publish(state, commits),
+            Err(error) => self.refuse(error),
+        }
+    }
+
+    fn publish(&self, state: State, commits: Vec<Arc<Commit>>) {
+        let durable = state.revision;
+        self.published.store(Arc::new(state));
+        for commit in commits {
+            // An error means that nobody listens.
+            let _ = self.feed.send(commit);
+        }
+        let ready = self.head.lock().take_waiters(durable);
+        ready.into_iter().for_each(|waiter| waiter.tell(Ok(())));
+    }
+
+    fn refuse(&self, error: StoreError) {
+        tracing::error!(error = &error as &dyn std::error::Error, "the ledger's store failed");
+        let error = LedgerError::StoreFailed(Arc::new(error));
+        let durable = State::clone(&self.published.load());
+        let waiting: Vec<Waiter> = self.head.lock().refuse(durable, error.clone());
+        waiting.into_iter().for_each(|waiter| waiter.tell(Err(error.clone())));
+    }
+
+    /// What the store's thread does until the ledger closes.
+    fn serve_store(&self) {
+        let mourner = Mourner { shared: self };
+        loop {
+            let mut head = self.head.lock();
+            while !head.has_pending() && !head.closing {
+                self.wake.wait(&mut head);
+            }
+            if !head.has_pending() {
+                break;
+            }
+            drop(head);
+            self.flush();
+        }
+        std::mem::forget(mourner);
+    }
+}
+
+/// Tells those who wait when the store's thread dies.
+struct Mourner<'a> {
+    shared: &'a Shared,
+}
+
+impl Drop for Mourner<'_> {
+    fn drop(&mut self) {
+        self.shared.refuse(StoreError::Stopped);
+    }
+}
+
+fn start_store_thread(shared: Arc<Shared>) -> Result<JoinHandle<()>, StoreError> {
+    std::thread::Builder::new()
+        .name("ledger-store".to_owned())
+        .spawn(move || shared.serve_store())
+        .map_err(|source| StoreError::Thread { source })
+}
+
+fn stopped() -> LedgerError {
+    LedgerError::StoreFailed(Arc::new(StoreError::Stopped))
+}

@@ -1,0 +1,55 @@
+//! From stored rows to tables and indexes.
+
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::sync::Arc;
+
+use crate::schema::{Bytes, Schema};
+use crate::state::{Entry, State};
+use crate::store::{LoadedRow, Store, StoreError};
+
+/// All rows of the store, with their indexes.
+pub(crate) fn load(schema: &Schema, store: &mut dyn Store) -> Result<State, StoreError> {
+    let mut state = State::empty(schema);
+    let mut strangers = BTreeSet::new();
+    state.revision = store.load(&mut |row| match schema.find(row.table) {
+        Some(number) => load_row(schema, number, &mut state, &row),
+        None => {
+            strangers.insert(row.table.to_owned());
+            Ok(())
+        }
+    })?;
+    if !strangers.is_empty() {
+        tracing::warn!(tables = ?strangers, "the store has tables that this program does not know; they are left as they are");
+    }
+    Ok(state)
+}
+
+fn load_row(
+    schema: &Schema,
+    number: u16,
+    state: &mut State,
+    row: &LoadedRow<'_>,
+) -> Result<(), StoreError> {
+    let spec = schema.spec(number);
+    let error = |problem| StoreError::Row { table: row.table.to_owned(), problem };
+    (spec.check_key)(row.key).map_err(|source| error(source.to_string()))?;
+    let value =
+        (spec.decode)(row.record_version, row.body).map_err(|source| error(chain(&source)))?;
+    let index_keys = spec.index_keys(row.key, &*value);
+    let entry = Entry { created: row.created, version: row.version, value, index_keys };
+    let key: Bytes = row.key.into();
+    state.set(number, &key, Some(Arc::new(entry)));
+    Ok(())
+}
+
+/// An error with its causes on one line.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,170 @@
+//! Tables and indexes: typed handles outside, erased codecs inside.
+
+use std::any::Any;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use crate::key::{self, Key, KeyError};
+use crate::record::{self, Record, RecordError};
+
+/// A value whose type only its table's handle knows.
+pub(crate) type ErasedValue = Arc<dyn Any + Send + Sync>;
+/// Encoded keys, shared between maps, changes and batches.
+pub(crate) type Bytes = Arc<[u8]>;
+
+type IndexKeys = dyn Fn(&[u8], &(dyn Any + Send + Sync), &mut Vec<Bytes>) + Send + Sync;
+
+/// The tables of a ledger. Each service declares its own when the program starts.
+#[derive(Default)]
+pub struct Schema {
+    tables: Vec<TableSpec>,
+}
+
+pub(crate) struct TableSpec {
+    pub(crate) name: &'static str,
+    pub(crate) record_version: u16,
+    pub(crate) check_key: fn(&[u8]) -> Result<(), KeyError>,
+    pub(crate) decode: fn(u16, &[u8]) -> Result<ErasedValue, RecordError>,
+    pub(crate) encode: fn(&(dyn Any + Send + Sync)) -> Result<Vec<u8>, RecordError>,
+    pub(crate) indexes: Vec<IndexSpec>,
+}
+
+pub(crate) struct IndexSpec {
+    pub(crate) name: &'static str,
+    keys: Box<IndexKeys>,
+}
+
+impl TableSpec {
+    /// For each index the full keys (index key, then row key) of this row, in order.
+    pub(crate) fn index_keys(
+        &self,
+        key: &[u8],
+        value: &(dyn Any + Send + Sync),
+    ) -> Vec<Vec<Bytes>> {
+        let keys_of = |index: &IndexSpec| {
+            let mut keys = Vec::new();
+            (index.keys)(key, value, &mut keys);
+            keys.sort_unstable();
+            keys.dedup();
+            keys
+        };
+        self.indexes.iter().map(keys_of).collect()
+    }
+}
+
+impl Schema {
+    /// A schema without tables.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Declares a table. The name is what the store knows it by: it never changes.
+    ///
+    /// # Panics
+    /// When the name is taken or contains a zero byte: a mistake of the program.
+    pub fn table<K: Key, V: Record>(&mut self, name: &'static str) -> Table<K, V> {
+        assert!(
+            !name.contains('\0') && !name.is_empty(),
+            "a table needs a name without zero bytes"
+        );
+        assert!(self.find(name).is_none(), "two tables are named {name}");
+        let number = u16::try_from(self.tables.len()).expect("fewer tables than 65,536");
+        self.tables.push(TableSpec {
+            name,
+            record_version: V::VERSION,
+            check_key: |bytes| key::decode::<K>(bytes).map(drop),
+            decode: |version, body| Ok(Arc::new(record::decode::<V>(version, body)?)),
+            encode: |value| record::encode(downcast_ref::<V>(value)),
+            indexes: Vec::new(),
+        });
+        Table { number, types: PhantomData }
+    }
+
+    /// Declares an index of a table: the rows found by each key that `keys` gives for them. The
+    /// ledger keeps it up to date and rebuilds it on load; it is not stored.
+    pub fn index<I: Key, K: Key, V: Record>(
+        &mut self,
+        table: &Table<K, V>,
+        name: &'static str,
+        keys: impl Fn(&K, &V) -> Vec<I> + Send + Sync + 'static,
+    ) -> Index<I, K, V> {
+        let indexes = &mut self.tables[usize::from(table.number)].indexes;
+        assert!(indexes.iter().all(|index| index.name != name), "two indexes are named {name}");
+        let number = u16::try_from(indexes.len()).expect("fewer indexes than 65,536");
+        let keys = move |row_key: &[u8], value: &(dyn Any + Send + Sync), out: &mut Vec<Bytes>| {
+            let typed: K = key::decode(row_key).expect("checked when written or loaded");
+            for index_key in keys(&typed, downcast_ref::<V>(value)) {
+                let mut full = key::encode(&index_key);
+                full.extend_from_slice(row_key);
+                out.push(full.into());
+            }
+        };
+        indexes.push(IndexSpec { name, keys: Box::new(keys) });
+        Index { table: *table, number, types: PhantomData }
+    }
+
+    pub(crate) fn tables(&self) -> &[TableSpec] {
+        &self.tables
+    }
+
+    pub(crate) fn spec(&self, table: u16) -> &TableSpec {
+        &self.tables[usize::from(table)]
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<u16> {
+        let position = self.tables.iter().position(|table| table.name == name)?;
+        u16::try_from(position).ok()
+    }
+}
+
+impl fmt::Debug for Schema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.tables.iter().map(|table| table.name)).finish()
+    }
+}
+
+fn downcast_ref<V: Record>(value: &(dyn Any + Send + Sync)) -> &V {
+    value.downcast_ref().expect("a table holds only values of its handle's type")
+}
+
+/// A table's handle: whoever has it can read and write the table, so a crate keeps its own private.
+pub struct Table<K, V> {
+    pub(crate) number: u16,
+    types: PhantomData<fn() -> (K, V)>,
+}
+
+/// An index's handle.
+pub struct Index<I, K, V> {
+    pub(crate) table: Table<K, V>,
+    pub(crate) number: u16,
+    types: PhantomData<fn() -> I>,
+}
+
+impl<K, V> Clone for Table<K, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K, V> Copy for Table<K, V> {}
+
+impl<K, V> fmt::Debug for Table<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Table({})", self.number)
+    }
+}
+
+impl<I, K, V> Clone for Index<I, K, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<I, K, V> Copy for Index<I, K, V> {}
+
+impl<I, K, V> fmt::Debug for Index<I, K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Index({}.{})", self.table.number, self.number)
+    }
+}

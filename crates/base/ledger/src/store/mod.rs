@@ -1,0 +1,162 @@
+//! Where commits become durable.
+
+mod memory;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub use memory::MemoryStore;
+
+use crate::state::Revision;
+
+/// What makes commits durable. It stores rows and one revision; everything else is the ledger's.
+pub trait Store: Send + 'static {
+    /// Gives every stored row to `sink`, in any order, and then the revision of the last batch
+    /// (0 when nothing was ever committed). Called once, before any commit.
+    ///
+    /// # Errors
+    /// When the store cannot be read; and what `sink` answers.
+    fn load(
+        &mut self,
+        sink: &mut dyn FnMut(LoadedRow<'_>) -> Result<(), StoreError>,
+    ) -> Result<Revision, StoreError>;
+
+    /// Makes a batch durable: all of it, or after a crash none of it. Returns when it is.
+    ///
+    /// # Errors
+    /// When the outcome is not sure. The ledger then refuses every further write.
+    fn commit(&mut self, batch: &Batch) -> Result<(), StoreError>;
+
+    /// Where commits run.
+    fn pace(&self) -> Pace;
+}
+
+/// Where a store's commits run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// On a thread of the ledger's, because they wait for a disk or a network. Transactions that
+    /// arrive meanwhile share the next commit.
+    OwnThread,
+    /// On the caller, at once: for stores that never wait. Starts no thread, so a simulation
+    /// stays on its own.
+    Inline,
+}
+
+/// What one commit of the store holds: the rows that one or more transactions changed, each once,
+/// as they are after the last of them.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// The revision after this batch.
+    pub revision: Revision,
+    /// The changed rows.
+    pub writes: Vec<Write>,
+}
+
+/// One row's new state.
+#[derive(Debug, Clone)]
+pub struct Write {
+    /// The table's name.
+    pub table: &'static str,
+    /// The encoded key.
+    pub key: Arc<[u8]>,
+    /// The row, or `None` when it is deleted.
+    pub row: Option<StoredRow>,
+}
+
+/// A row as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredRow {
+    /// The revision that created the row.
+    pub created: Revision,
+    /// The revision that last wrote it.
+    pub version: Revision,
+    /// [`crate::Record::VERSION`] of its body.
+    pub record_version: u16,
+    /// The encoded value.
+    pub body: Arc<[u8]>,
+}
+
+/// A row read back.
+#[derive(Debug)]
+pub struct LoadedRow<'a> {
+    /// The table's name.
+    pub table: &'a str,
+    /// The encoded key.
+    pub key: &'a [u8],
+    /// The revision that created the row.
+    pub created: Revision,
+    /// The revision that last wrote it.
+    pub version: Revision,
+    /// The record version of its body.
+    pub record_version: u16,
+    /// The encoded value.
+    pub body: &'a [u8],
+}
+
+/// A store that cannot be opened, read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process has the directory open.
+    #[error("{dir} is in use by {holder}; stop that process or choose another data directory", dir = dir.display())]
+    InUse {
+        /// The directory.
+        dir: PathBuf,
+        /// The process that holds it, as `process 123`.
+        holder: String,
+    },
+    /// The directory was written by a newer program.
+    #[error("{dir} has ledger format {found}, this program reads up to {newest}; use a newer longshore", dir = dir.display())]
+    NewerFormat {
+        /// The directory.
+        dir: PathBuf,
+        /// The format found.
+        found: u32,
+        /// The newest format that this program knows.
+        newest: u32,
+    },
+    /// The disk is full.
+    #[error("the disk that holds {dir} is full; free some space and start again", dir = dir.display())]
+    Full {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// The disk or the file system failed.
+    #[error("{action} {path} failed", path = path.display())]
+    Io {
+        /// What was tried, as `writing`.
+        action: &'static str,
+        /// On which file or directory.
+        path: PathBuf,
+        /// Why it failed.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Something in the directory is not what this program writes.
+    #[error("{what} in {dir} is damaged: {problem}", dir = dir.display())]
+    Damaged {
+        /// The directory.
+        dir: PathBuf,
+        /// Which part.
+        what: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The thread that commits could not be started.
+    #[error("the ledger's store thread cannot be started")]
+    Thread {
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The thread that commits has ended by a mistake of the program.
+    #[error("the ledger's store thread has stopped")]
+    Stopped,
+    /// A stored row that this program cannot read.
+    #[error("a row of table {table} cannot be read: {problem}")]
+    Row {
+        /// The table's name.
+        table: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
