@@ -1,0 +1,72 @@
+//! What the edge asks about a key; `iam` answers.
+
+use std::fmt;
+use std::sync::Arc;
+
+use subtle::ConstantTimeEq;
+use terms::{Region, Timestamp};
+
+use crate::Caller;
+
+/// A secret access key. Never printed; compared in constant time.
+#[derive(Clone)]
+pub struct Secret(Arc<str>);
+
+impl Secret {
+    /// The secret with this text.
+    pub fn new(text: impl Into<Arc<str>>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself, for signing and for handing the key to its owner.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
+    }
+}
+
+impl Eq for Secret {}
+
+/// What is known about an access key id at an instant.
+#[derive(Debug, Clone)]
+pub enum CredentialLookup {
+    /// The key may sign.
+    Found {
+        /// What the signature must have been made with.
+        secret: Secret,
+        /// Who the key belongs to.
+        caller: Arc<Caller>,
+    },
+    /// No such key.
+    Unknown,
+    /// The key exists and was switched off.
+    Inactive,
+    /// A temporary key whose time is over.
+    Expired,
+    /// The session token is missing, not this key's, or given with a key that has none.
+    TokenMismatch,
+}
+
+/// Finds the credentials behind an access key id.
+pub trait Authenticator: Send + Sync + 'static {
+    /// What is known about `access_key_id` at `now`. `session_token` is what the request carried;
+    /// `scope_region` is the region of the credential scope, which the caller is to carry.
+    fn find(
+        &self,
+        access_key_id: &str,
+        session_token: Option<&str>,
+        scope_region: &Region,
+        now: Timestamp,
+    ) -> CredentialLookup;
+}

@@ -1,0 +1,285 @@
+//! The calling half: signed calls to a Longshore (or AWS) endpoint, over connections kept alive.
+//! Retries are the caller's business.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{Method, Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_util::client::legacy::Client as Pool;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use serde_json::Value as Json;
+use terms::{Clock, Region};
+
+use crate::check::Check;
+use crate::protocol::{JsonReader, JsonWriter};
+use crate::sigv4::{Credentials, Signer, sign};
+use crate::value::Value;
+use crate::{Malformed, Operation};
+
+/// A connection must stand after this long.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A whole call ends after this long, unless the caller ends it before.
+const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// Larger answers are refused, in bytes.
+const ANSWER_LIMIT_BYTES: usize = 64 * 1024 * 1024;
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The server answered with an error.
+    #[error("{code}: {message}")]
+    Service {
+        /// The code, such as `ClusterNotFoundException`.
+        code: String,
+        /// The HTTP status.
+        status: u16,
+        /// The text for people.
+        message: String,
+        /// The whole body, if it was JSON.
+        body: Option<Json>,
+    },
+    /// The server could not be reached, or the connection broke.
+    #[error("cannot call {endpoint}")]
+    Transport {
+        /// The endpoint that was called.
+        endpoint: String,
+        /// What happened.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The call took too long.
+    #[error("{endpoint} did not answer within {seconds} seconds")]
+    Timeout {
+        /// The endpoint that was called.
+        endpoint: String,
+        /// The limit.
+        seconds: u64,
+    },
+    /// The answer was not what the protocol asks for.
+    #[error("{endpoint} answered with something else than expected: {reason}")]
+    Answer {
+        /// The endpoint that was called.
+        endpoint: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The endpoint or path is no URL.
+    #[error("'{0}' is not a URL of the form http://HOST:PORT")]
+    Endpoint(String),
+}
+
+impl ClientError {
+    /// The code of a server's error.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Service { code, .. } => Some(code),
+            _ => None,
+        }
+    }
+
+    /// Whether the same call may succeed later: connection trouble, throttling, a server's fault.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Transport { .. } | Self::Timeout { .. } => true,
+            Self::Service { status, code, .. } => {
+                (*status >= 500 && *status != 501) || *status == 429 || code.contains("Throttl")
+            }
+            Self::Answer { .. } | Self::Endpoint(_) => false,
+        }
+    }
+}
+
+/// A caller of one endpoint with one key pair. Cheap to clone; clones share their connections.
+#[derive(Clone)]
+pub struct Client {
+    endpoint: Arc<str>,
+    region: Region,
+    credentials: Option<Credentials>,
+    clock: Arc<dyn Clock>,
+    pool: Pool<HttpConnector, Full<Bytes>>,
+    timeout: Duration,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("endpoint", &self.endpoint).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// A caller of `endpoint` (`http://HOST:PORT`), signing with `credentials` for `region`.
+    /// Without credentials the calls are unsigned.
+    pub fn new(
+        endpoint: &str,
+        credentials: Option<Credentials>,
+        region: Region,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        let pool = Pool::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(Duration::from_secs(30))
+            .build(connector);
+        let endpoint = endpoint.trim_end_matches('/').into();
+        Self { endpoint, region, credentials, clock, pool, timeout: CALL_TIMEOUT }
+    }
+
+    /// The same caller with another limit for a whole call. The default is 60 seconds.
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// The endpoint, without a slash at its end.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// Calls an operation of a service that speaks AWS JSON.
+    pub async fn call<O: Operation>(&self, input: O::Input) -> Result<O::Output, ClientError> {
+        let mut writer = JsonWriter::with_capacity(1024);
+        input.write(&mut writer, O::INPUT);
+        let content_type = if O::SERVICE.protocols.contains(&crate::Protocol::AwsJson10) {
+            "application/x-amz-json-1.0"
+        } else {
+            "application/x-amz-json-1.1"
+        };
+        let target = format!("{}.{}", O::SERVICE.target_prefix, O::NAME);
+        let headers = [
+            (CONTENT_TYPE, HeaderValue::from_static(content_type)),
+            (HeaderName::from_static("x-amz-target"), self.header(&target)?),
+        ];
+        let body = writer.finish();
+        let answer = self.send(Method::POST, "/", &headers, body, O::SERVICE.name).await?;
+        let body = success(answer)?;
+        let mut output = None;
+        let mut check = Check::lenient();
+        JsonReader::read_document(&body, &mut check, &mut |reader| {
+            output = O::Output::read(reader, O::OUTPUT)?;
+            Ok(())
+        })
+        .map_err(|Malformed { message }| self.unexpected(message))?;
+        output.ok_or_else(|| self.unexpected("null".to_owned()))
+    }
+
+    /// GETs JSON from a path of ours, such as `/_longshore/why?task=…`; signed for `ecs`.
+    pub async fn get(&self, path: &str) -> Result<Json, ClientError> {
+        self.json(self.send(Method::GET, path, &[], Bytes::new(), "ecs").await?)
+    }
+
+    /// POSTs JSON to a path of ours, such as `/_longshore/join`; signed for `ecs`.
+    pub async fn post(&self, path: &str, body: &Json) -> Result<Json, ClientError> {
+        let headers = [(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+        let body = Bytes::from(body.to_string());
+        self.json(self.send(Method::POST, path, &headers, body, "ecs").await?)
+    }
+
+    /// Sends one request, signed for `service` if there are credentials, and gives the whole
+    /// answer, whatever its status.
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(HeaderName, HeaderValue)],
+        body: Bytes,
+        service: &str,
+    ) -> Result<Response<Bytes>, ClientError> {
+        let request = self.request(method, path, headers, body, service)?;
+        let exchange = async {
+            let answer = self.pool.request(request).await.map_err(|error| self.transport(error))?;
+            let (parts, body) = answer.into_parts();
+            let body = Limited::new(body, ANSWER_LIMIT_BYTES).collect().await;
+            let body = body.map_err(|source| self.transport(source))?.to_bytes();
+            Ok(Response::from_parts(parts, body))
+        };
+        match tokio::time::timeout(self.timeout, exchange).await {
+            Ok(answer) => answer,
+            Err(_) => Err(ClientError::Timeout {
+                endpoint: self.endpoint.to_string(),
+                seconds: self.timeout.as_secs(),
+            }),
+        }
+    }
+
+    /// A request to `path`, signed for `service` if there are credentials. For websockets: the
+    /// request's URI and headers are what the upgrade must carry.
+    pub fn request(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(HeaderName, HeaderValue)],
+        body: Bytes,
+        service: &str,
+    ) -> Result<Request<Full<Bytes>>, ClientError> {
+        let url = format!("{}{path}", self.endpoint);
+        let uri: Uri = url.parse().map_err(|_| ClientError::Endpoint(url.clone()))?;
+        let authority = uri.authority().map(|authority| authority.as_str().to_owned());
+        let authority = authority.ok_or(ClientError::Endpoint(url))?;
+        let mut request = Request::new(());
+        *request.method_mut() = method;
+        *request.uri_mut() = uri;
+        request.headers_mut().insert(http::header::HOST, self.header(&authority)?);
+        for (name, value) in headers {
+            request.headers_mut().insert(name.clone(), value.clone());
+        }
+        let (mut parts, ()) = request.into_parts();
+        if let Some(credentials) = &self.credentials {
+            let (region, now) = (self.region.as_str(), self.clock.now());
+            sign(&mut parts, &body, &Signer { credentials, region, service, now });
+        }
+        Ok(Request::from_parts(parts, Full::new(body)))
+    }
+
+    fn json(&self, answer: Response<Bytes>) -> Result<Json, ClientError> {
+        let body = success(answer)?;
+        if body.is_empty() {
+            return Ok(Json::Null);
+        }
+        serde_json::from_slice(&body).map_err(|error| self.unexpected(error.to_string()))
+    }
+
+    fn header(&self, text: &str) -> Result<HeaderValue, ClientError> {
+        HeaderValue::from_str(text).map_err(|_| ClientError::Endpoint(text.to_owned()))
+    }
+
+    fn transport(
+        &self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> ClientError {
+        ClientError::Transport { endpoint: self.endpoint.to_string(), source: source.into() }
+    }
+
+    fn unexpected(&self, reason: String) -> ClientError {
+        ClientError::Answer { endpoint: self.endpoint.to_string(), reason }
+    }
+}
+
+/// The body of a good answer; the error of a bad one.
+fn success(answer: Response<Bytes>) -> Result<Bytes, ClientError> {
+    let (parts, body) = answer.into_parts();
+    if parts.status.is_success() {
+        return Ok(body);
+    }
+    Err(service_error(parts.status, &body))
+}
+
+/// The error that a body carries: `__type` (or `code`) and `message`.
+fn service_error(status: StatusCode, body: &[u8]) -> ClientError {
+    let json: Option<Json> = serde_json::from_slice(body).ok();
+    let text = |names: &[&str]| {
+        let object = json.as_ref()?;
+        names.iter().find_map(|name| object.get(name)?.as_str())
+    };
+    let code = text(&["__type", "code", "Code"]).unwrap_or_default();
+    let code = code.rsplit('#').next().unwrap_or_default();
+    let code = if code.is_empty() { status.canonical_reason().unwrap_or("Error") } else { code };
+    let message = text(&["message", "Message"]).unwrap_or_default().to_owned();
+    ClientError::Service { code: code.to_owned(), status: status.as_u16(), message, body: json }
+}

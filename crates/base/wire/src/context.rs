@@ -1,0 +1,61 @@
+//! Who calls, and what a handler knows about a request besides its input.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use terms::{AccountId, Region, Timestamp, Uuid};
+
+/// What kind of principal a key belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CallerKind {
+    /// A person or a script with a long-term key of the account.
+    Operator,
+    /// A container instance with the key that it joined with; bound to the instance's name.
+    Node {
+        /// The name that the join token was exchanged for.
+        name: String,
+    },
+    /// A container with its task role's temporary credentials.
+    Task {
+        /// The ARN of the task that the credentials were made for.
+        task_arn: String,
+    },
+    /// Anyone, because the server runs with `--auth open`.
+    Open,
+}
+
+/// The principal behind a request whose signature was checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The account that the key belongs to.
+    pub account: AccountId,
+    /// The region that the credential scope names: what the request sees.
+    pub region: Region,
+    /// The principal's ARN, as `sts:GetCallerIdentity` tells it.
+    pub arn: String,
+    /// The principal's unique id, as `sts:GetCallerIdentity` tells it.
+    pub user_id: String,
+    /// The access key id that signed the request; empty if open and unsigned.
+    pub access_key_id: String,
+    /// What the principal is.
+    pub kind: CallerKind,
+}
+
+/// What a handler knows about a request besides its input.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// Who calls.
+    pub caller: Arc<Caller>,
+    /// The id of the request, also in the response's `x-amzn-RequestId`.
+    pub request_id: Uuid,
+    /// When the request came in.
+    pub now: Timestamp,
+    /// The service's name, such as `ecs`.
+    pub service: &'static str,
+    /// The operation's name, such as `RunTask`.
+    pub operation: &'static str,
+    /// The client's address, if it came over a socket.
+    pub source: Option<SocketAddr>,
+    /// The base URL as the client addressed us, such as `http://127.0.0.1:4566`: no trailing slash.
+    pub endpoint: String,
+}

@@ -1,0 +1,123 @@
+//! The bodies of responses and of routes' requests.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited, combinators::BoxBody};
+use hyper::body::{Frame, Incoming, SizeHint};
+
+use crate::ServiceError;
+
+/// What a body's stream can fail with.
+pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A body: bytes at hand, or a stream.
+#[derive(Debug)]
+pub struct Body(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Full(Full<Bytes>),
+    Incoming(Incoming),
+    Boxed(BoxBody<Bytes, BodyError>),
+}
+
+impl Body {
+    /// No bytes.
+    pub fn empty() -> Self {
+        Self::from(Bytes::new())
+    }
+
+    /// A stream of one's own.
+    pub fn stream<B>(body: B) -> Self
+    where
+        B: hyper::body::Body<Data = Bytes> + Send + Sync + 'static,
+        B::Error: Into<BodyError>,
+    {
+        Self(Kind::Boxed(BoxBody::new(body.map_err(Into::into))))
+    }
+
+    /// All its bytes, if they are at most `limit`; else the error that AWS answers with.
+    pub async fn collect(self, limit: usize) -> Result<Bytes, ServiceError> {
+        if hyper::body::Body::size_hint(&self).lower() > limit as u64 {
+            return Err(too_large(limit));
+        }
+        match Limited::new(self, limit).collect().await {
+            Ok(collected) => Ok(collected.to_bytes()),
+            Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(too_large(limit)),
+            Err(_) => Err(ServiceError::new(
+                "IncompleteBody",
+                400,
+                "The request body ended before the number of bytes that the Content-Length header names.",
+            )),
+        }
+    }
+}
+
+/// The error of a body over the limit.
+fn too_large(limit: usize) -> ServiceError {
+    ServiceError::new(
+        "RequestEntityTooLargeException",
+        413,
+        format!("The request body is longer than the limit of {limit} bytes."),
+    )
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Self(Kind::Full(Full::new(bytes)))
+    }
+}
+
+impl From<String> for Body {
+    fn from(text: String) -> Self {
+        Self::from(Bytes::from(text))
+    }
+}
+
+impl From<&'static str> for Body {
+    fn from(text: &'static str) -> Self {
+        Self::from(Bytes::from_static(text.as_bytes()))
+    }
+}
+
+impl From<Incoming> for Body {
+    fn from(incoming: Incoming) -> Self {
+        Self(Kind::Incoming(incoming))
+    }
+}
+
+impl hyper::body::Body for Body {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut self.get_mut().0 {
+            Kind::Full(body) => Pin::new(body)
+                .poll_frame(cx)
+                .map_err(|never: std::convert::Infallible| match never {}),
+            Kind::Incoming(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Kind::Boxed(body) => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Kind::Full(body) => body.is_end_stream(),
+            Kind::Incoming(body) => body.is_end_stream(),
+            Kind::Boxed(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Kind::Full(body) => body.size_hint(),
+            Kind::Incoming(body) => body.size_hint(),
+            Kind::Boxed(body) => body.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! One request, from its head to its answer.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, DATE, HOST, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use terms::{AccountId, Timestamp, Uuid};
+use tracing::{Instrument, field};
+
+use super::resolve::{Target, unknown_operation};
+use super::{BODY_LIMIT_BYTES, Body, Edge, Inner, Route, RouteAuth, RouteRequest};
+use crate::protocol::Form;
+use crate::service::{self, Call};
+use crate::sigv4::Claim;
+use crate::{Caller, CallerKind, Context, Protocol, Service, ServiceError, ServiceModel};
+
+/// How long a client may take to send a body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+
+/// What is known of every request.
+#[derive(Debug, Clone, Copy)]
+struct Arrival {
+    request_id: Uuid,
+    now: Timestamp,
+    source: Option<SocketAddr>,
+}
+
+/// An error with what its form depends on.
+struct Refusal {
+    error: ServiceError,
+    protocol: Protocol,
+    service: Option<&'static ServiceModel>,
+}
+
+impl Edge {
+    /// Answers one request. `source` is the client's address.
+    pub async fn handle(
+        &self,
+        request: Request<Incoming>,
+        source: Option<SocketAddr>,
+    ) -> Response<Body> {
+        let inner = &*self.0;
+        let now = inner.clock.now();
+        let arrival = Arrival { request_id: Uuid::from_random(inner.ids.next()), now, source };
+        let route = inner.routes.iter().find(|route| route.takes(request.uri().path()));
+        let mut response = match route {
+            Some(route) => inner.run_route(route, arrival, request).await,
+            None => inner.run_call(arrival, request).await,
+        };
+        let headers = response.headers_mut();
+        if let Ok(id) = HeaderValue::from_str(&arrival.request_id.to_string()) {
+            headers.insert(REQUEST_ID.clone(), id);
+        }
+        // From our clock, not hyper's: SDKs correct their skew from it.
+        let seconds = u64::try_from(now.seconds()).unwrap_or(0);
+        let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds));
+        if let Ok(date) = HeaderValue::from_str(&date) {
+            headers.insert(DATE, date);
+        }
+        response
+    }
+}
+
+impl Inner {
+    async fn run_route(
+        &self,
+        route: &Route,
+        arrival: Arrival,
+        request: Request<Incoming>,
+    ) -> Response<Body> {
+        let span = tracing::info_span!(
+            "route",
+            request_id = %arrival.request_id,
+            prefix = route.prefix,
+            status = field::Empty,
+        );
+        let response = self.serve_route(route, arrival, request).instrument(span.clone()).await;
+        span.record("status", response.status().as_u16());
+        response
+    }
+
+    async fn serve_route(
+        &self,
+        route: &Route,
+        arrival: Arrival,
+        mut request: Request<Incoming>,
+    ) -> Response<Body> {
+        let upgrade = request
+            .headers()
+            .contains_key(http::header::UPGRADE)
+            .then(|| hyper::upgrade::on(&mut request));
+        let (parts, body) = request.into_parts();
+        let body = Body::from(body);
+        let (body, caller) = match route.auth {
+            RouteAuth::Unsigned => (body, None),
+            RouteAuth::Signed(service) => {
+                let read = self.read_signed(&parts, body, service, arrival.now).await;
+                match read {
+                    Ok((bytes, caller)) => (Body::from(bytes), Some(caller)),
+                    Err(error) => {
+                        let protocol = Protocol::AwsJson11;
+                        return respond_error(Refusal { error, protocol, service: None }, arrival);
+                    }
+                }
+            }
+        };
+        let endpoint = endpoint(&parts);
+        let Arrival { request_id, now, source } = arrival;
+        (route.handler)(RouteRequest {
+            parts,
+            body,
+            caller,
+            upgrade,
+            source,
+            request_id,
+            now,
+            endpoint,
+        })
+        .await
+    }
+
+    async fn read_signed(
+        &self,
+        parts: &Parts,
+        body: Body,
+        service: &str,
+        now: Timestamp,
+    ) -> Result<(Bytes, Arc<Caller>), ServiceError> {
+        let body = read_body(body).await?;
+        let caller = self.caller(parts, &body, Some(service), now, Protocol::AwsJson11)?;
+        Ok((body, caller))
+    }
+
+    async fn run_call(&self, arrival: Arrival, request: Request<Incoming>) -> Response<Body> {
+        let span = tracing::info_span!(
+            "call",
+            request_id = %arrival.request_id,
+            service = field::Empty,
+            operation = field::Empty,
+            status = field::Empty,
+        );
+        let (parts, body) = request.into_parts();
+        let answer = self.answer(&parts, Body::from(body), arrival).instrument(span.clone()).await;
+        let response = match answer {
+            Ok(response) => response,
+            Err(refusal) => {
+                let _entered = span.enter();
+                tracing::debug!(code = %refusal.error.code, message = %refusal.error.message, "refused");
+                respond_error(refusal, arrival)
+            }
+        };
+        span.record("status", response.status().as_u16());
+        response
+    }
+
+    async fn answer(
+        &self,
+        parts: &Parts,
+        body: Body,
+        arrival: Arrival,
+    ) -> Result<Response<Body>, Refusal> {
+        let Target { protocol, mut service, operation } = self.target(parts);
+        let refuse = |error, service: Option<&Service>| Refusal {
+            error,
+            protocol,
+            service: service.map(Service::model),
+        };
+        check_head(parts).map_err(|error| refuse(error, service))?;
+        let bytes = read_body(body).await.map_err(|error| refuse(error, service))?;
+        let form = match protocol {
+            Protocol::AwsQuery => Some(
+                read_form(parts, &bytes)
+                    .map_err(|malformed| refuse(protocol.malformed(malformed), service))?,
+            ),
+            Protocol::AwsJson10 | Protocol::AwsJson11 => None,
+        };
+        let named = match &form {
+            Some(form) => form.get("Action"),
+            None => operation.as_deref(),
+        };
+        service = service.or_else(|| self.service_of_form(form.as_ref()?));
+        let known = service.and_then(|service| {
+            let speaks =
+                service.model().protocols.iter().any(|p| p.is_json() == protocol.is_json());
+            let operation = service.model().operation(named?).filter(|_| speaks)?;
+            Some((service, operation))
+        });
+        let Some((service, operation)) = known else {
+            return Err(refuse(unknown_operation(protocol, named), service));
+        };
+        let model = service.model();
+        tracing::Span::current().record("service", model.name).record("operation", operation);
+        let caller = self
+            .caller(parts, &bytes, Some(model.name), arrival.now, protocol)
+            .map_err(|error| refuse(error, Some(service)))?;
+        let Arrival { request_id, now, source } = arrival;
+        let context = Context {
+            caller,
+            request_id,
+            now,
+            service: model.name,
+            operation,
+            source,
+            endpoint: endpoint(parts),
+        };
+        let body = form.map_or(service::Body::Bytes(bytes), service::Body::Form);
+        let Some(answer) = service.call(Call { context, protocol, body }) else {
+            return Err(refuse(not_implemented(model.name, operation), Some(service)));
+        };
+        let output = answer.await.map_err(|error| refuse(error, Some(service)))?;
+        Ok(respond(StatusCode::OK, protocol, output))
+    }
+
+    /// Who calls, if the signature is right or the server is open.
+    fn caller(
+        &self,
+        parts: &Parts,
+        body: &[u8],
+        service: Option<&str>,
+        now: Timestamp,
+        protocol: Protocol,
+    ) -> Result<Arc<Caller>, ServiceError> {
+        if self.open {
+            return Ok(self.open_caller(parts, now));
+        }
+        self.verifier
+            .verify(&*self.authenticator, parts, body, service, now)
+            .map_err(|error| error.in_protocol(protocol))
+    }
+
+    /// Who calls an open server: the key's owner if it is known, else anyone.
+    fn open_caller(&self, parts: &Parts, now: Timestamp) -> Arc<Caller> {
+        let claim = Claim::of(&parts.headers, parts.uri.query().unwrap_or_default());
+        let claim = claim.ok().flatten();
+        let region = claim.as_ref().and_then(|claim| claim.region()?.parse().ok());
+        let region = region.unwrap_or_else(|| self.region.clone());
+        let key = claim.as_ref().map(Claim::access_key_id).unwrap_or_default();
+        let token = claim.as_ref().and_then(Claim::token);
+        if let crate::CredentialLookup::Found { caller, .. } =
+            self.authenticator.find(key, token, &region, now)
+        {
+            return caller;
+        }
+        let account = key.parse::<AccountId>().unwrap_or_else(|_| self.account.clone());
+        Arc::new(Caller {
+            arn: format!("arn:aws:iam::{account}:root"),
+            user_id: account.to_string(),
+            account,
+            region,
+            access_key_id: key.to_owned(),
+            kind: CallerKind::Open,
+        })
+    }
+}
+
+/// Only POST and, for forms, GET reach operations.
+fn check_head(parts: &Parts) -> Result<(), ServiceError> {
+    if parts.uri.path() != "/" {
+        let message = format!(
+            "Nothing is served at the path '{}'; AWS calls go to '/'.",
+            parts.uri.path().chars().take(128).collect::<String>()
+        );
+        return Err(ServiceError::new("UnknownOperationException", 404, message));
+    }
+    match parts.method {
+        Method::POST | Method::GET => Ok(()),
+        _ => Err(ServiceError::new(
+            "MethodNotAllowed",
+            405,
+            format!("The method {} is not allowed; use POST.", parts.method),
+        )),
+    }
+}
+
+async fn read_body(body: Body) -> Result<Bytes, ServiceError> {
+    match tokio::time::timeout(BODY_TIMEOUT, body.collect(BODY_LIMIT_BYTES)).await {
+        Ok(read) => read,
+        Err(_) => Err(ServiceError::new(
+            "RequestTimeoutException",
+            408,
+            format!("The request body did not arrive within {} seconds.", BODY_TIMEOUT.as_secs()),
+        )),
+    }
+}
+
+/// The form of a call: the body's, or the query string's if the body has none.
+fn read_form(parts: &Parts, body: &[u8]) -> Result<Form, crate::Malformed> {
+    let query = parts.uri.query().unwrap_or_default();
+    Form::parse(if body.is_empty() { query.as_bytes() } else { body })
+}
+
+fn endpoint(parts: &Parts) -> String {
+    let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
+    let host = host.or_else(|| parts.uri.authority().map(|authority| authority.as_str()));
+    format!("http://{}", host.unwrap_or("localhost"))
+}
+
+/// What an operation that is not built answers (design.md: names and defaults).
+fn not_implemented(service: &str, operation: &str) -> ServiceError {
+    ServiceError::new(
+        "NotImplementedException",
+        501,
+        format!("Longshore does not implement {service}:{operation} yet; see docs/support.md"),
+    )
+}
+
+fn respond(status: StatusCode, protocol: Protocol, body: Bytes) -> Response<Body> {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    let content_type = HeaderValue::from_static(protocol.response_content_type());
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response
+}
+
+fn respond_error(refusal: Refusal, arrival: Arrival) -> Response<Body> {
+    let Refusal { error, protocol, service } = refusal;
+    let body = protocol.encode_error(&error, service, arrival.request_id);
+    respond(error.http_status(), protocol, body)
+}

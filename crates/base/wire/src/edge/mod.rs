@@ -1,0 +1,66 @@
+//! The HTTP edge: one port for every service.
+
+mod body;
+mod builder;
+mod dispatch;
+mod resolve;
+mod route;
+mod serve;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use terms::{AccountId, Clock, IdSource, Region};
+
+pub use body::Body;
+pub use builder::EdgeBuilder;
+pub use route::{Route, RouteAuth, RouteRequest};
+
+use crate::sigv4::Verifier;
+use crate::{Authenticator, Service, ServiceModel};
+
+/// Larger bodies of AWS calls and signed routes are refused, in bytes. ECS's largest request is a
+/// task definition of 64 KiB.
+pub const BODY_LIMIT_BYTES: usize = 4 * 1024 * 1024;
+
+/// The server side of the wire. Cheap to clone.
+#[derive(Clone)]
+pub struct Edge(Arc<Inner>);
+
+struct Inner {
+    authenticator: Arc<dyn Authenticator>,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn IdSource>,
+    verifier: Verifier,
+    services: Vec<Service>,
+    by_name: HashMap<&'static str, usize>,
+    by_target: HashMap<&'static str, usize>,
+    /// Longest prefix first.
+    routes: Vec<Route>,
+    open: bool,
+    account: AccountId,
+    region: Region,
+}
+
+impl Edge {
+    /// An edge that asks `authenticator` about keys and takes time and request ids from `clock`
+    /// and `ids`.
+    pub fn builder(
+        authenticator: Arc<dyn Authenticator>,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn IdSource>,
+    ) -> EdgeBuilder {
+        EdgeBuilder::new(authenticator, clock, ids)
+    }
+
+    /// The services that the edge knows.
+    pub fn models(&self) -> impl Iterator<Item = &'static ServiceModel> + '_ {
+        self.0.services.iter().map(Service::model)
+    }
+}
+
+impl std::fmt::Debug for Edge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Edge").field("services", &self.0.services).finish_non_exhaustive()
+    }
+}

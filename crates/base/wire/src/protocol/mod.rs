@@ -1,0 +1,115 @@
+//! The AWS protocols: each one a reader, a writer and the form of its errors.
+
+mod form;
+mod json_reader;
+mod json_writer;
+mod query_reader;
+pub(crate) mod time;
+mod xml_writer;
+
+use bytes::Bytes;
+use terms::Uuid;
+
+pub use form::Form;
+pub use json_reader::JsonReader;
+pub use json_writer::JsonWriter;
+pub use query_reader::QueryReader;
+pub use xml_writer::XmlWriter;
+
+use crate::check::Check;
+use crate::service::Body;
+use crate::value::{Malformed, Reader, Writer};
+use crate::{Schema, ServiceError, ServiceModel};
+
+/// A protocol of AWS services.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// AWS JSON 1.0: `application/x-amz-json-1.0`.
+    AwsJson10,
+    /// AWS JSON 1.1: `application/x-amz-json-1.1`.
+    AwsJson11,
+    /// AWS Query: forms in, XML out.
+    AwsQuery,
+}
+
+/// How many bytes a response is given room for at first.
+const RESPONSE_CAPACITY_BYTES: usize = 1024;
+
+impl Protocol {
+    /// The `Content-Type` of requests.
+    pub const fn request_content_type(self) -> &'static str {
+        match self {
+            Self::AwsJson10 => "application/x-amz-json-1.0",
+            Self::AwsJson11 => "application/x-amz-json-1.1",
+            Self::AwsQuery => "application/x-www-form-urlencoded; charset=utf-8",
+        }
+    }
+
+    /// The `Content-Type` of responses.
+    pub const fn response_content_type(self) -> &'static str {
+        match self {
+            Self::AwsJson10 => "application/x-amz-json-1.0",
+            Self::AwsJson11 => "application/x-amz-json-1.1",
+            Self::AwsQuery => "text/xml",
+        }
+    }
+
+    /// Whether this is one of the JSON protocols.
+    pub const fn is_json(self) -> bool {
+        matches!(self, Self::AwsJson10 | Self::AwsJson11)
+    }
+
+    /// Walks a request's body with `read`.
+    pub(crate) fn decode_request(
+        self,
+        body: Body,
+        check: &mut Check,
+        read: &mut dyn FnMut(&mut dyn Reader) -> Result<(), Malformed>,
+    ) -> Result<(), Malformed> {
+        match body {
+            Body::Bytes(bytes) => JsonReader::read_document(&bytes, check, read),
+            Body::Form(form) => read(&mut QueryReader::new(&form, check)),
+        }
+    }
+
+    /// The error for input that is not of the protocol's form.
+    pub(crate) fn malformed(self, malformed: Malformed) -> ServiceError {
+        let code = match self {
+            Self::AwsJson10 | Self::AwsJson11 => "SerializationException",
+            Self::AwsQuery => "MalformedInput",
+        };
+        ServiceError::new(code, 400, malformed.message)
+    }
+
+    /// The body of a response whose output `write` writes.
+    pub(crate) fn encode_response(
+        self,
+        operation: &'static str,
+        service: &'static ServiceModel,
+        output: &'static Schema,
+        request_id: Uuid,
+        write: impl FnOnce(&mut dyn Writer),
+    ) -> Bytes {
+        match self {
+            Self::AwsJson10 | Self::AwsJson11 => {
+                let mut writer = JsonWriter::with_capacity(RESPONSE_CAPACITY_BYTES);
+                write(&mut writer);
+                writer.finish()
+            }
+            Self::AwsQuery => xml_writer::response(operation, service, output, request_id, write),
+        }
+    }
+
+    /// The body of an error.
+    pub(crate) fn encode_error(
+        self,
+        error: &ServiceError,
+        service: Option<&'static ServiceModel>,
+        request_id: Uuid,
+    ) -> Bytes {
+        match self {
+            Self::AwsJson10 | Self::AwsJson11 => json_writer::error(error),
+            Self::AwsQuery => xml_writer::error(error, service, request_id),
+        }
+    }
+}

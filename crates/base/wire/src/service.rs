@@ -1,0 +1,216 @@
+//! A service: its model and the handlers of the operations that are built.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::check::{Check, Violation, describe};
+use crate::protocol::{Form, Protocol};
+use crate::value::{Value, Writer};
+use crate::{Context, Schema, ServiceError};
+
+/// What a generated crate tells about its service.
+#[derive(Debug)]
+pub struct ServiceModel {
+    /// The name in the credential scope, which is also the prefix of its IAM actions: `ecs`.
+    pub name: &'static str,
+    /// The first label of its host names: `ecs`.
+    pub endpoint_prefix: &'static str,
+    /// The model's version: `2014-11-13`.
+    pub api_version: &'static str,
+    /// What stands before the dot in `X-Amz-Target`; empty for protocols without it.
+    pub target_prefix: &'static str,
+    /// The namespace of XML responses; empty for protocols without it.
+    pub xml_namespace: &'static str,
+    /// The protocols that it speaks, the preferred one first.
+    pub protocols: &'static [Protocol],
+    /// The code that a broken constraint is answered with.
+    pub validation_code: &'static str,
+    /// The names of all operations of the model, sorted; those not built too.
+    pub operations: &'static [&'static str],
+}
+
+impl ServiceModel {
+    /// The model's own spelling of an operation's name, if the model has it.
+    pub fn operation(&self, name: &str) -> Option<&'static str> {
+        let index = self.operations.binary_search(&name).ok()?;
+        Some(self.operations[index])
+    }
+}
+
+/// An operation of a generated crate.
+pub trait Operation: 'static {
+    /// The request's type.
+    type Input: Value + Send + 'static;
+    /// The response's type.
+    type Output: Value + Send + 'static;
+    /// The operation's name, such as `RunTask`.
+    const NAME: &'static str;
+    /// The service that it belongs to.
+    const SERVICE: &'static ServiceModel;
+    /// The request's shape.
+    const INPUT: &'static Schema;
+    /// The response's shape.
+    const OUTPUT: &'static Schema;
+    /// The errors that the model declares for it, by code.
+    const ERRORS: &'static [&'static str];
+}
+
+/// An answer to an operation, before a protocol gives it its form.
+pub(crate) type Answer = Result<Bytes, ServiceError>;
+type AnswerFuture = Pin<Box<dyn Future<Output = Answer> + Send>>;
+type Handler = Box<dyn Fn(Call) -> AnswerFuture + Send + Sync>;
+type Explain = Arc<dyn Fn(&'static str, &[Violation]) -> ServiceError + Send + Sync>;
+
+/// One decoded request line: what a handler is called with.
+pub(crate) struct Call {
+    pub(crate) context: Context,
+    pub(crate) protocol: Protocol,
+    pub(crate) body: Body,
+}
+
+/// The undecoded input of an operation.
+pub(crate) enum Body {
+    Bytes(Bytes),
+    Form(Form),
+}
+
+/// A service with the handlers of its built operations.
+pub struct Service {
+    model: &'static ServiceModel,
+    handlers: HashMap<&'static str, Handler>,
+    explain: Explain,
+}
+
+impl Service {
+    /// The service of this model, with no operation built yet.
+    pub fn new(model: &'static ServiceModel) -> Self {
+        let explain = Arc::new(|_: &'static str, violations: &[Violation]| {
+            ServiceError::new(model.validation_code, 400, describe(violations))
+        });
+        Self { model, handlers: HashMap::new(), explain }
+    }
+
+    /// The same service answering broken constraints of the model with its own errors: `explain`
+    /// gets the operation's name and what is broken (never empty). Set it before [`Service::on`].
+    #[must_use]
+    pub fn explain(
+        mut self,
+        explain: impl Fn(&'static str, &[Violation]) -> ServiceError + Send + Sync + 'static,
+    ) -> Self {
+        self.explain = Arc::new(explain);
+        self
+    }
+
+    /// The same service with `handler` answering the operation `O`.
+    ///
+    /// # Panics
+    /// If `O` belongs to another service or has a handler already.
+    #[must_use]
+    pub fn on<O, F, A>(mut self, handler: F) -> Self
+    where
+        O: Operation,
+        F: Fn(Context, O::Input) -> A + Send + Sync + 'static,
+        A: Future<Output = Result<O::Output, ServiceError>> + Send + 'static,
+    {
+        assert!(std::ptr::eq(O::SERVICE, self.model), "{} belongs to another service", O::NAME);
+        let explain = Arc::clone(&self.explain);
+        let erased: Handler = Box::new(move |call| {
+            let Call { context, protocol, body } = call;
+            let request_id = context.request_id;
+            let input = decode::<O>(protocol, body, &explain);
+            let answer = input.map(|input| handler(context, input));
+            Box::pin(async move {
+                let output = answer?.await.inspect_err(|error| check_error::<O>(error))?;
+                check_output::<O>(&output);
+                Ok(protocol.encode_response(O::NAME, O::SERVICE, O::OUTPUT, request_id, |writer| {
+                    output.write(writer, O::OUTPUT);
+                }))
+            })
+        });
+        assert!(self.handlers.insert(O::NAME, erased).is_none(), "{} has two handlers", O::NAME);
+        self
+    }
+
+    /// What the generated crate tells about the service.
+    pub fn model(&self) -> &'static ServiceModel {
+        self.model
+    }
+
+    /// The names of the operations that have a handler, sorted.
+    pub fn built(&self) -> Vec<&'static str> {
+        let mut names: Vec<_> = self.handlers.keys().copied().collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Calls the handler of an operation; `None` if it has none.
+    pub(crate) fn call(&self, call: Call) -> Option<AnswerFuture> {
+        let handler = self.handlers.get(call.context.operation)?;
+        Some(handler(call))
+    }
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service").field("name", &self.model.name).finish_non_exhaustive()
+    }
+}
+
+/// Reads the input of `O` and checks its constraints.
+fn decode<O: Operation>(
+    protocol: Protocol,
+    body: Body,
+    explain: &Explain,
+) -> Result<O::Input, ServiceError> {
+    let mut check = Check::strict();
+    let mut input = None;
+    let read = protocol.decode_request(body, &mut check, &mut |reader| {
+        input = O::Input::read(reader, O::INPUT)?;
+        Ok(())
+    });
+    read.map_err(|malformed| protocol.malformed(malformed))?;
+    if !check.violations().is_empty() {
+        return Err(explain(O::NAME, check.violations()));
+    }
+    input.ok_or_else(|| {
+        protocol.malformed(crate::Malformed {
+            message: "null found where a structure is expected.".to_owned(),
+        })
+    })
+}
+
+/// In debug builds: a response that its own model forbids is a mistake of ours.
+fn check_output<O: Operation>(output: &O::Output) {
+    if cfg!(debug_assertions) {
+        let mut checker = crate::checker::Checker::default();
+        output.write(&mut checker as &mut dyn Writer, O::OUTPUT);
+        let violations = checker.into_violations();
+        assert!(violations.is_empty(), "{} answers wrongly: {}", O::NAME, describe(&violations));
+    }
+}
+
+/// In debug builds: errors must be ones that the model declares or that every service has.
+fn check_error<O: Operation>(error: &ServiceError) {
+    const COMMON: &[&str] = &[
+        "AccessDenied",
+        "AccessDeniedException",
+        "InternalFailure",
+        "NotImplementedException",
+        "ServiceUnavailable",
+        "ThrottlingException",
+        "UnrecognizedClientException",
+        "ValidationError",
+        "ValidationException",
+    ];
+    debug_assert!(
+        O::ERRORS.contains(&error.code.as_str()) || COMMON.contains(&error.code.as_str()),
+        "{} answers with {}, which its model does not declare",
+        O::NAME,
+        error.code,
+    );
+}
