@@ -16,6 +16,8 @@
 mod error;
 mod image;
 mod reference;
+mod tar;
+mod unpack;
 
 use std::path::Path;
 
