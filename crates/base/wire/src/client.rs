@@ -18,7 +18,7 @@ use crate::check::Check;
 use crate::protocol::{JsonReader, JsonWriter};
 use crate::sigv4::{Credentials, Signer, sign};
 use crate::value::Value;
-use crate::{Malformed, Operation};
+use crate::{Malformed, Operation, ServiceModel};
 
 /// A connection must stand after this long.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -169,6 +169,43 @@ impl Client {
         output.ok_or_else(|| self.unexpected("null".to_owned()))
     }
 
+    /// Calls an operation by its name with a JSON document as the protocol has it, for callers
+    /// that pass documents on as they are.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub async fn invoke(
+        &self,
+        service: &ServiceModel,
+        operation: &str,
+        input: &Json,
+    ) -> Result<Json, ClientError> {
+        let target = self.header(&format!("{}.{operation}", service.target_prefix))?;
+        let headers = [
+            (CONTENT_TYPE, HeaderValue::from_static("application/x-amz-json-1.1")),
+            (HeaderName::from_static("x-amz-target"), target),
+        ];
+        let body = Bytes::from(input.to_string());
+        self.json(self.send(Method::POST, "/", &headers, body, service.name).await?)
+    }
+
+    /// GETs a path of ours whose answer comes line by line, possibly without an end.
+    ///
+    /// # Errors
+    /// As [`Client::get`]; the limit of time holds for the answer's head only.
+    pub async fn lines(&self, path: &str) -> Result<Lines, ClientError> {
+        let request = self.request(Method::GET, path, &[], Bytes::new(), "ecs")?;
+        let head = tokio::time::timeout(self.timeout, self.pool.request(request)).await;
+        let answer = head.map_err(|_| self.timed_out())?.map_err(|error| self.transport(error))?;
+        let (parts, body) = answer.into_parts();
+        if parts.status.is_success() {
+            return Ok(Lines { client: self.clone(), body, read: Vec::new() });
+        }
+        let body = Limited::new(body, ANSWER_LIMIT_BYTES).collect().await;
+        let body = body.map_err(|source| self.transport(source))?.to_bytes();
+        Err(service_error(parts.status, &body))
+    }
+
     /// GETs JSON from a path of ours, such as `/_longshore/why?task=…`; signed for `ecs`.
     pub async fn get(&self, path: &str) -> Result<Json, ClientError> {
         self.json(self.send(Method::GET, path, &[], Bytes::new(), "ecs").await?)
@@ -201,10 +238,7 @@ impl Client {
         };
         match tokio::time::timeout(self.timeout, exchange).await {
             Ok(answer) => answer,
-            Err(_) => Err(ClientError::Timeout {
-                endpoint: self.endpoint.to_string(),
-                seconds: self.timeout.as_secs(),
-            }),
+            Err(_) => Err(self.timed_out()),
         }
     }
 
@@ -256,8 +290,59 @@ impl Client {
         ClientError::Transport { endpoint: self.endpoint.to_string(), source: source.into() }
     }
 
+    fn timed_out(&self) -> ClientError {
+        let (endpoint, seconds) = (self.endpoint.to_string(), self.timeout.as_secs());
+        ClientError::Timeout { endpoint, seconds }
+    }
+
     fn unexpected(&self, reason: String) -> ClientError {
         ClientError::Answer { endpoint: self.endpoint.to_string(), reason }
+    }
+}
+
+/// An answer that comes line by line.
+#[derive(Debug)]
+pub struct Lines {
+    client: Client,
+    body: hyper::body::Incoming,
+    read: Vec<u8>,
+}
+
+impl Lines {
+    /// The next line without its end, or `None` after the last. What follows the last line's end
+    /// is a line too, if it is not empty.
+    ///
+    /// # Errors
+    /// If the connection breaks, a line is longer than an answer may be, or is no UTF-8.
+    pub async fn next(&mut self) -> Result<Option<String>, ClientError> {
+        let mut searched = 0;
+        loop {
+            if let Some(end) = self.read[searched..].iter().position(|&byte| byte == b'\n') {
+                let mut line: Vec<u8> = self.read.drain(..=searched + end).collect();
+                line.pop();
+                return self.text(line).map(Some);
+            }
+            searched = self.read.len();
+            if searched > ANSWER_LIMIT_BYTES {
+                return Err(self.client.unexpected("a line without an end".to_owned()));
+            }
+            match self.body.frame().await {
+                Some(Ok(frame)) => {
+                    self.read.extend_from_slice(frame.data_ref().map_or(&[], |data| data))
+                }
+                Some(Err(error)) => return Err(self.client.transport(error)),
+                None if self.read.is_empty() => return Ok(None),
+                None => {
+                    let line = std::mem::take(&mut self.read);
+                    return self.text(line).map(Some);
+                }
+            }
+        }
+    }
+
+    fn text(&self, line: Vec<u8>) -> Result<String, ClientError> {
+        String::from_utf8(line)
+            .map_err(|_| self.client.unexpected("bytes that are no UTF-8".to_owned()))
     }
 }
 
