@@ -1,0 +1,119 @@
+//! ECS calls as JSON documents, the form in which commands read files and print answers.
+
+use anyhow::{Result, anyhow};
+use serde_json::{Value, json};
+use wire::client::Client;
+
+/// Calls an operation of ECS.
+///
+/// # Errors
+/// If the server cannot be reached or refuses; the text carries ECS's code and message.
+pub async fn ecs(client: &Client, operation: &str, input: &Value) -> Result<Value> {
+    let answer = client.invoke(&shapes_ecs::SERVICE, operation, input).await;
+    answer.map_err(anyhow::Error::from)
+}
+
+/// A task as DescribeTasks tells it.
+///
+/// # Errors
+/// If the call fails, or the cluster has no such task.
+pub async fn task(client: &Client, cluster: &str, task: &str) -> Result<Value> {
+    let input = json!({"cluster": cluster, "tasks": [task]});
+    let mut answer = ecs(client, "DescribeTasks", &input).await?;
+    match answer["tasks"].get_mut(0) {
+        Some(task) => Ok(task.take()),
+        None => Err(anyhow!(
+            "the cluster {cluster} has no task {task}; 'longshore status' lists those it has"
+        )),
+    }
+}
+
+/// All pages of a List… operation: its ARNs in the order given.
+///
+/// # Errors
+/// If a call fails.
+pub async fn list(client: &Client, operation: &str, input: Value, field: &str) -> Result<Vec<Value>> {
+    let (mut input, mut all) = (input, Vec::new());
+    loop {
+        let mut page = ecs(client, operation, &input).await?;
+        if let Some(items) = page[field].as_array_mut() {
+            all.append(items);
+        }
+        match page["nextToken"].take() {
+            Value::String(token) if !token.is_empty() => input["nextToken"] = token.into(),
+            _ => return Ok(all),
+        }
+    }
+}
+
+/// A text member, or nothing.
+pub fn text<'a>(value: &'a Value, member: &str) -> &'a str {
+    value[member].as_str().unwrap_or_default()
+}
+
+/// The last part of an ARN: what people type.
+pub fn short(arn: &str) -> &str {
+    arn.rsplit('/').next().unwrap_or(arn)
+}
+
+/// Where a task's published ports are reached from this machine, in the order of its containers.
+pub fn addresses(task: &Value) -> Vec<String> {
+    let containers = task["containers"].as_array().into_iter().flatten();
+    let bindings = containers.flat_map(|c| c["networkBindings"].as_array().into_iter().flatten());
+    let address = |binding: &Value| {
+        let port = binding["hostPort"].as_u64()?;
+        let ip = match text(binding, "bindIP") {
+            "" | "0.0.0.0" => "127.0.0.1",
+            ip => ip,
+        };
+        Some(format!("{ip}:{port}"))
+    };
+    bindings.filter_map(address).collect()
+}
+
+/// Why a task stopped: its own reason, then those of its containers.
+pub fn why_stopped(task: &Value) -> String {
+    let containers = task["containers"].as_array().into_iter().flatten();
+    let told = containers.filter_map(|container| {
+        let (name, reason) = (text(container, "name"), text(container, "reason"));
+        match (container["exitCode"].as_i64(), reason) {
+            (None, "") => None,
+            (Some(code), "") => Some(format!("{name} exited with {code}")),
+            (_, reason) => Some(format!("{name}: {reason}")),
+        }
+    });
+    let reason = match text(task, "stoppedReason") {
+        "" => "no reason was given".to_owned(),
+        reason => reason.to_owned(),
+    };
+    std::iter::once(reason).chain(told).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_reached_from_here() {
+        let task = json!({"containers": [
+            {"networkBindings": [{"bindIP": "0.0.0.0", "hostPort": 32768}]},
+            {"networkBindings": [{"bindIP": "10.0.0.1", "hostPort": 80}]},
+            {},
+        ]});
+        assert_eq!(addresses(&task), ["127.0.0.1:32768", "10.0.0.1:80"]);
+    }
+
+    #[test]
+    fn a_stop_is_told_with_its_causes() {
+        let task = json!({"stoppedReason": "Essential container in task exited", "containers": [
+            {"name": "web", "exitCode": 3},
+            {"name": "db", "exitCode": 137, "reason": "OutOfMemoryError: Container killed"},
+            {"name": "never"},
+        ]});
+        assert_eq!(
+            why_stopped(&task),
+            "Essential container in task exited; web exited with 3; \
+             db: OutOfMemoryError: Container killed"
+        );
+    }
+}

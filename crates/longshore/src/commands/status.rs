@@ -1,0 +1,129 @@
+//! `longshore status`: clusters, instances and tasks at one look.
+
+use anyhow::Result;
+use clap::Args;
+use serde_json::{Value, json};
+use wire::client::Client;
+
+use crate::api::{addresses, ecs, list, short, text};
+use crate::connection::Connection;
+use crate::output::{self, Format};
+
+/// What one Describe… call takes.
+const DESCRIBE_MAX: usize = 100;
+
+/// Flags of `longshore status`.
+#[derive(Args, Debug)]
+pub struct Status {
+    /// Show this cluster alone [default: all]
+    #[arg(long)]
+    cluster: Option<String>,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+impl Status {
+    /// Prints what runs.
+    ///
+    /// # Errors
+    /// If the server cannot be reached.
+    pub async fn run(self, format: Format) -> Result<()> {
+        let client = self.connection.client()?;
+        let names = match self.cluster {
+            Some(name) => vec![Value::from(name)],
+            None => list(&client, "ListClusters", json!({}), "clusterArns").await?,
+        };
+        let clusters = describe(&client, "DescribeClusters", json!({}), "clusters", names).await?;
+        let (mut instances, mut tasks) = (Vec::new(), Vec::new());
+        for cluster in &clusters {
+            let input = json!({"cluster": text(cluster, "clusterArn")});
+            let arns = list(&client, "ListContainerInstances", input.clone(), "containerInstanceArns");
+            let member = "containerInstances";
+            let operation = "DescribeContainerInstances";
+            instances.extend(describe(&client, operation, input.clone(), member, arns.await?).await?);
+            let arns = list(&client, "ListTasks", input.clone(), "taskArns").await?;
+            tasks.extend(describe(&client, "DescribeTasks", input, "tasks", arns).await?);
+        }
+        if format == Format::Json {
+            let endpoint = client.endpoint();
+            return Ok(output::json(&json!({
+                "endpoint": endpoint,
+                "clusters": clusters,
+                "containerInstances": instances,
+                "tasks": tasks,
+            }))?);
+        }
+        println!("server  {}\n", client.endpoint());
+        print(&clusters, &instances, &tasks)
+    }
+}
+
+/// Describes all of `arns`, as many calls as it takes.
+async fn describe(
+    client: &Client,
+    operation: &str,
+    input: Value,
+    member: &str,
+    arns: Vec<Value>,
+) -> Result<Vec<Value>> {
+    let mut all = Vec::new();
+    for page in arns.chunks(DESCRIBE_MAX) {
+        let mut input = input.clone();
+        input[member] = page.into();
+        let mut answer = ecs(client, operation, &input).await?;
+        if let Some(items) = answer[member].as_array_mut() {
+            all.append(items);
+        }
+    }
+    Ok(all)
+}
+
+fn print(clusters: &[Value], instances: &[Value], tasks: &[Value]) -> Result<()> {
+    let row = |c: &Value| {
+        vec![
+            text(c, "clusterName").to_owned(),
+            text(c, "status").to_owned(),
+            c["registeredContainerInstancesCount"].to_string(),
+            c["runningTasksCount"].to_string(),
+            c["pendingTasksCount"].to_string(),
+        ]
+    };
+    let headings = ["cluster", "status", "instances", "running", "pending"];
+    output::table(&headings, clusters.iter().map(row).collect())?;
+    section(instances, &["instance", "status", "agent", "cpu free", "memory free"], |instance| {
+        let connected = instance["agentConnected"].as_bool() == Some(true);
+        vec![
+            short(text(instance, "containerInstanceArn")).to_owned(),
+            text(instance, "status").to_owned(),
+            if connected { "connected" } else { "away" }.to_owned(),
+            share(instance, "CPU"),
+            share(instance, "MEMORY"),
+        ]
+    })?;
+    section(tasks, &["task", "definition", "status", "health", "address"], |task| {
+        vec![
+            short(text(task, "taskArn")).to_owned(),
+            short(text(task, "taskDefinitionArn")).to_owned(),
+            text(task, "lastStatus").to_owned(),
+            text(task, "healthStatus").to_owned(),
+            addresses(task).join(" "),
+        ]
+    })
+}
+
+fn section(items: &[Value], headings: &[&str], row: impl Fn(&Value) -> Vec<String>) -> Result<()> {
+    if !items.is_empty() {
+        println!();
+    }
+    Ok(output::table(headings, items.iter().map(row).collect())?)
+}
+
+/// `remaining/registered` of one of an instance's resources.
+fn share(instance: &Value, name: &str) -> String {
+    let amount = |member: &str| {
+        let mut resources = instance[member].as_array().into_iter().flatten();
+        let found = resources.find(|resource| text(resource, "name") == name);
+        found.and_then(|resource| resource["integerValue"].as_i64()).unwrap_or_default()
+    };
+    format!("{}/{}", amount("remainingResources"), amount("registeredResources"))
+}

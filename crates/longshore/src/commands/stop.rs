@@ -1,0 +1,70 @@
+//! `longshore stop`: stops a task and waits until it has stopped.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use serde_json::json;
+
+use crate::api::{self, ecs, short, text};
+use crate::connection::Connection;
+use crate::output::{self, Format};
+
+/// How often the task is looked at on its way.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Flags of `longshore stop`.
+#[derive(Args, Debug)]
+pub struct Stop {
+    /// The task's id or ARN
+    task: String,
+    /// The task's cluster
+    #[arg(long, default_value = "default")]
+    cluster: String,
+    /// What the task's stoppedReason is to say
+    #[arg(long)]
+    reason: Option<String>,
+    /// Do not wait until it has stopped
+    #[arg(long)]
+    detach: bool,
+    /// Give up waiting after so many seconds
+    #[arg(long, default_value_t = 180, value_name = "SECONDS")]
+    timeout: u64,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+impl Stop {
+    /// Stops the task.
+    ///
+    /// # Errors
+    /// If there is no such task, or it has not stopped in time.
+    pub async fn run(self, format: Format) -> Result<()> {
+        let client = self.connection.client()?;
+        let mut input = json!({"cluster": self.cluster, "task": self.task});
+        if let Some(reason) = &self.reason {
+            input["reason"] = reason.as_str().into();
+        }
+        let mut task = ecs(&client, "StopTask", &input).await?["task"].take();
+        let wait = async {
+            while text(&task, "lastStatus") != "STOPPED" {
+                tokio::time::sleep(LOOK_EVERY).await;
+                task = api::task(&client, &self.cluster, &self.task).await?;
+            }
+            anyhow::Ok(())
+        };
+        if !self.detach {
+            tokio::time::timeout(Duration::from_secs(self.timeout), wait).await.with_context(
+                || format!("the task has not stopped after {} s; its agent may be away", self.timeout),
+            )??;
+        }
+        if format == Format::Json {
+            return Ok(output::json(&task)?);
+        }
+        println!("{}  {}", text(&task, "lastStatus"), short(text(&task, "taskArn")));
+        if text(&task, "lastStatus") == "STOPPED" {
+            println!("         {}", api::why_stopped(&task));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,44 @@
+//! `longshore why`: why a task runs where it does, waits, or stopped, in plain words.
+
+use anyhow::Result;
+use clap::Args;
+use serde_json::Value;
+
+use crate::api::{short, text};
+use crate::connection::Connection;
+use crate::output::{self, Format};
+
+/// Flags of `longshore why`.
+#[derive(Args, Debug)]
+pub struct Why {
+    /// The task's id or ARN
+    task: String,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+impl Why {
+    /// Prints the explanation.
+    ///
+    /// # Errors
+    /// If the server cannot be reached or knows no such task.
+    pub async fn run(self, format: Format) -> Result<()> {
+        let client = self.connection.client()?;
+        let why = client.get(&format!("/_longshore/why/{}", short(&self.task))).await?;
+        if format == Format::Json {
+            return Ok(output::json(&why)?);
+        }
+        println!("{}", text(&why, "summary"));
+        section(&why, "placement");
+        section(&why, "containers");
+        Ok(())
+    }
+}
+
+fn section(why: &Value, name: &str) {
+    let lines: Vec<_> = why[name].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if !lines.is_empty() {
+        println!("\n{name}");
+        lines.iter().for_each(|line| println!("  {line}"));
+    }
+}

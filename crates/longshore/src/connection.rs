@@ -1,0 +1,101 @@
+//! Which server a command talks to, and with whose key.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+use clap::Args;
+use terms::Region;
+use wire::client::Client;
+use wire::sigv4::Credentials;
+
+use crate::clock::SystemClock;
+use crate::data_dir::{DataDir, Keys, PROFILE};
+use crate::profile_files;
+use crate::settings;
+
+/// Flags of every command that calls a server.
+#[derive(Args, Clone, Debug)]
+pub struct Connection {
+    /// The server's URL [default: the one that runs with the data folder, else the AWS profile's]
+    #[arg(long, global = true, value_name = "URL", env = "LONGSHORE_ENDPOINT")]
+    pub endpoint: Option<String>,
+    /// The AWS profile with the keys (and the URL) of a server elsewhere
+    #[arg(long, global = true, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// The data folder of a server on this machine [default: /var/lib/longshore]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+/// What a client needs.
+struct Target {
+    endpoint: String,
+    region: String,
+    keys: Keys,
+}
+
+impl Connection {
+    /// A client with the named profile's keys; without one, with those of the server that runs
+    /// on this machine; else with the profile `longshore`.
+    ///
+    /// # Errors
+    /// If none of the three is there.
+    pub fn client(&self) -> Result<Client> {
+        let target = match &self.profile {
+            Some(name) => from_profile(name),
+            None => self.from_data_dir()?.or_else(|| from_profile(PROFILE)),
+        };
+        let Some(target) = target else { bail!("{}", self.what_is_missing()) };
+        let region: Region = target.region.parse()?;
+        let credentials = Credentials {
+            access_key_id: target.keys.access_key_id.as_str().into(),
+            secret: wire::Secret::new(target.keys.secret_access_key.as_str()),
+            session_token: None,
+        };
+        let endpoint = self.endpoint.as_deref().unwrap_or(&target.endpoint);
+        Ok(Client::new(endpoint, Some(credentials), region, Arc::new(SystemClock)))
+    }
+
+    fn from_data_dir(&self) -> Result<Option<Target>> {
+        let data = DataDir::at(settings::data_dir(self.data_dir.clone())?);
+        let (Some(running), Some(keys)) = (data.running(), data.administrator()) else {
+            return Ok(None);
+        };
+        let region = running.region.to_string();
+        Ok(Some(Target { endpoint: running.endpoint, region, keys }))
+    }
+
+    fn what_is_missing(&self) -> String {
+        match &self.profile {
+            Some(name) => format!(
+                "the AWS profile '{name}' has no endpoint_url, aws_access_key_id and \
+                 aws_secret_access_key; 'longshore profile --name {name}' writes them"
+            ),
+            None => "no server runs on this machine, and there is no AWS profile 'longshore'; \
+                     start one with 'longshore up', or name a profile with --profile"
+                .to_owned(),
+        }
+    }
+}
+
+/// What the SDKs' shared files say of a profile, if that is enough to call a server.
+fn from_profile(name: &str) -> Option<Target> {
+    let home = PathBuf::from(std::env::var_os("HOME")?).join(".aws");
+    let file = |variable: &str, default: &str| {
+        let path = std::env::var_os(variable).map_or_else(|| home.join(default), PathBuf::from);
+        std::fs::read_to_string(path).unwrap_or_default()
+    };
+    let section = if name == "default" { name.to_owned() } else { format!("profile {name}") };
+    let mut config = profile_files::section(&file("AWS_CONFIG_FILE", "config"), &section);
+    let credentials = file("AWS_SHARED_CREDENTIALS_FILE", "credentials");
+    let mut credentials = profile_files::section(&credentials, name);
+    Some(Target {
+        endpoint: config.remove("endpoint_url")?,
+        region: config.remove("region").unwrap_or_else(|| "us-east-1".to_owned()),
+        keys: Keys {
+            access_key_id: credentials.remove("aws_access_key_id")?,
+            secret_access_key: credentials.remove("aws_secret_access_key")?,
+        },
+    })
+}

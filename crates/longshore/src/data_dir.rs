@@ -1,0 +1,141 @@
+//! The folder in which one Longshore keeps everything, and the files in it that other commands read.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use terms::{AccountId, Region};
+
+use crate::profile_files;
+
+/// The profile that the administrator's key stands under, here and in `~/.aws`.
+pub const PROFILE: &str = "longshore";
+
+/// A data folder; see `ARCHITECTURE.md` for what lies in it.
+#[derive(Clone, Debug)]
+pub struct DataDir(PathBuf);
+
+/// How a running server is reached; written when it serves, removed when it ends.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Running {
+    /// The base URL of the API.
+    pub endpoint: String,
+    /// The server's process.
+    pub pid: u32,
+    /// Its home account.
+    pub account: AccountId,
+    /// Its home region.
+    pub region: Region,
+}
+
+/// An access key and its secret.
+#[derive(Clone)]
+pub struct Keys {
+    /// The access key id.
+    pub access_key_id: String,
+    /// The secret access key.
+    pub secret_access_key: String,
+}
+
+impl DataDir {
+    /// The folder at `path`, made (for its owner's eyes only) if it is not there.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn create(path: &Path) -> Result<Self> {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .with_context(|| format!("making the data folder {}", path.display()))?;
+        Ok(Self(path.to_path_buf()))
+    }
+
+    /// The folder at `path`, whether or not it is there.
+    pub fn at(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Where the ledger's store lives.
+    pub fn ledger(&self) -> PathBuf {
+        self.0.join("ledger")
+    }
+
+    /// Where images and layers live; shared by all instances of one `up`.
+    pub fn images(&self) -> PathBuf {
+        self.0.join("images")
+    }
+
+    /// The administrator's key, in the form of `~/.aws/credentials`.
+    pub fn credentials(&self) -> PathBuf {
+        self.0.join("credentials")
+    }
+
+    fn running_file(&self) -> PathBuf {
+        self.0.join("server.json")
+    }
+
+    /// Keeps the administrator's key where only its owner can read it.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn write_administrator(&self, keys: &Keys) -> Result<()> {
+        let settings = [
+            ("aws_access_key_id", keys.access_key_id.as_str()),
+            ("aws_secret_access_key", keys.secret_access_key.as_str()),
+        ];
+        write_private(&self.credentials(), &profile_files::with_section("", PROFILE, &settings))
+    }
+
+    /// The administrator's key, if this machine's server has made one that we may read.
+    pub fn administrator(&self) -> Option<Keys> {
+        let text = fs::read_to_string(self.credentials()).ok()?;
+        let mut settings = profile_files::section(&text, PROFILE);
+        Some(Keys {
+            access_key_id: settings.remove("aws_access_key_id")?,
+            secret_access_key: settings.remove("aws_secret_access_key")?,
+        })
+    }
+
+    /// Tells other commands how the server is reached.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn announce(&self, running: &Running) -> Result<()> {
+        write_private(&self.running_file(), &serde_json::to_string(running)?)
+    }
+
+    /// Takes the announcement back at the end; a missing one is fine.
+    pub fn retract(&self) {
+        let _ = fs::remove_file(self.running_file());
+    }
+
+    /// How the server that uses this folder is reached, if one has said so.
+    pub fn running(&self) -> Option<Running> {
+        serde_json::from_slice(&fs::read(self.running_file()).ok()?).ok()
+    }
+}
+
+/// Writes a whole file that only its owner can read; readers see the old or the new text.
+///
+/// # Errors
+/// If the file, or its folder, cannot be written.
+pub fn write_private(path: &Path, text: &str) -> Result<()> {
+    let write = || -> io::Result<()> {
+        let draft = path.with_extension("new");
+        let mut options = fs::OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&draft, path)
+    };
+    write().with_context(|| format!("writing {}", path.display()))
+}

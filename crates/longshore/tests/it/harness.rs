@@ -1,0 +1,213 @@
+//! A real Longshore for a test: its own port, data folder and containers, gone when dropped.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// How long a condition may take to hold before the test fails.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The binary under test.
+pub const LONGSHORE: &str = env!("CARGO_BIN_EXE_longshore");
+
+/// A process of Longshore that has said that it is ready.
+pub struct Process {
+    child: Child,
+}
+
+impl Process {
+    /// Starts the binary and waits for the line on standard output that contains `ready`.
+    pub fn start(args: &[&str], ready: &str) -> Self {
+        let mut command = Command::new(LONGSHORE);
+        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("the binary starts");
+        let stdout = child.stdout.take().expect("stdout is piped");
+        let mut lines = BufReader::new(stdout).lines();
+        let found = lines.by_ref().map_while(Result::ok).find(|line| line.contains(ready));
+        assert!(found.is_some(), "longshore {args:?} ended without saying '{ready}'");
+        // Keep reading, so that it never blocks on a full pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child }
+    }
+
+    /// The process's id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal and waits for the end.
+    pub fn end(&mut self, signal: Signal) -> Option<i32> {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).expect("pids are small"));
+        let _ = kill(pid, signal);
+        self.child.wait().expect("a child can be waited for").code()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.child.try_wait().is_ok_and(|status| status.is_none()) {
+            self.end(Signal::SIGTERM);
+        }
+    }
+}
+
+/// One `longshore up` with the example images loaded.
+pub struct Up {
+    process: Option<Process>,
+    data: TempDir,
+}
+
+impl Up {
+    /// Brings Longshore up and loads the named example images.
+    pub fn start(images: &[&str]) -> Self {
+        let mut up = Self { process: None, data: tempfile::tempdir().expect("a temporary folder") };
+        up.restart();
+        for image in images {
+            up.cli(&["image", "load", &example_image(image)]);
+        }
+        up
+    }
+
+    /// Starts the server process on the same data folder (after a kill).
+    pub fn restart(&mut self) {
+        let data = self.data.path().display().to_string();
+        let args = ["up", "--listen", "127.0.0.1:0", "--data-dir", &data];
+        self.process = Some(Process::start(&args, "Longshore is up"));
+    }
+
+    /// The process of `longshore up`.
+    pub fn process(&mut self) -> &mut Process {
+        self.process.as_mut().expect("it was started")
+    }
+
+    /// The data folder.
+    pub fn data(&self) -> &Path {
+        self.data.path()
+    }
+
+    /// The API's URL.
+    pub fn endpoint(&self) -> String {
+        let text = fs::read(self.data.path().join("server.json")).expect("the server is announced");
+        let running: Value = serde_json::from_slice(&text).expect("server.json is JSON");
+        running["endpoint"].as_str().expect("it names the endpoint").to_owned()
+    }
+
+    /// Runs a command of our own and gives its standard output.
+    pub fn cli(&self, args: &[&str]) -> String {
+        let output = self.try_cli(args);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "longshore {args:?} failed: {stderr}");
+        String::from_utf8(output.stdout).expect("output is UTF-8")
+    }
+
+    /// Runs a command of our own, whatever comes of it.
+    pub fn try_cli(&self, args: &[&str]) -> Output {
+        let mut command = Command::new(LONGSHORE);
+        command.args(args).env("LONGSHORE_DATA_DIR", self.data.path());
+        command.output().expect("the binary starts")
+    }
+
+    /// Runs `aws` with the administrator's key and gives its JSON.
+    pub fn aws(&self, args: &[&str]) -> Value {
+        let output = self.try_aws(args);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "aws {args:?} failed: {stderr}");
+        serde_json::from_slice(&output.stdout).unwrap_or(Value::Null)
+    }
+
+    /// Runs `aws` and gives the text of the error that it must end with.
+    pub fn aws_error(&self, args: &[&str]) -> String {
+        let output = self.try_aws(args);
+        assert!(!output.status.success(), "aws {args:?} succeeded");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
+    fn try_aws(&self, args: &[&str]) -> Output {
+        let mut command = self.with_profile("aws");
+        command.args(args).output().expect("the aws CLI is installed: ./x test does it")
+    }
+
+    /// A command whose environment points AWS's tools at this Longshore.
+    pub fn with_profile(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command
+            .env("AWS_ENDPOINT_URL", self.endpoint())
+            .env("AWS_REGION", "us-east-1")
+            .env("AWS_DEFAULT_REGION", "us-east-1")
+            .env("AWS_SHARED_CREDENTIALS_FILE", self.data.path().join("credentials"))
+            .env("AWS_PROFILE", "longshore")
+            .env("AWS_CONFIG_FILE", "/dev/null")
+            .env("AWS_MAX_ATTEMPTS", "1");
+        // A profile without a config entry is found in the credentials file alone.
+        command
+    }
+
+    /// Registers a definition given as JSON, runs one task of it, and gives the task's id.
+    pub fn run_task(&self, definition: &Value) -> String {
+        let text = definition.to_string();
+        self.aws(&["ecs", "register-task-definition", "--cli-input-json", &text]);
+        let family = definition["family"].as_str().expect("a definition has a family");
+        let answer = self.aws(&["ecs", "run-task", "--task-definition", family]);
+        assert_eq!(answer["failures"], serde_json::json!([]), "{answer}");
+        let arn = answer["tasks"][0]["taskArn"].as_str().expect("a task was placed");
+        arn.rsplit('/').next().expect("an ARN has parts").to_owned()
+    }
+
+    /// The task as DescribeTasks tells it.
+    pub fn task(&self, id: &str) -> Value {
+        self.aws(&["ecs", "describe-tasks", "--tasks", id])["tasks"][0].take()
+    }
+
+    /// Waits until the task is in this state, and gives it.
+    pub fn await_status(&self, id: &str, status: &str) -> Value {
+        let mut last = Value::Null;
+        let is_there = eventually(|| {
+            last = self.task(id);
+            last["lastStatus"] == status
+        });
+        assert!(is_there, "the task does not become {status}: {last:#}");
+        last
+    }
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        if let Some(process) = &mut self.process {
+            process.end(Signal::SIGTERM);
+        }
+        self.try_cli(&["down"]);
+    }
+}
+
+/// Whether the condition came to hold; asks again whenever it does not, with a short rest.
+pub fn eventually(mut holds: impl FnMut() -> bool) -> bool {
+    let begin = Instant::now();
+    while begin.elapsed() < PATIENCE {
+        if holds() {
+            return true;
+        }
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+    false
+}
+
+/// The file of an example image; `./x test` builds them.
+pub fn example_image(name: &str) -> String {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../examples/images/out");
+    let path = root.join(format!("{name}.tar"));
+    assert!(path.exists(), "{} is missing: run examples/images/build.sh", path.display());
+    path.display().to_string()
+}
+
+/// Fetches a page and gives its body, if the server answers with success.
+pub fn fetch(url: &str) -> Option<String> {
+    let output = Command::new("curl").args(["-sSf", "--max-time", "5", url]).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+}
