@@ -66,5 +66,7 @@ pub use record::{Record, RecordError, decode_body};
 pub use schema::{Index, Schema, Table};
 pub use snapshot::{Snapshot, View};
 pub use state::{Revision, Row, Rows};
-pub use store::{Batch, LoadedRow, MemoryStore, Pace, Store, StoreError, StoredRow, Write};
+pub use store::{
+    Batch, EmbeddedStore, LoadedRow, MemoryStore, Pace, Store, StoreError, StoredRow, Write,
+};
 pub use tx::Tx;

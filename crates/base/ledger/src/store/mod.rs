@@ -1,10 +1,13 @@
 //! Where commits become durable.
 
+mod directory;
+mod embedded;
 mod memory;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use embedded::EmbeddedStore;
 pub use memory::MemoryStore;
 
 use crate::state::Revision;
