@@ -1,0 +1,405 @@
+//! The sessions of one server: who is connected, and what a connection does from its first message
+//! to the time after its end.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use agent_protocol::{acs as acs_messages, node as node_messages, tcs as tcs_messages};
+use ledger::{Ledger, Schema, Table};
+use parking_lot::Mutex;
+use terms::{Clock, ContainerInstanceArn, IdSource};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::acs::{self, Acs, AcsStart, CredentialsDesk, CredentialsRequest, Minted, Surroundings};
+use super::ledger_view::{LedgerView, TaskEndpointSetting};
+use super::node::{self, Streams};
+use super::presence::{self, Versions};
+use super::registry::Registry;
+use super::router;
+use super::sequence::{Sequence, SessionEpoch};
+use super::tcs::{self, Telemetry};
+use super::transport::{Close, Transport};
+use crate::tables::Tables;
+
+/// How long an agent may be without a session before its instance shows `agentConnected: false`.
+/// Agents renew their connections every half hour, with a gap of milliseconds; one that was
+/// dropped comes back after 250 ms (agent-protocol §2.3).
+pub const AGENT_AWAY_AFTER: Duration = Duration::from_secs(5);
+
+/// How long a shutdown waits for sessions to say goodbye.
+const GOODBYE_MAX: Duration = Duration::from_secs(5);
+
+/// The row that counts the starts of sessions.
+const EPOCH_KEY: &str = "sessions";
+
+/// Makes the credentials of tasks' roles; `iam` implements it.
+pub trait TaskCredentials: Send + Sync + 'static {
+    /// Fresh credentials for one role of a task. Called again for the same role they have the
+    /// same credentials id, whatever happened in between.
+    ///
+    /// # Errors
+    /// Why there are none, for the log; the session asks again with its next heartbeat.
+    fn mint(
+        &self,
+        request: CredentialsRequest,
+    ) -> Pin<Box<dyn Future<Output = Result<Minted, String>> + Send + '_>>;
+}
+
+/// What the operator decides about sessions.
+#[derive(Clone)]
+pub struct SessionSetup {
+    /// What containers are told of the API's address.
+    pub task_endpoint: TaskEndpointSetting,
+    /// Who makes the credentials of tasks' roles.
+    pub credentials: Arc<dyn TaskCredentials>,
+}
+
+/// The tables of the sessions themselves.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SessionTables {
+    epochs: Table<String, SessionEpoch>,
+}
+
+impl SessionTables {
+    /// Declares them.
+    pub(crate) fn declare(schema: &mut Schema) -> Self {
+        Self { epochs: schema.table("ecs.session_epochs") }
+    }
+}
+
+/// All sessions of one server. Cheap to clone.
+#[derive(Clone)]
+pub struct Sessions {
+    pub(super) hub: Arc<Hub>,
+}
+
+/// What the sessions share.
+pub(super) struct Hub {
+    pub(super) ledger: Ledger,
+    pub(super) tables: Tables,
+    own_tables: SessionTables,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) ids: Arc<dyn IdSource>,
+    setup: SessionSetup,
+    sequence: OnceLock<Arc<Sequence>>,
+    pub(super) control: Arc<Registry>,
+    pub(super) telemetry_sessions: Arc<Registry>,
+    pub(super) nodes: Arc<Registry<mpsc::Sender<node_messages::ServerMessage>>>,
+    pub(super) telemetry: Telemetry,
+    pub(super) streams: Arc<Streams>,
+    desks: Mutex<HashMap<ContainerInstanceArn, CredentialsDesk>>,
+    /// Ends the time after sessions; sessions themselves are ended by their mailboxes.
+    stopping: CancellationToken,
+    pub(super) tasks: TaskTracker,
+}
+
+impl Sessions {
+    /// The sessions over a ledger; none is taken before [`Sessions::run`] has begun.
+    pub(crate) fn new(
+        ledger: Ledger,
+        tables: Tables,
+        own_tables: SessionTables,
+        ids: Arc<dyn IdSource>,
+        setup: SessionSetup,
+    ) -> Self {
+        let clock = ledger.clock().clone();
+        let hub = Hub {
+            ledger,
+            tables,
+            own_tables,
+            clock,
+            ids,
+            setup,
+            sequence: OnceLock::new(),
+            control: Arc::default(),
+            telemetry_sessions: Arc::default(),
+            nodes: Arc::default(),
+            telemetry: Telemetry::default(),
+            streams: Arc::default(),
+            desks: Mutex::default(),
+            stopping: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        };
+        Self { hub: Arc::new(hub) }
+    }
+
+    /// Takes sessions and feeds them changes, until `shutdown`; then ends them with 1001.
+    ///
+    /// # Errors
+    /// If the ledger does not take the one write that a start needs.
+    pub async fn run(&self, shutdown: CancellationToken) -> Result<(), ledger::LedgerError> {
+        let mut feed = self.hub.ledger.subscribe();
+        let epoch = self.hub.next_epoch().await?;
+        // A second run in one process goes on with the numbers of the first.
+        let _ = self.hub.sequence.set(Arc::new(Sequence::of_epoch(epoch)));
+        let hub = self.hub.clone();
+        self.hub.tasks.spawn(async move { hub.settle_absent().await });
+        loop {
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                commit = feed.next() => match commit {
+                    Ok(commit) => self.hub.route(&commit),
+                    Err(ledger::Lagged) => {
+                        feed.restart();
+                        self.hub.control.wake_all();
+                    }
+                },
+            }
+        }
+        self.hub.goodbye().await;
+        Ok(())
+    }
+
+    /// How many instances have a control session.
+    pub fn connected(&self) -> usize {
+        self.hub.control.len()
+    }
+
+    /// Whether the instance has a control session now, ahead of its row's `agentConnected`.
+    pub fn is_connected(&self, instance: &ContainerInstanceArn) -> bool {
+        self.hub.control.is_connected(instance)
+    }
+
+    /// Serves a control connection over any transport: what an upgrade leads to, and how
+    /// simulation connects an agent. Returns when the time after the connection is over too.
+    pub async fn serve_control<T>(
+        &self,
+        transport: T,
+        instance: ContainerInstanceArn,
+        hello: Hello,
+    ) where
+        T: Transport<In = acs_messages::AgentMessage, Out = acs_messages::ServerMessage>,
+    {
+        self.hub.serve_control(transport, &instance, hello).await;
+    }
+
+    /// Serves a telemetry connection over any transport.
+    pub async fn serve_telemetry<T>(&self, mut transport: T, instance: ContainerInstanceArn)
+    where
+        T: Transport<In = tcs_messages::AgentMessage, Out = tcs_messages::ServerMessage>,
+    {
+        let Ok(seat) = self.hub.telemetry_sessions.seat(&instance, ()) else {
+            return transport.close(Close::going_away()).await;
+        };
+        let mut report = TelemetryReport { hub: self.hub.clone(), instance };
+        tcs::serve(&mut transport, &mut report, seat.mailbox(), &self.hub.clock).await;
+        drop(seat);
+        if !self.hub.telemetry_sessions.is_connected(&report.instance) {
+            self.hub.telemetry.forget(&report.instance);
+        }
+    }
+
+    /// Serves a node channel over any transport.
+    pub async fn serve_node<T>(&self, mut transport: T, instance: ContainerInstanceArn)
+    where
+        T: Transport<In = node_messages::AgentMessage, Out = node_messages::ServerMessage>,
+    {
+        let (sender, mut requests) = mpsc::channel(node::REQUESTS_MAX);
+        let Ok(seat) = self.hub.nodes.seat(&instance, sender) else {
+            return transport.close(Close::going_away()).await;
+        };
+        let (streams, clock) = (&self.hub.streams, &self.hub.clock);
+        node::serve(&mut transport, seat.mailbox(), &mut requests, streams, clock).await;
+    }
+}
+
+/// What an agent says when it opens its control connection (the query of the upgrade).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Hello {
+    /// Its own versions.
+    pub(crate) versions: Versions,
+    /// Whether it wants the credentials of all its tasks.
+    pub(crate) sends_credentials: bool,
+}
+
+impl Hello {
+    /// What the query says; `get` gives a parameter's value.
+    pub fn from_query(get: impl Fn(&str) -> Option<String>) -> Self {
+        let given = |name: &str| get(name).filter(|value| !value.is_empty());
+        let versions = Versions {
+            agent: given("agentVersion"),
+            hash: given("agentHash"),
+            docker: given("dockerVersion"),
+        };
+        Self { versions, sends_credentials: given("sendCredentials").as_deref() == Some("true") }
+    }
+}
+
+impl Hub {
+    pub(super) fn view(&self, instance: &ContainerInstanceArn) -> LedgerView<'_> {
+        let (tables, setting) = (&self.tables, &self.setup.task_endpoint);
+        LedgerView::new(self.ledger.snapshot(), tables, setting, instance)
+    }
+
+    /// Whether [`Sessions::run`] has begun.
+    pub(super) fn is_ready(&self) -> bool {
+        self.sequence.get().is_some()
+    }
+
+    fn route(&self, commit: &ledger::Commit) {
+        router::wake(commit, &self.tables, &self.control);
+        for instance in router::gone(commit, &self.tables) {
+            let close = Close::inactive_instance("the container instance was deregistered");
+            self.telemetry_sessions.end(&instance, close.clone());
+            self.nodes.end(&instance, close);
+            self.desks.lock().remove(&instance);
+        }
+    }
+
+    async fn serve_control<T>(
+        self: &Arc<Self>,
+        mut transport: T,
+        instance: &ContainerInstanceArn,
+        hello: Hello,
+    ) where
+        T: Transport<In = acs_messages::AgentMessage, Out = acs_messages::ServerMessage>,
+    {
+        let seat = self.control.seat(instance, ());
+        let (Ok(seat), Some(sequence)) = (seat, self.sequence.get()) else {
+            return transport.close(Close::going_away()).await;
+        };
+        let desk = self.desks.lock().remove(instance).unwrap_or_default();
+        let sends_credentials = hello.sends_credentials;
+        let start = AcsStart { instance: instance.clone(), sends_credentials, desk };
+        let mut acs = Acs::new(start, self.ids.clone(), sequence.clone(), self.clock.now());
+        let around = Surroundings {
+            clock: self.clock.clone(),
+            view: || self.view(instance),
+            fetch: self.fetcher(),
+        };
+        tracing::info!(%instance, "an agent connected");
+        let session = acs::serve(&mut transport, &mut acs, seat.mailbox(), &around);
+        let (ended, ()) = tokio::join!(session, self.settle(instance, Some(&hello.versions)));
+        drop(seat);
+        drop(transport);
+        tracing::info!(%instance, ?ended, "an agent's session ended");
+        self.after(instance, acs.into_desk()).await;
+    }
+
+    /// The time after a connection: unless the agent is back soon, its instance shows it.
+    async fn after(&self, instance: &ContainerInstanceArn, desk: CredentialsDesk) {
+        if self.control.is_connected(instance) {
+            return;
+        }
+        self.desks.lock().insert(instance.clone(), desk);
+        tokio::select! {
+            biased;
+            () = self.stopping.cancelled() => {}
+            () = tokio::time::sleep(AGENT_AWAY_AFTER) => self.settle(instance, None).await,
+        }
+    }
+
+    /// Makes the instance's row say whether it is connected. Looks again after writing, so that
+    /// of two connections that cross, the truth is what stays.
+    async fn settle(&self, instance: &ContainerInstanceArn, versions: Option<&Versions>) {
+        loop {
+            let is_connected = self.control.is_connected(instance);
+            let written = if is_connected {
+                let versions = versions.cloned().unwrap_or_default();
+                presence::connected(&self.ledger, &self.tables, instance, &versions).await
+            } else {
+                presence::disconnected(&self.ledger, &self.tables, instance).await
+            };
+            if let Err(error) = written {
+                tracing::error!(%instance, %error, "cannot record whether an agent is connected");
+                return;
+            }
+            if self.control.is_connected(instance) == is_connected {
+                return;
+            }
+        }
+    }
+
+    /// After a start: instances that were connected to an earlier process and do not come back.
+    async fn settle_absent(&self) {
+        tokio::select! {
+            biased;
+            () = self.stopping.cancelled() => return,
+            () = tokio::time::sleep(AGENT_AWAY_AFTER) => {}
+        }
+        let snapshot = self.ledger.snapshot();
+        let rows = snapshot.range(&self.tables.instances, ..);
+        let absent: Vec<ContainerInstanceArn> = rows
+            .filter(|(_, row)| row.agent.connected && !self.control.is_connected(&row.arn))
+            .map(|(_, row)| row.arn.clone())
+            .collect();
+        for instance in absent {
+            self.settle(&instance, None).await;
+        }
+    }
+
+    fn fetcher(self: &Arc<Self>) -> acs::Fetcher {
+        let hub = self.clone();
+        Arc::new(move |request: CredentialsRequest| {
+            let credentials = hub.setup.credentials.clone();
+            Box::pin(async move {
+                let result = credentials.mint(request.clone()).await;
+                (request, result)
+            })
+        })
+    }
+
+    async fn next_epoch(&self) -> Result<SessionEpoch, ledger::LedgerError> {
+        let epochs = self.own_tables.epochs;
+        let key = EPOCH_KEY.to_owned();
+        let next = |tx: &mut ledger::Tx<'_>| {
+            let before = tx.get(&epochs, &key).map_or(0, |row| row.number);
+            let epoch = SessionEpoch { number: before + 1 };
+            tx.put(&epochs, key.clone(), epoch);
+            Ok::<_, std::convert::Infallible>(epoch)
+        };
+        match self.ledger.transact("ecs.session_epoch", next).await {
+            Ok(committed) => Ok(committed.value),
+            Err(ledger::TransactError::Ledger(error)) => Err(error),
+            Err(ledger::TransactError::Rejected(never)) => match never {},
+        }
+    }
+
+    /// Ends all sessions and waits for them, but not for long.
+    async fn goodbye(&self) {
+        self.stopping.cancel();
+        self.control.drain();
+        self.telemetry_sessions.drain();
+        self.nodes.drain();
+        self.tasks.close();
+        if tokio::time::timeout(GOODBYE_MAX, self.tasks.wait()).await.is_err() {
+            tracing::warn!(left = self.tasks.len(), "some agents' sessions did not end in time");
+        }
+    }
+}
+
+/// Where a telemetry session reports to.
+struct TelemetryReport {
+    hub: Arc<Hub>,
+    instance: ContainerInstanceArn,
+}
+
+impl tcs::Report for TelemetryReport {
+    async fn report(&mut self, message: tcs_messages::AgentMessage) {
+        let now = self.hub.clock.now();
+        match message {
+            tcs_messages::AgentMessage::Metrics(metrics) => {
+                self.hub.telemetry.metrics(&self.instance, metrics, now);
+            }
+            tcs_messages::AgentMessage::InstanceStatus(report) => {
+                for check in self.hub.telemetry.status(&self.instance, report, now) {
+                    let (kind, status) = (check.kind, check.status);
+                    tracing::info!(instance = %self.instance, kind, status, "an instance's check");
+                }
+            }
+            tcs_messages::AgentMessage::Health(report) => {
+                let (ledger, tables) = (&self.hub.ledger, &self.hub.tables);
+                let written = tcs::write_health(ledger, tables, &self.instance, &report).await;
+                if let Err(error) = written {
+                    tracing::error!(instance = %self.instance, %error, "cannot record health");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! [`InstanceView`] over a snapshot of the ledger.
+
+use agent_protocol::AGENT_ATTRIBUTE;
+use agent_protocol::TASK_API_URL;
+use agent_protocol::task::Task as PayloadTask;
+use ledger::{Row, Snapshot};
+use terms::{ContainerInstanceArn, TaskId};
+
+use super::payload::{self, TaskEndpoint};
+use super::view::{InstanceView, Standing, TaskView};
+use crate::model::{ContainerInstance, InstanceStatus, Task, TaskDefinition};
+use crate::tables::{InstanceKey, Tables, definition_key, instance_key};
+
+/// What containers are told of the API's address (`--task-endpoint`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TaskEndpointSetting {
+    /// Our agent's containers get the link-local address that it forwards; those of Amazon's
+    /// agent get `advertised`, the server's URL as other machines reach it.
+    Automatic {
+        /// The server's URL, without a trailing slash.
+        advertised: String,
+    },
+    /// All containers get this URL.
+    Url(String),
+    /// Containers are told nothing.
+    None,
+}
+
+impl TaskEndpointSetting {
+    fn of(&self, instance: &ContainerInstance) -> TaskEndpoint {
+        match self {
+            Self::None => TaskEndpoint::None,
+            Self::Url(url) => TaskEndpoint::Url(url.clone()),
+            Self::Automatic { .. } if is_own_agent(instance) => {
+                TaskEndpoint::Url(TASK_API_URL.to_owned())
+            }
+            Self::Automatic { advertised } => TaskEndpoint::Url(advertised.clone()),
+        }
+    }
+}
+
+fn is_own_agent(instance: &ContainerInstance) -> bool {
+    instance.attributes.contains_key(AGENT_ATTRIBUTE)
+}
+
+/// One instance in one snapshot.
+pub(crate) struct LedgerView<'a> {
+    snapshot: Snapshot,
+    tables: &'a Tables,
+    setting: &'a TaskEndpointSetting,
+    key: InstanceKey,
+}
+
+impl<'a> LedgerView<'a> {
+    /// The instance as the snapshot has it.
+    pub(crate) fn new(
+        snapshot: Snapshot,
+        tables: &'a Tables,
+        setting: &'a TaskEndpointSetting,
+        instance: &ContainerInstanceArn,
+    ) -> Self {
+        Self { snapshot, tables, setting, key: instance_key(instance) }
+    }
+
+    /// The instance's row.
+    pub(crate) fn instance(&self) -> Option<Row<ContainerInstance>> {
+        self.snapshot.get(&self.tables.instances, &self.key)
+    }
+
+    /// Whether our own agent runs the instance.
+    pub(crate) fn is_own_agent(&self) -> bool {
+        self.instance().is_some_and(|row| is_own_agent(&row))
+    }
+
+    fn row(&self, id: TaskId) -> Option<Row<Task>> {
+        let row = self.snapshot.get(&self.tables.tasks, &self.key.0.task(id))?;
+        (row.instance == self.key.1).then_some(row)
+    }
+
+    fn definition(&self, task: &Task) -> Option<Row<TaskDefinition>> {
+        self.snapshot.get(&self.tables.definitions, &definition_key(&task.definition))
+    }
+
+    fn view_of(&self, task: &Task) -> TaskView {
+        let definition = self.definition(task);
+        TaskView {
+            arn: task.arn.clone(),
+            desired: task.desired,
+            status: task.status,
+            roles: definition.map_or_else(Vec::new, |row| payload::roles(task, &row)),
+        }
+    }
+}
+
+impl InstanceView for LedgerView<'_> {
+    fn standing(&self) -> Standing {
+        match self.instance().map(|row| row.status) {
+            Some(InstanceStatus::Active | InstanceStatus::Draining) => Standing::Member,
+            Some(InstanceStatus::Inactive) => {
+                Standing::Inactive("the container instance was deregistered".to_owned())
+            }
+            None => Standing::Inactive("there is no such container instance".to_owned()),
+        }
+    }
+
+    fn task(&self, id: TaskId) -> Option<TaskView> {
+        self.row(id).map(|row| self.view_of(&row))
+    }
+
+    fn tasks(&self) -> Vec<TaskView> {
+        let rows = self.snapshot.index(&self.tables.held, &self.key);
+        rows.map(|(_, row)| self.view_of(&row)).collect()
+    }
+
+    fn payload(&self, id: TaskId) -> Result<PayloadTask, String> {
+        let task = self.row(id).ok_or("the task is not on this instance")?;
+        let definition = self.definition(&task).ok_or_else(|| {
+            format!("its task definition {} is not in the ledger", task.definition)
+        })?;
+        let endpoint = match self.instance() {
+            Some(instance) => self.setting.of(&instance),
+            None => TaskEndpoint::None,
+        };
+        Ok(payload::task(&task, &definition, &endpoint))
+    }
+}

@@ -1,0 +1,44 @@
+//! The control plane's side of agents: task control (ACS), telemetry (TCS), and our own node
+//! channel with its streams.
+//!
+//! Written for Amazon's agent from the start (agent-protocol §2, §4, §9, §10); ours speaks the
+//! same and the node channel besides.
+//!
+//! - [`hub`](self::Sessions): who is connected, and the life of a connection.
+//! - `routes`, `admission`, `websocket`: how a connection begins.
+//! - `acs`: decides what an agent must be told ([`acs::Acs`], pure) and carries it out.
+//! - `payload`: a task as the agent gets it, pure.
+//! - `tcs`: health and metrics; `node`, `logs`: streams of output.
+//! - `router`, `mailbox`: from a committed change to the one session that it concerns.
+//!
+//! **Invariants:** heartbeats, acks, manifests, payloads and metrics never write the ledger.
+//! Connection and health write on change only. A disconnected agent's tasks stay as they are. A
+//! session holds nothing that cannot be found again from the ledger, but for credentials, which
+//! are minted anew.
+
+mod acs;
+mod admission;
+mod hub;
+mod ledger_view;
+mod logs;
+mod mailbox;
+mod node;
+mod payload;
+mod presence;
+mod registry;
+mod router;
+mod routes;
+mod sequence;
+mod tcs;
+#[cfg(test)]
+mod testing;
+mod transport;
+mod view;
+mod websocket;
+
+pub use acs::{CredentialsRequest, Minted};
+pub use hub::{AGENT_AWAY_AFTER, Hello, SessionSetup, Sessions, TaskCredentials};
+pub(crate) use hub::SessionTables;
+pub use ledger_view::TaskEndpointSetting;
+pub use transport::{Close, Gone, Received, Transport};
+pub(crate) use routes::{ACS_PATH, TCS_PATH};

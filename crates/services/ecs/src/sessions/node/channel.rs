@@ -1,0 +1,63 @@
+//! The loop of one node channel.
+
+use std::sync::Arc;
+
+use agent_protocol::node::{AgentMessage, ChannelHeartbeat, ServerMessage};
+use terms::Clock;
+use tokio::sync::mpsc;
+
+use super::super::acs::{Beat, Heartbeats};
+use super::super::mailbox::{Letter, Mailbox};
+use super::super::transport::{Close, Received, Transport};
+use super::Streams;
+
+/// Requests that may wait for one agent; further ones are refused.
+pub(crate) const REQUESTS_MAX: usize = 64;
+
+/// Serves a channel until it ends: passes on requests, keeps it alive.
+pub(crate) async fn serve<T>(
+    transport: &mut T,
+    mailbox: &Mailbox,
+    requests: &mut mpsc::Receiver<ServerMessage>,
+    streams: &Streams,
+    clock: &Arc<dyn Clock>,
+) where
+    T: Transport<In = AgentMessage, Out = ServerMessage>,
+{
+    let mut beats = Heartbeats::starting(clock.now());
+    loop {
+        let wait = beats.due().since(clock.now());
+        let out = tokio::select! {
+            biased;
+            letter = mailbox.next() => match letter {
+                Letter::Changed(_) => continue,
+                Letter::End(close) => return transport.close(close).await,
+            },
+            Some(request) = requests.recv() => request,
+            received = transport.receive() => {
+                match received {
+                    Received::Closed => return,
+                    Received::Message(AgentMessage::HeartbeatAck(_)) => beats.answered(),
+                    Received::Message(AgentMessage::StreamRefused(refused)) => {
+                        streams.refused(refused.stream_id, refused.reason);
+                    }
+                    Received::Undecodable(why) => {
+                        tracing::debug!(why, "an agent sent a frame that the channel has not");
+                    }
+                }
+                continue;
+            }
+            () = tokio::time::sleep(wait) => match beats.beat(clock.now()) {
+                Beat::Wait => continue,
+                Beat::Send => ChannelHeartbeat {}.into(),
+                Beat::Dead => {
+                    let close = Close::normal("two heartbeats were not answered");
+                    return transport.close(close).await;
+                }
+            },
+        };
+        if transport.send(out).await.is_err() {
+            return;
+        }
+    }
+}

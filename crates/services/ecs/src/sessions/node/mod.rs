@@ -1,0 +1,8 @@
+//! The node channel: ours alone, beside Amazon's protocol. Our agent keeps one websocket; over it
+//! the server asks for streams, which the agent opens as websockets of their own.
+
+mod channel;
+mod streams;
+
+pub(crate) use channel::{REQUESTS_MAX, serve};
+pub(crate) use streams::{Expected, GROUPS_MAX, Lines, Opened, StreamError, Streams};

@@ -1,0 +1,112 @@
+//! Pure: a task as its agent gets it, from the task's row and its definition (agent-protocol §2.6).
+//!
+//! Overrides are merged here: Amazon's agent takes none but the command.
+
+mod container;
+mod docker;
+mod environment;
+mod volume;
+
+#[cfg(test)]
+mod tests;
+
+use agent_protocol::acs::RoleType;
+use agent_protocol::task::{DesiredStatus as PayloadDesired, Task as PayloadTask};
+use shapes_ecs as shapes;
+use terms::ClusterArn;
+
+use crate::model::{DesiredStatus, NetworkMode, Task, TaskDefinition};
+
+/// CPU units of one vCPU.
+const UNITS_PER_VCPU: f64 = 1024.0;
+
+/// What the containers of an instance are told of the API's address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum TaskEndpoint {
+    /// `AWS_ENDPOINT_URL` and the region are added.
+    Url(String),
+    /// Nothing is added.
+    None,
+}
+
+/// The task as a payload carries it, without credentials.
+pub(crate) fn task(task: &Task, definition: &TaskDefinition, endpoint: &TaskEndpoint) -> PayloadTask {
+    let document = &*definition.document;
+    let desired = match task.desired {
+        DesiredStatus::Running => PayloadDesired::Running,
+        DesiredStatus::Stopped => PayloadDesired::Stopped,
+    };
+    let cluster = ClusterArn {
+        region: task.arn.region.clone(),
+        account: task.arn.account.clone(),
+        name: task.arn.cluster.clone(),
+    };
+    let context = Context { task, definition, endpoint };
+    let definitions = document.container_definitions.iter().flatten();
+    PayloadTask {
+        task_cluster_arn: cluster.to_string(),
+        family: definition.arn.family.to_string(),
+        version: definition.arn.revision.to_string(),
+        service_name: task.group.strip_prefix("service:").map(str::to_owned),
+        group: Some(task.group.clone()),
+        launch_type: Some("EC2".to_owned()),
+        zone: task.zone.clone(),
+        task_definition_account_id: Some(definition.arn.account.to_string()),
+        cpu: task.cpu.map(|units| f64::from(units) / UNITS_PER_VCPU),
+        memory: task.memory,
+        network_mode: Some(definition.network_mode.as_str().to_owned()),
+        pid_mode: document.pid_mode.as_ref().map(|mode| mode.as_str().to_owned()),
+        ipc_mode: document.ipc_mode.as_ref().map(|mode| mode.as_str().to_owned()),
+        containers: definitions.map(|container| container::container(&context, container)).collect(),
+        volumes: document.volumes.iter().flatten().map(volume::volume).collect(),
+        proxy_configuration: document.proxy_configuration.as_ref().map(proxy),
+        enable_fault_injection: document.enable_fault_injection.filter(|enabled| *enabled),
+        ..PayloadTask::new(task.arn.clone(), desired)
+    }
+}
+
+/// The roles whose credentials the agent gets for a task: the overrides', else the definition's.
+pub(crate) fn roles(task: &Task, definition: &TaskDefinition) -> Vec<(RoleType, String)> {
+    let (overrides, document) = (&*task.overrides, &*definition.document);
+    let application = overrides.task_role_arn.as_ref().or(document.task_role_arn.as_ref());
+    let execution = overrides.execution_role_arn.as_ref().or(document.execution_role_arn.as_ref());
+    let roles = [(RoleType::TaskApplication, application), (RoleType::TaskExecution, execution)];
+    roles.into_iter().filter_map(|(kind, arn)| Some((kind, arn.cloned()?))).collect()
+}
+
+/// What the parts of a payload are made from.
+struct Context<'a> {
+    task: &'a Task,
+    definition: &'a TaskDefinition,
+    endpoint: &'a TaskEndpoint,
+}
+
+impl Context<'_> {
+    fn network_mode(&self) -> NetworkMode {
+        self.definition.network_mode
+    }
+
+    /// The run-time overrides of one container.
+    fn overrides(&self, container: &str) -> Option<&shapes::ContainerOverride> {
+        let overrides = self.task.overrides.container_overrides.iter().flatten();
+        let mut matching = overrides.filter(|o| o.name.as_deref() == Some(container));
+        matching.next()
+    }
+
+    fn has_execution_role(&self) -> bool {
+        self.task.overrides.execution_role_arn.is_some()
+            || self.definition.document.execution_role_arn.is_some()
+    }
+}
+
+/// `{"type", "containerName", "properties": map}`; the agent crashes without the type.
+fn proxy(proxy: &shapes::ProxyConfiguration) -> serde_json::Value {
+    let properties: serde_json::Map<_, _> = (proxy.properties.iter().flatten())
+        .filter_map(|pair| Some((pair.name.clone()?, pair.value.clone()?.into())))
+        .collect();
+    serde_json::json!({
+        "type": proxy.type_.as_ref().map_or("APPMESH", |kind| kind.as_str()),
+        "containerName": proxy.container_name,
+        "properties": properties,
+    })
+}

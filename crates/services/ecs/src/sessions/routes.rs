@@ -1,0 +1,183 @@
+//! The paths at which sessions begin: ACS, TCS, the node channel and its streams.
+
+use std::future::Future;
+
+use agent_protocol::node::{CHANNEL_PATH, STREAM_PATH_PREFIX};
+use agent_protocol::{acs, node, tcs};
+use http::Response;
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use terms::ContainerInstanceArn;
+use wire::{Body, Route, RouteAuth, RouteRequest};
+
+use super::admission::{Refusal, admit, instance_of};
+use super::hub::{Hello, Hub, Sessions};
+use super::logs;
+use super::websocket::{Framing, Socket, accept};
+
+/// Path of the ACS endpoint that DiscoverPollEndpoint names; the agent adds `/ws`.
+pub(crate) const ACS_PATH: &str = "/acs";
+/// Path of the TCS endpoint that DiscoverPollEndpoint names; the agent adds `/ws`.
+pub(crate) const TCS_PATH: &str = "/tcs";
+
+/// Agents sign their upgrades like every other call.
+const SIGNED: RouteAuth = RouteAuth::Signed("ecs");
+
+impl Sessions {
+    /// The routes of the sessions.
+    pub fn routes(&self) -> Vec<Route> {
+        let route = |prefix: &'static str, answer: fn(&Sessions, RouteRequest) -> Answer| {
+            let sessions = self.clone();
+            Route::new(prefix, SIGNED, move |request| {
+                let response = answer(&sessions, request).unwrap_or_else(|r| r.response());
+                std::future::ready(response)
+            })
+        };
+        let sessions = self.clone();
+        vec![
+            route("/acs/ws", Self::answer_control),
+            route("/tcs/ws", Self::answer_telemetry),
+            route(CHANNEL_PATH, Self::answer_node),
+            route(STREAM_PATH_PREFIX.trim_end_matches('/'), Self::answer_stream),
+            Route::new(logs::PATH, SIGNED, move |request| {
+                let sessions = sessions.clone();
+                async move { logs::answer(&sessions, request).await }
+            }),
+        ]
+    }
+
+    fn answer_control(&self, request: RouteRequest) -> Answer {
+        let instance = self.hub.admitted(&request, "containerInstanceArn")?;
+        self.hub.control.check_room()?;
+        let hello = Hello::from_query(|name| request.query(name));
+        let sessions = self.clone();
+        self.hub.upgraded::<AcsFraming, _, _>(request, move |socket| async move {
+            sessions.serve_control(socket, instance, hello).await;
+        })
+    }
+
+    fn answer_telemetry(&self, request: RouteRequest) -> Answer {
+        let instance = self.hub.admitted(&request, "containerInstance")?;
+        self.hub.telemetry_sessions.check_room()?;
+        let sessions = self.clone();
+        self.hub.upgraded::<TcsFraming, _, _>(request, move |socket| async move {
+            sessions.serve_telemetry(socket, instance).await;
+        })
+    }
+
+    fn answer_node(&self, request: RouteRequest) -> Answer {
+        let instance = self.hub.admitted(&request, "containerInstance")?;
+        self.hub.nodes.check_room()?;
+        let sessions = self.clone();
+        self.hub.upgraded::<NodeFraming, _, _>(request, move |socket| async move {
+            sessions.serve_node(socket, instance).await;
+        })
+    }
+
+    /// The agent opens a stream that it was asked for. Its id is a secret between the two, and
+    /// the caller must be the node of the instance besides.
+    fn answer_stream(&self, request: RouteRequest) -> Answer {
+        let id = request.rest(STREAM_PATH_PREFIX).parse().map_err(|_| Refusal::NoStream)?;
+        let instance = self.hub.streams.instance(id).ok_or(Refusal::NoStream)?;
+        self.hub.check_caller(&request, &instance)?;
+        let opened = self.hub.streams.take(id).ok_or(Refusal::NoStream)?;
+        self.hub.upgraded::<StreamFraming, _, _>(request, move |socket| async move {
+            logs::pump(socket, opened).await;
+        })
+    }
+}
+
+/// 101, or why not.
+type Answer = Result<Response<Body>, Refusal>;
+
+impl Hub {
+    /// The instance that the request's parameter names, if its caller may open a session for it.
+    fn admitted(
+        &self,
+        request: &RouteRequest,
+        parameter: &'static str,
+    ) -> Result<ContainerInstanceArn, Refusal> {
+        let instance = instance_of(request, parameter)?;
+        self.check_caller(request, &instance)?;
+        if !self.is_ready() {
+            return Err(Refusal::Starting);
+        }
+        Ok(instance)
+    }
+
+    fn check_caller(
+        &self,
+        request: &RouteRequest,
+        instance: &ContainerInstanceArn,
+    ) -> Result<(), Refusal> {
+        let caller = request.caller.as_ref().ok_or(Refusal::Unsigned)?;
+        admit(caller, instance, self.view(instance).instance().as_deref())
+    }
+
+    /// Answers the upgrade with 101 and serves the connection in a task of its own.
+    fn upgraded<F, S, A>(&self, request: RouteRequest, serve: S) -> Answer
+    where
+        F: Framing,
+        S: FnOnce(Socket<TokioIo<Upgraded>, F>) -> A + Send + 'static,
+        A: Future<Output = ()> + Send + 'static,
+    {
+        let response = accept(&request.parts.headers)?;
+        let upgrade = request.upgrade.ok_or(super::websocket::NoUpgrade::NotWebsocket)?;
+        self.tasks.spawn(async move {
+            match upgrade.await {
+                Ok(io) => serve(Socket::server(TokioIo::new(io)).await).await,
+                Err(error) => tracing::debug!(%error, "an upgrade came to nothing"),
+            }
+        });
+        Ok(response)
+    }
+}
+
+/// Writes a channel's messages as text frames.
+macro_rules! framing {
+    ($(#[$doc:meta])* $name:ident, $in:ty, $out:ty, $decode:expr) => {
+        $(#[$doc])*
+        pub(super) struct $name;
+
+        impl Framing for $name {
+            type In = $in;
+            type Out = $out;
+
+            fn decode(text: &str) -> Result<$in, String> {
+                $decode(text).map_err(|error| error.to_string())
+            }
+
+            fn encode(message: &$out) -> String {
+                message.encode()
+            }
+        }
+    };
+}
+framing!(
+    /// The task control channel.
+    AcsFraming, acs::AgentMessage, acs::ServerMessage, acs::AgentMessage::decode
+);
+framing!(
+    /// The telemetry channel; what agents send begins with a signed header block.
+    TcsFraming, tcs::AgentMessage, tcs::ServerMessage, tcs::AgentMessage::decode_frame
+);
+framing!(
+    /// The node channel.
+    NodeFraming, node::AgentMessage, node::ServerMessage, node::AgentMessage::decode
+);
+
+/// A stream of output: the server only reads.
+pub(super) struct StreamFraming;
+
+impl Framing for StreamFraming {
+    type In = node::StreamMessage;
+    type Out = std::convert::Infallible;
+
+    fn decode(text: &str) -> Result<node::StreamMessage, String> {
+        node::StreamMessage::decode(text).map_err(|error| error.to_string())
+    }
+
+    fn encode(message: &std::convert::Infallible) -> String {
+        match *message {}
+    }
+}

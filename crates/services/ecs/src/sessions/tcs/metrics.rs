@@ -1,0 +1,89 @@
+//! The newest telemetry of each instance, in memory.
+
+use std::collections::{BTreeMap, HashMap};
+
+use agent_protocol::tcs::{InstanceStatus, PublishInstanceStatus, PublishMetrics, TaskMetric};
+use parking_lot::Mutex;
+use terms::{ContainerInstanceArn, TaskArn, Timestamp};
+
+/// The most tasks of one instance whose metrics are kept.
+const TASKS_PER_INSTANCE_MAX: usize = 1_000;
+
+/// The most checks of one instance whose status is kept; agents have one today.
+const CHECKS_PER_INSTANCE_MAX: usize = 16;
+
+/// What is known of one instance by telemetry. Gone when its session ends.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct InstanceTelemetry {
+    /// When the agent last reported anything.
+    pub(crate) reported_at: Timestamp,
+    /// The newest metrics by task, of the last whole round (20 s).
+    pub(crate) tasks: BTreeMap<TaskArn, TaskMetric>,
+    /// The checks of the instance by type.
+    pub(crate) statuses: BTreeMap<String, InstanceStatus>,
+    round: Option<String>,
+}
+
+/// The telemetry of all connected instances; bounded by the number of sessions.
+#[derive(Debug, Default)]
+pub(crate) struct Telemetry {
+    instances: Mutex<HashMap<ContainerInstanceArn, InstanceTelemetry>>,
+}
+
+impl Telemetry {
+    /// What is known of an instance.
+    pub(crate) fn get(&self, instance: &ContainerInstanceArn) -> Option<InstanceTelemetry> {
+        self.instances.lock().get(instance).cloned()
+    }
+
+    /// Forgets an instance that is no longer connected.
+    pub(crate) fn forget(&self, instance: &ContainerInstanceArn) {
+        self.instances.lock().remove(instance);
+    }
+
+    /// Keeps the metrics of a request. The requests of one round share a message id; the first
+    /// of a new round drops what the one before left.
+    pub(crate) fn metrics(
+        &self,
+        instance: &ContainerInstanceArn,
+        metrics: PublishMetrics,
+        now: Timestamp,
+    ) {
+        let mut instances = self.instances.lock();
+        let known = instances.entry(instance.clone()).or_default();
+        known.reported_at = now;
+        if known.round != metrics.metadata.message_id {
+            known.tasks.clear();
+            known.round = metrics.metadata.message_id;
+        }
+        for task in metrics.task_metrics {
+            if known.tasks.len() < TASKS_PER_INSTANCE_MAX {
+                known.tasks.insert(task.task_arn.clone(), task);
+            }
+        }
+    }
+
+    /// Keeps the status of an instance's checks; tells which changed.
+    pub(crate) fn status(
+        &self,
+        instance: &ContainerInstanceArn,
+        report: PublishInstanceStatus,
+        now: Timestamp,
+    ) -> Vec<InstanceStatus> {
+        let mut instances = self.instances.lock();
+        let known = instances.entry(instance.clone()).or_default();
+        known.reported_at = now;
+        let mut changed = Vec::new();
+        for status in report.statuses {
+            let before = known.statuses.get(&status.kind);
+            if before.is_none() && known.statuses.len() >= CHECKS_PER_INSTANCE_MAX {
+                continue;
+            }
+            if before.is_none_or(|before| before.status != status.status) {
+                changed.push(status.clone());
+            }
+            known.statuses.insert(status.kind.clone(), status);
+        }
+        changed
+    }
+}
