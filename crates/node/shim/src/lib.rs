@@ -7,6 +7,7 @@
 //! **Invariant:** no async runtime, no TLS, no generated types: a shim is held in memory once for
 //! each running container.
 
+pub mod cgroup;
 mod protocol;
 
 pub use protocol::*;

@@ -1,2 +1,54 @@
-//! The program: see the library.
-fn main() {}
+//! The program that holds one container; `src/lib.rs` has its messages.
+//!
+//! `hold DIR` is the shim itself: one thread, one container, standard input is its listening
+//! socket. `create` and `exec` are its short-lived children, so that the memory which building and
+//! entering a container takes is given back.
+//!
+//! **Invariants**
+//! - A container's exit status is on disk before anyone is told, and before anything is cleaned up.
+//! - A shim needs nobody: it holds its container, its output and its exit status whether a runtime
+//!   is connected or not, and ends by itself when the container has ended.
+
+mod program {
+    pub(crate) mod clock;
+    pub(crate) mod connections;
+    pub(crate) mod enter;
+    pub(crate) mod execs;
+    pub(crate) mod hold;
+    pub(crate) mod launch;
+    pub(crate) mod logs;
+    pub(crate) mod loopback;
+    pub(crate) mod root;
+    pub(crate) mod users;
+    pub(crate) mod workload;
+}
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use program::{enter, hold, launch};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    let words: Vec<&str> = arguments.iter().skip(1).map(String::as_str).collect();
+    let outcome = match words.as_slice() {
+        ["hold", directory] => hold::hold(Path::new(directory)),
+        ["create"] => return launch::create(),
+        ["exec", pid] => return enter::exec(pid),
+        ["--version"] => {
+            println!("longshore-shim protocol {}", shim::PROTOCOL_VERSION);
+            Ok(())
+        }
+        _ => {
+            eprintln!("longshore-shim is started by longshore; it holds one container");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("longshore-shim: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

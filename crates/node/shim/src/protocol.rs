@@ -35,6 +35,12 @@ pub mod file {
     pub const RUNNING: &str = "running.json";
     /// How it ended: [`super::Exit`], in place before anything is cleaned up.
     pub const EXIT: &str = "exit.json";
+    /// Why it could not be created, in plain words.
+    pub const FAILURE: &str = "failure.txt";
+    /// libcontainer's own records.
+    pub const STATE: &str = "state";
+    /// The empty directory where the root file system is mounted, for the container alone.
+    pub const ROOTFS: &str = "rootfs";
     /// The container's output; older parts are `output.json.1`, `.2`, ….
     pub const LOG: &str = "output.json";
     /// What the shim itself had to say.
@@ -46,10 +52,10 @@ pub mod file {
 pub struct Holding {
     /// The protocol version of the runtime that wrote this.
     pub version: u32,
-    /// The container's id.
-    pub id: String,
     /// The container's root file system, mounted in the container's own mount namespace only.
     pub rootfs: Overlay,
+    /// `user[:group]` as Docker reads it, looked up in the container's own files.
+    pub user: String,
     /// Whether the container gets a network namespace of its own with nothing but loopback.
     pub isolated_network: bool,
     /// How its output is kept.
@@ -97,8 +103,6 @@ impl Default for LogOptions {
 pub struct Running {
     /// Its id on the host.
     pub pid: i32,
-    /// The shim's own id.
-    pub shim_pid: i32,
     /// When it was created: milliseconds since the epoch.
     pub created_ms: i64,
 }
@@ -143,8 +147,6 @@ pub enum Call {
     },
     /// Run a command beside it.
     Exec(Exec),
-    /// End, if the container has ended.
-    Shutdown,
 }
 
 /// A command to run in a running container, as its user, with its rights and environment.
@@ -199,8 +201,6 @@ pub enum Status {
     },
     /// It has ended.
     Exited(Exit),
-    /// It could not be created, and why.
-    Failed(String),
 }
 
 /// How a command beside the container ended.

@@ -1,6 +1,17 @@
 //! Containers: their life, from a specification to an exit status.
 
+mod bundle;
+mod cgroups;
+mod files;
+mod keeper;
+mod linux;
+mod records;
+mod rights;
+mod seccomp;
+mod shims;
+mod socket;
 mod spec;
+mod stats;
 mod status;
 
 use std::path::PathBuf;
@@ -11,6 +22,7 @@ use tokio::sync::mpsc;
 
 use crate::ContainerId;
 
+pub use linux::{LinuxContainers, OpenError};
 pub use shim::LogOptions;
 pub use spec::{
     ContainerSpec, Device, Dns, HostEntry, IpcMode, Mount, MountSource, Network, PidMode,

@@ -1,0 +1,206 @@
+//! One task for each container that has not ended: it speaks with the shim, and tells of the end.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use shim::cgroup::Hierarchies;
+use shim::{Call, Message, Reply};
+use terms::Clock;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::records::{Directory, Record};
+use super::socket::Socket;
+use super::{CallError, ContainerEvent, ContainerState, Exit};
+
+/// Calls to one container that wait to be sent.
+const CALLS_MAX: usize = 32;
+
+/// The exit code of a container that was killed: 128 + SIGKILL.
+const KILLED: i32 = 137;
+
+/// Pause between two attempts to kill what is left of a container whose shim is gone.
+const KILL_PAUSE: Duration = Duration::from_millis(10);
+
+/// Where events go: to whoever asked for them last.
+pub(super) type Events = Arc<Mutex<Option<mpsc::Sender<ContainerEvent>>>>;
+
+/// A call on its way to the shim.
+struct Ask {
+    call: Call,
+    answer: oneshot::Sender<Result<Reply, CallError>>,
+}
+
+/// What keepers share.
+#[derive(Clone)]
+pub(super) struct Host {
+    pub(super) hierarchies: Arc<Hierarchies>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) events: Events,
+}
+
+/// A container as the runtime knows it.
+#[derive(Clone)]
+pub(super) struct Entry {
+    pub(super) record: Record,
+    pub(super) state: watch::Receiver<ContainerState>,
+    calls: mpsc::Sender<Ask>,
+}
+
+impl Entry {
+    /// One that has ended.
+    pub(super) fn ended(record: Record, exit: Exit) -> Self {
+        let (_, state) = watch::channel(ContainerState::Exited(exit));
+        let (calls, _) = mpsc::channel(1);
+        Self { record, state, calls }
+    }
+
+    /// One whose shim lives: a keeper takes it over.
+    pub(super) fn live(
+        record: Record,
+        directory: Directory,
+        state: ContainerState,
+        socket: Socket,
+        host: Host,
+    ) -> Self {
+        let (sender, state) = watch::channel(state);
+        let (calls, asked) = mpsc::channel(CALLS_MAX);
+        let entry = Self { record: record.clone(), state, calls };
+        let keeper = Keeper { record, directory, socket, host, state: sender, asked };
+        tokio::spawn(keeper.run());
+        entry
+    }
+
+    /// Asks the shim.
+    pub(super) async fn call(&self, call: Call) -> Result<Reply, CallError> {
+        let gone = || CallError::NotRunning(self.record.id.clone());
+        let (answer, answered) = oneshot::channel();
+        self.calls.send(Ask { call, answer }).await.map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?
+    }
+
+    /// Waits for its end.
+    pub(super) async fn exited(&self) -> Option<Exit> {
+        let mut state = self.state.clone();
+        match &*state.wait_for(|state| matches!(state, ContainerState::Exited(_))).await.ok()? {
+            ContainerState::Exited(exit) => Some(exit.clone()),
+            _ => None,
+        }
+    }
+}
+
+struct Keeper {
+    record: Record,
+    directory: Directory,
+    socket: Socket,
+    host: Host,
+    state: watch::Sender<ContainerState>,
+    asked: mpsc::Receiver<Ask>,
+}
+
+type Pending = HashMap<u64, (bool, oneshot::Sender<Result<Reply, CallError>>)>;
+
+impl Keeper {
+    async fn run(mut self) {
+        let mut pending = Pending::new();
+        loop {
+            tokio::select! {
+                biased;
+                message = self.socket.receive() => match message {
+                    Ok(Some(Message::Response { id, reply })) => self.answer(&mut pending, id, reply),
+                    Ok(Some(Message::Exited(_)) | None) | Err(_) => break,
+                },
+                ask = self.asked.recv() => {
+                    // The runtime is gone; the shim stays.
+                    let Some(Ask { call, answer }) = ask else { return };
+                    let starts = matches!(call, Call::Start);
+                    match self.socket.send(call).await {
+                        Ok(id) => drop(pending.insert(id, (starts, answer))),
+                        Err(_) => break,
+                    }
+                }
+            }
+        }
+        self.end().await;
+    }
+
+    fn answer(&self, pending: &mut Pending, id: u64, reply: Reply) {
+        let Some((starts, answer)) = pending.remove(&id) else { return };
+        if starts && reply == Reply::Done {
+            let started_at = self.host.clock.now();
+            self.state.send_modify(|state| {
+                if let ContainerState::Created { pid } = *state {
+                    *state = ContainerState::Running { pid, started_at };
+                }
+            });
+        }
+        let _ = answer.send(match reply {
+            Reply::Failed(message) => Err(CallError::Refused(message)),
+            reply => Ok(reply),
+        });
+    }
+
+    /// The shim has ended: with its container, or alone.
+    async fn end(self) {
+        let exit = match self.directory.exit() {
+            Some(exit) => exit,
+            None => {
+                let started_at = match *self.state.borrow() {
+                    ContainerState::Running { started_at, .. } => Some(started_at),
+                    _ => None,
+                };
+                let (directory, record) = (self.directory.clone(), self.record.clone());
+                let host = self.host.clone();
+                let ended = tokio::task::spawn_blocking(move || {
+                    let reason = "the container was killed because its shim was";
+                    let exit = end_without_shim(&directory, &record, &host, reason);
+                    Exit { started_at, ..exit }
+                });
+                match ended.await {
+                    Ok(exit) => exit,
+                    Err(_) => return,
+                }
+            }
+        };
+        self.state.send_replace(ContainerState::Exited(exit.clone()));
+        let events = self.host.events.lock().clone();
+        if let Some(events) = events {
+            let id = self.record.id.clone();
+            let _ = events.send(ContainerEvent::Exited { id, exit }).await;
+        }
+    }
+}
+
+/// Kills what is left of a container that nobody holds any more, and puts down how it ended. Its
+/// output has no reader, so it could not go on in any case.
+pub(super) fn end_without_shim(
+    directory: &Directory,
+    record: &Record,
+    host: &Host,
+    reason: &str,
+) -> Exit {
+    kill_all(&host.hierarchies, &record.cgroup);
+    let exit = Exit {
+        code: KILLED,
+        oom: host.hierarchies.oom_kills(&record.cgroup) > 0,
+        at: host.clock.now(),
+        started_at: None,
+        reason: Some(reason.to_owned()),
+    };
+    if let Err(error) = directory.write_exit(&exit) {
+        tracing::warn!(container = %record.id, %error, "cannot keep the exit status");
+    }
+    exit
+}
+
+/// Kills every process of a cgroup. To be called where blocking is allowed.
+pub(super) fn kill_all(hierarchies: &Hierarchies, cgroup: &str) -> bool {
+    let kill = |pid: i32| {
+        let _ = nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(pid),
+            nix::sys::signal::Signal::SIGKILL,
+        );
+    };
+    hierarchies.kill_all(cgroup, kill, || std::thread::sleep(KILL_PAUSE))
+}

@@ -1,0 +1,5 @@
+//! The Linux runtime on a real kernel: run as root.
+#![allow(clippy::unwrap_used)]
+
+mod containers;
+mod ground;

@@ -1,0 +1,162 @@
+//! `create`: builds the container and ends. Its directory is the container's; standard input is a
+//! pipe for the outcome, standard output and error are the container's.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use libcontainer::container::builder::ContainerBuilder;
+use libcontainer::oci_spec::runtime::Spec;
+use libcontainer::syscall::syscall::SyscallType;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use serde::{Deserialize, Serialize};
+use shim::{Holding, file};
+
+use super::root::{Root, mount_overlay};
+use super::workload::Command;
+use super::{loopback, users};
+
+/// libcontainer's name for the container, within its own directory.
+pub(crate) const INNER_ID: &str = "c";
+
+/// Descriptors of ours in the child start here, beyond the standard ones.
+const DESCRIPTORS_FROM: i32 = 3;
+
+/// What `create` says on its outcome pipe.
+#[derive(Serialize, Deserialize)]
+pub(crate) enum Outcome {
+    /// The container's first process.
+    Created(i32),
+    /// Why there is none.
+    Failed(String),
+}
+
+pub(crate) fn create() -> ExitCode {
+    let (outcome_pipe, built) = match descriptors() {
+        Ok([outcome, stdin, stdout, stderr]) => (outcome, build(stdin, stdout, stderr)),
+        Err(error) => {
+            eprintln!("longshore-shim: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let (outcome, code) = match built {
+        Ok(pid) => (Outcome::Created(pid), ExitCode::SUCCESS),
+        Err(message) => (Outcome::Failed(message), ExitCode::FAILURE),
+    };
+    let bytes = serde_json::to_vec(&outcome).unwrap_or_default();
+    match File::from(outcome_pipe).write_all(&bytes) {
+        Ok(()) => code,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// The outcome's pipe, and the container's three standard descriptors.
+fn descriptors() -> std::io::Result<[OwnedFd; 4]> {
+    let outcome = duplicate(&std::io::stdin())?;
+    let null = OwnedFd::from(File::open("/dev/null")?);
+    Ok([outcome, duplicate(&null)?, duplicate(&std::io::stdout())?, duplicate(&std::io::stderr())?])
+}
+
+#[allow(unsafe_code)]
+fn duplicate(fd: &impl std::os::fd::AsFd) -> std::io::Result<OwnedFd> {
+    use std::os::fd::FromRawFd;
+    let raw = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(DESCRIPTORS_FROM))?;
+    // SAFETY: F_DUPFD_CLOEXEC has just made this descriptor; nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
+fn build(stdin: OwnedFd, stdout: OwnedFd, stderr: OwnedFd) -> Result<i32, String> {
+    let directory = std::env::current_dir().map_err(|e| e.to_string())?;
+    let holding: Holding = read(&directory.join(file::HOLDING))?;
+    separate(&holding)?;
+    let rootfs = directory.join(file::ROOTFS);
+    mount_overlay(&holding.rootfs, &rootfs)?;
+    std::env::set_current_dir(&directory).map_err(|e| e.to_string())?;
+    settle(&holding, &rootfs, &directory.join(file::BUNDLE))?;
+
+    let container = ContainerBuilder::new(INNER_ID.to_owned(), SyscallType::default())
+        .with_executor(Command)
+        .with_root_path(directory.join(file::STATE))
+        .map_err(chain)?
+        .with_stdin(stdin)
+        .with_stdout(stdout)
+        .with_stderr(stderr)
+        .as_init(bundle_of(&directory))
+        .with_systemd(false)
+        .with_detach(true)
+        .build()
+        .map_err(chain)?;
+    container.pid().map(|pid| pid.as_raw()).ok_or_else(|| "the container has no process".to_owned())
+}
+
+fn bundle_of(directory: &Path) -> PathBuf {
+    let config = directory.join(file::BUNDLE);
+    config.parent().map(Path::to_owned).unwrap_or(config)
+}
+
+/// Leaves the host's mount namespace, so that what is mounted for the container is gone with it,
+/// and its network namespace if the container is to have one without anything.
+fn separate(holding: &Holding) -> Result<(), String> {
+    let mut flags = CloneFlags::CLONE_NEWNS;
+    if holding.isolated_network {
+        flags |= CloneFlags::CLONE_NEWNET;
+    }
+    unshare(flags).map_err(|error| format!("cannot make namespaces: {error}"))?;
+    let none: Option<&str> = None;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_SLAVE, none)
+        .map_err(|error| format!("cannot make mounts private: {error}"))?;
+    if holding.isolated_network {
+        loopback::bring_up().map_err(|error| format!("cannot bring up loopback: {error}"))?;
+    }
+    Ok(())
+}
+
+/// Settles what only the image can tell: the user's ids and home, and the work directory.
+fn settle(holding: &Holding, rootfs: &Path, config: &Path) -> Result<(), String> {
+    let read_root = |error: std::io::Error| format!("cannot read the image's files: {error}");
+    let root = Root::open(rootfs).map_err(read_root)?;
+    let passwd = root.read("/etc/passwd").map_err(read_root)?;
+    let group = root.read("/etc/group").map_err(read_root)?;
+    let user = users::find(&holding.user, &passwd, &group)?;
+
+    let mut spec: Spec = read(config)?;
+    let mut process = spec.process().clone().ok_or("no process is specified")?;
+    let cwd = process.cwd().clone();
+    root.make_directories(&cwd)
+        .map_err(|error| format!("cannot make the work directory {}: {error}", cwd.display()))?;
+    let mut oci_user = process.user().clone();
+    oci_user.set_uid(user.uid).set_gid(user.gid).set_additional_gids(Some(user.additional_gids));
+    process.set_user(oci_user);
+    let mut env = process.env().clone().unwrap_or_default();
+    if !env.iter().any(|entry| entry.starts_with("HOME=")) {
+        env.push(format!("HOME={}", user.home));
+        process.set_env(Some(env));
+    }
+    spec.set_process(Some(process));
+    let text = serde_json::to_vec(&spec).map_err(|e| e.to_string())?;
+    fs::write(config, text).map_err(|error| format!("cannot write {}: {error}", config.display()))
+}
+
+pub(crate) fn read<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<T, String> {
+    let text =
+        fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// An error with its causes, each said once.
+fn chain(error: impl std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let message = error.to_string();
+        if !text.contains(&message) {
+            text = format!("{text}: {message}");
+        }
+        cause = error.source();
+    }
+    text
+}

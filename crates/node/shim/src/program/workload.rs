@@ -1,0 +1,116 @@
+//! What the container's first process does last: find its command and become it.
+
+use std::convert::Infallible;
+use std::ffi::CString;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use libcontainer::oci_spec::runtime::Spec;
+use libcontainer::workload::{Executor, ExecutorError, ExecutorValidationError};
+use nix::errno::Errno;
+use nix::unistd::execv;
+
+/// Exit code of a command that is there but cannot be run, as a shell's.
+pub(crate) const CANNOT_RUN: i32 = 126;
+/// Exit code of a command that is not there.
+pub(crate) const NOT_FOUND: i32 = 127;
+
+/// Where commands without a slash are looked for if the environment does not say.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Runs the container's command; its complaints read like Docker's.
+#[derive(Clone)]
+pub(crate) struct Command;
+
+impl Executor for Command {
+    fn exec(&self, spec: &Spec) -> Result<(), ExecutorError> {
+        let (args, path) = command(spec).map_err(ExecutorError::Other)?;
+        let Err((_, message)) = replace(&args, &path);
+        // Past the start there is nobody to tell but the container's own output, as with Docker.
+        eprintln!("{message}");
+        Err(ExecutorError::Other(message))
+    }
+
+    fn validate(&self, spec: &Spec) -> Result<(), ExecutorValidationError> {
+        let wrong = ExecutorValidationError::ArgValidationError;
+        let (args, path) = command(spec).map_err(wrong)?;
+        find(&args[0], &path).map(|_| ()).map_err(|(_, message)| wrong(message))
+    }
+}
+
+fn command(spec: &Spec) -> Result<(Vec<String>, String), String> {
+    let process = spec.process().as_ref().ok_or("no process is specified")?;
+    let args = process.args().clone().unwrap_or_default();
+    if args.is_empty() {
+        return Err("no command specified".to_owned());
+    }
+    let env = process.env().as_deref().unwrap_or_default();
+    Ok((args, path_of(env)))
+}
+
+/// The last `PATH=` of an environment.
+pub(crate) fn path_of(env: &[String]) -> String {
+    env.iter()
+        .rev()
+        .find_map(|entry| entry.strip_prefix("PATH="))
+        .unwrap_or(DEFAULT_PATH)
+        .to_owned()
+}
+
+/// Becomes the command. Returns only if it cannot: the exit code, and why.
+pub(crate) fn replace(args: &[String], path: &str) -> Result<Infallible, (i32, String)> {
+    let file = find(&args[0], path)?;
+    let c_string = |text: &str| CString::new(text).map_err(|_| nul(text));
+    let argv = args.iter().map(|a| c_string(a)).collect::<Result<Vec<_>, _>>()?;
+    let error = match execv(&c_string(&file)?, &argv) {
+        Ok(never) => return Ok(never),
+        Err(error) => error,
+    };
+    let why = match error {
+        Errno::ENOEXEC => "exec format error",
+        Errno::EACCES => "permission denied",
+        other => other.desc(),
+    };
+    Err((CANNOT_RUN, format!("exec {file}: {why}")))
+}
+
+fn nul(text: &str) -> (i32, String) {
+    (CANNOT_RUN, format!("exec: {text:?}: a zero byte in a command"))
+}
+
+fn find(name: &str, path: &str) -> Result<String, (i32, String)> {
+    if name.contains('/') {
+        return match executable(Path::new(name)) {
+            Ok(()) => Ok(name.to_owned()),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                Err((CANNOT_RUN, format!("exec: \"{name}\": permission denied")))
+            }
+            Err(_) => Err((
+                NOT_FOUND,
+                format!("exec: \"{name}\": stat {name}: no such file or directory"),
+            )),
+        };
+    }
+    let mut denied = false;
+    for directory in path.split(':') {
+        let directory = if directory.is_empty() { "." } else { directory };
+        let candidate = format!("{}/{name}", directory.trim_end_matches('/'));
+        match executable(Path::new(&candidate)) {
+            Ok(()) => return Ok(candidate),
+            Err(error) => denied |= error.kind() == io::ErrorKind::PermissionDenied,
+        }
+    }
+    match denied {
+        true => Err((CANNOT_RUN, format!("exec: \"{name}\": permission denied"))),
+        false => Err((NOT_FOUND, format!("exec: \"{name}\": executable file not found in $PATH"))),
+    }
+}
+
+fn executable(file: &Path) -> io::Result<()> {
+    let metadata = file.metadata()?;
+    if metadata.is_file() && metadata.permissions().mode() & 0o111 != 0 {
+        return Ok(());
+    }
+    Err(io::ErrorKind::PermissionDenied.into())
+}
