@@ -18,6 +18,11 @@ impl Digest {
         hasher.finish()
     }
 
+    /// The digest's bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// The digest as 64 lower-case hexadecimal digits, without the algorithm's name.
     pub fn hex(&self) -> String {
         hex::encode(self.0)

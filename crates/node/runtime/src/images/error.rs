@@ -7,6 +7,7 @@ use std::sync::Arc;
 use blobs::{Digest, IngestError, StoreError};
 
 use super::ImageReference;
+use crate::ContainerId;
 
 /// A cause that several waiters share.
 pub type Cause = Arc<dyn std::error::Error + Send + Sync>;
@@ -155,6 +156,12 @@ pub enum ImageError {
         /// The store's folder.
         folder: PathBuf,
     },
+    /// Somebody pulls, loads or prepares an image while unused ones should be removed.
+    #[error("the image store in {} is at work; try again when it rests", folder.display())]
+    Busy {
+        /// The store's folder.
+        folder: PathBuf,
+    },
     /// The store's disk said no.
     #[error("image store: {message}")]
     Store {
@@ -261,6 +268,17 @@ pub enum SnapshotError {
         /// The image.
         image: ImageReference,
     },
+    /// The container has a root file system of another image.
+    #[error("container {container} has a root file system already, of image {image}")]
+    Conflict {
+        /// The container.
+        container: ContainerId,
+        /// The image that it has.
+        image: ImageReference,
+    },
+    /// The store said no.
+    #[error(transparent)]
+    Store(Box<ImageError>),
     /// The disk said no.
     #[error("cannot {action} {}: {message}", path.display())]
     Io {
@@ -308,6 +326,21 @@ impl ImageError {
 
     pub(crate) fn unsupported(what: impl Into<String>, problem: impl fmt::Display) -> Self {
         Self::Unsupported { what: what.into(), problem: problem.to_string() }
+    }
+}
+
+impl From<ImageError> for SnapshotError {
+    fn from(error: ImageError) -> Self {
+        Self::Store(Box::new(error))
+    }
+}
+
+impl From<SnapshotError> for ImageError {
+    fn from(error: SnapshotError) -> Self {
+        match error {
+            SnapshotError::Store(error) => *error,
+            error => Self::Store { message: error.to_string(), source: Arc::new(error) },
+        }
     }
 }
 

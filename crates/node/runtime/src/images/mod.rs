@@ -15,7 +15,14 @@
 
 mod error;
 mod image;
+mod layers;
+mod load;
+mod lock;
+mod manifest;
 mod reference;
+mod references;
+mod snapshots;
+mod store;
 mod tar;
 mod unpack;
 
@@ -26,6 +33,7 @@ use tokio::sync::mpsc;
 
 pub use error::{ImageError, LoadError, PullError, SnapshotError, UnpackError};
 pub use image::{Image, ImageConfig, Layer};
+pub use manifest::Platform;
 pub use reference::{DEFAULT_REGISTRY, DEFAULT_TAG, ImageReference, ParseReferenceError};
 
 /// A container's root file system, to be mounted by the container's shim in its own mount namespace.
