@@ -1,0 +1,3 @@
+//! Operations, one file a service.
+
+mod sts;

@@ -1,0 +1,182 @@
+//! Temporary credentials of roles. The session is sealed in its token and stored nowhere: it
+//! survives restarts, costs no write, and its secret is derived from it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use data_encoding::{BASE32, BASE64, BASE64URL_NOPAD};
+use hmac::{Hmac, KeyInit, Mac};
+use ledger::Ledger;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use terms::{AccountId, IdSource, Region, TaskArn, Timestamp};
+use wire::{Caller, CallerKind, CredentialLookup, Secret};
+
+use crate::IamError;
+use crate::tables::{SealSecret, Tables};
+
+/// How long a task's credentials live (ECS hands out six hours).
+pub const SESSION_LIFE: Duration = Duration::from_secs(6 * 3600);
+
+/// The length of the seal at the end of a token, in bytes.
+const SEAL_BYTES: usize = 32;
+
+/// The longest token that is looked at; ours are far shorter.
+const TOKEN_MAX_BYTES: usize = 4096;
+
+/// Whose session is wanted.
+#[derive(Clone, Debug)]
+pub struct SessionRequest<'a> {
+    /// The role, as the task definition or an override names it.
+    pub role_arn: &'a str,
+    /// The task that the credentials are for; its id is the session's name.
+    pub task: &'a TaskArn,
+}
+
+/// Temporary credentials as their owner gets them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionCredentials {
+    /// `ASIA…`, twenty characters.
+    pub access_key_id: String,
+    /// Forty characters.
+    pub secret: Secret,
+    /// The sealed session.
+    pub session_token: String,
+    /// When they stop working.
+    pub expires_at: Timestamp,
+}
+
+/// What a token says.
+#[derive(Debug, Serialize, Deserialize)]
+struct Claims {
+    #[serde(rename = "k")]
+    access_key_id: String,
+    #[serde(rename = "r")]
+    role_arn: String,
+    #[serde(rename = "t")]
+    task: TaskArn,
+    #[serde(rename = "e")]
+    expires_at: Timestamp,
+}
+
+/// Mints sessions and opens their tokens. Cheap to clone.
+#[derive(Clone)]
+pub struct Sessions {
+    secret: Arc<[u8]>,
+}
+
+impl std::fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Sessions(…)")
+    }
+}
+
+impl Sessions {
+    /// The sessions of this ledger; the first call makes the secret that seals them.
+    pub(crate) async fn open(ledger: &Ledger, tables: &Tables) -> Result<Self, IamError> {
+        let committed = ledger
+            .transact("iam: seal", |tx| -> Result<_, IamError> {
+                if let Some(row) = tx.get(&tables.seal, &()) {
+                    return Ok(row.0.clone());
+                }
+                let secret = [tx.next_id(), tx.next_id()].concat();
+                tx.put(&tables.seal, (), SealSecret(secret.clone()));
+                Ok(secret)
+            })
+            .await?;
+        Ok(Self { secret: committed.value.into() })
+    }
+
+    /// Fresh credentials of a role for a task, from `now` on for [`SESSION_LIFE`].
+    pub fn assume(
+        &self,
+        request: &SessionRequest<'_>,
+        ids: &dyn IdSource,
+        now: Timestamp,
+    ) -> SessionCredentials {
+        let access_key_id = format!("ASIA{}", BASE32.encode(&ids.next()[..10]));
+        let expires_at = now + SESSION_LIFE;
+        let claims = Claims {
+            access_key_id: access_key_id.clone(),
+            role_arn: request.role_arn.to_owned(),
+            task: request.task.clone(),
+            expires_at,
+        };
+        let mut token = serde_json::to_vec(&claims).expect("claims are texts and numbers");
+        let (seal, secret) = (self.mac(b"seal", &token), self.secret_of(&token));
+        token.extend_from_slice(&seal);
+        let session_token = BASE64.encode(&token);
+        SessionCredentials { access_key_id, secret, session_token, expires_at }
+    }
+
+    /// What is known about a temporary key that came with this token.
+    pub(crate) fn find(
+        &self,
+        access_key_id: &str,
+        session_token: &str,
+        region: &Region,
+        now: Timestamp,
+    ) -> CredentialLookup {
+        let Some((claims, secret)) = self.unseal(session_token) else {
+            return CredentialLookup::TokenMismatch;
+        };
+        if claims.access_key_id != access_key_id {
+            return CredentialLookup::TokenMismatch;
+        }
+        if claims.expires_at <= now {
+            return CredentialLookup::Expired;
+        }
+        CredentialLookup::Found { secret, caller: Arc::new(caller(claims, region)) }
+    }
+
+    fn unseal(&self, session_token: &str) -> Option<(Claims, Secret)> {
+        if session_token.len() > TOKEN_MAX_BYTES {
+            return None;
+        }
+        let token = BASE64.decode(session_token.as_bytes()).ok()?;
+        let (claims, seal) = token.split_at_checked(token.len().checked_sub(SEAL_BYTES)?)?;
+        self.keyed(b"seal", claims).verify_slice(seal).ok()?;
+        Some((serde_json::from_slice(claims).ok()?, self.secret_of(claims)))
+    }
+
+    fn secret_of(&self, claims: &[u8]) -> Secret {
+        let bytes = self.mac(b"secret", claims);
+        Secret::new(BASE64URL_NOPAD.encode(&bytes[..30]))
+    }
+
+    fn mac(&self, purpose: &[u8], claims: &[u8]) -> [u8; SEAL_BYTES] {
+        self.keyed(purpose, claims).finalize().into_bytes().into()
+    }
+
+    fn keyed(&self, purpose: &[u8], claims: &[u8]) -> Hmac<Sha256> {
+        let mut mac = Hmac::new_from_slice(&self.secret).expect("HMAC takes keys of any length");
+        mac.update(purpose);
+        mac.update(&[0]);
+        mac.update(claims);
+        mac
+    }
+}
+
+/// The principal behind a session (IAM semantics: role sessions carry the role's unique id).
+fn caller(claims: Claims, region: &Region) -> Caller {
+    let account = account_of(&claims.role_arn).unwrap_or_else(|| claims.task.account.clone());
+    let role = claims.role_arn.rsplit('/').next().unwrap_or_default();
+    let session = claims.task.id;
+    Caller {
+        arn: format!("arn:aws:sts::{account}:assumed-role/{role}/{session}"),
+        user_id: format!("{}:{session}", role_id(&claims.role_arn)),
+        account,
+        region: region.clone(),
+        access_key_id: claims.access_key_id,
+        kind: CallerKind::Task { task_arn: claims.task.to_string() },
+    }
+}
+
+fn account_of(role_arn: &str) -> Option<AccountId> {
+    role_arn.split(':').nth(4)?.parse().ok()
+}
+
+/// A stable `AROA…` for a role that has no record of its own yet.
+fn role_id(role_arn: &str) -> String {
+    format!("AROA{}", BASE32.encode(&Sha256::digest(role_arn.as_bytes())[..10]))
+}
