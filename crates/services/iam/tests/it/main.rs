@@ -1,0 +1,131 @@
+//! Keys, joining and sessions over a ledger in memory.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use iam::{Iam, IamError, SESSION_LIFE, SessionRequest, Tables};
+use ledger::{Ledger, MemoryStore, Schema};
+use terms::{Clock, IdSource, Region, Timestamp};
+use wire::{Authenticator, CallerKind, CredentialLookup};
+
+/// Milliseconds that only the test moves.
+#[derive(Default)]
+struct TestClock(AtomicI64);
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+    }
+}
+
+#[derive(Default)]
+struct Counter(AtomicU64);
+
+impl IdSource for Counter {
+    fn next(&self) -> [u8; 16] {
+        let count = self.0.fetch_add(1, Ordering::SeqCst) + 1;
+        u128::from(count).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).to_be_bytes()
+    }
+}
+
+struct World {
+    iam: Iam,
+    clock: Arc<TestClock>,
+    ids: Arc<Counter>,
+    region: Region,
+}
+
+async fn world() -> World {
+    let (clock, ids) = (Arc::new(TestClock::default()), Arc::new(Counter::default()));
+    let mut schema = Schema::new();
+    let tables = Tables::new(&mut schema);
+    let store = Box::new(MemoryStore::new());
+    let ledger = Ledger::open(schema, store, clock.clone(), ids.clone()).unwrap();
+    let iam = Iam::open(ledger, tables, "000000000000".parse().unwrap()).await.unwrap();
+    World { iam, clock, ids, region: "eu-west-1".parse().unwrap() }
+}
+
+impl World {
+    fn find(&self, key: &str, token: Option<&str>) -> CredentialLookup {
+        self.iam.find(key, token, &self.region, self.clock.now())
+    }
+}
+
+#[tokio::test]
+async fn the_administrator_has_one_key() {
+    let world = world().await;
+    let key = world.iam.administrator().await.unwrap();
+    assert_eq!(key.access_key_id.len(), 20);
+    assert_eq!(key.secret.expose().len(), 40);
+    assert_eq!(world.iam.administrator().await.unwrap(), key);
+    let CredentialLookup::Found { secret, caller } = world.find(&key.access_key_id, None) else {
+        panic!("the key is known");
+    };
+    assert_eq!(secret, key.secret);
+    assert_eq!(caller.arn, "arn:aws:iam::000000000000:user/administrator");
+    assert_eq!((&caller.region, &caller.kind), (&world.region, &CallerKind::Operator));
+}
+
+#[tokio::test]
+async fn what_is_no_key_is_told_apart() {
+    let world = world().await;
+    let key = world.iam.administrator().await.unwrap();
+    assert!(matches!(world.find("AKIANONE", None), CredentialLookup::Unknown));
+    let with_token = world.find(&key.access_key_id, Some("x"));
+    assert!(matches!(with_token, CredentialLookup::TokenMismatch));
+    assert!(matches!(world.find("ASIANONE", None), CredentialLookup::TokenMismatch));
+    assert!(matches!(world.find("ASIANONE", Some("é")), CredentialLookup::TokenMismatch));
+}
+
+#[tokio::test]
+async fn an_instance_joins_with_a_token_and_joining_again_replaces_its_key() {
+    let world = world().await;
+    let (token, expires_at) = world.iam.create_join_token(Duration::from_secs(60)).await.unwrap();
+    let first = world.iam.join(&token, "node-1").await.unwrap();
+    let second = world.iam.join(&token, "node-1").await.unwrap();
+    assert!(matches!(world.find(&first.access_key_id, None), CredentialLookup::Inactive));
+    let CredentialLookup::Found { caller, .. } = world.find(&second.access_key_id, None) else {
+        panic!("the new key is known");
+    };
+    assert_eq!(caller.kind, CallerKind::Node { name: "node-1".into() });
+
+    let unknown = world.iam.join("0000", "node-1").await.unwrap_err();
+    assert!(matches!(unknown, IamError::UnknownToken));
+    let name = world.iam.join(&token, "a b").await.unwrap_err();
+    assert!(matches!(name, IamError::NodeName(_)));
+    world.clock.0.store(expires_at.millis(), Ordering::SeqCst);
+    let late = world.iam.join(&token, "node-2").await.unwrap_err();
+    assert!(matches!(late, IamError::ExpiredToken { .. }));
+}
+
+#[tokio::test]
+async fn a_session_is_its_task_until_it_expires() {
+    let world = world().await;
+    let task = "arn:aws:ecs:us-east-1:000000000000:task/default/00000000000000000000000000000001";
+    let task = task.parse().unwrap();
+    let request =
+        SessionRequest { role_arn: "arn:aws:iam::000000000000:role/team/app", task: &task };
+    let session = world.iam.sessions().assume(&request, &*world.ids, world.clock.now());
+    let (key, token) = (session.access_key_id.as_str(), session.session_token.as_str());
+    let CredentialLookup::Found { secret, caller } = world.find(key, Some(token)) else {
+        panic!("the session is known");
+    };
+    assert_eq!(secret, session.secret);
+    let id = task.id;
+    assert_eq!(caller.arn, format!("arn:aws:sts::000000000000:assumed-role/app/{id}"));
+    assert!(caller.user_id.starts_with("AROA") && caller.user_id.ends_with(&format!(":{id}")));
+
+    let other = world.iam.sessions().assume(&request, &*world.ids, world.clock.now());
+    let swapped = world.find(key, Some(&other.session_token));
+    assert!(matches!(swapped, CredentialLookup::TokenMismatch));
+    for index in 0..token.len() {
+        let mut forged = token.as_bytes().to_vec();
+        forged[index] = if forged[index] == b'A' { b'B' } else { b'A' };
+        let forged = String::from_utf8(forged).unwrap();
+        assert!(matches!(world.find(key, Some(&forged)), CredentialLookup::TokenMismatch));
+    }
+    world.clock.0.store(SESSION_LIFE.as_millis().try_into().unwrap(), Ordering::SeqCst);
+    assert!(matches!(world.find(key, Some(token)), CredentialLookup::Expired));
+}
