@@ -32,6 +32,8 @@ mod sequence;
 mod tcs;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod transport;
 mod view;
 mod websocket;
@@ -41,4 +43,3 @@ pub use hub::{AGENT_AWAY_AFTER, Hello, SessionSetup, Sessions, TaskCredentials};
 pub(crate) use hub::SessionTables;
 pub use ledger_view::TaskEndpointSetting;
 pub use transport::{Close, Gone, Received, Transport};
-pub(crate) use routes::{ACS_PATH, TCS_PATH};

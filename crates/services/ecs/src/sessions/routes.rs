@@ -15,11 +15,6 @@ use super::hub::{Hello, Hub, Sessions};
 use super::logs;
 use super::websocket::{Framing, Socket, accept};
 
-/// Path of the ACS endpoint that DiscoverPollEndpoint names; the agent adds `/ws`.
-pub(crate) const ACS_PATH: &str = "/acs";
-/// Path of the TCS endpoint that DiscoverPollEndpoint names; the agent adds `/ws`.
-pub(crate) const TCS_PATH: &str = "/tcs";
-
 /// Agents sign their upgrades like every other call.
 const SIGNED: RouteAuth = RouteAuth::Signed("ecs");
 

@@ -1,0 +1,9 @@
+//! Whole sessions over a ledger in memory, with agents that speak through transports without
+//! sockets; and one round over a real socket.
+
+mod control;
+mod logs;
+mod recording;
+mod sockets;
+mod telemetry;
+mod world;
