@@ -10,7 +10,7 @@ use super::ImageReference;
 use crate::ContainerId;
 
 /// A cause that several waiters share.
-pub type Cause = Arc<dyn std::error::Error + Send + Sync>;
+type Cause = Arc<dyn std::error::Error + Send + Sync>;
 
 /// Why an image could not be pulled. The texts stand after `CannotPullContainerError: ` in a
 /// container's `reason`, so each names image or registry, and the cause.
@@ -72,6 +72,16 @@ pub enum PullError {
         what: String,
         /// The registry's words.
         message: String,
+    },
+    /// Too many requests, also after the retries.
+    #[error("registry {registry} answered 429 (toomanyrequests): {message}")]
+    Throttled {
+        /// The registry's host.
+        registry: String,
+        /// The registry's words.
+        message: String,
+        /// When it wants to be asked again, if it says so.
+        retry_after_seconds: Option<u64>,
     },
     /// The registry speaks plain HTTP or sends us there, and is not on this machine.
     #[error("{url} is not HTTPS; plain HTTP is allowed to loopback addresses only")]
@@ -307,7 +317,10 @@ impl PullError {
     /// Whether trying again soon may help.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::Silent { .. } | Self::Digest { .. } => true,
+            Self::Unreachable { .. }
+            | Self::Silent { .. }
+            | Self::Throttled { .. }
+            | Self::Digest { .. } => true,
             Self::Refused { status, .. } => matches!(status, 408 | 429 | 500..=599),
             Self::TimedOut { .. }
             | Self::NotFound { .. }

@@ -14,13 +14,18 @@
 //! times only for images that a registry was asked for; [`Images::find`] can fail.
 
 mod error;
+mod flights;
 mod image;
+mod image_store;
 mod layers;
 mod load;
 mod lock;
 mod manifest;
+mod pull;
 mod reference;
 mod references;
+mod registry;
+mod retry;
 mod snapshots;
 mod store;
 mod tar;
@@ -33,8 +38,10 @@ use tokio::sync::mpsc;
 
 pub use error::{ImageError, LoadError, PullError, SnapshotError, UnpackError};
 pub use image::{Image, ImageConfig, Layer};
+pub use image_store::{ImageStore, Settings};
 pub use manifest::Platform;
 pub use reference::{DEFAULT_REGISTRY, DEFAULT_TAG, ImageReference, ParseReferenceError};
+pub use retry::RetryPolicy;
 
 /// A container's root file system, to be mounted by the container's shim in its own mount namespace.
 ///

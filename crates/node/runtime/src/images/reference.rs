@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use blobs::Digest;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -20,9 +21,12 @@ const TAG_BYTES_MAX: usize = 128;
 const REFERENCE_BYTES_MAX: usize = NAME_BYTES_MAX + 1 + TAG_BYTES_MAX + 1 + 71;
 
 /// A parsed image reference. Parts that were left out are filled in as Docker does: `nginx` is
-/// `docker.io/library/nginx:latest`. With both tag and digest the digest decides.
+/// `docker.io/library/nginx:latest`. With both tag and digest the digest decides. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ImageReference {
+pub struct ImageReference(Arc<Parts>);
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Parts {
     registry: String,
     repository: String,
     tag: Option<String>,
@@ -95,27 +99,27 @@ pub enum ParseReferenceError {
 impl ImageReference {
     /// The registry as references name it: `docker.io`, `127.0.0.1:5000`.
     pub fn registry(&self) -> &str {
-        &self.registry
+        &self.0.registry
     }
 
     /// The repository at the registry: `library/nginx`.
     pub fn repository(&self) -> &str {
-        &self.repository
+        &self.0.repository
     }
 
     /// The tag, or `None` if only a digest was given.
     pub fn tag(&self) -> Option<&str> {
-        self.tag.as_deref()
+        self.0.tag.as_deref()
     }
 
     /// The manifest's digest, if the reference pins it.
     pub fn digest(&self) -> Option<&Digest> {
-        self.digest.as_ref()
+        self.0.digest.as_ref()
     }
 
     /// What a registry's `/manifests/` path ends with: the digest, else the tag.
     pub fn manifest_key(&self) -> String {
-        match (&self.digest, &self.tag) {
+        match (&self.0.digest, &self.0.tag) {
             (Some(digest), _) => digest.to_string(),
             (None, Some(tag)) => tag.clone(),
             (None, None) => DEFAULT_TAG.to_owned(),
@@ -134,19 +138,19 @@ impl ImageReference {
 
     /// The repository as people write it, without tag: `nginx`, `127.0.0.1:5000/app`.
     pub fn familiar_name(&self) -> String {
-        let bare = Self { tag: None, digest: None, ..self.clone() };
-        bare.familiar()
+        let bare = Parts { tag: None, digest: None, ..(*self.0).clone() };
+        Self(Arc::new(bare)).familiar()
     }
 }
 
 /// The canonical form, with everything filled in: `docker.io/library/nginx:latest`.
 impl fmt::Display for ImageReference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.registry, self.repository)?;
-        if let Some(tag) = &self.tag {
+        write!(f, "{}/{}", self.0.registry, self.0.repository)?;
+        if let Some(tag) = &self.0.tag {
             write!(f, ":{tag}")?;
         }
-        if let Some(digest) = &self.digest {
+        if let Some(digest) = &self.0.digest {
             write!(f, "@{digest}")?;
         }
         Ok(())
@@ -172,7 +176,7 @@ impl FromStr for ImageReference {
             (None, None) => Some(DEFAULT_TAG.to_owned()),
             (tag, _) => tag.map(str::to_owned),
         };
-        Ok(Self { registry, repository, tag, digest })
+        Ok(Self(Arc::new(Parts { registry, repository, tag, digest })))
     }
 }
 

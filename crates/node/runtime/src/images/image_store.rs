@@ -1,0 +1,212 @@
+//! The Linux image store: shelves on disk, and registries to fill them from.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use blobs::Durability;
+use tokio::sync::Semaphore;
+
+use super::flights::{Flights, Locks};
+use super::load;
+use super::pull::{Puller, blocking};
+use super::registry::Registries;
+use super::store::Shelves;
+use super::unpack::Limits;
+use super::{
+    Image, ImageError, ImageReference, Images, LoadError, Platform, Progress, Pruned, PullBehavior,
+    PullError, Pulled, RegistryAuth, RetryPolicy, RootFs, SnapshotError,
+};
+use crate::ContainerId;
+
+/// How an [`ImageStore`] works. The defaults are ours for the behaviour, the ECS agent's for the times.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// When a registry is asked.
+    pub behavior: PullBehavior,
+    /// What images must be made for.
+    pub platform: Platform,
+    /// How failed requests are tried again.
+    pub retry: RetryPolicy,
+    /// The longest that one pull may take, retries included.
+    pub pull_timeout: Duration,
+    /// The longest that a registry may send nothing.
+    pub idle_timeout: Duration,
+    /// The longest that fetching a manifest may take, each try.
+    pub manifest_timeout: Duration,
+    /// How many layers of one image are fetched at once.
+    pub layers_at_once: usize,
+    /// Whether what was stored survives a loss of power.
+    pub durability: Durability,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            behavior: PullBehavior::default(),
+            platform: Platform::host(),
+            retry: RetryPolicy::default(),
+            pull_timeout: Duration::from_secs(2 * 60 * 60),
+            idle_timeout: Duration::from_secs(60),
+            manifest_timeout: Duration::from_secs(60),
+            layers_at_once: 3,
+            durability: Durability::default(),
+        }
+    }
+}
+
+/// The images of this host, in one folder. Cheap to clone; other processes may have the same folder
+/// open.
+#[derive(Clone)]
+pub struct ImageStore {
+    shelves: Arc<Shelves>,
+    puller: Arc<Puller>,
+    /// By reference and credentials: nobody gets an image through another's password.
+    pulls: Arc<Flights<(ImageReference, RegistryAuth), Result<Image, PullError>>>,
+    behavior: PullBehavior,
+    pull_timeout: Duration,
+}
+
+impl ImageStore {
+    /// Opens the store in `root` (`DATA/images`), making it if it is not there, and clears away what
+    /// crashed processes left half-made. Blocks on the disk.
+    ///
+    /// # Errors
+    /// If the folder cannot be made or read.
+    pub fn open(root: impl Into<PathBuf>, settings: Settings) -> Result<Self, ImageError> {
+        let Settings { behavior, platform, retry, pull_timeout, idle_timeout, .. } = settings;
+        let (root, limits) = (root.into(), Limits::default());
+        let shelves = Arc::new(Shelves::open(&root, platform, settings.durability, limits)?);
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let puller = Puller {
+            shelves: Arc::clone(&shelves),
+            registries: Arc::new(Registries::new(idle_timeout)),
+            retry,
+            manifest_timeout: settings.manifest_timeout,
+            layers_at_once: settings.layers_at_once.max(1),
+            layer_locks: Locks::new(),
+            unpackers: Semaphore::new(processors),
+        };
+        let pulls = Arc::new(Flights::new());
+        Ok(Self { shelves, puller: Arc::new(puller), pulls, behavior, pull_timeout })
+    }
+
+    /// As [`Images::load`], for callers without a runtime (`longshore image load`). Blocks.
+    ///
+    /// # Errors
+    /// As [`Images::load`].
+    pub fn load_blocking(
+        &self,
+        file: &Path,
+        name: Option<&ImageReference>,
+    ) -> Result<Vec<Image>, LoadError> {
+        load::load(&self.shelves, file, name)
+    }
+
+    /// Asks the registry, together with everybody who asks for the same at this time.
+    async fn fetch(
+        &self,
+        reference: &ImageReference,
+        auth: &RegistryAuth,
+        progress: Progress,
+    ) -> Result<Pulled, PullError> {
+        let key = (reference.clone(), auth.clone());
+        let (puller, limit) = (Arc::clone(&self.puller), self.pull_timeout);
+        let (reference, auth) = key.clone();
+        let result = self.pulls.join(key, progress, move |listeners| async move {
+            let pull = puller.pull(reference.clone(), auth, listeners);
+            let seconds = limit.as_secs();
+            let result = tokio::time::timeout(limit, pull).await;
+            result.unwrap_or(Err(PullError::TimedOut { reference, seconds }))
+        });
+        Ok(Pulled { image: result.await?, was_cached: false })
+    }
+
+    async fn on_shelves<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Shelves) -> T + Send + 'static,
+    ) -> T {
+        let shelves = Arc::clone(&self.shelves);
+        blocking(move || work(&shelves)).await
+    }
+}
+
+#[async_trait]
+impl Images for ImageStore {
+    async fn pull(
+        &self,
+        reference: &ImageReference,
+        auth: &RegistryAuth,
+        progress: Progress,
+    ) -> Result<Pulled, PullError> {
+        let wanted = reference.clone();
+        let known = self.on_shelves(move |shelves| shelves.find_record(&wanted)).await?;
+        let (was_pulled, cached) = match known {
+            Some((record, image)) => (record.was_pulled, Some(image)),
+            None => (false, None),
+        };
+        let (is_enough, may_fall_back) = match self.behavior {
+            PullBehavior::PreferCached => (true, false),
+            PullBehavior::Once => (was_pulled, false),
+            PullBehavior::Default => (false, true),
+            PullBehavior::Always => (false, false),
+        };
+        match cached {
+            Some(image) if is_enough => Ok(Pulled { image, was_cached: true }),
+            Some(image) if may_fall_back => {
+                let fetched = self.fetch(reference, auth, progress).await;
+                Ok(fetched.unwrap_or_else(|error| {
+                    tracing::warn!(%reference, %error, "using the image that is here");
+                    Pulled { image, was_cached: false }
+                }))
+            }
+            _ => self.fetch(reference, auth, progress).await,
+        }
+    }
+
+    async fn find(&self, reference: &ImageReference) -> Result<Option<Image>, ImageError> {
+        let reference = reference.clone();
+        self.on_shelves(move |shelves| shelves.find(&reference)).await
+    }
+
+    async fn list(&self) -> Result<Vec<Image>, ImageError> {
+        self.on_shelves(Shelves::list).await
+    }
+
+    async fn load(
+        &self,
+        file: &Path,
+        name: Option<&ImageReference>,
+    ) -> Result<Vec<Image>, LoadError> {
+        let (file, name) = (file.to_owned(), name.cloned());
+        self.on_shelves(move |shelves| load::load(shelves, &file, name.as_ref())).await
+    }
+
+    async fn remove(&self, reference: &ImageReference) -> Result<bool, ImageError> {
+        let reference = reference.clone();
+        self.on_shelves(move |shelves| shelves.references.remove(&reference)).await
+    }
+
+    async fn snapshot(
+        &self,
+        image: &Image,
+        container: &ContainerId,
+    ) -> Result<RootFs, SnapshotError> {
+        let (image, container) = (image.clone(), container.clone());
+        self.on_shelves(move |shelves| shelves.snapshot(&image, &container)).await
+    }
+
+    async fn release(&self, container: &ContainerId) -> Result<(), SnapshotError> {
+        let container = container.clone();
+        self.on_shelves(move |shelves| shelves.release(&container)).await
+    }
+
+    async fn snapshots(&self) -> Result<Vec<ContainerId>, SnapshotError> {
+        self.on_shelves(Shelves::snapshots).await
+    }
+
+    async fn prune(&self) -> Result<Pruned, ImageError> {
+        self.on_shelves(Shelves::prune).await
+    }
+}

@@ -1,0 +1,257 @@
+//! HTTP for registries: HTTPS with the system's certificates, plain HTTP to loopback only.
+
+use std::error::Error;
+use std::net::IpAddr;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, LOCATION, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+
+use crate::images::{ImageError, PullError};
+
+const AGENT: &str = concat!("longshore/", env!("CARGO_PKG_VERSION"));
+const REDIRECTS_MAX: usize = 10;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+
+type SecureClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+
+/// A client for all registries; keeps connections.
+pub(super) struct Http {
+    plain: Client<HttpConnector, Full<Bytes>>,
+    /// Made at first use: reading the certificates takes some milliseconds.
+    secure: OnceLock<Result<SecureClient, String>>,
+    idle_timeout: Duration,
+}
+
+/// What is to be sent.
+#[derive(Clone)]
+pub(super) struct Ask {
+    pub(super) method: Method,
+    pub(super) url: Uri,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+    /// Whether plain HTTP may be used: only if the registry itself is on this machine.
+    pub(super) may_be_plain: bool,
+    /// For messages.
+    pub(super) what: String,
+}
+
+impl Ask {
+    pub(super) fn get(url: Uri, may_be_plain: bool, what: impl Into<String>) -> Self {
+        Self {
+            method: Method::GET,
+            url,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            may_be_plain,
+            what: what.into(),
+        }
+    }
+}
+
+fn connector() -> HttpConnector {
+    let mut connector = HttpConnector::new();
+    connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    connector.set_nodelay(true);
+    connector.enforce_http(false);
+    connector
+}
+
+fn secure_client() -> Result<SecureClient, String> {
+    let provider = rustls::crypto::ring::default_provider();
+    let builder = HttpsConnectorBuilder::new()
+        .with_provider_and_native_roots(provider)
+        .map_err(|error| format!("the system's certificates cannot be read: {error}"))?;
+    let connector = builder.https_only().enable_http1().wrap_connector(connector());
+    Ok(Client::builder(TokioExecutor::new()).build(connector))
+}
+
+impl Http {
+    pub(super) fn new(idle_timeout: Duration) -> Self {
+        let plain = Client::builder(TokioExecutor::new()).build(connector());
+        Self { plain, secure: OnceLock::new(), idle_timeout }
+    }
+
+    /// Sends, and follows redirects. Credentials go to the first host only.
+    pub(super) async fn send(&self, mut ask: Ask) -> Result<Response<Incoming>, PullError> {
+        ask.headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        for _ in 0..REDIRECTS_MAX {
+            let response = self.send_once(&ask).await?;
+            let is_redirect = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
+            let location = response.headers().get(LOCATION).filter(|_| is_redirect);
+            let Some(location) = location else { return Ok(response) };
+            let target = location.to_str().ok().and_then(|location| resolve(&ask.url, location));
+            let target = target.ok_or_else(|| {
+                refused(&ask, response.status(), "it redirects to an address that is none")
+            })?;
+            if target.scheme() != ask.url.scheme() || target.authority() != ask.url.authority() {
+                ask.headers.remove(AUTHORIZATION);
+            }
+            ask.url = target;
+        }
+        Err(refused(&ask, StatusCode::LOOP_DETECTED, "too many redirects"))
+    }
+
+    async fn send_once(&self, ask: &Ask) -> Result<Response<Incoming>, PullError> {
+        let is_plain = ask.url.scheme_str() != Some("https");
+        if is_plain && !(ask.may_be_plain && is_loopback(&ask.url)) {
+            return Err(PullError::Insecure { url: ask.url.to_string() });
+        }
+        let mut request = Request::new(Full::new(ask.body.clone()));
+        *request.method_mut() = ask.method.clone();
+        *request.uri_mut() = ask.url.clone();
+        *request.headers_mut() = ask.headers.clone();
+        let answer = match is_plain {
+            true => self.plain.request(request),
+            false => {
+                let client = self.secure.get_or_init(secure_client).as_ref();
+                client.map_err(|cause| unreachable(&ask.url, cause))?.request(request)
+            }
+        };
+        match tokio::time::timeout(self.idle_timeout, answer).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => Err(unreachable(&ask.url, &innermost(&error))),
+            Err(_) => Err(self.silent(&ask.url, &ask.what)),
+        }
+    }
+
+    /// The next piece of a body; `None` at its end.
+    pub(super) async fn piece(
+        &self,
+        body: &mut Incoming,
+        url: &Uri,
+        what: &str,
+    ) -> Result<Option<Bytes>, PullError> {
+        loop {
+            match tokio::time::timeout(self.idle_timeout, body.frame()).await {
+                Err(_) => return Err(self.silent(url, what)),
+                Ok(None) => return Ok(None),
+                Ok(Some(Err(error))) => return Err(unreachable(url, &innermost(&error))),
+                Ok(Some(Ok(frame))) => {
+                    if let Ok(bytes) = frame.into_data() {
+                        return Ok(Some(bytes));
+                    }
+                }
+            }
+        }
+    }
+
+    /// A whole body of at most `limit_bytes`.
+    pub(super) async fn body(
+        &self,
+        mut body: Incoming,
+        url: &Uri,
+        what: &str,
+        limit_bytes: u64,
+    ) -> Result<Vec<u8>, PullError> {
+        let mut bytes = Vec::new();
+        while let Some(piece) = self.piece(&mut body, url, what).await? {
+            if bytes.len() as u64 + piece.len() as u64 > limit_bytes {
+                return Err(PullError::Image(ImageError::TooLarge {
+                    what: what.to_owned(),
+                    actual: "more".to_owned(),
+                    limit: format!("{limit_bytes} bytes"),
+                }));
+            }
+            bytes.extend_from_slice(&piece);
+        }
+        Ok(bytes)
+    }
+
+    fn silent(&self, url: &Uri, what: &str) -> PullError {
+        let seconds = self.idle_timeout.as_secs();
+        PullError::Silent { registry: host_of(url), what: what.to_owned(), seconds }
+    }
+}
+
+pub(super) fn host_of(url: &Uri) -> String {
+    url.authority().map(|authority| authority.to_string()).unwrap_or_default()
+}
+
+pub(super) fn unreachable(url: &Uri, cause: &str) -> PullError {
+    PullError::Unreachable { registry: host_of(url), cause: cause.to_owned() }
+}
+
+pub(super) fn refused(ask: &Ask, status: StatusCode, message: &str) -> PullError {
+    PullError::Refused {
+        registry: host_of(&ask.url),
+        status: status.as_u16(),
+        what: ask.what.clone(),
+        message: message.to_owned(),
+    }
+}
+
+/// Whether a URL's host is this machine, by its own words: names are not looked up.
+fn is_loopback(url: &Uri) -> bool {
+    url.host().is_some_and(is_loopback_host)
+}
+
+/// `localhost`, 127.0.0.0/8, `[::1]`.
+pub(super) fn is_loopback_host(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// The innermost cause: the outer ones only say that something failed.
+fn innermost(error: &(dyn Error + 'static)) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}
+
+/// Where a `Location` leads from `base`.
+fn resolve(base: &Uri, location: &str) -> Option<Uri> {
+    if location.starts_with("http://") || location.starts_with("https://") {
+        return location.parse().ok();
+    }
+    let (scheme, authority) = (base.scheme_str()?, base.authority()?);
+    if location.starts_with("//") {
+        return format!("{scheme}:{location}").parse().ok();
+    }
+    let path = match location.strip_prefix('/') {
+        Some(path) => path.to_owned(),
+        None => {
+            let folder = base.path().rsplit_once('/').map_or("", |(folder, _)| folder);
+            format!("{}/{location}", folder.trim_start_matches('/'))
+        }
+    };
+    format!("{scheme}://{authority}/{path}").parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn locations_are_resolved() {
+        let check = |location: &str, expected: &str| {
+            let base: Uri = "https://r.example:5000/v2/a/blobs/x?y".parse().unwrap();
+            assert_eq!(resolve(&base, location).unwrap().to_string(), expected, "{location}");
+        };
+        check("https://s3.example/b?c=d", "https://s3.example/b?c=d");
+        check("/v2/z", "https://r.example:5000/v2/z");
+        check("//cdn.example/z", "https://cdn.example/z");
+        check("other", "https://r.example:5000/v2/a/blobs/other");
+    }
+
+    #[test]
+    fn loopback_is_told_by_its_name() {
+        for host in ["localhost", "127.0.0.1", "127.9.9.9", "[::1]"] {
+            assert!(is_loopback_host(host), "{host}");
+        }
+        for host in ["10.0.0.1", "localhost.example", "127.0.0.1.example", "[::2]", "0.0.0.0"] {
+            assert!(!is_loopback_host(host), "{host}");
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! The client side of the OCI distribution protocol, as far as pulling needs it.
+//!
+//! A [`Session`] is one pull's view of one repository: it finds out how the registry wants to be
+//! spoken to and remembers the token. Bodies are bounded; digests are checked by the caller that
+//! stores them (blobs) or here (manifests).
+
+mod challenge;
+mod http;
+mod token;
+
+use ::http::header::{ACCEPT, AUTHORIZATION, CONTENT_RANGE, CONTENT_TYPE, RANGE, RETRY_AFTER};
+use ::http::{HeaderMap, HeaderValue, Response, StatusCode, Uri};
+use blobs::Digest;
+use bytes::Bytes;
+use hyper::body::Incoming;
+use serde::Deserialize;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use self::http::{Ask, Http, host_of, refused};
+use super::manifest::{DOCKER_LIST, DOCKER_MANIFEST, MANIFEST_BYTES_MAX, OCI_INDEX, OCI_MANIFEST};
+use super::{DEFAULT_REGISTRY, ImageError, ImageReference, PullError, RegistryAuth};
+
+/// Where Docker Hub's API is.
+const DOCKER_HUB_HOST: &str = "registry-1.docker.io";
+/// The largest error body that is looked at.
+const ERROR_BODY_BYTES_MAX: u64 = 64 * 1024;
+/// How much of a registry's words goes into our errors.
+const MESSAGE_CHARS_MAX: usize = 300;
+
+/// A client for all registries.
+pub(super) struct Registries {
+    http: Http,
+}
+
+/// A manifest or index as it came.
+pub(super) struct Fetched {
+    pub(super) bytes: Vec<u8>,
+    pub(super) digest: Digest,
+    pub(super) content_type: Option<String>,
+}
+
+/// A blob on its way.
+pub(super) struct BlobBody {
+    body: Incoming,
+    url: Uri,
+    what: String,
+    /// The blob's byte that the body begins with.
+    pub(super) offset: u64,
+}
+
+/// One repository at one registry, for one pull.
+pub(super) struct Session {
+    registries: Arc<Registries>,
+    reference: ImageReference,
+    auth: RegistryAuth,
+    base: String,
+    is_local: bool,
+    /// The `Authorization` that worked last.
+    authorization: Mutex<Option<HeaderValue>>,
+}
+
+impl Registries {
+    pub(super) fn new(idle_timeout: Duration) -> Self {
+        Self { http: Http::new(idle_timeout) }
+    }
+
+    /// Opens a session with the registry of `reference`.
+    pub(super) async fn session(
+        self: Arc<Self>,
+        reference: &ImageReference,
+        auth: &RegistryAuth,
+    ) -> Result<Session, PullError> {
+        let host = match reference.registry() {
+            DEFAULT_REGISTRY => DOCKER_HUB_HOST,
+            host => host,
+        };
+        let name = match host.rsplit_once(':') {
+            Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+            _ => host,
+        };
+        let is_local = http::is_loopback_host(name);
+        let scheme = match is_local {
+            true => self.local_scheme(host).await?,
+            false => "https",
+        };
+        Ok(Session {
+            registries: self,
+            reference: reference.clone(),
+            auth: auth.clone(),
+            base: format!("{scheme}://{host}/v2"),
+            is_local,
+            authorization: Mutex::new(None),
+        })
+    }
+
+    /// Whether a registry on loopback speaks plain HTTP: asked that way first, as most do.
+    async fn local_scheme(&self, host: &str) -> Result<&'static str, PullError> {
+        let url = parse_url(&format!("http://{host}/v2/"))?;
+        match self.http.send(Ask::get(url, true, "its API version")).await {
+            // What TLS servers answer, if at all.
+            Ok(response) if response.status() == StatusCode::BAD_REQUEST => Ok("https"),
+            Ok(_) => Ok("http"),
+            // Somebody is there, but hangs up on plain HTTP.
+            Err(PullError::Unreachable { cause, .. })
+                if !cause.contains("os error") || cause.contains("os error 104") =>
+            {
+                Ok("https")
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn parse_url(text: &str) -> Result<Uri, PullError> {
+    text.parse()
+        .map_err(|_| PullError::Image(ImageError::malformed("the registry's address", text)))
+}
+
+impl Session {
+    /// Fetches the manifest or index of a tag or digest.
+    pub(super) async fn manifest(&self, key: &str) -> Result<Fetched, PullError> {
+        let accept = [OCI_INDEX, DOCKER_LIST, OCI_MANIFEST, DOCKER_MANIFEST].join(", ");
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_str(&accept).expect("media types are ASCII"));
+        let path = format!("{}/manifests/{key}", self.reference.repository());
+        let what = format!("manifest {}:{key}", self.reference.familiar_name());
+        let (response, ask) = self.get(&path, headers, &what).await?;
+        match response.status() {
+            StatusCode::OK => {}
+            StatusCode::NOT_FOUND => {
+                let message = self.message(response, &ask).await;
+                return Err(PullError::NotFound { reference: self.reference.clone(), message });
+            }
+            _ => return Err(self.error(response, &ask).await),
+        }
+        let content_type = response.headers().get(CONTENT_TYPE).and_then(|text| text.to_str().ok());
+        let content_type = content_type.map(str::to_owned);
+        let http = &self.registries.http;
+        let body = response.into_body();
+        let bytes = http.body(body, &ask.url, "the image manifest", MANIFEST_BYTES_MAX).await?;
+        let digest = Digest::of(&bytes);
+        let expected = key.parse::<Digest>().ok().filter(|expected| *expected != digest);
+        match expected {
+            None => Ok(Fetched { bytes, digest, content_type }),
+            Some(expected) => {
+                let registry = host_of(&ask.url);
+                Err(PullError::Digest { registry, what: "manifest", expected, actual: digest })
+            }
+        }
+    }
+
+    /// Begins to fetch a blob from byte `offset`; the registry may begin at 0 all the same.
+    pub(super) async fn blob(&self, digest: &Digest, offset: u64) -> Result<BlobBody, PullError> {
+        let mut headers = HeaderMap::new();
+        if offset > 0 {
+            let range = format!("bytes={offset}-");
+            headers.insert(RANGE, HeaderValue::from_str(&range).expect("digits are ASCII"));
+        }
+        let path = format!("{}/blobs/{digest}", self.reference.repository());
+        let what = format!("blob {digest} of {}", self.reference.familiar_name());
+        let (response, ask) = self.get(&path, headers, &what).await?;
+        let offset = match response.status() {
+            StatusCode::OK => 0,
+            StatusCode::PARTIAL_CONTENT => {
+                let range = response.headers().get(CONTENT_RANGE);
+                let start = range.and_then(|range| range_start(range.to_str().ok()?));
+                start.filter(|start| *start <= offset).ok_or_else(|| {
+                    refused(&ask, response.status(), "it sent another range than was asked for")
+                })?
+            }
+            // Nothing is there any more: all of it came before.
+            StatusCode::RANGE_NOT_SATISFIABLE if offset > 0 => 0,
+            _ => return Err(self.error(response, &ask).await),
+        };
+        let is_unsatisfiable = response.status() == StatusCode::RANGE_NOT_SATISFIABLE;
+        if is_unsatisfiable {
+            return Box::pin(self.blob(digest, 0)).await;
+        }
+        Ok(BlobBody { body: response.into_body(), url: ask.url, what, offset })
+    }
+
+    /// The next bytes of a blob; `None` at its end.
+    pub(super) async fn piece(&self, blob: &mut BlobBody) -> Result<Option<Bytes>, PullError> {
+        self.registries.http.piece(&mut blob.body, &blob.url, &blob.what).await
+    }
+
+    /// Where the repository is, for messages.
+    pub(super) fn registry(&self) -> &str {
+        self.reference.registry()
+    }
+
+    /// Asks, authenticating if the registry wants it.
+    async fn get(
+        &self,
+        path: &str,
+        headers: HeaderMap,
+        what: &str,
+    ) -> Result<(Response<Incoming>, Ask), PullError> {
+        let mut ask = Ask::get(parse_url(&format!("{}/{path}", self.base))?, self.is_local, what);
+        ask.headers = headers;
+        for is_retry in [false, true] {
+            let known = || self.authorization.lock().unwrap_or_else(PoisonError::into_inner);
+            let authorization = known().clone();
+            match authorization {
+                Some(value) => ask.headers.insert(AUTHORIZATION, value),
+                None => ask.headers.remove(AUTHORIZATION),
+            };
+            let response = self.registries.http.send(ask.clone()).await?;
+            if response.status() != StatusCode::UNAUTHORIZED || is_retry {
+                return Ok((response, ask));
+            }
+            let challenges = token::challenges(response.headers());
+            match token::answer(&self.registries.http, self, &challenges).await? {
+                Some(authorization) => *known() = Some(authorization),
+                None => return Ok((response, ask)),
+            }
+        }
+        unreachable!("the second round always returns")
+    }
+
+    /// What a registry's refusal means.
+    async fn error(&self, response: Response<Incoming>, ask: &Ask) -> PullError {
+        let status = response.status();
+        let retry_after = response.headers().get(RETRY_AFTER);
+        let retry_after = retry_after.and_then(|text| text.to_str().ok()?.trim().parse().ok());
+        let message = self.message(response, ask).await;
+        match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                PullError::Denied { reference: self.reference.clone(), message }
+            }
+            StatusCode::TOO_MANY_REQUESTS => {
+                let registry = host_of(&ask.url);
+                PullError::Throttled { registry, message, retry_after_seconds: retry_after }
+            }
+            status => refused(ask, status, &message),
+        }
+    }
+
+    /// A registry's words, as Docker shows them: `denied: requested access … is denied`.
+    async fn message(&self, response: Response<Incoming>, ask: &Ask) -> String {
+        let status = response.status();
+        let http = &self.registries.http;
+        let body = response.into_body();
+        let bytes = http.body(body, &ask.url, "an error", ERROR_BODY_BYTES_MAX).await;
+        words(&bytes.unwrap_or_default(), status)
+    }
+}
+
+#[derive(Deserialize)]
+struct ErrorBody {
+    errors: Vec<ErrorItem>,
+}
+
+#[derive(Deserialize)]
+struct ErrorItem {
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    message: String,
+}
+
+/// The text of an error body; without one, the status's.
+fn words(body: &[u8], status: StatusCode) -> String {
+    let cut = |text: &str| -> String {
+        let plain = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c });
+        plain.take(MESSAGE_CHARS_MAX).collect()
+    };
+    if let Ok(ErrorBody { errors }) = serde_json::from_slice(body)
+        && let Some(first) = errors.first()
+    {
+        let code = first.code.to_lowercase().replace('_', " ");
+        return match (code.is_empty(), first.message.is_empty()) {
+            (_, true) => cut(&code),
+            (true, false) => cut(&first.message),
+            (false, false) => cut(&format!("{code}: {}", first.message)),
+        };
+    }
+    match std::str::from_utf8(body) {
+        Ok(text) if !text.trim().is_empty() && !text.contains('<') => cut(text),
+        _ => status.canonical_reason().unwrap_or("no reason given").to_lowercase(),
+    }
+}
+
+/// The first byte of `bytes a-b/size`.
+fn range_start(text: &str) -> Option<u64> {
+    text.strip_prefix("bytes ")?.split_once('-')?.0.trim().parse().ok()
+}
