@@ -154,7 +154,8 @@ fn capability_sets(held: &HashSet<Capability>) -> Value {
 fn rlimits(spec: &ContainerSpec) -> Result<Vec<Value>, CreateError> {
     let mut limits = Vec::new();
     if !spec.ulimits.iter().any(|limit| limit.name == "nofile") {
-        let (soft, hard) = (OPEN_FILES_SOFT, OPEN_FILES_HARD);
+        let hard = OPEN_FILES_HARD.min(own_open_files());
+        let soft = OPEN_FILES_SOFT.min(hard);
         limits.push(json!({"type": "RLIMIT_NOFILE", "soft": soft, "hard": hard}));
     }
     for limit in &spec.ulimits {
@@ -167,6 +168,11 @@ fn rlimits(spec: &ContainerSpec) -> Result<Vec<Value>, CreateError> {
         limits.push(json!({"type": kind, "soft": limit.soft, "hard": limit.hard}));
     }
     Ok(limits)
+}
+
+/// What this process may raise it to, which without CAP_SYS_RESOURCE nobody below it may pass.
+fn own_open_files() -> u64 {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum.unwrap_or(u64::MAX)
 }
 
 fn resources(spec: &ContainerSpec, hierarchies: &Hierarchies) -> Result<Value, CreateError> {

@@ -1,6 +1,14 @@
 //! Network namespaces, addresses and published ports.
 
+mod bridge;
+mod firewall;
+mod links;
+mod linux;
 mod model;
+mod namespaces;
+mod netlink;
+mod ports;
+mod subnet;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -10,7 +18,9 @@ use tokio::net::TcpListener;
 
 use crate::ContainerId;
 
+pub use linux::{LinuxNetworks, NetworkOptions, READY_NAMESPACES, sweep};
 pub use model::{Attachment, NetworkError, PortBinding, PortMapping, Protocol};
+pub use subnet::{ParseSubnetError, Subnet};
 
 /// Gives containers networks. Host mode and `none` need nothing from here.
 ///
@@ -29,7 +39,8 @@ pub trait Networks: Send + Sync + 'static {
     async fn detach(&self, container: &ContainerId) -> Result<(), NetworkError>;
 
     /// Opens a listener inside a namespace (none: the host's). A link-local address such as
-    /// 169.254.170.2 is added to the namespace's loopback first, if it is not there.
+    /// 169.254.170.2 is added to the namespace's loopback first, if it is not there; the host's is
+    /// left as it is.
     async fn listen(
         &self,
         namespace: Option<&Path>,

@@ -1,0 +1,177 @@
+//! Host ports: which are free, and who has those that are not.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket};
+
+use super::{NetworkError, PortMapping, Protocol};
+
+/// Linux's own default for ports that nobody asked for by number.
+const DYNAMIC_DEFAULT: (u16, u16) = (32_768, 60_999);
+
+/// A port taken on the host. The firewall turns its traffic away before any socket sees it; the
+/// socket is there so that no other program can take the port, and to see whether one has.
+pub(super) struct Hold {
+    _socket: Held,
+}
+
+#[allow(dead_code)] // held, never used
+enum Held {
+    Tcp(TcpListener),
+    Udp(UdpSocket),
+}
+
+/// The ports that this instance holds.
+#[derive(Default)]
+pub(super) struct Ports {
+    held: HashMap<(Protocol, u16), Hold>,
+    next: u16,
+}
+
+impl Ports {
+    /// Takes the ports that are asked for, or free ones of the dynamic range: all or none.
+    pub(super) fn take(&mut self, wanted: &[PortMapping]) -> Result<Vec<u16>, NetworkError> {
+        let mut taken: Vec<(Protocol, u16)> = Vec::new();
+        for mapping in wanted {
+            let port = match mapping.host_port {
+                0 => self.take_any(mapping.protocol),
+                port => self.take_one(mapping.protocol, port).map(|()| port),
+            };
+            match port {
+                Ok(port) => taken.push((mapping.protocol, port)),
+                Err(error) => {
+                    for (protocol, port) in taken {
+                        self.release(protocol, port);
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        Ok(taken.into_iter().map(|(_, port)| port).collect())
+    }
+
+    pub(super) fn take_one(&mut self, protocol: Protocol, port: u16) -> Result<(), NetworkError> {
+        if self.held.contains_key(&(protocol, port)) {
+            let holder = Some("another container of this instance".to_owned());
+            return Err(NetworkError::PortTaken { port, protocol, holder });
+        }
+        match bind(protocol, port) {
+            Ok(hold) => {
+                self.held.insert((protocol, port), hold);
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                Err(NetworkError::PortTaken { port, protocol, holder: holder(protocol, port) })
+            }
+            Err(source) => Err(NetworkError::Io {
+                what: format!("cannot take host port {port}/{protocol}"),
+                source,
+            }),
+        }
+    }
+
+    fn take_any(&mut self, protocol: Protocol) -> Result<u16, NetworkError> {
+        let (first, last) = dynamic_range();
+        let start = self.next.clamp(first, last);
+        for port in (start..=last).chain(first..start) {
+            if !self.held.contains_key(&(protocol, port))
+                && let Ok(hold) = bind(protocol, port)
+            {
+                self.held.insert((protocol, port), hold);
+                self.next = port.checked_add(1).filter(|next| *next <= last).unwrap_or(first);
+                return Ok(port);
+            }
+        }
+        Err(NetworkError::NoFreePort { protocol, first, last })
+    }
+
+    pub(super) fn release(&mut self, protocol: Protocol, port: u16) {
+        self.held.remove(&(protocol, port));
+    }
+}
+
+fn bind(protocol: Protocol, port: u16) -> io::Result<Hold> {
+    let address = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port);
+    let _socket = match protocol {
+        Protocol::Tcp => Held::Tcp(TcpListener::bind(address)?),
+        Protocol::Udp => Held::Udp(UdpSocket::bind(address)?),
+    };
+    Ok(Hold { _socket })
+}
+
+fn dynamic_range() -> (u16, u16) {
+    let text = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let mut numbers = text.split_whitespace().map(str::parse::<u16>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(first)), Some(Ok(last))) if first <= last && first > 0 => (first, last),
+        _ => DYNAMIC_DEFAULT,
+    }
+}
+
+/// The program that listens on a port, as `name (pid 7)`, if that can be told.
+fn holder(protocol: Protocol, port: u16) -> Option<String> {
+    let sockets = ["", "6"].iter().filter_map(|version| {
+        let table = fs::read_to_string(format!("/proc/net/{protocol}{version}")).ok()?;
+        table.lines().skip(1).find_map(|line| listening(line, protocol, port))
+    });
+    sockets.into_iter().find_map(|inode| owner(&format!("socket:[{inode}]")))
+}
+
+/// The socket's inode number, if this line of `/proc/net/tcp` or `udp` is of the port.
+fn listening(line: &str, protocol: Protocol, port: u16) -> Option<String> {
+    const LISTEN: &str = "0A";
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let (_, local) = words.get(1)?.rsplit_once(':')?;
+    let listens = protocol == Protocol::Udp || *words.get(3)? == LISTEN;
+    (listens && u16::from_str_radix(local, 16).ok()? == port)
+        .then(|| words.get(9).map(|inode| (*inode).to_owned()))?
+}
+
+fn owner(socket: &str) -> Option<String> {
+    for process in fs::read_dir("/proc").ok()?.flatten() {
+        let Ok(open) = fs::read_dir(process.path().join("fd")) else { continue };
+        let holds =
+            |fd: fs::DirEntry| fs::read_link(fd.path()).is_ok_and(|to| to.as_os_str() == socket);
+        if open.flatten().any(holds) {
+            let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
+            let pid = process.file_name();
+            return Some(format!("{} (pid {})", name.trim(), pid.to_string_lossy()));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn mapping(host_port: u16) -> PortMapping {
+        PortMapping { container_port: 80, host_port, protocol: Protocol::Tcp }
+    }
+
+    #[test]
+    fn a_taken_port_is_named_with_its_holder() {
+        let other = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = other.local_addr().unwrap().port();
+        let mut ports = Ports::default();
+        let error = ports.take(&[mapping(0), mapping(port)]).unwrap_err().to_string();
+        assert!(
+            error.starts_with(&format!("host port {port}/tcp is already in use by ")),
+            "{error}"
+        );
+        assert!(ports.held.is_empty(), "all or none");
+    }
+
+    #[test]
+    fn dynamic_ports_differ() {
+        let mut ports = Ports::default();
+        let taken = ports.take(&[mapping(0), mapping(0)]).unwrap();
+        assert_ne!(taken[0], taken[1]);
+        let error = ports.take(&[mapping(taken[0])]).unwrap_err().to_string();
+        assert!(error.contains("another container"), "{error}");
+        ports.release(Protocol::Tcp, taken[0]);
+        ports.take(&[mapping(taken[0])]).unwrap();
+    }
+}
