@@ -1,0 +1,83 @@
+//! Names of the model as Rust spells them.
+
+/// `containerPortRange` → `container_port_range`, `bindIP` → `bind_ip`, `type` → `r#type`.
+pub fn field(name: &str) -> String {
+    let snake = words(name).join("_").to_lowercase();
+    if is_keyword(&snake) { format!("r#{snake}") } else { snake }
+}
+
+/// `RunTaskRequest` → `RUN_TASK_REQUEST`.
+pub fn constant(name: &str) -> String {
+    words(name).join("_").to_uppercase()
+}
+
+/// `getCallerIdentity` → `GetCallerIdentity`.
+pub fn type_name(name: &str) -> String {
+    let mut characters = name.chars();
+    let first = characters.next().map(|c| c.to_ascii_uppercase());
+    first.into_iter().chain(characters).collect()
+}
+
+/// `CAPACITY_PROVIDER` → `CapacityProvider`, `container-instance` → `ContainerInstance`.
+pub fn variant(value: &str) -> String {
+    let parts = value.split(|c: char| !c.is_ascii_alphanumeric()).filter(|part| !part.is_empty());
+    let cased = |part: &str| {
+        let is_shouted = !part.chars().any(|c| c.is_ascii_lowercase());
+        let part = if is_shouted { part.to_ascii_lowercase() } else { part.to_owned() };
+        type_name(&part)
+    };
+    let name: String = parts.map(cased).collect();
+    match name.chars().next() {
+        Some(first) if first.is_ascii_digit() => format!("V{name}"),
+        Some(_) => name,
+        None => "Empty".to_owned(),
+    }
+}
+
+fn is_keyword(word: &str) -> bool {
+    matches!(
+        word,
+        "type" | "ref" | "self" | "match" | "move" | "use" | "where" | "in" | "as" | "for" | "loop"
+    )
+}
+
+/// Splits where a small letter or digit meets a capital, and before a capital that begins a word
+/// after an acronym.
+fn words(name: &str) -> Vec<String> {
+    let characters: Vec<char> = name.chars().filter(|c| c.is_ascii_alphanumeric()).collect();
+    let mut words = vec![String::new()];
+    for (index, &c) in characters.iter().enumerate() {
+        let before = index.checked_sub(1).map(|i| characters[i]);
+        let after = characters.get(index + 1);
+        let follows_small = before.is_some_and(|b| !b.is_ascii_uppercase());
+        let ends_acronym = before.is_some_and(|b| b.is_ascii_uppercase())
+            && after.is_some_and(char::is_ascii_lowercase);
+        if index > 0 && c.is_ascii_uppercase() && (follows_small || ends_acronym) {
+            words.push(String::new());
+        }
+        if let Some(word) = words.last_mut() {
+            word.push(c);
+        }
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_spelt_as_rust_does() {
+        let check = |name, expected: &str| assert_eq!(field(name), expected);
+        check("containerPortRange", "container_port_range");
+        check("bindIP", "bind_ip");
+        check("ec2InstanceId", "ec2_instance_id");
+        check("type", "r#type");
+        check("UserId", "user_id");
+        assert_eq!(constant("ECSVolumeName"), "ECS_VOLUME_NAME");
+        assert_eq!(variant("CAPACITY_PROVIDER"), "CapacityProvider");
+        assert_eq!(variant("container-instance"), "ContainerInstance");
+        assert_eq!(variant("awsvpc"), "Awsvpc");
+        assert_eq!(variant("7"), "V7");
+    }
+}
