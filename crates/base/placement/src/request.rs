@@ -1,5 +1,6 @@
 //! What is to be placed.
 
+use std::fmt;
 use std::sync::Arc;
 
 use terms::{CpuUnits, MemoryMib};
@@ -77,4 +78,17 @@ pub struct Request {
     pub constraints: Vec<Constraint>,
     /// Wishes, the strongest first. Without any, chance chooses.
     pub strategies: Vec<Strategy>,
+}
+
+/// In plain words.
+impl fmt::Display for Strategy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Random => f.write_str("chance"),
+            Self::Spread(Spread::Instance) => f.write_str("spread over instances"),
+            Self::Spread(Spread::Attribute(name)) => write!(f, "spread over {name}"),
+            Self::Binpack(Binpack::Cpu) => f.write_str("least CPU left"),
+            Self::Binpack(Binpack::Memory) => f.write_str("least memory left"),
+        }
+    }
 }

@@ -1,1 +1,107 @@
-//! Clusters, task definitions, container instances, tasks and agent sessions.
+//! Amazon ECS: clusters, task definitions, container instances, tasks and agents' sessions.
+//!
+//! - Tables: `tables.rs`; what their rows hold: `model/`.
+//! - Operations: `api/`, one file a resource; `api/mod.rs` lists them.
+//! - What is decided, and why: `decide/`, pure.
+//! - Loops: `reconcile/` (what is old is forgotten), and those of `sessions/`.
+//! - Agents: `sessions/`. Paths of our own under `/_longshore/`: `routes.rs` and there.
+//!
+//! **Invariant:** no instance holds more than it registered. Placement is planned on a snapshot
+//! and each chosen instance is checked in the transaction that writes its tasks.
+//!
+//! **Invariant:** what is free on an instance is derived from the tasks on it (`decide/room.rs`)
+//! and stored nowhere.
+//!
+//! **Invariant:** a task's status only moves forward, and a revision is never given out twice.
+
+mod api;
+mod decide;
+mod error;
+mod model;
+mod reconcile;
+mod routes;
+mod sessions;
+mod tables;
+
+use std::sync::Arc;
+
+use ledger::{Ledger, LedgerError, Schema};
+use terms::IdSource;
+use tokio_util::sync::CancellationToken;
+use wire::{Route, Service};
+
+use crate::sessions::SessionTables;
+pub use crate::sessions::{
+    AGENT_AWAY_AFTER, Close, CredentialsRequest, Gone, Hello, IamCredentials, Minted, Received, SessionSetup,
+    Sessions, TaskCredentials, TaskEndpointSetting, Transport,
+};
+
+/// The tables of this crate: declared before the ledger is opened, handed to [`Ecs::new`] after.
+#[derive(Clone, Copy, Debug)]
+pub struct EcsTables {
+    rows: tables::Tables,
+    sessions: SessionTables,
+}
+
+impl EcsTables {
+    /// Declares them.
+    pub fn declare(schema: &mut Schema) -> Self {
+        Self { rows: tables::Tables::declare(schema), sessions: SessionTables::declare(schema) }
+    }
+}
+
+/// What the operator decides.
+pub struct EcsSetup {
+    /// Where ids of sessions and seeds of placements come from.
+    pub ids: Arc<dyn IdSource>,
+    /// The base URL that agents connect to, such as `http://10.0.0.1:4566`; `None` means the one
+    /// that they called DiscoverPollEndpoint at.
+    pub agent_endpoint: Option<String>,
+    /// Sessions of agents.
+    pub sessions: SessionSetup,
+}
+
+/// The service. Cheap to clone.
+#[derive(Clone)]
+pub struct Ecs {
+    api: Arc<api::Api>,
+    sessions: Sessions,
+}
+
+impl Ecs {
+    /// The service over a ledger that was opened with these tables.
+    pub fn new(tables: EcsTables, ledger: Ledger, setup: EcsSetup) -> Self {
+        let EcsSetup { ids, agent_endpoint, sessions } = setup;
+        let EcsTables { rows, sessions: own } = tables;
+        let sessions = Sessions::new(ledger.clone(), rows, own, ids.clone(), sessions);
+        let api = Arc::new(api::Api { ledger, tables: rows, ids, agent_endpoint });
+        Self { api, sessions }
+    }
+
+    /// Its operations.
+    pub fn service(&self) -> Service {
+        api::service(self.api.clone())
+    }
+
+    /// Its other paths: agents' websockets, streams of output, `/_longshore/why`.
+    pub fn routes(&self) -> Vec<Route> {
+        let mut routes = self.sessions.routes();
+        routes.push(routes::why(self.api.clone()));
+        routes
+    }
+
+    /// The sessions of agents.
+    pub fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
+    /// Runs the loops until `shutdown`.
+    ///
+    /// # Errors
+    /// If the ledger fails.
+    pub async fn run(&self, shutdown: CancellationToken) -> Result<(), LedgerError> {
+        let sweep = reconcile::sweep::run(&self.api.ledger, &self.api.tables, shutdown.clone());
+        let ((), ended) = tokio::join!(sweep, self.sessions.run(shutdown));
+        ended
+    }
+}

@@ -132,21 +132,26 @@ impl TaskDefinition {
     pub(crate) fn container(&self, name: &str) -> Option<&ContainerSpec> {
         self.containers.iter().find(|container| container.name == name)
     }
+}
 
-    /// What one task of this definition reserves, before overrides.
-    pub(crate) fn demand(&self) -> Demand {
-        let cpu = |sum: CpuUnits, c: &ContainerSpec| sum.saturating_add(c.cpu);
-        let memory = |sum: MemoryMib, c: &ContainerSpec| {
+impl Demand {
+    /// What a task with these limits and containers reserves: its own CPU and memory if given,
+    /// else the sums over its containers (ECS semantics §3.2).
+    pub(crate) fn of(
+        cpu: Option<CpuUnits>,
+        memory: Option<MemoryMib>,
+        containers: &[ContainerSpec],
+    ) -> Self {
+        let add_cpu = |sum: CpuUnits, c: &ContainerSpec| sum.saturating_add(c.cpu);
+        let add_memory = |sum: MemoryMib, c: &ContainerSpec| {
             sum.saturating_add(c.memory_reservation.or(c.memory).unwrap_or_default())
         };
-        let mut demand = Demand {
-            cpu: self.cpu.unwrap_or_else(|| self.containers.iter().fold(CpuUnits::ZERO, cpu)),
-            memory: self
-                .memory
-                .unwrap_or_else(|| self.containers.iter().fold(MemoryMib::ZERO, memory)),
-            ..Demand::default()
+        let mut demand = Self {
+            cpu: cpu.unwrap_or_else(|| containers.iter().fold(CpuUnits::ZERO, add_cpu)),
+            memory: memory.unwrap_or_else(|| containers.iter().fold(MemoryMib::ZERO, add_memory)),
+            ..Self::default()
         };
-        let host_ports = self.containers.iter().flat_map(|c| &c.ports);
+        let host_ports = containers.iter().flat_map(|c| &c.ports);
         for (port, protocol) in host_ports.filter_map(|p| Some((p.host?, p.protocol))) {
             match protocol {
                 Protocol::Tcp => demand.tcp.insert(port),

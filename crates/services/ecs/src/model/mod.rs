@@ -15,7 +15,7 @@ mod task_state;
 pub(crate) use cluster::{Cluster, ClusterStatus};
 pub(crate) use container::{Binding, Container, ContainerStatus, Health, Protocol};
 pub(crate) use definition::{ContainerSpec, DefinitionStatus, FamilyCounter, NetworkMode, PortSpec, TaskDefinition};
-pub(crate) use document::Document;
+pub(crate) use document::{Document, json};
 pub(crate) use explanation::{Explanation, RefusalCount, RefusalNote};
 pub(crate) use instance::{AgentInfo, ContainerInstance, InstanceStatus};
 pub(crate) use resources::{Capacity, Demand};

@@ -1,0 +1,104 @@
+//! The operations that are built, each with its handler.
+
+mod clusters;
+mod container_instances;
+mod page;
+mod tags;
+mod target;
+mod task_definitions;
+mod tasks;
+
+use std::sync::Arc;
+
+use ledger::Ledger;
+use shapes_ecs as shapes;
+use shapes_ecs::operations as ops;
+use terms::IdSource;
+use wire::{Operation, Service, ServiceError};
+use wire::value::Enumeration;
+
+use crate::error::Error;
+use crate::tables::{ClusterKey, Tables};
+
+/// What handlers work with.
+pub(crate) struct Api {
+    pub(crate) ledger: Ledger,
+    pub(crate) tables: Tables,
+    /// Seeds of placements.
+    pub(crate) ids: Arc<dyn IdSource>,
+    /// The base URL that agents connect to; the one that they called, if not set.
+    pub(crate) agent_endpoint: Option<String>,
+}
+
+/// Adds handlers: the operation, then the method of [`Api`] that answers it.
+macro_rules! operations {
+    ($api:ident, $service:expr, $($operation:ident => $handler:ident;)*) => {
+        $service$(.on::<ops::$operation, _, _>({
+            let api = Arc::clone(&$api);
+            move |context, input| {
+                let api = Arc::clone(&api);
+                async move {
+                    api.$handler(context, input).await.map_err(answer::<ops::$operation>)
+                }
+            }
+        }))*
+    };
+}
+
+/// The service with every operation that is built.
+pub(crate) fn service(api: Arc<Api>) -> Service {
+    operations! { api, Service::new(&shapes::SERVICE),
+        CreateCluster => create_cluster;
+        DeleteCluster => delete_cluster;
+        DeregisterContainerInstance => deregister_container_instance;
+        DeregisterTaskDefinition => deregister_task_definition;
+        DescribeClusters => describe_clusters;
+        DescribeContainerInstances => describe_container_instances;
+        DescribeTaskDefinition => describe_task_definition;
+        DescribeTasks => describe_tasks;
+        DiscoverPollEndpoint => discover_poll_endpoint;
+        ListClusters => list_clusters;
+        ListContainerInstances => list_container_instances;
+        ListTaskDefinitionFamilies => list_task_definition_families;
+        ListTaskDefinitions => list_task_definitions;
+        ListTasks => list_tasks;
+        RegisterContainerInstance => register_container_instance;
+        RegisterTaskDefinition => register_task_definition;
+        RunTask => run_task;
+        StopTask => stop_task;
+        SubmitAttachmentStateChanges => submit_attachment_state_changes;
+        SubmitContainerStateChange => submit_container_state_change;
+        SubmitTaskStateChange => submit_task_state_change;
+    }
+}
+
+/// The error as this operation may answer it: one that its model does not declare is told as a
+/// ClientException, as ECS does (an agent without a cluster looks for the text alone).
+fn answer<O: Operation>(error: Error) -> ServiceError {
+    let error = ServiceError::from(error);
+    let declared = O::ERRORS.contains(&error.code.as_str());
+    if declared || error.code == "NotImplementedException" {
+        return error;
+    }
+    ServiceError { code: "ClientException".to_owned(), ..error }
+}
+
+/// The failure of an item that is not there.
+fn missing(arn: String) -> shapes::Failure {
+    shapes::Failure { arn: Some(arn), reason: Some("MISSING".to_owned()), detail: None }
+}
+
+/// The ARN that a failure names: what was asked for, made whole if it was an id.
+fn arn_of(cluster: &ClusterKey, kind: &str, text: &str) -> String {
+    if text.starts_with("arn:") {
+        return text.to_owned();
+    }
+    let (scope, name) = (&cluster.scope, &cluster.name);
+    format!("arn:aws:ecs:{}:{}:{kind}/{name}/{text}", scope.region, scope.account)
+}
+
+/// The length of a shape as JSON, in bytes.
+fn json_length<T: wire::value::Structure + wire::value::Value>(shape: &T) -> usize {
+    crate::model::json(shape).len()
+}
+

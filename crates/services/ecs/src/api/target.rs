@@ -1,0 +1,156 @@
+//! What requests mean by a name, an id or an ARN.
+
+use ledger::{Row, View};
+use terms::{
+    ClusterArn, ContainerInstanceArn, ContainerInstanceId, Family, TaskArn, TaskDefinitionArn,
+    TaskId,
+};
+use wire::Context;
+
+use crate::error::Error;
+use crate::model::{Cluster, ClusterStatus, TaskDefinition};
+use crate::tables::{ClusterKey, Scope, Tables};
+
+/// Lengths that ids of tasks and instances may have: today's, and the old one with dashes.
+const ID_LENGTHS: [usize; 2] = [32, 36];
+
+/// Where a caller looks.
+pub(crate) fn scope(context: &Context) -> Scope {
+    Scope { account: context.caller.account.clone(), region: context.caller.region.clone() }
+}
+
+/// The key that a cluster's name or ARN means; nothing means `default`.
+pub(crate) fn cluster(scope: &Scope, text: Option<&str>) -> Result<ClusterKey, Error> {
+    let text = text.unwrap_or("");
+    let name = if text.is_empty() {
+        Ok(terms::ClusterName::default())
+    } else if text.starts_with("arn:") {
+        let arn: ClusterArn = text.parse().map_err(|_| Error::ClusterNotFound)?;
+        let here = arn.account == scope.account && arn.region == scope.region;
+        here.then_some(arn.name).ok_or(())
+    } else {
+        text.parse().map_err(drop)
+    };
+    name.map(|name| scope.cluster(name)).map_err(|()| Error::ClusterNotFound)
+}
+
+/// A cluster that exists and was not deleted.
+pub(crate) fn active_cluster(
+    view: &impl View,
+    tables: &Tables,
+    key: &ClusterKey,
+) -> Result<Row<Cluster>, Error> {
+    let row = view.get(&tables.clusters, key).ok_or(Error::ClusterNotFound)?;
+    match row.status {
+        ClusterStatus::Active => Ok(row),
+        ClusterStatus::Inactive => Err(Error::ClusterInactive),
+    }
+}
+
+/// What an id or ARN may turn out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target<T> {
+    /// An id.
+    Id(T),
+    /// Well formed, but nothing of ours can have it.
+    Unknown,
+}
+
+/// The task that an id or ARN means in `cluster`.
+///
+/// # Errors
+/// When it is neither, or names another cluster.
+pub(crate) fn task(cluster: &ClusterKey, text: &str) -> Result<Target<TaskId>, Error> {
+    if !text.starts_with("arn:") {
+        return id(text, "taskId");
+    }
+    match text.parse::<TaskArn>() {
+        Ok(arn) => check_cluster(cluster, &arn.cluster.to_string()).map(|()| {
+            let here = arn.account == cluster.scope.account && arn.region == cluster.scope.region;
+            if here { Target::Id(arn.id) } else { Target::Unknown }
+        }),
+        Err(_) => Err(Error::invalid(format!("Invalid identifier: {text}"))),
+    }
+}
+
+/// The instance that an id or ARN means in `cluster`.
+///
+/// # Errors
+/// When it is neither, or names another cluster.
+pub(crate) fn instance(
+    cluster: &ClusterKey,
+    text: &str,
+) -> Result<Target<ContainerInstanceId>, Error> {
+    if !text.starts_with("arn:") {
+        return id(text, "instanceId");
+    }
+    match text.parse::<ContainerInstanceArn>() {
+        Ok(arn) => check_cluster(cluster, &arn.cluster.to_string()).map(|()| {
+            let here = arn.account == cluster.scope.account && arn.region == cluster.scope.region;
+            if here { Target::Id(arn.id) } else { Target::Unknown }
+        }),
+        Err(_) => Err(Error::invalid(format!("Invalid identifier: {text}"))),
+    }
+}
+
+fn id<T: std::str::FromStr>(text: &str, what: &str) -> Result<Target<T>, Error> {
+    if !ID_LENGTHS.contains(&text.len()) {
+        // Observed on ECS for ids of another length.
+        return Err(Error::invalid(format!("{what} length should be one of [32,36]")));
+    }
+    Ok(text.parse().map_or(Target::Unknown, Target::Id))
+}
+
+fn check_cluster(cluster: &ClusterKey, named: &str) -> Result<(), Error> {
+    if cluster.name.as_str() == named {
+        return Ok(());
+    }
+    let ours = &cluster.name;
+    let text = format!("Invalid identifier: Identifier is for cluster {named}. Your cluster is {ours}");
+    Err(Error::invalid(text))
+}
+
+/// What a request calls a task definition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum DefinitionName {
+    /// A family: its newest ACTIVE revision is meant.
+    Family(Family),
+    /// One revision.
+    Revision(Family, u32),
+}
+
+/// Reads `family`, `family:revision` or an ARN.
+///
+/// # Errors
+/// `None` when it is nothing of that, or lives elsewhere; each operation has its own text for that.
+pub(crate) fn definition_name(scope: &Scope, text: &str) -> Option<DefinitionName> {
+    if text.starts_with("arn:") {
+        let arn: TaskDefinitionArn = text.parse().ok()?;
+        let here = arn.account == scope.account && arn.region == scope.region;
+        return here.then_some(DefinitionName::Revision(arn.family, arn.revision));
+    }
+    match text.split_once(':') {
+        None => text.parse().ok().map(DefinitionName::Family),
+        Some((family, revision)) => {
+            let revision = revision.parse().ok().filter(|&revision| revision > 0)?;
+            Some(DefinitionName::Revision(family.parse().ok()?, revision))
+        }
+    }
+}
+
+/// The task definition that is meant.
+pub(crate) fn definition(
+    view: &impl View,
+    tables: &Tables,
+    scope: &Scope,
+    name: &DefinitionName,
+) -> Option<Row<TaskDefinition>> {
+    let (family, revision) = match name {
+        DefinitionName::Revision(family, revision) => (family.clone(), *revision),
+        DefinitionName::Family(family) => {
+            let counter = view.get(&tables.families, &(scope.clone(), family.clone()))?;
+            (family.clone(), counter.latest_active?)
+        }
+    };
+    view.get(&tables.definitions, &(scope.clone(), family, revision))
+}

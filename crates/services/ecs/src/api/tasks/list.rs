@@ -1,0 +1,137 @@
+//! ListTasks (ECS semantics §5.1).
+
+use std::ops::Bound;
+
+use ledger::{Row, Snapshot};
+use shapes_ecs as shapes;
+use terms::{ContainerInstanceId, TaskId};
+use wire::Context;
+use wire::value::Enumeration;
+
+use super::super::target::Target;
+use super::super::{Api, page::Page, target};
+use crate::error::Error;
+use crate::model::{DesiredStatus, Task};
+use crate::tables::{ClusterKey, TaskKey, Tables};
+
+/// The filters of a request, each checked.
+#[derive(Debug)]
+struct Filters {
+    cluster: ClusterKey,
+    desired: DesiredStatus,
+    instance: Option<ContainerInstanceId>,
+    family: Option<String>,
+    started_by: Option<String>,
+}
+
+/// The id before all others, and the one after.
+const FIRST: TaskId = TaskId::from_bytes([0; 16]);
+const LAST: TaskId = TaskId::from_bytes([0xff; 16]);
+
+impl Api {
+    /// Lists the ARNs of tasks: of those that should run, unless asked for the others.
+    pub(crate) async fn list_tasks(
+        &self,
+        context: Context,
+        input: shapes::ListTasksRequest,
+    ) -> Result<shapes::ListTasksResponse, Error> {
+        let cluster = target::cluster(&target::scope(&context), input.cluster.as_deref())?;
+        let snapshot = self.ledger.snapshot();
+        target::active_cluster(&snapshot, &self.tables, &cluster)?;
+        let nothing =
+            shapes::ListTasksResponse { task_arns: Some(Vec::new()), next_token: None };
+        let (max, token) = (input.max_results, input.next_token.clone());
+        let Some(filters) = filters(&snapshot, &self.tables, cluster, input)? else {
+            return Ok(nothing);
+        };
+        let page = Page::open("ListTasks", &filters, max, token.as_deref())?;
+        let from = match page.after_as()? {
+            Some(after) => Bound::Excluded(after),
+            None => Bound::Included(FIRST),
+        };
+        let rows = find(&snapshot, &self.tables, &filters, from);
+        let (ids, next_token) = page.take(rows, ToString::to_string);
+        let arns = ids.into_iter().map(|id| filters.cluster.task_arn(id).to_string());
+        Ok(shapes::ListTasksResponse { task_arns: Some(arns.collect()), next_token })
+    }
+}
+
+/// Reads the filters; `None` if no task can meet them.
+fn filters(
+    snapshot: &Snapshot,
+    tables: &Tables,
+    cluster: ClusterKey,
+    input: shapes::ListTasksRequest,
+) -> Result<Option<Filters>, Error> {
+    if input.daemon_name.is_some() {
+        return Err(Error::not_built("ListTasks", "daemonName"));
+    }
+    if input.started_by.is_some()
+        && (input.family.is_some()
+            || input.service_name.is_some()
+            || input.container_instance.is_some()
+            || input.launch_type.is_some())
+    {
+        return Err(Error::invalid("startedBy must be the only filter when it is used."));
+    }
+    if input.service_name.is_some() {
+        // There are no services yet, so none has this name.
+        return Err(Error::ServiceNotFound);
+    }
+    let instance = match &input.container_instance {
+        None => None,
+        Some(text) => match target::instance(&cluster, text)? {
+            Target::Id(id) if snapshot.get(&tables.instances, &cluster.instance(id)).is_some() => {
+                Some(id)
+            }
+            Target::Id(_) | Target::Unknown => {
+                let text = format!("Referenced container instance {text} not found.");
+                return Err(Error::invalid(text));
+            }
+        },
+    };
+    let desired = match input.desired_status.map(|status| status.as_str()) {
+        None | Some("RUNNING") => DesiredStatus::Running,
+        Some("STOPPED") => DesiredStatus::Stopped,
+        // Nothing is ever wanted to be PENDING.
+        Some(_) => return Ok(None),
+    };
+    if input.launch_type.is_some_and(|kind| kind.as_str() != "EC2") {
+        return Ok(None);
+    }
+    let (family, started_by) = (input.family, input.started_by);
+    Ok(Some(Filters { cluster, desired, instance, family, started_by }))
+}
+
+/// The tasks that meet the filters, from one on, by id: found by the index that leaves fewest.
+fn find<'a>(
+    snapshot: &'a Snapshot,
+    tables: &Tables,
+    filters: &'a Filters,
+    from: Bound<TaskId>,
+) -> Box<dyn Iterator<Item = TaskId> + 'a> {
+    let Filters { cluster, desired, instance, family, started_by } = filters;
+    let by_text = |index, text: &String| {
+        let key = |id| (cluster.clone(), text.clone(), *desired, id);
+        snapshot.index_range(index, (from.map(key), Bound::Included(key(LAST))))
+    };
+    let ids = |(key, _): (TaskKey, Row<Task>)| key.1;
+    if let Some(text) = started_by {
+        return Box::new(by_text(&tables.tasks_by_starter, text).map(ids));
+    }
+    if let Some(instance) = *instance {
+        let key = |id| (cluster.clone(), instance, *desired, id);
+        let bounds = (from.map(key), Bound::Included(key(LAST)));
+        let rows = snapshot.index_range(&tables.tasks_by_instance, bounds);
+        let of_family = move |(_, row): &(TaskKey, Row<Task>)| {
+            family.as_ref().is_none_or(|family| row.definition.family.as_str() == family)
+        };
+        return Box::new(rows.filter(of_family).map(ids));
+    }
+    if let Some(text) = family {
+        return Box::new(by_text(&tables.tasks_by_family, text).map(ids));
+    }
+    let key = |id| (cluster.clone(), *desired, id);
+    let bounds = (from.map(key), Bound::Included(key(LAST)));
+    Box::new(snapshot.index_range(&tables.tasks_by_desired, bounds).map(ids))
+}

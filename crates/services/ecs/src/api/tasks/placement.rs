@@ -1,0 +1,99 @@
+//! Placement members of RunTask (ECS semantics §6).
+
+use std::sync::Arc;
+
+use placement::{Binpack, Constraint, Demand, Request, RequiredAttribute, Spread, Strategy};
+use shapes_ecs as shapes;
+use wire::value::Enumeration;
+
+use crate::error::Error;
+use crate::model::{self, TaskDefinition};
+
+/// Most constraints of a definition and a request together.
+const MAX_CONSTRAINTS: usize = 10;
+/// Most strategies of a request.
+const MAX_STRATEGIES: usize = 5;
+
+/// What is to be placed.
+pub(super) fn request(
+    input: &shapes::RunTaskRequest,
+    definition: &TaskDefinition,
+    demand: &model::Demand,
+    group: &str,
+    count: u32,
+) -> Result<Request, Error> {
+    let attribute = |(name, value): &(String, Option<String>)| RequiredAttribute {
+        name: name.as_str().into(),
+        value: value.as_deref().map(Arc::from),
+    };
+    Ok(Request {
+        count,
+        group: group.into(),
+        demand: Demand {
+            cpu: demand.cpu,
+            memory: demand.memory,
+            tcp: demand.tcp.iter().copied().collect(),
+            udp: demand.udp.iter().copied().collect(),
+        },
+        attributes: definition.requires.iter().map(attribute).collect(),
+        constraints: constraints(input, definition)?,
+        strategies: strategies(input)?,
+    })
+}
+
+fn constraints(
+    input: &shapes::RunTaskRequest,
+    definition: &TaskDefinition,
+) -> Result<Vec<Constraint>, Error> {
+    let own = definition.document.placement_constraints.as_deref().unwrap_or_default();
+    let given = input.placement_constraints.as_deref().unwrap_or_default();
+    if own.len() + given.len() > MAX_CONSTRAINTS {
+        return Err(Error::invalid("At most 10 placement constraints are allowed."));
+    }
+    if !own.is_empty() {
+        let what = "a task definition's placementConstraints (memberOf)";
+        return Err(Error::not_built("RunTask", what));
+    }
+    let read = |constraint: &shapes::PlacementConstraint| {
+        match constraint.type_.map(|kind| kind.as_str()) {
+            Some("distinctInstance") if constraint.expression.is_none() => {
+                Ok(Constraint::DistinctInstance)
+            }
+            Some("distinctInstance") => {
+                Err(Error::invalid("A distinctInstance constraint takes no expression."))
+            }
+            Some(_) => Err(Error::not_built("RunTask", "placementConstraints memberOf")),
+            None => Err(Error::invalid("A placement constraint needs a type.")),
+        }
+    };
+    given.iter().map(read).collect()
+}
+
+fn strategies(input: &shapes::RunTaskRequest) -> Result<Vec<Strategy>, Error> {
+    let given = input.placement_strategy.as_deref().unwrap_or_default();
+    if given.len() > MAX_STRATEGIES {
+        return Err(Error::invalid("At most 5 placement strategies are allowed."));
+    }
+    given.iter().map(strategy).collect()
+}
+
+fn strategy(strategy: &shapes::PlacementStrategy) -> Result<Strategy, Error> {
+    let field = strategy.field.as_deref().unwrap_or("");
+    let wrong = |text: &str| Err(Error::invalid(format!("Placement strategy field '{field}': {text}")));
+    match strategy.type_.map(|kind| kind.as_str()) {
+        Some("random") => Ok(Strategy::Random),
+        Some("spread") => match field {
+            "instanceId" | "host" => Ok(Strategy::Spread(Spread::Instance)),
+            _ => match field.strip_prefix("attribute:").filter(|name| !name.is_empty()) {
+                Some(name) => Ok(Strategy::Spread(Spread::Attribute(name.into()))),
+                None => wrong("spread takes instanceId, host or attribute:NAME."),
+            },
+        },
+        Some(_) => match field.to_ascii_lowercase().as_str() {
+            "cpu" => Ok(Strategy::Binpack(Binpack::Cpu)),
+            "memory" => Ok(Strategy::Binpack(Binpack::Memory)),
+            _ => wrong("binpack takes cpu or memory."),
+        },
+        None => Err(Error::invalid("A placement strategy needs a type.")),
+    }
+}

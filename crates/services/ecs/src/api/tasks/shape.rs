@@ -1,0 +1,112 @@
+//! Tasks as the API shows them.
+
+use shapes_ecs as shapes;
+use terms::ContainerArn;
+use wire::value::Enumeration;
+
+use super::super::tags;
+use crate::model::{Binding, Container, Protocol, Task};
+
+/// A task as the API shows it.
+pub(super) fn show(task: &Task, with_tags: bool) -> shapes::Task {
+    let arn = &task.arn;
+    let instance = terms::ContainerInstanceArn {
+        region: arn.region.clone(),
+        account: arn.account.clone(),
+        cluster: arn.cluster.clone(),
+        id: task.instance,
+    };
+    let cluster = terms::ClusterArn {
+        region: arn.region.clone(),
+        account: arn.account.clone(),
+        name: arn.cluster.clone(),
+    };
+    let times = &task.times;
+    shapes::Task {
+        attachments: Some(Vec::new()),
+        attributes: Some(attributes(task)),
+        availability_zone: task.zone.clone(),
+        cluster_arn: Some(cluster.to_string()),
+        connectivity: times.connected_at.map(|_| shapes::Connectivity::Connected),
+        connectivity_at: times.connected_at,
+        container_instance_arn: Some(instance.to_string()),
+        containers: Some(task.containers.iter().map(|one| container(task, one)).collect()),
+        cpu: Some(task.demand.cpu.to_string()),
+        created_at: Some(task.created_at),
+        desired_status: Some(task.desired.as_str().to_owned()),
+        enable_execute_command: Some(task.execute_command),
+        execution_stopped_at: times.execution_stopped_at,
+        group: Some(task.group.clone()),
+        health_status: shapes::HealthStatus::parse(task.health().as_str()),
+        inference_accelerators: Some(Vec::new()),
+        last_status: Some(task.status.as_str().to_owned()),
+        launch_type: Some(shapes::LaunchType::Ec2),
+        memory: Some(task.demand.memory.to_string()),
+        overrides: Some((*task.overrides).clone()),
+        pull_started_at: times.pull_started_at,
+        pull_stopped_at: times.pull_stopped_at,
+        started_at: times.started_at,
+        started_by: task.started_by.clone(),
+        stop_code: task.stop.as_ref().and_then(|s| shapes::TaskStopCode::parse(s.code.as_str())),
+        stopped_at: times.stopped_at,
+        stopped_reason: task.stop.as_ref().map(|stop| stop.reason.clone()),
+        stopping_at: times.stopping_at,
+        tags: Some(if with_tags { tags::show(&task.tags) } else { Vec::new() }),
+        task_arn: Some(arn.to_string()),
+        task_definition_arn: Some(task.definition.to_string()),
+        version: i64::try_from(task.version).ok(),
+        ..Default::default()
+    }
+}
+
+fn attributes(task: &Task) -> Vec<shapes::Attribute> {
+    let architecture = task.architecture.iter().map(|value| shapes::Attribute {
+        name: "ecs.cpu-architecture".to_owned(),
+        value: Some(value.clone()),
+        ..Default::default()
+    });
+    architecture.collect()
+}
+
+fn container(task: &Task, one: &Container) -> shapes::Container {
+    let arn = ContainerArn {
+        region: task.arn.region.clone(),
+        account: task.arn.account.clone(),
+        cluster: task.arn.cluster.clone(),
+        task: task.arn.id,
+        id: one.id,
+    };
+    let digits = |amount: Option<u32>| amount.map(|amount| amount.to_string());
+    shapes::Container {
+        container_arn: Some(arn.to_string()),
+        task_arn: Some(task.arn.to_string()),
+        name: Some(one.name.clone()),
+        image: Some(one.image.clone()),
+        image_digest: one.image_digest.clone(),
+        runtime_id: one.runtime_id.clone(),
+        last_status: Some(one.status.as_str().to_owned()),
+        exit_code: one.exit_code,
+        reason: one.reason.clone(),
+        network_bindings: Some(one.bindings.iter().map(binding).collect()),
+        network_interfaces: Some(Vec::new()),
+        health_status: shapes::HealthStatus::parse(one.health.as_str()),
+        cpu: Some(one.cpu.to_string()),
+        memory: digits(one.memory),
+        memory_reservation: digits(one.memory_reservation),
+        ..Default::default()
+    }
+}
+
+fn binding(binding: &Binding) -> shapes::NetworkBinding {
+    shapes::NetworkBinding {
+        bind_ip: Some(binding.bind_ip.clone()),
+        container_port: binding.container_port.map(i32::from),
+        host_port: binding.host_port.map(i32::from),
+        protocol: Some(match binding.protocol {
+            Protocol::Tcp => shapes::TransportProtocol::Tcp,
+            Protocol::Udp => shapes::TransportProtocol::Udp,
+        }),
+        container_port_range: binding.container_port_range.clone(),
+        host_port_range: binding.host_port_range.clone(),
+    }
+}

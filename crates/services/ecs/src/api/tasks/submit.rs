@@ -1,0 +1,158 @@
+//! What agents report: Submit…StateChange (agent protocol §3).
+//!
+//! Agents repeat a report for ever unless it is acknowledged or refused as a wrong parameter, and
+//! a report that is stuck holds up all later ones of its task. So everything odd is accepted, and
+//! whatever can never become right is an InvalidParameterException.
+
+use shapes_ecs as shapes;
+use terms::TaskArn;
+use wire::Context;
+use wire::value::Enumeration;
+
+use super::super::target::Target;
+use super::super::{Api, container_instances, target};
+use crate::decide::report::{self, ContainerReport, Reported, TaskReport};
+use crate::error::Error;
+use crate::model::{Binding, Protocol};
+use crate::tables::TaskKey;
+
+/// What a report is answered with; agents look at the status alone.
+const ACKNOWLEDGED: &str = "ok";
+
+impl Api {
+    /// Takes a report of a task, its containers, or of an attachment alone.
+    pub(crate) async fn submit_task_state_change(
+        &self,
+        context: Context,
+        input: shapes::SubmitTaskStateChangeRequest,
+    ) -> Result<shapes::SubmitTaskStateChangeResponse, Error> {
+        let reported = TaskReport {
+            status: input.status.as_deref().and_then(status),
+            reason: input.reason,
+            containers: input.containers.into_iter().flatten().map(container).collect(),
+            pull_started_at: input.pull_started_at,
+            pull_stopped_at: input.pull_stopped_at,
+            execution_stopped_at: input.execution_stopped_at,
+        };
+        self.take_report(&context, input.cluster.as_deref(), input.task.as_deref(), &reported)
+            .await?;
+        Ok(shapes::SubmitTaskStateChangeResponse { acknowledgment: Some(ACKNOWLEDGED.to_owned()) })
+    }
+
+    /// Takes a report of one container: what agents did before they reported whole tasks.
+    pub(crate) async fn submit_container_state_change(
+        &self,
+        context: Context,
+        input: shapes::SubmitContainerStateChangeRequest,
+    ) -> Result<shapes::SubmitContainerStateChangeResponse, Error> {
+        let one = shapes::ContainerStateChange {
+            container_name: input.container_name,
+            runtime_id: input.runtime_id,
+            exit_code: input.exit_code,
+            network_bindings: input.network_bindings,
+            reason: input.reason,
+            status: input.status,
+            ..Default::default()
+        };
+        let reported = TaskReport { containers: vec![container(one)], ..TaskReport::default() };
+        self.take_report(&context, input.cluster.as_deref(), input.task.as_deref(), &reported)
+            .await?;
+        let acknowledgment = Some(ACKNOWLEDGED.to_owned());
+        Ok(shapes::SubmitContainerStateChangeResponse { acknowledgment })
+    }
+
+    /// Takes a report of attachments of an instance: there are none yet, so nothing follows.
+    pub(crate) async fn submit_attachment_state_changes(
+        &self,
+        _: Context,
+        _: shapes::SubmitAttachmentStateChangesRequest,
+    ) -> Result<shapes::SubmitAttachmentStateChangesResponse, Error> {
+        let acknowledgment = Some(ACKNOWLEDGED.to_owned());
+        Ok(shapes::SubmitAttachmentStateChangesResponse { acknowledgment })
+    }
+
+    async fn take_report(
+        &self,
+        context: &Context,
+        cluster: Option<&str>,
+        task: Option<&str>,
+        reported: &TaskReport,
+    ) -> Result<(), Error> {
+        let Some(key) = reported_task(context, cluster, task)? else { return Ok(()) };
+        let tables = self.tables;
+        let done = self.ledger.transact("report task", |tx| {
+            // A task that is not known is acknowledged, so that the agent forgets it.
+            let Some(row) = tx.get(&tables.tasks, &key) else { return Ok(()) };
+            if let Some(instance) = tx.get(&tables.instances, &(key.0.clone(), row.instance)) {
+                // Not AccessDenied: the agent would repeat it for ever.
+                let check = container_instances::check_node(context, &instance);
+                check.map_err(|refusal| Error::invalid(refusal.to_string()))?;
+            }
+            if let Some(next) = report::apply(&row, reported, tx.now()) {
+                tx.put(&tables.tasks, key.clone(), next);
+            }
+            Ok::<_, Error>(())
+        });
+        done.await?;
+        Ok(())
+    }
+}
+
+/// The task that a report is about; its own ARN says more than the cluster beside it. `None` if it
+/// cannot be one of ours.
+fn reported_task(
+    context: &Context,
+    cluster: Option<&str>,
+    task: Option<&str>,
+) -> Result<Option<TaskKey>, Error> {
+    let scope = target::scope(context);
+    let text = task.filter(|text| !text.is_empty());
+    let text = text.ok_or_else(|| Error::invalid("Task is missing."))?;
+    if let Ok(arn) = text.parse::<TaskArn>() {
+        let here = arn.account == scope.account && arn.region == scope.region;
+        return Ok(here.then(|| crate::tables::task_key(&arn)));
+    }
+    let cluster = target::cluster(&scope, cluster)
+        .map_err(|_| Error::invalid(Error::ClusterNotFound.to_string()))?;
+    match target::task(&cluster, text)? {
+        Target::Id(id) => Ok(Some(cluster.task(id))),
+        Target::Unknown => Ok(None),
+    }
+}
+
+/// A status that means something here; agents have some of their own besides.
+fn status(text: &str) -> Option<Reported> {
+    match text {
+        "PENDING" => Some(Reported::Pending),
+        "RUNNING" => Some(Reported::Running),
+        "STOPPED" => Some(Reported::Stopped),
+        _ => None,
+    }
+}
+
+fn container(one: shapes::ContainerStateChange) -> ContainerReport {
+    ContainerReport {
+        name: one.container_name.unwrap_or_default(),
+        status: one.status.as_deref().and_then(status),
+        runtime_id: one.runtime_id,
+        image_digest: one.image_digest,
+        exit_code: one.exit_code,
+        reason: one.reason,
+        bindings: one.network_bindings.map(|list| list.into_iter().map(binding).collect()),
+    }
+}
+
+fn binding(one: shapes::NetworkBinding) -> Binding {
+    let port = |port: Option<i32>| port.and_then(|port| u16::try_from(port).ok());
+    Binding {
+        bind_ip: one.bind_ip.unwrap_or_default(),
+        container_port: port(one.container_port),
+        host_port: port(one.host_port),
+        container_port_range: one.container_port_range,
+        host_port_range: one.host_port_range,
+        protocol: match one.protocol.map(|protocol| protocol.as_str()) {
+            Some("udp") => Protocol::Udp,
+            Some(_) | None => Protocol::Tcp,
+        },
+    }
+}

@@ -1,0 +1,122 @@
+//! Choosing instances for new tasks: planned on a snapshot, checked against facts at commit.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ledger::View;
+use placement::{Fleet, Instance, Placement, Reason, Request, Strategy};
+use terms::ContainerInstanceId;
+
+use super::room;
+use crate::model::{Explanation, InstanceStatus, RefusalCount, RefusalNote, Task};
+use crate::tables::{ClusterKey, Tables};
+
+/// Refused instances that a task's explanation names; the others are only counted.
+const MAX_EXAMPLES: usize = 5;
+
+/// The instances of a cluster that are registered, with what their tasks hold.
+pub(crate) fn fleet(view: &impl View, tables: &Tables, cluster: &ClusterKey) -> Fleet {
+    let mut fleet = Fleet::default();
+    for status in [InstanceStatus::Active, InstanceStatus::Draining] {
+        for (key, row) in view.index(&tables.instances_by_status, &(cluster.clone(), status)) {
+            let tasks: Vec<_> = view.index(&tables.held, &key).map(|(_, task)| task).collect();
+            fleet.upsert(room::instance(&row, tasks.iter().map(|task| -> &Task { task })));
+        }
+    }
+    fleet
+}
+
+/// A placement whose choices were checked.
+pub(crate) struct Placed {
+    /// What was chosen and refused.
+    pub(crate) placement: Placement,
+    /// How often the choice was made again.
+    pub(crate) retries: u32,
+}
+
+/// Places `request` on `fleet`, which may be stale, and checks each chosen instance by what `view`
+/// says of it now. Those where the plan no longer holds are planned again with what was learnt, so
+/// this ends after each instance was read once at most. Nothing but the chosen instances and the
+/// tasks on them is read from `view`.
+pub(crate) fn place(
+    view: &impl View,
+    tables: &Tables,
+    cluster: &ClusterKey,
+    mut fleet: Fleet,
+    request: &Request,
+    seed: u64,
+) -> Placed {
+    let mut known = BTreeSet::new();
+    let mut retries = 0;
+    loop {
+        let placement = fleet.clone().place(request, seed);
+        let unknown: BTreeSet<_> =
+            placement.placed.iter().copied().filter(|id| !known.contains(id)).collect();
+        for id in unknown {
+            known.insert(id);
+            match look(view, tables, cluster, id) {
+                Some(instance) => fleet.upsert(instance),
+                None => drop(fleet.remove(id)),
+            }
+        }
+        if holds(&fleet, &placement, request) {
+            return Placed { placement, retries };
+        }
+        retries += 1;
+    }
+}
+
+/// The instance as `view` has it.
+fn look(
+    view: &impl View,
+    tables: &Tables,
+    cluster: &ClusterKey,
+    id: ContainerInstanceId,
+) -> Option<Instance> {
+    let key = cluster.instance(id);
+    let row = view.get(&tables.instances, &key)?;
+    let tasks: Vec<_> = view.index(&tables.held, &key).map(|(_, task)| task).collect();
+    Some(room::instance(&row, tasks.iter().map(|task| -> &Task { task })))
+}
+
+/// Whether each task of the plan still fits where it was put.
+fn holds(fleet: &Fleet, placement: &Placement, request: &Request) -> bool {
+    let mut trial: BTreeMap<ContainerInstanceId, Instance> = BTreeMap::new();
+    placement.placed.iter().all(|&id| {
+        let Some(instance) = fleet.get(id) else { return false };
+        let instance = trial.entry(id).or_insert_with(|| instance.clone());
+        let fits = instance.check(request).is_ok();
+        instance.hold(&request.group, &request.demand);
+        fits
+    })
+}
+
+/// What is kept with the tasks for `longshore why`.
+pub(crate) fn explain(
+    placement: &Placement,
+    request: &Request,
+    cluster: &ClusterKey,
+    retries: u32,
+) -> Explanation {
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    let mut reasons: BTreeMap<&str, u32> = BTreeMap::new();
+    for refusal in &placement.refusals {
+        *reasons.entry(refusal.reason.code()).or_default() += 1;
+    }
+    let refused = reasons.into_iter();
+    let note = |(instance, reason): (ContainerInstanceId, &Reason)| RefusalNote {
+        instance: cluster.instance_arn(instance).to_string(),
+        reason: reason.code().to_owned(),
+        detail: reason.to_string(),
+    };
+    let examples = placement.refusals.iter().take(MAX_EXAMPLES);
+    Explanation {
+        considered: count(placement.considered),
+        fitting: count(placement.considered - placement.refusals.len()),
+        refused: refused
+            .map(|(reason, instances)| RefusalCount { reason: reason.to_owned(), instances })
+            .collect(),
+        examples: examples.map(|refusal| note((refusal.instance, &refusal.reason))).collect(),
+        strategy: request.strategies.iter().map(Strategy::to_string).collect(),
+        retries,
+    }
+}

@@ -1,0 +1,206 @@
+//! What an agent's report does to a task (agent protocol §3, §10).
+//!
+//! Agents repeat themselves, report the same container twice, speak of tasks that have stopped
+//! and leave reasons empty. All of that is accepted: whatever would move something backwards
+//! changes nothing, and why a task stopped is worked out here.
+
+use terms::Timestamp;
+
+use crate::model::{
+    Binding, Container, ContainerStatus, DesiredStatus, Stop, StopCode, Task, TaskEvent, TaskStatus,
+};
+
+/// Longest reason that is kept of a task or a container, in characters (agent protocol §3.1).
+const MAX_REASON_CHARS: usize = 1024;
+
+/// The reason of a task that never ran (ECS semantics §5.3).
+const FAILED_TO_START: &str = "Task failed to start";
+/// The reason of a task that ended by itself (ECS semantics §5.3).
+const ESSENTIAL_EXITED: &str = "Essential container in task exited";
+
+/// Errors of the agent that keep a container from starting (ECS semantics §5.3).
+const START_ERRORS: [&str; 15] = [
+    "CannotPull",
+    "CannotCreate",
+    "CannotStart",
+    "CannotInspect",
+    "CannotDescribe",
+    "ContainerNetworking",
+    "ContainerRuntime",
+    "DockerTimeout",
+    "HostConfig",
+    "DockerClientConfig",
+    "InvalidVolume",
+    "ResourceInitialization",
+    "TaskDependency",
+    "TaskStoppedBeforePullBegin",
+    "UnrecogniedTask",
+];
+
+/// What an agent says of a task: SubmitTaskStateChange, or SubmitContainerStateChange without a
+/// status of the task.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TaskReport {
+    /// The task's status, if the report is about it.
+    pub(crate) status: Option<Reported>,
+    /// The agent's own reason; empty for a task that ended in an ordinary way.
+    pub(crate) reason: Option<String>,
+    /// What it says of containers; one may come twice.
+    pub(crate) containers: Vec<ContainerReport>,
+    /// When it began to pull.
+    pub(crate) pull_started_at: Option<Timestamp>,
+    /// When it had its images.
+    pub(crate) pull_stopped_at: Option<Timestamp>,
+    /// When the first essential container ended.
+    pub(crate) execution_stopped_at: Option<Timestamp>,
+}
+
+/// The states that agents report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reported {
+    /// Images are being fetched, containers made.
+    Pending,
+    /// Started.
+    Running,
+    /// Ended.
+    Stopped,
+}
+
+/// What an agent says of a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ContainerReport {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its status, if it is one that we know.
+    pub(crate) status: Option<Reported>,
+    /// The runtime's id.
+    pub(crate) runtime_id: Option<String>,
+    /// The image's digest.
+    pub(crate) image_digest: Option<String>,
+    /// How it ended; may come with a RUNNING that was already over when it was reported.
+    pub(crate) exit_code: Option<i32>,
+    /// What went wrong.
+    pub(crate) reason: Option<String>,
+    /// Published ports; none given leaves them as they are.
+    pub(crate) bindings: Option<Vec<Binding>>,
+}
+
+/// Applies a report. Gives the task as it is afterwards, or `None` if the report says nothing new.
+pub(crate) fn apply(task: &Task, report: &TaskReport, now: Timestamp) -> Option<Task> {
+    if task.status == TaskStatus::Stopped {
+        return None;
+    }
+    let mut next = task.clone();
+    next.times.connected_at.get_or_insert(now);
+    for container in &report.containers {
+        if let Some(known) = next.containers.iter_mut().find(|known| known.name == container.name) {
+            apply_container(known, container);
+        }
+    }
+    let times = &mut next.times;
+    times.pull_started_at = times.pull_started_at.or(report.pull_started_at);
+    times.pull_stopped_at = times.pull_stopped_at.or(report.pull_stopped_at);
+    times.execution_stopped_at = times.execution_stopped_at.or(report.execution_stopped_at);
+    let event = report.status.map(|status| match status {
+        Reported::Pending => TaskEvent::ReportedPending,
+        Reported::Running => TaskEvent::ReportedRunning,
+        Reported::Stopped => TaskEvent::ReportedStopped,
+    });
+    if let Some(Ok(status)) = event.map(|event| next.status.next(event)) {
+        enter(&mut next, status, report.reason.as_deref(), now);
+    }
+    (next != *task).then(|| changed(next))
+}
+
+/// The task after somebody asked for its end; `None` if that was asked before.
+pub(crate) fn request_stop(task: &Task, stop: Stop, now: Timestamp) -> Option<Task> {
+    if task.desired == DesiredStatus::Stopped {
+        return None;
+    }
+    let status = task.status.next(TaskEvent::StopRequested).ok()?;
+    let mut next = task.clone();
+    next.desired = DesiredStatus::Stopped;
+    next.status = status;
+    next.stop.get_or_insert(stop);
+    next.times.stopping_at.get_or_insert(now);
+    Some(changed(next))
+}
+
+/// The task after its instance was taken away: nobody will report on it any more.
+pub(crate) fn lose_instance(task: &Task, stop: Stop, now: Timestamp) -> Option<Task> {
+    if task.status == TaskStatus::Stopped {
+        return None;
+    }
+    let status = task.status.next(TaskEvent::InstanceLost).ok()?;
+    let mut next = task.clone();
+    next.stop.get_or_insert(stop);
+    enter(&mut next, status, None, now);
+    Some(changed(next))
+}
+
+fn changed(task: Task) -> Task {
+    Task { version: task.version + 1, ..task }
+}
+
+fn apply_container(known: &mut Container, report: &ContainerReport) {
+    let status = report.status.map(|status| match status {
+        Reported::Pending => ContainerStatus::Pending,
+        Reported::Running => ContainerStatus::Running,
+        Reported::Stopped => ContainerStatus::Stopped,
+    });
+    known.status = known.status.max(status.unwrap_or(ContainerStatus::Pending));
+    let keep = |slot: &mut Option<String>, news: &Option<String>| {
+        if let Some(text) = news.as_ref().filter(|text| !text.is_empty()) {
+            *slot = Some(text.chars().take(MAX_REASON_CHARS).collect());
+        }
+    };
+    keep(&mut known.runtime_id, &report.runtime_id);
+    keep(&mut known.image_digest, &report.image_digest);
+    keep(&mut known.reason, &report.reason);
+    known.exit_code = report.exit_code.or(known.exit_code);
+    if let Some(bindings) = report.bindings.as_ref().filter(|bindings| !bindings.is_empty()) {
+        known.bindings.clone_from(bindings);
+    }
+}
+
+/// Moves the task to `status` and writes down what belongs to being there.
+fn enter(task: &mut Task, status: TaskStatus, reason: Option<&str>, now: Timestamp) {
+    if status == TaskStatus::Running && task.status != TaskStatus::Running {
+        task.times.started_at.get_or_insert(now);
+    }
+    task.status = status;
+    if status != TaskStatus::Stopped {
+        return;
+    }
+    task.desired = DesiredStatus::Stopped;
+    for container in &mut task.containers {
+        container.status = ContainerStatus::Stopped;
+    }
+    let ended = task.times.execution_stopped_at.unwrap_or(now).min(now);
+    task.times.stopping_at.get_or_insert(ended);
+    task.times.stopped_at.get_or_insert(now);
+    if task.stop.is_none() {
+        task.stop = Some(derive_stop(task, reason));
+    }
+}
+
+/// Why a task stopped that nobody asked to: the agent's reason if it gives one, else what the
+/// containers tell (agent protocol §10).
+fn derive_stop(task: &Task, reason: Option<&str>) -> Stop {
+    let reason = reason.filter(|text| !text.is_empty());
+    let failed = task.times.started_at.is_none()
+        && (task.containers.iter().any(failed_to_start)
+            || task.containers.iter().all(|container| container.exit_code.is_none()));
+    let (code, usual) = if failed {
+        (StopCode::TaskFailedToStart, FAILED_TO_START)
+    } else {
+        (StopCode::EssentialContainerExited, ESSENTIAL_EXITED)
+    };
+    let reason = reason.unwrap_or(usual).chars().take(MAX_REASON_CHARS).collect();
+    Stop { code, reason }
+}
+
+fn failed_to_start(container: &Container) -> bool {
+    let reason = container.reason.as_deref().unwrap_or("");
+    START_ERRORS.iter().any(|error| reason.starts_with(error))
+}

@@ -1,0 +1,90 @@
+//! What is free on an instance: the one place where that is derived.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use placement::{Availability, Demand, Instance, PortSet};
+
+use crate::model::{Binding, Capacity, ContainerInstance, InstanceStatus, Protocol, Task};
+
+/// An instance as placement sees it, with what `tasks` hold there. `tasks` are those on it that
+/// have not stopped.
+pub(crate) fn instance<'a>(
+    row: &ContainerInstance,
+    tasks: impl IntoIterator<Item = &'a Task>,
+) -> Instance {
+    let Capacity { cpu, memory, reserved_tcp, reserved_udp } = &row.capacity;
+    let text = |text: &String| Arc::<str>::from(text.as_str());
+    let attribute = |(name, value): (&String, &Option<String>)| (text(name), value.as_ref().map(text));
+    let mut instance = Instance::new(row.arn.id, *cpu, *memory)
+        .with_availability(availability(row))
+        .with_attributes(Arc::new(row.attributes.iter().map(attribute).collect()))
+        .with_reserved_ports(
+            reserved_tcp.iter().copied().collect::<PortSet>(),
+            reserved_udp.iter().copied().collect(),
+        );
+    for task in tasks {
+        instance.hold(&Arc::from(task.group.as_str()), &held(task));
+    }
+    instance
+}
+
+fn availability(row: &ContainerInstance) -> Availability {
+    match row.status {
+        InstanceStatus::Active if row.agent.connected => Availability::Ready,
+        InstanceStatus::Active => Availability::Disconnected,
+        InstanceStatus::Draining | InstanceStatus::Inactive => Availability::Inactive,
+    }
+}
+
+/// What a task holds of its instance until it has stopped: what it asked for, and the host ports
+/// that its agent chose.
+pub(crate) fn held(task: &Task) -> Demand {
+    let ports = |wanted: &BTreeSet<u16>, protocol| {
+        let bindings = task.containers.iter().flat_map(|container| &container.bindings);
+        let bound = bindings.filter(|b| b.protocol == protocol).flat_map(host_ports);
+        let all: BTreeSet<u16> = wanted.iter().copied().chain(bound).collect();
+        Vec::from_iter(all)
+    };
+    Demand {
+        cpu: task.demand.cpu,
+        memory: task.demand.memory,
+        tcp: ports(&task.demand.tcp, Protocol::Tcp),
+        udp: ports(&task.demand.udp, Protocol::Udp),
+    }
+}
+
+/// The ports of the host that a binding takes: one, or a range.
+fn host_ports(binding: &Binding) -> impl Iterator<Item = u16> {
+    let range = binding.host_port_range.as_deref().and_then(|range| range.split_once('-'));
+    let range = range.and_then(|(first, last)| Some((first.parse().ok()?, last.parse().ok()?)));
+    let (first, last) = range.unwrap_or((1_u16, 0_u16));
+    binding.host_port.into_iter().chain(first..=last)
+}
+
+/// What is left of an instance's resources, and the ports that are taken.
+pub(crate) struct Remaining {
+    /// CPU units.
+    pub(crate) cpu: u32,
+    /// MiB.
+    pub(crate) memory: u32,
+    /// Reserved or taken.
+    pub(crate) tcp: BTreeSet<u16>,
+    /// Reserved or taken.
+    pub(crate) udp: BTreeSet<u16>,
+}
+
+/// What `remainingResources` shows of an instance.
+pub(crate) fn remaining<'a>(
+    row: &ContainerInstance,
+    tasks: impl IntoIterator<Item = &'a Task> + Clone,
+) -> Remaining {
+    let placed = instance(row, tasks.clone());
+    let mut tcp = row.capacity.reserved_tcp.clone();
+    let mut udp = row.capacity.reserved_udp.clone();
+    for demand in tasks.into_iter().map(held) {
+        tcp.extend(demand.tcp);
+        udp.extend(demand.udp);
+    }
+    Remaining { cpu: placed.free_cpu().get(), memory: placed.free_memory().get(), tcp, udp }
+}

@@ -1,0 +1,116 @@
+//! What can go wrong in ECS, and what clients are told of it.
+
+use ledger::{LedgerError, TransactError};
+use wire::ServiceError;
+
+/// The docs page that says what is built.
+const SUPPORT_PAGE: &str = "docs/support.md";
+
+/// Every refusal of an ECS operation.
+///
+/// `failures[]` and `stoppedReason` are data, not errors (ECS semantics §1).
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// No cluster has the name.
+    #[error("Cluster not found.")]
+    ClusterNotFound,
+    /// The cluster was deleted.
+    #[error("The referenced cluster was inactive.")]
+    ClusterInactive,
+    /// No service has the name.
+    #[error("Service not found.")]
+    ServiceNotFound,
+    /// The cluster cannot be deleted: instances are registered in it.
+    #[error("The Cluster cannot be deleted while Container Instances are active or draining.")]
+    ClusterContainsContainerInstances,
+    /// The cluster cannot be deleted: tasks are in it.
+    #[error("The Cluster cannot be deleted while Tasks are active.")]
+    ClusterContainsTasks,
+    /// A parameter is wrong.
+    #[error("{0}")]
+    InvalidParameter(String),
+    /// The request makes no sense for what there is.
+    #[error("{0}")]
+    Client(String),
+    /// Another request used the client token.
+    #[error("The client token was used before, with other parameters.")]
+    TokenReused {
+        /// The ARNs of the tasks that the other request made.
+        tasks: Vec<String>,
+    },
+    /// The caller may not do it.
+    #[error("{0}")]
+    AccessDenied(String),
+    /// Part of an operation that is not built: refused, because ignoring it would change what the
+    /// request means.
+    #[error("Longshore does not implement {what} in ecs:{operation} yet; see {SUPPORT_PAGE}")]
+    NotBuilt {
+        /// The operation.
+        operation: &'static str,
+        /// The member and, if it matters, its value.
+        what: String,
+    },
+    /// The ledger could not commit. Worth another try, and agents try again.
+    #[error("The change could not be stored; try again.")]
+    Storage(#[source] Box<LedgerError>),
+}
+
+impl Error {
+    /// A wrong parameter.
+    pub(crate) fn invalid(text: impl Into<String>) -> Self {
+        Self::InvalidParameter(text.into())
+    }
+
+    /// A request that makes no sense.
+    pub(crate) fn client(text: impl Into<String>) -> Self {
+        Self::Client(text.into())
+    }
+
+    /// A part that is not built.
+    pub(crate) fn not_built(operation: &'static str, what: impl Into<String>) -> Self {
+        Self::NotBuilt { operation, what: what.into() }
+    }
+}
+
+impl Error {
+    /// The code that clients match on, and the HTTP status.
+    fn code(&self) -> (&'static str, u16) {
+        match self {
+            Self::ClusterNotFound | Self::ClusterInactive => ("ClusterNotFoundException", 400),
+            Self::ServiceNotFound => ("ServiceNotFoundException", 400),
+            Self::ClusterContainsContainerInstances => {
+                ("ClusterContainsContainerInstancesException", 400)
+            }
+            Self::ClusterContainsTasks => ("ClusterContainsTasksException", 400),
+            Self::InvalidParameter(_) => ("InvalidParameterException", 400),
+            Self::Client(_) => ("ClientException", 400),
+            Self::TokenReused { .. } => ("ConflictException", 400),
+            Self::AccessDenied(_) => ("AccessDeniedException", 400),
+            Self::NotBuilt { .. } => ("NotImplementedException", 501),
+            Self::Storage(_) => ("ServerException", 500),
+        }
+    }
+}
+
+impl From<Error> for ServiceError {
+    fn from(error: Error) -> Self {
+        if let Error::Storage(cause) = &error {
+            tracing::error!(%cause, "the ledger did not commit");
+        }
+        let (code, status) = error.code();
+        let answer = Self::new(code, status, error.to_string());
+        match error {
+            Error::TokenReused { tasks } => answer.field("resourceIds", tasks),
+            _ => answer,
+        }
+    }
+}
+
+impl From<TransactError<Error>> for Error {
+    fn from(error: TransactError<Error>) -> Self {
+        match error {
+            TransactError::Rejected(error) => error,
+            TransactError::Ledger(cause) => Self::Storage(Box::new(cause)),
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Loops.
+
+pub(crate) mod sweep;

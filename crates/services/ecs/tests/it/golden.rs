@@ -1,0 +1,22 @@
+//! Every operation, success and each error, as text under `golden/`.
+
+use super::conversation::play;
+
+macro_rules! conversations {
+    ($($name:ident)*) => {$(
+        #[tokio::test]
+        async fn $name() {
+            play(stringify!($name)).await;
+        }
+    )*};
+}
+
+conversations! {
+    clusters
+    container_definitions
+    container_instances
+    reports
+    run_task
+    stop_and_list
+    task_definitions
+}

@@ -1,0 +1,7 @@
+//! ECS over the wire: golden conversations, races, restarts.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod contention;
+mod conversation;
+mod golden;
+mod server;

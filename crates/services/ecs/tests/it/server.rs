@@ -1,0 +1,221 @@
+//! A server on a port of its own, with a clock and ids that the test knows.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use ecs::{
+    Close, CredentialsRequest, Ecs, EcsSetup, EcsTables, Gone, Hello, Minted, Received,
+    SessionSetup, TaskCredentials, TaskEndpointSetting, Transport,
+};
+use http::{HeaderName, HeaderValue, Method};
+use ledger::{Ledger, MemoryStore, Schema};
+use serde_json::Value;
+use terms::{Clock, ContainerInstanceArn, IdSource, Region, Timestamp};
+use tokio::net::TcpListener;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use wire::client::Client;
+use wire::sigv4::Credentials;
+use wire::{Authenticator, Caller, CallerKind, CredentialLookup, Edge, Secret};
+
+pub const ACCOUNT: &str = "123456789012";
+pub const REGION: &str = "us-east-1";
+/// 2026-01-01T00:00:00Z.
+const START_MS: i64 = 1_767_225_600_000;
+
+/// Milliseconds that only the test moves.
+pub struct TestClock(AtomicI64);
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// Numbers spread over all bytes.
+pub struct Counter(AtomicU64);
+
+impl IdSource for Counter {
+    fn next(&self) -> [u8; 16] {
+        let count = self.0.fetch_add(1, Ordering::SeqCst) + 1;
+        u128::from(count).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).to_be_bytes()
+    }
+}
+
+/// Every key is good; one that begins with `node-` is a node's.
+struct Keys;
+
+const SECRET: &str = "secret";
+
+impl Authenticator for Keys {
+    fn find(
+        &self,
+        id: &str,
+        _: Option<&str>,
+        region: &Region,
+        _: Timestamp,
+    ) -> CredentialLookup {
+        let kind = match id.strip_prefix("node-") {
+            Some(name) => CallerKind::Node { name: name.to_owned() },
+            None => CallerKind::Operator,
+        };
+        let caller = Caller {
+            account: ACCOUNT.parse().unwrap(),
+            region: region.clone(),
+            arn: format!("arn:aws:iam::{ACCOUNT}:user/{id}"),
+            user_id: id.to_owned(),
+            access_key_id: id.to_owned(),
+            kind,
+        };
+        CredentialLookup::Found { secret: Secret::new(SECRET), caller: Arc::new(caller) }
+    }
+}
+
+/// Nobody's role is ever asked for here.
+struct NoCredentials;
+
+impl TaskCredentials for NoCredentials {
+    fn mint(
+        &self,
+        _: CredentialsRequest,
+    ) -> std::pin::Pin<Box<dyn Future<Output = Result<Minted, String>> + Send + '_>> {
+        Box::pin(async { Err("there are none".to_owned()) })
+    }
+}
+
+/// A connection of an agent that listens and says nothing.
+struct Silent<In, Out>(std::marker::PhantomData<(In, Out)>);
+
+impl<In: Send, Out: Send> Transport for Silent<In, Out> {
+    type In = In;
+    type Out = Out;
+
+    async fn receive(&mut self) -> Received<In> {
+        std::future::pending().await
+    }
+
+    async fn send(&mut self, _: Out) -> Result<(), Gone> {
+        Ok(())
+    }
+
+    async fn close(&mut self, _: Close) {}
+}
+
+pub struct Server {
+    pub ecs: Ecs,
+    pub ledger: Ledger,
+    clock: Arc<TestClock>,
+    endpoint: String,
+    _running: DropGuard,
+}
+
+impl Server {
+    pub async fn start() -> Self {
+        let clock = Arc::new(TestClock(AtomicI64::new(START_MS)));
+        let ids = Arc::new(Counter(AtomicU64::new(0)));
+        let mut schema = Schema::new();
+        let tables = EcsTables::declare(&mut schema);
+        let store = Box::new(MemoryStore::new());
+        let ledger = Ledger::open(schema, store, clock.clone(), ids.clone()).unwrap();
+        let sessions = SessionSetup {
+            task_endpoint: TaskEndpointSetting::None,
+            credentials: Arc::new(NoCredentials),
+        };
+        let setup = EcsSetup { ids: ids.clone(), agent_endpoint: None, sessions };
+        let ecs = Ecs::new(tables, ledger.clone(), setup);
+        let shutdown = CancellationToken::new();
+        let mut edge = Edge::builder(Arc::new(Keys), clock.clone(), ids).service(ecs.service());
+        for route in ecs.routes() {
+            edge = edge.route(route);
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(edge.build().serve(listener, shutdown.clone()));
+        let (running, token) = (ecs.clone(), shutdown.clone());
+        tokio::spawn(async move { running.run(token).await });
+        Self { ecs, ledger, clock, endpoint, _running: shutdown.drop_guard() }
+    }
+
+    pub fn advance(&self, seconds: i64) {
+        self.clock.0.fetch_add(seconds * 1000, Ordering::SeqCst);
+    }
+
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// A caller with this key.
+    pub fn client(&self, key: &str) -> Client {
+        let credentials = Credentials {
+            access_key_id: key.to_owned(),
+            secret: Secret::new(SECRET),
+            session_token: None,
+        };
+        let region = REGION.parse().unwrap();
+        Client::new(&self.endpoint, Some(credentials), region, self.clock.clone())
+    }
+
+    /// Calls an operation with a body as it is, and gives the status and the answer as it is.
+    pub async fn call(&self, key: &str, operation: &str, body: &str) -> (u16, Value) {
+        let target = format!("AmazonEC2ContainerServiceV20141113.{operation}");
+        let headers = [
+            (HeaderName::from_static("x-amz-target"), HeaderValue::from_str(&target).unwrap()),
+            (
+                http::header::CONTENT_TYPE,
+                HeaderValue::from_static("application/x-amz-json-1.1"),
+            ),
+        ];
+        let body = body.to_owned().into();
+        let answer = self.client(key).send(Method::POST, "/", &headers, body, "ecs").await.unwrap();
+        (answer.status().as_u16(), serde_json::from_slice(answer.body()).unwrap())
+    }
+
+    /// GETs a path of ours.
+    pub async fn get(&self, key: &str, path: &str) -> (u16, Value) {
+        let answer = self.client(key).send(Method::GET, path, &[], "".into(), "ecs").await.unwrap();
+        (answer.status().as_u16(), serde_json::from_slice(answer.body()).unwrap())
+    }
+
+    /// Gives an instance an agent's session, and waits until its row says so.
+    pub async fn connect(&self, instance: &str) {
+        let arn: ContainerInstanceArn = instance.parse().unwrap();
+        let mut feed = self.ledger.subscribe();
+        let (ecs, id) = (self.ecs.clone(), arn.clone());
+        tokio::spawn(async move {
+            let transport = Silent(std::marker::PhantomData);
+            let versions = |name: &str| match name {
+                "agentVersion" => Some("1.105.1".to_owned()),
+                "agentHash" => Some("a8b3e7d3".to_owned()),
+                "dockerVersion" => Some("DockerVersion: 20.10.24".to_owned()),
+                _ => None,
+            };
+            ecs.sessions().serve_control(transport, id, Hello::from_query(versions)).await;
+            Ok::<_, Infallible>(())
+        });
+        while !self.is_connected(&arn).await {
+            feed.next().await.unwrap();
+        }
+    }
+
+    async fn is_connected(&self, arn: &ContainerInstanceArn) -> bool {
+        let body = format!(
+            r#"{{"cluster":"{}","containerInstances":["{}"]}}"#,
+            arn.cluster, arn.id
+        );
+        let (_, answer) = self.call("admin", "DescribeContainerInstances", &body).await;
+        answer["containerInstances"][0]["agentConnected"] == true
+    }
+
+    /// Registers an instance and connects it; gives its ARN.
+    pub async fn instance(&self, cluster: &str, cpu: u32, memory: u32) -> String {
+        let body = format!(
+            r#"{{"cluster":"{cluster}","totalResources":[
+                {{"name":"CPU","type":"INTEGER","integerValue":{cpu}}},
+                {{"name":"MEMORY","type":"INTEGER","integerValue":{memory}}}]}}"#
+        );
+        let (_, answer) = self.call("admin", "RegisterContainerInstance", &body).await;
+        let arn = answer["containerInstance"]["containerInstanceArn"].as_str().unwrap().to_owned();
+        self.connect(&arn).await;
+        arn
+    }
+}
