@@ -132,6 +132,8 @@ impl ImageReference {
         let Some(rest) = canonical.strip_prefix("docker.io/") else { return canonical };
         match rest.strip_prefix(OFFICIAL_PREFIX) {
             Some(name) if !name.contains('/') => name.to_owned(),
+            // Without the registry its first part would be read as one.
+            _ if rest.split_once('/').is_some_and(|(first, _)| is_host_like(first)) => canonical,
             _ => rest.to_owned(),
         }
     }
@@ -228,13 +230,14 @@ fn split_tag<'a>(
     Ok((name, Some(tag)))
 }
 
-/// The first part is a host if it could not be a part of a repository: it has a dot or a colon, or
-/// is `localhost`, or has capitals.
+/// Whether the first part is a host: it could not be a part of a repository (it has a dot or a colon, or
+/// capitals), or is `localhost`.
+fn is_host_like(part: &str) -> bool {
+    part.contains(['.', ':', '[']) || part == "localhost" || part.to_lowercase() != part
+}
+
 fn split_host<'a>(name: &'a str, text: &str) -> Result<(String, &'a str), ParseReferenceError> {
-    let is_host = |part: &str| {
-        part.contains(['.', ':', '[']) || part == "localhost" || part.to_lowercase() != part
-    };
-    match name.split_once('/').filter(|(first, _)| is_host(first)) {
+    match name.split_once('/').filter(|(first, _)| is_host_like(first)) {
         None => Ok((DEFAULT_REGISTRY.to_owned(), name)),
         Some((host, path)) => {
             if !is_host_and_port(host) {
@@ -312,5 +315,102 @@ impl<'de> Deserialize<'de> for ImageReference {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    #[test]
+    fn references_are_filled_in() {
+        let check = |text: &str, canonical: &str, familiar: &str| {
+            let reference: ImageReference = text.parse().unwrap();
+            assert_eq!(reference.to_string(), canonical, "{text}");
+            assert_eq!(reference.familiar(), familiar, "{text}");
+            assert_eq!(canonical.parse(), Ok(reference));
+        };
+        check("nginx", "docker.io/library/nginx:latest", "nginx:latest");
+        check("nginx:1.27", "docker.io/library/nginx:1.27", "nginx:1.27");
+        check("docker.io/nginx", "docker.io/library/nginx:latest", "nginx:latest");
+        check("index.docker.io/a/b", "docker.io/a/b:latest", "a/b:latest");
+        check("me/app:v1", "docker.io/me/app:v1", "me/app:v1");
+        check("library/nginx", "docker.io/library/nginx:latest", "nginx:latest");
+        check("localhost/app", "localhost/app:latest", "localhost/app:latest");
+        check("localhost:5000/app", "localhost:5000/app:latest", "localhost:5000/app:latest");
+        check("[::1]:5000/a/b:c", "[::1]:5000/a/b:c", "[::1]:5000/a/b:c");
+        check("Registry.Example/a", "registry.example/a:latest", "registry.example/a:latest");
+        let ecr = "000000000000.dkr.ecr.us-east-1.amazonaws.com/team/app:1";
+        check(ecr, ecr, ecr);
+        let pinned = format!("docker.io/library/nginx@{DIGEST}");
+        check(&format!("nginx@{DIGEST}"), &pinned, &format!("nginx@{DIGEST}"));
+        let both: ImageReference = format!("nginx:1@{DIGEST}").parse().unwrap();
+        assert_eq!((both.tag(), both.manifest_key().as_str()), (Some("1"), DIGEST));
+        assert_eq!(both.familiar_name(), "nginx");
+    }
+
+    #[test]
+    fn wrong_references_say_why() {
+        let check = |text: &str, part: &str| {
+            let error = text.parse::<ImageReference>().unwrap_err().to_string();
+            assert!(error.starts_with("invalid reference format: "), "{error}");
+            assert!(error.contains(part), "{text}: {error}");
+        };
+        check("", "empty");
+        check("https://docker.io/nginx", "URL scheme");
+        check("me/App", "repository name (me/App) must be lowercase");
+        check("nginx:", "is not a tag");
+        check("nginx:-a", "is not a tag");
+        check("nginx:a b", "is not a tag");
+        check(&format!("nginx:{}", "a".repeat(129)), "is not a tag");
+        check("nginx@sha256:abc", "not a digest");
+        check("nginx@md5:abc", "not a digest");
+        check(":5000/a", "not a registry host");
+        check("host:port/a", "not a registry host");
+        check("host:99999/a", "not a registry host");
+        check("-a.example/b", "not a registry host");
+        check("[::1/b", "not a registry host");
+        check("a//b", "not a repository name");
+        check("a/../b", "not a repository name");
+        check("../../etc/passwd", "not a registry host");
+        check("a___b", "not a repository name");
+        check("a.-b", "not a repository name");
+        check("-a", "not a repository name");
+        check("a b", "not a repository name");
+        check("é", "not a repository name");
+        check("docker.io/", "not a repository name");
+        check(&"a".repeat(64), "image id");
+        check(&["a"; 200].join("/"), "longer than");
+        check(&"x".repeat(5000), "longer than");
+    }
+
+    proptest! {
+        #[test]
+        fn valid_references_come_back(
+            host in "(docker\\.io|[a-z][a-z0-9]{0,8}\\.[a-z]{2,5}(:[1-9][0-9]{0,3})?)",
+            parts in prop::collection::vec("[a-z0-9]{1,8}((\\.|_|__|-{1,3})[a-z0-9]{1,4}){0,2}", 1..4),
+            tag in prop::option::of("[A-Za-z0-9_][A-Za-z0-9._-]{0,20}"),
+        ) {
+            let name = parts.join("/");
+            let text = format!("{host}/{name}")
+                + &tag.iter().map(|tag| format!(":{tag}")).collect::<String>();
+            let reference: ImageReference = text.parse().unwrap();
+            prop_assert_eq!(reference.tag(), Some(tag.as_deref().unwrap_or("latest")));
+            prop_assert!(reference.repository().ends_with(&name));
+            prop_assert_eq!(reference.to_string().parse(), Ok(reference.clone()));
+            prop_assert_eq!(reference.familiar().parse(), Ok(reference));
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(text in "\\PC{0,80}") {
+            if let Ok(reference) = text.parse::<ImageReference>() {
+                prop_assert_eq!(reference.to_string().parse(), Ok(reference));
+            }
+        }
     }
 }

@@ -6,7 +6,11 @@
 
 mod header;
 mod pax;
+#[cfg(test)]
+pub(super) mod samples;
 mod sparse;
+#[cfg(test)]
+mod tests;
 
 use std::io::{self, Read};
 

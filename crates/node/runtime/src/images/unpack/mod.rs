@@ -9,7 +9,10 @@
 //! `trusted.overlay.opaque` attribute). Other device nodes are left out: a container gets a `/dev` of
 //! its own. Attributes that steer overlayfs are never taken from a tar.
 
+mod attributes;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod tree;
 mod whiteout;
 
