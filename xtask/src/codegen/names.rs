@@ -1,9 +1,9 @@
 //! Names of the model as Rust spells them.
 
-/// `containerPortRange` → `container_port_range`, `bindIP` → `bind_ip`, `type` → `r#type`.
+/// `containerPortRange` → `container_port_range`, `bindIP` → `bind_ip`, `type` → `type_`.
 pub fn field(name: &str) -> String {
     let snake = words(name).join("_").to_lowercase();
-    if is_keyword(&snake) { format!("r#{snake}") } else { snake }
+    if is_keyword(&snake) { format!("{snake}_") } else { snake }
 }
 
 /// `RunTaskRequest` → `RUN_TASK_REQUEST`.
@@ -72,7 +72,7 @@ mod tests {
         check("containerPortRange", "container_port_range");
         check("bindIP", "bind_ip");
         check("ec2InstanceId", "ec2_instance_id");
-        check("type", "r#type");
+        check("type", "type_");
         check("UserId", "user_id");
         assert_eq!(constant("ECSVolumeName"), "ECS_VOLUME_NAME");
         assert_eq!(variant("CAPACITY_PROVIDER"), "CapacityProvider");

@@ -16,7 +16,7 @@ pub struct Attachment {
     pub details: Option<Vec<KeyValuePair>>,
     pub id: Option<String>,
     pub status: Option<String>,
-    pub r#type: Option<String>,
+    pub type_: Option<String>,
 }
 
 impl Structure for Attachment {
@@ -27,7 +27,7 @@ impl Structure for Attachment {
             0 => read_optional(&mut self.details, reader, member),
             1 => read_optional(&mut self.id, reader, member),
             2 => read_optional(&mut self.status, reader, member),
-            3 => read_optional(&mut self.r#type, reader, member),
+            3 => read_optional(&mut self.type_, reader, member),
             _ => Ok(false),
         }
     }
@@ -36,7 +36,7 @@ impl Structure for Attachment {
         write_optional(&self.details, 0, writer, members);
         write_optional(&self.id, 1, writer, members);
         write_optional(&self.status, 2, writer, members);
-        write_optional(&self.r#type, 3, writer, members);
+        write_optional(&self.type_, 3, writer, members);
     }
 }
 
@@ -1661,7 +1661,7 @@ impl Value for EFSVolumeConfiguration {
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct EnvironmentFile {
-    pub r#type: EnvironmentFileType,
+    pub type_: EnvironmentFileType,
     pub value: String,
 }
 
@@ -1670,14 +1670,14 @@ impl Structure for EnvironmentFile {
     fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
         let member = &Self::SCHEMA.members()[index];
         match index {
-            0 => read_required(&mut self.r#type, reader, member),
+            0 => read_required(&mut self.type_, reader, member),
             1 => read_required(&mut self.value, reader, member),
             _ => Ok(false),
         }
     }
     fn write_members(&self, writer: &mut dyn Writer) {
         let members = Self::SCHEMA.members();
-        write_required(&self.r#type, 0, writer, members);
+        write_required(&self.type_, 0, writer, members);
         write_required(&self.value, 1, writer, members);
     }
 }
@@ -1901,7 +1901,7 @@ impl Value for Failure {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct FirelensConfiguration {
     pub options: Option<std::collections::BTreeMap<String, String>>,
-    pub r#type: FirelensConfigurationType,
+    pub type_: FirelensConfigurationType,
 }
 
 impl Structure for FirelensConfiguration {
@@ -1910,14 +1910,14 @@ impl Structure for FirelensConfiguration {
         let member = &Self::SCHEMA.members()[index];
         match index {
             0 => read_optional(&mut self.options, reader, member),
-            1 => read_required(&mut self.r#type, reader, member),
+            1 => read_required(&mut self.type_, reader, member),
             _ => Ok(false),
         }
     }
     fn write_members(&self, writer: &mut dyn Writer) {
         let members = Self::SCHEMA.members();
         write_optional(&self.options, 0, writer, members);
-        write_required(&self.r#type, 1, writer, members);
+        write_required(&self.type_, 1, writer, members);
     }
 }
 
@@ -2102,7 +2102,7 @@ pub struct InstanceHealthCheckResult {
     pub last_updated: Option<terms::Timestamp>,
     pub status: Option<InstanceHealthCheckState>,
     pub status_reason: Option<String>,
-    pub r#type: Option<InstanceHealthCheckType>,
+    pub type_: Option<InstanceHealthCheckType>,
 }
 
 impl Structure for InstanceHealthCheckResult {
@@ -2114,7 +2114,7 @@ impl Structure for InstanceHealthCheckResult {
             1 => read_optional(&mut self.last_updated, reader, member),
             2 => read_optional(&mut self.status, reader, member),
             3 => read_optional(&mut self.status_reason, reader, member),
-            4 => read_optional(&mut self.r#type, reader, member),
+            4 => read_optional(&mut self.type_, reader, member),
             _ => Ok(false),
         }
     }
@@ -2124,7 +2124,7 @@ impl Structure for InstanceHealthCheckResult {
         write_optional(&self.last_updated, 1, writer, members);
         write_optional(&self.status, 2, writer, members);
         write_optional(&self.status_reason, 3, writer, members);
-        write_optional(&self.r#type, 4, writer, members);
+        write_optional(&self.type_, 4, writer, members);
     }
 }
 
@@ -2905,7 +2905,7 @@ impl Value for NetworkInterface {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PlacementConstraint {
     pub expression: Option<String>,
-    pub r#type: Option<PlacementConstraintType>,
+    pub type_: Option<PlacementConstraintType>,
 }
 
 impl Structure for PlacementConstraint {
@@ -2914,14 +2914,14 @@ impl Structure for PlacementConstraint {
         let member = &Self::SCHEMA.members()[index];
         match index {
             0 => read_optional(&mut self.expression, reader, member),
-            1 => read_optional(&mut self.r#type, reader, member),
+            1 => read_optional(&mut self.type_, reader, member),
             _ => Ok(false),
         }
     }
     fn write_members(&self, writer: &mut dyn Writer) {
         let members = Self::SCHEMA.members();
         write_optional(&self.expression, 0, writer, members);
-        write_optional(&self.r#type, 1, writer, members);
+        write_optional(&self.type_, 1, writer, members);
     }
 }
 
@@ -2937,7 +2937,7 @@ impl Value for PlacementConstraint {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PlacementStrategy {
     pub field: Option<String>,
-    pub r#type: Option<PlacementStrategyType>,
+    pub type_: Option<PlacementStrategyType>,
 }
 
 impl Structure for PlacementStrategy {
@@ -2946,14 +2946,14 @@ impl Structure for PlacementStrategy {
         let member = &Self::SCHEMA.members()[index];
         match index {
             0 => read_optional(&mut self.field, reader, member),
-            1 => read_optional(&mut self.r#type, reader, member),
+            1 => read_optional(&mut self.type_, reader, member),
             _ => Ok(false),
         }
     }
     fn write_members(&self, writer: &mut dyn Writer) {
         let members = Self::SCHEMA.members();
         write_optional(&self.field, 0, writer, members);
-        write_optional(&self.r#type, 1, writer, members);
+        write_optional(&self.type_, 1, writer, members);
     }
 }
 
@@ -2969,7 +2969,7 @@ impl Value for PlacementStrategy {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PlatformDevice {
     pub id: String,
-    pub r#type: PlatformDeviceType,
+    pub type_: PlatformDeviceType,
 }
 
 impl Structure for PlatformDevice {
@@ -2978,14 +2978,14 @@ impl Structure for PlatformDevice {
         let member = &Self::SCHEMA.members()[index];
         match index {
             0 => read_required(&mut self.id, reader, member),
-            1 => read_required(&mut self.r#type, reader, member),
+            1 => read_required(&mut self.type_, reader, member),
             _ => Ok(false),
         }
     }
     fn write_members(&self, writer: &mut dyn Writer) {
         let members = Self::SCHEMA.members();
         write_required(&self.id, 0, writer, members);
-        write_required(&self.r#type, 1, writer, members);
+        write_required(&self.type_, 1, writer, members);
     }
 }
 
@@ -3046,7 +3046,7 @@ impl Value for PortMapping {
 pub struct ProxyConfiguration {
     pub container_name: String,
     pub properties: Option<Vec<KeyValuePair>>,
-    pub r#type: Option<ProxyConfigurationType>,
+    pub type_: Option<ProxyConfigurationType>,
 }
 
 impl Structure for ProxyConfiguration {
@@ -3056,7 +3056,7 @@ impl Structure for ProxyConfiguration {
         match index {
             0 => read_required(&mut self.container_name, reader, member),
             1 => read_optional(&mut self.properties, reader, member),
-            2 => read_optional(&mut self.r#type, reader, member),
+            2 => read_optional(&mut self.type_, reader, member),
             _ => Ok(false),
         }
     }
@@ -3064,7 +3064,7 @@ impl Structure for ProxyConfiguration {
         let members = Self::SCHEMA.members();
         write_required(&self.container_name, 0, writer, members);
         write_optional(&self.properties, 1, writer, members);
-        write_optional(&self.r#type, 2, writer, members);
+        write_optional(&self.type_, 2, writer, members);
     }
 }
 
@@ -3307,7 +3307,7 @@ pub struct Resource {
     pub long_value: Option<i64>,
     pub name: Option<String>,
     pub string_set_value: Option<Vec<String>>,
-    pub r#type: Option<String>,
+    pub type_: Option<String>,
 }
 
 impl Structure for Resource {
@@ -3320,7 +3320,7 @@ impl Structure for Resource {
             2 => read_optional(&mut self.long_value, reader, member),
             3 => read_optional(&mut self.name, reader, member),
             4 => read_optional(&mut self.string_set_value, reader, member),
-            5 => read_optional(&mut self.r#type, reader, member),
+            5 => read_optional(&mut self.type_, reader, member),
             _ => Ok(false),
         }
     }
@@ -3331,7 +3331,7 @@ impl Structure for Resource {
         write_optional(&self.long_value, 2, writer, members);
         write_optional(&self.name, 3, writer, members);
         write_optional(&self.string_set_value, 4, writer, members);
-        write_optional(&self.r#type, 5, writer, members);
+        write_optional(&self.type_, 5, writer, members);
     }
 }
 
@@ -3346,7 +3346,7 @@ impl Value for Resource {
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ResourceRequirement {
-    pub r#type: ResourceType,
+    pub type_: ResourceType,
     pub value: String,
 }
 
@@ -3355,14 +3355,14 @@ impl Structure for ResourceRequirement {
     fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
         let member = &Self::SCHEMA.members()[index];
         match index {
-            0 => read_required(&mut self.r#type, reader, member),
+            0 => read_required(&mut self.type_, reader, member),
             1 => read_required(&mut self.value, reader, member),
             _ => Ok(false),
         }
     }
     fn write_members(&self, writer: &mut dyn Writer) {
         let members = Self::SCHEMA.members();
-        write_required(&self.r#type, 0, writer, members);
+        write_required(&self.type_, 0, writer, members);
         write_required(&self.value, 1, writer, members);
     }
 }
@@ -4190,7 +4190,7 @@ impl Value for TaskDefinition {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TaskDefinitionPlacementConstraint {
     pub expression: Option<String>,
-    pub r#type: Option<TaskDefinitionPlacementConstraintType>,
+    pub type_: Option<TaskDefinitionPlacementConstraintType>,
 }
 
 impl Structure for TaskDefinitionPlacementConstraint {
@@ -4199,14 +4199,14 @@ impl Structure for TaskDefinitionPlacementConstraint {
         let member = &Self::SCHEMA.members()[index];
         match index {
             0 => read_optional(&mut self.expression, reader, member),
-            1 => read_optional(&mut self.r#type, reader, member),
+            1 => read_optional(&mut self.type_, reader, member),
             _ => Ok(false),
         }
     }
     fn write_members(&self, writer: &mut dyn Writer) {
         let members = Self::SCHEMA.members();
         write_optional(&self.expression, 0, writer, members);
-        write_optional(&self.r#type, 1, writer, members);
+        write_optional(&self.type_, 1, writer, members);
     }
 }
 
