@@ -161,12 +161,16 @@ impl Head {
         revision
     }
 
-    /// A receiver that is told when `revision` is durable.
+    /// A receiver that is told when `revision`, which is not yet, is durable.
     pub(crate) fn wait_for(
         &mut self,
         revision: Revision,
     ) -> oneshot::Receiver<Result<(), LedgerError>> {
         let (answer, receiver) = oneshot::channel();
+        if let Some(error) = &self.refused {
+            Waiter { revision, answer }.tell(Err(error.clone()));
+            return receiver;
+        }
         self.waiters.push_back(Waiter { revision, answer });
         receiver
     }

@@ -195,7 +195,7 @@ impl Shared {
         writes: Writes,
     ) -> Result<Attempt<T, E>, LedgerError> {
         if outcome.is_err() || writes.is_empty() {
-            let durable = self.when_durable(base)?;
+            let durable = self.when_durable(base);
             return Ok(Attempt::Done { outcome, revision: base, durable });
         }
         let writes = head::encode(&self.schema, writes)?;
@@ -220,7 +220,7 @@ impl Shared {
         if outcome.is_err() || writes.is_empty() {
             let revision = head.state.revision;
             drop(head);
-            return Ok((outcome, revision, self.when_durable(revision)?));
+            return Ok((outcome, revision, self.when_durable(revision)));
         }
         let writes = head::encode(&self.schema, writes)?;
         let (revision, durable) = self.submit(head, name, writes);
@@ -242,31 +242,34 @@ impl Shared {
         name: &'static str,
         writes: Vec<EncodedWrite>,
     ) -> (Revision, Durable) {
+        let before = head.state.revision;
         let revision = head.apply(&self.schema, name, writes);
+        if revision == before {
+            drop(head);
+            return (revision, self.when_durable(revision));
+        }
         let receiver = head.wait_for(revision);
-        let pending = head.has_pending();
         drop(head);
         match self.pace {
-            Pace::OwnThread if pending => {
+            Pace::OwnThread => {
                 self.wake.notify_one();
             }
-            Pace::OwnThread => {}
             Pace::Inline => self.flush(),
         }
         (revision, Durable::After(receiver))
     }
 
     /// What a transaction that wrote nothing waits for: it may have read what is not durable yet.
-    fn when_durable(&self, revision: Revision) -> Result<Durable, LedgerError> {
+    fn when_durable(&self, revision: Revision) -> Durable {
         let is_durable = || self.published.load().revision >= revision;
         if is_durable() {
-            return Ok(Durable::Already);
+            return Durable::Already;
         }
-        let mut head = self.writable_head()?;
+        let mut head = self.head.lock();
         if is_durable() {
-            return Ok(Durable::Already);
+            return Durable::Already;
         }
-        Ok(Durable::After(head.wait_for(revision)))
+        Durable::After(head.wait_for(revision))
     }
 
     /// Makes what is pending durable, publishes it, and answers those who waited.

@@ -22,7 +22,7 @@ const FULL_DISK_BYTES: u64 = 1 << 20;
 #[derive(Debug)]
 pub(super) struct Directory {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl Directory {
@@ -30,7 +30,7 @@ impl Directory {
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
         fs::create_dir_all(path).map_err(|source| io("creating", path, source))?;
         let lock = take_lock(path)?;
-        let directory = Self { path: path.to_owned(), _lock: lock };
+        let directory = Self { path: path.to_owned(), lock };
         directory.check_format()?;
         Ok(directory)
     }
@@ -86,6 +86,16 @@ impl Directory {
 
     pub(super) fn damaged(&self, what: &str, problem: String) -> StoreError {
         StoreError::Damaged { dir: self.path.clone(), what: what.to_owned(), problem }
+    }
+}
+
+impl Drop for Directory {
+    /// Closing the file is not enough: a child that was forked at this moment, and has not yet
+    /// become another program, holds it open too.
+    fn drop(&mut self) {
+        if let Err(error) = self.lock.unlock() {
+            tracing::warn!(%error, dir = %self.path.display(), "giving up the lock failed");
+        }
     }
 }
 

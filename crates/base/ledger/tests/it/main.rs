@@ -1,0 +1,10 @@
+//! The ledger from outside: one suite for every store, properties, failures, crashes.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod crash;
+mod directory;
+mod failure;
+mod feed;
+mod properties;
+mod suite;
+mod world;
