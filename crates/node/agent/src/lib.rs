@@ -1,1 +1,34 @@
 //! The container agent: protocol, task engine, local endpoints.
+//!
+//! Start reading at [`Agent::run`]. One core ([`engine`], pure) is told events and answers with
+//! records, which are journaled first, and commands, which are carried out beside it; channels to
+//! the control plane, local endpoints and log streams only read what the core knows.
+//!
+//! **Invariants**
+//! - A payload is acknowledged only when the journal holds its tasks.
+//! - A container's id is in the journal before anything is made of it, so that a crash neither
+//!   loses nor doubles a container.
+//! - Credentials are in memory only.
+//! - The agent's end leaves containers running, unless it is asked to stop them.
+//!
+//! Departures from the contract: [`Agent::run`] also takes a [`Directory`], by which the agents of
+//! one process answer for each other in the host's network; the runtime parts, the transport and
+//! the journal come together as [`Parts`].
+
+mod agent;
+mod config;
+mod core;
+mod effects;
+mod endpoints;
+pub mod engine;
+pub mod journal;
+mod sessions;
+pub mod spec;
+pub mod transport;
+pub mod view;
+
+pub use agent::Agent;
+pub use config::{
+    AgentError, AtEnd, Config, Parts, RESERVED_TCP_PORTS, STOP_TIMEOUT_AT_END, detect_capacity,
+};
+pub use endpoints::Directory;

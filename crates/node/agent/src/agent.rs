@@ -1,0 +1,244 @@
+//! One agent, from its start to its end.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent_protocol::task::DesiredStatus;
+use parking_lot::{Mutex, RwLock};
+use runtime::ContainerId;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::{AgentError, AtEnd, Config, Parts};
+use crate::core::{Core, Handle, merge};
+use crate::effects::{Executor, Tools, place};
+use crate::endpoints::{Directory, Endpoints, Forwarder, Sources};
+use crate::engine::{Engine, Event, Outcome};
+use crate::sessions::{self, Context, InstanceHealth};
+use crate::view::{CredentialStore, View};
+
+/// Without the reports having been taken, remains are removed after this long at a clean end.
+const REPORTS_AT_END: Duration = Duration::from_secs(5);
+
+/// A container agent.
+#[derive(Debug)]
+pub struct Agent;
+
+impl Agent {
+    /// Runs until `shutdown` is cancelled: joins the cluster, runs its tasks, reports. What it ran
+    /// before a crash it takes up again. `directory` joins the agents of one process that share
+    /// the host's network.
+    ///
+    /// # Errors
+    /// When the control plane refuses the instance for good, or the journal cannot be written:
+    /// the containers go on then.
+    pub async fn run(
+        config: Config,
+        parts: Parts,
+        directory: Directory,
+        shutdown: CancellationToken,
+    ) -> Result<(), AgentError> {
+        let running = Running::start(config, parts, directory, &shutdown).await?;
+        running.serve(shutdown).await
+    }
+}
+
+/// The parts of a started agent.
+struct Running {
+    config: Config,
+    core: Core,
+    handle: Handle,
+    tools: Arc<Tools>,
+    effects: TaskTracker,
+    ids: Arc<dyn terms::IdSource>,
+    /// Ends the sessions.
+    ended: CancellationToken,
+}
+
+impl Running {
+    /// Replays the journal and asks the runtime what is true.
+    async fn start(
+        config: Config,
+        parts: Parts,
+        directory: Directory,
+        shutdown: &CancellationToken,
+    ) -> Result<Self, AgentError> {
+        let Parts { images, containers, networks, transport, mut journal, clock, ids } = parts;
+        let records = journal.load().await?;
+        let engine = Engine::replay(config.settings.clone(), config.capacity.clone(), records);
+        check_cluster(&config, &engine)?;
+        let view = Arc::new(View::default());
+        let credentials = Arc::new(CredentialStore::default());
+        let sources = Sources {
+            view: Arc::clone(&view),
+            credentials: Arc::clone(&credentials),
+            containers: Arc::clone(&containers),
+            cluster: config.cluster.to_string(),
+            zone: RwLock::new(config.zone.clone()),
+        };
+        let forwarder = config.forwards_api.then(|| Forwarder::new(&config.server));
+        let endpoints = Endpoints::new(Arc::clone(&networks), directory, sources, forwarder);
+        let tools = Arc::new(Tools {
+            images,
+            containers,
+            networks,
+            transport,
+            endpoints: Arc::new(endpoints),
+            clock: Arc::clone(&clock),
+            volumes: config.folder.join("volumes"),
+            cluster: config.cluster.to_string(),
+            health_changed: Arc::new(Notify::new()),
+            pulled: Mutex::default(),
+        });
+        let (handle, inputs) = Handle::channel();
+        let effects = TaskTracker::new();
+        let executor = Executor::new(Arc::clone(&tools), handle.clone(), effects.clone());
+        // Before the list: what ends between the two is told twice, not missed.
+        let events = tools.containers.events();
+        let core = Core {
+            engine,
+            journal,
+            executor,
+            view,
+            credentials,
+            clock,
+            ids: Arc::clone(&ids),
+            inputs,
+            events,
+            waits_for_empty: Vec::new(),
+            waits_for_stopped: Vec::new(),
+        };
+        let ended = shutdown.child_token();
+        let mut running = Self { config, core, handle, tools, effects, ids, ended };
+        running.restore().await?;
+        Ok(running)
+    }
+
+    /// Tells the engine what the runtime knows, and removes containers of no task.
+    async fn restore(&mut self) -> Result<(), AgentError> {
+        let now = self.core.clock.now();
+        let statuses = self.tools.containers.list().await;
+        let attachments = self.tools.networks.list().await;
+        let known = self.core.engine.container_ids();
+        let mut out = Outcome::default();
+        for id in &known {
+            let status = statuses.iter().find(|status| status.id == *id);
+            let attachment = attachments.iter().find(|attachment| attachment.container == *id);
+            let event = Event::Found {
+                id: id.clone(),
+                state: status.map(|status| status.state.clone()),
+                network: attachment.map(place),
+            };
+            merge(&mut out, self.core.engine.handle(event, now));
+        }
+        merge(&mut out, self.core.engine.handle(Event::Restored, now));
+        let known: BTreeSet<&ContainerId> = known.iter().collect();
+        let of_containers = statuses.iter().map(|status| &status.id);
+        let of_networks = attachments.iter().map(|attachment| &attachment.container);
+        let orphans: BTreeSet<_> =
+            of_containers.chain(of_networks).filter(|id| !known.contains(id)).collect();
+        for orphan in orphans {
+            self.tools.remove_orphan(orphan).await;
+        }
+        self.core.carry_out(out).await?;
+        Ok(())
+    }
+
+    async fn serve(self, shutdown: CancellationToken) -> Result<(), AgentError> {
+        let Self { config, core, handle, tools, effects, ids, ended } = self;
+        let saved = core.engine.registered().map(|(arn, _)| arn.to_owned());
+        let (clock, view) = (Arc::clone(&core.clock), Arc::clone(&core.view));
+        let credentials = Arc::clone(&core.credentials);
+        let mut core = tokio::spawn(core.run());
+        let life = async {
+            let registered =
+                sessions::register(&config, saved, &*tools.transport, &*ids, &ended).await?;
+            let Some(registered) = registered else { return Ok(()) };
+            let zone = registered.attributes.get("ecs.availability-zone").cloned();
+            tools.endpoints.set_zone(zone.or_else(|| config.zone.clone()));
+            let arn = registered.container_instance_arn;
+            handle.registered(&arn, config.cluster.as_str()).await;
+            let context = Arc::new(Context {
+                transport: Arc::clone(&tools.transport),
+                containers: Arc::clone(&tools.containers),
+                core: handle.clone(),
+                view: Arc::clone(&view),
+                credentials: Arc::clone(&credentials),
+                clock: Arc::clone(&clock),
+                ids: Arc::clone(&ids),
+                cluster: config.cluster.to_string(),
+                instance: arn,
+                health: InstanceHealth::default(),
+                health_changed: Arc::clone(&tools.health_changed),
+                inactive: Arc::new(Notify::new()),
+                endpoints: Mutex::default(),
+                shutdown: ended.clone(),
+            });
+            let node = sessions::node(Arc::clone(&context), config.server.clone());
+            tokio::join!(sessions::acs(&context), sessions::tcs(&context), node);
+            Ok(())
+        };
+        let lived: Result<(), AgentError> = tokio::select! {
+            biased;
+            ended = &mut core => return core_result(ended),
+            lived = life => lived,
+        };
+        if config.at_end == AtEnd::StopAll && shutdown.is_cancelled() {
+            tokio::select! {
+                biased;
+                ended = &mut core => return core_result(ended),
+                () = stop_all(&handle, &view, config.stop_timeout_at_end) => {}
+            }
+        }
+        // What is under way comes to its end; what follows from it does not begin.
+        ended.cancel();
+        tools.endpoints.end();
+        core.abort();
+        _ = core.await;
+        effects.close();
+        _ = tokio::time::timeout(REPORTS_AT_END, effects.wait()).await;
+        lived
+    }
+}
+
+fn core_result(
+    ended: Result<Result<(), crate::journal::JournalError>, tokio::task::JoinError>,
+) -> Result<(), AgentError> {
+    match ended {
+        Ok(result) => Ok(result?),
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => Ok(()),
+    }
+}
+
+fn check_cluster(config: &Config, engine: &Engine) -> Result<(), AgentError> {
+    match engine.registered() {
+        Some((_, cluster)) if cluster != config.cluster.as_str() => Err(AgentError::OtherCluster {
+            name: config.name.clone(),
+            saved: cluster.to_owned(),
+            wanted: config.cluster.to_string(),
+        }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Stops every task, reports, and removes what is left of each.
+async fn stop_all(handle: &Handle, view: &View, stop_timeout_max: Duration) {
+    handle.tell(Event::CleanUp { reports: true, stop_timeout_max }).await;
+    for task in view.tasks() {
+        if task.desired == DesiredStatus::Running {
+            let task = task.task.arn.clone();
+            handle.tell(Event::StopRequested { task }).await;
+        }
+    }
+    handle.stopped().await;
+    if tokio::time::timeout(REPORTS_AT_END, handle.empty()).await.is_err() {
+        tracing::warn!(
+            "the control plane did not take all reports; they are kept for the next start"
+        );
+        handle.tell(Event::CleanUp { reports: false, stop_timeout_max }).await;
+        handle.empty().await;
+    }
+}

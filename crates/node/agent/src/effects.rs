@@ -1,0 +1,406 @@
+//! Carries the engine's commands out, each on a task of its own, and tells the engine how it went.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use agent_protocol::task::Task;
+use parking_lot::Mutex;
+use runtime::images::{Progress, PullError, PullEvent, RegistryAuth};
+use runtime::{
+    Attachment, ContainerId, ContainerState, Containers, CreateError, Image, ImageReference,
+    Images, NetworkError, Networks, Signal,
+};
+use terms::{Clock, TaskArn, Timestamp};
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+use tokio_util::task::TaskTracker;
+
+use crate::core::Handle;
+use crate::endpoints::Endpoints;
+use crate::engine::{
+    Command, ContainerRef, CreatedContainer, Creation, Delivery, Event, Failure, Place, Probe,
+    PulledImage, StateChange,
+};
+use crate::spec::{self, Ingredients, NetworkMode};
+use crate::transport::Transport;
+
+/// Events of a pull that wait to be looked at; more are dropped.
+const PULL_EVENTS_MAX: usize = 16;
+/// Exit code that stands for a check that could not be run.
+const CANNOT_RUN: i32 = 126;
+
+/// What effects work with.
+pub(crate) struct Tools {
+    pub(crate) images: Arc<dyn Images>,
+    pub(crate) containers: Arc<dyn Containers>,
+    pub(crate) networks: Arc<dyn Networks>,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) endpoints: Arc<Endpoints>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Where volumes without a path of their own are.
+    pub(crate) volumes: PathBuf,
+    /// The cluster as configured.
+    pub(crate) cluster: String,
+    /// Told when a container's health changed.
+    pub(crate) health_changed: Arc<Notify>,
+    /// Images by the container that they were pulled for.
+    pub(crate) pulled: Mutex<BTreeMap<ContainerRef, Image>>,
+}
+
+/// Carries commands out.
+pub(crate) struct Executor {
+    tools: Arc<Tools>,
+    core: Handle,
+    running: TaskTracker,
+    pulls: BTreeMap<ContainerRef, AbortHandle>,
+}
+
+impl Executor {
+    pub(crate) fn new(tools: Arc<Tools>, core: Handle, running: TaskTracker) -> Self {
+        Self { tools, core, running, pulls: BTreeMap::new() }
+    }
+
+    /// Begins to carry a command out.
+    pub(crate) fn execute(&mut self, command: Command) {
+        let tools = Arc::clone(&self.tools);
+        match command {
+            Command::HealthChanged => tools.health_changed.notify_one(),
+            Command::CancelPull { container } => {
+                if let Some(pull) = self.pulls.remove(&container) {
+                    pull.abort();
+                }
+            }
+            Command::Pull { container, task } => {
+                self.pulls.retain(|_, pull| !pull.is_finished());
+                let core = self.core.clone();
+                let key = container.clone();
+                let pull = self.running.spawn(async move {
+                    let result = tools.pull(&container, &task, &core).await;
+                    core.tell(Event::Pulled { container, result }).await;
+                });
+                self.pulls.insert(key, pull.abort_handle());
+            }
+            command => {
+                let core = self.core.clone();
+                self.running.spawn(async move {
+                    if let Some(event) = tools.answer(command).await {
+                        core.tell(event).await;
+                    }
+                });
+            }
+        }
+    }
+}
+
+impl Tools {
+    /// Carries a command out that has one answer or none.
+    async fn answer(&self, command: Command) -> Option<Event> {
+        match command {
+            Command::Prepare { task } => {
+                let result = self.prepare(&task).await;
+                Some(Event::Prepared { task: task.arn.clone(), result })
+            }
+            Command::Create(creation) => {
+                let result = self.create(&creation).await;
+                Some(Event::Created { container: creation.container, result })
+            }
+            Command::Start { container, id } => {
+                let result = self.start(&id).await;
+                Some(Event::Started { container, result })
+            }
+            Command::Serve { container, id, task } => {
+                self.serve(&container, &id, &task).await;
+                None
+            }
+            Command::Signal { container, id, signal } => {
+                let signal = signal.parse().unwrap_or(Signal::TERM);
+                match self.containers.signal(&id, signal).await {
+                    Err(runtime::CallError::Unknown(_)) => Some(Event::Vanished { container }),
+                    Err(error) => {
+                        tracing::warn!(%id, %signal, %error, "a signal was not delivered");
+                        None
+                    }
+                    Ok(()) => None,
+                }
+            }
+            Command::Probe { container, id, args, timeout } => {
+                let probe = match self.containers.exec(&id, args, timeout).await {
+                    Ok(runtime::ExecOutcome::Exited { code, output }) => {
+                        Probe { code: Some(code), output }
+                    }
+                    Ok(runtime::ExecOutcome::TimedOut { output }) => Probe { code: None, output },
+                    Err(error) => Probe { code: Some(CANNOT_RUN), output: error.to_string() },
+                };
+                Some(Event::Probed { container, probe })
+            }
+            Command::Release { container, id } => {
+                self.release(&container, &id).await;
+                Some(Event::Released { container })
+            }
+            Command::Submit { change } => {
+                let delivery = self.submit(&change).await;
+                Some(Event::Submitted { task: change.task, delivery })
+            }
+            Command::Remove { task, containers } => {
+                let result = self.remove(&task, &containers).await;
+                Some(Event::Removed { task: task.arn.clone(), result })
+            }
+            Command::HealthChanged | Command::CancelPull { .. } | Command::Pull { .. } => None,
+        }
+    }
+
+    async fn prepare(&self, task: &Task) -> Result<(), Failure> {
+        let Some(limits) = spec::task_limits(task) else { return Ok(()) };
+        let prepared = self.containers.prepare_task(&task.arn.id.to_string(), &limits).await;
+        prepared.map_err(|error| {
+            Failure::new("ResourceInitializationError", format!("task limits: {error}"))
+        })
+    }
+
+    async fn pull(
+        &self,
+        container: &ContainerRef,
+        task: &Task,
+        core: &Handle,
+    ) -> Result<PulledImage, Failure> {
+        let text = &task.containers[container.index].image;
+        let reference: ImageReference = text.parse().map_err(|error| {
+            Failure::new("CannotPullContainerError", format!("invalid image '{text}': {error}"))
+        })?;
+        let started = self.clock.now();
+        let (progress, mut events) = Progress::channel(PULL_EVENTS_MAX);
+        let pull = self.images.pull(&reference, &RegistryAuth::Anonymous, progress);
+        let watch = async {
+            while let Some(event) = events.recv().await {
+                if let PullEvent::Resolved { digest, .. } = event {
+                    let (container, digest) = (container.clone(), digest.to_string());
+                    core.tell(Event::Resolved { container, digest }).await;
+                }
+            }
+        };
+        let (pulled, ()) = tokio::join!(pull, watch);
+        let pulled = pulled.map_err(|error| pull_failure(&error))?;
+        let stopped = self.clock.now();
+        let image = pulled.image;
+        let answer = PulledImage {
+            digest: image.digest.to_string(),
+            image_id: image.config_digest.to_string(),
+            stop_signal: image.config.stop_signal.clone(),
+            pulled: (!pulled.was_cached).then_some((started, stopped)),
+        };
+        self.pulled.lock().insert(container.clone(), image);
+        Ok(answer)
+    }
+
+    /// The image that was pulled for the container; after a restart it is looked up again.
+    async fn image(&self, container: &ContainerRef, task: &Task) -> Result<Image, Failure> {
+        if let Some(image) = self.pulled.lock().remove(container) {
+            return Ok(image);
+        }
+        let text = &task.containers[container.index].image;
+        let gone = |what: &dyn std::fmt::Display| {
+            Failure::new("CannotCreateContainerError", format!("image '{text}': {what}"))
+        };
+        let reference: ImageReference = text.parse().map_err(|error| gone(&error))?;
+        let image = self.images.find(&reference).await.map_err(|error| gone(&error))?;
+        image.ok_or_else(|| gone(&"it is not in the image store any more"))
+    }
+
+    async fn create(&self, creation: &Creation) -> Result<CreatedContainer, Failure> {
+        let task = &creation.task;
+        let definition = &task.containers[creation.container.index];
+        let mode = spec::network_mode(task, definition);
+        let image = self.image(&creation.container, task).await?;
+        let attach = async {
+            match mode {
+                NetworkMode::Bridge => self.attach(&creation.id, definition).await.map(Some),
+                NetworkMode::Host | NetworkMode::None | NetworkMode::Awsvpc => Ok(None),
+            }
+        };
+        let snapshot = self.images.snapshot(&image, &creation.id);
+        let (attachment, rootfs) = tokio::join!(attach, snapshot);
+        let attachment = attachment?;
+        let rootfs = rootfs.map_err(|error| Failure::new("CannotCreateContainerError", error))?;
+        let environment = self.endpoints.environment(&creation.id, task);
+        let spec = spec::container_spec(Ingredients {
+            creation,
+            image: &image.config,
+            rootfs,
+            attachment: attachment.as_ref(),
+            environment: &environment,
+            volumes: &self.volumes,
+            cluster: &self.cluster,
+        })?;
+        self.make_volumes(&spec).await?;
+        let open = self.endpoints.open(&creation.id, mode, attachment.as_ref());
+        let create = async {
+            match self.containers.create(spec).await {
+                Ok(created) => Ok(created.at),
+                Err(CreateError::Exists(id)) => self.created_before(&id).await,
+                Err(error) => Err(create_failure(&error)),
+            }
+        };
+        let (opened, at) = tokio::join!(open, create);
+        opened.map_err(|error| network_failure(&error))?;
+        Ok(CreatedContainer { at: at?, network: attachment.map(|attachment| place(&attachment)) })
+    }
+
+    /// A container that an earlier try made, before a crash.
+    async fn created_before(&self, id: &ContainerId) -> Result<Timestamp, Failure> {
+        match self.containers.status(id).await.map(|status| status.state) {
+            Some(ContainerState::Created { .. } | ContainerState::Running { .. }) => {
+                Ok(self.clock.now())
+            }
+            Some(ContainerState::Exited(_)) | None => Err(Failure::new(
+                "CannotCreateContainerError",
+                "a container of that id is left from before",
+            )),
+        }
+    }
+
+    async fn attach(
+        &self,
+        id: &ContainerId,
+        definition: &agent_protocol::task::Container,
+    ) -> Result<Attachment, Failure> {
+        let ports = spec::port_mappings(definition)?;
+        let attached = self.networks.attach(id, &ports).await;
+        attached.map_err(|error| network_failure(&error))
+    }
+
+    /// The directories behind bind mounts; Docker makes absent ones too.
+    async fn make_volumes(&self, spec: &runtime::ContainerSpec) -> Result<(), Failure> {
+        for mount in &spec.mounts {
+            let runtime::containers::MountSource::Bind(path) = &mount.source else { continue };
+            if tokio::fs::try_exists(path).await.unwrap_or(false) {
+                continue;
+            }
+            tokio::fs::create_dir_all(path).await.map_err(|error| {
+                let what = format!("cannot make {}: {error}", path.display());
+                Failure::new("CannotCreateVolumeError", what)
+            })?;
+        }
+        Ok(())
+    }
+
+    async fn start(&self, id: &ContainerId) -> Result<Timestamp, Failure> {
+        let started = self.containers.start(id).await;
+        started.map_err(|error| Failure::new("CannotStartContainerError", error))?;
+        Ok(self.clock.now())
+    }
+
+    /// Opens the endpoints of a container that outlived an earlier agent.
+    async fn serve(&self, container: &ContainerRef, id: &ContainerId, task: &Task) {
+        let mode = spec::network_mode(task, &task.containers[container.index]);
+        let attachments = self.networks.list().await;
+        let attachment = attachments.iter().find(|attachment| attachment.container == *id);
+        if let Err(error) = self.endpoints.open(id, mode, attachment).await {
+            tracing::warn!(%id, %error, "the container's local endpoints are not served");
+        }
+    }
+
+    async fn release(&self, container: &ContainerRef, id: &ContainerId) {
+        self.pulled.lock().remove(container);
+        self.endpoints.close(id);
+        self.kill_leftover(id).await;
+        if let Err(error) = self.networks.detach(id).await {
+            tracing::warn!(%id, %error, "the container's network is left behind");
+        }
+    }
+
+    /// One that was created, but could not be started, is of no use to anybody.
+    async fn kill_leftover(&self, id: &ContainerId) {
+        let state = self.containers.status(id).await.map(|status| status.state);
+        if let Some(ContainerState::Created { .. } | ContainerState::Running { .. }) = state
+            && let Err(error) = self.containers.signal(id, Signal::KILL).await
+        {
+            tracing::warn!(%id, %error, "the container was not killed");
+        }
+    }
+
+    async fn submit(&self, change: &StateChange) -> Delivery {
+        match self.transport.submit(&self.cluster, change).await {
+            Ok(()) => Delivery::Accepted,
+            Err(error) if error.code() == "InvalidParameterException" => {
+                tracing::warn!(task = %change.task, %error, "a report was refused for good");
+                Delivery::Rejected
+            }
+            Err(error) => {
+                tracing::warn!(task = %change.task, %error, "a report is tried again later");
+                Delivery::Failed
+            }
+        }
+    }
+
+    async fn remove(&self, task: &Task, containers: &[ContainerId]) -> Result<(), Failure> {
+        let failed =
+            |what: &dyn std::fmt::Display| Failure::new("CannotRemoveContainerError", what);
+        for id in containers {
+            self.endpoints.close(id);
+            self.containers.remove(id, false).await.map_err(|error| failed(&error))?;
+            self.networks.detach(id).await.map_err(|error| failed(&error))?;
+            self.images.release(id).await.map_err(|error| failed(&error))?;
+        }
+        self.remove_task(&task.arn).await
+    }
+
+    async fn remove_task(&self, arn: &TaskArn) -> Result<(), Failure> {
+        let failed =
+            |what: &dyn std::fmt::Display| Failure::new("CannotRemoveContainerError", what);
+        let id = arn.id.to_string();
+        self.pulled.lock().retain(|container, _| container.task != *arn);
+        self.containers.remove_task(&id).await.map_err(|error| failed(&error))?;
+        match tokio::fs::remove_dir_all(self.volumes.join(&id)).await {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed(&error)),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Removes a container that no task of the journal has.
+    pub(crate) async fn remove_orphan(&self, id: &ContainerId) {
+        tracing::warn!(%id, "a container that belongs to no task is removed");
+        if let Err(error) = self.containers.remove(id, false).await {
+            tracing::warn!(%id, %error, "the container is left behind");
+        }
+        if let Err(error) = self.networks.detach(id).await {
+            tracing::warn!(%id, %error, "the container's network is left behind");
+        }
+        if let Err(error) = self.images.release(id).await {
+            tracing::warn!(%id, %error, "the container's file system is left behind");
+        }
+    }
+}
+
+/// What the engine keeps of an attachment.
+pub(crate) fn place(attachment: &Attachment) -> Place {
+    Place {
+        address: attachment.address,
+        mac: attachment.mac,
+        prefix: attachment.prefix,
+        gateway: attachment.gateway,
+        bindings: attachment.bindings.clone(),
+    }
+}
+
+fn pull_failure(error: &PullError) -> Failure {
+    Failure::new(error.ecs_name(), error)
+}
+
+/// A taken port is found when Docker starts a container; its users look for that name.
+fn network_failure(error: &NetworkError) -> Failure {
+    match error {
+        NetworkError::PortTaken { .. } | NetworkError::NoFreePort { .. } => {
+            Failure::new("CannotStartContainerError", error)
+        }
+        error => Failure::new("ContainerNetworkingError", error),
+    }
+}
+
+/// What the kernel or the image would not have is found when Docker starts a container.
+fn create_failure(error: &CreateError) -> Failure {
+    match error {
+        CreateError::Launch(_) => Failure::new("CannotStartContainerError", error),
+        error => Failure::new("CannotCreateContainerError", error),
+    }
+}

@@ -1,0 +1,81 @@
+//! The way to Longshore's API: requests go on to the server as they came.
+//!
+//! The `Host` header stays what the task wrote, since its signature covers it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{CONNECTION, HeaderName, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderMap, StatusCode, Uri};
+use http_body_util::BodyExt;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+use super::{Answer, Request, routes};
+
+/// The server must be reached within this time.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Connections to the server are kept this long.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Headers that concern one connection only (RFC 9110 §7.6.1).
+const HOP_BY_HOP: [HeaderName; 6] = [
+    CONNECTION,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("te"),
+];
+
+/// Hands requests on to one server.
+pub(crate) struct Forwarder {
+    server: String,
+    client: Client<HttpConnector, hyper::body::Incoming>,
+}
+
+impl Forwarder {
+    /// A forwarder to `server` (`http://HOST:PORT`).
+    pub(crate) fn new(server: &str) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .build(connector);
+        Self { server: server.trim_end_matches('/').to_owned(), client }
+    }
+
+    /// The server's answer to a request.
+    pub(crate) async fn forward(self: Arc<Self>, mut request: Request) -> Answer {
+        let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+        let Ok(uri) = format!("{}{path}", self.server).parse::<Uri>() else {
+            return self.failed("the request's path is no URL");
+        };
+        *request.uri_mut() = uri;
+        strip(request.headers_mut());
+        match self.client.request(request).await {
+            Ok(response) => {
+                let (mut parts, body) = response.into_parts();
+                strip(&mut parts.headers);
+                let body = body.map_err(|error| error.into()).boxed();
+                http::Response::from_parts(parts, body)
+            }
+            Err(error) => self.failed(&error.to_string()),
+        }
+    }
+
+    fn failed(&self, cause: &str) -> Answer {
+        let message = format!("Longshore's server at {} cannot be reached: {cause}", self.server);
+        let body = serde_json::json!({ "__type": "ServiceUnavailable", "message": message });
+        routes::respond(StatusCode::BAD_GATEWAY, "application/x-amz-json-1.1", body.to_string())
+    }
+}
+
+fn strip(headers: &mut HeaderMap) {
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+}

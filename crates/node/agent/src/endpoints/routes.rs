@@ -1,0 +1,115 @@
+//! Paths of port 80: credentials and metadata.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use serde_json::{Value, json};
+
+use super::metadata::Version;
+use super::{Answer, Directory, Request, Sources, metadata};
+
+/// Answers one request.
+pub(super) async fn answer(directory: Directory, request: Request) -> Answer {
+    let path = request.uri().path().to_owned();
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    if request.method() != http::Method::GET {
+        return text(StatusCode::METHOD_NOT_ALLOWED, "405 method not allowed\n");
+    }
+    let mut segments = path.split('/').filter(|segment| !segment.is_empty());
+    let (first, rest): (_, Vec<_>) = (segments.next(), segments.collect());
+    match (first, rest.as_slice()) {
+        (Some("v2"), ["credentials", id]) => credentials(&directory, Some(id)),
+        (Some("v2"), ["credentials"]) => credentials(&directory, None),
+        (Some("v1"), ["credentials"]) => credentials(&directory, id_of(&query)),
+        (Some("v3"), [id, rest @ ..]) => task(&directory, Version::V3, id, rest).await,
+        (Some("v4"), [id, rest @ ..]) => task(&directory, Version::V4, id, rest).await,
+        _ => text(StatusCode::NOT_FOUND, "404 page not found\n"),
+    }
+}
+
+fn id_of(query: &str) -> Option<&str> {
+    query.split('&').find_map(|pair| pair.strip_prefix("id=")).filter(|id| !id.is_empty())
+}
+
+/// Credentials by their id (agent-protocol §6.2).
+fn credentials(directory: &Directory, id: Option<&str>) -> Answer {
+    let error = |status: StatusCode, code: &str, message: &str| {
+        let message = format!("CredentialsV2Request: {message}");
+        let body = json!({ "code": code, "message": message, "HTTPErrorCode": status.as_u16() });
+        document(status, &body)
+    };
+    let Some(id) = id else {
+        let what = "No Credential ID in the request";
+        return error(StatusCode::BAD_REQUEST, "NoIdInRequest", what);
+    };
+    let agents = directory.all();
+    if let Some(found) = agents.iter().find_map(|agent| agent.credentials.get(id)) {
+        let body = json!({
+            "RoleArn": found.role_arn,
+            "AccessKeyId": found.access_key_id,
+            "SecretAccessKey": found.secret_access_key,
+            "Token": found.session_token,
+            "Expiration": found.expiration,
+        });
+        return document(StatusCode::OK, &body);
+    }
+    if agents.iter().any(|agent| agent.view.knows_credentials(id)) {
+        let what = "Credentials uninitialized for ID";
+        return error(StatusCode::SERVICE_UNAVAILABLE, "CredentialsUninitialized", what);
+    }
+    error(StatusCode::BAD_REQUEST, "InvalidIdInRequest", "Credentials not found")
+}
+
+/// Metadata of the container whose id is in the path, and of its task (agent-protocol §6.3).
+async fn task(directory: &Directory, version: Version, id: &str, rest: &[&str]) -> Answer {
+    let found = directory.all().into_iter().find_map(|agent| {
+        let (task, index) = agent.view.by_endpoint_id(id)?;
+        Some((agent, task, index))
+    });
+    let Some((agent, task, index)) = found else {
+        let what = "container metadata handler: unable to get container ID from request: \
+                    unable to get docker ID from v3 endpoint ID";
+        return document(
+            StatusCode::NOT_FOUND,
+            &Value::from(format!("{} {what}: {id}", version.name())),
+        );
+    };
+    let agent: Arc<Sources> = agent;
+    let zone = agent.zone.read().clone();
+    let body = match rest {
+        [] => metadata::container(&task, index, version, &agent.cluster),
+        ["task" | "taskWithTags"] => {
+            metadata::task(&task, version, &agent.cluster, zone.as_deref())
+        }
+        ["stats"] => super::docker_stats(&*agent.containers, &task, index).await,
+        ["task", "stats"] => {
+            let mut all = serde_json::Map::new();
+            for (index, container) in task.containers.iter().enumerate() {
+                let stats = super::docker_stats(&*agent.containers, &task, index).await;
+                all.insert(container.id.to_string(), stats);
+            }
+            Value::Object(all)
+        }
+        _ => return text(StatusCode::NOT_FOUND, "404 page not found\n"),
+    };
+    document(StatusCode::OK, &body)
+}
+
+fn document(status: StatusCode, body: &Value) -> Answer {
+    respond(status, "application/json", body.to_string())
+}
+
+fn text(status: StatusCode, body: &str) -> Answer {
+    respond(status, "text/plain; charset=utf-8", body.to_owned())
+}
+
+pub(super) fn respond(status: StatusCode, kind: &'static str, body: String) -> Answer {
+    let body = Full::new(Bytes::from(body)).map_err(|never| match never {}).boxed();
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let kind = http::HeaderValue::from_static(kind);
+    response.headers_mut().insert(http::header::CONTENT_TYPE, kind);
+    response
+}

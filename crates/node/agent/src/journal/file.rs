@@ -1,0 +1,254 @@
+//! One append-only file: a line a record, `<checksum in hex> <JSON>`.
+//!
+//! A torn last line is what a crash leaves of an unfinished write and is dropped; a bad line before
+//! a good one is damage and an error. The file is written anew, beside, and renamed over when most
+//! of it is out of date.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+
+use super::{Journal, JournalError};
+use crate::engine::Record;
+
+/// Below this size in bytes the file is never written anew.
+const COMPACT_MIN_BYTES: u64 = 1024 * 1024;
+/// The file is written anew when it has grown by this factor.
+const COMPACT_FACTOR: u64 = 4;
+
+/// The journal of one agent on disk.
+#[derive(Debug)]
+pub struct FileJournal {
+    path: PathBuf,
+    inner: Arc<Mutex<Inner>>,
+    /// Bytes after the last compaction, and now.
+    base: u64,
+    length: u64,
+}
+
+#[derive(Debug)]
+struct Inner {
+    file: File,
+}
+
+impl FileJournal {
+    /// Opens the journal at `path`, made if absent, and holds it until dropped.
+    pub fn open(path: &Path) -> Result<Self, JournalError> {
+        let error = |action, source| io_error(action, path, source);
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)
+                .map_err(|source| error("make the folder of", source))?;
+        }
+        let file = open(path).map_err(|source| error("open", source))?;
+        let length = file.metadata().map_err(|source| error("read", source))?.len();
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(std::fs::TryLockError::WouldBlock) => {
+                return Err(JournalError::InUse { path: path.display().to_string() });
+            }
+            Err(std::fs::TryLockError::Error(source)) => return Err(error("lock", source)),
+        }
+        let inner = Arc::new(Mutex::new(Inner { file }));
+        Ok(Self { path: path.to_owned(), inner, base: length, length })
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        action: &'static str,
+        work: impl FnOnce(&mut Inner, &Path) -> io::Result<T> + Send + 'static,
+    ) -> Result<T, JournalError> {
+        let (inner, path) = (Arc::clone(&self.inner), self.path.clone());
+        let done = tokio::task::spawn_blocking(move || work(&mut inner.lock(), &path)).await;
+        let result = done.unwrap_or_else(|error| Err(io::Error::other(error)));
+        result.map_err(|source| io_error(action, &self.path, source))
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).append(true).create(true).open(path)
+}
+
+fn io_error(action: &'static str, path: &Path, source: io::Error) -> JournalError {
+    JournalError::Io { action, path: path.display().to_string(), source }
+}
+
+#[async_trait]
+impl Journal for FileJournal {
+    async fn load(&mut self) -> Result<Vec<Record>, JournalError> {
+        let bytes = self.blocking("read", |inner, _| {
+            let mut bytes = Vec::new();
+            inner.file.seek(SeekFrom::Start(0))?;
+            inner.file.read_to_end(&mut bytes)?;
+            Ok(bytes)
+        });
+        let (records, good) = match parse(&bytes.await?) {
+            Ok(parsed) => parsed,
+            Err(offset) => {
+                return Err(JournalError::Damaged {
+                    path: self.path.display().to_string(),
+                    offset,
+                });
+            }
+        };
+        // What a crash left of the last write goes, or the next record would be glued to it.
+        self.blocking("mend", move |inner, _| inner.file.set_len(good)).await?;
+        self.length = good;
+        Ok(records)
+    }
+
+    async fn append(&mut self, records: Vec<Record>, durable: bool) -> Result<(), JournalError> {
+        let bytes = encode(&records);
+        self.length += bytes.len() as u64;
+        if !durable {
+            // Into the page cache only: no reason to leave this thread.
+            let written = self.inner.lock().file.write_all(&bytes);
+            return written.map_err(|source| io_error("write", &self.path, source));
+        }
+        self.blocking("write", move |inner, _| {
+            inner.file.write_all(&bytes)?;
+            inner.file.sync_data()
+        })
+        .await
+    }
+
+    fn wants_compaction(&self) -> bool {
+        self.length > COMPACT_MIN_BYTES.max(self.base.saturating_mul(COMPACT_FACTOR))
+    }
+
+    async fn compact(&mut self, records: Vec<Record>) -> Result<(), JournalError> {
+        let bytes = encode(&records);
+        let length = bytes.len() as u64;
+        self.blocking("write anew", move |inner, path| {
+            let fresh = path.with_extension("new");
+            let mut file = File::create(&fresh)?;
+            file.write_all(&bytes)?;
+            file.sync_all()?;
+            drop(file);
+            let file = open(&fresh)?;
+            file.try_lock()?;
+            std::fs::rename(&fresh, path)?;
+            if let Some(folder) = path.parent() {
+                File::open(folder)?.sync_all()?;
+            }
+            inner.file = file;
+            Ok(())
+        })
+        .await?;
+        (self.base, self.length) = (length, length);
+        Ok(())
+    }
+}
+
+fn encode(records: &[Record]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for record in records {
+        let json = serde_json::to_vec(record).expect("records are plain JSON data");
+        bytes.extend_from_slice(format!("{:016x} ", checksum(&json)).as_bytes());
+        bytes.extend_from_slice(&json);
+        bytes.push(b'\n');
+    }
+    bytes
+}
+
+/// The records and the length of the good part; the offset of a bad record before a good one.
+fn parse(bytes: &[u8]) -> Result<(Vec<Record>, u64), u64> {
+    let mut records = Vec::new();
+    let mut good = 0;
+    let mut bad = None;
+    let mut offset = 0;
+    for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+        match parse_line(line) {
+            Some(record) => {
+                if let Some(at) = bad {
+                    return Err(at);
+                }
+                records.push(record);
+                good = offset + line.len() as u64;
+            }
+            None => _ = bad.get_or_insert(offset),
+        }
+        offset += line.len() as u64;
+    }
+    Ok((records, good))
+}
+
+fn parse_line(line: &[u8]) -> Option<Record> {
+    let line = line.strip_suffix(b"\n")?;
+    let (sum, json) = line.split_at_checked(17)?;
+    let sum = std::str::from_utf8(sum.strip_suffix(b" ")?).ok()?;
+    let sum = u64::from_str_radix(sum, 16).ok()?;
+    (sum == checksum(json)).then(|| serde_json::from_slice(json).ok())?
+}
+
+/// FNV-1a, 64 bits: tells a torn or overwritten line from a whole one.
+fn checksum(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn sequence(numbers: std::ops::Range<i64>) -> Vec<Record> {
+        numbers.map(Record::Sequence).collect()
+    }
+
+    #[tokio::test]
+    async fn records_come_back_after_any_cut() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let mut journal = FileJournal::open(&path).unwrap();
+        assert_eq!(journal.load().await.unwrap(), []);
+        journal.append(sequence(0..3), true).await.unwrap();
+        journal.append(sequence(3..5), false).await.unwrap();
+        drop(journal);
+        let whole = std::fs::read(&path).unwrap();
+        for cut in 0..=whole.len() {
+            std::fs::write(&path, &whole[..cut]).unwrap();
+            let mut journal = FileJournal::open(&path).unwrap();
+            let kept = journal.load().await.unwrap();
+            assert_eq!(kept, sequence(0..kept.len() as i64));
+            assert_eq!(kept.len(), whole[..cut].iter().filter(|&&byte| byte == b'\n').count());
+            journal.append(sequence(100..101), true).await.unwrap();
+            let mut again = sequence(0..kept.len() as i64);
+            again.extend(sequence(100..101));
+            assert_eq!(journal.load().await.unwrap(), again);
+        }
+    }
+
+    #[tokio::test]
+    async fn damage_before_a_good_record_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let mut journal = FileJournal::open(&path).unwrap();
+        journal.append(sequence(0..3), true).await.unwrap();
+        drop(journal);
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[20] ^= 1;
+        std::fs::write(&path, &bytes).unwrap();
+        let mut journal = FileJournal::open(&path).unwrap();
+        let error = journal.load().await.unwrap_err();
+        assert!(matches!(error, JournalError::Damaged { offset: 0, .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_compacted_journal_holds_the_new_records_and_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let mut journal = FileJournal::open(&path).unwrap();
+        journal.append(sequence(0..50), true).await.unwrap();
+        journal.compact(sequence(7..8)).await.unwrap();
+        journal.append(sequence(8..9), true).await.unwrap();
+        assert!(matches!(FileJournal::open(&path), Err(JournalError::InUse { .. })));
+        drop(journal);
+        let mut journal = FileJournal::open(&path).unwrap();
+        assert_eq!(journal.load().await.unwrap(), sequence(7..9));
+    }
+}

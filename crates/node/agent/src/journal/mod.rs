@@ -1,0 +1,61 @@
+//! What must survive the agent: records appended in order, replayed at the next start.
+
+mod file;
+mod memory;
+
+use async_trait::async_trait;
+
+use crate::engine::Record;
+
+pub use file::FileJournal;
+pub use memory::MemoryJournal;
+
+/// Why the journal cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// A file could not be read or written.
+    #[error("cannot {action} the agent's journal {path}: {source}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: String,
+        /// What the system answered.
+        source: std::io::Error,
+    },
+    /// A record in the middle is not what was written.
+    #[error(
+        "the agent's journal {path} is damaged at byte {offset}; move the file away to begin anew \
+         (containers that it knew are removed then)"
+    )]
+    Damaged {
+        /// The file.
+        path: String,
+        /// Where the bad record begins.
+        offset: u64,
+    },
+    /// Another process writes it.
+    #[error(
+        "the agent's journal {path} is in use by another process; give each agent a data directory or a name of its own"
+    )]
+    InUse {
+        /// The file.
+        path: String,
+    },
+}
+
+/// Where an agent's records are kept. One writer.
+#[async_trait]
+pub trait Journal: Send {
+    /// All records, in the order in which they were written.
+    async fn load(&mut self) -> Result<Vec<Record>, JournalError>;
+
+    /// Appends records; when `durable`, they and all before them are on disk when it returns.
+    async fn append(&mut self, records: Vec<Record>, durable: bool) -> Result<(), JournalError>;
+
+    /// Whether the journal holds so much that is out of date that it should be written anew.
+    fn wants_compaction(&self) -> bool;
+
+    /// Puts these records in the place of all, durably.
+    async fn compact(&mut self, records: Vec<Record>) -> Result<(), JournalError>;
+}

@@ -1,0 +1,133 @@
+//! The node channel: ours alone. The server asks for streams of output on it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent_protocol::node::{
+    AgentMessage, ChannelHeartbeatAck, MAX_STREAMS, OpenLogs, ServerMessage, StreamRefused,
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::Context;
+use super::backoff::{Backoff, spread};
+use super::logs;
+use crate::transport::{Channel, Closed, ConnectError, InstanceQuery};
+
+/// Without a message for this long, plus up to as much again, the connection is closed.
+const INACTIVITY: Duration = Duration::from_secs(60);
+/// A connection that lived this long ends the run of failures.
+const SETTLED: Duration = Duration::from_secs(60);
+/// The wait when the control plane does not know the instance any more.
+const INACTIVE_WAIT: Duration = Duration::from_secs(3600);
+/// The least time between two tries after a clean end: the channel has no rotation of its own.
+const AGAIN: Duration = Duration::from_millis(250);
+
+type Node = Channel<AgentMessage, ServerMessage>;
+
+/// Keeps the channel until the agent ends. Streams go on over a reconnection.
+pub(crate) async fn run(context: Arc<Context>, server: String) {
+    let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(60), 2.0);
+    let mut streams =
+        Streams { permits: Arc::new(Semaphore::new(MAX_STREAMS)), running: JoinSet::new() };
+    let query = InstanceQuery {
+        endpoint: server,
+        cluster: context.cluster.clone(),
+        container_instance_arn: context.instance.clone(),
+    };
+    while !context.shutdown.is_cancelled() {
+        let since = Instant::now();
+        let opened = tokio::select! {
+            biased;
+            () = context.shutdown.cancelled() => break,
+            opened = context.transport.node(&query) => opened,
+        };
+        let closed = match opened {
+            Ok(channel) => session(&context, channel, &mut streams).await,
+            Err(ConnectError::Failed(error)) => Closed::Broken(error),
+            Err(ConnectError::Inactive(error)) => Closed::Inactive(error),
+        };
+        if since.elapsed() >= SETTLED {
+            backoff.reset();
+        }
+        let wait = match closed {
+            Closed::Cleanly => AGAIN,
+            Closed::Broken(error) => {
+                let wait = backoff.next(&*context.ids);
+                tracing::debug!(error, ?wait, "the node channel is tried again");
+                wait
+            }
+            Closed::Inactive(_) => INACTIVE_WAIT,
+        };
+        if !context.wait(wait).await {
+            break;
+        }
+    }
+    streams.running.shutdown().await;
+}
+
+struct Streams {
+    permits: Arc<Semaphore>,
+    running: JoinSet<()>,
+}
+
+async fn session(context: &Arc<Context>, mut channel: Node, streams: &mut Streams) -> Closed {
+    loop {
+        let inactive_at = Instant::now() + spread(INACTIVITY, INACTIVITY, &*context.ids);
+        let message = tokio::select! {
+            biased;
+            () = context.shutdown.cancelled() => {
+                channel.sender.close("").await;
+                return Closed::Cleanly;
+            }
+            message = channel.receiver.receive() => message,
+            () = tokio::time::sleep_until(inactive_at) => {
+                channel.sender.close("").await;
+                return Closed::Broken("no message came for a minute or more".to_owned());
+            }
+        };
+        let answer = match message {
+            Err(closed) => return closed,
+            Ok(ServerMessage::Heartbeat(_)) => Some(ChannelHeartbeatAck {}.into()),
+            Ok(ServerMessage::OpenLogs(open)) => streams.open(context, open),
+        };
+        if let Some(answer) = answer
+            && let Err(closed) = channel.sender.send(answer).await
+        {
+            return closed;
+        }
+    }
+}
+
+impl Streams {
+    /// Begins a stream, or says why not.
+    fn open(&mut self, context: &Arc<Context>, open: OpenLogs) -> Option<AgentMessage> {
+        while self.running.try_join_next().is_some() {}
+        let refuse = |reason: String| {
+            Some(AgentMessage::from(StreamRefused { stream_id: open.stream_id, reason }))
+        };
+        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
+            return refuse(format!("this instance serves {MAX_STREAMS} streams already"));
+        };
+        let Some(task) = context.view.task(&open.task_arn) else {
+            let what = "this instance has no such task, or has removed it and its output";
+            return refuse(what.to_owned());
+        };
+        if let Some(name) = &open.container
+            && !task.containers.iter().any(|container| container.name == *name)
+        {
+            return refuse(format!("the task has no container '{name}'"));
+        }
+        self.running.spawn(pump(Arc::clone(context), open, permit));
+        None
+    }
+}
+
+async fn pump(context: Arc<Context>, open: OpenLogs, permit: OwnedSemaphorePermit) {
+    match context.transport.stream(open.stream_id).await {
+        Ok(sender) => logs::pump(&context, &open, sender).await,
+        Err(error) => tracing::warn!(stream = %open.stream_id, %error, "no stream was opened"),
+    }
+    drop(permit);
+}

@@ -1,0 +1,153 @@
+//! Registration: who this instance is, what it has and can do (agent-protocol §1).
+
+use std::time::Duration;
+
+use agent_protocol::{AGENT_ATTRIBUTE, AGENT_VERSION};
+use terms::{IdSource, Uuid};
+use tokio_util::sync::CancellationToken;
+
+use super::backoff::Backoff;
+use crate::config::{AgentError, Config};
+use crate::transport::{CallError, Registered, Registration, Transport};
+
+/// Docker API versions that Amazon's agent claims; definitions ask for features by them.
+const DOCKER_API_VERSIONS: [&str; 13] = [
+    "1.17", "1.18", "1.19", "1.20", "1.21", "1.22", "1.23", "1.24", "1.25", "1.28", "1.29", "1.30",
+    "1.32",
+];
+
+/// Capabilities in the old form, without their prefix.
+const CAPABILITIES_OLD: [&str; 5] = [
+    "privileged-container",
+    "logging-driver.json-file",
+    "logging-driver.none",
+    "task-iam-role",
+    "task-iam-role-network-host",
+];
+
+/// Capabilities in the new form, without their prefix: those that this agent really has.
+const CAPABILITIES: [&str; 8] = [
+    "container-health-check",
+    "task-cpu-mem-limit",
+    "increased-task-cpu-limit",
+    "docker-plugin.local",
+    "container-ordering",
+    "full-sync",
+    "network.container-port-range",
+    "pid-ipc-namespace-sharing",
+];
+
+/// Registers, or registers again as `saved`; tries until it is taken, refused for good, or the
+/// agent is to end (`None`).
+pub(crate) async fn register(
+    config: &Config,
+    saved: Option<String>,
+    transport: &dyn Transport,
+    ids: &dyn IdSource,
+    shutdown: &CancellationToken,
+) -> Result<Option<Registered>, AgentError> {
+    let registration = Registration {
+        cluster: config.cluster.to_string(),
+        container_instance_arn: saved,
+        client_token: Uuid::from_random(ids.next()).to_string(),
+        attributes: attributes(config),
+        cpu: config.capacity.cpu,
+        memory: config.capacity.memory,
+        tcp_ports: config.capacity.tcp.iter().copied().collect(),
+        udp_ports: config.capacity.udp.iter().copied().collect(),
+    };
+    let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(192), 2.0);
+    loop {
+        let tried = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return Ok(None),
+            tried = transport.register(&registration) => tried,
+        };
+        let error = match tried {
+            Ok(registered) => return check(config, &registration, registered).map(Some),
+            Err(error) => error,
+        };
+        if is_missing_default_cluster(config, &error) {
+            _ = transport.create_cluster(config.cluster.as_str()).await;
+        } else if is_final(&error) {
+            return Err(refused(config, error.to_string()));
+        }
+        let wait = backoff.next(ids);
+        tracing::warn!(%error, ?wait, "the registration is tried again");
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return Ok(None),
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+fn refused(config: &Config, reason: String) -> AgentError {
+    AgentError::Refused { cluster: config.cluster.clone(), reason }
+}
+
+/// Every attribute must come back (agent-protocol §1.3).
+fn check(
+    config: &Config,
+    sent: &Registration,
+    registered: Registered,
+) -> Result<Registered, AgentError> {
+    let missing = sent.attributes.iter().find(|(name, value)| {
+        let value = value.as_deref().unwrap_or_default();
+        registered.attributes.get(name).map(String::as_str) != Some(value)
+    });
+    match missing {
+        Some((name, _)) => {
+            Err(refused(config, format!("the registration came back without attribute '{name}'")))
+        }
+        None => Ok(registered),
+    }
+}
+
+fn is_missing_default_cluster(config: &Config, error: &CallError) -> bool {
+    config.cluster == terms::ClusterName::default()
+        && (error.code() == "ClusterNotFoundException"
+            || error.to_string().contains("Cluster not found."))
+}
+
+/// What no later try can change. The server being away, or busy, is not.
+fn is_final(error: &CallError) -> bool {
+    match error {
+        CallError::Transport(_) => false,
+        CallError::Service { code, .. } => !matches!(
+            code.as_str(),
+            "ServerException"
+                | "ThrottlingException"
+                | "LimitExceededException"
+                | "InternalFailure"
+                | "ServiceUnavailable"
+        ),
+    }
+}
+
+fn attributes(config: &Config) -> Vec<(String, Option<String>)> {
+    let plain = |name: String| (name, None);
+    let with = |name: &str, value: &str| (name.to_owned(), Some(value.to_owned()));
+    let old = "com.amazonaws.ecs.capability";
+    let mut attributes: Vec<_> = config.attributes.iter().map(|(n, v)| with(n, v)).collect();
+    let versions = DOCKER_API_VERSIONS.iter();
+    attributes.extend(versions.map(|version| plain(format!("{old}.docker-remote-api.{version}"))));
+    attributes.extend(CAPABILITIES_OLD.iter().map(|name| plain(format!("{old}.{name}"))));
+    attributes.extend(CAPABILITIES.iter().map(|name| plain(format!("ecs.capability.{name}"))));
+    attributes.push(with("ecs.os-type", "linux"));
+    attributes.push(with("ecs.os-family", "LINUX"));
+    attributes.push(with("ecs.cpu-architecture", architecture()));
+    attributes.push(with(AGENT_ATTRIBUTE, AGENT_VERSION));
+    attributes.extend(config.zone.iter().map(|zone| with("ecs.availability-zone", zone)));
+    attributes.extend(config.instance_type.iter().map(|kind| with("ecs.instance-type", kind)));
+    attributes
+}
+
+/// This machine's processor in ECS's words.
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "aarch64" => "arm64",
+        "x86" => "i386",
+        other => other,
+    }
+}

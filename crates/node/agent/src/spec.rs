@@ -1,0 +1,448 @@
+//! From a task's container and its image to what the runtime is to create.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use agent_protocol::docker::{ContainerConfig, HostConfig};
+use agent_protocol::task::{Container, Task, Volume};
+use runtime::containers::{
+    Device, Dns, HostEntry, IpcMode, LogOptions, Mount, MountSource, Network, PidMode, Resources,
+    Seccomp, UNLIMITED, Ulimit,
+};
+use runtime::images::{ImageConfig, RootFs};
+use runtime::{Attachment, ContainerSpec, PortMapping, Protocol, TaskLimits};
+
+use crate::engine::{Creation, Failure, Sibling};
+
+const MIB: u64 = 1024 * 1024;
+/// Docker takes no less (agent-protocol §2.6).
+const MEMORY_MIN_BYTES: u64 = 4 * MIB;
+/// The kernel takes no less.
+const CPU_SHARES_MIN: u64 = 2;
+/// The kernel takes no more.
+const CPU_SHARES_MAX: u64 = 262_144;
+/// The most ports that one range may have: each is published on its own.
+const RANGE_PORTS_MAX: usize = 1024;
+
+/// The network that a container is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NetworkMode {
+    /// One of its own on the instance's bridge.
+    Bridge,
+    /// The instance's.
+    Host,
+    /// One of its own with nothing but loopback.
+    None,
+    /// The task's own interface.
+    Awsvpc,
+}
+
+/// What Docker's `NetworkMode` says, else the task's mode, else bridge.
+pub fn network_mode(task: &Task, container: &Container) -> NetworkMode {
+    let docker = container.docker_config.host_config().ok().and_then(|host| host.network_mode);
+    let disabled =
+        container.docker_config.config().is_ok_and(|config| config.network_disabled == Some(true));
+    if disabled {
+        return NetworkMode::None;
+    }
+    let awsvpc = task.network_mode.as_deref() == Some("awsvpc");
+    let mode = docker.filter(|mode| !mode.is_empty()).or_else(|| task.network_mode.clone());
+    match mode.as_deref() {
+        _ if awsvpc => NetworkMode::Awsvpc,
+        Some("host") => NetworkMode::Host,
+        Some("none") => NetworkMode::None,
+        Some("awsvpc") => NetworkMode::Awsvpc,
+        Some(_) | None => NetworkMode::Bridge,
+    }
+}
+
+/// The ports that a container wants published, ranges taken apart.
+pub fn port_mappings(container: &Container) -> Result<Vec<PortMapping>, Failure> {
+    let wrong = |text: &str| {
+        Failure::new("CannotCreateContainerError", format!("'{text}' is no range of ports"))
+    };
+    let mut mappings = Vec::new();
+    for mapping in &container.port_mappings {
+        let udp = mapping.protocol.as_deref() == Some("udp");
+        let protocol = if udp { Protocol::Udp } else { Protocol::Tcp };
+        if let Some(range) = &mapping.container_port_range {
+            let (first, last) = range.split_once('-').ok_or_else(|| wrong(range))?;
+            let first: u16 = first.trim().parse().map_err(|_| wrong(range))?;
+            let last: u16 = last.trim().parse().map_err(|_| wrong(range))?;
+            if first == 0 || first > last || usize::from(last - first) >= RANGE_PORTS_MAX {
+                return Err(wrong(range));
+            }
+            mappings.extend((first..=last).map(|container_port| PortMapping {
+                container_port,
+                host_port: 0,
+                protocol,
+            }));
+        } else if let Some(container_port) = mapping.container_port.filter(|&port| port != 0) {
+            let host_port = mapping.host_port.unwrap_or(0);
+            mappings.push(PortMapping { container_port, host_port, protocol });
+        }
+    }
+    Ok(mappings)
+}
+
+/// What all containers of a task may use together; `None` if it sets no limits.
+pub fn task_limits(task: &Task) -> Option<TaskLimits> {
+    let cpu_limit_units = task.cpu.map(|vcpus| (vcpus * 1024.0).round() as u64).filter(|&u| u > 0);
+    let memory_limit_bytes = task.memory.map(|mib| u64::from(mib) * MIB).filter(|&b| b > 0);
+    (cpu_limit_units.is_some() || memory_limit_bytes.is_some())
+        .then_some(TaskLimits { cpu_limit_units, memory_limit_bytes })
+}
+
+/// Everything besides the definition that goes into a container.
+pub struct Ingredients<'a> {
+    /// The container, its task and its siblings.
+    pub creation: &'a Creation,
+    /// What the image's author configured.
+    pub image: &'a ImageConfig,
+    /// Its root file system.
+    pub rootfs: RootFs,
+    /// Its place in the network, in bridge mode.
+    pub attachment: Option<&'a Attachment>,
+    /// Variables that the agent adds; they win over the definition's.
+    pub environment: &'a [(String, String)],
+    /// Where volumes without a path of their own are.
+    pub volumes: &'a Path,
+    /// The cluster as configured.
+    pub cluster: &'a str,
+}
+
+/// What the runtime is to create.
+pub fn container_spec(ingredients: Ingredients<'_>) -> Result<ContainerSpec, Failure> {
+    let creation = ingredients.creation;
+    let (task, index) = (&creation.task, creation.container.index);
+    let container = &task.containers[index];
+    let invalid = |error| Failure::new("HostConfigError", error);
+    let config = container.docker_config.config().map_err(invalid)?;
+    let host = container.docker_config.host_config().map_err(invalid)?;
+    let args = command(container, &config, ingredients.image)?;
+    let task_id = task.arn.id.to_string();
+    let mut spec =
+        ContainerSpec::new(creation.id.clone(), &task_id, ingredients.rootfs.clone(), args);
+    spec.name.clone_from(&creation.name);
+    spec.env = environment(container, &config, &ingredients);
+    spec.user = config.user.clone().or_else(|| ingredients.image.user.clone());
+    let workdir = config.working_dir.clone().or_else(|| ingredients.image.workdir.clone());
+    spec.workdir = workdir.filter(|path| !path.is_empty()).map(PathBuf::from);
+    spec.hostname.clone_from(&config.hostname);
+    spec.network = network(task, container, ingredients.attachment)?;
+    spec.extra_hosts = extra_hosts(container, &host, &creation.siblings)?;
+    spec.dns = dns(&host)?;
+    spec.pid_mode = pid_mode(task, &creation.siblings);
+    spec.ipc_mode = ipc_mode(task, &creation.siblings);
+    spec.mounts = mounts(task, index, ingredients.volumes)?;
+    spec.mounts.extend(tmpfs(&host));
+    spec.devices = host.devices.iter().map(device).collect();
+    spec.read_only_root = host.readonly_rootfs == Some(true);
+    spec.privileged = host.privileged == Some(true);
+    spec.cap_add.clone_from(&host.cap_add);
+    spec.cap_drop.clone_from(&host.cap_drop);
+    let option = |wanted: &[&str]| host.security_opt.iter().any(|o| wanted.contains(&o.as_str()));
+    spec.no_new_privileges =
+        option(&["no-new-privileges", "no-new-privileges:true", "no-new-privileges=true"]);
+    if spec.privileged || option(&["seccomp=unconfined", "seccomp:unconfined"]) {
+        spec.seccomp = Seccomp::Unconfined;
+    }
+    spec.ulimits = host.ulimits.iter().map(ulimit).collect();
+    spec.sysctls.clone_from(&host.sysctls);
+    spec.shm_size_bytes = host.shm_size.and_then(|bytes| u64::try_from(bytes).ok());
+    spec.resources = resources(container, &host);
+    spec.logs = log_options(&host);
+    spec.labels = labels(task, container, &config, ingredients.cluster);
+    Ok(spec)
+}
+
+/// Entry point and command: what the definition sets replaces the image's, and an entry point of
+/// the definition drops the image's command (Docker's rule).
+fn command(
+    container: &Container,
+    config: &ContainerConfig,
+    image: &ImageConfig,
+) -> Result<Vec<String>, Failure> {
+    let given = |list: Option<Vec<String>>| list.filter(|list| !list.is_empty());
+    let entrypoint = given(config.entrypoint.clone()).or(given(container.entry_point.clone()));
+    let cmd = given(config.cmd.clone())
+        .or(given(container.overridden_command()))
+        .or(given(container.command.clone()));
+    let args: Vec<String> = match (entrypoint, cmd) {
+        (Some(entrypoint), cmd) => entrypoint.into_iter().chain(cmd.unwrap_or_default()).collect(),
+        (None, cmd) => {
+            let cmd = cmd.or_else(|| image.cmd.clone()).unwrap_or_default();
+            image.entrypoint.clone().unwrap_or_default().into_iter().chain(cmd).collect()
+        }
+    };
+    if args.is_empty() {
+        let what = "no command: set 'command' or 'entryPoint', the image has none";
+        return Err(Failure::new("CannotCreateContainerError", what));
+    }
+    Ok(args)
+}
+
+fn environment(
+    container: &Container,
+    config: &ContainerConfig,
+    ingredients: &Ingredients<'_>,
+) -> Vec<String> {
+    let pair = |(name, value): (&String, &String)| format!("{name}={value}");
+    let mut env = ingredients.image.env.clone();
+    match &config.env {
+        Some(list) => env.extend(list.iter().cloned()),
+        None => env.extend(container.environment.iter().map(pair)),
+    }
+    env.extend(ingredients.environment.iter().map(|(name, value)| pair((name, value))));
+    env
+}
+
+fn network(
+    task: &Task,
+    container: &Container,
+    attachment: Option<&Attachment>,
+) -> Result<Network, Failure> {
+    match (network_mode(task, container), attachment) {
+        (NetworkMode::Host, _) => Ok(Network::Host),
+        (NetworkMode::None, _) => Ok(Network::None),
+        (NetworkMode::Bridge, Some(attachment)) => Ok(Network::Namespace {
+            path: attachment.namespace.clone(),
+            address: Some(attachment.address),
+        }),
+        (NetworkMode::Bridge, None) => {
+            Err(Failure::new("ContainerNetworkingError", "the container has no network namespace"))
+        }
+        (NetworkMode::Awsvpc, _) => Err(Failure::new(
+            "ContainerNetworkingError",
+            "this instance has no awsvpc network; use networkMode bridge or host",
+        )),
+    }
+}
+
+fn extra_hosts(
+    container: &Container,
+    host: &HostConfig,
+    siblings: &[Sibling],
+) -> Result<Vec<HostEntry>, Failure> {
+    let mut entries = Vec::new();
+    for line in &host.extra_hosts {
+        let entry = line.split_once(':').and_then(|(name, address)| {
+            Some(HostEntry { name: name.to_owned(), address: address.trim().parse().ok()? })
+        });
+        let wrong = || {
+            let what = format!("extraHosts: '{line}' is not of the form name:address");
+            Failure::new("HostConfigError", what)
+        };
+        entries.push(entry.ok_or_else(wrong)?);
+    }
+    for link in &container.links {
+        let (name, alias) = link.split_once(':').unwrap_or((link, link));
+        let sibling = siblings.iter().find(|sibling| sibling.name == name);
+        let Some(address) = sibling.and_then(|sibling| sibling.address) else { continue };
+        let mut names = vec![alias, name];
+        names.dedup();
+        let entry = |name: &str| HostEntry { name: name.to_owned(), address: address.into() };
+        entries.extend(names.into_iter().map(entry));
+    }
+    Ok(entries)
+}
+
+fn dns(host: &HostConfig) -> Result<Dns, Failure> {
+    let parse = |text: &String| {
+        text.parse::<IpAddr>().map_err(|_| {
+            Failure::new("HostConfigError", format!("dnsServers: '{text}' is no IP address"))
+        })
+    };
+    let servers = host.dns.iter().map(parse).collect::<Result<_, _>>()?;
+    Ok(Dns { servers, search: host.dns_search.clone() })
+}
+
+/// With `task` the containers share the namespace of the one that was created first.
+fn pid_mode(task: &Task, siblings: &[Sibling]) -> PidMode {
+    match task.pid_mode.as_deref() {
+        Some("host") => PidMode::Host,
+        Some("task") => {
+            siblings.first().map_or(PidMode::Own, |first| PidMode::Container(first.id.clone()))
+        }
+        _ => PidMode::Own,
+    }
+}
+
+fn ipc_mode(task: &Task, siblings: &[Sibling]) -> IpcMode {
+    match task.ipc_mode.as_deref() {
+        Some("host") => IpcMode::Host,
+        Some("task") => {
+            siblings.first().map_or(IpcMode::Own, |first| IpcMode::Container(first.id.clone()))
+        }
+        _ => IpcMode::Own,
+    }
+}
+
+/// The directory of the host behind a volume.
+pub fn volume_path(task: &Task, volume: &Volume, volumes: &Path) -> Result<PathBuf, Failure> {
+    let own = |scope: &str, name: &str| {
+        let safe = !name.is_empty() && !name.contains(['/', '\0']) && name != "." && name != "..";
+        let wrong =
+            || Failure::new("InvalidVolumeError", format!("'{name}' is not a usable volume name"));
+        safe.then(|| volumes.join(scope).join(name)).ok_or_else(wrong)
+    };
+    let of_task = task.arn.id.to_string();
+    match volume.kind.as_deref() {
+        None | Some("host") => {
+            let path = volume.host.as_ref().and_then(|host| host.source_path.clone());
+            match path.filter(|path| !path.is_empty()) {
+                Some(path) if path.starts_with('/') => Ok(PathBuf::from(path)),
+                Some(path) => own("shared", &path),
+                None => own(&of_task, &volume.name),
+            }
+        }
+        Some("docker") => {
+            let docker = volume.docker_volume_configuration.clone().unwrap_or_default();
+            match (docker.driver.as_str(), docker.scope.as_str()) {
+                ("" | "local", "shared") => own("shared", &volume.name),
+                ("" | "local", _) => own(&of_task, &volume.name),
+                (driver, _) => {
+                    let what = format!(
+                        "volume '{}': there is no volume driver '{driver}' here; use 'local'",
+                        volume.name
+                    );
+                    Err(Failure::new("CannotCreateVolumeError", what))
+                }
+            }
+        }
+        Some(kind) => {
+            let what = format!("volume '{}': '{kind}' volumes are not supported here", volume.name);
+            Err(Failure::new("CannotCreateVolumeError", what))
+        }
+    }
+}
+
+/// The container's own mount points, then those of `volumesFrom` whose paths are still free.
+fn mounts(task: &Task, index: usize, volumes: &Path) -> Result<Vec<Mount>, Failure> {
+    let container = &task.containers[index];
+    let mut mounts: BTreeMap<PathBuf, Mount> = BTreeMap::new();
+    let mut add = |from: &Container, read_only: bool| -> Result<(), Failure> {
+        for point in &from.mount_points {
+            let volume = task.volumes.iter().find(|volume| volume.name == point.source_volume);
+            let volume = volume.ok_or_else(|| {
+                let what = format!("the task has no volume '{}'", point.source_volume);
+                Failure::new("InvalidVolumeError", what)
+            })?;
+            let source = MountSource::Bind(volume_path(task, volume, volumes)?);
+            let target = PathBuf::from(&point.container_path);
+            let read_only = read_only || point.read_only;
+            let mount = Mount { source, target: target.clone(), read_only };
+            mounts.entry(target).or_insert(mount);
+        }
+        Ok(())
+    };
+    add(container, false)?;
+    for other in &container.volumes_from {
+        let from = task.containers.iter().find(|from| from.name == other.source_container);
+        from.map_or(Ok(()), |from| add(from, other.read_only))?;
+    }
+    // A mount below another one must come after it: the paths' order sees to that.
+    Ok(mounts.into_values().collect())
+}
+
+fn tmpfs(host: &HostConfig) -> impl Iterator<Item = Mount> + '_ {
+    host.tmpfs.iter().map(|(path, options)| {
+        let mut size_bytes = None;
+        let mut rest = Vec::new();
+        for option in options.split(',').filter(|option| !option.is_empty()) {
+            match option.strip_prefix("size=").and_then(size) {
+                Some(bytes) => size_bytes = Some(bytes),
+                None => rest.push(option.to_owned()),
+            }
+        }
+        Mount {
+            source: MountSource::Tmpfs { size_bytes, options: rest },
+            target: PathBuf::from(path),
+            read_only: false,
+        }
+    })
+}
+
+/// `65536k`, `10m`, `1g` or bytes.
+fn size(text: &str) -> Option<u64> {
+    let text = text.trim().to_ascii_lowercase();
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let unit = match text[digits.len()..].trim_end_matches('b') {
+        "" => 1,
+        "k" => 1024,
+        "m" => MIB,
+        "g" => 1024 * MIB,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(unit)
+}
+
+fn device(device: &agent_protocol::docker::Device) -> Device {
+    let or = |text: &str, default: &str| {
+        if text.is_empty() { default.to_owned() } else { text.to_owned() }
+    };
+    Device {
+        host_path: PathBuf::from(&device.path_on_host),
+        container_path: PathBuf::from(or(&device.path_in_container, &device.path_on_host)),
+        permissions: or(&device.cgroup_permissions, "rwm"),
+    }
+}
+
+fn ulimit(limit: &agent_protocol::docker::Ulimit) -> Ulimit {
+    let value = |value: i64| u64::try_from(value).unwrap_or(UNLIMITED);
+    Ulimit { name: limit.name.clone(), soft: value(limit.soft), hard: value(limit.hard) }
+}
+
+fn resources(container: &Container, host: &HostConfig) -> Resources {
+    let positive = |value: Option<i64>| {
+        value.and_then(|value| u64::try_from(value).ok()).filter(|&value| value > 0)
+    };
+    let shares = positive(host.cpu_shares).unwrap_or(u64::from(container.cpu));
+    let memory = positive(host.memory).or(match container.memory {
+        0 => None,
+        mib => Some(u64::from(mib) * MIB),
+    });
+    Resources {
+        cpu_shares: Some(shares.clamp(CPU_SHARES_MIN, CPU_SHARES_MAX)),
+        cpu_limit_units: None,
+        memory_limit_bytes: memory.map(|bytes| bytes.max(MEMORY_MIN_BYTES)),
+        memory_reservation_bytes: positive(host.memory_reservation),
+        memory_swap_bytes: host.memory_swap.filter(|&bytes| bytes != 0),
+        memory_swappiness: host.memory_swappiness.and_then(|value| u64::try_from(value).ok()),
+        pids_limit: None,
+    }
+}
+
+/// The json-file driver's `max-size` and `max-file`; other drivers' output is kept the same way.
+fn log_options(host: &HostConfig) -> LogOptions {
+    let mut options = LogOptions::default();
+    let Some(config) = host.log_config.as_ref().filter(|log| log.kind == "json-file") else {
+        return options;
+    };
+    if let Some(bytes) = config.config.get("max-size").and_then(|text| size(text)) {
+        options.size_max_bytes = bytes.max(1);
+    }
+    if let Some(files) = config.config.get("max-file").and_then(|text| text.parse().ok()) {
+        options.files_max = std::cmp::max(1, files);
+    }
+    options
+}
+
+/// The labels that ECS's agent sets, and the definition's own.
+pub fn labels(
+    task: &Task,
+    container: &Container,
+    config: &ContainerConfig,
+    cluster: &str,
+) -> BTreeMap<String, String> {
+    let label = |name: &str, value: &str| (format!("com.amazonaws.ecs.{name}"), value.to_owned());
+    let own = [
+        label("cluster", cluster),
+        label("container-name", &container.name),
+        label("task-arn", &task.arn.to_string()),
+        label("task-definition-family", &task.family),
+        label("task-definition-version", &task.version),
+    ];
+    config.labels.clone().into_iter().chain(own).collect()
+}

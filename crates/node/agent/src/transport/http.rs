@@ -1,0 +1,303 @@
+//! The real control plane: signed calls and websockets.
+//!
+//! Calls are written as plain JSON, not through the generated shapes: Amazon's agent has members
+//! that the public model lacks (`clientToken`, `zoneId`; agent-protocol §1.1).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ::http::Method;
+use ::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
+use agent_protocol::{AGENT_VERSION, WEBSOCKET_PATH, acs, node, tcs};
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde_json::{Value, json};
+use terms::{Clock, Region, Timestamp, Uuid};
+use wire::client::Client;
+use wire::sigv4::Credentials;
+
+use super::socket::{self, Codec};
+use super::{
+    AcsQuery, CallError, Channel, ConnectError, InstanceQuery, PollEndpoints, Registered,
+    Registration, Sender, Transport,
+};
+use crate::engine::{ContainerChange, StateChange};
+
+/// `agentHash` in the queries: our builds are told apart by their version.
+const AGENT_HASH: &str = "longshore";
+/// Query keys that every channel has are encoded by this rule: RFC 3986's unreserved stay.
+const UNRESERVED: &[u8] = b"-._~";
+
+/// The control plane behind an endpoint, called with a node's key.
+#[derive(Clone)]
+pub struct HttpTransport {
+    client: Client,
+    credentials: Credentials,
+    region: Region,
+    clock: Arc<dyn Clock>,
+}
+
+impl HttpTransport {
+    /// The control plane at `endpoint` (`http://HOST:PORT`).
+    pub fn new(
+        endpoint: &str,
+        credentials: Credentials,
+        region: Region,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let client =
+            Client::new(endpoint, Some(credentials.clone()), region.clone(), Arc::clone(&clock));
+        Self { client, credentials, region, clock }
+    }
+
+    async fn call(&self, operation: &str, body: Value) -> Result<Value, CallError> {
+        let target = format!("AmazonEC2ContainerServiceV20141113.{operation}");
+        let agent = format!(
+            "Amazon ECS Agent - v{AGENT_VERSION} ({AGENT_HASH}) (linux; LINUX) (Longshore)"
+        );
+        let header = |text: &str| HeaderValue::from_str(text).expect("only printable characters");
+        let headers = [
+            (CONTENT_TYPE, HeaderValue::from_static("application/x-amz-json-1.1")),
+            (HeaderName::from_static("x-amz-target"), header(&target)),
+            (USER_AGENT, header(&agent)),
+        ];
+        let body = Bytes::from(body.to_string());
+        let answer = self.client.send(Method::POST, "/", &headers, body, "ecs").await;
+        let answer = answer.map_err(|error| CallError::Transport(chain(&error)))?;
+        let json: Value = serde_json::from_slice(answer.body()).unwrap_or(Value::Null);
+        if answer.status().is_success() {
+            return Ok(json);
+        }
+        let text = |names: &[&str]| names.iter().find_map(|name| json.get(name)?.as_str());
+        let code = text(&["__type", "code"]).unwrap_or_default();
+        let code = code.rsplit('#').next().unwrap_or_default();
+        if code.is_empty() {
+            return Err(CallError::Transport(format!("the server answered {}", answer.status())));
+        }
+        let message = text(&["message", "Message"]).unwrap_or_default().to_owned();
+        Err(CallError::Service { code: code.to_owned(), message })
+    }
+
+    async fn open<C: Codec>(
+        &self,
+        endpoint: &str,
+        path_and_query: &str,
+    ) -> Result<Channel<C::Sent, C::Received>, ConnectError> {
+        let client = Client::new(
+            endpoint,
+            Some(self.credentials.clone()),
+            self.region.clone(),
+            Arc::clone(&self.clock),
+        );
+        socket::connect::<C>(&client, path_and_query).await
+    }
+}
+
+/// An error with its causes.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// `key=value&…`, the keys in order, both percent-encoded.
+fn query(pairs: &[(&str, &str)]) -> String {
+    let encode = |text: &str| {
+        let mut encoded = String::with_capacity(text.len());
+        for byte in text.bytes() {
+            if byte.is_ascii_alphanumeric() || UNRESERVED.contains(&byte) {
+                encoded.push(char::from(byte));
+            } else {
+                encoded.push_str(&format!("%{byte:02X}"));
+            }
+        }
+        encoded
+    };
+    let pairs: Vec<_> =
+        pairs.iter().map(|(key, value)| format!("{key}={}", encode(value))).collect();
+    pairs.join("&")
+}
+
+fn container(change: &ContainerChange) -> Value {
+    let mut json = json!({ "containerName": change.name, "status": change.status.name() });
+    let mut set = |name: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            json[name] = value;
+        }
+    };
+    set("runtimeId", change.runtime_id.clone().map(Value::from));
+    set("imageDigest", change.image_digest.clone().map(Value::from));
+    set("exitCode", change.exit_code.map(Value::from));
+    set("reason", change.reason.clone().map(Value::from));
+    let bindings: Vec<_> = change
+        .bindings
+        .iter()
+        .map(|binding| {
+            json!({
+                "bindIP": binding.bind_ip.to_string(),
+                "containerPort": binding.container_port,
+                "hostPort": binding.host_port,
+                "protocol": binding.protocol.to_string(),
+            })
+        })
+        .collect();
+    set("networkBindings", (!bindings.is_empty()).then(|| Value::from(bindings)));
+    json
+}
+
+fn state_change(cluster: &str, change: &StateChange) -> Value {
+    let mut json = json!({
+        "cluster": cluster,
+        "task": change.task.to_string(),
+        "status": change.status.name(),
+        "reason": change.reason,
+        "containers": change.containers.iter().map(container).collect::<Vec<_>>(),
+    });
+    let times = [
+        ("pullStartedAt", change.pull_started_at),
+        ("pullStoppedAt", change.pull_stopped_at),
+        ("executionStoppedAt", change.execution_stopped_at),
+    ];
+    for (name, at) in times {
+        if let Some(at) = at {
+            json[name] = Value::from(Timestamp::seconds_f64(at));
+        }
+    }
+    json
+}
+
+fn registration(registration: &Registration) -> Value {
+    let ports = |ports: &[u16]| ports.iter().map(u16::to_string).collect::<Vec<_>>();
+    let attributes: Vec<_> = registration
+        .attributes
+        .iter()
+        .map(|(name, value)| match value {
+            Some(value) => json!({ "name": name, "value": value }),
+            None => json!({ "name": name }),
+        })
+        .collect();
+    let mut json = json!({
+        "cluster": registration.cluster,
+        "clientToken": registration.client_token,
+        "instanceIdentityDocument": "",
+        "instanceIdentityDocumentSignature": "",
+        "attributes": attributes,
+        "tags": [],
+        "totalResources": [
+            { "name": "CPU", "type": "INTEGER", "integerValue": registration.cpu },
+            { "name": "MEMORY", "type": "INTEGER", "integerValue": registration.memory },
+            { "name": "PORTS", "type": "STRINGSET",
+              "stringSetValue": ports(&registration.tcp_ports) },
+            { "name": "PORTS_UDP", "type": "STRINGSET",
+              "stringSetValue": ports(&registration.udp_ports) },
+        ],
+    });
+    if let Some(arn) = &registration.container_instance_arn {
+        json["containerInstanceArn"] = Value::from(arn.clone());
+    }
+    json
+}
+
+fn text(json: &Value, name: &str) -> Option<String> {
+    json.get(name)?.as_str().map(str::to_owned)
+}
+
+#[async_trait]
+impl Transport for HttpTransport {
+    async fn register(&self, wanted: &Registration) -> Result<Registered, CallError> {
+        let answer = self.call("RegisterContainerInstance", registration(wanted)).await?;
+        let instance = &answer["containerInstance"];
+        let arn = text(instance, "containerInstanceArn").ok_or_else(|| {
+            CallError::Transport("the answer to the registration has no ARN".to_owned())
+        })?;
+        let attributes = instance["attributes"].as_array().into_iter().flatten();
+        let attributes: BTreeMap<_, _> = attributes
+            .filter_map(|a| Some((text(a, "name")?, text(a, "value").unwrap_or_default())))
+            .collect();
+        Ok(Registered { container_instance_arn: arn, attributes })
+    }
+
+    async fn create_cluster(&self, name: &str) -> Result<(), CallError> {
+        self.call("CreateCluster", json!({ "clusterName": name })).await.map(drop)
+    }
+
+    async fn discover(&self, cluster: &str, instance: &str) -> Result<PollEndpoints, CallError> {
+        let body = json!({ "cluster": cluster, "containerInstance": instance, "zoneId": "" });
+        let answer = self.call("DiscoverPollEndpoint", body).await?;
+        Ok(PollEndpoints {
+            endpoint: text(&answer, "endpoint"),
+            telemetry_endpoint: text(&answer, "telemetryEndpoint"),
+        })
+    }
+
+    async fn submit(&self, cluster: &str, change: &StateChange) -> Result<(), CallError> {
+        self.call("SubmitTaskStateChange", state_change(cluster, change)).await.map(drop)
+    }
+
+    async fn acs(
+        &self,
+        wanted: &AcsQuery,
+    ) -> Result<Channel<acs::AgentMessage, acs::ServerMessage>, ConnectError> {
+        let query = query(&[
+            ("agentHash", AGENT_HASH),
+            ("agentVersion", AGENT_VERSION),
+            ("clusterArn", &wanted.cluster),
+            ("containerInstanceArn", &wanted.container_instance_arn),
+            ("dockerVersion", &format!("DockerVersion: longshore {AGENT_VERSION}")),
+            ("protocolVersion", "2"),
+            ("sendCredentials", if wanted.send_credentials { "true" } else { "false" }),
+            ("seqNum", "1"),
+        ]);
+        let path = format!("{WEBSOCKET_PATH}?{query}");
+        self.open::<socket::Acs>(&wanted.endpoint, &path).await
+    }
+
+    async fn tcs(
+        &self,
+        wanted: &InstanceQuery,
+    ) -> Result<Channel<tcs::AgentMessage, tcs::ServerMessage>, ConnectError> {
+        let query = query(&[
+            ("agentHash", AGENT_HASH),
+            ("agentVersion", AGENT_VERSION),
+            ("cluster", &wanted.cluster),
+            ("containerInstance", &wanted.container_instance_arn),
+            ("dockerVersion", &format!("longshore {AGENT_VERSION}")),
+        ]);
+        let path = format!("{WEBSOCKET_PATH}?{query}");
+        self.open::<socket::Tcs>(&wanted.endpoint, &path).await
+    }
+
+    async fn node(
+        &self,
+        wanted: &InstanceQuery,
+    ) -> Result<Channel<node::AgentMessage, node::ServerMessage>, ConnectError> {
+        let query = query(&[
+            ("cluster", &wanted.cluster),
+            ("containerInstance", &wanted.container_instance_arn),
+        ]);
+        let path = format!("{}?{query}", node::CHANNEL_PATH);
+        socket::connect::<socket::Node>(&self.client, &path).await
+    }
+
+    async fn stream(&self, id: Uuid) -> Result<Box<dyn Sender<node::StreamMessage>>, ConnectError> {
+        let path = format!("{}{id}", node::STREAM_PATH_PREFIX);
+        let channel = socket::connect::<socket::Stream>(&self.client, &path).await?;
+        Ok(socket::watched(channel))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_are_encoded() {
+        let text = query(&[("a", "DockerVersion: 1"), ("b", "arn:aws:ecs/x")]);
+        assert_eq!(text, "a=DockerVersion%3A%201&b=arn%3Aaws%3Aecs%2Fx");
+    }
+}

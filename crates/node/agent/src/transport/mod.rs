@@ -1,0 +1,188 @@
+//! How the agent speaks with the control plane: decoded messages in, decoded messages out, so that
+//! a simulation can stand in for HTTP and websockets.
+
+mod http;
+mod socket;
+
+use std::collections::BTreeMap;
+
+use agent_protocol::{acs, node, tcs};
+use async_trait::async_trait;
+use terms::Uuid;
+
+use crate::engine::StateChange;
+
+pub use http::HttpTransport;
+
+/// A refusal or a failure of one call.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// The server answered with an error.
+    #[error("{code}: {message}")]
+    Service {
+        /// The error's code.
+        code: String,
+        /// Its text.
+        message: String,
+    },
+    /// The server could not be reached or understood.
+    #[error("{0}")]
+    Transport(String),
+}
+
+impl CallError {
+    /// The error's code, if the server gave one.
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Service { code, .. } => code,
+            Self::Transport(_) => "",
+        }
+    }
+}
+
+/// What RegisterContainerInstance sends (agent-protocol §1.2).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Registration {
+    /// The cluster as configured.
+    pub cluster: String,
+    /// The saved ARN, when the instance was registered before.
+    pub container_instance_arn: Option<String>,
+    /// The same for all tries of one process.
+    pub client_token: String,
+    /// Names and values; no value is an empty one.
+    pub attributes: Vec<(String, Option<String>)>,
+    /// CPU units.
+    pub cpu: u64,
+    /// MiB.
+    pub memory: u64,
+    /// Reserved TCP ports.
+    pub tcp_ports: Vec<u16>,
+    /// Reserved UDP ports.
+    pub udp_ports: Vec<u16>,
+}
+
+/// What the server answers to a [`Registration`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Registered {
+    /// The container instance.
+    pub container_instance_arn: String,
+    /// Its attributes: those sent, and those that the server adds.
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// Where the channels are (agent-protocol §1.5).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PollEndpoints {
+    /// Of ACS.
+    pub endpoint: Option<String>,
+    /// Of TCS.
+    pub telemetry_endpoint: Option<String>,
+}
+
+/// Why a channel could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The control plane does not know this instance any more.
+    #[error("the control plane does not know this container instance any more: {0}")]
+    Inactive(String),
+    /// Anything else; worth another try.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// How a channel ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// As agreed, or the other side just went: connect again at once.
+    Cleanly,
+    /// In trouble: connect again after a wait.
+    Broken(String),
+    /// The control plane does not know this instance any more.
+    Inactive(String),
+}
+
+/// The writing half of a channel.
+#[async_trait]
+pub trait Sender<T>: Send {
+    /// Sends a message.
+    async fn send(&mut self, message: T) -> Result<(), Closed>;
+    /// Says that the channel is to end, with a reason; the reading half tells when it has.
+    async fn close(&mut self, reason: &str);
+}
+
+/// The reading half of a channel.
+#[async_trait]
+pub trait Receiver<T>: Send {
+    /// The next message; what cannot be decoded is logged and left out. May be dropped and called
+    /// again without losing a message.
+    async fn receive(&mut self) -> Result<T, Closed>;
+}
+
+/// Both halves of a channel: what we send, what we receive.
+pub struct Channel<S, R> {
+    /// The writing half.
+    pub sender: Box<dyn Sender<S>>,
+    /// The reading half.
+    pub receiver: Box<dyn Receiver<R>>,
+}
+
+/// The query of the ACS channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AcsQuery {
+    /// Where, from [`PollEndpoints`].
+    pub endpoint: String,
+    /// The cluster as configured.
+    pub cluster: String,
+    /// The instance.
+    pub container_instance_arn: String,
+    /// Whether the server is to send all credentials.
+    pub send_credentials: bool,
+}
+
+/// The query of the TCS channel and of the node channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstanceQuery {
+    /// Where, from [`PollEndpoints`]; the node channel has its own place on the server.
+    pub endpoint: String,
+    /// The cluster as configured.
+    pub cluster: String,
+    /// The instance.
+    pub container_instance_arn: String,
+}
+
+/// The control plane as the agent sees it.
+#[async_trait]
+pub trait Transport: Send + Sync + 'static {
+    /// RegisterContainerInstance.
+    async fn register(&self, registration: &Registration) -> Result<Registered, CallError>;
+
+    /// CreateCluster, when the default one is missing.
+    async fn create_cluster(&self, name: &str) -> Result<(), CallError>;
+
+    /// DiscoverPollEndpoint.
+    async fn discover(&self, cluster: &str, instance: &str) -> Result<PollEndpoints, CallError>;
+
+    /// SubmitTaskStateChange.
+    async fn submit(&self, cluster: &str, change: &StateChange) -> Result<(), CallError>;
+
+    /// Opens ACS.
+    async fn acs(
+        &self,
+        query: &AcsQuery,
+    ) -> Result<Channel<acs::AgentMessage, acs::ServerMessage>, ConnectError>;
+
+    /// Opens TCS.
+    async fn tcs(
+        &self,
+        query: &InstanceQuery,
+    ) -> Result<Channel<tcs::AgentMessage, tcs::ServerMessage>, ConnectError>;
+
+    /// Opens the node channel.
+    async fn node(
+        &self,
+        query: &InstanceQuery,
+    ) -> Result<Channel<node::AgentMessage, node::ServerMessage>, ConnectError>;
+
+    /// Opens a stream that the server asked for on the node channel.
+    async fn stream(&self, id: Uuid) -> Result<Box<dyn Sender<node::StreamMessage>>, ConnectError>;
+}
