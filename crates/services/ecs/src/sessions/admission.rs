@@ -19,7 +19,9 @@ const RETRY_AFTER_SECONDS: u32 = 5;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
     /// The query names no container instance.
-    #[error("the query parameter '{parameter}' must be the ARN of a container instance, not '{given}'")]
+    #[error(
+        "the query parameter '{parameter}' must be the ARN of a container instance, not '{given}'"
+    )]
     NoInstance {
         /// The parameter that should hold it.
         parameter: &'static str,
@@ -120,9 +122,8 @@ pub(crate) fn admit(
     arn: &ContainerInstanceArn,
     row: Option<&ContainerInstance>,
 ) -> Result<(), Refusal> {
-    let denied = |reason| {
-        Err(Refusal::Denied { caller: caller.arn.clone(), instance: arn.clone(), reason })
-    };
+    let denied =
+        |reason| Err(Refusal::Denied { caller: caller.arn.clone(), instance: arn.clone(), reason });
     if caller.account != arn.account || caller.region != arn.region {
         return denied("the key is of another account or region");
     }

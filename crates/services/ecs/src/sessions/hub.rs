@@ -2,8 +2,6 @@
 //! to the time after its end.
 
 use std::collections::HashMap;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -15,40 +13,23 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::acs::{self, Acs, AcsStart, CredentialsDesk, CredentialsRequest, Minted, Surroundings};
+use super::acs::{self, Acs, AcsStart, CredentialsDesk, CredentialsRequest, Surroundings};
 use super::ledger_view::{LedgerView, TaskEndpointSetting};
 use super::node::{self, Streams};
-use super::presence::{self, Versions};
+use super::presence::Versions;
 use super::registry::Registry;
+use super::role_credentials::{TaskCredentials, credentials_id};
 use super::router;
 use super::sequence::{Sequence, SessionEpoch};
-use super::tcs::{self, Telemetry};
+use super::tcs::{self, Telemetry, TelemetryReport};
 use super::transport::{Close, Transport};
 use crate::tables::Tables;
-
-/// How long an agent may be without a session before its instance shows `agentConnected: false`.
-/// Agents renew their connections every half hour, with a gap of milliseconds; one that was
-/// dropped comes back after 250 ms (agent-protocol §2.3).
-pub const AGENT_AWAY_AFTER: Duration = Duration::from_secs(5);
 
 /// How long a shutdown waits for sessions to say goodbye.
 const GOODBYE_MAX: Duration = Duration::from_secs(5);
 
 /// The row that counts the starts of sessions.
 const EPOCH_KEY: &str = "sessions";
-
-/// Makes the credentials of tasks' roles; `iam` implements it.
-pub trait TaskCredentials: Send + Sync + 'static {
-    /// Fresh credentials for one role of a task. Called again for the same role they have the
-    /// same credentials id, whatever happened in between.
-    ///
-    /// # Errors
-    /// Why there are none, for the log; the session asks again with its next heartbeat.
-    fn mint(
-        &self,
-        request: CredentialsRequest,
-    ) -> Pin<Box<dyn Future<Output = Result<Minted, String>> + Send + '_>>;
-}
 
 /// What the operator decides about sessions.
 #[derive(Clone)]
@@ -86,15 +67,15 @@ pub(super) struct Hub {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) ids: Arc<dyn IdSource>,
     setup: SessionSetup,
-    sequence: OnceLock<Arc<Sequence>>,
+    started: OnceLock<Started>,
     pub(super) control: Arc<Registry>,
     pub(super) telemetry_sessions: Arc<Registry>,
     pub(super) nodes: Arc<Registry<mpsc::Sender<node_messages::ServerMessage>>>,
     pub(super) telemetry: Telemetry,
     pub(super) streams: Arc<Streams>,
-    desks: Mutex<HashMap<ContainerInstanceArn, CredentialsDesk>>,
+    pub(super) desks: Mutex<HashMap<ContainerInstanceArn, CredentialsDesk>>,
     /// Ends the time after sessions; sessions themselves are ended by their mailboxes.
-    stopping: CancellationToken,
+    pub(super) stopping: CancellationToken,
     pub(super) tasks: TaskTracker,
 }
 
@@ -115,7 +96,7 @@ impl Sessions {
             clock,
             ids,
             setup,
-            sequence: OnceLock::new(),
+            started: OnceLock::new(),
             control: Arc::default(),
             telemetry_sessions: Arc::default(),
             nodes: Arc::default(),
@@ -135,8 +116,9 @@ impl Sessions {
     pub async fn run(&self, shutdown: CancellationToken) -> Result<(), ledger::LedgerError> {
         let mut feed = self.hub.ledger.subscribe();
         let epoch = self.hub.next_epoch().await?;
+        let sequence = Arc::new(Sequence::of_epoch(&epoch));
         // A second run in one process goes on with the numbers of the first.
-        let _ = self.hub.sequence.set(Arc::new(Sequence::of_epoch(epoch)));
+        let _ = self.hub.started.set(Started { sequence, secret: epoch.secret.into() });
         let hub = self.hub.clone();
         self.hub.tasks.spawn(async move { hub.settle_absent().await });
         loop {
@@ -168,12 +150,8 @@ impl Sessions {
 
     /// Serves a control connection over any transport: what an upgrade leads to, and how
     /// simulation connects an agent. Returns when the time after the connection is over too.
-    pub async fn serve_control<T>(
-        &self,
-        transport: T,
-        instance: ContainerInstanceArn,
-        hello: Hello,
-    ) where
+    pub async fn serve_control<T>(&self, transport: T, instance: ContainerInstanceArn, hello: Hello)
+    where
         T: Transport<In = acs_messages::AgentMessage, Out = acs_messages::ServerMessage>,
     {
         self.hub.serve_control(transport, &instance, hello).await;
@@ -209,6 +187,12 @@ impl Sessions {
     }
 }
 
+/// What the start took from the ledger.
+struct Started {
+    sequence: Arc<Sequence>,
+    secret: Arc<[u8]>,
+}
+
 /// What an agent says when it opens its control connection (the query of the upgrade).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Hello {
@@ -239,7 +223,7 @@ impl Hub {
 
     /// Whether [`Sessions::run`] has begun.
     pub(super) fn is_ready(&self) -> bool {
-        self.sequence.get().is_some()
+        self.started.get().is_some()
     }
 
     fn route(&self, commit: &ledger::Commit) {
@@ -261,17 +245,18 @@ impl Hub {
         T: Transport<In = acs_messages::AgentMessage, Out = acs_messages::ServerMessage>,
     {
         let seat = self.control.seat(instance, ());
-        let (Ok(seat), Some(sequence)) = (seat, self.sequence.get()) else {
+        let (Ok(seat), Some(started)) = (seat, self.started.get()) else {
             return transport.close(Close::going_away()).await;
         };
         let desk = self.desks.lock().remove(instance).unwrap_or_default();
         let sends_credentials = hello.sends_credentials;
         let start = AcsStart { instance: instance.clone(), sends_credentials, desk };
-        let mut acs = Acs::new(start, self.ids.clone(), sequence.clone(), self.clock.now());
+        let (ids, sequence) = (self.ids.clone(), started.sequence.clone());
+        let mut acs = Acs::new(start, ids, sequence, self.clock.now());
         let around = Surroundings {
             clock: self.clock.clone(),
             view: || self.view(instance),
-            fetch: self.fetcher(),
+            fetch: self.fetcher(&started.secret),
         };
         tracing::info!(%instance, "an agent connected");
         let session = acs::serve(&mut transport, &mut acs, seat.mailbox(), &around);
@@ -282,64 +267,15 @@ impl Hub {
         self.after(instance, acs.into_desk()).await;
     }
 
-    /// The time after a connection: unless the agent is back soon, its instance shows it.
-    async fn after(&self, instance: &ContainerInstanceArn, desk: CredentialsDesk) {
-        if self.control.is_connected(instance) {
-            return;
-        }
-        self.desks.lock().insert(instance.clone(), desk);
-        tokio::select! {
-            biased;
-            () = self.stopping.cancelled() => {}
-            () = tokio::time::sleep(AGENT_AWAY_AFTER) => self.settle(instance, None).await,
-        }
-    }
-
-    /// Makes the instance's row say whether it is connected. Looks again after writing, so that
-    /// of two connections that cross, the truth is what stays.
-    async fn settle(&self, instance: &ContainerInstanceArn, versions: Option<&Versions>) {
-        loop {
-            let is_connected = self.control.is_connected(instance);
-            let written = if is_connected {
-                let versions = versions.cloned().unwrap_or_default();
-                presence::connected(&self.ledger, &self.tables, instance, &versions).await
-            } else {
-                presence::disconnected(&self.ledger, &self.tables, instance).await
-            };
-            if let Err(error) = written {
-                tracing::error!(%instance, %error, "cannot record whether an agent is connected");
-                return;
-            }
-            if self.control.is_connected(instance) == is_connected {
-                return;
-            }
-        }
-    }
-
-    /// After a start: instances that were connected to an earlier process and do not come back.
-    async fn settle_absent(&self) {
-        tokio::select! {
-            biased;
-            () = self.stopping.cancelled() => return,
-            () = tokio::time::sleep(AGENT_AWAY_AFTER) => {}
-        }
-        let snapshot = self.ledger.snapshot();
-        let rows = snapshot.range(&self.tables.instances, ..);
-        let absent: Vec<ContainerInstanceArn> = rows
-            .filter(|(_, row)| row.agent.connected && !self.control.is_connected(&row.arn))
-            .map(|(_, row)| row.arn.clone())
-            .collect();
-        for instance in absent {
-            self.settle(&instance, None).await;
-        }
-    }
-
-    fn fetcher(self: &Arc<Self>) -> acs::Fetcher {
-        let hub = self.clone();
+    fn fetcher(&self, secret: &Arc<[u8]>) -> acs::Fetcher {
+        let (credentials, secret) = (self.setup.credentials.clone(), secret.clone());
         Arc::new(move |request: CredentialsRequest| {
-            let credentials = hub.setup.credentials.clone();
+            let (credentials, secret) = (credentials.clone(), secret.clone());
             Box::pin(async move {
-                let result = credentials.mint(request.clone()).await;
+                let mut result = credentials.mint(request.clone()).await;
+                if let Ok(minted) = &mut result {
+                    minted.credentials.credentials_id = credentials_id(&secret, &request);
+                }
                 (request, result)
             })
         })
@@ -349,9 +285,11 @@ impl Hub {
         let epochs = self.own_tables.epochs;
         let key = EPOCH_KEY.to_owned();
         let next = |tx: &mut ledger::Tx<'_>| {
-            let before = tx.get(&epochs, &key).map_or(0, |row| row.number);
-            let epoch = SessionEpoch { number: before + 1 };
-            tx.put(&epochs, key.clone(), epoch);
+            let epoch = match tx.get(&epochs, &key) {
+                Some(row) => SessionEpoch { number: row.number + 1, secret: row.secret.clone() },
+                None => SessionEpoch { number: 1, secret: [tx.next_id(), tx.next_id()].concat() },
+            };
+            tx.put(&epochs, key.clone(), epoch.clone());
             Ok::<_, std::convert::Infallible>(epoch)
         };
         match self.ledger.transact("ecs.session_epoch", next).await {
@@ -370,36 +308,6 @@ impl Hub {
         self.tasks.close();
         if tokio::time::timeout(GOODBYE_MAX, self.tasks.wait()).await.is_err() {
             tracing::warn!(left = self.tasks.len(), "some agents' sessions did not end in time");
-        }
-    }
-}
-
-/// Where a telemetry session reports to.
-struct TelemetryReport {
-    hub: Arc<Hub>,
-    instance: ContainerInstanceArn,
-}
-
-impl tcs::Report for TelemetryReport {
-    async fn report(&mut self, message: tcs_messages::AgentMessage) {
-        let now = self.hub.clock.now();
-        match message {
-            tcs_messages::AgentMessage::Metrics(metrics) => {
-                self.hub.telemetry.metrics(&self.instance, metrics, now);
-            }
-            tcs_messages::AgentMessage::InstanceStatus(report) => {
-                for check in self.hub.telemetry.status(&self.instance, report, now) {
-                    let (kind, status) = (check.kind, check.status);
-                    tracing::info!(instance = %self.instance, kind, status, "an instance's check");
-                }
-            }
-            tcs_messages::AgentMessage::Health(report) => {
-                let (ledger, tables) = (&self.hub.ledger, &self.hub.tables);
-                let written = tcs::write_health(ledger, tables, &self.instance, &report).await;
-                if let Err(error) = written {
-                    tracing::error!(instance = %self.instance, %error, "cannot record health");
-                }
-            }
         }
     }
 }

@@ -112,10 +112,7 @@ pub(super) async fn answer(sessions: &Sessions, request: RouteRequest) -> Respon
     }
 }
 
-async fn open(
-    sessions: &Sessions,
-    request: &RouteRequest,
-) -> Result<(Lines, Format), LogsError> {
+async fn open(sessions: &Sessions, request: &RouteRequest) -> Result<(Lines, Format), LogsError> {
     let wanted = wanted(request)?;
     let caller = request.caller.as_deref().ok_or(LogsError::Denied)?;
     if !matches!(caller.kind, CallerKind::Operator | CallerKind::Open) {
@@ -280,6 +277,8 @@ pub(super) async fn pump<T: Transport<In = StreamMessage>>(mut transport: T, ope
                 if let Some(error) = end.error {
                     let _ = sender.send(Err(error)).await;
                 }
+                // The client's response ends now, not when the agent has closed its side.
+                drop(sender);
                 return transport.close(Close::normal("all was sent")).await;
             }
             Received::Undecodable(why) => {

@@ -131,8 +131,7 @@ mod tests {
         mailbox.task_changed(task(1));
         mailbox.task_changed(task(1));
         mailbox.instance_changed();
-        let expected =
-            Dirty { instance: true, all_tasks: false, tasks: BTreeSet::from([task(1)]) };
+        let expected = Dirty { instance: true, all_tasks: false, tasks: BTreeSet::from([task(1)]) };
         assert_eq!(mailbox.next().await, Letter::Changed(expected));
         assert_eq!(mailbox.take(), None);
     }

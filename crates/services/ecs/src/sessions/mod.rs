@@ -26,6 +26,7 @@ mod node;
 mod payload;
 mod presence;
 mod registry;
+mod role_credentials;
 mod router;
 mod routes;
 mod sequence;
@@ -39,7 +40,9 @@ mod view;
 mod websocket;
 
 pub use acs::{CredentialsRequest, Minted};
-pub use hub::{AGENT_AWAY_AFTER, Hello, SessionSetup, Sessions, TaskCredentials};
 pub(crate) use hub::SessionTables;
+pub use hub::{Hello, SessionSetup, Sessions};
 pub use ledger_view::TaskEndpointSetting;
+pub use presence::AGENT_AWAY_AFTER;
+pub use role_credentials::{IamCredentials, TaskCredentials};
 pub use transport::{Close, Gone, Received, Transport};

@@ -1,10 +1,20 @@
-//! `agentConnected` and the agent's versions on an instance's row: written on change only.
+//! `agentConnected` and the agent's versions on an instance's row: written on change only, and
+//! only when an absence lasts.
+
+use std::time::Duration;
 
 use ledger::{Ledger, TransactError};
 use terms::ContainerInstanceArn;
 
+use super::acs::CredentialsDesk;
+use super::hub::Hub;
 use crate::model::AgentInfo;
 use crate::tables::{Tables, instance_key};
+
+/// How long an agent may be without a session before its instance shows `agentConnected: false`.
+/// Agents renew their connections every half hour, with a gap of milliseconds; one that was
+/// dropped comes back after 250 ms (agent-protocol §2.3).
+pub const AGENT_AWAY_AFTER: Duration = Duration::from_secs(5);
 
 /// What the agent says of itself when it connects (agent-protocol §2.1).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,7 +29,7 @@ pub(crate) struct Versions {
 
 /// Writes that the agent is connected, with its versions, unless the row says so already.
 /// What the agent does not tell stays as it was.
-pub(crate) async fn connected(
+async fn connected(
     ledger: &Ledger,
     tables: &Tables,
     instance: &ContainerInstanceArn,
@@ -35,7 +45,7 @@ pub(crate) async fn connected(
 }
 
 /// Writes that the agent is away. Its tasks stay as they are (ECS semantics §4).
-pub(crate) async fn disconnected(
+async fn disconnected(
     ledger: &Ledger,
     tables: &Tables,
     instance: &ContainerInstanceArn,
@@ -69,4 +79,62 @@ async fn write(
         Ok(())
     };
     ledger.transact(name, change).await.map(|_| ())
+}
+
+impl Hub {
+    /// The time after a connection: unless the agent is back soon, its instance shows it.
+    pub(super) async fn after(&self, instance: &ContainerInstanceArn, desk: CredentialsDesk) {
+        if self.control.is_connected(instance) {
+            return;
+        }
+        self.desks.lock().insert(instance.clone(), desk);
+        tokio::select! {
+            biased;
+            () = self.stopping.cancelled() => {}
+            () = tokio::time::sleep(AGENT_AWAY_AFTER) => self.settle(instance, None).await,
+        }
+    }
+
+    /// Makes the instance's row say whether it is connected. Looks again after writing, so that
+    /// of two connections that cross, the truth is what stays.
+    pub(super) async fn settle(
+        &self,
+        instance: &ContainerInstanceArn,
+        versions: Option<&Versions>,
+    ) {
+        loop {
+            let is_connected = self.control.is_connected(instance);
+            let written = if is_connected {
+                let versions = versions.cloned().unwrap_or_default();
+                connected(&self.ledger, &self.tables, instance, &versions).await
+            } else {
+                disconnected(&self.ledger, &self.tables, instance).await
+            };
+            if let Err(error) = written {
+                tracing::error!(%instance, %error, "cannot record whether an agent is connected");
+                return;
+            }
+            if self.control.is_connected(instance) == is_connected {
+                return;
+            }
+        }
+    }
+
+    /// After a start: instances that were connected to an earlier process and do not come back.
+    pub(super) async fn settle_absent(&self) {
+        tokio::select! {
+            biased;
+            () = self.stopping.cancelled() => return,
+            () = tokio::time::sleep(AGENT_AWAY_AFTER) => {}
+        }
+        let snapshot = self.ledger.snapshot();
+        let rows = snapshot.range(&self.tables.instances, ..);
+        let absent: Vec<ContainerInstanceArn> = rows
+            .filter(|(_, row)| row.agent.connected && !self.control.is_connected(&row.arn))
+            .map(|(_, row)| row.arn.clone())
+            .collect();
+        for instance in absent {
+            self.settle(&instance, None).await;
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Which container instances are connected, and the mailbox of each one's session.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -19,7 +19,9 @@ pub(crate) enum Full {
     #[error("the server is shutting down; connect again in a moment")]
     Draining,
     /// [`SESSIONS_MAX`] is reached.
-    #[error("the server holds {SESSIONS_MAX} agent sessions, which is all it can; connect to another server, or try later")]
+    #[error(
+        "the server holds {SESSIONS_MAX} agent sessions, which is all it can; connect to another server, or try later"
+    )]
     Overloaded,
 }
 
@@ -34,7 +36,8 @@ pub(crate) struct Registry<H = ()> {
 struct State<H> {
     draining: bool,
     last_generation: u64,
-    sessions: HashMap<ContainerInstanceArn, Entry<H>>,
+    /// Ordered, so that a simulation wakes sessions in the same order each time.
+    sessions: BTreeMap<ContainerInstanceArn, Entry<H>>,
 }
 
 #[derive(Debug)]
@@ -55,7 +58,7 @@ pub(crate) struct Seat<H = ()> {
 
 impl<H> Default for Registry<H> {
     fn default() -> Self {
-        let state = State { draining: false, last_generation: 0, sessions: HashMap::new() };
+        let state = State { draining: false, last_generation: 0, sessions: BTreeMap::new() };
         Self { state: Mutex::new(state) }
     }
 }

@@ -13,10 +13,12 @@ use serde::{Deserialize, Serialize};
 const COUNTER_BITS: u32 = 40;
 
 /// The stored part: how many times sessions were started on this ledger.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SessionEpoch {
     /// Rises by one with each start; 8 million fit.
     pub(crate) number: u32,
+    /// Made once: what the ids of credentials follow from, 32 bytes.
+    pub(crate) secret: Vec<u8>,
 }
 
 impl ledger::Record for SessionEpoch {}
@@ -29,7 +31,7 @@ pub(crate) struct Sequence {
 
 impl Sequence {
     /// The numbers of an epoch, all above those of earlier epochs.
-    pub(crate) fn of_epoch(epoch: SessionEpoch) -> Self {
+    pub(crate) fn of_epoch(epoch: &SessionEpoch) -> Self {
         Self { last: AtomicI64::new(i64::from(epoch.number) << COUNTER_BITS) }
     }
 
@@ -43,12 +45,16 @@ impl Sequence {
 mod tests {
     use super::*;
 
+    fn epoch(number: u32) -> SessionEpoch {
+        SessionEpoch { number, ..SessionEpoch::default() }
+    }
+
     #[test]
     fn a_later_epoch_is_above_all_of_an_earlier() {
-        let first = Sequence::of_epoch(SessionEpoch { number: 1 });
+        let first = Sequence::of_epoch(&epoch(1));
         let (a, b) = (first.next(), first.next());
         assert!(b > a);
-        let second = Sequence::of_epoch(SessionEpoch { number: 2 });
+        let second = Sequence::of_epoch(&epoch(2));
         assert!(second.next() > b + 1_000_000_000_000);
     }
 }

@@ -32,11 +32,6 @@ impl HeldClock {
     pub(super) fn at(now: Timestamp) -> Arc<Self> {
         Arc::new(Self(AtomicI64::new(now.millis())))
     }
-
-    pub(super) fn advance(&self, by: std::time::Duration) {
-        let millis = i64::try_from(by.as_millis()).expect("tests wait less than an age");
-        self.0.fetch_add(millis, Ordering::Relaxed);
-    }
 }
 
 impl Clock for HeldClock {

@@ -53,9 +53,11 @@ pub(crate) enum NoUpgrade {
 /// [`NoUpgrade`] if the headers ask for none; answer HTTP 400 then.
 pub(crate) fn accept(headers: &HeaderMap) -> Result<Response<Body>, NoUpgrade> {
     let has = |name: header::HeaderName, token: &str| {
-        headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).any(|value| {
-            value.split(',').any(|part| part.trim().eq_ignore_ascii_case(token))
-        })
+        headers
+            .get_all(name)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .any(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(token)))
     };
     if !has(header::UPGRADE, "websocket") || !has(header::CONNECTION, "upgrade") {
         return Err(NoUpgrade::NotWebsocket);

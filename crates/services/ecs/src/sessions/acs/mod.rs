@@ -8,12 +8,13 @@ mod credentials;
 mod delivery;
 mod heartbeat;
 mod machine;
+mod outgoing;
 mod serve;
 #[cfg(test)]
 mod tests;
 
-pub use credentials::{CredentialsRequest, Minted};
 pub(crate) use credentials::CredentialsDesk;
+pub use credentials::{CredentialsRequest, Minted};
 pub(crate) use heartbeat::{Beat, Heartbeats};
 pub(crate) use machine::{Acs, AcsStart};
 pub(crate) use serve::{Fetcher, Surroundings, serve};

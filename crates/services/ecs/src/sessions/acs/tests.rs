@@ -34,7 +34,7 @@ struct Scene {
 
 impl Scene {
     fn new(view: PlainView) -> Self {
-        let sequence = Arc::new(Sequence::of_epoch(SessionEpoch { number: 1 }));
+        let sequence = Arc::new(Sequence::of_epoch(&SessionEpoch::default()));
         let acs = begin(&sequence, CredentialsDesk::default(), true, START);
         Self { acs, sequence, view, now: START }
     }

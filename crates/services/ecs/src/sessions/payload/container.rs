@@ -1,8 +1,8 @@
 //! One container of a payload.
 
 use agent_protocol::task::{
-    AsmAuthData, Container, Dependency, DependencyCondition, EcrAuthData, ManagedAgent,
-    MountPoint, PortMapping, RegistryAuthentication, RestartPolicy, Secret, VolumeFrom,
+    AsmAuthData, Container, Dependency, DependencyCondition, EcrAuthData, ManagedAgent, MountPoint,
+    PortMapping, RegistryAuthentication, RestartPolicy, Secret, VolumeFrom,
 };
 use serde_json::{Value, json};
 use shapes_ecs as shapes;
@@ -40,7 +40,7 @@ pub(super) fn container(context: &Context<'_>, spec: &shapes::ContainerDefinitio
         port_mappings: spec.port_mappings.iter().flatten().map(port).collect(),
         mount_points: spec.mount_points.iter().flatten().map(mount_point).collect(),
         volumes_from: spec.volumes_from.iter().flatten().map(volume_from).collect(),
-        depends_on: spec.depends_on.iter().flatten().filter_map(dependency).collect(),
+        depends_on: spec.depends_on.iter().flatten().map(dependency).collect(),
         start_timeout: spec.start_timeout.and_then(|seconds| u32::try_from(seconds).ok()),
         stop_timeout: spec.stop_timeout.and_then(|seconds| u32::try_from(seconds).ok()),
         secrets: secrets(context, spec),
@@ -52,6 +52,8 @@ pub(super) fn container(context: &Context<'_>, spec: &shapes::ContainerDefinitio
         managed_agents: managed_agents(context, spec),
         restart_policy: spec.restart_policy.as_ref().map(restart_policy),
         docker_config: docker::config(context, spec, overrides),
+        // Amazon's agent takes nothing but a command here, and no empty text.
+        overrides: "{}".to_owned(),
         name,
         image,
         ..Container::default()
@@ -83,16 +85,14 @@ fn volume_from(volume: &shapes::VolumeFrom) -> VolumeFrom {
     }
 }
 
-fn dependency(dependency: &shapes::ContainerDependency) -> Option<Dependency> {
-    let condition = match dependency.condition.as_str() {
-        "START" => DependencyCondition::Start,
-        "COMPLETE" => DependencyCondition::Complete,
-        "SUCCESS" => DependencyCondition::Success,
-        "HEALTHY" => DependencyCondition::Healthy,
-        // The model's enumeration has no other value; registration refused it.
-        _ => return None,
+fn dependency(dependency: &shapes::ContainerDependency) -> Dependency {
+    let condition = match dependency.condition {
+        shapes::ContainerCondition::Start => DependencyCondition::Start,
+        shapes::ContainerCondition::Complete => DependencyCondition::Complete,
+        shapes::ContainerCondition::Success => DependencyCondition::Success,
+        shapes::ContainerCondition::Healthy => DependencyCondition::Healthy,
     };
-    Some(Dependency { container_name: dependency.container_name.clone(), condition })
+    Dependency { container_name: dependency.container_name.clone(), condition }
 }
 
 /// Secrets for the environment, then those for the log driver.
@@ -111,9 +111,7 @@ fn secrets(context: &Context<'_>, spec: &shapes::ContainerDefinition) -> Vec<Sec
     let log_options = spec.log_configuration.iter().flat_map(|log| log.secret_options.iter());
     let environment = spec.secrets.iter().flatten();
     let environment = environment.map(|s| secret(s, "ENVIRONMENT_VARIABLE", "CONTAINER"));
-    environment
-        .chain(log_options.flatten().map(|s| secret(s, "BOOTSTRAP", "LOG_DRIVER")))
-        .collect()
+    environment.chain(log_options.flatten().map(|s| secret(s, "BOOTSTRAP", "LOG_DRIVER"))).collect()
 }
 
 /// Who keeps a secret, and the region in its ARN: a bare name is an SSM parameter.

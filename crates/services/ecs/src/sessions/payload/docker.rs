@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use agent_protocol::docker::{
-    ContainerConfig, Device, HealthCheck, HostConfig, LogConfig, Ulimit,
-};
+use agent_protocol::docker::{ContainerConfig, Device, HealthCheck, HostConfig, LogConfig, Ulimit};
 use agent_protocol::task::DockerConfig;
 use shapes_ecs as shapes;
 
@@ -50,8 +48,7 @@ fn container_config(spec: &shapes::ContainerDefinition) -> ContainerConfig {
 
 fn health_check(check: &shapes::HealthCheck) -> HealthCheck {
     let number = |value: Option<i32>, default: i32| value.unwrap_or(default).unsigned_abs();
-    let nanoseconds =
-        |value, default| u64::from(number(value, default)) * NANOSECONDS_PER_SECOND;
+    let nanoseconds = |value, default| u64::from(number(value, default)) * NANOSECONDS_PER_SECOND;
     HealthCheck {
         test: check.command.clone(),
         interval: nanoseconds(check.interval, INTERVAL_DEFAULT_S),
@@ -67,7 +64,8 @@ fn host_config(
     overrides: Option<&shapes::ContainerOverride>,
 ) -> HostConfig {
     let bytes = |mib: i32| i64::from(mib) * MIB;
-    let overridden = |field: fn(&shapes::ContainerOverride) -> Option<i32>| overrides.and_then(field);
+    let overridden =
+        |field: fn(&shapes::ContainerOverride) -> Option<i32>| overrides.and_then(field);
     let reservation = overridden(|o| o.memory_reservation).or(spec.memory_reservation);
     let memory = overridden(|o| o.memory).or(spec.memory);
     let host = HostConfig {
@@ -117,15 +115,18 @@ fn linux_parameters(
 
 fn device(device: &shapes::Device) -> Device {
     let permissions = device.permissions.as_deref().unwrap_or_default();
-    let letter = |permission: &shapes::DeviceCgroupPermission| match permission.as_str() {
-        "read" => 'r',
-        "write" => 'w',
-        _ => 'm',
+    let letter = |permission: &shapes::DeviceCgroupPermission| match permission {
+        shapes::DeviceCgroupPermission::Read => 'r',
+        shapes::DeviceCgroupPermission::Write => 'w',
+        shapes::DeviceCgroupPermission::Mknod => 'm',
     };
     let letters: String = permissions.iter().map(letter).collect();
     Device {
         path_on_host: device.host_path.clone(),
-        path_in_container: device.container_path.clone().unwrap_or_else(|| device.host_path.clone()),
+        path_in_container: device
+            .container_path
+            .clone()
+            .unwrap_or_else(|| device.host_path.clone()),
         cgroup_permissions: if letters.is_empty() { "rwm".to_owned() } else { letters },
     }
 }

@@ -30,7 +30,11 @@ pub(crate) enum TaskEndpoint {
 }
 
 /// The task as a payload carries it, without credentials.
-pub(crate) fn task(task: &Task, definition: &TaskDefinition, endpoint: &TaskEndpoint) -> PayloadTask {
+pub(crate) fn task(
+    task: &Task,
+    definition: &TaskDefinition,
+    endpoint: &TaskEndpoint,
+) -> PayloadTask {
     let document = &*definition.document;
     let desired = match task.desired {
         DesiredStatus::Running => PayloadDesired::Running,
@@ -57,7 +61,9 @@ pub(crate) fn task(task: &Task, definition: &TaskDefinition, endpoint: &TaskEndp
         network_mode: Some(definition.network_mode.as_str().to_owned()),
         pid_mode: document.pid_mode.as_ref().map(|mode| mode.as_str().to_owned()),
         ipc_mode: document.ipc_mode.as_ref().map(|mode| mode.as_str().to_owned()),
-        containers: definitions.map(|container| container::container(&context, container)).collect(),
+        containers: definitions
+            .map(|container| container::container(&context, container))
+            .collect(),
         volumes: document.volumes.iter().flatten().map(volume::volume).collect(),
         proxy_configuration: document.proxy_configuration.as_ref().map(proxy),
         enable_fault_injection: document.enable_fault_injection.filter(|enabled| *enabled),

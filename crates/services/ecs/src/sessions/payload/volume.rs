@@ -12,7 +12,10 @@ pub(super) fn volume(volume: &shapes::Volume) -> Volume {
         return bare;
     }
     if let Some(docker) = &volume.docker_volume_configuration {
-        return Volume { docker_volume_configuration: Some(docker_volume(docker)), ..of_kind("docker") };
+        return Volume {
+            docker_volume_configuration: Some(docker_volume(docker)),
+            ..of_kind("docker")
+        };
     }
     if let Some(efs) = &volume.efs_volume_configuration {
         return Volume { efs_volume_configuration: Some(efs_volume(efs)), ..of_kind("efs") };

@@ -4,8 +4,9 @@
 
 mod health;
 mod metrics;
+mod report;
 mod serve;
 
-pub(crate) use health::write_health;
-pub(crate) use metrics::{InstanceTelemetry, Telemetry};
-pub(crate) use serve::{Report, serve};
+pub(crate) use metrics::Telemetry;
+pub(crate) use report::TelemetryReport;
+pub(crate) use serve::serve;

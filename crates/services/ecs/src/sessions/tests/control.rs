@@ -6,7 +6,8 @@ use agent_protocol::acs::{Ack, HeartbeatAck, ServerMessage};
 use agent_protocol::task::{DesiredStatus as PayloadDesired, PayloadTask, Task as Sent};
 use ledger::MemoryStore;
 
-use super::super::hub::{AGENT_AWAY_AFTER, Hello};
+use super::super::hub::Hello;
+use super::super::presence::AGENT_AWAY_AFTER;
 use super::super::testing::{instance_arn, task_arn};
 use super::world::{Agent, World, instance, task};
 use crate::model::{DesiredStatus, InstanceStatus, TaskStatus};

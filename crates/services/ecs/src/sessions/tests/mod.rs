@@ -6,4 +6,4 @@ mod logs;
 mod recording;
 mod sockets;
 mod telemetry;
-mod world;
+pub(super) mod world;

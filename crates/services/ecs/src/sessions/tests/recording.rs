@@ -71,17 +71,16 @@ fn telemetry_is_acked_as_it_was() {
 }
 
 fn frame_of_ack(line: &Value) -> String {
-    serde_json::to_string(&tcs_ack(line)).expect("JSON")
+    let frame = Frame { kind: &line["name"], message: &line["body"] };
+    serde_json::to_string(&frame).expect("JSON")
 }
 
 /// Members in the order in which we write them.
-fn tcs_ack(line: &Value) -> impl serde::Serialize {
-    #[derive(serde::Serialize)]
-    struct Ack {
-        r#type: Value,
-        message: Value,
-    }
-    Ack { r#type: line["name"].clone(), message: line["body"].clone() }
+#[derive(serde::Serialize)]
+struct Frame<'a> {
+    #[serde(rename = "type")]
+    kind: &'a Value,
+    message: &'a Value,
 }
 
 #[test]
@@ -103,9 +102,6 @@ fn the_agents_query_tells_its_versions() {
 fn what_the_server_says_is_none_of_the_agents_messages() {
     let beat = acs::Heartbeat { message_id: Some("1".to_owned()), healthy: true };
     let frame = AcsFraming::encode(&beat.into());
-    assert_eq!(
-        frame,
-        r#"{"type":"HeartbeatMessage","message":{"messageId":"1","healthy":true}}"#
-    );
+    assert_eq!(frame, r#"{"type":"HeartbeatMessage","message":{"messageId":"1","healthy":true}}"#);
     assert!(AcsFraming::decode(&frame).is_err());
 }

@@ -9,14 +9,15 @@ use agent_protocol::acs::{AgentMessage, ServerMessage};
 use agent_protocol::task::Credentials;
 use ledger::{Ledger, MemoryStore, Schema};
 use shapes_ecs as shapes;
-use terms::{ClusterName, ContainerInstanceArn, TaskId, Timestamp, Uuid};
+use terms::{ClusterName, ContainerInstanceArn, Timestamp, Uuid};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::super::acs::{CredentialsRequest, Minted};
-use super::super::hub::{Hello, SessionSetup, SessionTables, Sessions, TaskCredentials};
+use super::super::hub::{Hello, SessionSetup, SessionTables, Sessions};
 use super::super::ledger_view::TaskEndpointSetting;
-use super::super::testing::{CountedIds, Peer, TokioClock, instance_arn, task_arn, task_id, wire};
+use super::super::role_credentials::TaskCredentials;
+use super::super::testing::{CountedIds, Peer, TokioClock, instance_arn, task_arn, wire};
 use crate::model::{
     AgentInfo, Capacity, Cluster, ClusterStatus, Container, ContainerInstance, ContainerStatus,
     DefinitionStatus, Demand, DesiredStatus, Document, Explanation, Health, InstanceStatus,
@@ -24,19 +25,19 @@ use crate::model::{
 };
 use crate::tables::{Tables, definition_key, instance_key, task_key};
 
-pub(super) type Agent = Peer<AgentMessage, ServerMessage>;
+pub(in super::super) type Agent = Peer<AgentMessage, ServerMessage>;
 
-pub(super) struct World {
-    pub(super) ledger: Ledger,
-    pub(super) tables: Tables,
-    pub(super) sessions: Sessions,
-    pub(super) shutdown: CancellationToken,
-    pub(super) running: AbortOnDropHandle<Result<(), ledger::LedgerError>>,
+pub(in super::super) struct World {
+    pub(in super::super) ledger: Ledger,
+    pub(in super::super) tables: Tables,
+    pub(in super::super) sessions: Sessions,
+    pub(in super::super) shutdown: CancellationToken,
+    pub(in super::super) running: AbortOnDropHandle<Result<(), ledger::LedgerError>>,
 }
 
 /// Mints keys that tell how many were minted before.
 #[derive(Default)]
-pub(super) struct CountedKeys(std::sync::atomic::AtomicU32);
+pub(in super::super) struct CountedKeys(std::sync::atomic::AtomicU32);
 
 impl TaskCredentials for CountedKeys {
     fn mint(
@@ -47,7 +48,6 @@ impl TaskCredentials for CountedKeys {
         Box::pin(async move {
             let expires = Timestamp::from_millis(1_795_226_828_000 + 6 * 3_600_000);
             let credentials = Credentials {
-                credentials_id: format!("credentials-of-{}", request.task.id),
                 access_key_id: format!("ASIA{number}"),
                 expiration: expires.to_string(),
                 role_arn: request.role_arn,
@@ -60,7 +60,7 @@ impl TaskCredentials for CountedKeys {
 
 impl World {
     /// A world whose sessions run.
-    pub(super) async fn start() -> Self {
+    pub(in super::super) async fn start() -> Self {
         let world = Self::over(MemoryStore::new());
         world.put_instance(instance(InstanceStatus::Active)).await;
         world.put_definition(definition()).await;
@@ -69,7 +69,7 @@ impl World {
     }
 
     /// A world over what an earlier one stored.
-    pub(super) fn over(store: MemoryStore) -> Self {
+    pub(in super::super) fn over(store: MemoryStore) -> Self {
         let clock = Arc::new(TokioClock(tokio::time::Instant::now()));
         let mut schema = Schema::new();
         let tables = Tables::declare(&mut schema);
@@ -92,7 +92,7 @@ impl World {
     }
 
     /// Lets other tasks work until it is so.
-    pub(super) async fn until(&self, is_so: impl Fn(&Self) -> bool) {
+    pub(in super::super) async fn until(&self, is_so: impl Fn(&Self) -> bool) {
         for _ in 0..10_000 {
             if is_so(self) {
                 return;
@@ -103,7 +103,7 @@ impl World {
     }
 
     /// Connects an agent.
-    pub(super) fn connect(&self, hello: Hello) -> Agent {
+    pub(in super::super) fn connect(&self, hello: Hello) -> Agent {
         let (transport, peer) = wire();
         let sessions = self.sessions.clone();
         tokio::spawn(async move {
@@ -112,17 +112,18 @@ impl World {
         peer
     }
 
-    pub(super) fn instance(&self) -> ContainerInstance {
-        let row = self.ledger.snapshot().get(&self.tables.instances, &instance_key(&instance_arn()));
+    pub(in super::super) fn instance(&self) -> ContainerInstance {
+        let row =
+            self.ledger.snapshot().get(&self.tables.instances, &instance_key(&instance_arn()));
         (*row.expect("the instance")).clone()
     }
 
-    pub(super) fn task(&self, number: u32) -> Task {
+    pub(in super::super) fn task(&self, number: u32) -> Task {
         let row = self.ledger.snapshot().get(&self.tables.tasks, &task_key(&task_arn(number)));
         (*row.expect("the task")).clone()
     }
 
-    pub(super) async fn put_instance(&self, row: ContainerInstance) {
+    pub(in super::super) async fn put_instance(&self, row: ContainerInstance) {
         let key = instance_key(&row.arn);
         let cluster = Cluster {
             name: ClusterName::default(),
@@ -139,7 +140,7 @@ impl World {
         self.ledger.transact("test", write).await.expect("written");
     }
 
-    pub(super) async fn put_definition(&self, row: TaskDefinition) {
+    pub(in super::super) async fn put_definition(&self, row: TaskDefinition) {
         let key = definition_key(&row.arn);
         let write = |tx: &mut ledger::Tx<'_>| {
             tx.put(&self.tables.definitions, key.clone(), row.clone());
@@ -148,7 +149,7 @@ impl World {
         self.ledger.transact("test", write).await.expect("written");
     }
 
-    pub(super) async fn put_task(&self, row: Task) {
+    pub(in super::super) async fn put_task(&self, row: Task) {
         let key = task_key(&row.arn);
         let write = |tx: &mut ledger::Tx<'_>| {
             tx.put(&self.tables.tasks, key.clone(), row.clone());
@@ -158,7 +159,7 @@ impl World {
     }
 }
 
-pub(super) fn instance(status: InstanceStatus) -> ContainerInstance {
+pub(in super::super) fn instance(status: InstanceStatus) -> ContainerInstance {
     ContainerInstance {
         arn: instance_arn(),
         status,
@@ -175,7 +176,7 @@ pub(super) fn instance(status: InstanceStatus) -> ContainerInstance {
     }
 }
 
-pub(super) fn definition() -> TaskDefinition {
+pub(in super::super) fn definition() -> TaskDefinition {
     let container = shapes::ContainerDefinition {
         name: Some("main".to_owned()),
         image: Some("busybox:latest".to_owned()),
@@ -202,7 +203,7 @@ pub(super) fn definition() -> TaskDefinition {
     }
 }
 
-pub(super) fn task(number: u32, status: TaskStatus, desired: DesiredStatus) -> Task {
+pub(in super::super) fn task(number: u32, status: TaskStatus, desired: DesiredStatus) -> Task {
     Task {
         arn: task_arn(number),
         definition: definition().arn,
@@ -232,7 +233,7 @@ fn instance_of(arn: &ContainerInstanceArn) -> terms::ContainerInstanceId {
     arn.id
 }
 
-pub(super) fn container(name: &str) -> Container {
+pub(in super::super) fn container(name: &str) -> Container {
     Container {
         id: Uuid::from_random([7; 16]),
         name: name.to_owned(),
@@ -250,8 +251,4 @@ pub(super) fn container(name: &str) -> Container {
         bindings: Vec::new(),
         health: Health::Unknown,
     }
-}
-
-pub(super) fn id(number: u32) -> TaskId {
-    task_id(number)
 }
