@@ -8,6 +8,8 @@
 //! each running container.
 
 pub mod cgroup;
+mod profile;
 mod protocol;
 
+pub use profile::{Compare, Condition, Profile, Rule};
 pub use protocol::*;

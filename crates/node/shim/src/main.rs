@@ -2,7 +2,7 @@
 //!
 //! `hold DIR` is the shim itself: one thread, one container, standard input is its listening
 //! socket. `create` and `exec` are its short-lived children, so that the memory which building and
-//! entering a container takes is given back.
+//! entering a container takes is given back. `filter FILE` compiles a profile of system calls.
 //!
 //! **Invariants**
 //! - A container's exit status is on disk before anyone is told, and before anything is cleaned up.
@@ -14,6 +14,7 @@ mod program {
     pub(crate) mod connections;
     pub(crate) mod enter;
     pub(crate) mod execs;
+    pub(crate) mod filter;
     pub(crate) mod hold;
     pub(crate) mod launch;
     pub(crate) mod logs;
@@ -26,7 +27,7 @@ mod program {
 use std::path::Path;
 use std::process::ExitCode;
 
-use program::{enter, hold, launch};
+use program::{enter, filter, hold, launch};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         ["hold", directory] => hold::hold(Path::new(directory)),
         ["create"] => return launch::create(),
         ["exec", pid] => return enter::exec(pid),
+        ["filter", file] => filter::compile(Path::new(file)),
         ["--version"] => {
             println!("longshore-shim protocol {}", shim::PROTOCOL_VERSION);
             Ok(())

@@ -56,6 +56,8 @@ pub struct Holding {
     pub rootfs: Overlay,
     /// `user[:group]` as Docker reads it, looked up in the container's own files.
     pub user: String,
+    /// The filter of its system calls, a program for the kernel's own interpreter; none is no filter.
+    pub filter: Option<PathBuf>,
     /// Whether the container gets a network namespace of its own with nothing but loopback.
     pub isolated_network: bool,
     /// How its output is kept.

@@ -9,13 +9,8 @@ use oci_spec::runtime::Capability;
 use serde_json::{Value, json};
 use shim::cgroup::Hierarchies;
 
-use super::rights::{
-    MASKED_PATHS, OPEN_FILES_HARD, OPEN_FILES_SOFT, READ_ONLY_PATHS, capabilities, limit_type,
-};
-use super::seccomp::profile;
-use super::{
-    ContainerSpec, CreateError, IpcMode, Mount, MountSource, Network, PidMode, Resources, Seccomp,
-};
+use super::rights::{MASKED_PATHS, OPEN_FILES_HARD, OPEN_FILES_SOFT, READ_ONLY_PATHS, limit_type};
+use super::{ContainerSpec, CreateError, IpcMode, Mount, MountSource, Network, PidMode, Resources};
 
 /// The cgroup under which every task has its own.
 pub(super) const CGROUP_ROOT: &str = "/ecs";
@@ -36,6 +31,7 @@ pub(super) struct Surroundings<'a> {
     pub(super) directory: &'a Path,
     pub(super) hierarchies: &'a Hierarchies,
     pub(super) hostname: &'a str,
+    pub(super) capabilities: &'a HashSet<Capability>,
     /// The namespaces' files of the containers that it shares them with.
     pub(super) pid_namespace: Option<PathBuf>,
     pub(super) ipc_namespace: Option<PathBuf>,
@@ -63,14 +59,13 @@ pub(super) fn document(
     spec: &ContainerSpec,
     around: &Surroundings<'_>,
 ) -> Result<Value, CreateError> {
-    let held = capabilities(spec.privileged, &spec.cap_add, &spec.cap_drop)?;
     let mut process = json!({
         "terminal": false,
         "user": {"uid": 0, "gid": 0},
         "args": command(spec)?,
         "env": environment(spec, around.hostname),
         "cwd": workdir(spec)?,
-        "capabilities": capability_sets(&held),
+        "capabilities": capability_sets(around.capabilities),
         "rlimits": rlimits(spec)?,
         "oomScoreAdj": 0,
     });
@@ -88,9 +83,6 @@ pub(super) fn document(
     if !spec.privileged {
         linux["maskedPaths"] = json!(MASKED_PATHS);
         linux["readonlyPaths"] = json!(READ_ONLY_PATHS);
-        if spec.seccomp == Seccomp::Default {
-            linux["seccomp"] = json!(profile(&held));
-        }
     }
     Ok(json!({
         "ociVersion": "1.0.2",

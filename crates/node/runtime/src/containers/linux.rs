@@ -22,8 +22,8 @@ use super::records::Directory;
 use super::socket::Socket;
 use super::{
     CallError, ContainerEvent, ContainerSpec, ContainerState, ContainerStatus, Containers,
-    CreateError, Created, EVENTS_MAX, ExecOutcome, IpcMode, MountSource, Network, PidMode, Signal,
-    Stats, TaskLimits, cgroups, files, shims, stats,
+    CreateError, Created, EVENTS_MAX, ExecOutcome, IpcMode, MountSource, Network, PidMode, Seccomp,
+    Signal, Stats, TaskLimits, cgroups, files, rights, seccomp, shims, stats,
 };
 
 /// Why the runtime cannot start.
@@ -60,6 +60,7 @@ impl LinuxContainers {
         let folder =
             folder.canonicalize().map_err(fail(format!("cannot find {}", folder.display())))?;
         let program = shims::install(program_folder)
+            .and_then(|program| program.canonicalize())
             .map_err(fail(format!("cannot write the shim to {}", program_folder.display())))?;
         let hierarchies = Hierarchies::detect().map_err(fail("cannot find cgroups".to_owned()))?;
         let host = Host { hierarchies: Arc::new(hierarchies), clock, events: Arc::default() };
@@ -132,7 +133,9 @@ impl LinuxContainers {
         let hostname = hostname(spec);
         let files = files::write(directory.path(), spec, &hostname).map_err(io("files"))?;
         let namespace = |of: &ContainerId, kind, member| self.namespace_of(of, kind, member);
+        let held = rights::capabilities(spec.privileged, &spec.cap_add, &spec.cap_drop)?;
         let around = Surroundings {
+            capabilities: &held,
             directory: directory.path(),
             hierarchies: &self.host.hierarchies,
             hostname: &hostname,
@@ -148,7 +151,16 @@ impl LinuxContainers {
         };
         let document = bundle::document(spec, &around)?;
         directory.write(file::BUNDLE, &document).map_err(io("bundle"))?;
+        let filter = match spec.seccomp {
+            Seccomp::Default if !spec.privileged => {
+                let folder = self.program.parent().unwrap_or(Path::new("/"));
+                let made = seccomp::filter(folder, &self.program, &held);
+                Some(made.map_err(io("filter of system calls"))?)
+            }
+            Seccomp::Default | Seccomp::Unconfined => None,
+        };
         let holding = Holding {
+            filter,
             version: PROTOCOL_VERSION,
             rootfs: spec.rootfs.clone(),
             user: spec.user.clone().unwrap_or_default(),

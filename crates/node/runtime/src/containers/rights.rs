@@ -122,13 +122,16 @@ pub(super) fn capabilities(
     Ok(set)
 }
 
-/// Those that the running kernel knows: the others cannot be given.
+/// Those that the running kernel knows and this process may hand on: others cannot be given.
 fn supported() -> impl Iterator<Item = Capability> {
-    let last = std::fs::read_to_string("/proc/sys/kernel/cap_last_cap")
+    let bounding = std::fs::read_to_string("/proc/self/status")
         .ok()
-        .and_then(|text| text.trim().parse::<usize>().ok())
-        .unwrap_or(ALL.len() - 1);
-    ALL.iter().copied().take(last + 1)
+        .and_then(|text| {
+            let line = text.lines().find_map(|line| line.strip_prefix("CapBnd:"))?;
+            u64::from_str_radix(line.trim(), 16).ok()
+        })
+        .unwrap_or(u64::MAX);
+    (0..).zip(ALL).filter(move |(bit, _)| bounding >> bit & 1 == 1).map(|(_, held)| *held)
 }
 
 enum Named {

@@ -4,3 +4,4 @@
 mod containers;
 mod ground;
 mod networks;
+mod speed;

@@ -33,7 +33,8 @@ fn get(address: SocketAddr) -> String {
 async fn published_ports_are_reached_from_the_host() {
     let ground = Ground::new().await;
     let networks = open(&ground).await;
-    let mut spec = ground.shell("mkdir /www; echo here I am > /www/index.html; exec httpd -f -p 80 -h /www");
+    let mut spec =
+        ground.shell("mkdir /www; echo here I am > /www/index.html; exec httpd -f -p 80 -h /www");
     let attachment = networks.attach(&spec.id, &[tcp(80, 0)]).await.unwrap();
     let port = attachment.bindings[0].host_port;
     spec.network = Network::Namespace {
@@ -50,7 +51,8 @@ async fn published_ports_are_reached_from_the_host() {
     assert!(get(SocketAddr::from((attachment.address, 80))).contains("here I am"));
     assert!(get(SocketAddr::from(([127, 0, 0, 1], port))).contains("here I am"));
     // From another container, by the bridge's address.
-    let mut other = ground.shell(&format!("wget -q -O - http://{}:{port}/; ip addr", attachment.gateway));
+    let mut other =
+        ground.shell(&format!("wget -q -O - http://{}:{port}/; ip addr", attachment.gateway));
     let second = networks.attach(&other.id, &[]).await.unwrap();
     other.network =
         Network::Namespace { path: second.namespace.clone(), address: Some(second.address) };

@@ -8,8 +8,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use libcontainer::capabilities::{drop_privileges, reset_effective};
-use libcontainer::oci_spec::runtime::{LinuxSeccomp, Process, Spec};
-use libcontainer::seccomp::initialize_seccomp;
+use libcontainer::oci_spec::runtime::{Process, Spec};
 use libcontainer::syscall::syscall::create_syscall;
 use nix::sched::{CloneFlags, setns};
 use nix::sys::wait::{WaitStatus, waitpid};
@@ -20,6 +19,7 @@ use rustix::process::{PidfdFlags, pidfd_open};
 use shim::cgroup::Hierarchies;
 use shim::{Exec, Holding, file};
 
+use super::filter::Filter;
 use super::launch::read;
 use super::workload::{CANNOT_RUN, path_of, replace};
 
@@ -37,6 +37,7 @@ struct Plan {
     exec: Exec,
     spec: Spec,
     cgroup: String,
+    filter: Option<Filter>,
     container: OwnedFd,
     hierarchies: Hierarchies,
 }
@@ -50,6 +51,7 @@ fn run(pid: &str) -> Result<u8, String> {
     let plan = Plan {
         exec: serde_json::from_slice(&request).map_err(|e| e.to_string())?,
         spec: read(Path::new(file::BUNDLE))?,
+        filter: holding.filter.as_deref().map(Filter::read).transpose()?,
         cgroup: holding.cgroup,
         container: pidfd_open(target, PidfdFlags::empty())
             .map_err(|error| format!("the container's process is gone: {error}"))?,
@@ -106,26 +108,20 @@ fn enter(plan: &Plan) -> Result<Vec<String>, String> {
     setns(plan.container.as_fd(), all).map_err(fail("cannot enter the container"))?;
     nix::unistd::chdir(process.cwd()).map_err(fail("work directory"))?;
 
-    let seccomp = plan.spec.linux().as_ref().and_then(|linux| linux.seccomp().clone());
-    let restricted = process.no_new_privileges() == Some(true);
-    if restricted {
+    if process.no_new_privileges() == Some(true) {
         nix::sys::prctl::set_no_new_privs().map_err(fail("no new privileges"))?;
     }
     become_user(process)?;
-    if !restricted {
-        filter(seccomp.as_ref())?;
+    if let Some(mut filter) = plan.filter.clone() {
+        filter.load().map_err(|error| format!("cannot load the seccomp filter: {error}"))?;
     }
     let syscall = create_syscall();
-    reset_effective(syscall.as_ref()).map_err(|e| format!("capabilities: {e}"))?;
     if let Some(capabilities) = process.capabilities() {
         drop_privileges(capabilities, syscall.as_ref())
             .map_err(|e| format!("capabilities: {e}"))?;
     }
     // A change of user forgets this, so it comes last: a killed helper takes its command along.
     nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).map_err(fail("prctl"))?;
-    if restricted {
-        filter(seccomp.as_ref())?;
-    }
     Ok(set_environment(process, &plan.exec))
 }
 
@@ -160,15 +156,6 @@ fn become_user(process: &Process) -> Result<(), String> {
     // Without effective capabilities nothing of what follows would be allowed.
     reset_effective(create_syscall().as_ref()).map_err(|e| format!("capabilities: {e}"))?;
     nix::sys::prctl::set_keepcaps(false).map_err(fail)
-}
-
-fn filter(seccomp: Option<&LinuxSeccomp>) -> Result<(), String> {
-    match seccomp {
-        Some(seccomp) => {
-            initialize_seccomp(seccomp).map(|_| ()).map_err(|error| format!("seccomp: {error}"))
-        }
-        None => Ok(()),
-    }
 }
 
 fn set_environment(process: &Process, exec: &Exec) -> Vec<String> {

@@ -16,6 +16,7 @@ use nix::sched::{CloneFlags, unshare};
 use serde::{Deserialize, Serialize};
 use shim::{Holding, file};
 
+use super::filter::Filter;
 use super::root::{Root, mount_overlay};
 use super::workload::Command;
 use super::{loopback, users};
@@ -76,16 +77,21 @@ fn build(stdin: OwnedFd, stdout: OwnedFd, stderr: OwnedFd) -> Result<i32, String
     let rootfs = directory.join(file::ROOTFS);
     mount_overlay(&holding.rootfs, &rootfs)?;
     std::env::set_current_dir(&directory).map_err(|e| e.to_string())?;
-    settle(&holding, &rootfs, &directory.join(file::BUNDLE))?;
+    let spec = settle(&holding, &rootfs, &directory.join(file::BUNDLE))?;
+    let command = Command {
+        filter: holding.filter.as_deref().map(Filter::read).transpose()?,
+        capabilities: spec.process().as_ref().and_then(|process| process.capabilities().clone()),
+    };
+    let bundle = write_unrestricted(spec, &directory.join(file::STATE))?;
 
     let container = ContainerBuilder::new(INNER_ID.to_owned(), SyscallType::default())
-        .with_executor(Command)
+        .with_executor(command)
         .with_root_path(directory.join(file::STATE))
         .map_err(chain)?
         .with_stdin(stdin)
         .with_stdout(stdout)
         .with_stderr(stderr)
-        .as_init(bundle_of(&directory))
+        .as_init(bundle)
         .with_systemd(false)
         .with_detach(true)
         .build()
@@ -93,9 +99,14 @@ fn build(stdin: OwnedFd, stdout: OwnedFd, stderr: OwnedFd) -> Result<i32, String
     container.pid().map(|pid| pid.as_raw()).ok_or_else(|| "the container has no process".to_owned())
 }
 
-fn bundle_of(directory: &Path) -> PathBuf {
-    let config = directory.join(file::BUNDLE);
-    config.parent().map(Path::to_owned).unwrap_or(config)
+/// The document for libcontainer, which drops no capabilities where none are named: [`Command`]
+/// does.
+fn write_unrestricted(mut spec: Spec, folder: &Path) -> Result<PathBuf, String> {
+    let mut process = spec.process().clone().ok_or("no process is specified")?;
+    process.set_capabilities(None);
+    spec.set_process(Some(process));
+    write(&folder.join("config.json"), &spec)?;
+    Ok(folder.to_owned())
 }
 
 /// Leaves the host's mount namespace, so that what is mounted for the container is gone with it,
@@ -116,7 +127,7 @@ fn separate(holding: &Holding) -> Result<(), String> {
 }
 
 /// Settles what only the image can tell: the user's ids and home, and the work directory.
-fn settle(holding: &Holding, rootfs: &Path, config: &Path) -> Result<(), String> {
+fn settle(holding: &Holding, rootfs: &Path, config: &Path) -> Result<Spec, String> {
     let read_root = |error: std::io::Error| format!("cannot read the image's files: {error}");
     let root = Root::open(rootfs).map_err(read_root)?;
     let passwd = root.read("/etc/passwd").map_err(read_root)?;
@@ -137,8 +148,13 @@ fn settle(holding: &Holding, rootfs: &Path, config: &Path) -> Result<(), String>
         process.set_env(Some(env));
     }
     spec.set_process(Some(process));
-    let text = serde_json::to_vec(&spec).map_err(|e| e.to_string())?;
-    fs::write(config, text).map_err(|error| format!("cannot write {}: {error}", config.display()))
+    write(config, &spec)?;
+    Ok(spec)
+}
+
+fn write(file: &Path, spec: &Spec) -> Result<(), String> {
+    let text = serde_json::to_vec(spec).map_err(|e| e.to_string())?;
+    fs::write(file, text).map_err(|error| format!("cannot write {}: {error}", file.display()))
 }
 
 pub(crate) fn read<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<T, String> {

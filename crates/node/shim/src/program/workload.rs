@@ -6,10 +6,14 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use libcontainer::oci_spec::runtime::Spec;
+use libcontainer::capabilities::drop_privileges;
+use libcontainer::oci_spec::runtime::{LinuxCapabilities, Spec};
+use libcontainer::syscall::syscall::create_syscall;
 use libcontainer::workload::{Executor, ExecutorError, ExecutorValidationError};
 use nix::errno::Errno;
 use nix::unistd::execv;
+
+use super::filter::Filter;
 
 /// Exit code of a command that is there but cannot be run, as a shell's.
 pub(crate) const CANNOT_RUN: i32 = 126;
@@ -20,8 +24,28 @@ pub(crate) const NOT_FOUND: i32 = 127;
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Runs the container's command; its complaints read like Docker's.
+///
+/// libcontainer is told to leave every capability and to filter nothing: the filter is ours, and
+/// loading it takes an administrator, so the capabilities are dropped after it, here.
 #[derive(Clone)]
-pub(crate) struct Command;
+pub(crate) struct Command {
+    pub(crate) filter: Option<Filter>,
+    pub(crate) capabilities: Option<LinuxCapabilities>,
+}
+
+impl Command {
+    /// Gives up what the command is not to have.
+    fn restrict(&self) -> Result<(), String> {
+        if let Some(mut filter) = self.filter.clone() {
+            filter.load().map_err(|error| format!("cannot load the seccomp filter: {error}"))?;
+        }
+        if let Some(capabilities) = &self.capabilities {
+            drop_privileges(capabilities, create_syscall().as_ref())
+                .map_err(|error| format!("cannot drop capabilities: {error}"))?;
+        }
+        Ok(())
+    }
+}
 
 impl Executor for Command {
     fn exec(&self, spec: &Spec) -> Result<(), ExecutorError> {
@@ -35,7 +59,8 @@ impl Executor for Command {
     fn validate(&self, spec: &Spec) -> Result<(), ExecutorValidationError> {
         let wrong = ExecutorValidationError::ArgValidationError;
         let (args, path) = command(spec).map_err(wrong)?;
-        find(&args[0], &path).map(|_| ()).map_err(|(_, message)| wrong(message))
+        find(&args[0], &path).map_err(|(_, message)| wrong(message))?;
+        self.restrict().map_err(wrong)
     }
 }
 
