@@ -21,7 +21,7 @@ use super::registry::Registry;
 use super::role_credentials::{TaskCredentials, credentials_id};
 use super::router;
 use super::sequence::{Sequence, SessionEpoch};
-use super::tcs::{self, Telemetry, TelemetryReport};
+use super::tcs::{self, InstanceTelemetry, Telemetry, TelemetryReport};
 use super::transport::{Close, Transport};
 use crate::tables::Tables;
 
@@ -140,12 +140,18 @@ impl Sessions {
 
     /// How many instances have a control session.
     pub fn connected(&self) -> usize {
-        self.hub.control.len()
+        self.hub.control.count()
     }
 
     /// Whether the instance has a control session now, ahead of its row's `agentConnected`.
     pub fn is_connected(&self, instance: &ContainerInstanceArn) -> bool {
         self.hub.control.is_connected(instance)
+    }
+
+    /// What the instance's agent last said of its tasks' use and of its own state; none if it has
+    /// no telemetry session.
+    pub fn telemetry(&self, instance: &ContainerInstanceArn) -> Option<InstanceTelemetry> {
+        self.hub.telemetry.get(instance)
     }
 
     /// Serves a control connection over any transport: what an upgrade leads to, and how

@@ -45,4 +45,5 @@ pub use hub::{Hello, SessionSetup, Sessions};
 pub use ledger_view::TaskEndpointSetting;
 pub use presence::AGENT_AWAY_AFTER;
 pub use role_credentials::{IamCredentials, TaskCredentials};
+pub use tcs::InstanceTelemetry;
 pub use transport::{Close, Gone, Received, Transport};

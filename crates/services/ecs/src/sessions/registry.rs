@@ -110,13 +110,8 @@ impl<H: Clone> Registry<H> {
     }
 
     /// How many instances are connected.
-    pub(crate) fn len(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.state.lock().sessions.len()
-    }
-
-    /// Whether no instance is connected.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// Asks the instance's session, if it has one, to end.
@@ -195,7 +190,7 @@ mod tests {
         drop(older);
         assert!(registry.is_connected(&instance('a')));
         drop(newer);
-        assert!(registry.is_empty());
+        assert_eq!(registry.count(), 0);
     }
 
     #[tokio::test]

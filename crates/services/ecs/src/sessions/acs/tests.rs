@@ -248,7 +248,7 @@ fn a_payload_waits_for_credentials_and_carries_them() {
     assert_eq!(failed, Step::default());
     scene.now = scene.now + BEAT;
     let step = scene.acs.tick(&scene.view, scene.now);
-    assert_eq!(step.fetch, [request.clone()], "asked again");
+    assert_eq!(&step.fetch[..], std::slice::from_ref(request), "asked again");
     let minted = minted(request, "ASIA1", scene.now);
     let step = scene.acs.fetched(&scene.view, request, Ok(minted.clone()), scene.now);
     let [message] = &step.send[..] else { panic!("{step:?}") };

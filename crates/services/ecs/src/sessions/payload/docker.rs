@@ -161,12 +161,12 @@ fn log_config(
     log: &shapes::LogConfiguration,
 ) -> LogConfig {
     let mut config: BTreeMap<String, String> = log.options.clone().unwrap_or_default();
-    if log.log_driver.as_str() == "awslogs" {
-        if let Some(prefix) = config.remove("awslogs-stream-prefix") {
-            let container = spec.name.as_deref().unwrap_or_default();
-            let stream = format!("{prefix}/{container}/{}", context.task.arn.id);
-            config.entry("awslogs-stream".to_owned()).or_insert(stream);
-        }
+    if log.log_driver.as_str() == "awslogs"
+        && let Some(prefix) = config.remove("awslogs-stream-prefix")
+    {
+        let container = spec.name.as_deref().unwrap_or_default();
+        let stream = format!("{prefix}/{container}/{}", context.task.arn.id);
+        config.entry("awslogs-stream".to_owned()).or_insert(stream);
     }
     LogConfig { kind: log.log_driver.as_str().to_owned(), config }
 }

@@ -14,13 +14,13 @@ const CHECKS_PER_INSTANCE_MAX: usize = 16;
 
 /// What is known of one instance by telemetry. Gone when its session ends.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct InstanceTelemetry {
+pub struct InstanceTelemetry {
     /// When the agent last reported anything.
-    pub(crate) reported_at: Timestamp,
+    pub reported_at: Timestamp,
     /// The newest metrics by task, of the last whole round (20 s).
-    pub(crate) tasks: BTreeMap<TaskArn, TaskMetric>,
+    pub tasks: BTreeMap<TaskArn, TaskMetric>,
     /// The checks of the instance by type.
-    pub(crate) statuses: BTreeMap<String, InstanceStatus>,
+    pub statuses: BTreeMap<String, InstanceStatus>,
     round: Option<String>,
 }
 

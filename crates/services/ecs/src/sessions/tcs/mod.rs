@@ -7,6 +7,7 @@ mod metrics;
 mod report;
 mod serve;
 
+pub use metrics::InstanceTelemetry;
 pub(crate) use metrics::Telemetry;
 pub(crate) use report::TelemetryReport;
 pub(crate) use serve::serve;
