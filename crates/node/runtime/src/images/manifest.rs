@@ -112,7 +112,7 @@ impl Document {
         let raw: RawDocument = serde_json::from_slice(bytes)
             .map_err(|error| ImageError::malformed("the image manifest", error))?;
         let stated = raw.media_type.as_deref().or(content_type).unwrap_or_default();
-        if raw.schema_version == Some(1) || stated.contains("manifest.v1+") {
+        if raw.schema_version == Some(1) || stated.contains("docker.distribution.manifest.v1+") {
             let problem = "it has the old schema 1; push the image again with a current tool";
             return Err(ImageError::unsupported("the image manifest", problem));
         }
