@@ -1,7 +1,8 @@
 //! The directory of an embedded store: whose it is, and which format it has.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{ErrorKind, Read, Seek, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::StoreError;
@@ -28,7 +29,7 @@ pub(super) struct Directory {
 impl Directory {
     /// Makes the directory if needed, takes its lock, and checks its format.
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
-        fs::create_dir_all(path).map_err(|source| io("creating", path, source))?;
+        create_private(path).map_err(|source| io("creating", path, source))?;
         let lock = take_lock(path)?;
         let directory = Self { path: path.to_owned(), lock };
         directory.check_format()?;
@@ -87,6 +88,12 @@ impl Directory {
     pub(super) fn damaged(&self, what: &str, problem: String) -> StoreError {
         StoreError::Damaged { dir: self.path.clone(), what: what.to_owned(), problem }
     }
+}
+
+/// Rows hold secrets (SigV4 needs them in plain), so nobody else may look inside.
+fn create_private(path: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(path)?;
+    fs::set_permissions(path, Permissions::from_mode(0o700))
 }
 
 impl Drop for Directory {

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::fs::{self, OpenOptions};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -31,6 +31,15 @@ fn a_directory_in_use_names_its_user() {
     assert_eq!(refusal(dir), expected);
     drop(world);
     open(dir);
+}
+
+#[test]
+fn nobody_else_may_look_inside() {
+    let directory = tempfile::tempdir().unwrap();
+    let dir = directory.path().join("data/ledger");
+    drop(open(&dir));
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&dir), 0o700);
 }
 
 #[test]
