@@ -2,14 +2,14 @@
 //! to the time after its end.
 
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use agent_protocol::{acs as acs_messages, node as node_messages, tcs as tcs_messages};
 use ledger::{Ledger, Schema, Table};
 use parking_lot::Mutex;
 use terms::{Clock, ContainerInstanceArn, IdSource};
-use tokio::sync::mpsc;
+use tokio::sync::{SetOnce, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -24,6 +24,9 @@ use super::sequence::{Sequence, SessionEpoch};
 use super::tcs::{self, InstanceTelemetry, Telemetry, TelemetryReport};
 use super::transport::{Close, Transport};
 use crate::tables::Tables;
+
+/// How long an upgrade waits for the sessions to begin.
+const START_MAX: Duration = Duration::from_secs(2);
 
 /// How long a shutdown waits for sessions to say goodbye.
 const GOODBYE_MAX: Duration = Duration::from_secs(5);
@@ -67,7 +70,7 @@ pub(super) struct Hub {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) ids: Arc<dyn IdSource>,
     setup: SessionSetup,
-    started: OnceLock<Started>,
+    started: SetOnce<Started>,
     pub(super) control: Arc<Registry>,
     pub(super) telemetry_sessions: Arc<Registry>,
     pub(super) nodes: Arc<Registry<mpsc::Sender<node_messages::ServerMessage>>>,
@@ -96,7 +99,7 @@ impl Sessions {
             clock,
             ids,
             setup,
-            started: OnceLock::new(),
+            started: SetOnce::new(),
             control: Arc::default(),
             telemetry_sessions: Arc::default(),
             nodes: Arc::default(),
@@ -227,9 +230,10 @@ impl Hub {
         LedgerView::new(self.ledger.snapshot(), tables, setting, instance)
     }
 
-    /// Whether [`Sessions::run`] has begun.
-    pub(super) fn is_ready(&self) -> bool {
-        self.started.get().is_some()
+    /// Waits, but not for long, until [`Sessions::run`] has begun: agents of the same process
+    /// come at once, and one that is refused comes back only after its back-off.
+    pub(super) async fn is_ready(&self) -> bool {
+        tokio::time::timeout(START_MAX, self.started.wait()).await.is_ok()
     }
 
     fn route(&self, commit: &ledger::Commit) {

@@ -24,8 +24,14 @@ impl Sessions {
         let route = |prefix: &'static str, answer: fn(&Sessions, RouteRequest) -> Answer| {
             let sessions = self.clone();
             Route::new(prefix, SIGNED, move |request| {
-                let response = answer(&sessions, request).unwrap_or_else(|r| r.response());
-                std::future::ready(response)
+                let sessions = sessions.clone();
+                async move {
+                    let answer = match sessions.hub.is_ready().await {
+                        true => answer(&sessions, request),
+                        false => Err(Refusal::Starting),
+                    };
+                    answer.unwrap_or_else(|refusal| refusal.response())
+                }
             })
         };
         let sessions = self.clone();
@@ -94,9 +100,6 @@ impl Hub {
     ) -> Result<ContainerInstanceArn, Refusal> {
         let instance = instance_of(request, parameter)?;
         self.check_caller(request, &instance)?;
-        if !self.is_ready() {
-            return Err(Refusal::Starting);
-        }
         Ok(instance)
     }
 

@@ -64,7 +64,7 @@ impl World {
         let world = Self::over(MemoryStore::new());
         world.put_instance(instance(InstanceStatus::Active)).await;
         world.put_definition(definition()).await;
-        world.until(|world| world.sessions.hub.is_ready()).await;
+        assert!(world.sessions.hub.is_ready().await);
         world
     }
 
