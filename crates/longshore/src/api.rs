@@ -32,7 +32,12 @@ pub async fn task(client: &Client, cluster: &str, task: &str) -> Result<Value> {
 ///
 /// # Errors
 /// If a call fails.
-pub async fn list(client: &Client, operation: &str, input: Value, field: &str) -> Result<Vec<Value>> {
+pub async fn list(
+    client: &Client,
+    operation: &str,
+    input: Value,
+    field: &str,
+) -> Result<Vec<Value>> {
     let (mut input, mut all) = (input, Vec::new());
     loop {
         let mut page = ecs(client, operation, &input).await?;

@@ -1,12 +1,19 @@
 //! The command line: what there is to say, and who carries it out.
 
+use std::io;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
 
-use crate::commands::{config, doctor};
+use crate::commands::{
+    agent, config, doctor, down, image, logs, profile, run, server, status, stop, token, up, why,
+};
 use crate::output::Format;
+
+/// Worker threads of the roles that serve; more would only cost memory on a small machine.
+const WORKERS_MAX: usize = 8;
 
 /// Amazon ECS that anyone can run
 #[derive(Parser, Debug)]
@@ -21,8 +28,32 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    /// Bring up the ECS API and a container instance on this machine
+    Up(up::Up),
+    /// Serve the ECS API alone; container instances join with `longshore agent`
+    Server(server::Server),
+    /// Make this machine a container instance of a server elsewhere
+    Agent(agent::Agent),
+    /// Make what container instances join with
+    Token(token::Token),
+    /// Register a task definition file, run it and follow it to RUNNING
+    Run(run::Run),
+    /// Show clusters, instances and tasks
+    Status(status::Status),
+    /// Show what a task's containers wrote
+    Logs(logs::Logs),
+    /// Stop a task
+    Stop(stop::Stop),
+    /// Tell in plain words why a task runs where it does, waits, or stopped
+    Why(why::Why),
+    /// Load images from files
+    Image(image::ImageCommand),
+    /// Write an AWS profile that points the aws CLI and the SDKs at Longshore
+    Profile(profile::Profile),
     /// Tell what this machine lacks to run containers, and how to mend it
     Doctor(doctor::Doctor),
+    /// Clear what a crash left on this machine
+    Down(down::Down),
     /// Show every setting and where it came from
     Config(config::Config),
 }
@@ -30,10 +61,43 @@ enum Command {
 impl Command {
     fn run(self, format: Format) -> Result<()> {
         match self {
+            Self::Up(command) => serving()?.block_on(command.run(format)),
+            Self::Server(command) => serving()?.block_on(command.run(format)),
+            Self::Agent(command) => serving()?.block_on(command.run(format)),
+            Self::Token(command) => calling()?.block_on(command.run(format)),
+            Self::Run(command) => calling()?.block_on(command.run(format)),
+            Self::Status(command) => calling()?.block_on(command.run(format)),
+            Self::Logs(command) => calling()?.block_on(command.run(format)),
+            Self::Stop(command) => calling()?.block_on(command.run(format)),
+            Self::Why(command) => calling()?.block_on(command.run(format)),
+            Self::Down(command) => calling()?.block_on(command.run(format)),
+            Self::Image(command) => command.run(format),
+            Self::Profile(command) => command.run(format),
             Self::Doctor(command) => command.run(format),
             Self::Config(command) => command.run(format),
         }
     }
+}
+
+/// The runtime of the roles that go on until they are told to end; they log to standard error.
+fn serving() -> Result<tokio::runtime::Runtime> {
+    let filter =
+        EnvFilter::try_from_env("LONGSHORE_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(WORKERS_MAX);
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
+        .enable_all()
+        .build()
+        .context("starting the runtime")
+}
+
+/// The runtime of commands that call a server and end.
+fn calling() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("starting the runtime")
 }
 
 /// Runs the command that the process was started with.

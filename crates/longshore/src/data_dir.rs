@@ -74,6 +74,27 @@ impl DataDir {
         self.0.join("images")
     }
 
+    /// Where an instance keeps its journal, containers and networks.
+    pub fn node(&self, name: &str) -> PathBuf {
+        self.0.join("node").join(name)
+    }
+
+    /// Where an instance's namespaces are held.
+    pub fn run(&self, name: &str) -> PathBuf {
+        self.0.join("run").join(name)
+    }
+
+    /// Where the shim is written to be started from.
+    pub fn programs(&self) -> PathBuf {
+        self.0.join("bin")
+    }
+
+    /// The names of the instances that have lived here.
+    pub fn nodes(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.0.join("node")).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    }
+
     /// The administrator's key, in the form of `~/.aws/credentials`.
     pub fn credentials(&self) -> PathBuf {
         self.0.join("credentials")

@@ -1,10 +1,23 @@
 //! Amazon ECS that anyone can run: one binary, several roles.
+//!
+//! - `cli.rs`: what there is to say; `commands/`: one file a command.
+//! - `control_plane.rs` joins ledger, services and edge; `node.rs` joins runtime and agent.
+//! - `settings.rs`: flags, environment, file; `data_dir.rs`: what lies in the data folder.
 
+mod api;
 mod cli;
 mod clock;
 mod commands;
+mod connection;
+mod control_plane;
+mod data_dir;
+mod node;
 mod output;
+mod port;
+mod profile_files;
+mod routes;
 mod settings;
+mod signals;
 
 use std::process::ExitCode;
 

@@ -36,7 +36,8 @@ impl Logs {
     /// If there is no such task or container, or its agent is away.
     pub async fn run(self, format: Format) -> Result<()> {
         let client = self.connection.client()?;
-        let mut path = format!("/_longshore/tasks/{}/logs?follow={}", short(&self.task), self.follow);
+        let mut path =
+            format!("/_longshore/tasks/{}/logs?follow={}", short(&self.task), self.follow);
         if let Some(container) = &self.container {
             path.push_str(&format!("&container={container}"));
         }

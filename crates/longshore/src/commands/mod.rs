@@ -1,4 +1,16 @@
 //! One file for each command of the `longshore` binary.
 
+pub mod agent;
 pub mod config;
 pub mod doctor;
+pub mod down;
+pub mod image;
+pub mod logs;
+pub mod profile;
+pub mod run;
+pub mod server;
+pub mod status;
+pub mod stop;
+pub mod token;
+pub mod up;
+pub mod why;

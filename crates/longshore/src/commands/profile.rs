@@ -13,7 +13,9 @@ use crate::settings;
 
 /// Flags of `longshore profile`.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  longshore profile && AWS_PROFILE=longshore aws ecs list-clusters")]
+#[command(
+    after_help = "Example:\n  longshore profile && AWS_PROFILE=longshore aws ecs list-clusters"
+)]
 pub struct Profile {
     /// The name of the profile
     #[arg(long, default_value = PROFILE)]
@@ -66,10 +68,8 @@ impl Profile {
                 data.path().display()
             );
         };
-        let config = [
-            ("endpoint_url", running.endpoint.as_str()),
-            ("region", running.region.as_str()),
-        ];
+        let config =
+            [("endpoint_url", running.endpoint.as_str()), ("region", running.region.as_str())];
         let credentials = [
             ("aws_access_key_id", keys.access_key_id.as_str()),
             ("aws_secret_access_key", keys.secret_access_key.as_str()),
@@ -86,16 +86,12 @@ impl Profile {
 }
 
 /// What one shared file holds now, and with the section.
-fn change(
-    variable: &str,
-    name: &str,
-    section: &str,
-    settings: &[(&str, &str)],
-) -> Result<Change> {
+fn change(variable: &str, name: &str, section: &str, settings: &[(&str, &str)]) -> Result<Change> {
     let path = match std::env::var_os(variable) {
         Some(path) => PathBuf::from(path),
         None => {
-            let home = std::env::var_os("HOME").context("HOME is not set, so there is no ~/.aws")?;
+            let home =
+                std::env::var_os("HOME").context("HOME is not set, so there is no ~/.aws")?;
             Path::new(&home).join(".aws").join(name)
         }
     };

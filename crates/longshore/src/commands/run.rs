@@ -75,7 +75,8 @@ impl Run {
 
     /// Waits for RUNNING, drawing the task's way there where somebody watches.
     async fn follow(&self, client: &Client, arn: &str) -> Result<Value> {
-        let bar = if output::is_watched() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
+        let bar =
+            if output::is_watched() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
         bar.set_style(ProgressStyle::with_template("{spinner} {prefix} {msg} {elapsed:.dim}")?);
         bar.set_prefix(short(arn).to_owned());
         let wait = async {

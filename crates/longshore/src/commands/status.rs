@@ -37,10 +37,12 @@ impl Status {
         let (mut instances, mut tasks) = (Vec::new(), Vec::new());
         for cluster in &clusters {
             let input = json!({"cluster": text(cluster, "clusterArn")});
-            let arns = list(&client, "ListContainerInstances", input.clone(), "containerInstanceArns");
+            let arns =
+                list(&client, "ListContainerInstances", input.clone(), "containerInstanceArns");
             let member = "containerInstances";
             let operation = "DescribeContainerInstances";
-            instances.extend(describe(&client, operation, input.clone(), member, arns.await?).await?);
+            instances
+                .extend(describe(&client, operation, input.clone(), member, arns.await?).await?);
             let arns = list(&client, "ListTasks", input.clone(), "taskArns").await?;
             tasks.extend(describe(&client, "DescribeTasks", input, "tasks", arns).await?);
         }

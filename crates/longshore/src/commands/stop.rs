@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
+use wire::client::Client;
 
 use crate::api::{self, ecs, short, text};
 use crate::connection::Connection;
@@ -46,17 +47,12 @@ impl Stop {
             input["reason"] = reason.as_str().into();
         }
         let mut task = ecs(&client, "StopTask", &input).await?["task"].take();
-        let wait = async {
-            while text(&task, "lastStatus") != "STOPPED" {
-                tokio::time::sleep(LOOK_EVERY).await;
-                task = api::task(&client, &self.cluster, &self.task).await?;
-            }
-            anyhow::Ok(())
-        };
         if !self.detach {
-            tokio::time::timeout(Duration::from_secs(self.timeout), wait).await.with_context(
-                || format!("the task has not stopped after {} s; its agent may be away", self.timeout),
-            )??;
+            let limit = Duration::from_secs(self.timeout);
+            let wait = self.wait(&client, task);
+            task = tokio::time::timeout(limit, wait).await.with_context(|| {
+                format!("the task has not stopped after {} s; its agent may be away", self.timeout)
+            })??;
         }
         if format == Format::Json {
             return Ok(output::json(&task)?);
@@ -66,5 +62,13 @@ impl Stop {
             println!("         {}", api::why_stopped(&task));
         }
         Ok(())
+    }
+
+    async fn wait(&self, client: &Client, mut task: Value) -> Result<Value> {
+        while text(&task, "lastStatus") != "STOPPED" {
+            tokio::time::sleep(LOOK_EVERY).await;
+            task = api::task(client, &self.cluster, &self.task).await?;
+        }
+        Ok(task)
     }
 }

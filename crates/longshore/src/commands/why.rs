@@ -36,7 +36,8 @@ impl Why {
 }
 
 fn section(why: &Value, name: &str) {
-    let lines: Vec<_> = why[name].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let lines: Vec<_> =
+        why[name].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     if !lines.is_empty() {
         println!("\n{name}");
         lines.iter().for_each(|line| println!("  {line}"));

@@ -18,6 +18,7 @@ mod api;
 mod decide;
 mod error;
 mod model;
+mod peer;
 mod reconcile;
 mod routes;
 mod sessions;
@@ -32,8 +33,8 @@ use wire::{Route, Service};
 
 use crate::sessions::SessionTables;
 pub use crate::sessions::{
-    AGENT_AWAY_AFTER, Close, CredentialsRequest, Gone, Hello, IamCredentials, Minted, Received, SessionSetup,
-    Sessions, TaskCredentials, TaskEndpointSetting, Transport,
+    AGENT_AWAY_AFTER, Close, CredentialsRequest, Gone, Hello, IamCredentials, InstanceTelemetry,
+    Minted, Received, SessionSetup, Sessions, TaskCredentials, TaskEndpointSetting, Transport,
 };
 
 /// The tables of this crate: declared before the ledger is opened, handed to [`Ecs::new`] after.

@@ -1,0 +1,150 @@
+//! `longshore agent`: this machine as a container instance of a server elsewhere.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use terms::{AccountId, ClusterName, Region};
+use tokio_util::sync::CancellationToken;
+use wire::client::Client;
+use wire::sigv4::Credentials;
+
+use crate::clock::SystemClock;
+use crate::data_dir::{self, DataDir};
+use crate::node::{self, NodeSettings};
+use crate::output::Format;
+use crate::{settings, signals};
+
+/// Flags of `longshore agent`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Example:\n  longshore agent --server http://10.0.0.1:4566 --token TOKEN --zone us-east-1b"
+)]
+pub struct Agent {
+    /// The server's URL
+    #[arg(long, value_name = "URL", env = "LONGSHORE_SERVER")]
+    server: String,
+    /// The token to join with; not needed once this machine has joined
+    #[arg(long, env = "LONGSHORE_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// Folder for everything that is kept [default: /var/lib/longshore]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// The cluster to join
+    #[arg(long, default_value = "default", value_name = "NAME")]
+    cluster: ClusterName,
+    /// This instance's name [default: the host's name]
+    #[arg(long)]
+    name: Option<String>,
+    /// The availability zone [default: the region's zone a]
+    #[arg(long)]
+    zone: Option<String>,
+    /// The instance type, as the attribute ecs.instance-type
+    #[arg(long, value_name = "TYPE")]
+    instance_type: Option<String>,
+    /// A custom attribute; may be given several times
+    #[arg(long = "attribute", value_name = "KEY=VALUE", value_parser = attribute)]
+    attributes: Vec<(String, String)>,
+    /// What containers get as AWS_ENDPOINT_URL is the server's setting; `none` turns the
+    /// link-local address off on this machine
+    #[arg(long, value_name = "none")]
+    task_endpoint: Option<String>,
+}
+
+/// This machine's own key, as the server gave it.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Joined {
+    access_key_id: String,
+    secret_access_key: String,
+    account: AccountId,
+    region: Region,
+}
+
+impl Agent {
+    /// Joins if need be, then runs until Ctrl-C or SIGTERM. Its containers go on after that.
+    ///
+    /// # Errors
+    /// If the server does not take the token or the instance, or this machine cannot run
+    /// containers.
+    pub async fn run(self, _: Format) -> Result<()> {
+        if !nix::unistd::geteuid().is_root() {
+            bail!(
+                "containers need root: run 'sudo longshore agent …' ('longshore doctor' tells more)"
+            );
+        }
+        let data = DataDir::create(&settings::data_dir(self.data_dir.clone())?)?;
+        let stop = signals::first()?;
+        let name = match &self.name {
+            Some(name) => name.clone(),
+            None => nix::unistd::gethostname()?.to_string_lossy().into_owned(),
+        };
+        let joined = self.key(&data.node(&name).join("key.json"), &name).await?;
+        let end = CancellationToken::new();
+        let on_stop = end.clone();
+        tokio::spawn(async move {
+            stop.await;
+            on_stop.cancel();
+        });
+        println!("Longshore agent '{name}' serves {} at {}", self.cluster, self.server);
+        node::run(self.settings(name, joined), data, end).await
+    }
+
+    fn settings(self, name: String, joined: Joined) -> NodeSettings {
+        NodeSettings {
+            server: self.server,
+            credentials: Credentials {
+                access_key_id: joined.access_key_id,
+                secret: wire::Secret::new(joined.secret_access_key),
+                session_token: None,
+            },
+            cluster: self.cluster,
+            name,
+            zone: self.zone.unwrap_or_else(|| format!("{}a", joined.region)),
+            instance_type: self.instance_type,
+            attributes: BTreeMap::from_iter(self.attributes),
+            account: joined.account,
+            region: joined.region,
+            forwards_api: self.task_endpoint.as_deref() != Some("none"),
+            at_end: agent::AtEnd::LeaveRunning,
+        }
+    }
+
+    /// The key that this machine joined with, or a fresh one for the token.
+    async fn key(&self, file: &Path, name: &str) -> Result<Joined> {
+        match (std::fs::read(file), &self.token) {
+            (Ok(text), _) => {
+                serde_json::from_slice(&text).with_context(|| format!("in {}", file.display()))
+            }
+            (Err(_), Some(token)) => {
+                let region: Region = "us-east-1".parse()?;
+                let client = Client::new(&self.server, None, region, Arc::new(SystemClock));
+                let input = json!({"token": token, "name": name});
+                let answer = client.post("/_longshore/join", &input).await?;
+                let joined: Joined = serde_json::from_value(answer)?;
+                if let Some(folder) = file.parent() {
+                    DataDir::create(folder)?;
+                }
+                data_dir::write_private(file, &serde_json::to_string(&joined)?)?;
+                Ok(joined)
+            }
+            (Err(_), None) => bail!(
+                "this machine has not joined {} yet: make a token there with 'longshore token \
+                 create' and give it with --token",
+                self.server
+            ),
+        }
+    }
+}
+
+fn attribute(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("an attribute has the form KEY=VALUE")?;
+    if key.starts_with("ecs.") || key.starts_with("com.amazonaws.") {
+        return Err(format!("'{key}' is reserved: ecs. and com.amazonaws. are ECS's own"));
+    }
+    Ok((key.to_owned(), value.to_owned()))
+}

@@ -1,0 +1,65 @@
+//! `longshore down`: clears what a crash left on this machine.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+use clap::Args;
+use runtime::Containers;
+use runtime::containers::LinuxContainers;
+
+use crate::clock::SystemClock;
+use crate::data_dir::DataDir;
+use crate::output::{self, Format};
+use crate::settings;
+
+/// Flags of `longshore down`.
+#[derive(Args, Debug)]
+pub struct Down {
+    /// The data folder to clear after [default: /var/lib/longshore]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+impl Down {
+    /// Kills the containers of this data folder and takes away their networks, mounts and
+    /// cgroups. Images and the ledger stay.
+    ///
+    /// # Errors
+    /// If a server still runs with the folder, or something cannot be removed.
+    pub async fn run(self, format: Format) -> Result<()> {
+        let data = DataDir::at(settings::data_dir(self.data_dir)?);
+        if let Some(running) = data.running()
+            && is_alive(running.pid)
+        {
+            bail!(
+                "the server at {} (pid {}) still runs; end it first with 'kill {}'",
+                running.endpoint,
+                running.pid,
+                running.pid
+            );
+        }
+        data.retract();
+        let nodes = data.nodes();
+        for name in &nodes {
+            let (folder, run) = (data.node(name), data.run(name));
+            let containers =
+                LinuxContainers::open(&folder, &data.programs(), Arc::new(SystemClock)).await?;
+            for container in containers.list().await {
+                containers.remove(&container.id, true).await?;
+            }
+            runtime::networks::sweep(&folder, &run).await?;
+        }
+        if format == Format::Json {
+            return Ok(output::json(&serde_json::json!({"instances": nodes}))?);
+        }
+        println!("nothing of {} is left running", data.path().display());
+        Ok(())
+    }
+}
+
+/// Whether a process of this id is a longshore.
+fn is_alive(pid: u32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/comm"))
+        .is_ok_and(|name| name.starts_with("longshore"))
+}

@@ -1,0 +1,63 @@
+//! `longshore image`: the images on this machine.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use runtime::images::{self, Image, ImageReference, ImageStore};
+
+use crate::data_dir::DataDir;
+use crate::output::{self, Format};
+use crate::settings;
+
+/// Flags of `longshore image`.
+#[derive(Args, Debug)]
+pub struct ImageCommand {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand, Debug)]
+enum Action {
+    /// Take images from a file: `docker save`, an OCI layout or archive, or a root file system
+    Load(Load),
+}
+
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Example:\n  docker save nginx | gzip > nginx.tar.gz && longshore image load nginx.tar.gz"
+)]
+struct Load {
+    /// A tar (plain, gzip or zstd), or an OCI layout's folder
+    file: PathBuf,
+    /// The reference to load it as, in place of the one in the file
+    #[arg(long, value_name = "REFERENCE")]
+    name: Option<ImageReference>,
+    /// The data folder of a server or agent on this machine [default: /var/lib/longshore]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+impl ImageCommand {
+    /// Carries it out; a running `longshore up` sees the images at once.
+    ///
+    /// # Errors
+    /// If the file is no image, or the data folder cannot be written.
+    pub fn run(self, format: Format) -> Result<()> {
+        let Action::Load(load) = self.action;
+        let data = DataDir::create(&settings::data_dir(load.data_dir)?)?;
+        let store = ImageStore::open(data.images(), images::Settings::default())?;
+        let loaded = store.load_blocking(&load.file, load.name.as_ref())?;
+        if format == Format::Json {
+            let entry = |image: &Image| {
+                serde_json::json!({
+                    "reference": image.reference.to_string(),
+                    "digest": image.digest.to_string(),
+                })
+            };
+            return Ok(output::json(&loaded.iter().map(entry).collect::<Vec<_>>())?);
+        }
+        loaded.iter().for_each(|image| println!("loaded {} {}", image.reference, image.digest));
+        Ok(())
+    }
+}

@@ -1,0 +1,49 @@
+//! `longshore server`: the control plane alone.
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::control_plane::ControlPlane;
+use crate::data_dir::DataDir;
+use crate::output::{self, Format};
+use crate::settings::{ServerFlags, ServerSettings};
+use crate::{port, signals};
+
+/// Flags of `longshore server`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Example:\n  longshore server --listen 127.0.0.1:4566\n  longshore token create"
+)]
+pub struct Server {
+    #[command(flatten)]
+    flags: ServerFlags,
+}
+
+impl Server {
+    /// Serves until Ctrl-C or SIGTERM.
+    ///
+    /// # Errors
+    /// If the port is taken, the data folder cannot be used, or a part fails.
+    pub async fn run(self, format: Format) -> Result<()> {
+        let settings =
+            ServerSettings { instances: 0, ..ServerSettings::resolve(&self.flags, None)? };
+        let data = DataDir::create(&settings.data_dir)?;
+        let stop = signals::first()?;
+        let listener = port::listen(settings.listen).await?;
+        let mut plane = ControlPlane::start(settings.clone(), data, listener).await?;
+        let ServerSettings { account, region, cluster, .. } = &settings;
+        plane.ecs.ensure_cluster(account, region, cluster).await?;
+        plane.announce_when_ready(0).await?;
+        match format {
+            Format::Json => output::json(&plane.running)?,
+            Format::Text => println!(
+                "Longshore serves at {}\naccount {account}, region {region}\n\n\
+                 Container instances join with a token:\n  longshore token create",
+                plane.running.endpoint
+            ),
+        }
+        let outcome = plane.serve(stop).await;
+        plane.stop().await?;
+        outcome
+    }
+}

@@ -1,0 +1,169 @@
+//! The server's parts joined: ledger, services, edge.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use ecs::{Ecs, EcsSetup, EcsTables, IamCredentials, SessionSetup, TaskEndpointSetting};
+use iam::Iam;
+use ledger::{EmbeddedStore, Ledger, Schema};
+use terms::{Clock, IdSource};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use wire::Edge;
+
+use crate::clock::{RandomIds, SystemClock};
+use crate::data_dir::{DataDir, Keys, Running};
+use crate::routes;
+use crate::settings::{Auth, ServerSettings};
+
+/// A control plane that serves until it is told to stop.
+pub struct ControlPlane {
+    /// Where it is reached.
+    pub running: Running,
+    /// Who may sign.
+    pub iam: Iam,
+    /// Clusters, tasks, agents.
+    pub ecs: Ecs,
+    /// What it runs with.
+    settings: ServerSettings,
+    data: DataDir,
+    shutdown: CancellationToken,
+    loops: JoinSet<Result<()>>,
+}
+
+impl ControlPlane {
+    /// Opens the ledger and serves the API on `listener`. The administrator's key is made at the
+    /// first start and kept in the data folder.
+    ///
+    /// # Errors
+    /// If the data folder cannot be used, or another server uses it.
+    pub async fn start(
+        settings: ServerSettings,
+        data: DataDir,
+        listener: TcpListener,
+    ) -> Result<Self> {
+        let (clock, ids) = (Arc::new(SystemClock), Arc::new(RandomIds));
+        let address = listener.local_addr()?;
+        let running = running(&settings, address);
+        let mut schema = Schema::new();
+        let (iam_tables, ecs_tables) =
+            (iam::Tables::new(&mut schema), EcsTables::declare(&mut schema));
+        let store = EmbeddedStore::open(&data.ledger())?;
+        let ledger = Ledger::open(schema, Box::new(store), clock.clone(), ids.clone())?;
+        let iam = Iam::open(ledger.clone(), iam_tables, settings.account.clone()).await?;
+        let key = iam.administrator().await?;
+        data.write_administrator(&Keys {
+            access_key_id: key.access_key_id,
+            secret_access_key: key.secret.expose().to_owned(),
+        })?;
+        let sessions = SessionSetup {
+            task_endpoint: task_endpoint(&settings, &running),
+            credentials: Arc::new(IamCredentials::new(
+                iam.sessions().clone(),
+                clock.clone(),
+                ids.clone(),
+            )),
+        };
+        let agent_endpoint = settings.agent_endpoint.clone();
+        let setup = EcsSetup { ids: ids.clone(), agent_endpoint, sessions };
+        let ecs = Ecs::new(ecs_tables, ledger, setup);
+        let edge = edge(&settings, &iam, &ecs, clock, ids);
+        let shutdown = CancellationToken::new();
+        let mut loops = JoinSet::new();
+        let (token, service) = (shutdown.clone(), ecs.clone());
+        loops.spawn(async move { Ok(service.run(token).await?) });
+        let token = shutdown.clone();
+        loops.spawn(async move { Ok(edge.serve(listener, token).await?) });
+        Ok(Self { running, iam, ecs, settings, data, shutdown, loops })
+    }
+
+    /// Waits until this many instances of the cluster are ACTIVE and connected, then tells other
+    /// commands where the server is.
+    ///
+    /// # Errors
+    /// If the announcement cannot be written.
+    pub async fn announce_when_ready(&self, instances: u32) -> Result<()> {
+        let wanted = usize::try_from(instances).unwrap_or(usize::MAX);
+        let mut rest = tokio::time::interval(Duration::from_millis(2));
+        while self.connected() < wanted {
+            rest.tick().await;
+        }
+        self.data.announce(&self.running)
+    }
+
+    fn connected(&self) -> usize {
+        let ServerSettings { account, region, cluster, .. } = &self.settings;
+        self.ecs.connected_instances(account, region, cluster)
+    }
+
+    /// Runs until `stop` ends or a part fails, whichever comes first; does not stop anything yet.
+    ///
+    /// # Errors
+    /// What the part failed with.
+    pub async fn serve(&mut self, stop: impl Future<Output = ()>) -> Result<()> {
+        tokio::select! {
+            biased;
+            () = stop => Ok(()),
+            ended = self.loops.join_next() => match ended {
+                Some(outcome) => outcome.context("a part of the server panicked")?,
+                None => Ok(()),
+            },
+        }
+    }
+
+    /// Lets what was acknowledged finish, and ends.
+    ///
+    /// # Errors
+    /// What a part failed with on its way out.
+    pub async fn stop(mut self) -> Result<()> {
+        self.data.retract();
+        self.shutdown.cancel();
+        while let Some(outcome) = self.loops.join_next().await {
+            outcome.context("a part of the server panicked")??;
+        }
+        Ok(())
+    }
+}
+
+fn edge(
+    settings: &ServerSettings,
+    iam: &Iam,
+    ecs: &Ecs,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn IdSource>,
+) -> Edge {
+    let ours = routes::all(settings, iam, ecs);
+    let edge = Edge::builder(Arc::new(iam.clone()), clock, ids)
+        .home(settings.account.clone(), settings.region.clone())
+        .open(settings.auth == Auth::Open)
+        .service(ecs.service())
+        .service(iam.sts());
+    ecs.routes().into_iter().chain(ours).fold(edge, |edge, route| edge.route(route)).build()
+}
+
+/// Where clients reach a server that listens on `address`.
+fn running(settings: &ServerSettings, address: SocketAddr) -> Running {
+    let host = match address.ip() {
+        ip if ip.is_unspecified() => "127.0.0.1".to_owned(),
+        std::net::IpAddr::V6(ip) => format!("[{ip}]"),
+        ip => ip.to_string(),
+    };
+    Running {
+        endpoint: format!("http://{host}:{}", address.port()),
+        pid: std::process::id(),
+        account: settings.account.clone(),
+        region: settings.region.clone(),
+    }
+}
+
+fn task_endpoint(settings: &ServerSettings, running: &Running) -> TaskEndpointSetting {
+    let advertised = || settings.agent_endpoint.clone().unwrap_or_else(|| running.endpoint.clone());
+    match settings.task_endpoint.as_deref() {
+        None => TaskEndpointSetting::Automatic { advertised: advertised() },
+        Some("none") => TaskEndpointSetting::None,
+        Some(url) => TaskEndpointSetting::Url(url.trim_end_matches('/').to_owned()),
+    }
+}

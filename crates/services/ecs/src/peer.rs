@@ -1,0 +1,56 @@
+//! What the binary and higher services may ask of this one, without a request.
+
+use terms::{AccountId, ClusterName, Region};
+
+use crate::Ecs;
+use crate::error::Error;
+use crate::model::{Cluster, ClusterStatus, InstanceStatus};
+use crate::tables::Scope;
+
+impl Ecs {
+    /// Makes the cluster if there is none of that name that is ACTIVE.
+    ///
+    /// # Errors
+    /// If the ledger cannot commit.
+    pub async fn ensure_cluster(
+        &self,
+        account: &AccountId,
+        region: &Region,
+        name: &ClusterName,
+    ) -> Result<(), ledger::LedgerError> {
+        let scope = Scope { account: account.clone(), region: region.clone() };
+        let (key, tables) = (scope.cluster(name.clone()), self.api.tables);
+        let made = self.api.ledger.transact("ensure cluster", |tx| {
+            let known = tx.get(&tables.clusters, &key);
+            if known.is_none_or(|row| row.status != ClusterStatus::Active) {
+                let cluster = Cluster {
+                    name: key.name.clone(),
+                    status: ClusterStatus::Active,
+                    settings: Vec::new(),
+                    tags: Vec::new(),
+                    changed_at: tx.now(),
+                };
+                tx.put(&tables.clusters, key.clone(), cluster);
+            }
+            Ok::<(), Error>(())
+        });
+        match made.await {
+            Ok(_) | Err(ledger::TransactError::Rejected(_)) => Ok(()),
+            Err(ledger::TransactError::Ledger(error)) => Err(error),
+        }
+    }
+
+    /// How many of a cluster's container instances are ACTIVE with a connected agent.
+    pub fn connected_instances(
+        &self,
+        account: &AccountId,
+        region: &Region,
+        name: &ClusterName,
+    ) -> usize {
+        let scope = Scope { account: account.clone(), region: region.clone() };
+        let cluster = scope.cluster(name.clone());
+        let snapshot = self.api.ledger.snapshot();
+        let instances = snapshot.prefix(&self.api.tables.instances, &cluster);
+        instances.into_iter().filter(|(_, row)| row.status == InstanceStatus::Active && row.agent.connected).count()
+    }
+}
