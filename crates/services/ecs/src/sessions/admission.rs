@@ -140,3 +140,58 @@ pub(crate) fn admit(
         InstanceStatus::Inactive => inactive("was deregistered"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::instance_arn;
+    use super::super::tests::world;
+    use super::*;
+
+    fn caller(kind: CallerKind) -> Caller {
+        Caller {
+            account: instance_arn().account,
+            region: instance_arn().region,
+            arn: "arn:aws:iam::000000000000:user/somebody".to_owned(),
+            user_id: "AIDA".to_owned(),
+            access_key_id: "AKIA".to_owned(),
+            kind,
+        }
+    }
+
+    fn node(name: &str) -> CallerKind {
+        CallerKind::Node { name: name.to_owned() }
+    }
+
+    /// The status of the refusal; none if the caller is admitted.
+    fn status(caller: &Caller, row: Option<&ContainerInstance>) -> Option<u16> {
+        let refusal = admit(caller, &instance_arn(), row).err()?;
+        Some(refusal.response().status().as_u16())
+    }
+
+    #[test]
+    fn only_the_instances_own_node_and_operators_are_admitted() {
+        let row = world::instance(InstanceStatus::Active);
+        let check = |kind, expected| assert_eq!(status(&caller(kind), Some(&row)), expected);
+        check(CallerKind::Operator, None);
+        check(CallerKind::Open, None);
+        check(node("node-1"), None);
+        check(node("node-2"), Some(403));
+        check(CallerKind::Task { task_arn: "t".to_owned() }, Some(403));
+        let elsewhere = Caller {
+            region: "eu-west-1".parse().expect("a region"),
+            ..caller(CallerKind::Operator)
+        };
+        assert_eq!(status(&elsewhere, Some(&row)), Some(403));
+        let registered_by_hand = ContainerInstance { node: None, ..row };
+        assert_eq!(status(&caller(node("node-1")), Some(&registered_by_hand)), Some(403));
+    }
+
+    #[test]
+    fn draining_instances_are_members_and_inactive_ones_are_not() {
+        let operator = caller(CallerKind::Operator);
+        let row = world::instance;
+        assert_eq!(status(&operator, Some(&row(InstanceStatus::Draining))), None);
+        assert_eq!(status(&operator, Some(&row(InstanceStatus::Inactive))), Some(400));
+        assert_eq!(status(&operator, None), Some(400));
+    }
+}

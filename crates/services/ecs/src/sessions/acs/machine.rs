@@ -16,6 +16,10 @@ use super::delivery::{RESEND_AFTER, Sent};
 use super::heartbeat::{Beat, Heartbeats};
 use crate::model::TaskStatus;
 
+/// With every so many heartbeats (five minutes) a session looks at all its tasks, so that a lost
+/// wake-up heals (design: cost follows change, and a slow sweep comes by too).
+const SWEEP_EVERY_BEATS: u32 = 10;
+
 /// What a session must do next, in this order.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Step {
@@ -49,6 +53,7 @@ pub(crate) struct Acs {
     pub(super) sent: BTreeMap<TaskId, Sent>,
     pub(super) unacked: BTreeMap<String, Vec<TaskId>>,
     pub(super) waiting: BTreeSet<TaskId>,
+    pub(super) beats_to_sweep: u32,
     pub(super) desk: CredentialsDesk,
 }
 
@@ -84,6 +89,7 @@ impl Acs {
             sent: BTreeMap::new(),
             unacked: BTreeMap::new(),
             waiting: BTreeSet::new(),
+            beats_to_sweep: SWEEP_EVERY_BEATS,
             desk: start.desk.reopened(),
         }
     }
@@ -115,12 +121,7 @@ impl Acs {
             return step;
         }
         if dirty.all_tasks {
-            let tasks = view.tasks();
-            let live: BTreeSet<TaskId> = tasks.iter().map(|task| task.arn.id).collect();
-            let gone: Vec<TaskId> =
-                self.sent.keys().copied().filter(|id| !live.contains(id)).collect();
-            gone.into_iter().for_each(|id| self.forget(id));
-            self.deliver(view, &tasks, now, &mut step);
+            self.sweep(view, now, &mut step);
         } else {
             let known = |id: &TaskId| {
                 let task = view.task(*id);
@@ -203,16 +204,31 @@ impl Acs {
         if self.manifest.as_ref().is_some_and(is_overdue) {
             self.send_manifest(&view.tasks(), now, &mut step);
         }
-        let unsettled: BTreeSet<TaskId> =
-            self.unacked.values().flatten().chain(&self.waiting).copied().collect();
-        let unsettled: Vec<TaskView> =
-            unsettled.into_iter().filter_map(|id| view.task(id)).collect();
-        self.deliver(view, &unsettled, now, &mut step);
+        self.beats_to_sweep -= 1;
+        if self.beats_to_sweep == 0 {
+            self.beats_to_sweep = SWEEP_EVERY_BEATS;
+            self.sweep(view, now, &mut step);
+        } else {
+            let unsettled: BTreeSet<TaskId> =
+                self.unacked.values().flatten().chain(&self.waiting).copied().collect();
+            let unsettled: Vec<TaskView> =
+                unsettled.into_iter().filter_map(|id| view.task(id)).collect();
+            self.deliver(view, &unsettled, now, &mut step);
+        }
         for (task, role, _) in self.desk.overdue(now) {
             self.send_credentials(task.id, role, now, &mut step);
         }
         self.desk.refresh(now, &mut step.fetch);
         step
+    }
+
+    /// Looks at every task of the instance.
+    fn sweep(&mut self, view: &impl InstanceView, now: Timestamp, step: &mut Step) {
+        let tasks = view.tasks();
+        let live: BTreeSet<TaskId> = tasks.iter().map(|task| task.arn.id).collect();
+        let gone: Vec<TaskId> = self.sent.keys().copied().filter(|id| !live.contains(id)).collect();
+        gone.into_iter().for_each(|id| self.forget(id));
+        self.deliver(view, &tasks, now, step);
     }
 
     /// When [`Self::tick`] is due.

@@ -45,8 +45,8 @@ pub(crate) enum Ended {
     ByAgent,
     /// We closed it.
     ByUs,
-    /// The agent did not read what we sent.
-    TooSlow,
+    /// What we sent could not be delivered: the connection broke, or the agent reads too slowly.
+    Undeliverable,
 }
 
 /// Serves a connection until it ends; the machine comes back for what it holds.
@@ -126,7 +126,7 @@ async fn carry_out<T: Transport<Out = ServerMessage>>(
 ) -> Option<Ended> {
     for message in step.send {
         if transport.send(message).await.is_err() {
-            return Some(Ended::TooSlow);
+            return Some(Ended::Undeliverable);
         }
     }
     fetches.queue.extend(step.fetch);

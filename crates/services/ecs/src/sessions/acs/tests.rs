@@ -168,6 +168,17 @@ fn an_acked_payload_is_not_sent_again_and_one_without_ack_is() {
 }
 
 #[test]
+fn a_lost_wake_up_heals() {
+    let mut scene = Scene::new(PlainView::with([]));
+    let step = scene.connect();
+    scene.ack(&manifest(&step.send[1]).message_id.clone());
+    scene.view.put(pending(1));
+    let sent = scene.pass(10);
+    assert_eq!(sent.len(), 1);
+    assert_eq!(content(&sent[0]), [entry(1, "Running")]);
+}
+
+#[test]
 fn a_stop_follows_and_a_late_ack_of_the_start_does_not_count_for_it() {
     let mut scene = Scene::new(PlainView::with([pending(1)]));
     let step = scene.connect();
