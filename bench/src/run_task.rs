@@ -1,0 +1,112 @@
+//! RunTask to RUNNING with the image at hand, against `docker run -d`, in turns.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use clap::Args;
+use serde_json::{Value, json};
+use wire::client::Client;
+
+use crate::docker::Docker;
+use crate::longshore::{Longshore, Place, ecs, run_task, wait_for};
+use crate::process::output;
+use crate::report::{Report, Sample, ms};
+
+/// The goals.
+const GOAL_MS: f64 = 60.0;
+const GOAL_SHARE: f64 = 0.25;
+/// Ends at SIGTERM, so that stopping it costs the benchmark no grace time.
+const COMMAND: [&str; 3] = ["sh", "-c", "trap 'exit 0' TERM; sleep 3600 & wait"];
+/// Runs that are not counted, of each.
+const WARM_UP: u16 = 3;
+
+/// RunTask to RUNNING against `docker run -d`
+#[derive(Args, Debug)]
+pub struct RunTask {
+    /// Runs of each
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=500))]
+    count: u16,
+    /// The image, as `docker save` or examples/images/build.sh writes it
+    #[arg(long, default_value = "examples/images/out/busybox.tar")]
+    image: PathBuf,
+    /// Leave Docker out
+    #[arg(long)]
+    no_docker: bool,
+}
+
+/// One task's way, as a client sees it.
+struct Run {
+    placed: Duration,
+    running: Duration,
+}
+
+impl RunTask {
+    /// Measures.
+    pub fn run(&self, place: &Place) -> Result<Report> {
+        let mut report = Report::new("run-task: RunTask to RUNNING, image at hand, bridge network");
+        let docker = match self.no_docker {
+            true => None,
+            false => Some(Docker::start(&place.work, &self.image)?),
+        };
+        let longshore = Longshore::start(place, "up", &[], None)?;
+        output(longshore.command(&["image", "load"]).arg(&self.image))
+            .context("loading the image")?;
+        let client = longshore.client()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(register(&client))?;
+        let (mut placed, mut running, mut docker_run, mut docker_socket) =
+            (vec![], vec![], vec![], vec![]);
+        for number in 0..WARM_UP + self.count {
+            let run = runtime.block_on(once(&client))?;
+            let theirs = match &docker {
+                Some(docker) => Some((docker.run(&COMMAND)?, docker.run_over_socket(&COMMAND)?)),
+                None => None,
+            };
+            if number >= WARM_UP {
+                placed.push(run.placed);
+                running.push(run.running);
+                docker_run.extend(theirs.map(|theirs| theirs.0));
+                docker_socket.extend(theirs.map(|theirs| theirs.1));
+            }
+        }
+        let running = Sample::new(running);
+        report.add_sample("longshore: RunTask answered", &Sample::new(placed));
+        report.add_sample("longshore: RunTask to RUNNING", &running);
+        report.target("RunTask to RUNNING, median", ms(running.median()), GOAL_MS, true, "ms");
+        if !docker_run.is_empty() {
+            let theirs = Sample::new(docker_run);
+            report.add_sample("docker run -d", &theirs);
+            report.add_sample(
+                "docker, create and start over its socket",
+                &Sample::new(docker_socket),
+            );
+            let share = ms(running.median()) / ms(theirs.median());
+            report.target("share of docker run -d", share, GOAL_SHARE, true, "x");
+        }
+        Ok(report)
+    }
+}
+
+async fn register(client: &Client) -> Result<()> {
+    let definition: Value = json!({
+        "family": "bench",
+        "networkMode": "bridge",
+        "containerDefinitions": [{
+            "name": "main", "image": "busybox", "cpu": 128, "memory": 64, "essential": true,
+            "command": COMMAND,
+        }],
+    });
+    ecs(client, "RegisterTaskDefinition", definition).await.map(drop)
+}
+
+async fn once(client: &Client) -> Result<Run> {
+    let start = Instant::now();
+    let task = run_task(client, json!({"taskDefinition": "bench"})).await?;
+    let placed = start.elapsed();
+    wait_for(client, &task, "RUNNING").await?;
+    let running = start.elapsed();
+    ecs(client, "StopTask", json!({"task": task})).await?;
+    wait_for(client, &task, "STOPPED").await?;
+    Ok(Run { placed, running })
+}
