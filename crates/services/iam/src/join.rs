@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use data_encoding::HEXLOWER;
+use ledger::Tx;
 use sha2::{Digest, Sha256};
 use terms::Timestamp;
 
@@ -14,6 +15,9 @@ use crate::{Iam, IamError};
 /// How long a join token lives unless said otherwise.
 pub const JOIN_TOKEN_LIFE_DEFAULT: Duration = Duration::from_secs(24 * 3600);
 
+/// How long an expired token is remembered, so that using it is told apart from a wrong one.
+const KEEP_EXPIRED: Duration = Duration::from_secs(7 * 24 * 3600);
+
 impl Iam {
     /// Makes a token with which any number of instances may join until it expires. It is shown
     /// once: the ledger keeps only its hash.
@@ -24,6 +28,7 @@ impl Iam {
         let committed = self
             .ledger
             .transact("iam: join token", |tx| -> Result<_, IamError> {
+                self.forget_expired_tokens(tx);
                 let token = HEXLOWER.encode(&[tx.next_id(), tx.next_id()].concat());
                 let expires_at = tx.now() + life;
                 let row = JoinToken { account: self.account.clone(), expires_at };
@@ -32,6 +37,17 @@ impl Iam {
             })
             .await?;
         Ok(committed.value)
+    }
+
+    /// So that the table holds no more than what was made within a token's life.
+    fn forget_expired_tokens(&self, tx: &mut Tx<'_>) {
+        let now = tx.now();
+        let expired: Vec<String> = tx
+            .range(&self.tables.join_tokens, ..)
+            .filter(|(_, row)| row.expires_at + KEEP_EXPIRED <= now)
+            .map(|(hash, _)| hash)
+            .collect();
+        expired.iter().for_each(|hash| tx.delete(&self.tables.join_tokens, hash));
     }
 
     /// Exchanges a token for a fresh key bound to `name`. A key that an instance of that name had

@@ -1,6 +1,8 @@
 //! Keys, joining and sessions over a ledger in memory.
 #![allow(clippy::unwrap_used)]
 
+mod sts;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
@@ -98,6 +100,12 @@ async fn an_instance_joins_with_a_token_and_joining_again_replaces_its_key() {
     world.clock.0.store(expires_at.millis(), Ordering::SeqCst);
     let late = world.iam.join(&token, "node-2").await.unwrap_err();
     assert!(matches!(late, IamError::ExpiredToken { .. }));
+
+    let much_later = expires_at + Duration::from_secs(8 * 24 * 3600);
+    world.clock.0.store(much_later.millis(), Ordering::SeqCst);
+    world.iam.create_join_token(Duration::from_secs(60)).await.unwrap();
+    let forgotten = world.iam.join(&token, "node-2").await.unwrap_err();
+    assert!(matches!(forgotten, IamError::UnknownToken));
 }
 
 #[tokio::test]
