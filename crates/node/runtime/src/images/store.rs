@@ -272,19 +272,22 @@ impl Shelves {
         Ok(pruned)
     }
 
-    /// Takes away blobs that a failed load brought, if nobody is at work who may use them.
-    pub(super) fn forget(&self, added: &[Digest]) {
+    /// Takes away the blobs of `added` that nothing needs, and unneeded layers too if wanted; left to
+    /// [`Shelves::prune`] if somebody is at work who may use them.
+    pub(super) fn forget(&self, added: &[Digest], with_layers: bool) {
         let forget = || -> Result<(), ImageError> {
             let Some(_alone) = self.lock_alone()? else { return Ok(()) };
             let needed = self.needed()?;
             for digest in added.iter().filter(|digest| !needed.blobs.contains(digest)) {
                 self.blobs.delete(digest)?;
             }
-            self.layers.retain(&needed.layers)?;
+            if with_layers {
+                self.layers.retain(&needed.layers)?;
+            }
             Ok(())
         };
         if let Err(error) = forget() {
-            tracing::warn!(%error, "what a failed load brought could not be removed");
+            tracing::warn!(%error, "what a load left over could not be removed");
         }
     }
 

@@ -3,5 +3,6 @@
 
 mod containers;
 mod ground;
+mod images;
 mod networks;
 mod speed;

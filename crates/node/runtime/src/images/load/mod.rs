@@ -32,7 +32,8 @@ struct Found {
     manifest: Digest,
 }
 
-/// Loads every image that `file` holds. If that fails, what was taken in is taken away again.
+/// Loads every image that `file` holds. What was taken in and is of no use (everything, if it fails) is
+/// taken away again.
 pub(super) fn load(
     shelves: &Shelves,
     file: &Path,
@@ -43,9 +44,7 @@ pub(super) fn load(
         let _lock = shelves.lock().map_err(image_error(file))?;
         find(shelves, file, &mut added).and_then(|found| store(shelves, file, name, &found))
     };
-    if loaded.is_err() {
-        shelves.forget(&added);
-    }
+    shelves.forget(&added, loaded.is_err());
     loaded
 }
 
