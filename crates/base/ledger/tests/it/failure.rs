@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use ledger::{
-    Batch, LedgerError, LoadedRow, MemoryStore, Pace, Revision, Store, StoreError, TransactError,
+    Batch, LedgerError, LoadedRow, MAX_WAITING, MemoryStore, Pace, Revision, Store, StoreError,
+    TransactError,
 };
 
 use crate::world::{Backend, Memory, World, key, run, ship, start};
@@ -162,6 +163,26 @@ fn an_inline_store_may_fail_too() {
     });
     assert_eq!(commits.load(Ordering::Relaxed), 2, "nothing is tried after a failure");
     assert_eq!(world.all(), [(key("red", 1), ship("Oslo", 1))]);
+}
+
+#[test]
+fn a_crowd_before_the_store_is_refused() {
+    let (world, entries, open) = gate(MemoryStore::new());
+    start(world.put(key("red", 0), ship("Oslo", 0)));
+    entries.recv().unwrap();
+    for _ in 1..MAX_WAITING {
+        start(world.put(key("red", 1), ship("Oslo", 1)));
+    }
+    let one_more = world.ledger.transact("put", |tx| {
+        tx.put(&world.ships, key("red", 2), ship("Oslo", 2));
+        Ok::<_, ()>(())
+    });
+    let error = run(one_more).unwrap_err();
+    assert!(matches!(error, TransactError::Ledger(LedgerError::Crowded)), "{error:?}");
+    (0..2).for_each(|_| open.send(true).unwrap());
+    entries.recv().unwrap();
+    open.send(true).unwrap();
+    assert_eq!(run(world.put(key("red", 3), ship("Oslo", 3))), MAX_WAITING as u64 + 1);
 }
 
 #[test]

@@ -6,5 +6,6 @@ mod directory;
 mod failure;
 mod feed;
 mod properties;
+mod records;
 mod suite;
 mod world;

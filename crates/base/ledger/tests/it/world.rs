@@ -38,6 +38,7 @@ pub struct World {
     pub by_tag: Index<u32, Key, Ship>,
 }
 
+#[derive(Default)]
 pub struct Sources(AtomicU64);
 
 impl Clock for Sources {
@@ -58,7 +59,7 @@ impl World {
         let ships = schema.table("test.ships");
         let by_port = schema.index(&ships, "by_port", |_, ship: &Ship| vec![ship.port.clone()]);
         let by_tag = schema.index(&ships, "by_tag", |_, ship: &Ship| ship.tags.clone());
-        let sources = Arc::new(Sources(AtomicU64::new(0)));
+        let sources = Arc::new(Sources::default());
         let ledger = Ledger::open(schema, store, sources.clone(), sources).unwrap();
         Self { ledger, ships, by_port, by_tag }
     }
