@@ -233,7 +233,7 @@ impl Tools {
             cluster: &self.cluster,
         })?;
         self.make_volumes(&spec).await?;
-        let open = self.endpoints.open(&creation.id, mode, attachment.as_ref());
+        let open = self.endpoints.open(mode);
         let create = async {
             match self.containers.create(spec).await {
                 Ok(created) => Ok(created.at),
@@ -293,16 +293,13 @@ impl Tools {
     /// Opens the endpoints of a container that outlived an earlier agent.
     async fn serve(&self, container: &ContainerRef, id: &ContainerId, task: &Task) {
         let mode = spec::network_mode(task, &task.containers[container.index]);
-        let attachments = self.networks.list().await;
-        let attachment = attachments.iter().find(|attachment| attachment.container == *id);
-        if let Err(error) = self.endpoints.open(id, mode, attachment).await {
+        if let Err(error) = self.endpoints.open(mode).await {
             tracing::warn!(%id, %error, "the container's local endpoints are not served");
         }
     }
 
     async fn release(&self, container: &ContainerRef, id: &ContainerId) {
         self.pulled.lock().remove(container);
-        self.endpoints.close(id);
         self.kill_leftover(id).await;
         if let Err(error) = self.networks.detach(id).await {
             tracing::warn!(%id, %error, "the container's network is left behind");
@@ -337,7 +334,6 @@ impl Tools {
         let failed =
             |what: &dyn std::fmt::Display| Failure::new("CannotRemoveContainerError", what);
         for id in containers {
-            self.endpoints.close(id);
             self.containers.remove(id, false).await.map_err(|error| failed(&error))?;
             self.networks.detach(id).await.map_err(|error| failed(&error))?;
             self.images.release(id).await.map_err(|error| failed(&error))?;

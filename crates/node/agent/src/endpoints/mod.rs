@@ -1,24 +1,23 @@
-//! What tasks find at 169.254.170.2 in their own network (agent-protocol §6): credentials and
-//! metadata on port 80, the way to Longshore's API on port 4566.
+//! What tasks find at 169.254.170.2 (agent-protocol §6): credentials and metadata on port 80, the
+//! way to Longshore's API on port 4566.
 //!
-//! Every container has listeners of its own in its namespace; containers in the host's network
-//! share one pair. Who asks is told by the id in the path, so that one listener can answer for
-//! every agent of this process ([`Directory`]).
+//! One pair of listeners serves the instance, in a network namespace of its own beside the
+//! containers': a listener inside a container's namespace would take the port from the container
+//! (a server there that binds 0.0.0.0:80 would find it in use). Who asks is told by the id in the
+//! path, so that one pair can answer for every agent of this process ([`Directory`]).
 
 mod forward;
 mod metadata;
 mod routes;
 mod stats;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 
 use agent_protocol::task::Task;
 use agent_protocol::{TASK_API_PORT, TASK_ENDPOINT_ADDRESS, TASK_METADATA_PORT};
-use parking_lot::{Mutex, RwLock};
-use runtime::{Attachment, ContainerId, Containers, NetworkError, Networks};
+use parking_lot::RwLock;
+use runtime::{ContainerId, Containers, NetworkError, Networks};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -29,7 +28,7 @@ pub(crate) use forward::Forwarder;
 pub(crate) use stats::docker_stats;
 
 /// Connections that one listener serves at a time; further ones wait.
-const CONNECTIONS_MAX: usize = 64;
+const CONNECTIONS_MAX: usize = 1024;
 
 /// What the endpoints of one agent answer from.
 pub(crate) struct Sources {
@@ -73,8 +72,7 @@ pub(crate) struct Endpoints {
     sources: Arc<Sources>,
     /// `None`: tasks do not get to the API from here.
     forwarder: Option<Arc<Forwarder>>,
-    open: Mutex<BTreeMap<ContainerId, CancellationToken>>,
-    host: tokio::sync::Mutex<bool>,
+    is_open: tokio::sync::Mutex<bool>,
     ended: CancellationToken,
 }
 
@@ -92,8 +90,7 @@ impl Endpoints {
             directory,
             sources,
             forwarder: forwarder.map(Arc::new),
-            open: Mutex::default(),
-            host: tokio::sync::Mutex::new(false),
+            is_open: tokio::sync::Mutex::new(false),
             ended: CancellationToken::new(),
         }
     }
@@ -119,69 +116,30 @@ impl Endpoints {
         variables
     }
 
-    /// Opens the listeners of a container; again is success.
-    pub(crate) async fn open(
-        &self,
-        id: &ContainerId,
-        mode: NetworkMode,
-        attachment: Option<&Attachment>,
-    ) -> Result<(), NetworkError> {
-        match (mode, attachment) {
-            (NetworkMode::Host, _) => self.open_host().await,
-            (NetworkMode::Bridge, Some(attachment)) => {
-                if self.open.lock().contains_key(id) {
-                    return Ok(());
-                }
-                let token = self.ended.child_token();
-                self.listen(Some(&attachment.namespace), &token).await?;
-                if let Some(older) = self.open.lock().insert(id.clone(), token) {
-                    older.cancel();
-                }
-                Ok(())
-            }
-            (NetworkMode::Bridge | NetworkMode::None | NetworkMode::Awsvpc, _) => Ok(()),
+    /// Opens the listeners, before the first container that can reach them; again is success.
+    pub(crate) async fn open(&self, mode: NetworkMode) -> Result<(), NetworkError> {
+        match mode {
+            NetworkMode::Bridge | NetworkMode::Host => self.open_once().await,
+            // Neither is on the bridge.
+            NetworkMode::None | NetworkMode::Awsvpc => Ok(()),
         }
     }
 
-    /// Closes the listeners of a container.
-    pub(crate) fn close(&self, id: &ContainerId) {
-        if let Some(token) = self.open.lock().remove(id) {
-            token.cancel();
-        }
-    }
-
-    /// The pair for containers in the host's network; stays until the agent ends.
-    async fn open_host(&self) -> Result<(), NetworkError> {
-        let mut is_open = self.host.lock().await;
+    async fn open_once(&self) -> Result<(), NetworkError> {
+        let mut is_open = self.is_open.lock().await;
         if *is_open {
             return Ok(());
         }
-        match self.listen(None, &self.ended).await {
-            Ok(()) => {}
-            // Another agent of this host answers there already; within this process it answers
-            // for ours too.
-            Err(NetworkError::Listen { source, .. })
-                if source.kind() == std::io::ErrorKind::AddrInUse => {}
-            Err(error) => return Err(error),
-        }
-        *is_open = true;
-        Ok(())
-    }
-
-    async fn listen(
-        &self,
-        namespace: Option<&Path>,
-        token: &CancellationToken,
-    ) -> Result<(), NetworkError> {
         let at = |port| SocketAddr::from((TASK_ENDPOINT_ADDRESS, port));
-        let metadata = self.networks.listen(namespace, at(TASK_METADATA_PORT)).await?;
-        let directory = self.directory.clone();
+        let metadata = self.networks.listen(at(TASK_METADATA_PORT)).await?;
+        let (directory, token) = (self.directory.clone(), self.ended.clone());
         serve(metadata, token.clone(), move |request| routes::answer(directory.clone(), request));
         if let Some(forwarder) = &self.forwarder {
-            let api = self.networks.listen(namespace, at(TASK_API_PORT)).await?;
+            let api = self.networks.listen(at(TASK_API_PORT)).await?;
             let forwarder = Arc::clone(forwarder);
-            serve(api, token.clone(), move |request| forwarder.clone().forward(request));
+            serve(api, token, move |request| forwarder.clone().forward(request));
         }
+        *is_open = true;
         Ok(())
     }
 

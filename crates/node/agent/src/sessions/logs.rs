@@ -56,7 +56,10 @@ async fn send(context: &Context, open: &OpenLogs, stream: &mut Stream) -> Result
         let lines = file.begin(open.tail).await.map_err(|error| file.failed(&error))?;
         send_lines(stream, lines).await?;
     }
-    while open.follow {
+    loop {
+        if !open.follow {
+            return Ok(());
+        }
         // Looked at before the file: what a container wrote before it ended is there then.
         let live = is_live(context, open);
         let mut idle = true;
@@ -65,14 +68,19 @@ async fn send(context: &Context, open: &OpenLogs, stream: &mut Stream) -> Result
             idle &= lines.is_empty();
             send_lines(stream, lines).await?;
         }
-        if idle {
-            if !live || !context.wait(FOLLOW_PERIOD).await {
-                break;
-            }
-            // An empty frame finds out whether anybody still listens.
+        if idle && (!live || !wait(context, stream).await) {
+            return Ok(());
         }
     }
-    Ok(())
+}
+
+/// Waits for the next look; `false` when nobody listens any more or the agent is to end.
+async fn wait(context: &Context, stream: &mut Stream) -> bool {
+    tokio::select! {
+        biased;
+        () = stream.gone() => false,
+        waited = context.wait(FOLLOW_PERIOD) => waited,
+    }
 }
 
 fn is_live(context: &Context, open: &OpenLogs) -> bool {

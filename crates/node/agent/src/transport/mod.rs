@@ -108,6 +108,10 @@ pub trait Sender<T>: Send {
     async fn send(&mut self, message: T) -> Result<(), Closed>;
     /// Says that the channel is to end, with a reason; the reading half tells when it has.
     async fn close(&mut self, reason: &str);
+    /// Returns when the other side of a channel that only sends has gone.
+    async fn gone(&mut self) {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// The reading half of a channel.

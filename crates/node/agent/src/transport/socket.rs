@@ -277,6 +277,10 @@ impl Sender<node::StreamMessage> for Watched {
     async fn close(&mut self, reason: &str) {
         self.sender.close(reason).await;
     }
+
+    async fn gone(&mut self) {
+        _ = (&mut self.watch).await;
+    }
 }
 
 impl Drop for Watched {

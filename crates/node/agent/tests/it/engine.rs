@@ -1,0 +1,1 @@
+//! Properties of the engine alone, under random orders of events.

@@ -1,0 +1,9 @@
+//! The agent against a stand-in host and a stand-in server.
+#![allow(clippy::unwrap_used)]
+
+mod crash;
+mod engine;
+mod harness;
+mod host;
+mod lifecycle;
+mod server;
