@@ -17,6 +17,7 @@ pub mod images;
 pub mod networks;
 
 mod id;
+mod sweep;
 
 pub use containers::{
     CallError, ContainerEvent, ContainerSpec, ContainerState, ContainerStatus, Containers,
@@ -25,3 +26,4 @@ pub use containers::{
 pub use id::{ContainerId, ParseContainerIdError};
 pub use images::{Image, ImageConfig, ImageReference, Images, RootFs};
 pub use networks::{Attachment, NetworkError, Networks, PortBinding, PortMapping, Protocol};
+pub use sweep::{SweepError, sweep};

@@ -138,8 +138,7 @@ fn environment(spec: &ContainerSpec, hostname: &str) -> Vec<String> {
 
 /// Nothing is inheritable or ambient, as with Docker since CVE-2022-24769.
 fn capability_sets(held: &HashSet<Capability>) -> Value {
-    let mut names: Vec<String> = held.iter().map(ToString::to_string).collect();
-    names.sort();
+    let names = json!(held);
     json!({"bounding": names, "effective": names, "permitted": names, "inheritable": [], "ambient": []})
 }
 

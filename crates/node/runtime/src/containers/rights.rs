@@ -1,7 +1,6 @@
 //! Capabilities, devices, limits and hidden paths: Docker's defaults.
 
 use std::collections::HashSet;
-use std::str::FromStr;
 
 use oci_spec::runtime::{Capability, PosixRlimitType};
 
@@ -147,10 +146,12 @@ fn parse(member: &'static str, names: &[String]) -> Result<Named, CreateError> {
         if bare == "ALL" {
             return Ok(Named::All);
         }
-        let capability = Capability::from_str(&format!("CAP_{bare}")).map_err(|_| {
-            CreateError::Specification { member, message: format!("unknown capability {name:?}") }
+        let wanted = serde_json::Value::String(format!("CAP_{bare}"));
+        let known = serde_json::from_value(wanted).map_err(|_| CreateError::Specification {
+            member,
+            message: format!("unknown capability {name:?}"),
         })?;
-        these.push(capability);
+        these.push(known);
     }
     Ok(Named::These(these))
 }

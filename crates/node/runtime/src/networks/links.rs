@@ -25,11 +25,15 @@ const VETH_INFO_PEER: u16 = 1;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
 const IFA_BROADCAST: u16 = 4;
+const RTA_DST: u16 = 1;
+const RTA_OIF: u16 = 4;
 const RTA_GATEWAY: u16 = 5;
+const RTA_PREFSRC: u16 = 7;
 
 const IFF_UP: u32 = 1;
 const AF_INET: u8 = 2;
 const SCOPE_UNIVERSE: u8 = 0;
+const SCOPE_LINK: u8 = 253;
 const TABLE_MAIN: u8 = 254;
 const PROTOCOL_BOOT: u8 = 3;
 const TYPE_UNICAST: u8 = 1;
@@ -134,4 +138,13 @@ pub(super) fn add_default_route(gateway: Ipv4Addr) -> Message {
         [AF_INET, 0, 0, 0, TABLE_MAIN, PROTOCOL_BOOT, SCOPE_UNIVERSE, TYPE_UNICAST, 0, 0, 0, 0];
     Message::new(RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, &head)
         .with(RTA_GATEWAY, &gateway.octets())
+}
+
+/// Finds one address directly on an interface, asking from `source`.
+pub(super) fn add_neighbour_route(to: Ipv4Addr, index: u32, source: Ipv4Addr) -> Message {
+    let head = [AF_INET, 32, 0, 0, TABLE_MAIN, PROTOCOL_BOOT, SCOPE_LINK, TYPE_UNICAST, 0, 0, 0, 0];
+    Message::new(RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, &head)
+        .with(RTA_DST, &to.octets())
+        .with(RTA_OIF, &index.to_ne_bytes())
+        .with(RTA_PREFSRC, &source.octets())
 }

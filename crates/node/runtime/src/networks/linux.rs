@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::ContainerId;
 
 use super::bridge::{self, Bridge, io_error, mac};
 use super::firewall::{self, Firewall, Publication};
-use super::netlink::{Family, Socket};
+use super::netlink::{Family, Message, Socket};
 use super::ports::Ports;
 use super::{
     Attachment, NetworkError, Networks, PortBinding, PortMapping, Subnet, links, namespaces,
@@ -40,8 +40,8 @@ pub struct NetworkOptions {
     /// The bridge's subnet; none is the first that no route of the host overlaps. Once chosen it is
     /// kept.
     pub subnet: Option<Subnet>,
-    /// Addresses that every namespace's loopback has.
-    pub link_local: Vec<Ipv4Addr>,
+    /// The link-local address of the instance's own endpoints.
+    pub endpoint: Ipv4Addr,
     /// How many namespaces are kept ready.
     pub ready: usize,
 }
@@ -51,7 +51,7 @@ impl Default for NetworkOptions {
         Self {
             bridge: None,
             subnet: None,
-            link_local: vec![Ipv4Addr::new(169, 254, 170, 2)],
+            endpoint: Ipv4Addr::new(169, 254, 170, 2),
             ready: READY_NAMESPACES,
         }
     }
@@ -69,6 +69,8 @@ struct Inner {
     namespaces: PathBuf,
     bridge: Bridge,
     bridge_index: u32,
+    /// The bridge address of the namespace that [`Networks::listen`] listens in.
+    endpoints: Ipv4Addr,
     options: NetworkOptions,
     route: Mutex<Socket>,
     firewall: Mutex<Firewall>,
@@ -164,7 +166,12 @@ impl Inner {
         let firewall = Firewall::install(&bridge.name, bridge.subnet, &published)?;
         firewall::open_iptables(&bridge.name);
 
-        let taken = attachments.iter().map(|attachment| attachment.address).collect();
+        let mut taken: BTreeSet<_> = attachments.iter().map(|a| a.address).collect();
+        // A container that an earlier version put there keeps it.
+        let endpoints = bridge.subnet.next_free(bridge.subnet.gateway(), &taken);
+        let endpoints = endpoints
+            .ok_or_else(|| NetworkError::NoFreeAddress { subnet: bridge.subnet.to_string() })?;
+        taken.insert(endpoints);
         let state = State {
             last: attachments.iter().map(|a| a.address).max().unwrap_or(bridge.subnet.gateway()),
             attachments: attachments.into_iter().map(|a| (a.container.clone(), a)).collect(),
@@ -172,18 +179,36 @@ impl Inner {
             taken,
             ports,
         };
-        Ok(Self {
+        let inner = Self {
             folder,
             namespaces,
             bridge,
             bridge_index,
+            endpoints,
             options,
             route: Mutex::new(route),
             firewall: Mutex::new(firewall),
             state: Mutex::new(state),
             refilling: AtomicBool::new(false),
             closed: AtomicBool::new(false),
-        })
+        };
+        inner.make_endpoints()?;
+        Ok(inner)
+    }
+
+    /// Makes the namespace of the instance's own endpoints, a neighbour of the containers'.
+    fn make_endpoints(&self) -> Result<(), NetworkError> {
+        let (endpoint, gateway) = (self.options.endpoint, self.bridge.subnet.gateway());
+        self.make_neighbour(self.endpoints, |eth0| links::add_address(eth0, endpoint, 32))?;
+        // Containers in the host's network find it by this route; of several instances on one
+        // host the first answers them.
+        let route = links::add_neighbour_route(endpoint, self.bridge_index, gateway);
+        match self.route.lock().request(vec![route]) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                Err(io_error(format!("cannot add a route to {endpoint}"))(error))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn namespace(&self, address: Ipv4Addr) -> PathBuf {
@@ -223,6 +248,22 @@ impl Inner {
             state.last = address;
             address
         };
+        let endpoint = self.options.endpoint;
+        let to_endpoint = |eth0| links::add_neighbour_route(endpoint, eth0, address);
+        self.make_neighbour(address, to_endpoint).inspect_err(|_| {
+            self.state.lock().taken.remove(&address);
+        })?;
+        Ok(address)
+    }
+
+    /// Makes a namespace with this address on the bridge; `last` is the last step of its set-up,
+    /// given the index of its interface.
+    fn make_neighbour(
+        &self,
+        address: Ipv4Addr,
+        last: impl FnOnce(u32) -> Message + Send,
+    ) -> Result<(), NetworkError> {
+        let subnet = self.bridge.subnet;
         let made = namespaces::make(&self.namespace(address), |namespace| {
             let inside = Socket::open(Family::Route)?;
             let outside = interface(address);
@@ -234,24 +275,15 @@ impl Inner {
                 mac(address),
             )?;
             let eth0 = links::index("eth0")?;
-            let mut wanted = vec![
+            inside.request(vec![
                 links::bring_up(LOOPBACK),
                 links::bring_up(eth0),
                 links::add_address(eth0, address, subnet.prefix()),
                 links::add_default_route(subnet.gateway()),
-            ];
-            let link_local = self.options.link_local.iter();
-            wanted.extend(link_local.map(|address| links::add_address(LOOPBACK, *address, 32)));
-            inside.request(wanted)
+                last(eth0),
+            ])
         });
-        made.map_err(|source| {
-            self.state.lock().taken.remove(&address);
-            NetworkError::Io {
-                what: format!("cannot make a network namespace for {address}"),
-                source,
-            }
-        })?;
-        Ok(address)
+        made.map_err(io_error(format!("cannot make a network namespace for {address}")))
     }
 
     fn attach(
@@ -349,7 +381,7 @@ impl Inner {
     fn close(&self) -> Result<(), NetworkError> {
         self.closed.store(true, Ordering::Release);
         let ready = std::mem::take(&mut self.state.lock().ready);
-        for address in ready {
+        for address in ready.into_iter().chain([self.endpoints]) {
             remove_namespace(&self.route.lock(), &self.namespace(address), address);
         }
         if self.state.lock().attachments.is_empty() {
@@ -465,20 +497,13 @@ impl Networks for LinuxNetworks {
         blocking(move || inner.detach(&container)).await
     }
 
-    async fn listen(
-        &self,
-        namespace: Option<&Path>,
-        address: SocketAddr,
-    ) -> Result<TcpListener, NetworkError> {
+    async fn listen(&self, address: SocketAddr) -> Result<TcpListener, NetworkError> {
         let fail = move |source| NetworkError::Listen { address, source };
-        let namespace = namespace.map(Path::to_owned);
+        let namespace = self.inner.namespace(self.inner.endpoints);
         let listener = blocking(move || {
-            match namespace {
-                Some(path) => namespaces::enter(&path, || listen_here(address)),
-                None => std::net::TcpListener::bind(address),
-            }
-            .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
-            .map_err(fail)
+            namespaces::enter(&namespace, || std::net::TcpListener::bind(address))
+                .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
+                .map_err(fail)
         })
         .await?;
         TcpListener::from_std(listener).map_err(fail)
@@ -487,20 +512,6 @@ impl Networks for LinuxNetworks {
     async fn list(&self) -> Vec<Attachment> {
         self.inner.state.lock().attachments.values().cloned().collect()
     }
-}
-
-fn listen_here(address: SocketAddr) -> io::Result<std::net::TcpListener> {
-    if let IpAddr::V4(ip) = address.ip()
-        && ip.is_link_local()
-    {
-        let added = Socket::open(Family::Route)?
-            .request(vec![links::bring_up(LOOPBACK), links::add_address(LOOPBACK, ip, 32)]);
-        match added {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
-    }
-    std::net::TcpListener::bind(address)
 }
 
 async fn blocking<T: Send + 'static>(

@@ -11,7 +11,6 @@ mod ports;
 mod subnet;
 
 use std::net::SocketAddr;
-use std::path::Path;
 
 use async_trait::async_trait;
 use tokio::net::TcpListener;
@@ -38,14 +37,10 @@ pub trait Networks: Send + Sync + 'static {
     /// Takes its ports, its address and its namespace away. One that is unknown is success.
     async fn detach(&self, container: &ContainerId) -> Result<(), NetworkError>;
 
-    /// Opens a listener inside a namespace (none: the host's). A link-local address such as
-    /// 169.254.170.2 is added to the namespace's loopback first, if it is not there; the host's is
-    /// left as it is.
-    async fn listen(
-        &self,
-        namespace: Option<&Path>,
-        address: SocketAddr,
-    ) -> Result<TcpListener, NetworkError>;
+    /// Opens a listener where the instance's containers find it, those in the host's network
+    /// too: at a link-local address such as 169.254.170.2, in a namespace of its own on the
+    /// bridge. No port of a container or of the host is taken by it.
+    async fn listen(&self, address: SocketAddr) -> Result<TcpListener, NetworkError>;
 
     /// Every attachment, those included that an earlier process made.
     async fn list(&self) -> Vec<Attachment>;

@@ -5,12 +5,16 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use runtime::containers::LinuxContainers;
 use runtime::images::RootFs;
 use runtime::{ContainerEvent, ContainerId, ContainerSpec, Containers, Exit};
 use tempfile::TempDir;
 use terms::{Clock, Timestamp};
+
+/// A container that runs longer than this will never end.
+const ENDS_WITHIN: Duration = Duration::from_secs(60);
 
 pub(crate) struct HostClock;
 
@@ -73,7 +77,8 @@ impl Ground {
         self.containers.create(spec).await.unwrap();
         self.containers.start(&id).await.unwrap();
         let exit = loop {
-            let ContainerEvent::Exited { id: ended, exit } = events.recv().await.unwrap();
+            let event = tokio::time::timeout(ENDS_WITHIN, events.recv()).await;
+            let ContainerEvent::Exited { id: ended, exit } = event.expect("it ends").unwrap();
             if ended == id {
                 break exit;
             }

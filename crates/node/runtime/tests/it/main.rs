@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod containers;
+mod crashes;
 mod ground;
 mod images;
 mod networks;

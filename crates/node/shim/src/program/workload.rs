@@ -11,6 +11,8 @@ use libcontainer::oci_spec::runtime::{LinuxCapabilities, Spec};
 use libcontainer::syscall::syscall::create_syscall;
 use libcontainer::workload::{Executor, ExecutorError, ExecutorValidationError};
 use nix::errno::Errno;
+use nix::libc;
+use nix::sys::signal::SigSet;
 use nix::unistd::execv;
 
 use super::filter::Filter;
@@ -86,6 +88,7 @@ pub(crate) fn path_of(env: &[String]) -> String {
 /// Becomes the command. Returns only if it cannot: the exit code, and why.
 pub(crate) fn replace(args: &[String], path: &str) -> Result<Infallible, (i32, String)> {
     let file = find(&args[0], path)?;
+    heed_signals();
     let c_string = |text: &str| CString::new(text).map_err(|_| nul(text));
     let argv = args.iter().map(|a| c_string(a)).collect::<Result<Vec<_>, _>>()?;
     let error = match execv(&c_string(&file)?, &argv) {
@@ -98,6 +101,18 @@ pub(crate) fn replace(args: &[String], path: &str) -> Result<Infallible, (i32, S
         other => other.desc(),
     };
     Err((CANNOT_RUN, format!("exec {file}: {why}")))
+}
+
+/// Starts the command with no signal blocked or ignored. Both outlast an exec: the shim blocks those
+/// it waits for, Rust programs ignore SIGPIPE (`yes | head` would not end), `nohup` SIGHUP.
+#[allow(unsafe_code)]
+fn heed_signals() {
+    for signal in 1..=libc::SIGRTMAX() {
+        // SAFETY: the default action is no handler of ours that could run at a wrong moment; for a
+        // number that has none the call fails.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    let _ = SigSet::empty().thread_set_mask();
 }
 
 fn nul(text: &str) -> (i32, String) {

@@ -1,0 +1,139 @@
+//! What happens to containers and networks when those who hold them are killed.
+
+use std::fs;
+use std::sync::Arc;
+
+use runtime::containers::Network;
+use runtime::networks::{LinuxNetworks, NetworkOptions};
+use runtime::{
+    ContainerEvent, ContainerId, ContainerState, Containers, Networks, PortMapping, Protocol,
+};
+
+use crate::ground::{Ground, HostClock, left, open, output};
+
+/// The shim of a container, by its command line.
+fn shim_of(id: &ContainerId) -> i32 {
+    fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .find_map(|process| {
+            let command = fs::read(process.path().join("cmdline")).ok()?;
+            let command = String::from_utf8_lossy(&command).into_owned();
+            (command.contains("\0hold\0") && command.contains(id.as_str()))
+                .then(|| process.file_name().to_string_lossy().parse().unwrap())
+        })
+        .unwrap()
+}
+
+fn kill(pid: i32) {
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL)
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn containers_are_taken_up_again() {
+    let ground = Ground::new().await;
+    let lasting = ground.shell("echo before; read x < /go; echo after; exit 5");
+    let short = ground.shell("exit 6");
+    let created = ground.spec(&["/bin/true"]);
+    let ids = [lasting.id.clone(), short.id.clone(), created.id.clone()];
+    for spec in [lasting, short, created] {
+        let id = spec.id.clone();
+        let upper = spec.rootfs.upper.clone();
+        nix::unistd::mkfifo(&upper.join("go"), nix::sys::stat::Mode::from_bits_truncate(0o600))
+            .unwrap();
+        ground.containers.create(spec).await.unwrap();
+        if id != ids[2] {
+            ground.containers.start(&id).await.unwrap();
+        }
+    }
+    // Gone without a word, as after kill -9: its sockets close, its shims do not care.
+    let Ground { data, task, containers } = ground;
+    let mut events = containers.events();
+    let ContainerEvent::Exited { id, .. } = events.recv().await.unwrap();
+    assert_eq!(id, ids[1]);
+    drop(containers);
+
+    let containers = Arc::new(open(data.path()).await);
+    let state = async |id| containers.status(id).await.unwrap().state;
+    assert!(matches!(state(&ids[0]).await, ContainerState::Running { .. }));
+    assert!(matches!(state(&ids[1]).await, ContainerState::Exited(exit) if exit.code == 6));
+    assert!(matches!(state(&ids[2]).await, ContainerState::Created { .. }));
+    let mut events = containers.events();
+    let long = std::time::Duration::from_secs(60);
+    containers
+        .exec(&ids[0], vec!["sh".into(), "-c".into(), "echo > /go".into()], long)
+        .await
+        .unwrap();
+    let ContainerEvent::Exited { id, exit } = events.recv().await.unwrap();
+    assert_eq!((id, exit.code), (ids[0].clone(), 5));
+    assert_eq!(output(&containers.log_path(&ids[0])), "before\nafter\n");
+    Ground { data, task, containers }.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_shim_takes_its_container_along() {
+    let ground = Ground::new().await;
+    let mut events = ground.containers.events();
+    let spec = ground.shell("sleep 1000 & sleep 1000");
+    let id = spec.id.clone();
+    let pid = ground.containers.create(spec).await.unwrap().pid;
+    ground.containers.start(&id).await.unwrap();
+    kill(shim_of(&id));
+    let ContainerEvent::Exited { exit, .. } = events.recv().await.unwrap();
+    assert_eq!(exit.code, 137);
+    assert_eq!(exit.reason.as_deref(), Some("the container was killed because its shim was"));
+    assert!(!fs::exists(format!("/proc/{pid}/root/bin")).unwrap());
+
+    // While nobody looks: the next one finds out.
+    let spec = ground.spec(&["/bin/sleep", "1000"]);
+    let id = spec.id.clone();
+    ground.containers.create(spec).await.unwrap();
+    ground.containers.start(&id).await.unwrap();
+    let Ground { data, task, containers } = ground;
+    let shim = shim_of(&id);
+    drop(containers);
+    kill(shim);
+    let containers = Arc::new(open(data.path()).await);
+    let state = containers.status(&id).await.unwrap().state;
+    assert!(matches!(state, ContainerState::Exited(exit) if exit.reason.is_some()));
+    Ground { data, task, containers }.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn attachments_are_taken_up_again_and_swept() {
+    let ground = Ground::new().await;
+    let (node, run) = (ground.data.path().join("node"), ground.data.path().join("run"));
+    let open_networks =
+        async || LinuxNetworks::open(&node, &run, NetworkOptions::default()).await.unwrap();
+    let networks = open_networks().await;
+    let mut spec = ground.spec(&["/bin/sleep", "1000"]);
+    let ports = [PortMapping { container_port: 80, host_port: 0, protocol: Protocol::Udp }];
+    let attachment = networks.attach(&spec.id, &ports).await.unwrap();
+    assert_eq!(networks.attach(&spec.id, &ports).await.unwrap(), attachment);
+    let namespace = attachment.namespace.clone();
+    spec.network = Network::Namespace { path: namespace.clone(), address: None };
+    let id = spec.id.clone();
+    ground.containers.create(spec).await.unwrap();
+    ground.containers.start(&id).await.unwrap();
+    drop(networks);
+
+    let networks = open_networks().await;
+    assert_eq!(networks.list().await, [attachment.clone()]);
+    let listener = networks.listen(([169, 254, 170, 2], 80).into()).await.unwrap();
+    let long = std::time::Duration::from_secs(60);
+    let nc = ["nc", "-w", "1", "169.254.170.2", "80"].map(str::to_owned).to_vec();
+    let (accepted, _) = tokio::join!(listener.accept(), ground.containers.exec(&id, nc, long));
+    assert!(accepted.is_ok());
+    let bridge = networks.bridge().to_owned();
+    drop(networks);
+    let Ground { data, task, containers } = ground;
+    drop(containers);
+
+    let bin = data.path().join("bin");
+    let swept = runtime::sweep(&node, &bin, &run, Arc::new(HostClock)).await.unwrap();
+    assert_eq!(swept, 1);
+    assert!(!std::path::Path::new("/sys/class/net").join(bridge).exists());
+    assert_eq!(left(data.path(), &task), Vec::<String>::new());
+    assert_eq!(fs::read_dir(run.join("netns")).unwrap().count(), 0);
+}
