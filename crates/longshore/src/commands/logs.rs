@@ -52,7 +52,7 @@ impl Logs {
     }
 }
 
-/// One line of the answer: `{"container", "stream", "time", "log"}`.
+/// One line of the answer: `{"container", "time", "stream", "text"}`.
 fn print(line: &str, format: Format) -> Result<()> {
     let mut out = std::io::stdout().lock();
     if format == Format::Json {
@@ -62,7 +62,7 @@ fn print(line: &str, format: Format) -> Result<()> {
     if let Some(error) = value["error"].as_str() {
         anyhow::bail!("{error}");
     }
-    let log = text(&value, "log");
+    let log = text(&value, "text");
     match text(&value, "stream") {
         "stderr" => std::io::stderr().lock().write_all(log.as_bytes())?,
         _ => out.write_all(log.as_bytes())?,
