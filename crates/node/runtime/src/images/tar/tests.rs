@@ -48,7 +48,7 @@ fn a_tar_may_lack_its_end_mark_but_not_a_part_of_an_entry() {
 fn long_names_are_read_in_both_forms() {
     let long = format!("{}/end", "part/".repeat(60));
     let gnu = Sample::new().entry(b'L', "././@LongLink", "", long.as_bytes()).file("cut", b"x");
-    assert_eq!(names(&gnu.done()), [long.clone()]);
+    assert_eq!(names(&gnu.done()), std::slice::from_ref(&long));
     let pax = Sample::new().pax(&[("path", long.as_bytes())]).file("cut", b"x");
     assert_eq!(names(&pax.done()), [long]);
 }
