@@ -148,7 +148,11 @@ fn time_openings(dir: &Path) {
         let mut loaded = 0;
         let count = &mut |_: LoadedRow<'_>| -> Result<(), StoreError> { Ok(loaded += 1) };
         let revision = store.load(count).expect("loads");
-        println!("opening with {loaded} rows: {:.1} ms", start.elapsed().as_secs_f64() * 1e3);
+        println!(
+            "opening with {loaded} rows: {:.1} ms, RSS {} KiB",
+            start.elapsed().as_secs_f64() * 1e3,
+            rss_kib()
+        );
         let row =
             StoredRow { created: 1, version: 1, record_version: 1, body: [7; BODY_BYTES].into() };
         let write = |key: u32| RowWrite {
@@ -161,6 +165,12 @@ fn time_openings(dir: &Path) {
             .expect("commits");
     }
     std::fs::remove_dir_all(dir).expect("removes");
+}
+
+fn rss_kib() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").expect("reads");
+    let pages: u64 = statm.split(' ').nth(1).expect("has").parse().expect("number");
+    pages * 4
 }
 
 /// CPU seconds of this process so far.

@@ -67,6 +67,8 @@ pub(crate) struct Head {
     waiters: VecDeque<Waiter>,
     pub(crate) refused: Option<LedgerError>,
     pub(crate) closing: bool,
+    /// The store's thread is to be woken when so many commits are pending.
+    pub(crate) wake_at: usize,
 }
 
 #[derive(Default)]
@@ -92,6 +94,7 @@ impl Head {
             waiters: VecDeque::new(),
             refused: None,
             closing: false,
+            wake_at: 1,
         }
     }
 
@@ -180,13 +183,14 @@ impl Head {
         self.waiters.len() >= MAX_WAITING
     }
 
-    pub(crate) fn has_pending(&self) -> bool {
-        !self.pending.commits.is_empty()
+    /// How many commits wait to be taken.
+    pub(crate) fn pending(&self) -> usize {
+        self.pending.commits.len()
     }
 
     /// Takes what waits for the store, if anything does.
     pub(crate) fn take(&mut self) -> Option<Taken> {
-        if !self.has_pending() {
+        if self.pending() == 0 {
             return None;
         }
         let Pending { writes, commits, .. } = std::mem::take(&mut self.pending);

@@ -1,5 +1,7 @@
 //! The ledger itself: transactions in, batches to the store, snapshots and the feed out.
 
+mod store_thread;
+
 use std::fmt;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -41,7 +43,7 @@ struct Shared {
     published: ArcSwap<State>,
     feed: broadcast::Sender<Arc<Commit>>,
     head: Mutex<Head>,
-    /// Wakes the store's thread: something is pending, or the ledger closes.
+    /// Wakes the store's thread: enough is pending, or the ledger closes.
     wake: Condvar,
     store: Mutex<Box<dyn Store>>,
     pace: Pace,
@@ -92,7 +94,7 @@ impl Ledger {
         });
         let thread = match pace {
             Pace::Inline => None,
-            Pace::OwnThread => Some(start_store_thread(shared.clone())?),
+            Pace::OwnThread => Some(store_thread::start(shared.clone())?),
         };
         Ok(Self { inner: Arc::new(Inner { shared, thread }) })
     }
@@ -213,6 +215,7 @@ impl Shared {
         name: &'static str,
         body: &mut impl FnMut(&mut Tx<'_>) -> Result<T, E>,
     ) -> Result<Settled<T, E>, LedgerError> {
+        tracing::debug!(name, "a transaction keeps colliding and runs alone");
         let head = self.writable_head()?;
         let mut tx = Tx::new(&self.schema, &head.state, &self.sources);
         let outcome = body(&mut tx);
@@ -249,12 +252,16 @@ impl Shared {
             return (revision, self.when_durable(revision));
         }
         let receiver = head.wait_for(revision);
+        let is_enough = head.pending() >= head.wake_at;
         drop(head);
         match self.pace {
-            Pace::OwnThread => {
+            Pace::OwnThread if is_enough => {
                 self.wake.notify_one();
             }
-            Pace::Inline => self.flush(),
+            Pace::OwnThread => {}
+            Pace::Inline => {
+                self.flush();
+            }
         }
         (revision, Durable::After(receiver))
     }
@@ -272,25 +279,34 @@ impl Shared {
         Durable::After(head.wait_for(revision))
     }
 
-    /// Makes what is pending durable, publishes it, and answers those who waited.
-    fn flush(&self) {
+    /// Makes what is pending durable, publishes it, and answers those who waited. Gives how many
+    /// transactions that were, and how many others gathered meanwhile.
+    fn flush(&self) -> (usize, usize) {
         let mut store = self.store.lock();
-        let Some(Taken { batch, state, commits }) = self.head.lock().take() else { return };
+        let Some(Taken { batch, state, commits }) = self.head.lock().take() else { return (0, 0) };
+        let carried = commits.len();
+        tracing::trace!(revision = batch.revision, carried, rows = batch.writes.len(), "commit");
         match store.commit(&batch) {
-            Ok(()) => self.publish(state, commits),
-            Err(error) => self.refuse(error),
+            Ok(()) => (carried, self.publish(state, commits)),
+            Err(error) => {
+                self.refuse(error);
+                (carried, 0)
+            }
         }
     }
 
-    fn publish(&self, state: State, commits: Vec<Arc<Commit>>) {
+    fn publish(&self, state: State, commits: Vec<Arc<Commit>>) -> usize {
         let durable = state.revision;
         self.published.store(Arc::new(state));
         for commit in commits {
             // An error means that nobody listens.
             let _ = self.feed.send(commit);
         }
-        let ready = self.head.lock().take_waiters(durable);
+        let mut head = self.head.lock();
+        let (ready, gathered) = (head.take_waiters(durable), head.pending());
+        drop(head);
         ready.into_iter().for_each(|waiter| waiter.tell(Ok(())));
+        gathered
     }
 
     fn refuse(&self, error: StoreError) {
@@ -300,41 +316,6 @@ impl Shared {
         let waiting: Vec<Waiter> = self.head.lock().refuse(durable, error.clone());
         waiting.into_iter().for_each(|waiter| waiter.tell(Err(error.clone())));
     }
-
-    /// What the store's thread does until the ledger closes.
-    fn serve_store(&self) {
-        let mourner = Mourner { shared: self };
-        loop {
-            let mut head = self.head.lock();
-            while !head.has_pending() && !head.closing {
-                self.wake.wait(&mut head);
-            }
-            if !head.has_pending() {
-                break;
-            }
-            drop(head);
-            self.flush();
-        }
-        std::mem::forget(mourner);
-    }
-}
-
-/// Tells those who wait when the store's thread dies.
-struct Mourner<'a> {
-    shared: &'a Shared,
-}
-
-impl Drop for Mourner<'_> {
-    fn drop(&mut self) {
-        self.shared.refuse(StoreError::Stopped);
-    }
-}
-
-fn start_store_thread(shared: Arc<Shared>) -> Result<JoinHandle<()>, StoreError> {
-    std::thread::Builder::new()
-        .name("ledger-store".to_owned())
-        .spawn(move || shared.serve_store())
-        .map_err(|source| StoreError::Thread { source })
 }
 
 fn stopped() -> LedgerError {
