@@ -24,6 +24,17 @@ pub enum PullError {
         /// What the network said.
         cause: String,
     },
+    /// The registry's certificate is not one that this machine trusts.
+    #[error(
+        "registry {registry} is not trusted: {cause}; add its authority to this machine's \
+         certificates, or name it in SSL_CERT_FILE"
+    )]
+    Untrusted {
+        /// The registry's host.
+        registry: String,
+        /// What is wrong with the certificate.
+        cause: String,
+    },
     /// The registry said nothing for too long.
     #[error("registry {registry} sent nothing for {seconds} s while {what} was fetched")]
     Silent {
@@ -322,7 +333,8 @@ impl PullError {
             | Self::Throttled { .. }
             | Self::Digest { .. } => true,
             Self::Refused { status, .. } => matches!(status, 408 | 429 | 500..=599),
-            Self::TimedOut { .. }
+            Self::Untrusted { .. }
+            | Self::TimedOut { .. }
             | Self::NotFound { .. }
             | Self::Denied { .. }
             | Self::Insecure { .. }

@@ -177,7 +177,12 @@ pub(super) fn host_of(url: &Uri) -> String {
 }
 
 pub(super) fn unreachable(url: &Uri, cause: &str) -> PullError {
-    PullError::Unreachable { registry: host_of(url), cause: cause.to_owned() }
+    let (registry, cause) = (host_of(url), cause.to_owned());
+    // rustls's words.
+    match cause.starts_with("invalid peer certificate") {
+        true => PullError::Untrusted { registry, cause },
+        false => PullError::Unreachable { registry, cause },
+    }
 }
 
 pub(super) fn refused(ask: &Ask, status: StatusCode, message: &str) -> PullError {
