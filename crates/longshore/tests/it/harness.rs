@@ -37,11 +37,6 @@ impl Process {
         Self { child }
     }
 
-    /// The process's id.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Sends a signal and waits for the end.
     pub fn end(&mut self, signal: Signal) -> Option<i32> {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).expect("pids are small"));
@@ -73,6 +68,31 @@ impl Up {
             up.cli(&["image", "load", &example_image(image)]);
         }
         up
+    }
+
+    /// The clients' side of a server that was started on this folder by other means.
+    pub fn adopt(data: TempDir) -> Self {
+        Self { process: None, data }
+    }
+
+    /// Loads an example image into the store of this machine's instances.
+    pub fn load(&mut self, image: &str) {
+        self.cli(&["image", "load", &example_image(image)]);
+    }
+
+    /// Clears away what the instances left, and that for good.
+    pub fn forget(self) {
+        self.cli(&["down"]);
+    }
+
+    /// The administrator's access key id and secret.
+    pub fn keys(&self) -> (String, String) {
+        let text = fs::read_to_string(self.data.path().join("credentials")).expect("keys are kept");
+        let value = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name));
+            line.expect("the file has it").trim_start_matches(" = ").to_owned()
+        };
+        (value("aws_access_key_id"), value("aws_secret_access_key"))
     }
 
     /// Starts the server process on the same data folder (after a kill).
@@ -120,13 +140,6 @@ impl Up {
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "aws {args:?} failed: {stderr}");
         serde_json::from_slice(&output.stdout).unwrap_or(Value::Null)
-    }
-
-    /// Runs `aws` and gives the text of the error that it must end with.
-    pub fn aws_error(&self, args: &[&str]) -> String {
-        let output = self.try_aws(args);
-        assert!(!output.status.success(), "aws {args:?} succeeded");
-        String::from_utf8_lossy(&output.stderr).into_owned()
     }
 
     fn try_aws(&self, args: &[&str]) -> Output {

@@ -1,5 +1,11 @@
-//! Whole-system tests: the real binary, the real `aws` CLI, real containers. They need root.
+//! Whole-system tests: the real binary, the real `aws` CLI and SDKs, real containers. They need
+//! root and what `./x test` installs.
 #![allow(clippy::unwrap_used)]
 
+mod crash;
 mod harness;
+mod inside;
+mod networks;
+mod people;
+mod sdk;
 mod tasks;
