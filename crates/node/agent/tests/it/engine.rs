@@ -203,7 +203,11 @@ impl Model {
         }
     }
 
+    /// A payload for a task; none comes for one that has been removed: it was acknowledged long ago.
     fn want(&mut self, task: &Task) {
+        if self.statuses.contains_key(&task.arn) && self.engine.task(&task.arn).is_none() {
+            return;
+        }
         let number = task.arn.id.bytes()[15];
         let id = |index: usize| ContainerId::from_bytes([number * 16 + index as u8; 32]);
         let ids = (0..task.containers.len()).map(id).collect();
