@@ -8,11 +8,12 @@ need() { "$@" || { echo "guest: failed: $*"; finish 1; }; }
 need mount -t proc proc /proc
 need mount -t sysfs sysfs /sys
 need mount -t cgroup2 cgroup2 /sys/fs/cgroup
+need mount -t devtmpfs devtmpfs /dev
 mkdir -p /dev/pts /dev/shm
 need mount -t devpts devpts /dev/pts
 need mount -t tmpfs tmpfs /dev/shm
 need mount -t tmpfs tmpfs /run
-ln -sf /proc/self/fd /dev/fd
+ln -sfn /proc/self/fd /dev/fd
 need mount -t debugfs debugfs /sys/kernel/debug
 need /usr/sbin/ip link set lo up
 sysctl -q net.ipv4.ip_forward=1

@@ -3,7 +3,8 @@
 #
 # Usage: scripts/test-cgroup2.sh [--probe | ARGUMENT OF THE TEST BINARY...]
 #
-# --probe boots the guest and checks the kernel's features only.
+# --probe boots the guest and checks the kernel's features only. LONGSHORE_GUEST_TESTS names a test
+# binary that is built already; LONGSHORE_GUEST_SECONDS limits the guest's life (280).
 #
 # The guest: Debian's cloud kernel (unpacked below target/, never installed), a root file system
 # of busybox, the test binary and what both need, no network card, no KVM (so: slow). Its first
@@ -12,7 +13,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-limit_seconds=${LONGSHORE_GUEST_SECONDS:-600}
+limit_seconds=${LONGSHORE_GUEST_SECONDS:-280}
 target=${CARGO_TARGET_DIR:-target}
 work=$target/test-cgroup2
 repo=$PWD
@@ -119,7 +120,9 @@ run_guest() {
 
 unpack_kernel
 tests=
-if [ "${1:-}" != --probe ]; then
+if [ -n "${LONGSHORE_GUEST_TESTS:-}" ]; then
+  tests=$(realpath "$LONGSHORE_GUEST_TESTS")
+elif [ "${1:-}" != --probe ]; then
   say "building the tests of crate runtime"
   tests=$(build_tests)
   [ -n "$tests" ] || { echo "test-cgroup2: cargo named no test binary" >&2; exit 1; }

@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::process::{Process, output};
@@ -25,7 +26,7 @@ pub struct Docker {
 }
 
 impl Docker {
-    /// Makes the bridge, starts dockerd below `work` and loads the image from a `docker save` tar.
+    /// Makes the bridge, starts dockerd below `work` and gives it the image.
     pub fn start(work: &Path, image: &Path) -> Result<Self> {
         // Short, because the path of its socket may have 107 bytes only.
         let folder = tempfile::Builder::new().prefix("lsb-docker-").tempdir()?;
@@ -45,10 +46,31 @@ impl Docker {
         let process = Process::start(command, &log, None)?;
         let mut docker = Self { process: Some(process), folder };
         docker.wait(&log)?;
-        let loaded = output(docker.client(&["load", "--quiet", "--input"]).arg(image))?;
-        let name = loaded.rsplit_once(": ").map_or(loaded.as_str(), |(_, name)| name);
-        output(docker.client(&["tag", name, IMAGE]).env("DOCKER_CLI_HINTS", "false"))?;
+        docker.import(image)?;
         Ok(docker)
+    }
+
+    /// Debian's docker loads no OCI archives, so it gets the image's one layer.
+    fn import(&self, image: &Path) -> Result<()> {
+        let read = |name: &str| -> Result<Value> {
+            let text = output(Command::new("tar").arg("-xOf").arg(image).arg(name))?;
+            serde_json::from_str(&text).with_context(|| format!("{name} in {}", image.display()))
+        };
+        let blob =
+            |digest: &Value| format!("blobs/{}", digest.as_str().unwrap_or("").replace(':', "/"));
+        let manifest = read(&blob(&read("index.json")?["manifests"][0]["digest"]))?;
+        let layers = manifest["layers"].as_array().map_or(0, Vec::len);
+        anyhow::ensure!(layers == 1, "{} has {layers} layers; one is expected", image.display());
+        let layer = tempfile::NamedTempFile::new_in(self.folder.path())?;
+        let name = blob(&manifest["layers"][0]["digest"]);
+        let status = Command::new("tar")
+            .arg("-xOf")
+            .arg(image)
+            .arg(name)
+            .stdout(layer.reopen()?)
+            .status()?;
+        anyhow::ensure!(status.success(), "tar cannot read {}", image.display());
+        output(self.client(&["import"]).arg(layer.path()).arg(IMAGE)).map(drop)
     }
 
     fn wait(&mut self, log: &Path) -> Result<()> {
@@ -74,7 +96,7 @@ impl Docker {
         let start = Instant::now();
         let created = self.post("/containers/create", &body)?;
         let json = created.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-        let json: serde_json::Value = serde_json::from_str(json.trim()).context("docker create")?;
+        let json: Value = serde_json::from_str(json.trim()).context("docker create")?;
         let id = json["Id"].as_str().with_context(|| format!("docker create: {json}"))?;
         self.post(&format!("/containers/{id}/start"), "")?;
         let took = start.elapsed();

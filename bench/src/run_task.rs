@@ -27,7 +27,7 @@ pub struct RunTask {
     /// Runs of each
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=500))]
     count: u16,
-    /// The image, as `docker save` or examples/images/build.sh writes it
+    /// The image: an OCI archive of one layer, as examples/images/build.sh writes it
     #[arg(long, default_value = "examples/images/out/busybox.tar")]
     image: PathBuf,
     /// Leave Docker out
