@@ -73,7 +73,8 @@ async fn open(client: &Client, port: u16, instance: &str) -> Result<Socket> {
             HeaderValue::from_static("bG9uZ3Nob3JlLWJlbmNoIQ=="),
         ),
     ];
-    let request = client.request(Method::GET, &path, &headers, Default::default(), "ecs")?;
+    let mut request = client.request(Method::GET, &path, &headers, Default::default(), "ecs")?;
+    *request.uri_mut() = format!("ws://127.0.0.1:{port}{path}").parse()?;
     let stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
     let (socket, _) = client_async(request.map(|_| ()), stream).await.context("opening ACS")?;
     Ok(socket)
