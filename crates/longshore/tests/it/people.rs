@@ -100,7 +100,7 @@ fn a_clean_end_leaves_nothing_behind() {
         "family": "left",
         "containerDefinitions": [{
             "name": "main", "image": "busybox", "memory": 64, "command": ["sleep", "600"],
-            "portMappings": [{"containerPort": 80}],
+            "stopTimeout": 2, "portMappings": [{"containerPort": 80}],
         }],
     }));
     up.await_status(&task, "RUNNING");

@@ -27,6 +27,7 @@ async fn a_task_goes_its_way_through_the_sdk() {
         .name("main")
         .image("busybox")
         .memory(64)
+        .stop_timeout(2)
         .set_command(Some(vec!["sleep".into(), "600".into()]))
         .environment(KeyValuePair::builder().name("A").value("b").build())
         .build();

@@ -8,7 +8,10 @@ fn busybox(family: &str, command: &[&str]) -> Value {
     json!({
         "family": family,
         "containerDefinitions": [
-            {"name": "main", "image": "busybox", "memory": 64, "command": command},
+            {
+                "name": "main", "image": "busybox", "memory": 64, "command": command,
+                "stopTimeout": 2,
+            },
         ],
     })
 }

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use oci_spec::runtime::Capability;
 use sha2::{Digest, Sha256};
@@ -127,6 +128,9 @@ fn allow<'a>(calls: impl IntoIterator<Item = &'a str>, compare: Option<Compare>)
     }
 }
 
+/// Counts the drafts of this process, so that each has a name of its own.
+static DRAFTS: AtomicU64 = AtomicU64::new(0);
+
 /// The compiled filter for a container with these capabilities: a file in `folder`, named by what it
 /// was made from, and made by the shim's program if it is not there yet. That takes some twenty
 /// milliseconds, once.
@@ -144,7 +148,9 @@ pub(super) fn filter(
     if file.exists() {
         return Ok(file);
     }
-    let temporary = folder.join(format!("seccomp-{digest}.{}", std::process::id()));
+    // Several containers may be the first to need it, in this process and in others.
+    let draft = DRAFTS.fetch_add(1, Ordering::Relaxed);
+    let temporary = folder.join(format!("seccomp-{digest}.{}.{draft}", std::process::id()));
     let mut child = Command::new(program)
         .arg("filter")
         .arg(&temporary)
