@@ -34,9 +34,9 @@ trap 'exit 0' INT TERM
 export LONGSHORE_DATA_DIR=$data
 echo "==> longshore up --listen $listen"
 # A session of its own: Ctrl-C reaches this script, which then stops the server in order.
-setsid "$longshore" up --listen "$listen" --data-dir "$data" --ready-file "$data/ready" &
+setsid "$longshore" up --listen "$listen" --data-dir "$data" &
 server=$!
-until [ -e "$data/ready" ]; do
+until [ -e "$data/server.json" ]; do
   kill -0 "$server" 2>/dev/null || { wait "$server" || exit $?; }
   sleep 0.05
 done
@@ -49,7 +49,7 @@ address=$(printf '%s' "$task" | python3 -c 'import json,sys; print(json.load(sys
 echo "    task     $arn"
 echo "    address  http://$address"
 echo "==> curl http://$address"
-curl --silent --show-error --fail "http://$address"
+curl --silent --show-error --fail --retry 10 --retry-connrefused --retry-delay 1 "http://$address"
 echo "==> longshore logs ${arn##*/}"
 "$longshore" logs "${arn##*/}"
 "$longshore" status
