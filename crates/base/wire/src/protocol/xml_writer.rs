@@ -213,8 +213,8 @@ pub(super) fn response(
     request_id: Uuid,
     write: impl FnOnce(&mut dyn Writer),
 ) -> Bytes {
-    let mut writer = XmlWriter::default();
-    writer.out = format!("<{operation}Response xmlns=\"{}\">", service.xml_namespace);
+    let out = format!("<{operation}Response xmlns=\"{}\">", service.xml_namespace);
+    let mut writer = XmlWriter { out, ..XmlWriter::default() };
     if std::ptr::eq(output, &UNIT) {
         write(&mut writer);
     } else {
