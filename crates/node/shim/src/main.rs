@@ -19,6 +19,7 @@ mod program {
     pub(crate) mod launch;
     pub(crate) mod logs;
     pub(crate) mod loopback;
+    pub(crate) mod memory;
     pub(crate) mod root;
     pub(crate) mod users;
     pub(crate) mod workload;

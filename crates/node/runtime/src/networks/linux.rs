@@ -8,6 +8,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -25,6 +26,10 @@ use super::{
 
 /// Namespaces that are made ahead of need, so that a container finds its own ready.
 pub const READY_NAMESPACES: usize = 4;
+
+/// How long after an attachment the next namespace is made ahead: the container whose network this
+/// was is being created just then, and is to have the processor.
+const REFILL_PAUSE: Duration = Duration::from_millis(150);
 
 /// The file system that a namespace's mounted file is on.
 const NAMESPACE_FILE_SYSTEM: i64 = 0x6e73_6673;
@@ -101,7 +106,7 @@ impl LinuxNetworks {
         let (folder, namespaces) = (node_folder.join("networks"), run_folder.join("netns"));
         let inner = blocking(move || Inner::open(&folder, &namespaces, options)).await?;
         let networks = Self { inner: Arc::new(inner) };
-        networks.refill();
+        networks.refill(Duration::ZERO);
         Ok(networks)
     }
 
@@ -126,10 +131,13 @@ impl LinuxNetworks {
     }
 
     /// Makes ready namespaces in the background, up to the wanted number.
-    fn refill(&self) {
+    fn refill(&self, pause: Duration) {
         let inner = Arc::clone(&self.inner);
         if !inner.refilling.swap(true, Ordering::AcqRel) {
-            tokio::task::spawn_blocking(move || inner.refill());
+            tokio::spawn(async move {
+                tokio::time::sleep(pause).await;
+                tokio::task::spawn_blocking(move || inner.refill()).await
+            });
         }
     }
 }
@@ -488,7 +496,7 @@ impl Networks for LinuxNetworks {
         let (inner, container, ports) =
             (Arc::clone(&self.inner), container.clone(), ports.to_vec());
         let attachment = blocking(move || inner.attach(&container, &ports)).await;
-        self.refill();
+        self.refill(REFILL_PAUSE);
         attachment
     }
 

@@ -99,7 +99,7 @@ async fn rights_are_dockers() {
     );
 
     let mut spec = ground
-        .shell("cat /proc/1/status; cat /proc/kcore | head -c 1 | wc -c; ls /sys/firmware | wc -l");
+        .shell("cat /proc/1/status; cat /proc/kcore 2>/dev/null | head -c 1 | wc -c; ls /sys/firmware | wc -l");
     spec.cap_add = vec!["NET_ADMIN".into()];
     spec.cap_drop = vec!["CHOWN".into()];
     spec.no_new_privileges = true;

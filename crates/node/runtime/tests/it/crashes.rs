@@ -37,6 +37,7 @@ async fn containers_are_taken_up_again() {
     let short = ground.shell("exit 6");
     let created = ground.spec(&["/bin/true"]);
     let ids = [lasting.id.clone(), short.id.clone(), created.id.clone()];
+    let mut events = ground.containers.events();
     for spec in [lasting, short, created] {
         let id = spec.id.clone();
         let upper = spec.rootfs.upper.clone();
@@ -49,7 +50,6 @@ async fn containers_are_taken_up_again() {
     }
     // Gone without a word, as after kill -9: its sockets close, its shims do not care.
     let Ground { data, task, containers } = ground;
-    let mut events = containers.events();
     let ContainerEvent::Exited { id, .. } = events.recv().await.unwrap();
     assert_eq!(id, ids[1]);
     drop(containers);
@@ -101,6 +101,34 @@ async fn a_killed_shim_takes_its_container_along() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_idle_shim_is_small() {
+    const KIB_MAX: u64 = 2048;
+    let ground = Ground::new().await;
+    let spec = ground.spec(&["/bin/sleep", "1000"]);
+    let id = spec.id.clone();
+    ground.containers.create(spec).await.unwrap();
+    ground.containers.start(&id).await.unwrap();
+    let memory = format!("/proc/{}/smaps_rollup", shim_of(&id));
+    let small = async || {
+        loop {
+            let text = fs::read_to_string(&memory).unwrap();
+            let pss = text.lines().find_map(|line| line.strip_prefix("Pss:")).unwrap();
+            if pss.trim().trim_end_matches(" kB").parse::<u64>().unwrap() < KIB_MAX {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let long = std::time::Duration::from_secs(60);
+    tokio::time::timeout(long, small()).await.expect("it gives memory back");
+    // It works on with what it takes again.
+    let script = ["sh", "-c", "exit 9"].map(str::to_owned).to_vec();
+    let outcome = ground.containers.exec(&id, script, long).await.unwrap();
+    assert_eq!(outcome, runtime::ExecOutcome::Exited { code: 9, output: String::new() });
+    ground.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn attachments_are_taken_up_again_and_swept() {
     let ground = Ground::new().await;
     let (node, run) = (ground.data.path().join("node"), ground.data.path().join("run"));
@@ -122,9 +150,10 @@ async fn attachments_are_taken_up_again_and_swept() {
     assert_eq!(networks.list().await, [attachment.clone()]);
     let listener = networks.listen(([169, 254, 170, 2], 80).into()).await.unwrap();
     let long = std::time::Duration::from_secs(60);
-    let nc = ["nc", "-w", "1", "169.254.170.2", "80"].map(str::to_owned).to_vec();
-    let (accepted, _) = tokio::join!(listener.accept(), ground.containers.exec(&id, nc, long));
-    assert!(accepted.is_ok());
+    let nc = ["nc", "169.254.170.2", "80"].map(str::to_owned).to_vec();
+    let accept = async { listener.accept().await.unwrap().1 };
+    let (caller, _) = tokio::join!(accept, ground.containers.exec(&id, nc, long));
+    assert_eq!(caller.ip(), attachment.address, "who calls is known by its address");
     let bridge = networks.bridge().to_owned();
     drop(networks);
     let Ground { data, task, containers } = ground;

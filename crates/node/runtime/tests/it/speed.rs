@@ -17,30 +17,38 @@ async fn time_of_each_step() {
         LinuxNetworks::open(&data.join("node"), &data.join("run"), NetworkOptions::default())
             .await
             .unwrap();
-    let mut steps: Vec<[f64; 5]> = Vec::new();
-    for _ in 0..40 {
+    const ROUNDS: usize = 20;
+    let mut laps: [Vec<f64>; 5] = Default::default();
+    let mut lap = |at: usize, since: Instant| laps[at].push(since.elapsed().as_secs_f64() * 1e3);
+    let mut ids = Vec::new();
+    for _ in 0..ROUNDS {
         let mut spec = ground.spec(&["/bin/sleep", "1000"]);
         let id = spec.id.clone();
-        let mut laps = vec![Instant::now()];
+        let since = Instant::now();
         let attachment = networks.attach(&id, &[]).await.unwrap();
         spec.network =
             Network::Namespace { path: attachment.namespace, address: Some(attachment.address) };
-        laps.push(Instant::now());
+        lap(0, since);
+        let since = Instant::now();
         ground.containers.create(spec).await.unwrap();
-        laps.push(Instant::now());
+        lap(1, since);
+        let since = Instant::now();
         ground.containers.start(&id).await.unwrap();
-        laps.push(Instant::now());
-        ground.containers.remove(&id, false).await.unwrap();
-        laps.push(Instant::now());
-        networks.detach(&id).await.unwrap();
-        laps.push(Instant::now());
-        let lap = |at: usize| (laps[at + 1] - laps[at]).as_secs_f64() * 1e3;
-        steps.push([lap(0), lap(1), lap(2), lap(3), lap(4)]);
+        lap(2, since);
+        ids.push(id);
     }
-    for (at, name) in ["attach", "create", "start", "remove", "detach"].iter().enumerate() {
-        let mut times: Vec<f64> = steps.iter().map(|step| step[at]).collect();
+    for id in ids {
+        let since = Instant::now();
+        ground.containers.remove(&id, false).await.unwrap();
+        lap(3, since);
+        let since = Instant::now();
+        networks.detach(&id).await.unwrap();
+        lap(4, since);
+    }
+    for (times, name) in laps.iter_mut().zip(["attach", "create", "start", "remove", "detach"]) {
         times.sort_by(f64::total_cmp);
-        println!("{name:8} min {:6.2} median {:6.2} max {:6.2} ms", times[0], times[20], times[39]);
+        let (least, median, most) = (times[0], times[ROUNDS / 2], times[ROUNDS - 1]);
+        println!("{name:8} min {least:6.2} median {median:6.2} max {most:6.2} ms");
     }
     networks.close().await.unwrap();
     ground.end().await;
@@ -51,7 +59,14 @@ async fn time_of_each_step() {
 #[ignore = "a measurement"]
 async fn time_of_each_part() {
     let ground = Ground::new().await;
-    for variant in ["whole", "no seccomp", "privileged", "host network"] {
+    let data = ground.data.path();
+    let networks =
+        LinuxNetworks::open(&data.join("node"), &data.join("run"), NetworkOptions::default())
+            .await
+            .unwrap();
+    let shared = ground.spec(&[]).id;
+    let attachment = networks.attach(&shared, &[]).await.unwrap();
+    for variant in ["whole", "no seccomp", "privileged", "host network", "bridge"] {
         let mut times = Vec::new();
         for _ in 0..40 {
             let mut spec = ground.spec(&["/bin/sleep", "1000"]);
@@ -59,6 +74,10 @@ async fn time_of_each_part() {
                 "no seccomp" => spec.seccomp = Seccomp::Unconfined,
                 "privileged" => spec.privileged = true,
                 "host network" => spec.network = Network::Host,
+                "bridge" => {
+                    let path = attachment.namespace.clone();
+                    spec.network = Network::Namespace { path, address: None };
+                }
                 _ => {}
             }
             let id = spec.id.clone();
@@ -70,5 +89,7 @@ async fn time_of_each_part() {
         times.sort_by(f64::total_cmp);
         println!("{variant:14} min {:6.2} median {:6.2} ms", times[0], times[20]);
     }
+    networks.detach(&shared).await.unwrap();
+    networks.close().await.unwrap();
     ground.end().await;
 }

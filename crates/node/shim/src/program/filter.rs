@@ -1,7 +1,7 @@
 //! Filters of system calls: compiled once into a file, loaded by each container.
 //!
 //! libcontainer would compile the profile anew for every container, which takes half of the time
-//! that creating one takes (docs/decisions/0004-shim.md), and it mistakes the two numbers of a masked
+//! that creating one takes (docs/decisions/0008-container-launch.md), and it mistakes the two numbers of a masked
 //! comparison for each other, which refuses every `clone`.
 
 use std::fs::File;

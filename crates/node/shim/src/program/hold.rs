@@ -22,6 +22,7 @@ use super::connections::Connections;
 use super::execs::Execs;
 use super::launch::{INNER_ID, Outcome, read};
 use super::logs::{Log, Stream};
+use super::memory;
 
 /// This program's file, whatever has become of its name.
 pub(crate) const OWN_PROGRAM: &str = "/proc/self/exe";
@@ -32,6 +33,9 @@ const READ_BYTES: usize = 16 * 1024;
 /// How much is still read from an output after the container has ended, should something outside
 /// of it hold the other end and keep writing.
 const LAST_READ_BYTES_MAX: usize = 1024 * 1024;
+
+/// After so long without anything to do, memory is given back: milliseconds.
+const IDLE_AFTER_MS: i32 = 500;
 
 /// How reluctantly the kernel kills the shim for memory: its container goes first.
 const OOM_SCORE_ADJUSTMENT: &str = "-999";
@@ -58,6 +62,8 @@ struct Shim {
     log: Log,
     outputs: [Option<File>; 2],
     execs: Execs,
+    /// Whether nothing has happened since memory was given back.
+    idle: bool,
 }
 
 /// Holds the container of `directory` until it has ended.
@@ -115,7 +121,7 @@ impl Shim {
         let log = Log::new(holding.logs.clone());
         let outputs = [Some(stdout), Some(stderr)];
         let state = State::Creating { child, outcome, ended: Vec::new() };
-        Ok(Self { holding, state, log, outputs, execs: Execs::default() })
+        Ok(Self { holding, state, log, outputs, execs: Execs::default(), idle: false })
     }
 
     /// Waits for something to happen, and does what it asks for.
@@ -130,15 +136,21 @@ impl Shim {
         if !creating {
             connections.watch(&mut fds);
         }
-        let timeout = self
-            .execs
-            .next_deadline_ms()
+        let deadline = self.execs.next_deadline_ms();
+        let idle_after = (!creating && !self.idle).then_some(IDLE_AFTER_MS);
+        let wait = deadline.into_iter().chain(idle_after).min();
+        let timeout = wait
             .map_or(PollTimeout::NONE, |ms| PollTimeout::try_from(ms).unwrap_or(PollTimeout::MAX));
-        match poll(&mut fds, timeout) {
-            Ok(_) | Err(Errno::EINTR) => {}
+        let happened = match poll(&mut fds, timeout) {
+            Ok(count) => count > 0,
+            Err(Errno::EINTR) => true,
             Err(error) => return Err(error.into()),
-        }
+        };
         drop(fds);
+        if !happened && wait == idle_after {
+            memory::give_back();
+        }
+        self.idle = !happened;
         self.read_outputs();
         self.execs.advance();
         while let Ok(Some(_)) = signals.read_signal() {}
