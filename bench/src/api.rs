@@ -136,6 +136,10 @@ impl Api {
         for _ in 0..5 {
             tasks.push(run_task(client, input.clone()).await?);
         }
+        let input = json!({"cluster": "default", "tasks": tasks});
+        let described = ecs(client, "DescribeTasks", input).await?;
+        let found = described["tasks"].as_array().map_or(0, Vec::len);
+        anyhow::ensure!(found == tasks.len(), "DescribeTasks of five gave {found}: {described}");
         let describe_one = self.load(port, |_| describe(client, &tasks[..1])).await?;
         show(report, name, "DescribeTasks of one", &describe_one);
         let describe_five = self.load(port, |_| describe(client, &tasks)).await?;

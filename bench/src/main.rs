@@ -23,6 +23,7 @@ mod report;
 mod run_task;
 mod start;
 mod stub_agent;
+mod trace;
 
 use std::path::PathBuf;
 

@@ -12,6 +12,7 @@ use crate::docker::Docker;
 use crate::longshore::{Longshore, Place, ecs, run_task, wait_for};
 use crate::process::output;
 use crate::report::{Report, Sample, ms};
+use crate::trace::Trace;
 
 /// The goals.
 const GOAL_MS: f64 = 60.0;
@@ -33,6 +34,9 @@ pub struct RunTask {
     /// Leave Docker out
     #[arg(long)]
     no_docker: bool,
+    /// A trace instance of the kernel to put marks into; see bench/trace.py
+    #[arg(long)]
+    trace: Option<PathBuf>,
 }
 
 /// One task's way, as a client sees it.
@@ -53,12 +57,14 @@ impl RunTask {
         output(longshore.command(&["image", "load"]).arg(&self.image))
             .context("loading the image")?;
         let client = longshore.client()?;
+        let trace = self.trace.as_deref();
+        let trace = trace.map(|instance| Trace::follow(instance, longshore.id())).transpose()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(register(&client))?;
         let (mut placed, mut running, mut docker_run, mut docker_socket) =
             (vec![], vec![], vec![], vec![]);
         for number in 0..WARM_UP + self.count {
-            let run = runtime.block_on(once(&client))?;
+            let run = runtime.block_on(once(&client, trace.as_ref()))?;
             let theirs = match &docker {
                 Some(docker) => Some((docker.run(&COMMAND)?, docker.run_over_socket(&COMMAND)?)),
                 None => None,
@@ -100,12 +106,16 @@ async fn register(client: &Client) -> Result<()> {
     ecs(client, "RegisterTaskDefinition", definition).await.map(drop)
 }
 
-async fn once(client: &Client) -> Result<Run> {
+async fn once(client: &Client, trace: Option<&Trace>) -> Result<Run> {
+    let mark = |what| trace.map_or(Ok(()), |trace: &Trace| trace.mark(what));
+    mark("RunTask is sent")?;
     let start = Instant::now();
     let task = run_task(client, json!({"taskDefinition": "bench"})).await?;
     let placed = start.elapsed();
+    mark("RunTask is answered")?;
     wait_for(client, &task, "RUNNING").await?;
     let running = start.elapsed();
+    mark("RUNNING is seen")?;
     ecs(client, "StopTask", json!({"task": task})).await?;
     wait_for(client, &task, "STOPPED").await?;
     Ok(Run { placed, running })
