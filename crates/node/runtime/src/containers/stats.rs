@@ -1,7 +1,7 @@
 //! What a container uses, from its cgroups and its network namespace.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use shim::cgroup::{Hierarchies, field};
 
@@ -91,7 +91,7 @@ fn read_and_write(text: &str) -> (u64, u64) {
     (sum("Read"), sum("Write"))
 }
 
-fn read_v2(cgroup: &PathBuf, stats: &mut Stats) -> Option<()> {
+fn read_v2(cgroup: &Path, stats: &mut Stats) -> Option<()> {
     const NS_PER_US: u64 = 1000;
     let cpu = text(cgroup, "cpu.stat")?;
     let of = |name| field(&cpu, name).unwrap_or(0);

@@ -18,6 +18,7 @@ use crate::ContainerId;
 
 use super::bridge::{self, Bridge, io_error, mac};
 use super::firewall::{self, Firewall, Publication};
+use super::leftovers::{forget_unused, interface, recall, remove_namespace, take_down_bridge};
 use super::netlink::{Family, Message, Socket};
 use super::ports::Ports;
 use super::{
@@ -30,9 +31,6 @@ pub const READY_NAMESPACES: usize = 4;
 /// How long after an attachment the next namespace is made ahead: the container whose network this
 /// was is being created just then, and is to have the processor.
 const REFILL_PAUSE: Duration = Duration::from_millis(150);
-
-/// The file system that a namespace's mounted file is on.
-const NAMESPACE_FILE_SYSTEM: i64 = 0x6e73_6673;
 
 /// The loopback interface's index, in every namespace.
 const LOOPBACK: u32 = 1;
@@ -409,83 +407,6 @@ fn publications(attachment: &Attachment) -> impl Iterator<Item = Publication> {
     })
 }
 
-/// The name of the host's end of a container's pair: addresses differ, so names do.
-fn interface(address: Ipv4Addr) -> String {
-    format!("ls{:08x}", u32::from(address))
-}
-
-fn remove_namespace(route: &Socket, path: &Path, address: Ipv4Addr) -> bool {
-    let removed = links::remove(route, &interface(address)).and_then(|()| namespaces::remove(path));
-    if let Err(error) = &removed {
-        tracing::warn!(%address, %error, "a network namespace is left");
-    }
-    removed.is_ok()
-}
-
-fn take_down_bridge(route: &Socket, folder: &Path, name: &str) -> Result<(), NetworkError> {
-    firewall::remove(name)?;
-    firewall::close_iptables(name);
-    links::remove(route, name).map_err(io_error(format!("cannot remove bridge {name}")))?;
-    bridge::forget(folder);
-    Ok(())
-}
-
-/// The attachments on disk whose namespaces still are.
-fn recall(folder: &Path) -> Vec<Attachment> {
-    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
-    let mut found = Vec::new();
-    for path in entries.flatten().map(|entry| entry.path()) {
-        let text = fs::read(&path).unwrap_or_default();
-        let Ok(attachment) = serde_json::from_slice::<Attachment>(&text) else { continue };
-        match is_namespace(&attachment.namespace) {
-            true => found.push(attachment),
-            // The host has been down: nothing of it is left but this.
-            false => drop(fs::remove_file(path)),
-        }
-    }
-    found
-}
-
-fn is_namespace(path: &Path) -> bool {
-    rustix::fs::statfs(path).is_ok_and(|found| found.f_type as i64 == NAMESPACE_FILE_SYSTEM)
-}
-
-/// Removes the namespaces that no attachment uses: those that were ready for one.
-fn forget_unused(route: &Socket, namespaces: &Path, attachments: &[Attachment]) {
-    let Ok(entries) = fs::read_dir(namespaces) else { return };
-    for entry in entries.flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let Ok(address) = name.parse::<Ipv4Addr>() else { continue };
-        if !attachments.iter().any(|attachment| attachment.address == address) {
-            remove_namespace(route, &entry.path(), address);
-        }
-    }
-}
-
-/// Takes away everything that instances of these folders left, attached or not. Their containers
-/// must be gone.
-///
-/// # Errors
-/// Fails if something could not be removed.
-pub async fn sweep(node_folder: &Path, run_folder: &Path) -> Result<(), NetworkError> {
-    let (folder, namespaces) = (node_folder.join("networks"), run_folder.join("netns"));
-    blocking(move || {
-        let route =
-            Socket::open(Family::Route).map_err(io_error("cannot reach the kernel's routes"))?;
-        forget_unused(&route, &namespaces, &[]);
-        if let Some(bridge) = bridge::recall(&folder) {
-            take_down_bridge(&route, &folder, &bridge.name)?;
-        }
-        match fs::remove_dir_all(&folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(io_error(format!("cannot remove {}", folder.display()))(error))
-            }
-            _ => Ok(()),
-        }
-    })
-    .await
-}
-
 #[async_trait]
 impl Networks for LinuxNetworks {
     async fn attach(
@@ -522,7 +443,7 @@ impl Networks for LinuxNetworks {
     }
 }
 
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, NetworkError> + Send + 'static,
 ) -> Result<T, NetworkError> {
     match tokio::task::spawn_blocking(work).await {

@@ -2,6 +2,7 @@
 
 mod bridge;
 mod firewall;
+mod leftovers;
 mod links;
 mod linux;
 mod model;
@@ -17,7 +18,8 @@ use tokio::net::TcpListener;
 
 use crate::ContainerId;
 
-pub use linux::{LinuxNetworks, NetworkOptions, READY_NAMESPACES, sweep};
+pub use leftovers::sweep;
+pub use linux::{LinuxNetworks, NetworkOptions, READY_NAMESPACES};
 pub use model::{Attachment, NetworkError, PortBinding, PortMapping, Protocol};
 pub use subnet::{ParseSubnetError, Subnet};
 
