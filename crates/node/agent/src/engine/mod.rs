@@ -12,9 +12,11 @@ mod admission;
 mod container;
 mod event;
 mod health;
+mod outcome;
 mod phase;
 mod report;
 mod restore;
+mod settings;
 mod task;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -33,71 +35,16 @@ pub use event::{
     PulledImage, Record, Sibling,
 };
 pub use health::{Health, Plan};
+pub use outcome::Outcome;
 pub use phase::{IllegalTransition, Phase, Status, Step};
 pub use report::{ContainerChange, IN_FLIGHT_MAX, Marks, Reported, StateChange};
+pub use settings::Settings;
 pub use task::{Preparation, Removal, TaskState};
 
 use report::Need;
 
 /// The reason of a container that the kernel killed for want of memory (ecs-semantics §5.3).
 pub const OUT_OF_MEMORY: &str = "OutOfMemoryError: Container killed due to memory usage";
-
-/// The engine's times.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// Time from the stop signal to SIGKILL when a container says none.
-    pub stop_timeout: Duration,
-    /// The longest time from the stop signal to SIGKILL, whatever a container says.
-    pub stop_timeout_max: Duration,
-    /// How long a stopped task's containers are kept.
-    pub cleanup_wait: Duration,
-    /// How long at the least while the server did not take its STOPPED.
-    pub unsent_wait: Duration,
-    /// Whether a stopped task waits at all for the server to take its STOPPED.
-    pub needs_reports: bool,
-}
-
-impl Default for Settings {
-    /// Those of Amazon's agent (ecs-semantics §23).
-    fn default() -> Self {
-        Self {
-            stop_timeout: Duration::from_secs(30),
-            stop_timeout_max: Duration::MAX,
-            cleanup_wait: Duration::from_secs(3 * 3600),
-            unsent_wait: Duration::from_secs(72 * 3600),
-            needs_reports: true,
-        }
-    }
-}
-
-/// What an event led to.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Outcome {
-    /// What is to be done, in this order, after the records are written.
-    pub commands: Vec<Command>,
-    /// What the journal is to hold, in this order.
-    pub records: Vec<Record>,
-    /// Tasks whose state may have changed, or that are gone.
-    pub touched: BTreeSet<TaskArn>,
-}
-
-impl Outcome {
-    /// Whether the records must be on disk before the commands are carried out and the caller is
-    /// answered: a task taken over, asked to stop, or known STOPPED to the server.
-    pub fn is_durable(&self) -> bool {
-        self.records.iter().any(|record| match record {
-            Record::Accepted { .. }
-            | Record::Registered { .. }
-            | Record::Sequence(_)
-            | Record::Stopping { .. } => true,
-            Record::Sent { marks, .. } => marks.task == Status::Stopped,
-            Record::Image { .. }
-            | Record::Health { .. }
-            | Record::Ended { .. }
-            | Record::Removed { .. } => false,
-        })
-    }
-}
 
 /// All tasks of one container instance.
 #[derive(Debug)]
