@@ -79,6 +79,8 @@ struct Inner {
     firewall: Mutex<Firewall>,
     state: Mutex<State>,
     refilling: AtomicBool,
+    /// Held while namespaces are made ahead, so that closing leaves none half made.
+    making: Mutex<()>,
     closed: AtomicBool,
 }
 
@@ -196,6 +198,7 @@ impl Inner {
             firewall: Mutex::new(firewall),
             state: Mutex::new(state),
             refilling: AtomicBool::new(false),
+            making: Mutex::default(),
             closed: AtomicBool::new(false),
         };
         inner.make_endpoints()?;
@@ -226,6 +229,7 @@ impl Inner {
     }
 
     fn refill(&self) {
+        let _making = self.making.lock();
         loop {
             let enough = self.state.lock().ready.len() >= self.options.ready;
             if enough || self.closed.load(Ordering::Acquire) {
@@ -386,6 +390,7 @@ impl Inner {
 
     fn close(&self) -> Result<(), NetworkError> {
         self.closed.store(true, Ordering::Release);
+        let _making = self.making.lock();
         let ready = std::mem::take(&mut self.state.lock().ready);
         for address in ready.into_iter().chain([self.endpoints]) {
             remove_namespace(&self.route.lock(), &self.namespace(address), address);

@@ -113,13 +113,19 @@ pub(crate) fn output(log: &Path) -> String {
         .collect()
 }
 
-/// Mounts, processes and cgroups of this data folder or task.
+/// Mounts, bridges, processes and cgroups of this data folder or task.
 pub(crate) fn left(data: &Path, task: &str) -> Vec<String> {
     let data = data.to_string_lossy();
     let mut found = Vec::new();
     for line in fs::read_to_string("/proc/self/mountinfo").unwrap().lines() {
         if line.contains(data.as_ref()) {
             found.push(format!("mount {line}"));
+        }
+    }
+    for interface in fs::read_dir("/sys/class/net").unwrap().flatten() {
+        let owner = fs::read_to_string(interface.path().join("ifalias")).unwrap_or_default();
+        if owner.contains(data.as_ref()) {
+            found.push(format!("bridge {}", interface.path().display()));
         }
     }
     for process in fs::read_dir("/proc").unwrap().flatten() {

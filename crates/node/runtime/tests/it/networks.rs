@@ -7,7 +7,7 @@ use runtime::containers::Network;
 use runtime::networks::{LinuxNetworks, NetworkOptions};
 use runtime::{Containers, Networks, PortMapping, Protocol};
 
-use crate::ground::{Ground, output};
+use crate::ground::Ground;
 
 async fn open(ground: &Ground) -> LinuxNetworks {
     let data = ground.data.path();
@@ -65,9 +65,6 @@ async fn published_ports_are_reached_from_the_host() {
     ground.containers.remove(&id, false).await.unwrap();
     networks.detach(&id).await.unwrap();
     assert!(TcpListener::bind(("0.0.0.0", port)).is_ok(), "the port is free again");
-    let bridge = networks.bridge().to_owned();
     networks.close().await.unwrap();
-    assert!(!std::path::Path::new("/sys/class/net").join(bridge).exists());
-    let _ = output;
     ground.end().await;
 }
