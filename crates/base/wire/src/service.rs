@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use bytes::Bytes;
 
@@ -148,10 +150,21 @@ impl Service {
         names
     }
 
-    /// Calls the handler of an operation; `None` if it has none.
-    pub(crate) fn call(&self, call: Call) -> Option<AnswerFuture> {
-        let handler = self.handlers.get(call.context.operation)?;
-        Some(handler(call))
+    /// Calls the handler of an operation; `None` if it has none. A handler that panics answers
+    /// with an internal failure: its client learns so, and the connection's other requests go on.
+    pub(crate) fn call(&self, call: Call) -> Option<impl Future<Output = Answer> + Send + use<>> {
+        let (service, operation) = (self.model.name, call.context.operation);
+        let handler = self.handlers.get(operation)?;
+        let failed = move || {
+            tracing::error!(service, operation, "the handler panicked");
+            Poll::Ready(Err(ServiceError::internal()))
+        };
+        let mut answer = catch_unwind(AssertUnwindSafe(|| handler(call)));
+        Some(poll_fn(move |cx| match &mut answer {
+            Ok(answer) => catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(cx)))
+                .unwrap_or_else(|_| failed()),
+            Err(_) => failed(),
+        }))
     }
 }
 

@@ -8,7 +8,6 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, DATE, HOST, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
 use terms::{AccountId, Timestamp, Uuid};
 use tracing::{Instrument, field};
 
@@ -40,12 +39,13 @@ struct Refusal {
 }
 
 impl Edge {
-    /// Answers one request. `source` is the client's address.
-    pub async fn handle(
+    /// Answers one request, from a socket or made in memory. `source` is the client's address.
+    pub async fn handle<B: Into<Body>>(
         &self,
-        request: Request<Incoming>,
+        request: Request<B>,
         source: Option<SocketAddr>,
     ) -> Response<Body> {
+        let request = request.map(Into::into);
         let inner = &*self.0;
         let now = inner.clock.now();
         let arrival = Arrival { request_id: Uuid::from_random(inner.ids.next()), now, source };
@@ -73,7 +73,7 @@ impl Inner {
         &self,
         route: &Route,
         arrival: Arrival,
-        request: Request<Incoming>,
+        request: Request<Body>,
     ) -> Response<Body> {
         let span = tracing::info_span!(
             "route",
@@ -90,14 +90,13 @@ impl Inner {
         &self,
         route: &Route,
         arrival: Arrival,
-        mut request: Request<Incoming>,
+        mut request: Request<Body>,
     ) -> Response<Body> {
         let upgrade = request
             .headers()
             .contains_key(http::header::UPGRADE)
             .then(|| hyper::upgrade::on(&mut request));
         let (parts, body) = request.into_parts();
-        let body = Body::from(body);
         let (body, caller) = match route.auth {
             RouteAuth::Unsigned => (body, None),
             RouteAuth::Signed(service) => {
@@ -138,7 +137,7 @@ impl Inner {
         Ok((body, caller))
     }
 
-    async fn run_call(&self, arrival: Arrival, request: Request<Incoming>) -> Response<Body> {
+    async fn run_call(&self, arrival: Arrival, request: Request<Body>) -> Response<Body> {
         let span = tracing::info_span!(
             "call",
             request_id = %arrival.request_id,
@@ -147,7 +146,7 @@ impl Inner {
             status = field::Empty,
         );
         let (parts, body) = request.into_parts();
-        let answer = self.answer(&parts, Body::from(body), arrival).instrument(span.clone()).await;
+        let answer = self.answer(&parts, body, arrival).instrument(span.clone()).await;
         let response = match answer {
             Ok(response) => response,
             Err(refusal) => {

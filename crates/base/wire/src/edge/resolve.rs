@@ -77,10 +77,12 @@ fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
 }
 
 fn json_version(headers: &HeaderMap) -> Option<Protocol> {
-    match text(headers, CONTENT_TYPE.as_str())?.split(';').next()?.trim() {
-        "application/x-amz-json-1.0" => Some(Protocol::AwsJson10),
-        "application/x-amz-json-1.1" => Some(Protocol::AwsJson11),
-        _ => None,
+    let media_type = text(headers, CONTENT_TYPE.as_str())?.split(';').next()?.trim();
+    let is = |name| media_type.eq_ignore_ascii_case(name);
+    if is("application/x-amz-json-1.0") {
+        Some(Protocol::AwsJson10)
+    } else {
+        is("application/x-amz-json-1.1").then_some(Protocol::AwsJson11)
     }
 }
 
@@ -91,7 +93,8 @@ fn is_form(parts: &Parts) -> bool {
         let query = parts.uri.query().unwrap_or_default();
         query.split('&').any(|pair| pair.starts_with("Action="))
     };
-    content_type.starts_with("application/x-www-form-urlencoded") || in_query()
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") || in_query()
 }
 
 /// The error for an operation that no service has.

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hyper::service::service_fn;
@@ -78,18 +79,33 @@ impl Edge {
     ) {
         // Answers are small and complete: they shall not wait for more.
         let _ = stream.set_nodelay(true);
+        let spoke = Arc::new(AtomicBool::new(false));
+        let heard = Arc::clone(&spoke);
         let service = service_fn(move |request| {
+            heard.store(true, Ordering::Relaxed);
             let edge = self.clone();
             async move { Ok::<_, Infallible>(edge.handle(request, Some(source)).await) }
         });
         let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
         tokio::pin!(connection);
+        // hyper limits the time of a head only once it knows the protocol: a client that sends
+        // nothing, or half of HTTP/2's preface, would stay for ever.
+        let first_head = async {
+            tokio::time::sleep(HEAD_TIMEOUT).await;
+            if spoke.load(Ordering::Relaxed) {
+                std::future::pending::<()>().await;
+            }
+        };
         let ended = tokio::select! {
             biased;
             ended = connection.as_mut() => ended,
             () = shutdown.cancelled() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
+            }
+            () = first_head => {
+                tracing::debug!(%source, "the client sent no request in time");
+                return;
             }
         };
         if let Err(error) = ended {

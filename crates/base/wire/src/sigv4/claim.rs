@@ -98,6 +98,11 @@ impl<'a> Claim<'a> {
 
     /// The five parts of the credential: key id, date, region, service, terminator.
     pub(super) fn scope(&self) -> Result<[&str; 5], AuthError> {
+        if self.credential.len() > MAX_CREDENTIAL_BYTES {
+            return Err(AuthError::Incomplete(format!(
+                "Credential must not be longer than {MAX_CREDENTIAL_BYTES} bytes."
+            )));
+        }
         let mut parts = self.credential.split('/');
         let five = [parts.next(), parts.next(), parts.next(), parts.next(), parts.next()];
         match (five, parts.next()) {
@@ -106,7 +111,7 @@ impl<'a> Claim<'a> {
             }
             _ => Err(AuthError::Incomplete(format!(
                 "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, got '{}'",
-                self.credential
+                self.credential.chars().take(MAX_CREDENTIAL_BYTES).collect::<String>()
             ))),
         }
     }
@@ -225,6 +230,9 @@ impl<'a> Claim<'a> {
     }
 }
 
+/// Longer credentials are refused: a key id has at most 128 bytes, and derived keys are kept by
+/// credential.
+const MAX_CREDENTIAL_BYTES: usize = 256;
 /// The longest life of a presigned request: a week (IAM User Guide).
 const MAX_EXPIRES_SECONDS: u64 = 604_800;
 /// The life of a presigned request that names none.

@@ -61,18 +61,26 @@ impl KeyCache {
         [date, region, service]: [&str; 3],
         data: &[u8],
     ) -> [u8; 32] {
+        let known = self.find(credential, secret);
+        let key = known.unwrap_or_else(|| {
+            let key = derive(secret, date, region, service);
+            self.keep(credential, secret, &key);
+            key
+        });
+        mac(&key, data)
+    }
+
+    fn find(&self, credential: &str, secret: &Secret) -> Option<Keyed> {
+        let entries = self.entries.lock();
+        let entry = entries.get(credential).filter(|entry| entry.secret == *secret)?;
+        Some(entry.key.clone())
+    }
+
+    fn keep(&self, credential: &str, secret: &Secret, key: &Keyed) {
         let mut entries = self.entries.lock();
-        let known = entries.get(credential).filter(|entry| entry.secret == *secret);
-        if let Some(key) = known.map(|entry| entry.key.clone()) {
-            drop(entries);
-            return mac(&key, data);
-        }
-        let key = derive(secret, date, region, service);
         if entries.len() >= MAX_KEYS {
             entries.clear();
         }
         entries.insert(credential.into(), Entry { secret: secret.clone(), key: key.clone() });
-        drop(entries);
-        mac(&key, data)
     }
 }

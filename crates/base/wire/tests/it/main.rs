@@ -1,0 +1,11 @@
+//! The wire as clients meet it: signatures, malformed requests, sockets, codecs.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod codecs;
+mod generated;
+mod malformed;
+mod raw;
+mod refusals;
+mod signatures;
+mod sockets;
+mod stage;
