@@ -5,8 +5,6 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use clap::Args;
-use runtime::Containers;
-use runtime::containers::LinuxContainers;
 
 use crate::clock::SystemClock;
 use crate::data_dir::DataDir;
@@ -43,12 +41,7 @@ impl Down {
         let nodes = data.nodes();
         for name in &nodes {
             let (folder, run) = (data.node(name), data.run(name));
-            let containers =
-                LinuxContainers::open(&folder, &data.programs(), Arc::new(SystemClock)).await?;
-            for container in containers.list().await {
-                containers.remove(&container.id, true).await?;
-            }
-            runtime::networks::sweep(&folder, &run).await?;
+            runtime::sweep(&folder, &data.programs(), &run, Arc::new(SystemClock)).await?;
         }
         if format == Format::Json {
             return Ok(output::json(&serde_json::json!({"instances": nodes}))?);

@@ -106,7 +106,7 @@ fn a_clean_end_leaves_nothing_behind() {
     up.await_status(&task, "RUNNING");
     let bridge = bridge_of(&up).expect("the instance has a bridge");
     assert_eq!(up.process().end(Signal::SIGTERM), Some(0));
-    assert_eq!(leftovers(&up, &bridge), Vec::<String>::new());
+    assert_eq!(leftovers(&up, &bridge, &task), Vec::<String>::new());
 }
 
 #[test]
@@ -121,9 +121,9 @@ fn down_clears_what_a_crash_left() {
     up.await_status(&task, "RUNNING");
     let bridge = bridge_of(&up).expect("the instance has a bridge");
     up.process().end(Signal::SIGKILL);
-    assert!(!leftovers(&up, &bridge).is_empty(), "the container went with the server");
+    assert!(!leftovers(&up, &bridge, &task).is_empty(), "the container went with the server");
     up.cli(&["down"]);
-    assert_eq!(leftovers(&up, &bridge), Vec::<String>::new());
+    assert_eq!(leftovers(&up, &bridge, &task), Vec::<String>::new());
 }
 
 /// The bridge that carries the data folder in its alias.
@@ -136,8 +136,9 @@ fn bridge_of(up: &Up) -> Option<String> {
     })
 }
 
-/// Mounts, processes, bridge and firewall table that still belong to the data folder.
-fn leftovers(up: &Up, bridge: &str) -> Vec<String> {
+/// Mounts, processes, bridge, firewall table and cgroups that still belong to the data folder or
+/// the task.
+fn leftovers(up: &Up, bridge: &str, task: &str) -> Vec<String> {
     let folder = up.data().display().to_string();
     let mounts = fs::read_to_string("/proc/mounts").unwrap();
     let mut left: Vec<String> = mounts
@@ -154,6 +155,12 @@ fn leftovers(up: &Up, bridge: &str) -> Vec<String> {
     }
     if fs::metadata(format!("/sys/class/net/{bridge}")).is_ok() {
         left.push(format!("bridge {bridge}"));
+    }
+    for hierarchy in fs::read_dir("/sys/fs/cgroup").unwrap().flatten() {
+        let cgroup = hierarchy.path().join("ecs").join(task);
+        if cgroup.exists() {
+            left.push(format!("cgroup {}", cgroup.display()));
+        }
     }
     let tables = Command::new("nft").args(["list", "tables"]).output().unwrap();
     if String::from_utf8_lossy(&tables.stdout).contains(&format!("ip {bridge}\n")) {
