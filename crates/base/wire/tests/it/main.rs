@@ -1,6 +1,7 @@
 //! The wire as clients meet it: signatures, malformed requests, sockets, codecs.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod clients;
 mod codecs;
 mod generated;
 mod malformed;
