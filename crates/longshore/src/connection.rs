@@ -44,7 +44,7 @@ impl Connection {
     pub fn client(&self) -> Result<Client> {
         let target = match &self.profile {
             Some(name) => from_profile(name),
-            None => self.from_data_dir()?.or_else(|| from_profile(PROFILE)),
+            None => self.local_target()?.or_else(|| from_profile(PROFILE)),
         };
         let Some(target) = target else { bail!("{}", self.what_is_missing()) };
         let region: Region = target.region.parse()?;
@@ -57,7 +57,7 @@ impl Connection {
         Ok(Client::new(endpoint, Some(credentials), region, Arc::new(SystemClock)))
     }
 
-    fn from_data_dir(&self) -> Result<Option<Target>> {
+    fn local_target(&self) -> Result<Option<Target>> {
         let data = DataDir::at(settings::data_dir(self.data_dir.clone())?);
         let (Some(running), Some(keys)) = (data.running(), data.administrator()) else {
             return Ok(None);

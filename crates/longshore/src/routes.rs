@@ -56,7 +56,7 @@ fn join(settings: &ServerSettings, iam: &Iam) -> Route {
         async move {
             let input: JoinRequest = match read(request).await {
                 Ok(input) => input,
-                Err(refusal) => return refusal,
+                Err(refusal) => return *refusal,
             };
             match iam.join(&input.token, &input.name).await {
                 Ok(key) => {
@@ -92,7 +92,7 @@ fn tokens(iam: &Iam) -> Route {
             }
             let input: TokenRequest = match read(request).await {
                 Ok(input) => input,
-                Err(refusal) => return refusal,
+                Err(refusal) => return *refusal,
             };
             if let Some(name) = &input.as_keys_for {
                 return match iam.node_key(name).await {
@@ -117,8 +117,11 @@ fn key_json(key: &KeyPair) -> Value {
 }
 
 /// The JSON body of a POST.
-async fn read<T: for<'de> Deserialize<'de>>(request: RouteRequest) -> Result<T, Response<Body>> {
-    let refuse = |status, message: String| Err(answer(status, &json!({"message": message})));
+async fn read<T: for<'de> Deserialize<'de>>(
+    request: RouteRequest,
+) -> Result<T, Box<Response<Body>>> {
+    let refuse =
+        |status, message: String| Err(Box::new(answer(status, &json!({"message": message}))));
     if request.parts.method != Method::POST {
         return refuse(StatusCode::METHOD_NOT_ALLOWED, "this path takes POST only".to_owned());
     }

@@ -182,7 +182,7 @@ impl Model {
                 self.tell(Event::Started { container, result: Ok(self.now) });
             }
             Command::Signal { id, signal, .. } => {
-                if signal == "SIGKILL" || luck % 2 == 0 {
+                if signal == "SIGKILL" || luck.is_multiple_of(2) {
                     self.exit(&id, 143);
                 }
             }
