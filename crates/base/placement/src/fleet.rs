@@ -21,10 +21,12 @@ pub struct Placement {
     pub placed: Vec<ContainerInstanceId>,
     /// How many instances there were to choose from.
     pub considered: usize,
-    /// The instances that could not take a task, each with its reason, in the order of their ids:
-    /// the first task if all were placed (so the others could have taken it), else the first one
-    /// that was not (so these are all there are).
+    /// The instances that could not take the first task, each with its reason, in the order of
+    /// their ids; the others could.
     pub refusals: Vec<Refusal>,
+    /// Why the first task that found no place found none: every instance with its reason. Empty
+    /// if all were placed.
+    pub shortage: Vec<Refusal>,
 }
 
 impl Fleet {
@@ -78,10 +80,13 @@ impl Fleet {
         let mut spreads = self.count_spreads(request);
         for index in 0..request.count {
             let (fitting, refusals) = self.split(request);
-            if index == 0 || fitting.is_empty() {
-                placement.refusals = refusals;
+            if index == 0 {
+                placement.refusals.clone_from(&refusals);
             }
-            let Some(chosen) = choose(fitting, request, &spreads, &mut seed) else { break };
+            let Some(chosen) = choose(fitting, request, &spreads, &mut seed) else {
+                placement.shortage = refusals;
+                break;
+            };
             placement.placed.push(chosen);
             let Some(instance) = self.instances.get_mut(&chosen) else { break };
             instance.hold(&request.group, &request.demand);

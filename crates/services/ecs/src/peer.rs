@@ -51,6 +51,9 @@ impl Ecs {
         let cluster = scope.cluster(name.clone());
         let snapshot = self.api.ledger.snapshot();
         let instances = snapshot.prefix(&self.api.tables.instances, &cluster);
-        instances.into_iter().filter(|(_, row)| row.status == InstanceStatus::Active && row.agent.connected).count()
+        instances
+            .into_iter()
+            .filter(|(_, row)| row.status == InstanceStatus::Active && row.agent.connected)
+            .count()
     }
 }

@@ -13,7 +13,7 @@ use wire::{Body, Route, RouteAuth, RouteRequest};
 use crate::api::Api;
 use crate::decide::why;
 use crate::model::Task;
-use crate::tables::{ClusterKey, Scope, TaskKey, Tables, task_key};
+use crate::tables::{ClusterKey, Scope, Tables, TaskKey, task_key};
 
 /// The path that the CLI's `why` asks.
 const WHY_PATH: &str = "/_longshore/why";

@@ -107,7 +107,7 @@ pub(crate) type InstanceKey = (ClusterKey, ContainerInstanceId);
 pub(crate) type FamilyKey = (Scope, Family);
 /// A task definition's key; the revisions of a family stand together, in numeric order.
 pub(crate) type DefinitionKey = (Scope, Family, u32);
-/// A client token's key.
+/// The key of a RunTask's client token.
 pub(crate) type TokenKey = (ClusterKey, String);
 
 /// The key that a task's ARN names.
@@ -139,25 +139,16 @@ pub(crate) struct RunToken {
     pub(crate) created_at: Timestamp,
 }
 
-/// What a RegisterContainerInstance with a client token did.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct RegistrationToken {
-    /// The instance that it made.
-    pub(crate) instance: ContainerInstanceId,
-    /// When.
-    pub(crate) created_at: Timestamp,
-}
-
 impl Record for Cluster {}
 impl Record for ContainerInstance {}
 impl Record for FamilyCounter {}
 impl Record for TaskDefinition {}
 impl Record for Task {}
 impl Record for RunToken {}
-impl Record for RegistrationToken {}
 
 /// Tasks by instance: `(cluster, instance, desired, task)`.
-type TasksByInstance = Index<(ClusterKey, ContainerInstanceId, DesiredStatus, TaskId), TaskKey, Task>;
+type TasksByInstance =
+    Index<(ClusterKey, ContainerInstanceId, DesiredStatus, TaskId), TaskKey, Task>;
 /// Tasks by a text: `(cluster, text, desired, task)`.
 type TasksByText = Index<(ClusterKey, String, DesiredStatus, TaskId), TaskKey, Task>;
 
@@ -173,6 +164,8 @@ pub(crate) struct Tables {
     /// Instances by status: `(cluster, status, instance)`.
     pub(crate) instances_by_status:
         Index<(ClusterKey, InstanceStatus, ContainerInstanceId), InstanceKey, ContainerInstance>,
+    /// Instances by the node whose key registered them.
+    pub(crate) instances_by_node: Index<(ClusterKey, String), InstanceKey, ContainerInstance>,
     /// Deregistered instances by the time of their deregistration.
     pub(crate) gone_instances: Index<Timestamp, InstanceKey, ContainerInstance>,
     /// Counters of families.
@@ -194,8 +187,6 @@ pub(crate) struct Tables {
     pub(crate) tasks_by_instance: TasksByInstance,
     /// Tasks by family.
     pub(crate) tasks_by_family: TasksByText,
-    /// Tasks by group.
-    pub(crate) tasks_by_group: TasksByText,
     /// Tasks by who started them.
     pub(crate) tasks_by_starter: TasksByText,
     /// Stopped tasks by the time they stopped.
@@ -204,10 +195,6 @@ pub(crate) struct Tables {
     pub(crate) run_tokens: Table<TokenKey, RunToken>,
     /// Client tokens of RunTask by age.
     pub(crate) run_tokens_by_age: Index<Timestamp, TokenKey, RunToken>,
-    /// Client tokens of RegisterContainerInstance.
-    pub(crate) registration_tokens: Table<TokenKey, RegistrationToken>,
-    /// Client tokens of RegisterContainerInstance by age.
-    pub(crate) registration_tokens_by_age: Index<Timestamp, TokenKey, RegistrationToken>,
 }
 
 impl Tables {
@@ -218,7 +205,6 @@ impl Tables {
         let definitions = schema.table("ecs.task_definitions");
         let tasks = schema.table("ecs.tasks");
         let run_tokens = schema.table("ecs.run_tokens");
-        let registration_tokens = schema.table("ecs.registration_tokens");
         Self {
             clusters,
             deleted_clusters: schema.index(&clusters, "deleted", |_, row: &Cluster| {
@@ -230,6 +216,13 @@ impl Tables {
                 "status",
                 |key: &InstanceKey, row: &ContainerInstance| {
                     vec![(key.0.clone(), row.status, key.1)]
+                },
+            ),
+            instances_by_node: schema.index(
+                &instances,
+                "node",
+                |key: &InstanceKey, row: &ContainerInstance| {
+                    Vec::from_iter(row.node.iter().map(|node| (key.0.clone(), node.clone())))
                 },
             ),
             gone_instances: schema.index(&instances, "gone", |_, row: &ContainerInstance| {
@@ -260,21 +253,12 @@ impl Tables {
             tasks_by_family: by_text(schema, &tasks, "family", |row| {
                 Some(row.definition.family.to_string())
             }),
-            tasks_by_group: by_text(schema, &tasks, "group", |row| Some(row.group.clone())),
             tasks_by_starter: by_text(schema, &tasks, "starter", |row| row.started_by.clone()),
-            stopped: schema.index(&tasks, "stopped", |_, row: &Task| {
-                Vec::from_iter(row.times.stopped_at)
-            }),
+            stopped: schema
+                .index(&tasks, "stopped", |_, row: &Task| Vec::from_iter(row.times.stopped_at)),
             run_tokens,
-            run_tokens_by_age: schema.index(&run_tokens, "age", |_, row: &RunToken| {
-                vec![row.created_at]
-            }),
-            registration_tokens,
-            registration_tokens_by_age: schema.index(
-                &registration_tokens,
-                "age",
-                |_, row: &RegistrationToken| vec![row.created_at],
-            ),
+            run_tokens_by_age: schema
+                .index(&run_tokens, "age", |_, row: &RunToken| vec![row.created_at]),
         }
     }
 }

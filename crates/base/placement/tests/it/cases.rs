@@ -76,8 +76,8 @@ fn distinct_instances_take_one_task_each() {
     let mut placed = placement.placed;
     placed.sort_unstable();
     assert_eq!(placed, [id(0), id(1), id(2)]);
-    assert!(placement.refusals.iter().all(|r| r.reason == Reason::DistinctInstance));
-    assert_eq!(placement.refusals.len(), 3);
+    assert!(placement.shortage.iter().all(|r| r.reason == Reason::DistinctInstance));
+    assert_eq!((placement.refusals.len(), placement.shortage.len()), (0, 3));
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn one_static_port_allows_one_task_an_instance() {
     let web = Request { demand: demand(0, 0, &[80]), ..request(3) };
     let placement = fleet((0..2).map(instance)).place(&web, 1);
     assert_eq!(placement.placed.len(), 2);
-    assert!(placement.refusals.iter().all(|r| r.reason == Reason::TcpPort(80)));
+    assert!(placement.shortage.iter().all(|r| r.reason == Reason::TcpPort(80)));
 }
 
 #[test]

@@ -44,7 +44,7 @@ proptest! {
         }
         let all_placed = placement.placed.len() == request.count as usize;
         prop_assert!(all_placed || best(&paper, &request).is_empty());
-        prop_assert!(all_placed || placement.refusals.len() == parts.len());
+        prop_assert!(all_placed || placement.shortage.len() == parts.len());
         for sheet in &paper {
             let instance = after.get(sheet.id).unwrap();
             prop_assert_eq!(i64::from(instance.free_cpu().get()), sheet.cpu);

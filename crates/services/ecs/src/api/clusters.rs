@@ -98,10 +98,7 @@ impl Api {
                 }
             }
         }
-        Ok(shapes::DescribeClustersResponse {
-            clusters: Some(clusters),
-            failures: Some(failures),
-        })
+        Ok(shapes::DescribeClustersResponse { clusters: Some(clusters), failures: Some(failures) })
     }
 
     /// Lists the ARNs of clusters that were not deleted, by name.
@@ -177,8 +174,6 @@ fn forget_contents(tx: &mut ledger::Tx<'_>, tables: &Tables, key: &ClusterKey) {
     instances.iter().for_each(|instance| tx.delete(&tables.instances, instance));
     let tokens: Vec<_> = tx.prefix(&tables.run_tokens, key).map(|(key, _)| key).collect();
     tokens.iter().for_each(|token| tx.delete(&tables.run_tokens, token));
-    let tokens: Vec<_> = tx.prefix(&tables.registration_tokens, key).map(|(key, _)| key).collect();
-    tokens.iter().for_each(|token| tx.delete(&tables.registration_tokens, token));
 }
 
 fn refuse_unbuilt(input: &shapes::CreateClusterRequest) -> Result<(), Error> {
@@ -229,7 +224,8 @@ fn show(
     include: Include,
 ) -> shapes::Cluster {
     let tasks = |status| view.index(&tables.live, &(key.clone(), status)).count();
-    let instances = |status| view.index(&tables.instances_by_status, &(key.clone(), status)).count();
+    let instances =
+        |status| view.index(&tables.instances_by_status, &(key.clone(), status)).count();
     let number = |count: usize| Some(i32::try_from(count).unwrap_or(i32::MAX));
     let running = tasks(TaskStatus::Running);
     let pending = tasks(TaskStatus::Provisioning)
@@ -248,9 +244,15 @@ fn show(
         running_tasks_count: number(running),
         pending_tasks_count: number(pending),
         active_services_count: Some(0),
-        statistics: Some(if include.statistics { statistics(running, pending) } else { Vec::new() }),
+        statistics: Some(if include.statistics {
+            statistics(running, pending)
+        } else {
+            Vec::new()
+        }),
         tags: Some(if include.tags { tags::show(&row.tags) } else { Vec::new() }),
-        settings: Some(Vec::from_iter(row.settings.iter().filter(|_| include.settings).map(setting))),
+        settings: Some(Vec::from_iter(
+            row.settings.iter().filter(|_| include.settings).map(setting),
+        )),
         capacity_providers: Some(Vec::new()),
         default_capacity_provider_strategy: Some(Vec::new()),
         ..Default::default()

@@ -15,7 +15,6 @@ use shapes_ecs as shapes;
 use shapes_ecs::operations as ops;
 use terms::IdSource;
 use wire::{Operation, Service, ServiceError};
-use wire::value::Enumeration;
 
 use crate::error::Error;
 use crate::tables::{ClusterKey, Tables};
@@ -101,4 +100,3 @@ fn arn_of(cluster: &ClusterKey, kind: &str, text: &str) -> String {
 fn json_length<T: wire::value::Structure + wire::value::Value>(shape: &T) -> usize {
     crate::model::json(shape).len()
 }
-

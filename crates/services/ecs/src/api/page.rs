@@ -46,12 +46,7 @@ impl Page {
         Ok(page)
     }
 
-    /// The last item of the page before, if there was one.
-    pub(crate) fn after(&self) -> Option<&str> {
-        self.after.as_deref()
-    }
-
-    /// The last item of the page before as what it was.
+    /// The last item of the page before, if there was one: the listing goes on after it.
     ///
     /// # Errors
     /// When the token was made up.
@@ -60,7 +55,7 @@ impl Page {
         self.after.as_deref().map(str::parse).transpose().map_err(wrong)
     }
 
-    /// Takes a page from `items`, which begin after [`Page::after`]: its items and the token of
+    /// Takes a page from `items`, which begin after [`Page::after_as`]: its items and the token of
     /// the next page, if there is one. `name` tells an item so that the listing can go on after it.
     pub(crate) fn take<T>(
         &self,
@@ -120,8 +115,9 @@ mod tests {
         let (first, token) = open("f", 2, None).unwrap().take(things, |t| (*t).to_owned());
         assert_eq!(first, ["a", "b"]);
         let page = open("f", 2, token.as_deref()).unwrap();
-        assert_eq!(page.after(), Some("b"));
-        let rest = things.into_iter().filter(|thing| Some(*thing) > page.after());
+        let after: String = page.after_as().unwrap().unwrap();
+        assert_eq!(after, "b");
+        let rest = things.into_iter().filter(|thing| *thing > after.as_str());
         assert_eq!(page.take(rest, |t| (*t).to_owned()), (vec!["c"], None));
     }
 

@@ -39,6 +39,7 @@ pub(crate) fn read(tags: Option<Vec<shapes::Tag>>) -> Result<Vec<Tag>, Error> {
 
 /// Tags as shown.
 pub(crate) fn show(tags: &[Tag]) -> Vec<shapes::Tag> {
-    let show = |tag: &Tag| shapes::Tag { key: Some(tag.key.clone()), value: Some(tag.value.clone()) };
+    let show =
+        |tag: &Tag| shapes::Tag { key: Some(tag.key.clone()), value: Some(tag.value.clone()) };
     tags.iter().map(show).collect()
 }

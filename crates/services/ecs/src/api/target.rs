@@ -65,7 +65,7 @@ pub(crate) fn task(cluster: &ClusterKey, text: &str) -> Result<Target<TaskId>, E
         return id(text, "taskId");
     }
     match text.parse::<TaskArn>() {
-        Ok(arn) => check_cluster(cluster, &arn.cluster.to_string()).map(|()| {
+        Ok(arn) => check_cluster(cluster, arn.cluster.as_str()).map(|()| {
             let here = arn.account == cluster.scope.account && arn.region == cluster.scope.region;
             if here { Target::Id(arn.id) } else { Target::Unknown }
         }),
@@ -85,7 +85,7 @@ pub(crate) fn instance(
         return id(text, "instanceId");
     }
     match text.parse::<ContainerInstanceArn>() {
-        Ok(arn) => check_cluster(cluster, &arn.cluster.to_string()).map(|()| {
+        Ok(arn) => check_cluster(cluster, arn.cluster.as_str()).map(|()| {
             let here = arn.account == cluster.scope.account && arn.region == cluster.scope.region;
             if here { Target::Id(arn.id) } else { Target::Unknown }
         }),
@@ -106,7 +106,8 @@ fn check_cluster(cluster: &ClusterKey, named: &str) -> Result<(), Error> {
         return Ok(());
     }
     let ours = &cluster.name;
-    let text = format!("Invalid identifier: Identifier is for cluster {named}. Your cluster is {ours}");
+    let text =
+        format!("Invalid identifier: Identifier is for cluster {named}. Your cluster is {ours}");
     Err(Error::invalid(text))
 }
 

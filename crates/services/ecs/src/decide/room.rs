@@ -15,7 +15,8 @@ pub(crate) fn instance<'a>(
 ) -> Instance {
     let Capacity { cpu, memory, reserved_tcp, reserved_udp } = &row.capacity;
     let text = |text: &String| Arc::<str>::from(text.as_str());
-    let attribute = |(name, value): (&String, &Option<String>)| (text(name), value.as_ref().map(text));
+    let attribute =
+        |(name, value): (&String, &Option<String>)| (text(name), value.as_ref().map(text));
     let mut instance = Instance::new(row.arn.id, *cpu, *memory)
         .with_availability(availability(row))
         .with_attributes(Arc::new(row.attributes.iter().map(attribute).collect()))

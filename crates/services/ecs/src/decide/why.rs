@@ -3,7 +3,9 @@
 use serde::Serialize;
 use terms::Timestamp;
 
-use crate::model::{Container, ContainerInstance, ContainerStatus, DesiredStatus, Health, Task, TaskStatus};
+use crate::model::{
+    Container, ContainerInstance, ContainerStatus, DesiredStatus, Health, Task, TaskStatus,
+};
 
 /// The answer: one sentence, then what it rests on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -45,7 +47,9 @@ fn summary(task: &Task, instance: Option<&ContainerInstance>, now: Timestamp) ->
     let stop = task.stop.as_ref().map(|stop| format!("{} ({})", stop.reason, stop.code.as_str()));
     let stop = stop.unwrap_or_else(|| "nothing is known".to_owned());
     match task.status {
-        TaskStatus::Stopped => format!("It has been stopped {}: {stop}.", since(task.times.stopped_at)),
+        TaskStatus::Stopped => {
+            format!("It has been stopped {}: {stop}.", since(task.times.stopped_at))
+        }
         TaskStatus::Stopping | TaskStatus::Deactivating | TaskStatus::Deprovisioning if away => {
             format!("It is to stop ({stop}), but the agent of {place} is not connected.")
         }
@@ -98,7 +102,9 @@ fn placement(task: &Task) -> Vec<String> {
         lines.push(format!("Refused: {}.", counts.join(", ")));
     }
     let examples = told.examples.iter();
-    lines.extend(examples.map(|note| format!("{}: {} ({}).", note.instance, note.detail, note.reason)));
+    lines.extend(
+        examples.map(|note| format!("{}: {} ({}).", note.instance, note.detail, note.reason)),
+    );
     if told.retries > 0 {
         let times = told.retries;
         lines.push(format!("The choice was made again {times} times, as other tasks were faster."));
@@ -109,7 +115,8 @@ fn placement(task: &Task) -> Vec<String> {
 fn container(container: &Container) -> String {
     let name = &container.name;
     let kind = if container.essential { "essential" } else { "not essential" };
-    let mut text = format!("{name} ({kind}, image {}): {}", container.image, container.status.as_str());
+    let mut text =
+        format!("{name} ({kind}, image {}): {}", container.image, container.status.as_str());
     if let Some(code) = container.exit_code {
         text.push_str(&format!(", exit code {code}{}", signal(code)));
     }

@@ -122,16 +122,6 @@ impl TaskDefinition {
     pub(crate) fn family(&self) -> &Family {
         &self.arn.family
     }
-
-    /// The revision, from 1.
-    pub(crate) fn revision(&self) -> u32 {
-        self.arn.revision
-    }
-
-    /// The definition of the container called `name`.
-    pub(crate) fn container(&self, name: &str) -> Option<&ContainerSpec> {
-        self.containers.iter().find(|container| container.name == name)
-    }
 }
 
 impl Demand {

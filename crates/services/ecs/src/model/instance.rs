@@ -71,10 +71,3 @@ pub(crate) struct ContainerInstance {
     /// Grows by one with each change of this record.
     pub(crate) version: u64,
 }
-
-impl ContainerInstance {
-    /// Whether tasks may be placed here now.
-    pub(crate) fn takes_tasks(&self) -> bool {
-        self.status == InstanceStatus::Active && self.agent.connected
-    }
-}

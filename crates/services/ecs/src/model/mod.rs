@@ -14,7 +14,9 @@ mod task_state;
 
 pub(crate) use cluster::{Cluster, ClusterStatus};
 pub(crate) use container::{Binding, Container, ContainerStatus, Health, Protocol};
-pub(crate) use definition::{ContainerSpec, DefinitionStatus, FamilyCounter, NetworkMode, PortSpec, TaskDefinition};
+pub(crate) use definition::{
+    ContainerSpec, DefinitionStatus, FamilyCounter, NetworkMode, PortSpec, TaskDefinition,
+};
 pub(crate) use document::{Document, json};
 pub(crate) use explanation::{Explanation, RefusalCount, RefusalNote};
 pub(crate) use instance::{AgentInfo, ContainerInstance, InstanceStatus};
@@ -22,4 +24,4 @@ pub(crate) use resources::{Capacity, Demand};
 pub(crate) use stop::{Stop, StopCode};
 pub(crate) use tag::Tag;
 pub(crate) use task::{Task, TaskTimes};
-pub(crate) use task_state::{DesiredStatus, IllegalTransition, TaskEvent, TaskStatus};
+pub(crate) use task_state::{DesiredStatus, TaskEvent, TaskStatus};

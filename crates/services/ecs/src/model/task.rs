@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 use shapes_ecs as shapes;
 use terms::{ContainerInstanceId, TaskArn, TaskDefinitionArn, Timestamp};
 
-use super::{Container, Demand, DesiredStatus, Document, Explanation, Health, Stop, Tag, TaskStatus};
+use super::{
+    Container, Demand, DesiredStatus, Document, Explanation, Health, Stop, Tag, TaskStatus,
+};
 
 /// When things happened to a task; absent means not yet, or never.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -45,8 +45,6 @@ pub(crate) enum TaskStatus {
 /// What can happen to a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TaskEvent {
-    /// What it needs from outside the instance is ready.
-    Provisioned,
     /// The agent says that it works on it.
     ReportedPending,
     /// The agent says that its containers run.
@@ -70,18 +68,6 @@ pub(crate) struct IllegalTransition {
 }
 
 impl TaskStatus {
-    /// Every state, in the order of a task's life.
-    pub(crate) const ALL: [Self; 8] = [
-        Self::Provisioning,
-        Self::Pending,
-        Self::Activating,
-        Self::Running,
-        Self::Deactivating,
-        Self::Stopping,
-        Self::Deprovisioning,
-        Self::Stopped,
-    ];
-
     /// The word of the API.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
@@ -106,7 +92,6 @@ impl TaskStatus {
         use TaskEvent as E;
         use TaskStatus as S;
         let next = match (self, event) {
-            (S::Provisioning, E::Provisioned) => S::Pending,
             (S::Provisioning | S::Pending, E::ReportedPending) => S::Pending,
             (S::Provisioning | S::Pending | S::Activating, E::ReportedRunning) => S::Running,
             (S::Activating | S::Running, E::ReportedPending) => self,
@@ -131,20 +116,73 @@ impl TaskStatus {
                 | S::Stopped,
                 E::ReportedStopped | E::InstanceLost,
             ) => S::Stopped,
-            (
-                S::Pending
-                | S::Activating
-                | S::Running
-                | S::Deactivating
-                | S::Stopping
-                | S::Deprovisioning
-                | S::Stopped,
-                E::Provisioned,
-            )
-            | (S::Stopped, E::ReportedPending | E::ReportedRunning) => {
+            (S::Stopped, E::ReportedPending | E::ReportedRunning) => {
                 return Err(IllegalTransition { from: self, event });
             }
         };
         Ok(next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use TaskEvent as E;
+    use TaskStatus as S;
+
+    use super::*;
+
+    const STATES: [S; 8] = [
+        S::Provisioning,
+        S::Pending,
+        S::Activating,
+        S::Running,
+        S::Deactivating,
+        S::Stopping,
+        S::Deprovisioning,
+        S::Stopped,
+    ];
+
+    /// What every state becomes by `event`, in the order of [`STATES`]; `None` is refused.
+    fn check(event: E, expected: [Option<S>; 8]) {
+        for (from, to) in STATES.into_iter().zip(expected) {
+            let next = from.next(event);
+            assert_eq!(next.ok(), to, "{from:?} by {event:?}");
+            assert!(
+                next.is_ok_and(|next| next >= from) || next.is_err(),
+                "{from:?} goes back by {event:?}"
+            );
+            if let Err(error) = next {
+                assert_eq!(error, IllegalTransition { from, event });
+            }
+        }
+    }
+
+    #[test]
+    fn every_state_meets_every_event() {
+        // A task that is to stop stays where it is, whatever its agent says; a stopped one is
+        // refused.
+        let late = [S::Deactivating, S::Stopping, S::Deprovisioning].map(Some);
+        let with = |early: [S; 4]| {
+            let [a, b, c, d] = early.map(Some);
+            let [e, f, g] = late;
+            [a, b, c, d, e, f, g, None]
+        };
+        check(E::ReportedPending, with([S::Pending, S::Pending, S::Activating, S::Running]));
+        check(E::ReportedRunning, with([S::Running; 4]));
+        check(
+            E::StopRequested,
+            [
+                Some(S::Stopping),
+                Some(S::Stopping),
+                Some(S::Stopping),
+                Some(S::Stopping),
+                Some(S::Stopping),
+                Some(S::Stopping),
+                Some(S::Deprovisioning),
+                Some(S::Stopped),
+            ],
+        );
+        check(E::ReportedStopped, [Some(S::Stopped); 8]);
+        check(E::InstanceLost, [Some(S::Stopped); 8]);
     }
 }

@@ -91,8 +91,7 @@ fn forget(tx: &mut Tx<'_>, tables: &Tables, surplus: usize) -> usize {
 /// all of them are that old.
 fn old_tokens(tx: &Tx<'_>, tables: &Tables, now: Timestamp) -> Vec<crate::tables::TokenKey> {
     let an_hour_old = ..=(now - STOPPED_TASK_KEPT);
-    let rows: Vec<_> =
-        tx.index_range(&tables.run_tokens_by_age, an_hour_old).take(BATCH).collect();
+    let rows: Vec<_> = tx.index_range(&tables.run_tokens_by_age, an_hour_old).take(BATCH).collect();
     let is_spent = |cluster: &crate::tables::ClusterKey, row: &crate::tables::RunToken| {
         row.tasks.iter().all(|&id| match tx.get(&tables.tasks, &cluster.task(id)) {
             None => true,

@@ -9,7 +9,7 @@
 //! }
 //! ```
 //!
-//! A request may go on over lines, up to an empty one or the answer. Other lines: `> GET <path>`;
+//! A request may go on over lines; an answer ends with an empty one. Other lines: `> GET <path>`;
 //! `@ key` (who calls from now on); `! connect <arn>`, `! advance <seconds>`. Ids are written by
 //! their order of appearance (`{hex-1}`, `{uuid-2}`), and requests may use those names. Times are
 //! the test's own, so they stand as they are. With `UPDATE_GOLDEN=1` the answers are written anew.
@@ -21,6 +21,12 @@ use serde_json::Value;
 
 use super::server::Server;
 
+/// Ids that begin so were made up by a conversation, and stand as they are.
+const MADE_UP: &str = "0000000000000000";
+
+/// What stands before the token of the next page, which has an id in it.
+const NEXT_TOKEN: &str = "\"nextToken\": \"";
+
 /// Names of ids, in the order of their appearance.
 #[derive(Default)]
 struct Names(Vec<(String, String)>);
@@ -29,14 +35,19 @@ impl Names {
     /// The text with names in place of ids.
     fn mask(&mut self, text: &str, endpoint: &str) -> String {
         let mut masked = String::new();
-        let text = text.replace(endpoint, "{endpoint}");
+        let mut text = text.replace(endpoint, "{endpoint}");
+        if let Some((_, token)) = text.split_once(NEXT_TOKEN) {
+            let token = token.split('"').next().unwrap().to_owned();
+            text = text.replace(&token, &self.name("token", &token));
+        }
         let mut rest = text.as_str();
         while let Some(first) = rest.chars().next() {
             let run = rest.find(|c: char| !c.is_ascii_hexdigit() && c != '-').unwrap_or(rest.len());
             let kind = match &rest[..run] {
+                word if word.starts_with(MADE_UP) => None,
                 word if run == 32 && !word.contains('-') => Some("hex"),
                 word if run == 36 && word.matches('-').count() == 4 => Some("uuid"),
-                word if run == 19 && is_machine(&masked, word) => Some("machine"),
+                word if run == 18 && is_machine(&masked, word) => Some("machine"),
                 _ => None,
             };
             let step = if run == 0 { first.len_utf8() } else { run };
@@ -99,7 +110,7 @@ async fn replay(script: &str) -> String {
             act(&server, &names.unmask(action)).await;
         } else if let Some(request) = line.strip_prefix("> ") {
             let mut request = request.to_owned();
-            while let Some(more) = lines.next_if(|l| !l.is_empty() && !l.starts_with("< ")) {
+            while let Some(more) = lines.next_if(|line| goes_on(line)) {
                 let _ = writeln!(played, "{more}");
                 request = request + "\n" + more;
             }
@@ -110,9 +121,17 @@ async fn replay(script: &str) -> String {
             let answer = serde_json::to_string_pretty(&answer).unwrap();
             let answer = names.mask(&answer, server.endpoint());
             let _ = writeln!(played, "< {status}\n{answer}");
+            if lines.peek().is_some_and(|line| !line.is_empty()) {
+                played.push('\n');
+            }
         }
     }
     played
+}
+
+/// Whether a line belongs to the request above it.
+fn goes_on(line: &str) -> bool {
+    !line.is_empty() && !line.starts_with(['<', '>', '!', '@', '#'])
 }
 
 async fn ask(server: &Server, key: &str, request: &str) -> (u16, Value) {

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 use ecs::{
     Close, CredentialsRequest, Ecs, EcsSetup, EcsTables, Gone, Hello, Minted, Received,
@@ -20,6 +21,8 @@ use wire::{Authenticator, Caller, CallerKind, CredentialLookup, Edge, Secret};
 
 pub const ACCOUNT: &str = "123456789012";
 pub const REGION: &str = "us-east-1";
+/// How long a test waits for an instance to be shown as connected before it gives up.
+const CONNECTED_WITHIN: Duration = Duration::from_secs(20);
 /// 2026-01-01T00:00:00Z.
 const START_MS: i64 = 1_767_225_600_000;
 
@@ -48,13 +51,7 @@ struct Keys;
 const SECRET: &str = "secret";
 
 impl Authenticator for Keys {
-    fn find(
-        &self,
-        id: &str,
-        _: Option<&str>,
-        region: &Region,
-        _: Timestamp,
-    ) -> CredentialLookup {
+    fn find(&self, id: &str, _: Option<&str>, region: &Region, _: Timestamp) -> CredentialLookup {
         let kind = match id.strip_prefix("node-") {
             Some(name) => CallerKind::Node { name: name.to_owned() },
             None => CallerKind::Operator,
@@ -160,10 +157,7 @@ impl Server {
         let target = format!("AmazonEC2ContainerServiceV20141113.{operation}");
         let headers = [
             (HeaderName::from_static("x-amz-target"), HeaderValue::from_str(&target).unwrap()),
-            (
-                http::header::CONTENT_TYPE,
-                HeaderValue::from_static("application/x-amz-json-1.1"),
-            ),
+            (http::header::CONTENT_TYPE, HeaderValue::from_static("application/x-amz-json-1.1")),
         ];
         let body = body.to_owned().into();
         let answer = self.client(key).send(Method::POST, "/", &headers, body, "ecs").await.unwrap();
@@ -192,16 +186,18 @@ impl Server {
             ecs.sessions().serve_control(transport, id, Hello::from_query(versions)).await;
             Ok::<_, Infallible>(())
         });
-        while !self.is_connected(&arn).await {
-            feed.next().await.unwrap();
-        }
+        let connected = async {
+            while !self.is_connected(&arn).await {
+                feed.next().await.unwrap();
+            }
+        };
+        let shown = tokio::time::timeout(CONNECTED_WITHIN, connected).await;
+        shown.unwrap_or_else(|_| panic!("{arn} is not shown as connected"));
     }
 
     async fn is_connected(&self, arn: &ContainerInstanceArn) -> bool {
-        let body = format!(
-            r#"{{"cluster":"{}","containerInstances":["{}"]}}"#,
-            arn.cluster, arn.id
-        );
+        let body =
+            format!(r#"{{"cluster":"{}","containerInstances":["{}"]}}"#, arn.cluster, arn.id);
         let (_, answer) = self.call("admin", "DescribeContainerInstances", &body).await;
         answer["containerInstances"][0]["agentConnected"] == true
     }

@@ -30,7 +30,11 @@ impl Identity {
     }
 
     /// The attributes that the server adds (ECS semantics §4). What the agent sent stands.
-    pub(super) fn add_to(&self, attributes: &mut BTreeMap<String, Option<String>>, region: &Region) {
+    pub(super) fn add_to(
+        &self,
+        attributes: &mut BTreeMap<String, Option<String>>,
+        region: &Region,
+    ) {
         let zone = self.availability_zone.clone().unwrap_or_else(|| format!("{region}a"));
         let added = [
             ("ecs.availability-zone", Some(zone)),

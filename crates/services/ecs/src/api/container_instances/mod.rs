@@ -11,7 +11,6 @@ use ledger::View;
 use shapes_ecs as shapes;
 use terms::ContainerInstanceId;
 use wire::{CallerKind, Context};
-use wire::value::Enumeration;
 
 use super::target::Target;
 use super::{Api, missing, page::Page, tags, target};
@@ -173,7 +172,9 @@ pub(super) fn check_node(context: &Context, row: &ContainerInstance) -> Result<(
     match &context.caller.kind {
         CallerKind::Node { name } if row.node.as_ref() != Some(name) => {
             let arn = &row.arn;
-            Err(Error::AccessDenied(format!("The key of node {name} is not that of instance {arn}.")))
+            Err(Error::AccessDenied(format!(
+                "The key of node {name} is not that of instance {arn}."
+            )))
         }
         _ => Ok(()),
     }

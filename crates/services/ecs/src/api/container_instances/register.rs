@@ -11,9 +11,7 @@ use super::super::{Api, tags, target};
 use super::identity::Identity;
 use super::{check_node, held, resources, show};
 use crate::error::Error;
-use crate::model::{
-    AgentInfo, Capacity, ContainerInstance, Document, InstanceStatus, Tag,
-};
+use crate::model::{AgentInfo, Capacity, ContainerInstance, Document, InstanceStatus, Tag};
 use crate::tables::{ClusterKey, Tables};
 
 /// Attributes that agents and the server set; others are the user's own and outlive a
@@ -49,7 +47,10 @@ impl Api {
             target::active_cluster(tx, &tables, &cluster)?;
             let row = match known {
                 Some(id) => update(tx, &tables, &cluster, id, &registration, &context)?,
-                None => create(tx, &cluster, &registration),
+                None => match never_seen(tx, &tables, &cluster, &registration) {
+                    Some(id) => update(tx, &tables, &cluster, id, &registration, &context)?,
+                    None => create(tx, &cluster, &registration),
+                },
             };
             let key = cluster.instance(row.arn.id);
             let shown = show(&row, &held(tx, &tables, &key), true);
@@ -91,6 +92,25 @@ fn read(
         tags: tags::read(input.tags)?,
         node,
     })
+}
+
+/// The instance that the same node registered before and never used: the agent did not get the
+/// answer and asks again. (Agents send a `clientToken` for this, but ECS's published model does not
+/// have that member, so it does not come this far; keys bound to a node say the same.)
+fn never_seen(
+    tx: &Tx<'_>,
+    tables: &Tables,
+    cluster: &ClusterKey,
+    registration: &Registration,
+) -> Option<ContainerInstanceId> {
+    let node = (cluster.clone(), registration.node.clone()?);
+    let known: Vec<_> = tx.index(&tables.instances_by_node, &node).collect();
+    let unused = known.into_iter().find(|(key, row)| {
+        row.status == InstanceStatus::Active
+            && row.agent == AgentInfo::default()
+            && tx.index(&tables.held, key).next().is_none()
+    });
+    unused.map(|((_, id), _)| id)
 }
 
 fn create(tx: &Tx<'_>, cluster: &ClusterKey, registration: &Registration) -> ContainerInstance {

@@ -2,7 +2,6 @@
 
 use shapes_ecs as shapes;
 use terms::{CpuUnits, Family, MemoryMib};
-use wire::value::Enumeration;
 
 use super::{containers, depends, sizes, volumes};
 use crate::error::Error;

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use shapes_ecs as shapes;
 use terms::{CpuUnits, MemoryMib};
-use wire::value::Enumeration;
 
 use super::{health, ports};
 use crate::error::Error;
@@ -77,7 +76,9 @@ pub(crate) fn check_together(specs: &[ContainerSpec], task: &Task<'_>) -> Result
     let mut names = BTreeSet::new();
     if let Some(twice) = specs.iter().find(|spec| !names.insert(&spec.name)) {
         let name = &twice.name;
-        return Err(Error::client(format!("Container names must be unique: '{name}' comes twice.")));
+        return Err(Error::client(format!(
+            "Container names must be unique: '{name}' comes twice."
+        )));
     }
     if !specs.iter().any(|spec| spec.essential) {
         return Err(Error::client("A task definition must have at least one essential container."));
@@ -141,24 +142,21 @@ fn image<'a>(image: &'a str, name: &str) -> Result<&'a str, Error> {
         hex.is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
     };
     if digest.is_some_and(|digest| !is_sha256(digest)) {
-        return Err(wrong(name, "The digest of 'image' must be sha256: and 64 hexadecimal digits."));
+        return Err(wrong(
+            name,
+            "The digest of 'image' must be sha256: and 64 hexadecimal digits.",
+        ));
     }
     Ok(image)
 }
 
 type Memory = (Option<MemoryMib>, Option<MemoryMib>);
 
-fn memory(
-    one: &shapes::ContainerDefinition,
-    name: &str,
-    task: &Task<'_>,
-) -> Result<Memory, Error> {
+fn memory(one: &shapes::ContainerDefinition, name: &str, task: &Task<'_>) -> Result<Memory, Error> {
     let amount = |member: &str, value: Option<i32>| match value.map(u32::try_from) {
         None => Ok(None),
         Some(Ok(mib)) if mib >= MIN_MEMORY_MIB => Ok(Some(MemoryMib::new(mib))),
-        Some(_) => {
-            Err(wrong(name, &format!("'{member}' must be at least {MIN_MEMORY_MIB} MiB.")))
-        }
+        Some(_) => Err(wrong(name, &format!("'{member}' must be at least {MIN_MEMORY_MIB} MiB."))),
     };
     let memory = amount("memory", one.memory)?;
     let reservation = amount("memoryReservation", one.memory_reservation)?;
@@ -218,7 +216,8 @@ fn mounts(one: &shapes::ContainerDefinition, name: &str, task: &Task<'_>) -> Res
 }
 
 fn times(one: &shapes::ContainerDefinition, name: &str) -> Result<(), Error> {
-    for (member, value) in [("startTimeout", one.start_timeout), ("stopTimeout", one.stop_timeout)] {
+    for (member, value) in [("startTimeout", one.start_timeout), ("stopTimeout", one.stop_timeout)]
+    {
         if value.is_some_and(|seconds| !(0..=MAX_TIMEOUT_SECONDS).contains(&seconds)) {
             let text = format!("'{member}' must be 0 to {MAX_TIMEOUT_SECONDS} seconds.");
             return Err(wrong(name, &text));
@@ -228,7 +227,8 @@ fn times(one: &shapes::ContainerDefinition, name: &str) -> Result<(), Error> {
     if policy.restart_attempt_period.is_some_and(|s| !RESTART_PERIOD_SECONDS.contains(&s)) {
         return Err(wrong(name, "'restartAttemptPeriod' must be 60 to 1800 seconds."));
     }
-    if policy.ignored_exit_codes.as_ref().is_some_and(|codes| codes.len() > MAX_IGNORED_EXIT_CODES) {
+    if policy.ignored_exit_codes.as_ref().is_some_and(|codes| codes.len() > MAX_IGNORED_EXIT_CODES)
+    {
         return Err(wrong(name, "'ignoredExitCodes' may have at most 50 entries."));
     }
     Ok(())

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use shapes_ecs as shapes;
-use wire::value::Enumeration;
 
 use super::containers::wrong;
 use crate::error::Error;
@@ -49,9 +48,7 @@ fn condition(
 }
 
 /// A container that depends, over others, on itself: links and volumes count as well.
-fn waits_for_itself(
-    by_name: &BTreeMap<String, &shapes::ContainerDefinition>,
-) -> Option<String> {
+fn waits_for_itself(by_name: &BTreeMap<String, &shapes::ContainerDefinition>) -> Option<String> {
     let mut done: BTreeMap<&str, bool> = BTreeMap::new();
     by_name.keys().find(|name| in_circle(name, by_name, &mut done)).cloned()
 }

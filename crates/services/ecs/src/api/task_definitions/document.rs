@@ -77,7 +77,10 @@ fn compatibilities(checked: &Checked) -> Vec<shapes::Compatibility> {
 }
 
 /// Lists that ECS shows although they are empty, and defaults.
-fn container(mut one: shapes::ContainerDefinition, mode: NetworkMode) -> shapes::ContainerDefinition {
+fn container(
+    mut one: shapes::ContainerDefinition,
+    mode: NetworkMode,
+) -> shapes::ContainerDefinition {
     one.cpu.get_or_insert(0);
     one.essential.get_or_insert(true);
     one.environment.get_or_insert_default();

@@ -5,7 +5,6 @@ use std::ops::Bound;
 use shapes_ecs as shapes;
 use terms::{Family, TaskDefinitionArn};
 use wire::Context;
-use wire::value::Enumeration;
 
 use super::super::{Api, page::Page, target};
 use crate::error::Error;
@@ -80,7 +79,7 @@ impl Api {
         let filters = (prefix, status);
         let token = input.next_token.as_deref();
         let page = Page::open("ListTaskDefinitionFamilies", &filters, input.max_results, token)?;
-        let last = prefix.map(|prefix| largest(prefix));
+        let last = prefix.map(largest);
         let Some((first, last)) = families(prefix, last.as_deref()) else {
             return Ok(shapes::ListTaskDefinitionFamiliesResponse {
                 families: Some(Vec::new()),

@@ -14,7 +14,7 @@ mod volumes;
 pub(crate) use containers::MIN_MEMORY_MIB;
 pub(crate) use sizes::{cpu as parse_cpu, memory as parse_memory};
 
-use ledger::{Tx, View};
+use ledger::Tx;
 use shapes_ecs as shapes;
 use wire::Context;
 use wire::value::Enumeration;
@@ -118,9 +118,8 @@ impl Api {
         let tables = self.tables;
         let done = self.ledger.transact("deregister task definition", |tx| {
             let row = tx.get(&tables.definitions, &key);
-            let row = row.ok_or_else(|| {
-                Error::client("The specified task definition does not exist.")
-            })?;
+            let row =
+                row.ok_or_else(|| Error::client("The specified task definition does not exist."))?;
             if row.status != DefinitionStatus::Active {
                 return Ok(show(&row));
             }

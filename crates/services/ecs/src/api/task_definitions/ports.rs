@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use shapes_ecs as shapes;
-use wire::value::Enumeration;
 
 use super::containers::wrong;
 use crate::error::Error;
@@ -76,9 +75,9 @@ fn single(
 ) -> Result<PortSpec, Error> {
     let port = |value: Option<i32>| value.map(u16::try_from).transpose();
     let container = port(mapping.container_port).ok().flatten().filter(|&port| port > 0);
-    let container =
-        container.ok_or_else(|| wrong(name, "'containerPort' must be 1 to 65535."))?;
-    let host = port(mapping.host_port).map_err(|_| wrong(name, "'hostPort' must be 0 to 65535."))?;
+    let container = container.ok_or_else(|| wrong(name, "'containerPort' must be 1 to 65535."))?;
+    let host =
+        port(mapping.host_port).map_err(|_| wrong(name, "'hostPort' must be 0 to 65535."))?;
     let host = host.filter(|&port| port > 0);
     let host = match mode {
         NetworkMode::Bridge | NetworkMode::None => host,
@@ -123,11 +122,7 @@ fn check_range(
         .ok_or_else(|| wrong(name, "'containerPortRange' must be FIRST-LAST, from 1 to 65535."))
 }
 
-fn check_ranges(
-    ranges: &mut [(u16, u16)],
-    ports: &[PortSpec],
-    name: &str,
-) -> Result<(), Error> {
+fn check_ranges(ranges: &mut [(u16, u16)], ports: &[PortSpec], name: &str) -> Result<(), Error> {
     if ranges.len() > MAX_RANGES {
         return Err(wrong(name, "At most 100 port ranges are allowed."));
     }

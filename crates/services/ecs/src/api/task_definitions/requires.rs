@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 
 use shapes_ecs as shapes;
-use wire::value::Enumeration;
 
 use crate::model::NetworkMode;
 
@@ -18,16 +17,16 @@ const NEW: &str = "ecs.capability";
 struct Needs(BTreeMap<String, Option<String>>);
 
 impl Needs {
-    fn old(&mut self, name: &str) {
+    fn old_capability(&mut self, name: &str) {
         self.0.insert(format!("{OLD}.{name}"), None);
     }
 
-    fn new(&mut self, name: &str) {
+    fn capability(&mut self, name: &str) {
         self.0.insert(format!("{NEW}.{name}"), None);
     }
 
     fn api(&mut self, version: &str) {
-        self.old(&format!("docker-remote-api.{version}"));
+        self.old_capability(&format!("docker-remote-api.{version}"));
     }
 }
 
@@ -47,30 +46,30 @@ pub(crate) fn attributes(
 
 fn task(request: &shapes::RegisterTaskDefinitionRequest, mode: NetworkMode, needs: &mut Needs) {
     if mode == NetworkMode::Awsvpc {
-        needs.new("task-eni");
+        needs.capability("task-eni");
         needs.api("1.18");
     }
     if request.task_role_arn.is_some() {
         needs.api("1.19");
         match mode {
-            NetworkMode::Host => needs.old("task-iam-role-network-host"),
+            NetworkMode::Host => needs.old_capability("task-iam-role-network-host"),
             NetworkMode::Bridge | NetworkMode::Awsvpc | NetworkMode::None => {
-                needs.old("task-iam-role");
+                needs.old_capability("task-iam-role");
             }
         }
     }
     if request.cpu.is_some() || request.memory.is_some() {
-        needs.new("task-cpu-mem-limit");
+        needs.capability("task-cpu-mem-limit");
         needs.api("1.22");
     }
     if request.pid_mode.is_some() || request.ipc_mode.is_some() {
-        needs.new("pid-ipc-namespace-sharing");
+        needs.capability("pid-ipc-namespace-sharing");
     }
     if request.proxy_configuration.is_some() {
-        needs.new("aws-appmesh");
+        needs.capability("aws-appmesh");
     }
     if request.enable_fault_injection == Some(true) {
-        needs.new("fault-injection");
+        needs.capability("fault-injection");
     }
     let platform = request.runtime_platform.as_ref();
     if let Some(family) = platform.and_then(|platform| platform.operating_system_family) {
@@ -85,7 +84,7 @@ fn task(request: &shapes::RegisterTaskDefinitionRequest, mode: NetworkMode, need
 
 fn container(one: &shapes::ContainerDefinition, execution_role: bool, needs: &mut Needs) {
     if one.privileged == Some(true) {
-        needs.old("privileged-container");
+        needs.old_capability("privileged-container");
     }
     if one.memory_reservation.is_some() {
         needs.api("1.21");
@@ -94,43 +93,43 @@ fn container(one: &shapes::ContainerDefinition, execution_role: bool, needs: &mu
         needs.api("1.18");
     }
     if one.health_check.is_some() {
-        needs.new("container-health-check");
+        needs.capability("container-health-check");
         needs.api("1.24");
     }
     if one.linux_parameters.as_ref().is_some_and(|linux| linux.init_process_enabled == Some(true)) {
         needs.api("1.25");
     }
     if is_ecr(one.image.as_deref().unwrap_or("")) {
-        needs.old("ecr-auth");
+        needs.old_capability("ecr-auth");
         needs.api("1.19");
         if execution_role {
-            needs.new("execution-role-ecr-pull");
+            needs.capability("execution-role-ecr-pull");
         }
     }
     if one.depends_on.as_ref().is_some_and(|list| !list.is_empty())
         || one.start_timeout.is_some()
         || one.stop_timeout.is_some()
     {
-        needs.new("container-ordering");
+        needs.capability("container-ordering");
     }
     if one.repository_credentials.is_some() {
-        needs.new("private-registry-authentication.secretsmanager");
+        needs.capability("private-registry-authentication.secretsmanager");
     }
     if one.environment_files.as_ref().is_some_and(|files| !files.is_empty()) {
-        needs.new("env-files.s3");
+        needs.capability("env-files.s3");
     }
     if one.restart_policy.as_ref().is_some_and(|policy| policy.enabled) {
-        needs.new("container-restart-policy");
+        needs.capability("container-restart-policy");
     }
     if one.port_mappings.iter().flatten().any(|mapping| mapping.container_port_range.is_some()) {
-        needs.new("network.container-port-range");
+        needs.capability("network.container-port-range");
     }
     for secret in one.secrets.iter().flatten() {
         let store = if is_secrets_manager(&secret.value_from) { "asm" } else { "ssm" };
-        needs.new(&format!("secrets.{store}.environment-variables"));
+        needs.capability(&format!("secrets.{store}.environment-variables"));
     }
     if let Some(firelens) = &one.firelens_configuration {
-        needs.new(&format!("firelens.{}", firelens.type_.as_str()));
+        needs.capability(&format!("firelens.{}", firelens.type_.as_str()));
     }
     security_options(one, needs);
     logging(one, execution_role, needs);
@@ -139,9 +138,9 @@ fn container(one: &shapes::ContainerDefinition, execution_role: bool, needs: &mu
 fn security_options(one: &shapes::ContainerDefinition, needs: &mut Needs) {
     for option in one.docker_security_options.iter().flatten() {
         if option.starts_with("label") {
-            needs.old("selinux");
+            needs.old_capability("selinux");
         } else if option.starts_with("apparmor") {
-            needs.old("apparmor");
+            needs.old_capability("apparmor");
         }
     }
 }
@@ -149,7 +148,7 @@ fn security_options(one: &shapes::ContainerDefinition, needs: &mut Needs) {
 fn logging(one: &shapes::ContainerDefinition, execution_role: bool, needs: &mut Needs) {
     let Some(logs) = &one.log_configuration else { return };
     let driver = logs.log_driver.as_str();
-    needs.old(&format!("logging-driver.{driver}"));
+    needs.old_capability(&format!("logging-driver.{driver}"));
     let version = match driver {
         "awslogs" => "1.19",
         "gelf" | "fluentd" => "1.20",
@@ -158,32 +157,32 @@ fn logging(one: &shapes::ContainerDefinition, execution_role: bool, needs: &mut 
     };
     needs.api(version);
     if driver == "awslogs" && execution_role {
-        needs.new("execution-role-awslogs");
+        needs.capability("execution-role-awslogs");
     }
     for secret in logs.secret_options.iter().flatten() {
         let store = if is_secrets_manager(&secret.value_from) { "asm" } else { "ssm" };
-        needs.new(&format!("secrets.{store}.bootstrap.log-driver"));
+        needs.capability(&format!("secrets.{store}.bootstrap.log-driver"));
     }
 }
 
 fn volume(volume: &shapes::Volume, needs: &mut Needs) {
     if let Some(docker) = &volume.docker_volume_configuration {
         let driver = docker.driver.as_deref().unwrap_or("local").replace(':', ".");
-        needs.new(&format!("docker-plugin.{driver}"));
+        needs.capability(&format!("docker-plugin.{driver}"));
         needs.api("1.25");
     }
     if let Some(efs) = &volume.efs_volume_configuration {
-        needs.new("efs");
+        needs.capability("efs");
         needs.api("1.25");
         if efs.transit_encryption.is_some() || efs.authorization_config.is_some() {
-            needs.new("efsAuth");
+            needs.capability("efsAuth");
         }
     }
     if volume.s3files_volume_configuration.is_some() {
-        needs.new("storage.s3-files");
+        needs.capability("storage.s3-files");
     }
     if volume.fsx_windows_file_server_volume_configuration.is_some() {
-        needs.new("fsxWindowsFileServer");
+        needs.capability("fsxWindowsFileServer");
     }
 }
 

@@ -67,7 +67,8 @@ pub(crate) fn check_fargate(cpu: Option<CpuUnits>, memory: Option<MemoryMib>) ->
     let fits = (from..=to).contains(&memory)
         && (memory - from).is_multiple_of(step)
         && (cpu, memory) != (256, 1536);
-    fits.then_some(()).ok_or_else(|| Error::client("No Fargate configuration exists for given values."))
+    fits.then_some(())
+        .ok_or_else(|| Error::client("No Fargate configuration exists for given values."))
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use shapes_ecs as shapes;
-use wire::value::Enumeration;
 
 use crate::error::Error;
 

@@ -6,13 +6,12 @@ use ledger::{Row, Snapshot};
 use shapes_ecs as shapes;
 use terms::{ContainerInstanceId, TaskId};
 use wire::Context;
-use wire::value::Enumeration;
 
 use super::super::target::Target;
 use super::super::{Api, page::Page, target};
 use crate::error::Error;
 use crate::model::{DesiredStatus, Task};
-use crate::tables::{ClusterKey, TaskKey, Tables};
+use crate::tables::{ClusterKey, Tables, TaskKey};
 
 /// The filters of a request, each checked.
 #[derive(Debug)]
@@ -38,8 +37,7 @@ impl Api {
         let cluster = target::cluster(&target::scope(&context), input.cluster.as_deref())?;
         let snapshot = self.ledger.snapshot();
         target::active_cluster(&snapshot, &self.tables, &cluster)?;
-        let nothing =
-            shapes::ListTasksResponse { task_arns: Some(Vec::new()), next_token: None };
+        let nothing = shapes::ListTasksResponse { task_arns: Some(Vec::new()), next_token: None };
         let (max, token) = (input.max_results, input.next_token.clone());
         let Some(filters) = filters(&snapshot, &self.tables, cluster, input)? else {
             return Ok(nothing);

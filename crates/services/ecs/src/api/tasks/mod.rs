@@ -10,7 +10,6 @@ mod unbuilt;
 
 use shapes_ecs as shapes;
 use wire::Context;
-use wire::value::Enumeration;
 
 use self::shape::show;
 use super::target::Target;

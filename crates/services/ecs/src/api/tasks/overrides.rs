@@ -58,10 +58,7 @@ pub(super) fn merge(
     Ok(Merged { cpu, memory, containers, shown })
 }
 
-fn apply(
-    one: &shapes::ContainerOverride,
-    containers: &mut [ContainerSpec],
-) -> Result<(), Error> {
+fn apply(one: &shapes::ContainerOverride, containers: &mut [ContainerSpec]) -> Result<(), Error> {
     let Some(name) = one.name.as_deref() else {
         if *one == shapes::ContainerOverride::default() {
             return Ok(());

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use placement::{Binpack, Constraint, Demand, Request, RequiredAttribute, Spread, Strategy};
 use shapes_ecs as shapes;
-use wire::value::Enumeration;
 
 use crate::error::Error;
 use crate::model::{self, TaskDefinition};
@@ -54,8 +53,9 @@ fn constraints(
         let what = "a task definition's placementConstraints (memberOf)";
         return Err(Error::not_built("RunTask", what));
     }
-    let read = |constraint: &shapes::PlacementConstraint| {
-        match constraint.type_.map(|kind| kind.as_str()) {
+    let read =
+        |constraint: &shapes::PlacementConstraint| match constraint.type_.map(|kind| kind.as_str())
+        {
             Some("distinctInstance") if constraint.expression.is_none() => {
                 Ok(Constraint::DistinctInstance)
             }
@@ -64,8 +64,7 @@ fn constraints(
             }
             Some(_) => Err(Error::not_built("RunTask", "placementConstraints memberOf")),
             None => Err(Error::invalid("A placement constraint needs a type.")),
-        }
-    };
+        };
     given.iter().map(read).collect()
 }
 
@@ -79,7 +78,8 @@ fn strategies(input: &shapes::RunTaskRequest) -> Result<Vec<Strategy>, Error> {
 
 fn strategy(strategy: &shapes::PlacementStrategy) -> Result<Strategy, Error> {
     let field = strategy.field.as_deref().unwrap_or("");
-    let wrong = |text: &str| Err(Error::invalid(format!("Placement strategy field '{field}': {text}")));
+    let wrong =
+        |text: &str| Err(Error::invalid(format!("Placement strategy field '{field}': {text}")));
     match strategy.type_.map(|kind| kind.as_str()) {
         Some("random") => Ok(Strategy::Random),
         Some("spread") => match field {

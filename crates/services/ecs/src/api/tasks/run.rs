@@ -5,7 +5,6 @@ use placement::Refusal;
 use shapes_ecs as shapes;
 use terms::{CpuUnits, MemoryMib, TaskId, Uuid};
 use wire::Context;
-use wire::value::Enumeration;
 
 use super::super::{Api, tags, target};
 use super::{overrides, placement as wishes, show, unbuilt};
@@ -83,7 +82,7 @@ impl Api {
             let retries = placed.retries + runs - 1;
             let told = placing::explain(&placed.placement, &request, &cluster, retries);
             let mut tasks = Vec::new();
-            for id in placed.placement.placed {
+            for &id in &placed.placement.placed {
                 let instance = tx.get(&tables.instances, &cluster.instance(id));
                 let instance = instance.ok_or_else(|| Error::client("An instance went away."))?;
                 let task = template.task(tx, &cluster, &instance, &told);
@@ -91,9 +90,7 @@ impl Api {
                 tx.put(&tables.tasks, cluster.task(task.arn.id), task);
             }
             remember(tx, &tables, &cluster, token.as_deref(), &input, &tasks);
-            let all = tasks.len() >= count as usize;
-            let refusals = if all { &[] } else { placed.placement.refusals.as_slice() };
-            Ok(Answer { tasks, failures: failures(&cluster, refusals) })
+            Ok(Answer { tasks, failures: failures(&cluster, &placed.placement.shortage) })
         });
         let Answer { tasks, failures } = done.await?.value;
         Ok(shapes::RunTaskResponse { tasks: Some(tasks), failures: Some(failures) })

@@ -7,7 +7,6 @@
 use shapes_ecs as shapes;
 use terms::TaskArn;
 use wire::Context;
-use wire::value::Enumeration;
 
 use super::super::target::Target;
 use super::super::{Api, container_instances, target};

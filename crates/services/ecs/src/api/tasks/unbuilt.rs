@@ -1,7 +1,6 @@
 //! What RunTask does not do yet, and what does not go together.
 
 use shapes_ecs as shapes;
-use wire::value::Enumeration;
 
 use crate::error::Error;
 use crate::model::{NetworkMode, TaskDefinition};
