@@ -64,13 +64,14 @@ make_root() {
   busybox --list | while read -r applet; do
     [ "$applet" = busybox ] || ln -sf /bin/busybox "$root/bin/$applet"
   done
-  install_programs /usr/sbin/nft /usr/sbin/ip /usr/bin/nsenter /usr/bin/unshare
+  install_programs /usr/sbin/nft /usr/sbin/ip /usr/bin/nsenter /usr/bin/unshare /usr/bin/skopeo
   # The guest calls ip by its full path: busybox would take its own, which knows no namespaces.
   mkdir -p "$root/lib/modules"
   cp -a "$kernel/lib/modules/." "$root/lib/modules/"
   ln -sf /bin/busybox "$root/sbin/modprobe"
   printf 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n' >"$root/etc/passwd"
   printf 'root:x:0:\nnogroup:x:65534:\n' >"$root/etc/group"
+  [ ! -d /etc/containers ] || cp -a /etc/containers "$root/etc/"
   printf '127.0.0.1 localhost\n' >"$root/etc/hosts"
   install scripts/test-cgroup2-guest.sh "$root/init"
   [ -n "$tests" ] || return 0
