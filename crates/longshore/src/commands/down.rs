@@ -51,8 +51,9 @@ impl Down {
     }
 }
 
-/// Whether a process of this id is a longshore.
+/// Whether a process of this id is a longshore that has not ended. One that was killed and that
+/// nobody has asked for its exit status yet (state Z) has ended.
 fn is_alive(pid: u32) -> bool {
-    std::fs::read_to_string(format!("/proc/{pid}/comm"))
-        .is_ok_and(|name| name.starts_with("longshore"))
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    status.starts_with("Name:\tlongshore") && !status.contains("\nState:\tZ")
 }

@@ -144,3 +144,90 @@ fn server_and_agent_are_killed_one_by_one() {
     server.end(Signal::SIGTERM);
     up.forget();
 }
+
+/// Kills of the agent in [`an_agent_killed_again_and_again_starts_nothing_twice`].
+const AGENT_KILLS: usize = 12;
+
+#[test]
+fn an_agent_killed_again_and_again_starts_nothing_twice() {
+    let data = tempfile::tempdir().unwrap();
+    let diary = tempfile::tempdir().unwrap();
+    let folder = data.path().display().to_string();
+    let server_args = ["server", "--listen", "127.0.0.1:0", "--data-dir", &folder];
+    let mut server = Process::start(&server_args, "Longshore serves at");
+    let mut up = Up::adopt(data);
+    let made: serde_json::Value =
+        serde_json::from_str(&up.cli(&["token", "create", "--output", "json"])).unwrap();
+    let (endpoint, token) = (up.endpoint(), made["token"].as_str().unwrap().to_owned());
+    let agent_args = [
+        "agent",
+        "--server",
+        &endpoint,
+        "--token",
+        &token,
+        "--data-dir",
+        &folder,
+        "--name",
+        "instance-1",
+    ];
+    let mut agent = Process::start(&agent_args, "Longshore agent");
+    up.load("busybox");
+    // Each container writes one line into a file that has its own name: its host name.
+    let definition = json!({
+        "family": "diarist",
+        "volumes": [{"name": "diary", "host": {"sourcePath": diary.path()}}],
+        "containerDefinitions": [{
+            "name": "main", "image": "busybox", "memory": 16,
+            "mountPoints": [{"sourceVolume": "diary", "containerPath": "/diary"}],
+            "command": ["sh", "-c", "echo ran >> /diary/$(hostname); sleep 0.3"],
+        }],
+    });
+    let first = run_when_connected(&up, &definition);
+    let mut tasks = vec![first];
+    for kill in 0..AGENT_KILLS {
+        let run = || up.aws(&["ecs", "run-task", "--task-definition", "diarist", "--count", "3"]);
+        let mut placed = serde_json::Value::Null;
+        assert!(eventually(|| {
+            placed = run();
+            placed["failures"] == json!([])
+        }));
+        let arns = placed["tasks"].as_array().unwrap().iter();
+        tasks.extend(arns.map(|task| task["taskArn"].as_str().unwrap().to_owned()));
+        // At once in some rounds, in others when the newest task has come a step further.
+        let newest = tasks.last().unwrap().clone();
+        match kill % 3 {
+            0 => {}
+            1 => assert!(eventually(|| up.task(&newest)["lastStatus"] != "PENDING")),
+            _ => drop(up.await_status(&newest, "STOPPED")),
+        }
+        agent.end(Signal::SIGKILL);
+        agent = Process::start(&agent_args, "Longshore agent");
+    }
+    for task in &tasks {
+        let stopped = up.await_status(task, "STOPPED");
+        assert_eq!(stopped["containers"][0]["exitCode"], 0, "{stopped:#}");
+    }
+    let entries: Vec<String> = fs::read_dir(diary.path())
+        .unwrap()
+        .map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap())
+        .collect();
+    assert_eq!(entries.len(), tasks.len());
+    assert!(entries.iter().all(|text| text == "ran\n"), "a container ran twice");
+    agent.end(Signal::SIGTERM);
+    server.end(Signal::SIGTERM);
+    up.forget();
+}
+
+/// Runs one task as soon as the instance takes it, and gives its ARN.
+fn run_when_connected(up: &Up, definition: &serde_json::Value) -> String {
+    up.aws(&["ecs", "register-task-definition", "--cli-input-json", &definition.to_string()]);
+    let family = definition["family"].as_str().unwrap();
+    let mut answer = serde_json::Value::Null;
+    assert!(eventually(|| {
+        let output =
+            up.with_profile("aws").args(["ecs", "run-task", "--task-definition", family]).output();
+        answer = serde_json::from_slice(&output.unwrap().stdout).unwrap_or_default();
+        answer["tasks"][0].is_object()
+    }));
+    answer["tasks"][0]["taskArn"].as_str().unwrap().to_owned()
+}

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod crash;
+mod durability;
 mod harness;
 mod inside;
 mod networks;

@@ -1,12 +1,14 @@
 //! The unmodified Rust SDK against the real binary.
 
+use aws_sdk_ecs::config::retry::RetryConfig;
 use aws_sdk_ecs::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_ecs::types::{ContainerDefinition, KeyValuePair};
 use aws_sdk_ecs::{Client, Config};
 
 use crate::harness::Up;
 
-fn client(up: &Up) -> Client {
+/// A client with the administrator's key; it does not try again.
+pub fn client(up: &Up) -> Client {
     let (id, secret) = up.keys();
     let http = aws_smithy_http_client::Builder::new().build_http();
     let config = Config::builder()
@@ -14,6 +16,7 @@ fn client(up: &Up) -> Client {
         .endpoint_url(up.endpoint())
         .region(Region::new("us-east-1"))
         .credentials_provider(Credentials::new(id, secret, None, None, "test"))
+        .retry_config(RetryConfig::disabled())
         .http_client(http)
         .build();
     Client::from_conf(config)
