@@ -3,9 +3,16 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
+
+/// A process that is being started (a shim) holds a copy of every open lock until it has become
+/// its program, so a lock that was just given back may look taken for a moment.
+const TRIES_MAX: u32 = 50;
+const TRY_EVERY: Duration = Duration::from_millis(1);
 
 /// Held while it lives; freed by the kernel if the process dies.
 #[derive(Debug)]
@@ -26,14 +33,17 @@ impl StoreLock {
         }
     }
 
-    /// To take away; `None` if anybody is at work.
+    /// To take away; `None` if anybody is at work. Blocks for up to [`TRIES_MAX`] milliseconds.
     pub(super) fn exclusive(path: &Path) -> io::Result<Option<Self>> {
         let file = open(path)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(Self { _file: file })),
-            Err(Errno::WOULDBLOCK) => Ok(None),
-            Err(errno) => Err(errno.into()),
+        for _ in 0..TRIES_MAX {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Some(Self { _file: file })),
+                Err(Errno::WOULDBLOCK) => thread::sleep(TRY_EVERY),
+                Err(errno) => return Err(errno.into()),
+            }
         }
+        Ok(None)
     }
 }
 
