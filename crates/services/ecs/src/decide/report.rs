@@ -204,3 +204,121 @@ fn failed_to_start(container: &Container) -> bool {
     let reason = container.reason.as_deref().unwrap_or("");
     START_ERRORS.iter().any(|error| reason.starts_with(error))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::sample::{MADE, task};
+
+    /// What may happen to a task.
+    #[derive(Clone, Debug)]
+    enum Happening {
+        Report(TaskReport),
+        Stop,
+        Loss,
+    }
+
+    fn reported() -> impl Strategy<Value = Option<Reported>> {
+        prop_oneof![
+            Just(None),
+            Just(Some(Reported::Pending)),
+            Just(Some(Reported::Running)),
+            Just(Some(Reported::Stopped)),
+        ]
+    }
+
+    fn container() -> impl Strategy<Value = ContainerReport> {
+        let names = prop_oneof![Just("web"), Just("side"), Just("~internal~ecs~pause")];
+        let reasons =
+            prop_oneof![Just(None), Just(Some("")), Just(Some("CannotPullContainerError"))];
+        (names, reported(), prop::option::of(-1..300), reasons).prop_map(
+            |(name, status, exit_code, reason)| ContainerReport {
+                name: name.to_owned(),
+                status,
+                exit_code,
+                reason: reason.map(str::to_owned),
+                ..ContainerReport::default()
+            },
+        )
+    }
+
+    fn happening() -> impl Strategy<Value = Happening> {
+        let report = (reported(), prop::collection::vec(container(), 0..3)).prop_map(
+            |(status, containers)| {
+                Happening::Report(TaskReport { status, containers, ..TaskReport::default() })
+            },
+        );
+        prop_oneof![8 => report, 1 => Just(Happening::Stop), 1 => Just(Happening::Loss)]
+    }
+
+    fn happen(task: &Task, what: &Happening, now: Timestamp) -> Option<Task> {
+        let stop = |code| Stop { code, reason: "because".to_owned() };
+        match what {
+            Happening::Report(report) => apply(task, report, now),
+            Happening::Stop => request_stop(task, stop(StopCode::UserInitiated), now),
+            Happening::Loss => lose_instance(task, stop(StopCode::TerminationNotice), now),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_happens_goes_forward(happenings in prop::collection::vec(happening(), 0..20)) {
+            let mut before = task(1);
+            let mut now = MADE;
+            for what in happenings {
+                now = now + Duration::from_secs(1);
+                let Some(after) = happen(&before, &what, now) else { continue };
+                prop_assert!(before.status != TaskStatus::Stopped, "{what:?}");
+                prop_assert!(after.status >= before.status && after.desired >= before.desired);
+                prop_assert_eq!(after.version, before.version + 1);
+                for (was, is) in before.containers.iter().zip(&after.containers) {
+                    prop_assert!(is.status >= was.status);
+                }
+                prop_assert!(before.stop.is_none() || before.stop == after.stop);
+                if after.status == TaskStatus::Stopped {
+                    prop_assert_eq!(after.desired, DesiredStatus::Stopped);
+                    prop_assert!(after.stop.is_some() && after.times.stopped_at == Some(now));
+                    prop_assert!(after.times.stopping_at.is_some_and(|at| at <= now));
+                }
+                prop_assert_eq!(happen(&after, &what, now), None, "said twice: {:?}", what);
+                before = after;
+            }
+        }
+    }
+
+    #[test]
+    fn why_a_task_stopped_follows_from_its_containers() {
+        let check = |ran: bool, reason: &str, exit_code, error: Option<&str>, code, text: &str| {
+            let containers = vec![ContainerReport {
+                name: "web".to_owned(),
+                status: Some(Reported::Stopped),
+                exit_code,
+                reason: error.map(str::to_owned),
+                ..ContainerReport::default()
+            }];
+            let mut before = task(1);
+            before.times.started_at = ran.then_some(MADE);
+            let status = Some(Reported::Stopped);
+            let reason = Some(reason.to_owned());
+            let report = TaskReport { status, reason, containers, ..TaskReport::default() };
+            let stop = apply(&before, &report, MADE).unwrap().stop.unwrap();
+            assert_eq!((stop.code, stop.reason.as_str()), (code, text));
+        };
+        use StopCode::{EssentialContainerExited as Exited, TaskFailedToStart as Failed};
+        check(true, "", Some(0), None, Exited, ESSENTIAL_EXITED);
+        check(false, "", Some(0), None, Exited, ESSENTIAL_EXITED);
+        check(true, "", Some(137), Some("OutOfMemoryError: …"), Exited, ESSENTIAL_EXITED);
+        check(false, "", Some(137), Some("OutOfMemoryError: …"), Exited, ESSENTIAL_EXITED);
+        check(false, "", None, Some("CannotPullContainerError: …"), Failed, FAILED_TO_START);
+        check(false, "", Some(143), Some("CannotStartContainerError: …"), Failed, FAILED_TO_START);
+        check(false, "", None, None, Failed, FAILED_TO_START);
+        let text = "ResourceInitializationError: no secret";
+        check(false, text, None, None, Failed, text);
+        check(true, "Custom", Some(1), None, Exited, "Custom");
+    }
+}

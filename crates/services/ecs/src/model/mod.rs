@@ -7,6 +7,8 @@ mod document;
 mod explanation;
 mod instance;
 mod resources;
+#[cfg(test)]
+pub(crate) mod sample;
 mod stop;
 mod tag;
 mod task;

@@ -110,3 +110,122 @@ fn old_tokens(tx: &Tx<'_>, tables: &Tables, now: Timestamp) -> Vec<crate::tables
 fn is_old(at: Option<Timestamp>, kept: Duration, now: Timestamp) -> bool {
     at.is_some_and(|at| now.since(at) >= kept)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use ledger::{MemoryStore, Schema};
+    use terms::{Clock, IdSource};
+
+    use super::*;
+    use crate::model::sample::{MADE, task};
+    use crate::model::{Document, Task};
+    use crate::tables::{RunToken, task_key};
+
+    struct TestClock(AtomicI64);
+
+    impl Clock for TestClock {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+        }
+    }
+
+    struct NoIds;
+
+    impl IdSource for NoIds {
+        fn next(&self) -> [u8; 16] {
+            [0; 16]
+        }
+    }
+
+    struct World {
+        ledger: Ledger,
+        tables: Tables,
+        clock: Arc<TestClock>,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let mut schema = Schema::new();
+            let tables = Tables::declare(&mut schema);
+            let clock = Arc::new(TestClock(AtomicI64::new(MADE.millis())));
+            let store = Box::new(MemoryStore::new());
+            let ledger = Ledger::open(schema, store, clock.clone(), Arc::new(NoIds)).unwrap();
+            Self { ledger, tables, clock }
+        }
+
+        async fn put(&self, rows: impl IntoIterator<Item = Task>) {
+            let rows: Vec<Task> = rows.into_iter().collect();
+            let put = self.ledger.transact("put", |tx| {
+                for row in &rows {
+                    tx.put(&self.tables.tasks, task_key(&row.arn), row.clone());
+                }
+                Ok::<_, Error>(())
+            });
+            put.await.unwrap();
+        }
+
+        async fn sweep(&self, after: Duration, stopped_max: usize) -> usize {
+            self.clock.0.store((MADE + after).millis(), Ordering::SeqCst);
+            round(&self.ledger, &self.tables, stopped_max).await.unwrap();
+            self.ledger.snapshot().len(&self.tables.tasks)
+        }
+    }
+
+    fn stopped(number: u8, after: Duration) -> Task {
+        let mut row = task(number);
+        row.status = TaskStatus::Stopped;
+        row.times.stopped_at = Some(MADE + after);
+        row
+    }
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[tokio::test]
+    async fn stopped_tasks_are_kept_for_an_hour_and_others_for_ever() {
+        let world = World::new();
+        world.put([task(1), stopped(2, Duration::ZERO), stopped(3, MINUTE)]).await;
+        assert_eq!(world.sweep(59 * MINUTE, 10).await, 3);
+        assert_eq!(world.sweep(60 * MINUTE, 10).await, 2);
+        assert_eq!(world.sweep(10_000 * MINUTE, 10).await, 1);
+    }
+
+    #[tokio::test]
+    async fn too_many_stopped_tasks_are_forgotten_the_oldest_first() {
+        let world = World::new();
+        world.put((1..=9).map(|number| stopped(number, MINUTE * number.into()))).await;
+        assert_eq!(world.sweep(10 * MINUTE, 4).await, 4);
+        let snapshot = world.ledger.snapshot();
+        let oldest = snapshot.index(&world.tables.stopped, &()).next().unwrap().1;
+        assert_eq!(oldest.times.stopped_at, Some(MADE + 6 * MINUTE));
+    }
+
+    #[tokio::test]
+    async fn a_token_lives_as_long_as_its_tasks_and_an_hour() {
+        let world = World::new();
+        world.put([task(1), stopped(2, Duration::ZERO)]).await;
+        let token = |number: u8, text: &str| {
+            let (cluster, id) = task_key(&task(number).arn);
+            let row = RunToken { request: Document::default(), tasks: vec![id], created_at: MADE };
+            ((cluster, text.to_owned()), row)
+        };
+        let rows = [token(1, "runs"), token(2, "stopped")];
+        let put = world.ledger.transact("put", |tx| {
+            for (key, row) in rows.clone() {
+                tx.put(&world.tables.run_tokens, key, row);
+            }
+            Ok::<_, Error>(())
+        });
+        put.await.unwrap();
+        let left = || world.ledger.snapshot().len(&world.tables.run_tokens);
+        world.sweep(59 * MINUTE, 10).await;
+        assert_eq!(left(), 2);
+        world.sweep(60 * MINUTE, 10).await;
+        assert_eq!(left(), 1);
+        world.sweep(24 * 60 * MINUTE, 10).await;
+        assert_eq!(left(), 0);
+    }
+}

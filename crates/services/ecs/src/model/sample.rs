@@ -1,0 +1,60 @@
+//! Rows for tests.
+
+use terms::{ContainerInstanceId, TaskId, Timestamp, Uuid};
+
+use super::{
+    Container, ContainerStatus, Demand, DesiredStatus, Document, Explanation, Health, Task,
+    TaskStatus, TaskTimes,
+};
+
+/// When sample rows were made.
+pub(crate) const MADE: Timestamp = Timestamp::from_millis(1_767_225_600_000);
+
+/// A task that was just placed, with an essential container `web` and another one, `side`.
+pub(crate) fn task(number: u8) -> Task {
+    let id = TaskId::from_bytes([number; 16]);
+    let text = "arn:aws:ecs:us-east-1:000000000000";
+    Task {
+        arn: format!("{text}:task/default/{id}").parse().expect("a task ARN"),
+        definition: format!("{text}:task-definition/web:1").parse().expect("an ARN"),
+        group: "family:web".to_owned(),
+        started_by: None,
+        instance: ContainerInstanceId::from_bytes([1; 16]),
+        zone: None,
+        architecture: None,
+        demand: Demand::default(),
+        cpu: None,
+        memory: None,
+        overrides: Document::default(),
+        desired: DesiredStatus::Running,
+        status: TaskStatus::Pending,
+        stop: None,
+        containers: vec![container("web", true), container("side", false)],
+        created_at: MADE,
+        times: TaskTimes::default(),
+        tags: Vec::new(),
+        execute_command: false,
+        explanation: Explanation::default(),
+        version: 1,
+    }
+}
+
+fn container(name: &str, essential: bool) -> Container {
+    Container {
+        id: Uuid::from_random([name.len() as u8; 16]),
+        name: name.to_owned(),
+        image: name.to_owned(),
+        essential,
+        health_check: false,
+        cpu: 0,
+        memory: None,
+        memory_reservation: None,
+        status: ContainerStatus::Pending,
+        image_digest: None,
+        runtime_id: None,
+        exit_code: None,
+        reason: None,
+        bindings: Vec::new(),
+        health: Health::Unknown,
+    }
+}
