@@ -15,6 +15,7 @@ mod node;
 mod output;
 mod port;
 mod profile_files;
+mod registries;
 mod routes;
 mod settings;
 mod signals;

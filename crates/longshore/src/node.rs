@@ -18,6 +18,7 @@ use wire::sigv4::Credentials;
 
 use crate::clock::{RandomIds, SystemClock};
 use crate::data_dir::DataDir;
+use crate::registries;
 
 /// What a container instance is told.
 #[derive(Clone, Debug)]
@@ -40,6 +41,8 @@ pub struct NodeSettings {
     pub account: AccountId,
     /// The region that it signs for.
     pub region: Region,
+    /// Docker's `config.json` with credentials for registries.
+    pub registry_auth: Option<PathBuf>,
     /// Whether containers reach the API through the link-local address.
     pub forwards_api: bool,
     /// What happens to its tasks at a clean end.
@@ -97,6 +100,10 @@ fn config(settings: NodeSettings, folder: PathBuf) -> Result<Config> {
         region: settings.region,
         capacity,
         settings: Settings::default(),
+        registries: settings
+            .registry_auth
+            .as_deref()
+            .map_or(Ok(BTreeMap::new()), registries::read)?,
         forwards_api: settings.forwards_api,
         at_end: settings.at_end,
         stop_timeout_at_end: STOP_TIMEOUT_AT_END,

@@ -49,6 +49,9 @@ pub struct Agent {
     /// A custom attribute; may be given several times
     #[arg(long = "attribute", value_name = "KEY=VALUE", value_parser = attribute)]
     attributes: Vec<(String, String)>,
+    /// Credentials for registries, in the form of Docker's config.json
+    #[arg(long, value_name = "FILE")]
+    registry_auth: Option<PathBuf>,
     /// What containers get as AWS_ENDPOINT_URL is the server's setting; `none` turns the
     /// link-local address off on this machine
     #[arg(long, value_name = "none")]
@@ -109,6 +112,7 @@ impl Agent {
             attributes: BTreeMap::from_iter(self.attributes),
             account: joined.account,
             region: joined.region,
+            registry_auth: self.registry_auth,
             forwards_api: self.task_endpoint.as_deref() != Some("none"),
             at_end: agent::AtEnd::LeaveRunning,
         }

@@ -1,5 +1,7 @@
 //! `longshore up`: the API and a container instance on this machine, in one process tree.
 
+use std::path::PathBuf;
+
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +25,9 @@ pub struct Up {
     /// Container instances on this machine [default: 1]
     #[arg(long, value_name = "N")]
     instances: Option<u32>,
+    /// Credentials for registries, in the form of Docker's config.json
+    #[arg(long, value_name = "FILE")]
+    registry_auth: Option<PathBuf>,
 }
 
 impl Up {
@@ -42,7 +47,10 @@ impl Up {
         let ServerSettings { account, region, cluster, .. } = &settings;
         plane.ecs.ensure_cluster(account, region, cluster).await?;
         let instance_end = CancellationToken::new();
-        let instance = node_settings(&settings, &plane).await?;
+        let instance = NodeSettings {
+            registry_auth: self.registry_auth,
+            ..node_settings(&settings, &plane).await?
+        };
         let mut instance = tokio::spawn(node::run(instance, data, instance_end.clone()));
         let ready = async {
             plane.announce_when_ready(settings.instances).await?;
@@ -86,6 +94,7 @@ async fn node_settings(settings: &ServerSettings, plane: &ControlPlane) -> Resul
         attributes: Default::default(),
         account: settings.account.clone(),
         region: settings.region.clone(),
+        registry_auth: None,
         forwards_api: settings.task_endpoint.as_deref() != Some("none"),
         at_end: agent::AtEnd::StopAll,
     })

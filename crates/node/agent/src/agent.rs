@@ -88,6 +88,7 @@ impl Running {
             endpoints: Arc::new(endpoints),
             clock: Arc::clone(&clock),
             volumes: config.folder.join("volumes"),
+            registries: config.registries.clone(),
             cluster: config.cluster.to_string(),
             health_changed: Arc::new(Notify::new()),
             pulled: Mutex::default(),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use runtime::images::RegistryAuth;
 use runtime::{Containers, Images, Networks};
 use terms::{AccountId, Clock, ClusterName, IdSource, Region};
 
@@ -37,6 +38,8 @@ pub struct Config {
     pub capacity: Capacity,
     /// The task engine's times.
     pub settings: Settings,
+    /// Credentials for registries that want some, by the registry's host (and port).
+    pub registries: BTreeMap<String, RegistryAuth>,
     /// Whether tasks may call the API through the link-local forwarder (`--task-endpoint none`
     /// turns it off).
     pub forwards_api: bool,

@@ -40,6 +40,8 @@ pub(crate) struct Tools {
     pub(crate) clock: Arc<dyn Clock>,
     /// Where volumes without a path of their own are.
     pub(crate) volumes: PathBuf,
+    /// Credentials by registry; others are asked anonymously.
+    pub(crate) registries: BTreeMap<String, RegistryAuth>,
     /// The cluster as configured.
     pub(crate) cluster: String,
     /// Told when a container's health changed.
@@ -170,7 +172,8 @@ impl Tools {
         })?;
         let started = self.clock.now();
         let (progress, mut events) = Progress::channel(PULL_EVENTS_MAX);
-        let pull = self.images.pull(&reference, &RegistryAuth::Anonymous, progress);
+        let auth = self.registries.get(reference.registry()).unwrap_or(&RegistryAuth::Anonymous);
+        let pull = self.images.pull(&reference, auth, progress);
         let watch = async {
             while let Some(event) = events.recv().await {
                 if let PullEvent::Resolved { digest, .. } = event {

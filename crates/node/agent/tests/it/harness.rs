@@ -135,6 +135,7 @@ impl World {
             region: "us-east-1".parse().unwrap(),
             capacity: self.capacity.clone(),
             settings: self.settings.clone(),
+            registries: [("private.test:5000".to_owned(), registry_auth())].into(),
             forwards_api: false,
             at_end: self.at_end,
             stop_timeout_at_end: STOP_TIMEOUT_AT_END,
@@ -209,4 +210,9 @@ pub fn checked(container: Container) -> Container {
         docker_config: DockerConfig::new("1.24", &config, &HostConfig::default()),
         ..container
     }
+}
+
+/// What the agent is given for the registry `private.test:5000`.
+pub fn registry_auth() -> runtime::images::RegistryAuth {
+    runtime::images::RegistryAuth::Basic { username: "me".into(), password: "secret".into() }
 }

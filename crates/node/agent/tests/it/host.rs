@@ -172,10 +172,15 @@ impl Images for Seen {
     async fn pull(
         &self,
         reference: &ImageReference,
-        _: &RegistryAuth,
+        auth: &RegistryAuth,
         _: Progress,
     ) -> Result<Pulled, PullError> {
-        self.effect(|state| state.log.push(format!("pull {}", reference.familiar()))).await;
+        let with = match auth {
+            RegistryAuth::Anonymous => String::new(),
+            known => format!(" with {known:?}"),
+        };
+        let line = format!("pull {}{with}", reference.familiar());
+        self.effect(|state| state.log.push(line.clone())).await;
         if reference.repository().ends_with("missing") {
             let message = "no such image".to_owned();
             return Err(PullError::NotFound { reference: reference.clone(), message });

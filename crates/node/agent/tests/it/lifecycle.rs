@@ -39,6 +39,18 @@ async fn a_task_runs_and_stops_when_told() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_private_registry_is_asked_with_its_credentials() {
+    let world = World::new();
+    let _agent = world.start();
+    let mut app = container("app", "exit 0 10");
+    app.image = "private.test:5000/web:1".to_owned();
+    let task = task(1, vec![app]);
+    world.server.want(task.clone());
+    world.server.until_reported(&task.arn, Reported::Stopped).await;
+    assert_eq!(world.log()[0], "pull private.test:5000/web:1 with Basic(me)");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stopped_task_is_removed_after_its_wait() {
     let world = World::new();
     let _agent = world.start();
