@@ -14,6 +14,7 @@ use wire::client::Client;
 use wire::sigv4::Credentials;
 
 use crate::clock::SystemClock;
+use crate::commands::doctor;
 use crate::data_dir::{self, DataDir};
 use crate::node::{self, NodeSettings};
 use crate::output::Format;
@@ -75,11 +76,7 @@ impl Agent {
     /// If the server does not take the token or the instance, or this machine cannot run
     /// containers.
     pub async fn run(self, _: Format) -> Result<()> {
-        if !nix::unistd::geteuid().is_root() {
-            bail!(
-                "containers need root: run 'sudo longshore agent …' ('longshore doctor' tells more)"
-            );
-        }
+        doctor::require_containers()?;
         let data = DataDir::create(&settings::data_dir(self.data_dir.clone())?)?;
         let stop = signals::first()?;
         let name = match &self.name {

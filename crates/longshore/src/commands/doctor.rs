@@ -48,17 +48,8 @@ impl Doctor {
     /// If something is missing, after the answers have been printed.
     pub fn run(self, format: Format) -> Result<()> {
         let settings = ServerSettings::resolve(&self.server, None)?;
-        let findings = [
-            root(),
-            kernel(),
-            file_system("overlay"),
-            cgroups(),
-            namespaces(),
-            firewall(),
-            forwarding(),
-            space(&settings.data_dir),
-            port(settings.listen),
-        ];
+        let around = [space(&settings.data_dir), port(settings.listen)];
+        let findings: Vec<Finding> = containers().into_iter().chain(around).collect();
         match format {
             Format::Json => output::json(&findings)?,
             Format::Text => print(&findings)?,
@@ -68,6 +59,29 @@ impl Doctor {
             missing => bail!("{missing} of {} checks failed", findings.len()),
         }
     }
+}
+
+/// What it takes to run containers at all.
+fn containers() -> [Finding; 7] {
+    let overlay = file_system("overlay");
+    [root(), kernel(), overlay, cgroups(), namespaces(), firewall(), forwarding()]
+}
+
+/// Refuses to begin on a machine that cannot run containers, naming what is missing.
+///
+/// # Errors
+/// If anything is missing; the text says what, and how to mend it.
+pub fn require_containers() -> Result<()> {
+    refuse_missing(&containers())
+}
+
+fn refuse_missing(findings: &[Finding]) -> Result<()> {
+    let missing = findings.iter().filter(|finding| !finding.ok);
+    let told: Vec<_> = missing.map(|f| format!("{}: {}; {}", f.check, f.found, f.mend)).collect();
+    if told.is_empty() {
+        return Ok(());
+    }
+    bail!("this machine cannot run containers yet\n  {}", told.join("\n  "))
 }
 
 fn print(findings: &[Finding]) -> Result<()> {
@@ -169,5 +183,21 @@ fn port(listen: SocketAddr) -> Finding {
             let mend = "stop what holds it (a running longshore is fine), or use --listen";
             Finding::new("API port", false, format!("{listen}: {error}"), mend)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_told_with_its_remedy() {
+        let there = Finding::new("overlayfs", true, "known", "modprobe overlay");
+        let missing = Finding::new("nftables", false, "no nft program", "apt-get install nftables");
+        assert!(refuse_missing(std::slice::from_ref(&there)).is_ok());
+        let error = refuse_missing(&[there, missing]).map_err(|error| error.to_string());
+        let expected = "this machine cannot run containers yet\n  \
+                        nftables: no nft program; apt-get install nftables";
+        assert_eq!(error, Err(expected.to_owned()));
     }
 }

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 use wire::sigv4::Credentials;
 
+use crate::commands::doctor;
 use crate::control_plane::ControlPlane;
 use crate::data_dir::DataDir;
 use crate::node::{self, NodeSettings};
@@ -37,9 +38,7 @@ impl Up {
     /// If this machine cannot run containers, the port is taken, or a part fails.
     pub async fn run(self, format: Format) -> Result<()> {
         let settings = ServerSettings::resolve(&self.server, self.instances)?;
-        if !nix::unistd::geteuid().is_root() {
-            bail!("containers need root: run 'sudo longshore up' ('longshore doctor' tells more)");
-        }
+        doctor::require_containers()?;
         let data = DataDir::create(&settings.data_dir)?;
         let stop = signals::first()?;
         let listener = port::listen(settings.listen).await?;

@@ -1,6 +1,8 @@
 //! Commands for people: what they print, and what they leave.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use nix::sys::signal::Signal;
@@ -53,6 +55,26 @@ fn mistakes_are_told_with_the_next_step() {
     assert!(message.contains("is in use by longshore (pid"), "{message}");
     let message = error(&["up", "--listen", "0.0.0.0:0", "--auth", "open"]);
     assert!(message.contains("needs a loopback address"), "{message}");
+}
+
+#[test]
+fn without_root_nothing_is_begun() {
+    // A copy where another user can reach it.
+    let place = tempfile::tempdir().unwrap();
+    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let program = place.path().join("longshore");
+    fs::copy(LONGSHORE, &program).unwrap();
+    let data = place.path().join("data");
+    let output = Command::new(&program)
+        .args(["up", "--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(&data)
+        .uid(65534)
+        .gid(65534)
+        .output()
+        .unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && error.contains("run as root (sudo)"), "{error}");
+    assert!(!data.exists());
 }
 
 #[test]
