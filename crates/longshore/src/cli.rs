@@ -46,7 +46,7 @@ enum Command {
     Stop(stop::Stop),
     /// Tell in plain words why a task runs where it does, waits, or stopped
     Why(why::Why),
-    /// Load images from files
+    /// Load images from files, and delete what nothing needs
     Image(image::ImageCommand),
     /// Write an AWS profile that points the aws CLI and the SDKs at Longshore
     Profile(profile::Profile),
@@ -71,7 +71,7 @@ impl Command {
             Self::Stop(command) => calling()?.block_on(command.run(format)),
             Self::Why(command) => calling()?.block_on(command.run(format)),
             Self::Down(command) => calling()?.block_on(command.run(format)),
-            Self::Image(command) => command.run(format),
+            Self::Image(command) => calling()?.block_on(command.run(format)),
             Self::Profile(command) => command.run(format),
             Self::Doctor(command) => command.run(format),
             Self::Config(command) => command.run(format),

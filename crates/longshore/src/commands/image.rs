@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
+use runtime::Images;
 use runtime::images::{self, Image, ImageReference, ImageStore};
 
 use crate::data_dir::DataDir;
@@ -21,6 +22,15 @@ pub struct ImageCommand {
 enum Action {
     /// Take images from a file: `docker save`, an OCI layout or archive, or a root file system
     Load(Load),
+    /// Delete what no image and no container needs; nothing else may use the store meanwhile
+    Prune(Prune),
+}
+
+#[derive(Args, Debug)]
+struct Prune {
+    /// The data folder of a server or agent on this machine [default: /var/lib/longshore]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]
@@ -43,10 +53,38 @@ impl ImageCommand {
     ///
     /// # Errors
     /// If the file is no image, or the data folder cannot be written.
-    pub fn run(self, format: Format) -> Result<()> {
-        let Action::Load(load) = self.action;
-        let data = DataDir::create(&settings::data_dir(load.data_dir)?)?;
-        let store = ImageStore::open(data.images(), images::Settings::default())?;
+    pub async fn run(self, format: Format) -> Result<()> {
+        match self.action {
+            Action::Load(load) => load.run(format),
+            Action::Prune(prune) => prune.run(format).await,
+        }
+    }
+}
+
+/// The image store of a data folder.
+fn open(data_dir: Option<PathBuf>) -> Result<ImageStore> {
+    let data = DataDir::create(&settings::data_dir(data_dir)?)?;
+    Ok(ImageStore::open(data.images(), images::Settings::default())?)
+}
+
+impl Prune {
+    async fn run(self, format: Format) -> Result<()> {
+        let pruned = open(self.data_dir)?.prune().await?;
+        if format == Format::Json {
+            return Ok(output::json(&serde_json::json!({
+                "layers": pruned.layers, "blobs": pruned.blobs, "bytes": pruned.bytes,
+            }))?);
+        }
+        let (layers, blobs, mib) = (pruned.layers, pruned.blobs, pruned.bytes / (1024 * 1024));
+        println!("deleted {layers} layers and {blobs} blobs ({mib} MiB)");
+        Ok(())
+    }
+}
+
+impl Load {
+    fn run(self, format: Format) -> Result<()> {
+        let load = self;
+        let store = open(load.data_dir)?;
         let loaded = store.load_blocking(&load.file, load.name.as_ref())?;
         if format == Format::Json {
             let entry = |image: &Image| {

@@ -58,6 +58,20 @@ fn mistakes_are_told_with_the_next_step() {
 }
 
 #[test]
+fn pruning_keeps_what_images_need() {
+    let up = Up::start(&["busybox"]);
+    let pruned = parsed(&up.cli(&["image", "prune", "--output", "json"]));
+    assert_eq!(pruned["layers"], 0);
+    let task = up.run_task(&json!({
+        "family": "kept",
+        "containerDefinitions": [
+            {"name": "main", "image": "busybox", "memory": 64, "command": ["true"]},
+        ],
+    }));
+    assert_eq!(up.await_status(&task, "STOPPED")["containers"][0]["exitCode"], 0);
+}
+
+#[test]
 fn without_root_nothing_is_begun() {
     // A copy where another user can reach it.
     let place = tempfile::tempdir().unwrap();
