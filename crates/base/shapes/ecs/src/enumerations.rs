@@ -6,6 +6,162 @@ use wire::Schema;
 use wire::value::{Enumeration, Read, Reader, Value, Writer, read_enumeration};
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AcceleratorManufacturer {
+    #[default]
+    AmazonWebServices,
+    Amd,
+    Nvidia,
+    Xilinx,
+    Habana,
+}
+
+impl Enumeration for AcceleratorManufacturer {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "amazon-web-services" => Self::AmazonWebServices,
+            "amd" => Self::Amd,
+            "nvidia" => Self::Nvidia,
+            "xilinx" => Self::Xilinx,
+            "habana" => Self::Habana,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::AmazonWebServices => "amazon-web-services",
+            Self::Amd => "amd",
+            Self::Nvidia => "nvidia",
+            Self::Xilinx => "xilinx",
+            Self::Habana => "habana",
+        }
+    }
+}
+
+impl AcceleratorManufacturer {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for AcceleratorManufacturer {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AcceleratorName {
+    #[default]
+    A100,
+    Inferentia,
+    K520,
+    K80,
+    M60,
+    RadeonProV520,
+    T4,
+    Vu9p,
+    V100,
+    A10g,
+    H100,
+    T4g,
+}
+
+impl Enumeration for AcceleratorName {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "a100" => Self::A100,
+            "inferentia" => Self::Inferentia,
+            "k520" => Self::K520,
+            "k80" => Self::K80,
+            "m60" => Self::M60,
+            "radeon-pro-v520" => Self::RadeonProV520,
+            "t4" => Self::T4,
+            "vu9p" => Self::Vu9p,
+            "v100" => Self::V100,
+            "a10g" => Self::A10g,
+            "h100" => Self::H100,
+            "t4g" => Self::T4g,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::A100 => "a100",
+            Self::Inferentia => "inferentia",
+            Self::K520 => "k520",
+            Self::K80 => "k80",
+            Self::M60 => "m60",
+            Self::RadeonProV520 => "radeon-pro-v520",
+            Self::T4 => "t4",
+            Self::Vu9p => "vu9p",
+            Self::V100 => "v100",
+            Self::A10g => "a10g",
+            Self::H100 => "h100",
+            Self::T4g => "t4g",
+        }
+    }
+}
+
+impl AcceleratorName {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for AcceleratorName {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AcceleratorType {
+    #[default]
+    Gpu,
+    Fpga,
+    Inference,
+}
+
+impl Enumeration for AcceleratorType {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "gpu" => Self::Gpu,
+            "fpga" => Self::Fpga,
+            "inference" => Self::Inference,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Gpu => "gpu",
+            Self::Fpga => "fpga",
+            Self::Inference => "inference",
+        }
+    }
+}
+
+impl AcceleratorType {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for AcceleratorType {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AgentUpdateStatus {
     #[default]
     Pending,
@@ -135,6 +291,126 @@ impl Value for AssignPublicIp {
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AutoRepairActionsStatus {
+    #[default]
+    Enabled,
+    Disabled,
+}
+
+impl Enumeration for AutoRepairActionsStatus {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "ENABLED" => Self::Enabled,
+            "DISABLED" => Self::Disabled,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Enabled => "ENABLED",
+            Self::Disabled => "DISABLED",
+        }
+    }
+}
+
+impl AutoRepairActionsStatus {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for AutoRepairActionsStatus {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BareMetal {
+    #[default]
+    Included,
+    Required,
+    Excluded,
+}
+
+impl Enumeration for BareMetal {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "included" => Self::Included,
+            "required" => Self::Required,
+            "excluded" => Self::Excluded,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Included => "included",
+            Self::Required => "required",
+            Self::Excluded => "excluded",
+        }
+    }
+}
+
+impl BareMetal {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for BareMetal {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BurstablePerformance {
+    #[default]
+    Included,
+    Required,
+    Excluded,
+}
+
+impl Enumeration for BurstablePerformance {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "included" => Self::Included,
+            "required" => Self::Required,
+            "excluded" => Self::Excluded,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Included => "included",
+            Self::Required => "required",
+            Self::Excluded => "excluded",
+        }
+    }
+}
+
+impl BurstablePerformance {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for BurstablePerformance {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CPUArchitecture {
     #[default]
     X8664,
@@ -164,6 +440,270 @@ impl CPUArchitecture {
 }
 
 impl Value for CPUArchitecture {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CapacityOptionType {
+    #[default]
+    OnDemand,
+    Spot,
+    Reserved,
+}
+
+impl Enumeration for CapacityOptionType {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "ON_DEMAND" => Self::OnDemand,
+            "SPOT" => Self::Spot,
+            "RESERVED" => Self::Reserved,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::OnDemand => "ON_DEMAND",
+            Self::Spot => "SPOT",
+            Self::Reserved => "RESERVED",
+        }
+    }
+}
+
+impl CapacityOptionType {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for CapacityOptionType {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CapacityProviderField {
+    #[default]
+    Tags,
+}
+
+impl Enumeration for CapacityProviderField {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "TAGS" => Self::Tags,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Tags => "TAGS",
+        }
+    }
+}
+
+impl CapacityProviderField {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for CapacityProviderField {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CapacityProviderStatus {
+    #[default]
+    Provisioning,
+    Active,
+    Deprovisioning,
+    Inactive,
+}
+
+impl Enumeration for CapacityProviderStatus {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "PROVISIONING" => Self::Provisioning,
+            "ACTIVE" => Self::Active,
+            "DEPROVISIONING" => Self::Deprovisioning,
+            "INACTIVE" => Self::Inactive,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Provisioning => "PROVISIONING",
+            Self::Active => "ACTIVE",
+            Self::Deprovisioning => "DEPROVISIONING",
+            Self::Inactive => "INACTIVE",
+        }
+    }
+}
+
+impl CapacityProviderStatus {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for CapacityProviderStatus {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CapacityProviderType {
+    #[default]
+    Ec2Autoscaling,
+    ManagedInstances,
+    Fargate,
+    FargateSpot,
+}
+
+impl Enumeration for CapacityProviderType {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "EC2_AUTOSCALING" => Self::Ec2Autoscaling,
+            "MANAGED_INSTANCES" => Self::ManagedInstances,
+            "FARGATE" => Self::Fargate,
+            "FARGATE_SPOT" => Self::FargateSpot,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Ec2Autoscaling => "EC2_AUTOSCALING",
+            Self::ManagedInstances => "MANAGED_INSTANCES",
+            Self::Fargate => "FARGATE",
+            Self::FargateSpot => "FARGATE_SPOT",
+        }
+    }
+}
+
+impl CapacityProviderType {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for CapacityProviderType {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CapacityProviderUpdateStatus {
+    #[default]
+    CreateInProgress,
+    CreateComplete,
+    CreateFailed,
+    DeleteInProgress,
+    DeleteComplete,
+    DeleteFailed,
+    UpdateInProgress,
+    UpdateComplete,
+    UpdateFailed,
+}
+
+impl Enumeration for CapacityProviderUpdateStatus {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "CREATE_IN_PROGRESS" => Self::CreateInProgress,
+            "CREATE_COMPLETE" => Self::CreateComplete,
+            "CREATE_FAILED" => Self::CreateFailed,
+            "DELETE_IN_PROGRESS" => Self::DeleteInProgress,
+            "DELETE_COMPLETE" => Self::DeleteComplete,
+            "DELETE_FAILED" => Self::DeleteFailed,
+            "UPDATE_IN_PROGRESS" => Self::UpdateInProgress,
+            "UPDATE_COMPLETE" => Self::UpdateComplete,
+            "UPDATE_FAILED" => Self::UpdateFailed,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::CreateInProgress => "CREATE_IN_PROGRESS",
+            Self::CreateComplete => "CREATE_COMPLETE",
+            Self::CreateFailed => "CREATE_FAILED",
+            Self::DeleteInProgress => "DELETE_IN_PROGRESS",
+            Self::DeleteComplete => "DELETE_COMPLETE",
+            Self::DeleteFailed => "DELETE_FAILED",
+            Self::UpdateInProgress => "UPDATE_IN_PROGRESS",
+            Self::UpdateComplete => "UPDATE_COMPLETE",
+            Self::UpdateFailed => "UPDATE_FAILED",
+        }
+    }
+}
+
+impl CapacityProviderUpdateStatus {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for CapacityProviderUpdateStatus {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CapacityReservationPreference {
+    #[default]
+    ReservationsOnly,
+    ReservationsFirst,
+    ReservationsExcluded,
+}
+
+impl Enumeration for CapacityReservationPreference {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "RESERVATIONS_ONLY" => Self::ReservationsOnly,
+            "RESERVATIONS_FIRST" => Self::ReservationsFirst,
+            "RESERVATIONS_EXCLUDED" => Self::ReservationsExcluded,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::ReservationsOnly => "RESERVATIONS_ONLY",
+            Self::ReservationsFirst => "RESERVATIONS_FIRST",
+            Self::ReservationsExcluded => "RESERVATIONS_EXCLUDED",
+        }
+    }
+}
+
+impl CapacityReservationPreference {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for CapacityReservationPreference {
     fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
         read_enumeration(reader, schema)
     }
@@ -457,6 +997,47 @@ impl ContainerInstanceStatus {
 }
 
 impl Value for ContainerInstanceStatus {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CpuManufacturer {
+    #[default]
+    Intel,
+    Amd,
+    AmazonWebServices,
+}
+
+impl Enumeration for CpuManufacturer {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "intel" => Self::Intel,
+            "amd" => Self::Amd,
+            "amazon-web-services" => Self::AmazonWebServices,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Intel => "intel",
+            Self::Amd => "amd",
+            Self::AmazonWebServices => "amazon-web-services",
+        }
+    }
+}
+
+impl CpuManufacturer {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for CpuManufacturer {
     fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
         read_enumeration(reader, schema)
     }
@@ -814,6 +1395,44 @@ impl Value for HealthStatus {
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum InstanceGeneration {
+    #[default]
+    Current,
+    Previous,
+}
+
+impl Enumeration for InstanceGeneration {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "current" => Self::Current,
+            "previous" => Self::Previous,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Current => "current",
+            Self::Previous => "previous",
+        }
+    }
+}
+
+impl InstanceGeneration {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for InstanceGeneration {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum InstanceHealthCheckState {
     #[default]
     Ok,
@@ -984,6 +1603,85 @@ impl Value for LaunchType {
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LocalStorage {
+    #[default]
+    Included,
+    Required,
+    Excluded,
+}
+
+impl Enumeration for LocalStorage {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "included" => Self::Included,
+            "required" => Self::Required,
+            "excluded" => Self::Excluded,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Included => "included",
+            Self::Required => "required",
+            Self::Excluded => "excluded",
+        }
+    }
+}
+
+impl LocalStorage {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for LocalStorage {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LocalStorageType {
+    #[default]
+    Hdd,
+    Ssd,
+}
+
+impl Enumeration for LocalStorageType {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "hdd" => Self::Hdd,
+            "ssd" => Self::Ssd,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Hdd => "hdd",
+            Self::Ssd => "ssd",
+        }
+    }
+}
+
+impl LocalStorageType {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for LocalStorageType {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LogDriver {
     #[default]
     JsonFile,
@@ -1066,6 +1764,158 @@ impl ManagedAgentName {
 }
 
 impl Value for ManagedAgentName {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ManagedDraining {
+    #[default]
+    Enabled,
+    Disabled,
+}
+
+impl Enumeration for ManagedDraining {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "ENABLED" => Self::Enabled,
+            "DISABLED" => Self::Disabled,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Enabled => "ENABLED",
+            Self::Disabled => "DISABLED",
+        }
+    }
+}
+
+impl ManagedDraining {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for ManagedDraining {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ManagedInstancesMonitoringOptions {
+    #[default]
+    Basic,
+    Detailed,
+}
+
+impl Enumeration for ManagedInstancesMonitoringOptions {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "BASIC" => Self::Basic,
+            "DETAILED" => Self::Detailed,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Basic => "BASIC",
+            Self::Detailed => "DETAILED",
+        }
+    }
+}
+
+impl ManagedInstancesMonitoringOptions {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for ManagedInstancesMonitoringOptions {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ManagedScalingStatus {
+    #[default]
+    Enabled,
+    Disabled,
+}
+
+impl Enumeration for ManagedScalingStatus {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "ENABLED" => Self::Enabled,
+            "DISABLED" => Self::Disabled,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Enabled => "ENABLED",
+            Self::Disabled => "DISABLED",
+        }
+    }
+}
+
+impl ManagedScalingStatus {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for ManagedScalingStatus {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ManagedTerminationProtection {
+    #[default]
+    Enabled,
+    Disabled,
+}
+
+impl Enumeration for ManagedTerminationProtection {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "ENABLED" => Self::Enabled,
+            "DISABLED" => Self::Disabled,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Enabled => "ENABLED",
+            Self::Disabled => "DISABLED",
+        }
+    }
+}
+
+impl ManagedTerminationProtection {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for ManagedTerminationProtection {
     fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
         read_enumeration(reader, schema)
     }
@@ -1333,6 +2183,44 @@ impl Value for PlatformDeviceType {
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PropagateMITags {
+    #[default]
+    CapacityProvider,
+    None,
+}
+
+impl Enumeration for PropagateMITags {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "CAPACITY_PROVIDER" => Self::CapacityProvider,
+            "NONE" => Self::None,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::CapacityProvider => "CAPACITY_PROVIDER",
+            Self::None => "NONE",
+        }
+    }
+}
+
+impl PropagateMITags {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for PropagateMITags {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PropagateTags {
     #[default]
     TaskDefinition,
@@ -1476,6 +2364,109 @@ impl Scope {
 }
 
 impl Value for Scope {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SettingName {
+    #[default]
+    ServiceLongArnFormat,
+    TaskLongArnFormat,
+    ContainerInstanceLongArnFormat,
+    AwsvpcTrunking,
+    ContainerInsights,
+    FargateFIPSMode,
+    TagResourceAuthorization,
+    FargateTaskRetirementWaitPeriod,
+    GuardDutyActivate,
+    DefaultLogDriverMode,
+    FargateEventWindows,
+}
+
+impl Enumeration for SettingName {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "serviceLongArnFormat" => Self::ServiceLongArnFormat,
+            "taskLongArnFormat" => Self::TaskLongArnFormat,
+            "containerInstanceLongArnFormat" => Self::ContainerInstanceLongArnFormat,
+            "awsvpcTrunking" => Self::AwsvpcTrunking,
+            "containerInsights" => Self::ContainerInsights,
+            "fargateFIPSMode" => Self::FargateFIPSMode,
+            "tagResourceAuthorization" => Self::TagResourceAuthorization,
+            "fargateTaskRetirementWaitPeriod" => Self::FargateTaskRetirementWaitPeriod,
+            "guardDutyActivate" => Self::GuardDutyActivate,
+            "defaultLogDriverMode" => Self::DefaultLogDriverMode,
+            "fargateEventWindows" => Self::FargateEventWindows,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::ServiceLongArnFormat => "serviceLongArnFormat",
+            Self::TaskLongArnFormat => "taskLongArnFormat",
+            Self::ContainerInstanceLongArnFormat => "containerInstanceLongArnFormat",
+            Self::AwsvpcTrunking => "awsvpcTrunking",
+            Self::ContainerInsights => "containerInsights",
+            Self::FargateFIPSMode => "fargateFIPSMode",
+            Self::TagResourceAuthorization => "tagResourceAuthorization",
+            Self::FargateTaskRetirementWaitPeriod => "fargateTaskRetirementWaitPeriod",
+            Self::GuardDutyActivate => "guardDutyActivate",
+            Self::DefaultLogDriverMode => "defaultLogDriverMode",
+            Self::FargateEventWindows => "fargateEventWindows",
+        }
+    }
+}
+
+impl SettingName {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for SettingName {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SettingType {
+    #[default]
+    User,
+    AwsManaged,
+}
+
+impl Enumeration for SettingType {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "user" => Self::User,
+            "aws_managed" => Self::AwsManaged,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::AwsManaged => "aws_managed",
+        }
+    }
+}
+
+impl SettingType {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for SettingType {
     fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
         read_enumeration(reader, schema)
     }

@@ -5,6 +5,28 @@ use wire::{Operation, Schema, ServiceModel};
 use crate::{schemas, structures};
 
 #[derive(Debug, Clone, Copy)]
+pub struct CreateCapacityProvider;
+
+impl Operation for CreateCapacityProvider {
+    type Input = structures::CreateCapacityProviderRequest;
+    type Output = structures::CreateCapacityProviderResponse;
+    const NAME: &'static str = "CreateCapacityProvider";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::CREATE_CAPACITY_PROVIDER_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::CREATE_CAPACITY_PROVIDER_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "AccessDeniedException",
+        "LimitExceededException",
+        "ServerException",
+        "UpdateInProgressException",
+        "InvalidParameterException",
+        "ClientException",
+        "ClusterNotFoundException",
+        "UnsupportedFeatureException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
 pub struct CreateCluster;
 
 impl Operation for CreateCluster {
@@ -20,6 +42,65 @@ impl Operation for CreateCluster {
         "ServerException",
         "InvalidParameterException",
         "ClientException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct DeleteAccountSetting;
+
+impl Operation for DeleteAccountSetting {
+    type Input = structures::DeleteAccountSettingRequest;
+    type Output = structures::DeleteAccountSettingResponse;
+    const NAME: &'static str = "DeleteAccountSetting";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::DELETE_ACCOUNT_SETTING_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::DELETE_ACCOUNT_SETTING_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "AccessDeniedException",
+        "ServerException",
+        "InvalidParameterException",
+        "ClientException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct DeleteAttributes;
+
+impl Operation for DeleteAttributes {
+    type Input = structures::DeleteAttributesRequest;
+    type Output = structures::DeleteAttributesResponse;
+    const NAME: &'static str = "DeleteAttributes";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::DELETE_ATTRIBUTES_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::DELETE_ATTRIBUTES_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "AccessDeniedException",
+        "TargetNotFoundException",
+        "ServerException",
+        "InvalidParameterException",
+        "ClientException",
+        "ClusterNotFoundException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct DeleteCapacityProvider;
+
+impl Operation for DeleteCapacityProvider {
+    type Input = structures::DeleteCapacityProviderRequest;
+    type Output = structures::DeleteCapacityProviderResponse;
+    const NAME: &'static str = "DeleteCapacityProvider";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::DELETE_CAPACITY_PROVIDER_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::DELETE_CAPACITY_PROVIDER_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "AccessDeniedException",
+        "ServerException",
+        "UpdateInProgressException",
+        "InvalidParameterException",
+        "ClientException",
+        "ClusterNotFoundException",
+        "UnsupportedFeatureException",
     ];
 }
 
@@ -44,6 +125,24 @@ impl Operation for DeleteCluster {
         "InvalidParameterException",
         "ClientException",
         "ClusterNotFoundException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct DeleteTaskDefinitions;
+
+impl Operation for DeleteTaskDefinitions {
+    type Input = structures::DeleteTaskDefinitionsRequest;
+    type Output = structures::DeleteTaskDefinitionsResponse;
+    const NAME: &'static str = "DeleteTaskDefinitions";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::DELETE_TASK_DEFINITIONS_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::DELETE_TASK_DEFINITIONS_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "AccessDeniedException",
+        "ServerException",
+        "InvalidParameterException",
+        "ClientException",
     ];
 }
 
@@ -81,6 +180,26 @@ impl Operation for DeregisterTaskDefinition {
         "ServerException",
         "InvalidParameterException",
         "ClientException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct DescribeCapacityProviders;
+
+impl Operation for DescribeCapacityProviders {
+    type Input = structures::DescribeCapacityProvidersRequest;
+    type Output = structures::DescribeCapacityProvidersResponse;
+    const NAME: &'static str = "DescribeCapacityProviders";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::DESCRIBE_CAPACITY_PROVIDERS_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::DESCRIBE_CAPACITY_PROVIDERS_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "AccessDeniedException",
+        "ServerException",
+        "InvalidParameterException",
+        "ClientException",
+        "ClusterNotFoundException",
+        "UnsupportedFeatureException",
     ];
 }
 
@@ -177,6 +296,64 @@ impl Operation for DiscoverPollEndpoint {
 }
 
 #[derive(Debug, Clone, Copy)]
+pub struct GetTaskProtection;
+
+impl Operation for GetTaskProtection {
+    type Input = structures::GetTaskProtectionRequest;
+    type Output = structures::GetTaskProtectionResponse;
+    const NAME: &'static str = "GetTaskProtection";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::GET_TASK_PROTECTION_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::GET_TASK_PROTECTION_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "AccessDeniedException",
+        "ResourceNotFoundException",
+        "ServerException",
+        "InvalidParameterException",
+        "ClientException",
+        "ClusterNotFoundException",
+        "UnsupportedFeatureException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct ListAccountSettings;
+
+impl Operation for ListAccountSettings {
+    type Input = structures::ListAccountSettingsRequest;
+    type Output = structures::ListAccountSettingsResponse;
+    const NAME: &'static str = "ListAccountSettings";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::LIST_ACCOUNT_SETTINGS_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::LIST_ACCOUNT_SETTINGS_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "AccessDeniedException",
+        "ServerException",
+        "InvalidParameterException",
+        "ClientException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct ListAttributes;
+
+impl Operation for ListAttributes {
+    type Input = structures::ListAttributesRequest;
+    type Output = structures::ListAttributesResponse;
+    const NAME: &'static str = "ListAttributes";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::LIST_ATTRIBUTES_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::LIST_ATTRIBUTES_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "AccessDeniedException",
+        "ServerException",
+        "InvalidParameterException",
+        "ClientException",
+        "ClusterNotFoundException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
 pub struct ListClusters;
 
 impl Operation for ListClusters {
@@ -204,6 +381,25 @@ impl Operation for ListContainerInstances {
     const SERVICE: &'static ServiceModel = &crate::SERVICE;
     const INPUT: &'static Schema = &schemas::LIST_CONTAINER_INSTANCES_REQUEST;
     const OUTPUT: &'static Schema = &schemas::LIST_CONTAINER_INSTANCES_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "AccessDeniedException",
+        "ServerException",
+        "InvalidParameterException",
+        "ClientException",
+        "ClusterNotFoundException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct ListTagsForResource;
+
+impl Operation for ListTagsForResource {
+    type Input = structures::ListTagsForResourceRequest;
+    type Output = structures::ListTagsForResourceResponse;
+    const NAME: &'static str = "ListTagsForResource";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::LIST_TAGS_FOR_RESOURCE_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::LIST_TAGS_FOR_RESOURCE_RESPONSE;
     const ERRORS: &'static [&'static str] = &[
         "AccessDeniedException",
         "ServerException",
@@ -270,6 +466,84 @@ impl Operation for ListTasks {
 }
 
 #[derive(Debug, Clone, Copy)]
+pub struct PutAccountSetting;
+
+impl Operation for PutAccountSetting {
+    type Input = structures::PutAccountSettingRequest;
+    type Output = structures::PutAccountSettingResponse;
+    const NAME: &'static str = "PutAccountSetting";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::PUT_ACCOUNT_SETTING_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::PUT_ACCOUNT_SETTING_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "AccessDeniedException",
+        "ServerException",
+        "InvalidParameterException",
+        "ClientException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct PutAccountSettingDefault;
+
+impl Operation for PutAccountSettingDefault {
+    type Input = structures::PutAccountSettingDefaultRequest;
+    type Output = structures::PutAccountSettingDefaultResponse;
+    const NAME: &'static str = "PutAccountSettingDefault";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::PUT_ACCOUNT_SETTING_DEFAULT_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::PUT_ACCOUNT_SETTING_DEFAULT_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "AccessDeniedException",
+        "ServerException",
+        "InvalidParameterException",
+        "ClientException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct PutAttributes;
+
+impl Operation for PutAttributes {
+    type Input = structures::PutAttributesRequest;
+    type Output = structures::PutAttributesResponse;
+    const NAME: &'static str = "PutAttributes";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::PUT_ATTRIBUTES_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::PUT_ATTRIBUTES_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "AccessDeniedException",
+        "TargetNotFoundException",
+        "ServerException",
+        "AttributeLimitExceededException",
+        "InvalidParameterException",
+        "ClientException",
+        "ClusterNotFoundException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct PutClusterCapacityProviders;
+
+impl Operation for PutClusterCapacityProviders {
+    type Input = structures::PutClusterCapacityProvidersRequest;
+    type Output = structures::PutClusterCapacityProvidersResponse;
+    const NAME: &'static str = "PutClusterCapacityProviders";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::PUT_CLUSTER_CAPACITY_PROVIDERS_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::PUT_CLUSTER_CAPACITY_PROVIDERS_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "AccessDeniedException",
+        "ServerException",
+        "UpdateInProgressException",
+        "InvalidParameterException",
+        "ResourceInUseException",
+        "ClientException",
+        "ClusterNotFoundException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
 pub struct RegisterContainerInstance;
 
 impl Operation for RegisterContainerInstance {
@@ -327,6 +601,27 @@ impl Operation for RunTask {
         "ClientException",
         "ClusterNotFoundException",
         "PlatformTaskDefinitionIncompatibilityException",
+        "UnsupportedFeatureException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct StartTask;
+
+impl Operation for StartTask {
+    type Input = structures::StartTaskRequest;
+    type Output = structures::StartTaskResponse;
+    const NAME: &'static str = "StartTask";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::START_TASK_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::START_TASK_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "AccessDeniedException",
+        "NamespaceNotFoundException",
+        "ServerException",
+        "InvalidParameterException",
+        "ClientException",
+        "ClusterNotFoundException",
         "UnsupportedFeatureException",
     ];
 }
@@ -404,5 +699,168 @@ impl Operation for SubmitTaskStateChange {
         "InvalidParameterException",
         "ClientException",
         "ClusterNotFoundException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct TagResource;
+
+impl Operation for TagResource {
+    type Input = structures::TagResourceRequest;
+    type Output = structures::TagResourceResponse;
+    const NAME: &'static str = "TagResource";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::TAG_RESOURCE_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::TAG_RESOURCE_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "AccessDeniedException",
+        "LimitExceededException",
+        "ResourceNotFoundException",
+        "ServerException",
+        "InvalidParameterException",
+        "ClientException",
+        "ClusterNotFoundException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct UntagResource;
+
+impl Operation for UntagResource {
+    type Input = structures::UntagResourceRequest;
+    type Output = structures::UntagResourceResponse;
+    const NAME: &'static str = "UntagResource";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::UNTAG_RESOURCE_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::UNTAG_RESOURCE_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "AccessDeniedException",
+        "ResourceNotFoundException",
+        "ServerException",
+        "InvalidParameterException",
+        "ClientException",
+        "ClusterNotFoundException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct UpdateCapacityProvider;
+
+impl Operation for UpdateCapacityProvider {
+    type Input = structures::UpdateCapacityProviderRequest;
+    type Output = structures::UpdateCapacityProviderResponse;
+    const NAME: &'static str = "UpdateCapacityProvider";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::UPDATE_CAPACITY_PROVIDER_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::UPDATE_CAPACITY_PROVIDER_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "AccessDeniedException",
+        "ServerException",
+        "InvalidParameterException",
+        "ClientException",
+        "ClusterNotFoundException",
+        "UnsupportedFeatureException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct UpdateCluster;
+
+impl Operation for UpdateCluster {
+    type Input = structures::UpdateClusterRequest;
+    type Output = structures::UpdateClusterResponse;
+    const NAME: &'static str = "UpdateCluster";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::UPDATE_CLUSTER_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::UPDATE_CLUSTER_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "AccessDeniedException",
+        "NamespaceNotFoundException",
+        "ServerException",
+        "InvalidParameterException",
+        "ClientException",
+        "ClusterNotFoundException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct UpdateClusterSettings;
+
+impl Operation for UpdateClusterSettings {
+    type Input = structures::UpdateClusterSettingsRequest;
+    type Output = structures::UpdateClusterSettingsResponse;
+    const NAME: &'static str = "UpdateClusterSettings";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::UPDATE_CLUSTER_SETTINGS_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::UPDATE_CLUSTER_SETTINGS_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "AccessDeniedException",
+        "ServerException",
+        "UpdateInProgressException",
+        "InvalidParameterException",
+        "ClientException",
+        "ClusterNotFoundException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct UpdateContainerAgent;
+
+impl Operation for UpdateContainerAgent {
+    type Input = structures::UpdateContainerAgentRequest;
+    type Output = structures::UpdateContainerAgentResponse;
+    const NAME: &'static str = "UpdateContainerAgent";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::UPDATE_CONTAINER_AGENT_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::UPDATE_CONTAINER_AGENT_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "AccessDeniedException",
+        "NoUpdateAvailableException",
+        "MissingVersionException",
+        "ServerException",
+        "UpdateInProgressException",
+        "InvalidParameterException",
+        "ClientException",
+        "ClusterNotFoundException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct UpdateContainerInstancesState;
+
+impl Operation for UpdateContainerInstancesState {
+    type Input = structures::UpdateContainerInstancesStateRequest;
+    type Output = structures::UpdateContainerInstancesStateResponse;
+    const NAME: &'static str = "UpdateContainerInstancesState";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::UPDATE_CONTAINER_INSTANCES_STATE_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::UPDATE_CONTAINER_INSTANCES_STATE_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "AccessDeniedException",
+        "ServerException",
+        "InvalidParameterException",
+        "ClientException",
+        "ClusterNotFoundException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct UpdateTaskProtection;
+
+impl Operation for UpdateTaskProtection {
+    type Input = structures::UpdateTaskProtectionRequest;
+    type Output = structures::UpdateTaskProtectionResponse;
+    const NAME: &'static str = "UpdateTaskProtection";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::UPDATE_TASK_PROTECTION_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::UPDATE_TASK_PROTECTION_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "AccessDeniedException",
+        "ResourceNotFoundException",
+        "ServerException",
+        "InvalidParameterException",
+        "ClientException",
+        "ClusterNotFoundException",
+        "UnsupportedFeatureException",
     ];
 }

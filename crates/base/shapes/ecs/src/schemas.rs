@@ -4,10 +4,65 @@
 
 use wire::{Kind, Length, Member, Pattern, Range, Schema};
 
+pub static ACCELERATOR_COUNT_REQUEST: Schema = Schema::new(
+    "AcceleratorCountRequest",
+    Kind::Structure(&[Member::new("max", &BOXED_INTEGER), Member::new("min", &BOXED_INTEGER)]),
+);
+pub static ACCELERATOR_MANUFACTURER: Schema = Schema::new(
+    "AcceleratorManufacturer",
+    Kind::Enum(&["amazon-web-services", "amd", "nvidia", "xilinx", "habana"]),
+);
+pub static ACCELERATOR_MANUFACTURER_SET: Schema = Schema::new(
+    "AcceleratorManufacturerSet",
+    Kind::List(&Member::new("member", &ACCELERATOR_MANUFACTURER)),
+);
+pub static ACCELERATOR_NAME: Schema = Schema::new(
+    "AcceleratorName",
+    Kind::Enum(&[
+        "a100",
+        "inferentia",
+        "k520",
+        "k80",
+        "m60",
+        "radeon-pro-v520",
+        "t4",
+        "vu9p",
+        "v100",
+        "a10g",
+        "h100",
+        "t4g",
+    ]),
+);
+pub static ACCELERATOR_NAME_SET: Schema =
+    Schema::new("AcceleratorNameSet", Kind::List(&Member::new("member", &ACCELERATOR_NAME)));
+pub static ACCELERATOR_TOTAL_MEMORY_MI_B_REQUEST: Schema = Schema::new(
+    "AcceleratorTotalMemoryMiBRequest",
+    Kind::Structure(&[Member::new("max", &BOXED_INTEGER), Member::new("min", &BOXED_INTEGER)]),
+);
+pub static ACCELERATOR_TYPE: Schema =
+    Schema::new("AcceleratorType", Kind::Enum(&["gpu", "fpga", "inference"]));
+pub static ACCELERATOR_TYPE_SET: Schema =
+    Schema::new("AcceleratorTypeSet", Kind::List(&Member::new("member", &ACCELERATOR_TYPE)));
 pub static AGENT_UPDATE_STATUS: Schema = Schema::new(
     "AgentUpdateStatus",
     Kind::Enum(&["PENDING", "STAGING", "STAGED", "UPDATING", "UPDATED", "FAILED"]),
 );
+pub static ALLOWED_INSTANCE_TYPE: Schema = Schema {
+    name: "AllowedInstanceType",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: Some(30) }),
+    range: None,
+    pattern: Some(Pattern::new("[a-zA-Z0-9\\.\\*\\-]+")),
+    sensitive: false,
+};
+pub static ALLOWED_INSTANCE_TYPE_SET: Schema = Schema {
+    name: "AllowedInstanceTypeSet",
+    kind: Kind::List(&Member::new("member", &ALLOWED_INSTANCE_TYPE)),
+    length: Some(Length { min: Some(0), max: Some(400) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
 pub static APPLICATION_PROTOCOL: Schema =
     Schema::new("ApplicationProtocol", Kind::Enum(&["http", "http2", "grpc"]));
 pub static ASSIGN_PUBLIC_IP: Schema =
@@ -47,6 +102,29 @@ pub static ATTRIBUTE: Schema = Schema::new(
 );
 pub static ATTRIBUTES: Schema =
     Schema::new("Attributes", Kind::List(&Member::new("member", &ATTRIBUTE)));
+pub static AUTO_REPAIR_ACTIONS_STATUS: Schema =
+    Schema::new("AutoRepairActionsStatus", Kind::Enum(&["ENABLED", "DISABLED"]));
+pub static AUTO_REPAIR_CONFIGURATION: Schema = Schema::new(
+    "AutoRepairConfiguration",
+    Kind::Structure(&[Member::new("actionsStatus", &AUTO_REPAIR_ACTIONS_STATUS)]),
+);
+pub static AUTO_SCALING_GROUP_PROVIDER: Schema = Schema::new(
+    "AutoScalingGroupProvider",
+    Kind::Structure(&[
+        Member::new("autoScalingGroupArn", &STRING).required(),
+        Member::new("managedDraining", &MANAGED_DRAINING),
+        Member::new("managedScaling", &MANAGED_SCALING),
+        Member::new("managedTerminationProtection", &MANAGED_TERMINATION_PROTECTION),
+    ]),
+);
+pub static AUTO_SCALING_GROUP_PROVIDER_UPDATE: Schema = Schema::new(
+    "AutoScalingGroupProviderUpdate",
+    Kind::Structure(&[
+        Member::new("managedDraining", &MANAGED_DRAINING),
+        Member::new("managedScaling", &MANAGED_SCALING),
+        Member::new("managedTerminationProtection", &MANAGED_TERMINATION_PROTECTION),
+    ]),
+);
 pub static AWS_VPC_CONFIGURATION: Schema = Schema::new(
     "AwsVpcConfiguration",
     Kind::Structure(&[
@@ -55,11 +133,47 @@ pub static AWS_VPC_CONFIGURATION: Schema = Schema::new(
         Member::new("subnets", &STRING_LIST).required(),
     ]),
 );
+pub static BARE_METAL: Schema =
+    Schema::new("BareMetal", Kind::Enum(&["included", "required", "excluded"]));
+pub static BASELINE_EBS_BANDWIDTH_MBPS_REQUEST: Schema = Schema::new(
+    "BaselineEbsBandwidthMbpsRequest",
+    Kind::Structure(&[Member::new("max", &BOXED_INTEGER), Member::new("min", &BOXED_INTEGER)]),
+);
 pub static BOOLEAN: Schema = Schema::new("Boolean", Kind::Boolean);
 pub static BOXED_BOOLEAN: Schema = Schema::new("BoxedBoolean", Kind::Boolean);
+pub static BOXED_DOUBLE: Schema = Schema::new("BoxedDouble", Kind::Double);
 pub static BOXED_INTEGER: Schema = Schema::new("BoxedInteger", Kind::Integer);
+pub static BURSTABLE_PERFORMANCE: Schema =
+    Schema::new("BurstablePerformance", Kind::Enum(&["included", "required", "excluded"]));
 pub static CPU_ARCHITECTURE: Schema =
     Schema::new("CPUArchitecture", Kind::Enum(&["X86_64", "ARM64"]));
+pub static CAPACITY_OPTION_TYPE: Schema =
+    Schema::new("CapacityOptionType", Kind::Enum(&["ON_DEMAND", "SPOT", "RESERVED"]));
+pub static CAPACITY_PROVIDER: Schema = Schema::new(
+    "CapacityProvider",
+    Kind::Structure(&[
+        Member::new("autoScalingGroupProvider", &AUTO_SCALING_GROUP_PROVIDER),
+        Member::new("capacityProviderArn", &STRING),
+        Member::new("cluster", &STRING),
+        Member::new("managedInstancesProvider", &MANAGED_INSTANCES_PROVIDER),
+        Member::new("name", &STRING),
+        Member::new("status", &CAPACITY_PROVIDER_STATUS),
+        Member::new("tags", &TAGS),
+        Member::new("type", &CAPACITY_PROVIDER_TYPE),
+        Member::new("updateStatus", &CAPACITY_PROVIDER_UPDATE_STATUS),
+        Member::new("updateStatusReason", &STRING),
+    ]),
+);
+pub static CAPACITY_PROVIDER_FIELD: Schema =
+    Schema::new("CapacityProviderField", Kind::Enum(&["TAGS"]));
+pub static CAPACITY_PROVIDER_FIELD_LIST: Schema = Schema::new(
+    "CapacityProviderFieldList",
+    Kind::List(&Member::new("member", &CAPACITY_PROVIDER_FIELD)),
+);
+pub static CAPACITY_PROVIDER_STATUS: Schema = Schema::new(
+    "CapacityProviderStatus",
+    Kind::Enum(&["PROVISIONING", "ACTIVE", "DEPROVISIONING", "INACTIVE"]),
+);
 pub static CAPACITY_PROVIDER_STRATEGY: Schema = Schema::new(
     "CapacityProviderStrategy",
     Kind::List(&Member::new("member", &CAPACITY_PROVIDER_STRATEGY_ITEM)),
@@ -88,6 +202,37 @@ pub static CAPACITY_PROVIDER_STRATEGY_ITEM_WEIGHT: Schema = Schema {
     pattern: None,
     sensitive: false,
 };
+pub static CAPACITY_PROVIDER_TYPE: Schema = Schema::new(
+    "CapacityProviderType",
+    Kind::Enum(&["EC2_AUTOSCALING", "MANAGED_INSTANCES", "FARGATE", "FARGATE_SPOT"]),
+);
+pub static CAPACITY_PROVIDER_UPDATE_STATUS: Schema = Schema::new(
+    "CapacityProviderUpdateStatus",
+    Kind::Enum(&[
+        "CREATE_IN_PROGRESS",
+        "CREATE_COMPLETE",
+        "CREATE_FAILED",
+        "DELETE_IN_PROGRESS",
+        "DELETE_COMPLETE",
+        "DELETE_FAILED",
+        "UPDATE_IN_PROGRESS",
+        "UPDATE_COMPLETE",
+        "UPDATE_FAILED",
+    ]),
+);
+pub static CAPACITY_PROVIDERS: Schema =
+    Schema::new("CapacityProviders", Kind::List(&Member::new("member", &CAPACITY_PROVIDER)));
+pub static CAPACITY_RESERVATION_PREFERENCE: Schema = Schema::new(
+    "CapacityReservationPreference",
+    Kind::Enum(&["RESERVATIONS_ONLY", "RESERVATIONS_FIRST", "RESERVATIONS_EXCLUDED"]),
+);
+pub static CAPACITY_RESERVATION_REQUEST: Schema = Schema::new(
+    "CapacityReservationRequest",
+    Kind::Structure(&[
+        Member::new("reservationGroupArn", &STRING),
+        Member::new("reservationPreference", &CAPACITY_RESERVATION_PREFERENCE),
+    ]),
+);
 pub static CLUSTER: Schema = Schema::new(
     "Cluster",
     Kind::Structure(&[
@@ -310,6 +455,24 @@ pub static CONTAINER_STATE_CHANGES: Schema = Schema::new(
 );
 pub static CONTAINERS: Schema =
     Schema::new("Containers", Kind::List(&Member::new("member", &CONTAINER)));
+pub static CPU_MANUFACTURER: Schema =
+    Schema::new("CpuManufacturer", Kind::Enum(&["intel", "amd", "amazon-web-services"]));
+pub static CPU_MANUFACTURER_SET: Schema =
+    Schema::new("CpuManufacturerSet", Kind::List(&Member::new("member", &CPU_MANUFACTURER)));
+pub static CREATE_CAPACITY_PROVIDER_REQUEST: Schema = Schema::new(
+    "CreateCapacityProviderRequest",
+    Kind::Structure(&[
+        Member::new("autoScalingGroupProvider", &AUTO_SCALING_GROUP_PROVIDER),
+        Member::new("cluster", &STRING),
+        Member::new("managedInstancesProvider", &CREATE_MANAGED_INSTANCES_PROVIDER_CONFIGURATION),
+        Member::new("name", &STRING).required(),
+        Member::new("tags", &TAGS),
+    ]),
+);
+pub static CREATE_CAPACITY_PROVIDER_RESPONSE: Schema = Schema::new(
+    "CreateCapacityProviderResponse",
+    Kind::Structure(&[Member::new("capacityProvider", &CAPACITY_PROVIDER)]),
+);
 pub static CREATE_CLUSTER_REQUEST: Schema = Schema::new(
     "CreateClusterRequest",
     Kind::Structure(&[
@@ -324,12 +487,66 @@ pub static CREATE_CLUSTER_REQUEST: Schema = Schema::new(
 );
 pub static CREATE_CLUSTER_RESPONSE: Schema =
     Schema::new("CreateClusterResponse", Kind::Structure(&[Member::new("cluster", &CLUSTER)]));
+pub static CREATE_MANAGED_INSTANCES_PROVIDER_CONFIGURATION: Schema = Schema::new(
+    "CreateManagedInstancesProviderConfiguration",
+    Kind::Structure(&[
+        Member::new("autoRepairConfiguration", &AUTO_REPAIR_CONFIGURATION),
+        Member::new("infrastructureOptimization", &INFRASTRUCTURE_OPTIMIZATION),
+        Member::new("infrastructureRoleArn", &STRING).required(),
+        Member::new("instanceLaunchTemplate", &INSTANCE_LAUNCH_TEMPLATE).required(),
+        Member::new("propagateTags", &PROPAGATE_MI_TAGS),
+    ]),
+);
+pub static DELETE_ACCOUNT_SETTING_REQUEST: Schema = Schema::new(
+    "DeleteAccountSettingRequest",
+    Kind::Structure(&[
+        Member::new("name", &SETTING_NAME).required(),
+        Member::new("principalArn", &STRING),
+    ]),
+);
+pub static DELETE_ACCOUNT_SETTING_RESPONSE: Schema = Schema::new(
+    "DeleteAccountSettingResponse",
+    Kind::Structure(&[Member::new("setting", &SETTING)]),
+);
+pub static DELETE_ATTRIBUTES_REQUEST: Schema = Schema::new(
+    "DeleteAttributesRequest",
+    Kind::Structure(&[
+        Member::new("attributes", &ATTRIBUTES).required(),
+        Member::new("cluster", &STRING),
+    ]),
+);
+pub static DELETE_ATTRIBUTES_RESPONSE: Schema = Schema::new(
+    "DeleteAttributesResponse",
+    Kind::Structure(&[Member::new("attributes", &ATTRIBUTES)]),
+);
+pub static DELETE_CAPACITY_PROVIDER_REQUEST: Schema = Schema::new(
+    "DeleteCapacityProviderRequest",
+    Kind::Structure(&[
+        Member::new("capacityProvider", &STRING).required(),
+        Member::new("cluster", &STRING),
+    ]),
+);
+pub static DELETE_CAPACITY_PROVIDER_RESPONSE: Schema = Schema::new(
+    "DeleteCapacityProviderResponse",
+    Kind::Structure(&[Member::new("capacityProvider", &CAPACITY_PROVIDER)]),
+);
 pub static DELETE_CLUSTER_REQUEST: Schema = Schema::new(
     "DeleteClusterRequest",
     Kind::Structure(&[Member::new("cluster", &STRING).required()]),
 );
 pub static DELETE_CLUSTER_RESPONSE: Schema =
     Schema::new("DeleteClusterResponse", Kind::Structure(&[Member::new("cluster", &CLUSTER)]));
+pub static DELETE_TASK_DEFINITIONS_REQUEST: Schema = Schema::new(
+    "DeleteTaskDefinitionsRequest",
+    Kind::Structure(&[Member::new("taskDefinitions", &STRING_LIST).required()]),
+);
+pub static DELETE_TASK_DEFINITIONS_RESPONSE: Schema = Schema::new(
+    "DeleteTaskDefinitionsResponse",
+    Kind::Structure(&[
+        Member::new("failures", &FAILURES),
+        Member::new("taskDefinitions", &TASK_DEFINITION_LIST),
+    ]),
+);
 pub static DEREGISTER_CONTAINER_INSTANCE_REQUEST: Schema = Schema::new(
     "DeregisterContainerInstanceRequest",
     Kind::Structure(&[
@@ -349,6 +566,24 @@ pub static DEREGISTER_TASK_DEFINITION_REQUEST: Schema = Schema::new(
 pub static DEREGISTER_TASK_DEFINITION_RESPONSE: Schema = Schema::new(
     "DeregisterTaskDefinitionResponse",
     Kind::Structure(&[Member::new("taskDefinition", &TASK_DEFINITION)]),
+);
+pub static DESCRIBE_CAPACITY_PROVIDERS_REQUEST: Schema = Schema::new(
+    "DescribeCapacityProvidersRequest",
+    Kind::Structure(&[
+        Member::new("capacityProviders", &STRING_LIST),
+        Member::new("cluster", &STRING),
+        Member::new("include", &CAPACITY_PROVIDER_FIELD_LIST),
+        Member::new("maxResults", &BOXED_INTEGER),
+        Member::new("nextToken", &STRING),
+    ]),
+);
+pub static DESCRIBE_CAPACITY_PROVIDERS_RESPONSE: Schema = Schema::new(
+    "DescribeCapacityProvidersResponse",
+    Kind::Structure(&[
+        Member::new("capacityProviders", &CAPACITY_PROVIDERS),
+        Member::new("failures", &FAILURES),
+        Member::new("nextToken", &STRING),
+    ]),
 );
 pub static DESCRIBE_CLUSTERS_REQUEST: Schema = Schema::new(
     "DescribeClustersRequest",
@@ -502,6 +737,22 @@ pub static EPHEMERAL_STORAGE: Schema = Schema::new(
     "EphemeralStorage",
     Kind::Structure(&[Member::new("sizeInGiB", &INTEGER).required()]),
 );
+pub static EXCLUDED_INSTANCE_TYPE: Schema = Schema {
+    name: "ExcludedInstanceType",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: Some(30) }),
+    range: None,
+    pattern: Some(Pattern::new("[a-zA-Z0-9\\.\\*\\-]+")),
+    sensitive: false,
+};
+pub static EXCLUDED_INSTANCE_TYPE_SET: Schema = Schema {
+    name: "ExcludedInstanceTypeSet",
+    kind: Kind::List(&Member::new("member", &EXCLUDED_INSTANCE_TYPE)),
+    length: Some(Length { min: Some(0), max: Some(400) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
 pub static EXECUTE_COMMAND_CONFIGURATION: Schema = Schema::new(
     "ExecuteCommandConfiguration",
     Kind::Structure(&[
@@ -560,6 +811,20 @@ pub static FIRELENS_CONFIGURATION_OPTIONS_MAP: Schema = Schema::new(
 );
 pub static FIRELENS_CONFIGURATION_TYPE: Schema =
     Schema::new("FirelensConfigurationType", Kind::Enum(&["fluentd", "fluentbit"]));
+pub static GET_TASK_PROTECTION_REQUEST: Schema = Schema::new(
+    "GetTaskProtectionRequest",
+    Kind::Structure(&[
+        Member::new("cluster", &STRING).required(),
+        Member::new("tasks", &STRING_LIST),
+    ]),
+);
+pub static GET_TASK_PROTECTION_RESPONSE: Schema = Schema::new(
+    "GetTaskProtectionResponse",
+    Kind::Structure(&[
+        Member::new("failures", &FAILURES),
+        Member::new("protectedTasks", &PROTECTED_TASKS),
+    ]),
+);
 pub static GPU_IDS: Schema = Schema::new("GpuIds", Kind::List(&Member::new("member", &STRING)));
 pub static HEALTH_CHECK: Schema = Schema::new(
     "HealthCheck",
@@ -604,6 +869,14 @@ pub static INFERENCE_ACCELERATORS: Schema = Schema::new(
     "InferenceAccelerators",
     Kind::List(&Member::new("member", &INFERENCE_ACCELERATOR)),
 );
+pub static INFRASTRUCTURE_OPTIMIZATION: Schema = Schema::new(
+    "InfrastructureOptimization",
+    Kind::Structure(&[Member::new("scaleInAfter", &BOXED_INTEGER)]),
+);
+pub static INSTANCE_GENERATION: Schema =
+    Schema::new("InstanceGeneration", Kind::Enum(&["current", "previous"]));
+pub static INSTANCE_GENERATION_SET: Schema =
+    Schema::new("InstanceGenerationSet", Kind::List(&Member::new("member", &INSTANCE_GENERATION)));
 pub static INSTANCE_HEALTH_CHECK_RESULT: Schema = Schema::new(
     "InstanceHealthCheckResult",
     Kind::Structure(&[
@@ -625,6 +898,63 @@ pub static INSTANCE_HEALTH_CHECK_STATE: Schema = Schema::new(
 pub static INSTANCE_HEALTH_CHECK_TYPE: Schema = Schema::new(
     "InstanceHealthCheckType",
     Kind::Enum(&["CONTAINER_RUNTIME", "ACCELERATED_COMPUTE", "DAEMON"]),
+);
+pub static INSTANCE_LAUNCH_TEMPLATE: Schema = Schema::new(
+    "InstanceLaunchTemplate",
+    Kind::Structure(&[
+        Member::new("capacityOptionType", &CAPACITY_OPTION_TYPE),
+        Member::new("capacityReservations", &CAPACITY_RESERVATION_REQUEST),
+        Member::new("ec2InstanceProfileArn", &STRING).required(),
+        Member::new("fipsEnabled", &BOXED_BOOLEAN),
+        Member::new("instanceMetadataTagsPropagation", &BOXED_BOOLEAN),
+        Member::new("instanceRequirements", &INSTANCE_REQUIREMENTS_REQUEST),
+        Member::new("localStorageConfiguration", &MANAGED_INSTANCES_LOCAL_STORAGE_CONFIGURATION),
+        Member::new("monitoring", &MANAGED_INSTANCES_MONITORING_OPTIONS),
+        Member::new("networkConfiguration", &MANAGED_INSTANCES_NETWORK_CONFIGURATION).required(),
+        Member::new("storageConfiguration", &MANAGED_INSTANCES_STORAGE_CONFIGURATION),
+    ]),
+);
+pub static INSTANCE_LAUNCH_TEMPLATE_UPDATE: Schema = Schema::new(
+    "InstanceLaunchTemplateUpdate",
+    Kind::Structure(&[
+        Member::new("capacityReservations", &CAPACITY_RESERVATION_REQUEST),
+        Member::new("ec2InstanceProfileArn", &STRING),
+        Member::new("instanceMetadataTagsPropagation", &BOXED_BOOLEAN),
+        Member::new("instanceRequirements", &INSTANCE_REQUIREMENTS_REQUEST),
+        Member::new("localStorageConfiguration", &MANAGED_INSTANCES_LOCAL_STORAGE_CONFIGURATION),
+        Member::new("monitoring", &MANAGED_INSTANCES_MONITORING_OPTIONS),
+        Member::new("networkConfiguration", &MANAGED_INSTANCES_NETWORK_CONFIGURATION),
+        Member::new("storageConfiguration", &MANAGED_INSTANCES_STORAGE_CONFIGURATION),
+    ]),
+);
+pub static INSTANCE_REQUIREMENTS_REQUEST: Schema = Schema::new(
+    "InstanceRequirementsRequest",
+    Kind::Structure(&[
+        Member::new("acceleratorCount", &ACCELERATOR_COUNT_REQUEST),
+        Member::new("acceleratorManufacturers", &ACCELERATOR_MANUFACTURER_SET),
+        Member::new("acceleratorNames", &ACCELERATOR_NAME_SET),
+        Member::new("acceleratorTotalMemoryMiB", &ACCELERATOR_TOTAL_MEMORY_MI_B_REQUEST),
+        Member::new("acceleratorTypes", &ACCELERATOR_TYPE_SET),
+        Member::new("allowedInstanceTypes", &ALLOWED_INSTANCE_TYPE_SET),
+        Member::new("bareMetal", &BARE_METAL),
+        Member::new("baselineEbsBandwidthMbps", &BASELINE_EBS_BANDWIDTH_MBPS_REQUEST),
+        Member::new("burstablePerformance", &BURSTABLE_PERFORMANCE),
+        Member::new("cpuManufacturers", &CPU_MANUFACTURER_SET),
+        Member::new("excludedInstanceTypes", &EXCLUDED_INSTANCE_TYPE_SET),
+        Member::new("instanceGenerations", &INSTANCE_GENERATION_SET),
+        Member::new("localStorage", &LOCAL_STORAGE),
+        Member::new("localStorageTypes", &LOCAL_STORAGE_TYPE_SET),
+        Member::new("maxSpotPriceAsPercentageOfOptimalOnDemandPrice", &BOXED_INTEGER),
+        Member::new("memoryGiBPerVCpu", &MEMORY_GI_B_PER_V_CPU_REQUEST),
+        Member::new("memoryMiB", &MEMORY_MI_B_REQUEST).required(),
+        Member::new("networkBandwidthGbps", &NETWORK_BANDWIDTH_GBPS_REQUEST),
+        Member::new("networkInterfaceCount", &NETWORK_INTERFACE_COUNT_REQUEST),
+        Member::new("onDemandMaxPricePercentageOverLowestPrice", &BOXED_INTEGER),
+        Member::new("requireHibernateSupport", &BOXED_BOOLEAN),
+        Member::new("spotMaxPricePercentageOverLowestPrice", &BOXED_INTEGER),
+        Member::new("totalLocalStorageGB", &TOTAL_LOCAL_STORAGE_GB_REQUEST),
+        Member::new("vCpuCount", &V_CPU_COUNT_RANGE_REQUEST).required(),
+    ]),
 );
 pub static INTEGER: Schema = Schema::new("Integer", Kind::Integer);
 pub static INTEGER_LIST: Schema =
@@ -651,6 +981,36 @@ pub static LINUX_PARAMETERS: Schema = Schema::new(
         Member::new("swappiness", &BOXED_INTEGER),
         Member::new("tmpfs", &TMPFS_LIST),
     ]),
+);
+pub static LIST_ACCOUNT_SETTINGS_REQUEST: Schema = Schema::new(
+    "ListAccountSettingsRequest",
+    Kind::Structure(&[
+        Member::new("effectiveSettings", &BOOLEAN),
+        Member::new("maxResults", &INTEGER),
+        Member::new("name", &SETTING_NAME),
+        Member::new("nextToken", &STRING),
+        Member::new("principalArn", &STRING),
+        Member::new("value", &STRING),
+    ]),
+);
+pub static LIST_ACCOUNT_SETTINGS_RESPONSE: Schema = Schema::new(
+    "ListAccountSettingsResponse",
+    Kind::Structure(&[Member::new("nextToken", &STRING), Member::new("settings", &SETTINGS)]),
+);
+pub static LIST_ATTRIBUTES_REQUEST: Schema = Schema::new(
+    "ListAttributesRequest",
+    Kind::Structure(&[
+        Member::new("attributeName", &STRING),
+        Member::new("attributeValue", &STRING),
+        Member::new("cluster", &STRING),
+        Member::new("maxResults", &BOXED_INTEGER),
+        Member::new("nextToken", &STRING),
+        Member::new("targetType", &TARGET_TYPE).required(),
+    ]),
+);
+pub static LIST_ATTRIBUTES_RESPONSE: Schema = Schema::new(
+    "ListAttributesResponse",
+    Kind::Structure(&[Member::new("attributes", &ATTRIBUTES), Member::new("nextToken", &STRING)]),
 );
 pub static LIST_CLUSTERS_REQUEST: Schema = Schema::new(
     "ListClustersRequest",
@@ -680,6 +1040,12 @@ pub static LIST_CONTAINER_INSTANCES_RESPONSE: Schema = Schema::new(
         Member::new("nextToken", &STRING),
     ]),
 );
+pub static LIST_TAGS_FOR_RESOURCE_REQUEST: Schema = Schema::new(
+    "ListTagsForResourceRequest",
+    Kind::Structure(&[Member::new("resourceArn", &STRING).required()]),
+);
+pub static LIST_TAGS_FOR_RESOURCE_RESPONSE: Schema =
+    Schema::new("ListTagsForResourceResponse", Kind::Structure(&[Member::new("tags", &TAGS)]));
 pub static LIST_TASK_DEFINITION_FAMILIES_REQUEST: Schema = Schema::new(
     "ListTaskDefinitionFamiliesRequest",
     Kind::Structure(&[
@@ -729,6 +1095,12 @@ pub static LIST_TASKS_RESPONSE: Schema = Schema::new(
     "ListTasksResponse",
     Kind::Structure(&[Member::new("nextToken", &STRING), Member::new("taskArns", &STRING_LIST)]),
 );
+pub static LOCAL_STORAGE: Schema =
+    Schema::new("LocalStorage", Kind::Enum(&["included", "required", "excluded"]));
+pub static LOCAL_STORAGE_TYPE: Schema =
+    Schema::new("LocalStorageType", Kind::Enum(&["hdd", "ssd"]));
+pub static LOCAL_STORAGE_TYPE_SET: Schema =
+    Schema::new("LocalStorageTypeSet", Kind::List(&Member::new("member", &LOCAL_STORAGE_TYPE)));
 pub static LOG_CONFIGURATION: Schema = Schema::new(
     "LogConfiguration",
     Kind::Structure(&[
@@ -781,11 +1153,89 @@ pub static MANAGED_AGENT_STATE_CHANGES: Schema = Schema::new(
 );
 pub static MANAGED_AGENTS: Schema =
     Schema::new("ManagedAgents", Kind::List(&Member::new("member", &MANAGED_AGENT)));
+pub static MANAGED_DRAINING: Schema =
+    Schema::new("ManagedDraining", Kind::Enum(&["ENABLED", "DISABLED"]));
+pub static MANAGED_INSTANCES_LOCAL_STORAGE_CONFIGURATION: Schema = Schema::new(
+    "ManagedInstancesLocalStorageConfiguration",
+    Kind::Structure(&[Member::new("useLocalStorage", &BOOLEAN)]),
+);
+pub static MANAGED_INSTANCES_MONITORING_OPTIONS: Schema =
+    Schema::new("ManagedInstancesMonitoringOptions", Kind::Enum(&["BASIC", "DETAILED"]));
+pub static MANAGED_INSTANCES_NETWORK_CONFIGURATION: Schema = Schema::new(
+    "ManagedInstancesNetworkConfiguration",
+    Kind::Structure(&[
+        Member::new("securityGroups", &STRING_LIST),
+        Member::new("subnets", &STRING_LIST),
+    ]),
+);
+pub static MANAGED_INSTANCES_PROVIDER: Schema = Schema::new(
+    "ManagedInstancesProvider",
+    Kind::Structure(&[
+        Member::new("autoRepairConfiguration", &AUTO_REPAIR_CONFIGURATION),
+        Member::new("infrastructureOptimization", &INFRASTRUCTURE_OPTIMIZATION),
+        Member::new("infrastructureRoleArn", &STRING),
+        Member::new("instanceLaunchTemplate", &INSTANCE_LAUNCH_TEMPLATE),
+        Member::new("propagateTags", &PROPAGATE_MI_TAGS),
+    ]),
+);
+pub static MANAGED_INSTANCES_STORAGE_CONFIGURATION: Schema = Schema::new(
+    "ManagedInstancesStorageConfiguration",
+    Kind::Structure(&[Member::new("storageSizeGiB", &TASK_VOLUME_STORAGE_GI_B)]),
+);
+pub static MANAGED_SCALING: Schema = Schema::new(
+    "ManagedScaling",
+    Kind::Structure(&[
+        Member::new("instanceWarmupPeriod", &MANAGED_SCALING_INSTANCE_WARMUP_PERIOD),
+        Member::new("maximumScalingStepSize", &MANAGED_SCALING_STEP_SIZE),
+        Member::new("minimumScalingStepSize", &MANAGED_SCALING_STEP_SIZE),
+        Member::new("status", &MANAGED_SCALING_STATUS),
+        Member::new("targetCapacity", &MANAGED_SCALING_TARGET_CAPACITY),
+    ]),
+);
+pub static MANAGED_SCALING_INSTANCE_WARMUP_PERIOD: Schema = Schema {
+    name: "ManagedScalingInstanceWarmupPeriod",
+    kind: Kind::Integer,
+    length: None,
+    range: Some(Range { min: Some(0.0), max: Some(10000.0) }),
+    pattern: None,
+    sensitive: false,
+};
+pub static MANAGED_SCALING_STATUS: Schema =
+    Schema::new("ManagedScalingStatus", Kind::Enum(&["ENABLED", "DISABLED"]));
+pub static MANAGED_SCALING_STEP_SIZE: Schema = Schema {
+    name: "ManagedScalingStepSize",
+    kind: Kind::Integer,
+    length: None,
+    range: Some(Range { min: Some(1.0), max: Some(10000.0) }),
+    pattern: None,
+    sensitive: false,
+};
+pub static MANAGED_SCALING_TARGET_CAPACITY: Schema = Schema {
+    name: "ManagedScalingTargetCapacity",
+    kind: Kind::Integer,
+    length: None,
+    range: Some(Range { min: Some(1.0), max: Some(100.0) }),
+    pattern: None,
+    sensitive: false,
+};
 pub static MANAGED_STORAGE_CONFIGURATION: Schema = Schema::new(
     "ManagedStorageConfiguration",
     Kind::Structure(&[
         Member::new("fargateEphemeralStorageKmsKeyId", &STRING),
         Member::new("kmsKeyId", &STRING),
+    ]),
+);
+pub static MANAGED_TERMINATION_PROTECTION: Schema =
+    Schema::new("ManagedTerminationProtection", Kind::Enum(&["ENABLED", "DISABLED"]));
+pub static MEMORY_GI_B_PER_V_CPU_REQUEST: Schema = Schema::new(
+    "MemoryGiBPerVCpuRequest",
+    Kind::Structure(&[Member::new("max", &BOXED_DOUBLE), Member::new("min", &BOXED_DOUBLE)]),
+);
+pub static MEMORY_MI_B_REQUEST: Schema = Schema::new(
+    "MemoryMiBRequest",
+    Kind::Structure(&[
+        Member::new("max", &BOXED_INTEGER),
+        Member::new("min", &BOXED_INTEGER).required(),
     ]),
 );
 pub static MOUNT_POINT: Schema = Schema::new(
@@ -798,6 +1248,10 @@ pub static MOUNT_POINT: Schema = Schema::new(
 );
 pub static MOUNT_POINT_LIST: Schema =
     Schema::new("MountPointList", Kind::List(&Member::new("member", &MOUNT_POINT)));
+pub static NETWORK_BANDWIDTH_GBPS_REQUEST: Schema = Schema::new(
+    "NetworkBandwidthGbpsRequest",
+    Kind::Structure(&[Member::new("max", &BOXED_DOUBLE), Member::new("min", &BOXED_DOUBLE)]),
+);
 pub static NETWORK_BINDING: Schema = Schema::new(
     "NetworkBinding",
     Kind::Structure(&[
@@ -822,6 +1276,10 @@ pub static NETWORK_INTERFACE: Schema = Schema::new(
         Member::new("ipv6Address", &STRING),
         Member::new("privateIpv4Address", &STRING),
     ]),
+);
+pub static NETWORK_INTERFACE_COUNT_REQUEST: Schema = Schema::new(
+    "NetworkInterfaceCountRequest",
+    Kind::Structure(&[Member::new("max", &BOXED_INTEGER), Member::new("min", &BOXED_INTEGER)]),
 );
 pub static NETWORK_INTERFACES: Schema =
     Schema::new("NetworkInterfaces", Kind::List(&Member::new("member", &NETWORK_INTERFACE)));
@@ -888,8 +1346,20 @@ pub static PORT_MAPPING: Schema = Schema::new(
 );
 pub static PORT_MAPPING_LIST: Schema =
     Schema::new("PortMappingList", Kind::List(&Member::new("member", &PORT_MAPPING)));
+pub static PROPAGATE_MI_TAGS: Schema =
+    Schema::new("PropagateMITags", Kind::Enum(&["CAPACITY_PROVIDER", "NONE"]));
 pub static PROPAGATE_TAGS: Schema =
     Schema::new("PropagateTags", Kind::Enum(&["TASK_DEFINITION", "SERVICE", "NONE"]));
+pub static PROTECTED_TASK: Schema = Schema::new(
+    "ProtectedTask",
+    Kind::Structure(&[
+        Member::new("expirationDate", &TIMESTAMP),
+        Member::new("protectionEnabled", &BOOLEAN),
+        Member::new("taskArn", &STRING),
+    ]),
+);
+pub static PROTECTED_TASKS: Schema =
+    Schema::new("ProtectedTasks", Kind::List(&Member::new("member", &PROTECTED_TASK)));
 pub static PROXY_CONFIGURATION: Schema = Schema::new(
     "ProxyConfiguration",
     Kind::Structure(&[
@@ -904,6 +1374,50 @@ pub static PROXY_CONFIGURATION_PROPERTIES: Schema = Schema::new(
 );
 pub static PROXY_CONFIGURATION_TYPE: Schema =
     Schema::new("ProxyConfigurationType", Kind::Enum(&["APPMESH"]));
+pub static PUT_ACCOUNT_SETTING_DEFAULT_REQUEST: Schema = Schema::new(
+    "PutAccountSettingDefaultRequest",
+    Kind::Structure(&[
+        Member::new("name", &SETTING_NAME).required(),
+        Member::new("value", &STRING).required(),
+    ]),
+);
+pub static PUT_ACCOUNT_SETTING_DEFAULT_RESPONSE: Schema = Schema::new(
+    "PutAccountSettingDefaultResponse",
+    Kind::Structure(&[Member::new("setting", &SETTING)]),
+);
+pub static PUT_ACCOUNT_SETTING_REQUEST: Schema = Schema::new(
+    "PutAccountSettingRequest",
+    Kind::Structure(&[
+        Member::new("name", &SETTING_NAME).required(),
+        Member::new("principalArn", &STRING),
+        Member::new("value", &STRING).required(),
+    ]),
+);
+pub static PUT_ACCOUNT_SETTING_RESPONSE: Schema =
+    Schema::new("PutAccountSettingResponse", Kind::Structure(&[Member::new("setting", &SETTING)]));
+pub static PUT_ATTRIBUTES_REQUEST: Schema = Schema::new(
+    "PutAttributesRequest",
+    Kind::Structure(&[
+        Member::new("attributes", &ATTRIBUTES).required(),
+        Member::new("cluster", &STRING),
+    ]),
+);
+pub static PUT_ATTRIBUTES_RESPONSE: Schema = Schema::new(
+    "PutAttributesResponse",
+    Kind::Structure(&[Member::new("attributes", &ATTRIBUTES)]),
+);
+pub static PUT_CLUSTER_CAPACITY_PROVIDERS_REQUEST: Schema = Schema::new(
+    "PutClusterCapacityProvidersRequest",
+    Kind::Structure(&[
+        Member::new("capacityProviders", &STRING_LIST).required(),
+        Member::new("cluster", &STRING).required(),
+        Member::new("defaultCapacityProviderStrategy", &CAPACITY_PROVIDER_STRATEGY).required(),
+    ]),
+);
+pub static PUT_CLUSTER_CAPACITY_PROVIDERS_RESPONSE: Schema = Schema::new(
+    "PutClusterCapacityProvidersResponse",
+    Kind::Structure(&[Member::new("cluster", &CLUSTER)]),
+);
 pub static REGISTER_CONTAINER_INSTANCE_REQUEST: Schema = Schema::new(
     "RegisterContainerInstanceRequest",
     Kind::Structure(&[
@@ -1037,7 +1551,56 @@ pub static SECRET: Schema = Schema::new(
 );
 pub static SECRET_LIST: Schema =
     Schema::new("SecretList", Kind::List(&Member::new("member", &SECRET)));
+pub static SETTING: Schema = Schema::new(
+    "Setting",
+    Kind::Structure(&[
+        Member::new("name", &SETTING_NAME),
+        Member::new("principalArn", &STRING),
+        Member::new("type", &SETTING_TYPE),
+        Member::new("value", &STRING),
+    ]),
+);
+pub static SETTING_NAME: Schema = Schema::new(
+    "SettingName",
+    Kind::Enum(&[
+        "serviceLongArnFormat",
+        "taskLongArnFormat",
+        "containerInstanceLongArnFormat",
+        "awsvpcTrunking",
+        "containerInsights",
+        "fargateFIPSMode",
+        "tagResourceAuthorization",
+        "fargateTaskRetirementWaitPeriod",
+        "guardDutyActivate",
+        "defaultLogDriverMode",
+        "fargateEventWindows",
+    ]),
+);
+pub static SETTING_TYPE: Schema = Schema::new("SettingType", Kind::Enum(&["user", "aws_managed"]));
+pub static SETTINGS: Schema = Schema::new("Settings", Kind::List(&Member::new("member", &SETTING)));
 pub static SORT_ORDER: Schema = Schema::new("SortOrder", Kind::Enum(&["ASC", "DESC"]));
+pub static START_TASK_REQUEST: Schema = Schema::new(
+    "StartTaskRequest",
+    Kind::Structure(&[
+        Member::new("cluster", &STRING),
+        Member::new("containerInstances", &STRING_LIST).required(),
+        Member::new("enableECSManagedTags", &BOOLEAN),
+        Member::new("enableExecuteCommand", &BOOLEAN),
+        Member::new("group", &STRING),
+        Member::new("networkConfiguration", &NETWORK_CONFIGURATION),
+        Member::new("overrides", &TASK_OVERRIDE),
+        Member::new("propagateTags", &PROPAGATE_TAGS),
+        Member::new("referenceId", &STRING),
+        Member::new("startedBy", &STRING),
+        Member::new("tags", &TAGS),
+        Member::new("taskDefinition", &STRING).required(),
+        Member::new("volumeConfigurations", &TASK_VOLUME_CONFIGURATIONS),
+    ]),
+);
+pub static START_TASK_RESPONSE: Schema = Schema::new(
+    "StartTaskResponse",
+    Kind::Structure(&[Member::new("failures", &FAILURES), Member::new("tasks", &TASKS)]),
+);
 pub static STATISTICS: Schema =
     Schema::new("Statistics", Kind::List(&Member::new("member", &KEY_VALUE_PAIR)));
 pub static STOP_TASK_REQUEST: Schema = Schema::new(
@@ -1122,6 +1685,15 @@ pub static TAG_KEY: Schema = Schema {
     pattern: Some(Pattern::new("([\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]*)")),
     sensitive: false,
 };
+pub static TAG_KEYS: Schema = Schema::new("TagKeys", Kind::List(&Member::new("member", &TAG_KEY)));
+pub static TAG_RESOURCE_REQUEST: Schema = Schema::new(
+    "TagResourceRequest",
+    Kind::Structure(&[
+        Member::new("resourceArn", &STRING).required(),
+        Member::new("tags", &TAGS).required(),
+    ]),
+);
+pub static TAG_RESOURCE_RESPONSE: Schema = Schema::new("TagResourceResponse", Kind::Structure(&[]));
 pub static TAG_VALUE: Schema = Schema {
     name: "TagValue",
     kind: Kind::String,
@@ -1220,6 +1792,8 @@ pub static TASK_DEFINITION_FIELD_LIST: Schema = Schema::new(
     "TaskDefinitionFieldList",
     Kind::List(&Member::new("member", &TASK_DEFINITION_FIELD)),
 );
+pub static TASK_DEFINITION_LIST: Schema =
+    Schema::new("TaskDefinitionList", Kind::List(&Member::new("member", &TASK_DEFINITION)));
 pub static TASK_DEFINITION_PLACEMENT_CONSTRAINT: Schema = Schema::new(
     "TaskDefinitionPlacementConstraint",
     Kind::Structure(&[
@@ -1299,6 +1873,14 @@ pub static TASK_VOLUME_CONFIGURATIONS: Schema = Schema::new(
     "TaskVolumeConfigurations",
     Kind::List(&Member::new("member", &TASK_VOLUME_CONFIGURATION)),
 );
+pub static TASK_VOLUME_STORAGE_GI_B: Schema = Schema {
+    name: "TaskVolumeStorageGiB",
+    kind: Kind::Integer,
+    length: None,
+    range: Some(Range { min: Some(1.0), max: None }),
+    pattern: None,
+    sensitive: false,
+};
 pub static TASKS: Schema = Schema::new("Tasks", Kind::List(&Member::new("member", &TASK)));
 pub static TIMESTAMP: Schema = Schema::new("Timestamp", Kind::Timestamp(None));
 pub static TMPFS: Schema = Schema::new(
@@ -1311,6 +1893,10 @@ pub static TMPFS: Schema = Schema::new(
 );
 pub static TMPFS_LIST: Schema =
     Schema::new("TmpfsList", Kind::List(&Member::new("member", &TMPFS)));
+pub static TOTAL_LOCAL_STORAGE_GB_REQUEST: Schema = Schema::new(
+    "TotalLocalStorageGBRequest",
+    Kind::Structure(&[Member::new("max", &BOXED_DOUBLE), Member::new("min", &BOXED_DOUBLE)]),
+);
 pub static TRANSPORT_PROTOCOL: Schema =
     Schema::new("TransportProtocol", Kind::Enum(&["tcp", "udp"]));
 pub static ULIMIT: Schema = Schema::new(
@@ -1341,6 +1927,109 @@ pub static ULIMIT_NAME: Schema = Schema::new(
         "rttime",
         "sigpending",
         "stack",
+    ]),
+);
+pub static UNTAG_RESOURCE_REQUEST: Schema = Schema::new(
+    "UntagResourceRequest",
+    Kind::Structure(&[
+        Member::new("resourceArn", &STRING).required(),
+        Member::new("tagKeys", &TAG_KEYS).required(),
+    ]),
+);
+pub static UNTAG_RESOURCE_RESPONSE: Schema =
+    Schema::new("UntagResourceResponse", Kind::Structure(&[]));
+pub static UPDATE_CAPACITY_PROVIDER_REQUEST: Schema = Schema::new(
+    "UpdateCapacityProviderRequest",
+    Kind::Structure(&[
+        Member::new("autoScalingGroupProvider", &AUTO_SCALING_GROUP_PROVIDER_UPDATE),
+        Member::new("cluster", &STRING),
+        Member::new("managedInstancesProvider", &UPDATE_MANAGED_INSTANCES_PROVIDER_CONFIGURATION),
+        Member::new("name", &STRING).required(),
+    ]),
+);
+pub static UPDATE_CAPACITY_PROVIDER_RESPONSE: Schema = Schema::new(
+    "UpdateCapacityProviderResponse",
+    Kind::Structure(&[Member::new("capacityProvider", &CAPACITY_PROVIDER)]),
+);
+pub static UPDATE_CLUSTER_REQUEST: Schema = Schema::new(
+    "UpdateClusterRequest",
+    Kind::Structure(&[
+        Member::new("cluster", &STRING).required(),
+        Member::new("configuration", &CLUSTER_CONFIGURATION),
+        Member::new("serviceConnectDefaults", &CLUSTER_SERVICE_CONNECT_DEFAULTS_REQUEST),
+        Member::new("settings", &CLUSTER_SETTINGS),
+    ]),
+);
+pub static UPDATE_CLUSTER_RESPONSE: Schema =
+    Schema::new("UpdateClusterResponse", Kind::Structure(&[Member::new("cluster", &CLUSTER)]));
+pub static UPDATE_CLUSTER_SETTINGS_REQUEST: Schema = Schema::new(
+    "UpdateClusterSettingsRequest",
+    Kind::Structure(&[
+        Member::new("cluster", &STRING).required(),
+        Member::new("settings", &CLUSTER_SETTINGS).required(),
+    ]),
+);
+pub static UPDATE_CLUSTER_SETTINGS_RESPONSE: Schema = Schema::new(
+    "UpdateClusterSettingsResponse",
+    Kind::Structure(&[Member::new("cluster", &CLUSTER)]),
+);
+pub static UPDATE_CONTAINER_AGENT_REQUEST: Schema = Schema::new(
+    "UpdateContainerAgentRequest",
+    Kind::Structure(&[
+        Member::new("cluster", &STRING),
+        Member::new("containerInstance", &STRING).required(),
+    ]),
+);
+pub static UPDATE_CONTAINER_AGENT_RESPONSE: Schema = Schema::new(
+    "UpdateContainerAgentResponse",
+    Kind::Structure(&[Member::new("containerInstance", &CONTAINER_INSTANCE)]),
+);
+pub static UPDATE_CONTAINER_INSTANCES_STATE_REQUEST: Schema = Schema::new(
+    "UpdateContainerInstancesStateRequest",
+    Kind::Structure(&[
+        Member::new("cluster", &STRING),
+        Member::new("containerInstances", &STRING_LIST).required(),
+        Member::new("status", &CONTAINER_INSTANCE_STATUS).required(),
+    ]),
+);
+pub static UPDATE_CONTAINER_INSTANCES_STATE_RESPONSE: Schema = Schema::new(
+    "UpdateContainerInstancesStateResponse",
+    Kind::Structure(&[
+        Member::new("containerInstances", &CONTAINER_INSTANCES),
+        Member::new("failures", &FAILURES),
+    ]),
+);
+pub static UPDATE_MANAGED_INSTANCES_PROVIDER_CONFIGURATION: Schema = Schema::new(
+    "UpdateManagedInstancesProviderConfiguration",
+    Kind::Structure(&[
+        Member::new("autoRepairConfiguration", &AUTO_REPAIR_CONFIGURATION),
+        Member::new("infrastructureOptimization", &INFRASTRUCTURE_OPTIMIZATION),
+        Member::new("infrastructureRoleArn", &STRING).required(),
+        Member::new("instanceLaunchTemplate", &INSTANCE_LAUNCH_TEMPLATE_UPDATE).required(),
+        Member::new("propagateTags", &PROPAGATE_MI_TAGS),
+    ]),
+);
+pub static UPDATE_TASK_PROTECTION_REQUEST: Schema = Schema::new(
+    "UpdateTaskProtectionRequest",
+    Kind::Structure(&[
+        Member::new("cluster", &STRING).required(),
+        Member::new("expiresInMinutes", &BOXED_INTEGER),
+        Member::new("protectionEnabled", &BOOLEAN).required(),
+        Member::new("tasks", &STRING_LIST).required(),
+    ]),
+);
+pub static UPDATE_TASK_PROTECTION_RESPONSE: Schema = Schema::new(
+    "UpdateTaskProtectionResponse",
+    Kind::Structure(&[
+        Member::new("failures", &FAILURES),
+        Member::new("protectedTasks", &PROTECTED_TASKS),
+    ]),
+);
+pub static V_CPU_COUNT_RANGE_REQUEST: Schema = Schema::new(
+    "VCpuCountRangeRequest",
+    Kind::Structure(&[
+        Member::new("max", &BOXED_INTEGER),
+        Member::new("min", &BOXED_INTEGER).required(),
     ]),
 );
 pub static VERSION_CONSISTENCY: Schema =

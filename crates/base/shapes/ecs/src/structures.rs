@@ -12,6 +12,70 @@ use crate::enumerations::*;
 use crate::schemas;
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct AcceleratorCountRequest {
+    pub max: Option<i32>,
+    pub min: Option<i32>,
+}
+
+impl Structure for AcceleratorCountRequest {
+    const SCHEMA: &'static Schema = &schemas::ACCELERATOR_COUNT_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.max, reader, member),
+            1 => read_optional(&mut self.min, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.max, 0, writer, members);
+        write_optional(&self.min, 1, writer, members);
+    }
+}
+
+impl Value for AcceleratorCountRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AcceleratorTotalMemoryMiBRequest {
+    pub max: Option<i32>,
+    pub min: Option<i32>,
+}
+
+impl Structure for AcceleratorTotalMemoryMiBRequest {
+    const SCHEMA: &'static Schema = &schemas::ACCELERATOR_TOTAL_MEMORY_MI_B_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.max, reader, member),
+            1 => read_optional(&mut self.min, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.max, 0, writer, members);
+        write_optional(&self.min, 1, writer, members);
+    }
+}
+
+impl Value for AcceleratorTotalMemoryMiBRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Attachment {
     pub details: Option<Vec<KeyValuePair>>,
     pub id: Option<String>,
@@ -120,6 +184,108 @@ impl Value for Attribute {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct AutoRepairConfiguration {
+    pub actions_status: Option<AutoRepairActionsStatus>,
+}
+
+impl Structure for AutoRepairConfiguration {
+    const SCHEMA: &'static Schema = &schemas::AUTO_REPAIR_CONFIGURATION;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.actions_status, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.actions_status, 0, writer, members);
+    }
+}
+
+impl Value for AutoRepairConfiguration {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AutoScalingGroupProvider {
+    pub auto_scaling_group_arn: String,
+    pub managed_draining: Option<ManagedDraining>,
+    pub managed_scaling: Option<ManagedScaling>,
+    pub managed_termination_protection: Option<ManagedTerminationProtection>,
+}
+
+impl Structure for AutoScalingGroupProvider {
+    const SCHEMA: &'static Schema = &schemas::AUTO_SCALING_GROUP_PROVIDER;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.auto_scaling_group_arn, reader, member),
+            1 => read_optional(&mut self.managed_draining, reader, member),
+            2 => read_optional(&mut self.managed_scaling, reader, member),
+            3 => read_optional(&mut self.managed_termination_protection, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.auto_scaling_group_arn, 0, writer, members);
+        write_optional(&self.managed_draining, 1, writer, members);
+        write_optional(&self.managed_scaling, 2, writer, members);
+        write_optional(&self.managed_termination_protection, 3, writer, members);
+    }
+}
+
+impl Value for AutoScalingGroupProvider {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AutoScalingGroupProviderUpdate {
+    pub managed_draining: Option<ManagedDraining>,
+    pub managed_scaling: Option<ManagedScaling>,
+    pub managed_termination_protection: Option<ManagedTerminationProtection>,
+}
+
+impl Structure for AutoScalingGroupProviderUpdate {
+    const SCHEMA: &'static Schema = &schemas::AUTO_SCALING_GROUP_PROVIDER_UPDATE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.managed_draining, reader, member),
+            1 => read_optional(&mut self.managed_scaling, reader, member),
+            2 => read_optional(&mut self.managed_termination_protection, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.managed_draining, 0, writer, members);
+        write_optional(&self.managed_scaling, 1, writer, members);
+        write_optional(&self.managed_termination_protection, 2, writer, members);
+    }
+}
+
+impl Value for AutoScalingGroupProviderUpdate {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct AwsVpcConfiguration {
     pub assign_public_ip: Option<AssignPublicIp>,
     pub security_groups: Option<Vec<String>>,
@@ -155,6 +321,94 @@ impl Value for AwsVpcConfiguration {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct BaselineEbsBandwidthMbpsRequest {
+    pub max: Option<i32>,
+    pub min: Option<i32>,
+}
+
+impl Structure for BaselineEbsBandwidthMbpsRequest {
+    const SCHEMA: &'static Schema = &schemas::BASELINE_EBS_BANDWIDTH_MBPS_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.max, reader, member),
+            1 => read_optional(&mut self.min, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.max, 0, writer, members);
+        write_optional(&self.min, 1, writer, members);
+    }
+}
+
+impl Value for BaselineEbsBandwidthMbpsRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CapacityProvider {
+    pub auto_scaling_group_provider: Option<AutoScalingGroupProvider>,
+    pub capacity_provider_arn: Option<String>,
+    pub cluster: Option<String>,
+    pub managed_instances_provider: Option<ManagedInstancesProvider>,
+    pub name: Option<String>,
+    pub status: Option<CapacityProviderStatus>,
+    pub tags: Option<Vec<Tag>>,
+    pub type_: Option<CapacityProviderType>,
+    pub update_status: Option<CapacityProviderUpdateStatus>,
+    pub update_status_reason: Option<String>,
+}
+
+impl Structure for CapacityProvider {
+    const SCHEMA: &'static Schema = &schemas::CAPACITY_PROVIDER;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.auto_scaling_group_provider, reader, member),
+            1 => read_optional(&mut self.capacity_provider_arn, reader, member),
+            2 => read_optional(&mut self.cluster, reader, member),
+            3 => read_optional(&mut self.managed_instances_provider, reader, member),
+            4 => read_optional(&mut self.name, reader, member),
+            5 => read_optional(&mut self.status, reader, member),
+            6 => read_optional(&mut self.tags, reader, member),
+            7 => read_optional(&mut self.type_, reader, member),
+            8 => read_optional(&mut self.update_status, reader, member),
+            9 => read_optional(&mut self.update_status_reason, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.auto_scaling_group_provider, 0, writer, members);
+        write_optional(&self.capacity_provider_arn, 1, writer, members);
+        write_optional(&self.cluster, 2, writer, members);
+        write_optional(&self.managed_instances_provider, 3, writer, members);
+        write_optional(&self.name, 4, writer, members);
+        write_optional(&self.status, 5, writer, members);
+        write_optional(&self.tags, 6, writer, members);
+        write_optional(&self.type_, 7, writer, members);
+        write_optional(&self.update_status, 8, writer, members);
+        write_optional(&self.update_status_reason, 9, writer, members);
+    }
+}
+
+impl Value for CapacityProvider {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct CapacityProviderStrategyItem {
     pub base: Option<i32>,
     pub capacity_provider: String,
@@ -181,6 +435,38 @@ impl Structure for CapacityProviderStrategyItem {
 }
 
 impl Value for CapacityProviderStrategyItem {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CapacityReservationRequest {
+    pub reservation_group_arn: Option<String>,
+    pub reservation_preference: Option<CapacityReservationPreference>,
+}
+
+impl Structure for CapacityReservationRequest {
+    const SCHEMA: &'static Schema = &schemas::CAPACITY_RESERVATION_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.reservation_group_arn, reader, member),
+            1 => read_optional(&mut self.reservation_preference, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.reservation_group_arn, 0, writer, members);
+        write_optional(&self.reservation_preference, 1, writer, members);
+    }
+}
+
+impl Value for CapacityReservationRequest {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }
@@ -891,6 +1177,76 @@ impl Value for ContainerStateChange {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateCapacityProviderRequest {
+    pub auto_scaling_group_provider: Option<AutoScalingGroupProvider>,
+    pub cluster: Option<String>,
+    pub managed_instances_provider: Option<CreateManagedInstancesProviderConfiguration>,
+    pub name: String,
+    pub tags: Option<Vec<Tag>>,
+}
+
+impl Structure for CreateCapacityProviderRequest {
+    const SCHEMA: &'static Schema = &schemas::CREATE_CAPACITY_PROVIDER_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.auto_scaling_group_provider, reader, member),
+            1 => read_optional(&mut self.cluster, reader, member),
+            2 => read_optional(&mut self.managed_instances_provider, reader, member),
+            3 => read_required(&mut self.name, reader, member),
+            4 => read_optional(&mut self.tags, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.auto_scaling_group_provider, 0, writer, members);
+        write_optional(&self.cluster, 1, writer, members);
+        write_optional(&self.managed_instances_provider, 2, writer, members);
+        write_required(&self.name, 3, writer, members);
+        write_optional(&self.tags, 4, writer, members);
+    }
+}
+
+impl Value for CreateCapacityProviderRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateCapacityProviderResponse {
+    pub capacity_provider: Option<CapacityProvider>,
+}
+
+impl Structure for CreateCapacityProviderResponse {
+    const SCHEMA: &'static Schema = &schemas::CREATE_CAPACITY_PROVIDER_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.capacity_provider, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.capacity_provider, 0, writer, members);
+    }
+}
+
+impl Value for CreateCapacityProviderResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct CreateClusterRequest {
     pub capacity_providers: Option<Vec<String>>,
     pub cluster_name: Option<String>,
@@ -967,6 +1323,230 @@ impl Value for CreateClusterResponse {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateManagedInstancesProviderConfiguration {
+    pub auto_repair_configuration: Option<AutoRepairConfiguration>,
+    pub infrastructure_optimization: Option<InfrastructureOptimization>,
+    pub infrastructure_role_arn: String,
+    pub instance_launch_template: InstanceLaunchTemplate,
+    pub propagate_tags: Option<PropagateMITags>,
+}
+
+impl Structure for CreateManagedInstancesProviderConfiguration {
+    const SCHEMA: &'static Schema = &schemas::CREATE_MANAGED_INSTANCES_PROVIDER_CONFIGURATION;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.auto_repair_configuration, reader, member),
+            1 => read_optional(&mut self.infrastructure_optimization, reader, member),
+            2 => read_required(&mut self.infrastructure_role_arn, reader, member),
+            3 => read_required(&mut self.instance_launch_template, reader, member),
+            4 => read_optional(&mut self.propagate_tags, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.auto_repair_configuration, 0, writer, members);
+        write_optional(&self.infrastructure_optimization, 1, writer, members);
+        write_required(&self.infrastructure_role_arn, 2, writer, members);
+        write_required(&self.instance_launch_template, 3, writer, members);
+        write_optional(&self.propagate_tags, 4, writer, members);
+    }
+}
+
+impl Value for CreateManagedInstancesProviderConfiguration {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteAccountSettingRequest {
+    pub name: SettingName,
+    pub principal_arn: Option<String>,
+}
+
+impl Structure for DeleteAccountSettingRequest {
+    const SCHEMA: &'static Schema = &schemas::DELETE_ACCOUNT_SETTING_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.name, reader, member),
+            1 => read_optional(&mut self.principal_arn, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.name, 0, writer, members);
+        write_optional(&self.principal_arn, 1, writer, members);
+    }
+}
+
+impl Value for DeleteAccountSettingRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteAccountSettingResponse {
+    pub setting: Option<Setting>,
+}
+
+impl Structure for DeleteAccountSettingResponse {
+    const SCHEMA: &'static Schema = &schemas::DELETE_ACCOUNT_SETTING_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.setting, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.setting, 0, writer, members);
+    }
+}
+
+impl Value for DeleteAccountSettingResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteAttributesRequest {
+    pub attributes: Vec<Attribute>,
+    pub cluster: Option<String>,
+}
+
+impl Structure for DeleteAttributesRequest {
+    const SCHEMA: &'static Schema = &schemas::DELETE_ATTRIBUTES_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.attributes, reader, member),
+            1 => read_optional(&mut self.cluster, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.attributes, 0, writer, members);
+        write_optional(&self.cluster, 1, writer, members);
+    }
+}
+
+impl Value for DeleteAttributesRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteAttributesResponse {
+    pub attributes: Option<Vec<Attribute>>,
+}
+
+impl Structure for DeleteAttributesResponse {
+    const SCHEMA: &'static Schema = &schemas::DELETE_ATTRIBUTES_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.attributes, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.attributes, 0, writer, members);
+    }
+}
+
+impl Value for DeleteAttributesResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteCapacityProviderRequest {
+    pub capacity_provider: String,
+    pub cluster: Option<String>,
+}
+
+impl Structure for DeleteCapacityProviderRequest {
+    const SCHEMA: &'static Schema = &schemas::DELETE_CAPACITY_PROVIDER_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.capacity_provider, reader, member),
+            1 => read_optional(&mut self.cluster, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.capacity_provider, 0, writer, members);
+        write_optional(&self.cluster, 1, writer, members);
+    }
+}
+
+impl Value for DeleteCapacityProviderRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteCapacityProviderResponse {
+    pub capacity_provider: Option<CapacityProvider>,
+}
+
+impl Structure for DeleteCapacityProviderResponse {
+    const SCHEMA: &'static Schema = &schemas::DELETE_CAPACITY_PROVIDER_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.capacity_provider, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.capacity_provider, 0, writer, members);
+    }
+}
+
+impl Value for DeleteCapacityProviderResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct DeleteClusterRequest {
     pub cluster: String,
 }
@@ -1016,6 +1596,67 @@ impl Structure for DeleteClusterResponse {
 }
 
 impl Value for DeleteClusterResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteTaskDefinitionsRequest {
+    pub task_definitions: Vec<String>,
+}
+
+impl Structure for DeleteTaskDefinitionsRequest {
+    const SCHEMA: &'static Schema = &schemas::DELETE_TASK_DEFINITIONS_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.task_definitions, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.task_definitions, 0, writer, members);
+    }
+}
+
+impl Value for DeleteTaskDefinitionsRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteTaskDefinitionsResponse {
+    pub failures: Option<Vec<Failure>>,
+    pub task_definitions: Option<Vec<TaskDefinition>>,
+}
+
+impl Structure for DeleteTaskDefinitionsResponse {
+    const SCHEMA: &'static Schema = &schemas::DELETE_TASK_DEFINITIONS_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.failures, reader, member),
+            1 => read_optional(&mut self.task_definitions, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.failures, 0, writer, members);
+        write_optional(&self.task_definitions, 1, writer, members);
+    }
+}
+
+impl Value for DeleteTaskDefinitionsResponse {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }
@@ -1138,6 +1779,82 @@ impl Structure for DeregisterTaskDefinitionResponse {
 }
 
 impl Value for DeregisterTaskDefinitionResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeCapacityProvidersRequest {
+    pub capacity_providers: Option<Vec<String>>,
+    pub cluster: Option<String>,
+    pub include: Option<Vec<CapacityProviderField>>,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+}
+
+impl Structure for DescribeCapacityProvidersRequest {
+    const SCHEMA: &'static Schema = &schemas::DESCRIBE_CAPACITY_PROVIDERS_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.capacity_providers, reader, member),
+            1 => read_optional(&mut self.cluster, reader, member),
+            2 => read_optional(&mut self.include, reader, member),
+            3 => read_optional(&mut self.max_results, reader, member),
+            4 => read_optional(&mut self.next_token, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.capacity_providers, 0, writer, members);
+        write_optional(&self.cluster, 1, writer, members);
+        write_optional(&self.include, 2, writer, members);
+        write_optional(&self.max_results, 3, writer, members);
+        write_optional(&self.next_token, 4, writer, members);
+    }
+}
+
+impl Value for DescribeCapacityProvidersRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeCapacityProvidersResponse {
+    pub capacity_providers: Option<Vec<CapacityProvider>>,
+    pub failures: Option<Vec<Failure>>,
+    pub next_token: Option<String>,
+}
+
+impl Structure for DescribeCapacityProvidersResponse {
+    const SCHEMA: &'static Schema = &schemas::DESCRIBE_CAPACITY_PROVIDERS_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.capacity_providers, reader, member),
+            1 => read_optional(&mut self.failures, reader, member),
+            2 => read_optional(&mut self.next_token, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.capacity_providers, 0, writer, members);
+        write_optional(&self.failures, 1, writer, members);
+        write_optional(&self.next_token, 2, writer, members);
+    }
+}
+
+impl Value for DescribeCapacityProvidersResponse {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }
@@ -1931,6 +2648,70 @@ impl Value for FirelensConfiguration {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetTaskProtectionRequest {
+    pub cluster: String,
+    pub tasks: Option<Vec<String>>,
+}
+
+impl Structure for GetTaskProtectionRequest {
+    const SCHEMA: &'static Schema = &schemas::GET_TASK_PROTECTION_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.cluster, reader, member),
+            1 => read_optional(&mut self.tasks, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.cluster, 0, writer, members);
+        write_optional(&self.tasks, 1, writer, members);
+    }
+}
+
+impl Value for GetTaskProtectionRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetTaskProtectionResponse {
+    pub failures: Option<Vec<Failure>>,
+    pub protected_tasks: Option<Vec<ProtectedTask>>,
+}
+
+impl Structure for GetTaskProtectionResponse {
+    const SCHEMA: &'static Schema = &schemas::GET_TASK_PROTECTION_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.failures, reader, member),
+            1 => read_optional(&mut self.protected_tasks, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.failures, 0, writer, members);
+        write_optional(&self.protected_tasks, 1, writer, members);
+    }
+}
+
+impl Value for GetTaskProtectionResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct HealthCheck {
     pub command: Vec<String>,
     pub interval: Option<i32>,
@@ -2097,6 +2878,35 @@ impl Value for InferenceAcceleratorOverride {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct InfrastructureOptimization {
+    pub scale_in_after: Option<i32>,
+}
+
+impl Structure for InfrastructureOptimization {
+    const SCHEMA: &'static Schema = &schemas::INFRASTRUCTURE_OPTIMIZATION;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.scale_in_after, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.scale_in_after, 0, writer, members);
+    }
+}
+
+impl Value for InfrastructureOptimization {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct InstanceHealthCheckResult {
     pub last_status_change: Option<terms::Timestamp>,
     pub last_updated: Option<terms::Timestamp>,
@@ -2129,6 +2939,225 @@ impl Structure for InstanceHealthCheckResult {
 }
 
 impl Value for InstanceHealthCheckResult {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InstanceLaunchTemplate {
+    pub capacity_option_type: Option<CapacityOptionType>,
+    pub capacity_reservations: Option<CapacityReservationRequest>,
+    pub ec2_instance_profile_arn: String,
+    pub fips_enabled: Option<bool>,
+    pub instance_metadata_tags_propagation: Option<bool>,
+    pub instance_requirements: Option<InstanceRequirementsRequest>,
+    pub local_storage_configuration: Option<ManagedInstancesLocalStorageConfiguration>,
+    pub monitoring: Option<ManagedInstancesMonitoringOptions>,
+    pub network_configuration: ManagedInstancesNetworkConfiguration,
+    pub storage_configuration: Option<ManagedInstancesStorageConfiguration>,
+}
+
+impl Structure for InstanceLaunchTemplate {
+    const SCHEMA: &'static Schema = &schemas::INSTANCE_LAUNCH_TEMPLATE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.capacity_option_type, reader, member),
+            1 => read_optional(&mut self.capacity_reservations, reader, member),
+            2 => read_required(&mut self.ec2_instance_profile_arn, reader, member),
+            3 => read_optional(&mut self.fips_enabled, reader, member),
+            4 => read_optional(&mut self.instance_metadata_tags_propagation, reader, member),
+            5 => read_optional(&mut self.instance_requirements, reader, member),
+            6 => read_optional(&mut self.local_storage_configuration, reader, member),
+            7 => read_optional(&mut self.monitoring, reader, member),
+            8 => read_required(&mut self.network_configuration, reader, member),
+            9 => read_optional(&mut self.storage_configuration, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.capacity_option_type, 0, writer, members);
+        write_optional(&self.capacity_reservations, 1, writer, members);
+        write_required(&self.ec2_instance_profile_arn, 2, writer, members);
+        write_optional(&self.fips_enabled, 3, writer, members);
+        write_optional(&self.instance_metadata_tags_propagation, 4, writer, members);
+        write_optional(&self.instance_requirements, 5, writer, members);
+        write_optional(&self.local_storage_configuration, 6, writer, members);
+        write_optional(&self.monitoring, 7, writer, members);
+        write_required(&self.network_configuration, 8, writer, members);
+        write_optional(&self.storage_configuration, 9, writer, members);
+    }
+}
+
+impl Value for InstanceLaunchTemplate {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InstanceLaunchTemplateUpdate {
+    pub capacity_reservations: Option<CapacityReservationRequest>,
+    pub ec2_instance_profile_arn: Option<String>,
+    pub instance_metadata_tags_propagation: Option<bool>,
+    pub instance_requirements: Option<InstanceRequirementsRequest>,
+    pub local_storage_configuration: Option<ManagedInstancesLocalStorageConfiguration>,
+    pub monitoring: Option<ManagedInstancesMonitoringOptions>,
+    pub network_configuration: Option<ManagedInstancesNetworkConfiguration>,
+    pub storage_configuration: Option<ManagedInstancesStorageConfiguration>,
+}
+
+impl Structure for InstanceLaunchTemplateUpdate {
+    const SCHEMA: &'static Schema = &schemas::INSTANCE_LAUNCH_TEMPLATE_UPDATE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.capacity_reservations, reader, member),
+            1 => read_optional(&mut self.ec2_instance_profile_arn, reader, member),
+            2 => read_optional(&mut self.instance_metadata_tags_propagation, reader, member),
+            3 => read_optional(&mut self.instance_requirements, reader, member),
+            4 => read_optional(&mut self.local_storage_configuration, reader, member),
+            5 => read_optional(&mut self.monitoring, reader, member),
+            6 => read_optional(&mut self.network_configuration, reader, member),
+            7 => read_optional(&mut self.storage_configuration, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.capacity_reservations, 0, writer, members);
+        write_optional(&self.ec2_instance_profile_arn, 1, writer, members);
+        write_optional(&self.instance_metadata_tags_propagation, 2, writer, members);
+        write_optional(&self.instance_requirements, 3, writer, members);
+        write_optional(&self.local_storage_configuration, 4, writer, members);
+        write_optional(&self.monitoring, 5, writer, members);
+        write_optional(&self.network_configuration, 6, writer, members);
+        write_optional(&self.storage_configuration, 7, writer, members);
+    }
+}
+
+impl Value for InstanceLaunchTemplateUpdate {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InstanceRequirementsRequest {
+    pub accelerator_count: Option<AcceleratorCountRequest>,
+    pub accelerator_manufacturers: Option<Vec<AcceleratorManufacturer>>,
+    pub accelerator_names: Option<Vec<AcceleratorName>>,
+    pub accelerator_total_memory_mi_b: Option<AcceleratorTotalMemoryMiBRequest>,
+    pub accelerator_types: Option<Vec<AcceleratorType>>,
+    pub allowed_instance_types: Option<Vec<String>>,
+    pub bare_metal: Option<BareMetal>,
+    pub baseline_ebs_bandwidth_mbps: Option<BaselineEbsBandwidthMbpsRequest>,
+    pub burstable_performance: Option<BurstablePerformance>,
+    pub cpu_manufacturers: Option<Vec<CpuManufacturer>>,
+    pub excluded_instance_types: Option<Vec<String>>,
+    pub instance_generations: Option<Vec<InstanceGeneration>>,
+    pub local_storage: Option<LocalStorage>,
+    pub local_storage_types: Option<Vec<LocalStorageType>>,
+    pub max_spot_price_as_percentage_of_optimal_on_demand_price: Option<i32>,
+    pub memory_gi_b_per_v_cpu: Option<MemoryGiBPerVCpuRequest>,
+    pub memory_mi_b: MemoryMiBRequest,
+    pub network_bandwidth_gbps: Option<NetworkBandwidthGbpsRequest>,
+    pub network_interface_count: Option<NetworkInterfaceCountRequest>,
+    pub on_demand_max_price_percentage_over_lowest_price: Option<i32>,
+    pub require_hibernate_support: Option<bool>,
+    pub spot_max_price_percentage_over_lowest_price: Option<i32>,
+    pub total_local_storage_gb: Option<TotalLocalStorageGBRequest>,
+    pub v_cpu_count: VCpuCountRangeRequest,
+}
+
+impl Structure for InstanceRequirementsRequest {
+    const SCHEMA: &'static Schema = &schemas::INSTANCE_REQUIREMENTS_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.accelerator_count, reader, member),
+            1 => read_optional(&mut self.accelerator_manufacturers, reader, member),
+            2 => read_optional(&mut self.accelerator_names, reader, member),
+            3 => read_optional(&mut self.accelerator_total_memory_mi_b, reader, member),
+            4 => read_optional(&mut self.accelerator_types, reader, member),
+            5 => read_optional(&mut self.allowed_instance_types, reader, member),
+            6 => read_optional(&mut self.bare_metal, reader, member),
+            7 => read_optional(&mut self.baseline_ebs_bandwidth_mbps, reader, member),
+            8 => read_optional(&mut self.burstable_performance, reader, member),
+            9 => read_optional(&mut self.cpu_manufacturers, reader, member),
+            10 => read_optional(&mut self.excluded_instance_types, reader, member),
+            11 => read_optional(&mut self.instance_generations, reader, member),
+            12 => read_optional(&mut self.local_storage, reader, member),
+            13 => read_optional(&mut self.local_storage_types, reader, member),
+            14 => read_optional(
+                &mut self.max_spot_price_as_percentage_of_optimal_on_demand_price,
+                reader,
+                member,
+            ),
+            15 => read_optional(&mut self.memory_gi_b_per_v_cpu, reader, member),
+            16 => read_required(&mut self.memory_mi_b, reader, member),
+            17 => read_optional(&mut self.network_bandwidth_gbps, reader, member),
+            18 => read_optional(&mut self.network_interface_count, reader, member),
+            19 => read_optional(
+                &mut self.on_demand_max_price_percentage_over_lowest_price,
+                reader,
+                member,
+            ),
+            20 => read_optional(&mut self.require_hibernate_support, reader, member),
+            21 => {
+                read_optional(&mut self.spot_max_price_percentage_over_lowest_price, reader, member)
+            }
+            22 => read_optional(&mut self.total_local_storage_gb, reader, member),
+            23 => read_required(&mut self.v_cpu_count, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.accelerator_count, 0, writer, members);
+        write_optional(&self.accelerator_manufacturers, 1, writer, members);
+        write_optional(&self.accelerator_names, 2, writer, members);
+        write_optional(&self.accelerator_total_memory_mi_b, 3, writer, members);
+        write_optional(&self.accelerator_types, 4, writer, members);
+        write_optional(&self.allowed_instance_types, 5, writer, members);
+        write_optional(&self.bare_metal, 6, writer, members);
+        write_optional(&self.baseline_ebs_bandwidth_mbps, 7, writer, members);
+        write_optional(&self.burstable_performance, 8, writer, members);
+        write_optional(&self.cpu_manufacturers, 9, writer, members);
+        write_optional(&self.excluded_instance_types, 10, writer, members);
+        write_optional(&self.instance_generations, 11, writer, members);
+        write_optional(&self.local_storage, 12, writer, members);
+        write_optional(&self.local_storage_types, 13, writer, members);
+        write_optional(
+            &self.max_spot_price_as_percentage_of_optimal_on_demand_price,
+            14,
+            writer,
+            members,
+        );
+        write_optional(&self.memory_gi_b_per_v_cpu, 15, writer, members);
+        write_required(&self.memory_mi_b, 16, writer, members);
+        write_optional(&self.network_bandwidth_gbps, 17, writer, members);
+        write_optional(&self.network_interface_count, 18, writer, members);
+        write_optional(&self.on_demand_max_price_percentage_over_lowest_price, 19, writer, members);
+        write_optional(&self.require_hibernate_support, 20, writer, members);
+        write_optional(&self.spot_max_price_percentage_over_lowest_price, 21, writer, members);
+        write_optional(&self.total_local_storage_gb, 22, writer, members);
+        write_required(&self.v_cpu_count, 23, writer, members);
+    }
+}
+
+impl Value for InstanceRequirementsRequest {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }
@@ -2240,6 +3269,158 @@ impl Structure for LinuxParameters {
 }
 
 impl Value for LinuxParameters {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListAccountSettingsRequest {
+    pub effective_settings: Option<bool>,
+    pub max_results: Option<i32>,
+    pub name: Option<SettingName>,
+    pub next_token: Option<String>,
+    pub principal_arn: Option<String>,
+    pub value: Option<String>,
+}
+
+impl Structure for ListAccountSettingsRequest {
+    const SCHEMA: &'static Schema = &schemas::LIST_ACCOUNT_SETTINGS_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.effective_settings, reader, member),
+            1 => read_optional(&mut self.max_results, reader, member),
+            2 => read_optional(&mut self.name, reader, member),
+            3 => read_optional(&mut self.next_token, reader, member),
+            4 => read_optional(&mut self.principal_arn, reader, member),
+            5 => read_optional(&mut self.value, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.effective_settings, 0, writer, members);
+        write_optional(&self.max_results, 1, writer, members);
+        write_optional(&self.name, 2, writer, members);
+        write_optional(&self.next_token, 3, writer, members);
+        write_optional(&self.principal_arn, 4, writer, members);
+        write_optional(&self.value, 5, writer, members);
+    }
+}
+
+impl Value for ListAccountSettingsRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListAccountSettingsResponse {
+    pub next_token: Option<String>,
+    pub settings: Option<Vec<Setting>>,
+}
+
+impl Structure for ListAccountSettingsResponse {
+    const SCHEMA: &'static Schema = &schemas::LIST_ACCOUNT_SETTINGS_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.next_token, reader, member),
+            1 => read_optional(&mut self.settings, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.next_token, 0, writer, members);
+        write_optional(&self.settings, 1, writer, members);
+    }
+}
+
+impl Value for ListAccountSettingsResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListAttributesRequest {
+    pub attribute_name: Option<String>,
+    pub attribute_value: Option<String>,
+    pub cluster: Option<String>,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+    pub target_type: TargetType,
+}
+
+impl Structure for ListAttributesRequest {
+    const SCHEMA: &'static Schema = &schemas::LIST_ATTRIBUTES_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.attribute_name, reader, member),
+            1 => read_optional(&mut self.attribute_value, reader, member),
+            2 => read_optional(&mut self.cluster, reader, member),
+            3 => read_optional(&mut self.max_results, reader, member),
+            4 => read_optional(&mut self.next_token, reader, member),
+            5 => read_required(&mut self.target_type, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.attribute_name, 0, writer, members);
+        write_optional(&self.attribute_value, 1, writer, members);
+        write_optional(&self.cluster, 2, writer, members);
+        write_optional(&self.max_results, 3, writer, members);
+        write_optional(&self.next_token, 4, writer, members);
+        write_required(&self.target_type, 5, writer, members);
+    }
+}
+
+impl Value for ListAttributesRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListAttributesResponse {
+    pub attributes: Option<Vec<Attribute>>,
+    pub next_token: Option<String>,
+}
+
+impl Structure for ListAttributesResponse {
+    const SCHEMA: &'static Schema = &schemas::LIST_ATTRIBUTES_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.attributes, reader, member),
+            1 => read_optional(&mut self.next_token, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.attributes, 0, writer, members);
+        write_optional(&self.next_token, 1, writer, members);
+    }
+}
+
+impl Value for ListAttributesResponse {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }
@@ -2377,6 +3558,64 @@ impl Structure for ListContainerInstancesResponse {
 }
 
 impl Value for ListContainerInstancesResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListTagsForResourceRequest {
+    pub resource_arn: String,
+}
+
+impl Structure for ListTagsForResourceRequest {
+    const SCHEMA: &'static Schema = &schemas::LIST_TAGS_FOR_RESOURCE_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.resource_arn, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.resource_arn, 0, writer, members);
+    }
+}
+
+impl Value for ListTagsForResourceRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListTagsForResourceResponse {
+    pub tags: Option<Vec<Tag>>,
+}
+
+impl Structure for ListTagsForResourceResponse {
+    const SCHEMA: &'static Schema = &schemas::LIST_TAGS_FOR_RESOURCE_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.tags, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.tags, 0, writer, members);
+    }
+}
+
+impl Value for ListTagsForResourceResponse {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }
@@ -2728,6 +3967,178 @@ impl Value for ManagedAgentStateChange {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct ManagedInstancesLocalStorageConfiguration {
+    pub use_local_storage: Option<bool>,
+}
+
+impl Structure for ManagedInstancesLocalStorageConfiguration {
+    const SCHEMA: &'static Schema = &schemas::MANAGED_INSTANCES_LOCAL_STORAGE_CONFIGURATION;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.use_local_storage, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.use_local_storage, 0, writer, members);
+    }
+}
+
+impl Value for ManagedInstancesLocalStorageConfiguration {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ManagedInstancesNetworkConfiguration {
+    pub security_groups: Option<Vec<String>>,
+    pub subnets: Option<Vec<String>>,
+}
+
+impl Structure for ManagedInstancesNetworkConfiguration {
+    const SCHEMA: &'static Schema = &schemas::MANAGED_INSTANCES_NETWORK_CONFIGURATION;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.security_groups, reader, member),
+            1 => read_optional(&mut self.subnets, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.security_groups, 0, writer, members);
+        write_optional(&self.subnets, 1, writer, members);
+    }
+}
+
+impl Value for ManagedInstancesNetworkConfiguration {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ManagedInstancesProvider {
+    pub auto_repair_configuration: Option<AutoRepairConfiguration>,
+    pub infrastructure_optimization: Option<InfrastructureOptimization>,
+    pub infrastructure_role_arn: Option<String>,
+    pub instance_launch_template: Option<InstanceLaunchTemplate>,
+    pub propagate_tags: Option<PropagateMITags>,
+}
+
+impl Structure for ManagedInstancesProvider {
+    const SCHEMA: &'static Schema = &schemas::MANAGED_INSTANCES_PROVIDER;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.auto_repair_configuration, reader, member),
+            1 => read_optional(&mut self.infrastructure_optimization, reader, member),
+            2 => read_optional(&mut self.infrastructure_role_arn, reader, member),
+            3 => read_optional(&mut self.instance_launch_template, reader, member),
+            4 => read_optional(&mut self.propagate_tags, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.auto_repair_configuration, 0, writer, members);
+        write_optional(&self.infrastructure_optimization, 1, writer, members);
+        write_optional(&self.infrastructure_role_arn, 2, writer, members);
+        write_optional(&self.instance_launch_template, 3, writer, members);
+        write_optional(&self.propagate_tags, 4, writer, members);
+    }
+}
+
+impl Value for ManagedInstancesProvider {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ManagedInstancesStorageConfiguration {
+    pub storage_size_gi_b: Option<i32>,
+}
+
+impl Structure for ManagedInstancesStorageConfiguration {
+    const SCHEMA: &'static Schema = &schemas::MANAGED_INSTANCES_STORAGE_CONFIGURATION;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.storage_size_gi_b, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.storage_size_gi_b, 0, writer, members);
+    }
+}
+
+impl Value for ManagedInstancesStorageConfiguration {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ManagedScaling {
+    pub instance_warmup_period: Option<i32>,
+    pub maximum_scaling_step_size: Option<i32>,
+    pub minimum_scaling_step_size: Option<i32>,
+    pub status: Option<ManagedScalingStatus>,
+    pub target_capacity: Option<i32>,
+}
+
+impl Structure for ManagedScaling {
+    const SCHEMA: &'static Schema = &schemas::MANAGED_SCALING;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.instance_warmup_period, reader, member),
+            1 => read_optional(&mut self.maximum_scaling_step_size, reader, member),
+            2 => read_optional(&mut self.minimum_scaling_step_size, reader, member),
+            3 => read_optional(&mut self.status, reader, member),
+            4 => read_optional(&mut self.target_capacity, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.instance_warmup_period, 0, writer, members);
+        write_optional(&self.maximum_scaling_step_size, 1, writer, members);
+        write_optional(&self.minimum_scaling_step_size, 2, writer, members);
+        write_optional(&self.status, 3, writer, members);
+        write_optional(&self.target_capacity, 4, writer, members);
+    }
+}
+
+impl Value for ManagedScaling {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ManagedStorageConfiguration {
     pub fargate_ephemeral_storage_kms_key_id: Option<String>,
     pub kms_key_id: Option<String>,
@@ -2751,6 +4162,70 @@ impl Structure for ManagedStorageConfiguration {
 }
 
 impl Value for ManagedStorageConfiguration {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct MemoryGiBPerVCpuRequest {
+    pub max: Option<f64>,
+    pub min: Option<f64>,
+}
+
+impl Structure for MemoryGiBPerVCpuRequest {
+    const SCHEMA: &'static Schema = &schemas::MEMORY_GI_B_PER_V_CPU_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.max, reader, member),
+            1 => read_optional(&mut self.min, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.max, 0, writer, members);
+        write_optional(&self.min, 1, writer, members);
+    }
+}
+
+impl Value for MemoryGiBPerVCpuRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct MemoryMiBRequest {
+    pub max: Option<i32>,
+    pub min: i32,
+}
+
+impl Structure for MemoryMiBRequest {
+    const SCHEMA: &'static Schema = &schemas::MEMORY_MI_B_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.max, reader, member),
+            1 => read_required(&mut self.min, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.max, 0, writer, members);
+        write_required(&self.min, 1, writer, members);
+    }
+}
+
+impl Value for MemoryMiBRequest {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }
@@ -2786,6 +4261,38 @@ impl Structure for MountPoint {
 }
 
 impl Value for MountPoint {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct NetworkBandwidthGbpsRequest {
+    pub max: Option<f64>,
+    pub min: Option<f64>,
+}
+
+impl Structure for NetworkBandwidthGbpsRequest {
+    const SCHEMA: &'static Schema = &schemas::NETWORK_BANDWIDTH_GBPS_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.max, reader, member),
+            1 => read_optional(&mut self.min, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.max, 0, writer, members);
+        write_optional(&self.min, 1, writer, members);
+    }
+}
+
+impl Value for NetworkBandwidthGbpsRequest {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }
@@ -2894,6 +4401,38 @@ impl Structure for NetworkInterface {
 }
 
 impl Value for NetworkInterface {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct NetworkInterfaceCountRequest {
+    pub max: Option<i32>,
+    pub min: Option<i32>,
+}
+
+impl Structure for NetworkInterfaceCountRequest {
+    const SCHEMA: &'static Schema = &schemas::NETWORK_INTERFACE_COUNT_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.max, reader, member),
+            1 => read_optional(&mut self.min, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.max, 0, writer, members);
+        write_optional(&self.min, 1, writer, members);
+    }
+}
+
+impl Value for NetworkInterfaceCountRequest {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }
@@ -3043,6 +4582,41 @@ impl Value for PortMapping {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct ProtectedTask {
+    pub expiration_date: Option<terms::Timestamp>,
+    pub protection_enabled: Option<bool>,
+    pub task_arn: Option<String>,
+}
+
+impl Structure for ProtectedTask {
+    const SCHEMA: &'static Schema = &schemas::PROTECTED_TASK;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.expiration_date, reader, member),
+            1 => read_optional(&mut self.protection_enabled, reader, member),
+            2 => read_optional(&mut self.task_arn, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.expiration_date, 0, writer, members);
+        write_optional(&self.protection_enabled, 1, writer, members);
+        write_optional(&self.task_arn, 2, writer, members);
+    }
+}
+
+impl Value for ProtectedTask {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ProxyConfiguration {
     pub container_name: String,
     pub properties: Option<Vec<KeyValuePair>>,
@@ -3069,6 +4643,256 @@ impl Structure for ProxyConfiguration {
 }
 
 impl Value for ProxyConfiguration {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutAccountSettingDefaultRequest {
+    pub name: SettingName,
+    pub value: String,
+}
+
+impl Structure for PutAccountSettingDefaultRequest {
+    const SCHEMA: &'static Schema = &schemas::PUT_ACCOUNT_SETTING_DEFAULT_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.name, reader, member),
+            1 => read_required(&mut self.value, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.name, 0, writer, members);
+        write_required(&self.value, 1, writer, members);
+    }
+}
+
+impl Value for PutAccountSettingDefaultRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutAccountSettingDefaultResponse {
+    pub setting: Option<Setting>,
+}
+
+impl Structure for PutAccountSettingDefaultResponse {
+    const SCHEMA: &'static Schema = &schemas::PUT_ACCOUNT_SETTING_DEFAULT_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.setting, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.setting, 0, writer, members);
+    }
+}
+
+impl Value for PutAccountSettingDefaultResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutAccountSettingRequest {
+    pub name: SettingName,
+    pub principal_arn: Option<String>,
+    pub value: String,
+}
+
+impl Structure for PutAccountSettingRequest {
+    const SCHEMA: &'static Schema = &schemas::PUT_ACCOUNT_SETTING_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.name, reader, member),
+            1 => read_optional(&mut self.principal_arn, reader, member),
+            2 => read_required(&mut self.value, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.name, 0, writer, members);
+        write_optional(&self.principal_arn, 1, writer, members);
+        write_required(&self.value, 2, writer, members);
+    }
+}
+
+impl Value for PutAccountSettingRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutAccountSettingResponse {
+    pub setting: Option<Setting>,
+}
+
+impl Structure for PutAccountSettingResponse {
+    const SCHEMA: &'static Schema = &schemas::PUT_ACCOUNT_SETTING_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.setting, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.setting, 0, writer, members);
+    }
+}
+
+impl Value for PutAccountSettingResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutAttributesRequest {
+    pub attributes: Vec<Attribute>,
+    pub cluster: Option<String>,
+}
+
+impl Structure for PutAttributesRequest {
+    const SCHEMA: &'static Schema = &schemas::PUT_ATTRIBUTES_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.attributes, reader, member),
+            1 => read_optional(&mut self.cluster, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.attributes, 0, writer, members);
+        write_optional(&self.cluster, 1, writer, members);
+    }
+}
+
+impl Value for PutAttributesRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutAttributesResponse {
+    pub attributes: Option<Vec<Attribute>>,
+}
+
+impl Structure for PutAttributesResponse {
+    const SCHEMA: &'static Schema = &schemas::PUT_ATTRIBUTES_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.attributes, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.attributes, 0, writer, members);
+    }
+}
+
+impl Value for PutAttributesResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutClusterCapacityProvidersRequest {
+    pub capacity_providers: Vec<String>,
+    pub cluster: String,
+    pub default_capacity_provider_strategy: Vec<CapacityProviderStrategyItem>,
+}
+
+impl Structure for PutClusterCapacityProvidersRequest {
+    const SCHEMA: &'static Schema = &schemas::PUT_CLUSTER_CAPACITY_PROVIDERS_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.capacity_providers, reader, member),
+            1 => read_required(&mut self.cluster, reader, member),
+            2 => read_required(&mut self.default_capacity_provider_strategy, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.capacity_providers, 0, writer, members);
+        write_required(&self.cluster, 1, writer, members);
+        write_required(&self.default_capacity_provider_strategy, 2, writer, members);
+    }
+}
+
+impl Value for PutClusterCapacityProvidersRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutClusterCapacityProvidersResponse {
+    pub cluster: Option<Cluster>,
+}
+
+impl Structure for PutClusterCapacityProvidersResponse {
+    const SCHEMA: &'static Schema = &schemas::PUT_CLUSTER_CAPACITY_PROVIDERS_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.cluster, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.cluster, 0, writer, members);
+    }
+}
+
+impl Value for PutClusterCapacityProvidersResponse {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }
@@ -3594,6 +5418,141 @@ impl Value for Secret {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct Setting {
+    pub name: Option<SettingName>,
+    pub principal_arn: Option<String>,
+    pub type_: Option<SettingType>,
+    pub value: Option<String>,
+}
+
+impl Structure for Setting {
+    const SCHEMA: &'static Schema = &schemas::SETTING;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.name, reader, member),
+            1 => read_optional(&mut self.principal_arn, reader, member),
+            2 => read_optional(&mut self.type_, reader, member),
+            3 => read_optional(&mut self.value, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.name, 0, writer, members);
+        write_optional(&self.principal_arn, 1, writer, members);
+        write_optional(&self.type_, 2, writer, members);
+        write_optional(&self.value, 3, writer, members);
+    }
+}
+
+impl Value for Setting {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StartTaskRequest {
+    pub cluster: Option<String>,
+    pub container_instances: Vec<String>,
+    pub enable_ecs_managed_tags: Option<bool>,
+    pub enable_execute_command: Option<bool>,
+    pub group: Option<String>,
+    pub network_configuration: Option<NetworkConfiguration>,
+    pub overrides: Option<TaskOverride>,
+    pub propagate_tags: Option<PropagateTags>,
+    pub reference_id: Option<String>,
+    pub started_by: Option<String>,
+    pub tags: Option<Vec<Tag>>,
+    pub task_definition: String,
+    pub volume_configurations: Option<Vec<TaskVolumeConfiguration>>,
+}
+
+impl Structure for StartTaskRequest {
+    const SCHEMA: &'static Schema = &schemas::START_TASK_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.cluster, reader, member),
+            1 => read_required(&mut self.container_instances, reader, member),
+            2 => read_optional(&mut self.enable_ecs_managed_tags, reader, member),
+            3 => read_optional(&mut self.enable_execute_command, reader, member),
+            4 => read_optional(&mut self.group, reader, member),
+            5 => read_optional(&mut self.network_configuration, reader, member),
+            6 => read_optional(&mut self.overrides, reader, member),
+            7 => read_optional(&mut self.propagate_tags, reader, member),
+            8 => read_optional(&mut self.reference_id, reader, member),
+            9 => read_optional(&mut self.started_by, reader, member),
+            10 => read_optional(&mut self.tags, reader, member),
+            11 => read_required(&mut self.task_definition, reader, member),
+            12 => read_optional(&mut self.volume_configurations, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.cluster, 0, writer, members);
+        write_required(&self.container_instances, 1, writer, members);
+        write_optional(&self.enable_ecs_managed_tags, 2, writer, members);
+        write_optional(&self.enable_execute_command, 3, writer, members);
+        write_optional(&self.group, 4, writer, members);
+        write_optional(&self.network_configuration, 5, writer, members);
+        write_optional(&self.overrides, 6, writer, members);
+        write_optional(&self.propagate_tags, 7, writer, members);
+        write_optional(&self.reference_id, 8, writer, members);
+        write_optional(&self.started_by, 9, writer, members);
+        write_optional(&self.tags, 10, writer, members);
+        write_required(&self.task_definition, 11, writer, members);
+        write_optional(&self.volume_configurations, 12, writer, members);
+    }
+}
+
+impl Value for StartTaskRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StartTaskResponse {
+    pub failures: Option<Vec<Failure>>,
+    pub tasks: Option<Vec<Task>>,
+}
+
+impl Structure for StartTaskResponse {
+    const SCHEMA: &'static Schema = &schemas::START_TASK_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.failures, reader, member),
+            1 => read_optional(&mut self.tasks, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.failures, 0, writer, members);
+        write_optional(&self.tasks, 1, writer, members);
+    }
+}
+
+impl Value for StartTaskResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct StopTaskRequest {
     pub cluster: Option<String>,
     pub reason: Option<String>,
@@ -3938,6 +5897,58 @@ impl Structure for Tag {
 }
 
 impl Value for Tag {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TagResourceRequest {
+    pub resource_arn: String,
+    pub tags: Vec<Tag>,
+}
+
+impl Structure for TagResourceRequest {
+    const SCHEMA: &'static Schema = &schemas::TAG_RESOURCE_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.resource_arn, reader, member),
+            1 => read_required(&mut self.tags, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.resource_arn, 0, writer, members);
+        write_required(&self.tags, 1, writer, members);
+    }
+}
+
+impl Value for TagResourceRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TagResourceResponse {}
+
+impl Structure for TagResourceResponse {
+    const SCHEMA: &'static Schema = &schemas::TAG_RESOURCE_RESPONSE;
+    fn read_member(&mut self, _: usize, _: &mut dyn Reader) -> Result<bool, Malformed> {
+        Ok(false)
+    }
+    fn write_members(&self, _: &mut dyn Writer) {}
+}
+
+impl Value for TagResourceResponse {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }
@@ -4457,6 +6468,38 @@ impl Value for Tmpfs {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct TotalLocalStorageGBRequest {
+    pub max: Option<f64>,
+    pub min: Option<f64>,
+}
+
+impl Structure for TotalLocalStorageGBRequest {
+    const SCHEMA: &'static Schema = &schemas::TOTAL_LOCAL_STORAGE_GB_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.max, reader, member),
+            1 => read_optional(&mut self.min, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.max, 0, writer, members);
+        write_optional(&self.min, 1, writer, members);
+    }
+}
+
+impl Value for TotalLocalStorageGBRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Ulimit {
     pub hard_limit: i32,
     pub name: UlimitName,
@@ -4483,6 +6526,524 @@ impl Structure for Ulimit {
 }
 
 impl Value for Ulimit {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UntagResourceRequest {
+    pub resource_arn: String,
+    pub tag_keys: Vec<String>,
+}
+
+impl Structure for UntagResourceRequest {
+    const SCHEMA: &'static Schema = &schemas::UNTAG_RESOURCE_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.resource_arn, reader, member),
+            1 => read_required(&mut self.tag_keys, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.resource_arn, 0, writer, members);
+        write_required(&self.tag_keys, 1, writer, members);
+    }
+}
+
+impl Value for UntagResourceRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UntagResourceResponse {}
+
+impl Structure for UntagResourceResponse {
+    const SCHEMA: &'static Schema = &schemas::UNTAG_RESOURCE_RESPONSE;
+    fn read_member(&mut self, _: usize, _: &mut dyn Reader) -> Result<bool, Malformed> {
+        Ok(false)
+    }
+    fn write_members(&self, _: &mut dyn Writer) {}
+}
+
+impl Value for UntagResourceResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateCapacityProviderRequest {
+    pub auto_scaling_group_provider: Option<AutoScalingGroupProviderUpdate>,
+    pub cluster: Option<String>,
+    pub managed_instances_provider: Option<UpdateManagedInstancesProviderConfiguration>,
+    pub name: String,
+}
+
+impl Structure for UpdateCapacityProviderRequest {
+    const SCHEMA: &'static Schema = &schemas::UPDATE_CAPACITY_PROVIDER_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.auto_scaling_group_provider, reader, member),
+            1 => read_optional(&mut self.cluster, reader, member),
+            2 => read_optional(&mut self.managed_instances_provider, reader, member),
+            3 => read_required(&mut self.name, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.auto_scaling_group_provider, 0, writer, members);
+        write_optional(&self.cluster, 1, writer, members);
+        write_optional(&self.managed_instances_provider, 2, writer, members);
+        write_required(&self.name, 3, writer, members);
+    }
+}
+
+impl Value for UpdateCapacityProviderRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateCapacityProviderResponse {
+    pub capacity_provider: Option<CapacityProvider>,
+}
+
+impl Structure for UpdateCapacityProviderResponse {
+    const SCHEMA: &'static Schema = &schemas::UPDATE_CAPACITY_PROVIDER_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.capacity_provider, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.capacity_provider, 0, writer, members);
+    }
+}
+
+impl Value for UpdateCapacityProviderResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateClusterRequest {
+    pub cluster: String,
+    pub configuration: Option<ClusterConfiguration>,
+    pub service_connect_defaults: Option<ClusterServiceConnectDefaultsRequest>,
+    pub settings: Option<Vec<ClusterSetting>>,
+}
+
+impl Structure for UpdateClusterRequest {
+    const SCHEMA: &'static Schema = &schemas::UPDATE_CLUSTER_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.cluster, reader, member),
+            1 => read_optional(&mut self.configuration, reader, member),
+            2 => read_optional(&mut self.service_connect_defaults, reader, member),
+            3 => read_optional(&mut self.settings, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.cluster, 0, writer, members);
+        write_optional(&self.configuration, 1, writer, members);
+        write_optional(&self.service_connect_defaults, 2, writer, members);
+        write_optional(&self.settings, 3, writer, members);
+    }
+}
+
+impl Value for UpdateClusterRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateClusterResponse {
+    pub cluster: Option<Cluster>,
+}
+
+impl Structure for UpdateClusterResponse {
+    const SCHEMA: &'static Schema = &schemas::UPDATE_CLUSTER_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.cluster, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.cluster, 0, writer, members);
+    }
+}
+
+impl Value for UpdateClusterResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateClusterSettingsRequest {
+    pub cluster: String,
+    pub settings: Vec<ClusterSetting>,
+}
+
+impl Structure for UpdateClusterSettingsRequest {
+    const SCHEMA: &'static Schema = &schemas::UPDATE_CLUSTER_SETTINGS_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.cluster, reader, member),
+            1 => read_required(&mut self.settings, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.cluster, 0, writer, members);
+        write_required(&self.settings, 1, writer, members);
+    }
+}
+
+impl Value for UpdateClusterSettingsRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateClusterSettingsResponse {
+    pub cluster: Option<Cluster>,
+}
+
+impl Structure for UpdateClusterSettingsResponse {
+    const SCHEMA: &'static Schema = &schemas::UPDATE_CLUSTER_SETTINGS_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.cluster, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.cluster, 0, writer, members);
+    }
+}
+
+impl Value for UpdateClusterSettingsResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateContainerAgentRequest {
+    pub cluster: Option<String>,
+    pub container_instance: String,
+}
+
+impl Structure for UpdateContainerAgentRequest {
+    const SCHEMA: &'static Schema = &schemas::UPDATE_CONTAINER_AGENT_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.cluster, reader, member),
+            1 => read_required(&mut self.container_instance, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.cluster, 0, writer, members);
+        write_required(&self.container_instance, 1, writer, members);
+    }
+}
+
+impl Value for UpdateContainerAgentRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateContainerAgentResponse {
+    pub container_instance: Option<ContainerInstance>,
+}
+
+impl Structure for UpdateContainerAgentResponse {
+    const SCHEMA: &'static Schema = &schemas::UPDATE_CONTAINER_AGENT_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.container_instance, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.container_instance, 0, writer, members);
+    }
+}
+
+impl Value for UpdateContainerAgentResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateContainerInstancesStateRequest {
+    pub cluster: Option<String>,
+    pub container_instances: Vec<String>,
+    pub status: ContainerInstanceStatus,
+}
+
+impl Structure for UpdateContainerInstancesStateRequest {
+    const SCHEMA: &'static Schema = &schemas::UPDATE_CONTAINER_INSTANCES_STATE_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.cluster, reader, member),
+            1 => read_required(&mut self.container_instances, reader, member),
+            2 => read_required(&mut self.status, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.cluster, 0, writer, members);
+        write_required(&self.container_instances, 1, writer, members);
+        write_required(&self.status, 2, writer, members);
+    }
+}
+
+impl Value for UpdateContainerInstancesStateRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateContainerInstancesStateResponse {
+    pub container_instances: Option<Vec<ContainerInstance>>,
+    pub failures: Option<Vec<Failure>>,
+}
+
+impl Structure for UpdateContainerInstancesStateResponse {
+    const SCHEMA: &'static Schema = &schemas::UPDATE_CONTAINER_INSTANCES_STATE_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.container_instances, reader, member),
+            1 => read_optional(&mut self.failures, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.container_instances, 0, writer, members);
+        write_optional(&self.failures, 1, writer, members);
+    }
+}
+
+impl Value for UpdateContainerInstancesStateResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateManagedInstancesProviderConfiguration {
+    pub auto_repair_configuration: Option<AutoRepairConfiguration>,
+    pub infrastructure_optimization: Option<InfrastructureOptimization>,
+    pub infrastructure_role_arn: String,
+    pub instance_launch_template: InstanceLaunchTemplateUpdate,
+    pub propagate_tags: Option<PropagateMITags>,
+}
+
+impl Structure for UpdateManagedInstancesProviderConfiguration {
+    const SCHEMA: &'static Schema = &schemas::UPDATE_MANAGED_INSTANCES_PROVIDER_CONFIGURATION;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.auto_repair_configuration, reader, member),
+            1 => read_optional(&mut self.infrastructure_optimization, reader, member),
+            2 => read_required(&mut self.infrastructure_role_arn, reader, member),
+            3 => read_required(&mut self.instance_launch_template, reader, member),
+            4 => read_optional(&mut self.propagate_tags, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.auto_repair_configuration, 0, writer, members);
+        write_optional(&self.infrastructure_optimization, 1, writer, members);
+        write_required(&self.infrastructure_role_arn, 2, writer, members);
+        write_required(&self.instance_launch_template, 3, writer, members);
+        write_optional(&self.propagate_tags, 4, writer, members);
+    }
+}
+
+impl Value for UpdateManagedInstancesProviderConfiguration {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateTaskProtectionRequest {
+    pub cluster: String,
+    pub expires_in_minutes: Option<i32>,
+    pub protection_enabled: bool,
+    pub tasks: Vec<String>,
+}
+
+impl Structure for UpdateTaskProtectionRequest {
+    const SCHEMA: &'static Schema = &schemas::UPDATE_TASK_PROTECTION_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.cluster, reader, member),
+            1 => read_optional(&mut self.expires_in_minutes, reader, member),
+            2 => read_required(&mut self.protection_enabled, reader, member),
+            3 => read_required(&mut self.tasks, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.cluster, 0, writer, members);
+        write_optional(&self.expires_in_minutes, 1, writer, members);
+        write_required(&self.protection_enabled, 2, writer, members);
+        write_required(&self.tasks, 3, writer, members);
+    }
+}
+
+impl Value for UpdateTaskProtectionRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateTaskProtectionResponse {
+    pub failures: Option<Vec<Failure>>,
+    pub protected_tasks: Option<Vec<ProtectedTask>>,
+}
+
+impl Structure for UpdateTaskProtectionResponse {
+    const SCHEMA: &'static Schema = &schemas::UPDATE_TASK_PROTECTION_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.failures, reader, member),
+            1 => read_optional(&mut self.protected_tasks, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.failures, 0, writer, members);
+        write_optional(&self.protected_tasks, 1, writer, members);
+    }
+}
+
+impl Value for UpdateTaskProtectionResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct VCpuCountRangeRequest {
+    pub max: Option<i32>,
+    pub min: i32,
+}
+
+impl Structure for VCpuCountRangeRequest {
+    const SCHEMA: &'static Schema = &schemas::V_CPU_COUNT_RANGE_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.max, reader, member),
+            1 => read_required(&mut self.min, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.max, 0, writer, members);
+        write_required(&self.min, 1, writer, members);
+    }
+}
+
+impl Value for VCpuCountRangeRequest {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }
