@@ -64,6 +64,7 @@ pub(crate) fn service(api: Arc<Api>) -> Service {
         RegisterContainerInstance => register_container_instance;
         RegisterTaskDefinition => register_task_definition;
         RunTask => run_task;
+        StartTask => start_task;
         StopTask => stop_task;
         SubmitAttachmentStateChanges => submit_attachment_state_changes;
         SubmitContainerStateChange => submit_container_state_change;

@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ledger::View;
+use ledger::{Row, View};
 use placement::{Fleet, Instance, Placement, Reason, Request, Strategy};
 use terms::ContainerInstanceId;
 
 use super::room;
-use crate::model::{Explanation, InstanceStatus, RefusalCount, RefusalNote, Task};
+use crate::model::{
+    ContainerInstance, Explanation, InstanceStatus, RefusalCount, RefusalNote, Task,
+};
 use crate::tables::{ClusterKey, Tables};
 
 /// Refused instances that a task's explanation names; the others are only counted.
@@ -54,7 +56,7 @@ pub(crate) fn place(
         for id in unknown {
             known.insert(id);
             match look(view, tables, cluster, id) {
-                Some(instance) => fleet.upsert(instance),
+                Some((_, instance)) => fleet.upsert(instance),
                 None => drop(fleet.remove(id)),
             }
         }
@@ -65,17 +67,18 @@ pub(crate) fn place(
     }
 }
 
-/// The instance as `view` has it.
-fn look(
+/// The instance as `view` has it: its row, and with what its tasks hold.
+pub(crate) fn look(
     view: &impl View,
     tables: &Tables,
     cluster: &ClusterKey,
     id: ContainerInstanceId,
-) -> Option<Instance> {
+) -> Option<(Row<ContainerInstance>, Instance)> {
     let key = cluster.instance(id);
     let row = view.get(&tables.instances, &key)?;
     let tasks: Vec<_> = view.index(&tables.held, &key).map(|(_, task)| task).collect();
-    Some(room::instance(&row, tasks.iter().map(|task| -> &Task { task })))
+    let instance = room::instance(&row, tasks.iter().map(|task| -> &Task { task }));
+    Some((row, instance))
 }
 
 /// Whether each task of the plan still fits where it was put.

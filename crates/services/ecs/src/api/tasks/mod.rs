@@ -1,11 +1,15 @@
 //! Tasks: run, stop, describe, list, and what agents report of them (ECS semantics §5).
 
+mod launch;
 mod list;
+mod network;
 mod overrides;
 mod placement;
 mod run;
 mod shape;
+mod start;
 mod submit;
+mod token;
 mod unbuilt;
 
 use shapes_ecs as shapes;

@@ -24,6 +24,7 @@ pub(super) struct Merged {
 
 /// Applies overrides.
 pub(super) fn merge(
+    operation: &'static str,
     definition: &TaskDefinition,
     overrides: Option<&shapes::TaskOverride>,
 ) -> Result<Merged, Error> {
@@ -32,17 +33,17 @@ pub(super) fn merge(
         return Err(Error::invalid(format!("Overrides are longer than {MAX_CHARS} characters.")));
     }
     if shown.ephemeral_storage.is_some() {
-        return Err(Error::not_built("RunTask", "overrides.ephemeralStorage"));
+        return Err(Error::not_built(operation, "overrides.ephemeralStorage"));
     }
     if shown.inference_accelerator_overrides.as_ref().is_some_and(|list| !list.is_empty()) {
-        return Err(Error::not_built("RunTask", "overrides.inferenceAcceleratorOverrides"));
+        return Err(Error::not_built(operation, "overrides.inferenceAcceleratorOverrides"));
     }
     let cpu = shown.cpu.as_deref().map(task_definitions::parse_cpu).transpose()?;
     let memory = shown.memory.as_deref().map(task_definitions::parse_memory).transpose()?;
     let mut containers = definition.containers.clone();
     let mut given = shown.container_overrides.take().unwrap_or_default();
     for one in &given {
-        apply(one, &mut containers)?;
+        apply(operation, one, &mut containers)?;
     }
     given.retain(|one| one.name.is_some());
     for container in &containers {
@@ -58,7 +59,11 @@ pub(super) fn merge(
     Ok(Merged { cpu, memory, containers, shown })
 }
 
-fn apply(one: &shapes::ContainerOverride, containers: &mut [ContainerSpec]) -> Result<(), Error> {
+fn apply(
+    operation: &'static str,
+    one: &shapes::ContainerOverride,
+    containers: &mut [ContainerSpec],
+) -> Result<(), Error> {
     let Some(name) = one.name.as_deref() else {
         if *one == shapes::ContainerOverride::default() {
             return Ok(());
@@ -72,7 +77,7 @@ fn apply(one: &shapes::ContainerOverride, containers: &mut [ContainerSpec]) -> R
     };
     if one.resource_requirements.as_ref().is_some_and(|list| !list.is_empty()) {
         let what = "overrides.containerOverrides.resourceRequirements";
-        return Err(Error::not_built("RunTask", what));
+        return Err(Error::not_built(operation, what));
     }
     let amount = |member: &str, value: Option<i32>, min: i32| match value {
         Some(value) if value < min => {

@@ -5,29 +5,39 @@ use std::sync::Arc;
 use placement::{Binpack, Constraint, Demand, Request, RequiredAttribute, Spread, Strategy};
 use shapes_ecs as shapes;
 
+use super::launch::Template;
 use crate::error::Error;
-use crate::model::{self, TaskDefinition};
+use crate::model::TaskDefinition;
 
 /// Most constraints of a definition and a request together.
 const MAX_CONSTRAINTS: usize = 10;
 /// Most strategies of a request.
 const MAX_STRATEGIES: usize = 5;
 
-/// What is to be placed.
+/// What RunTask has to place.
 pub(super) fn request(
     input: &shapes::RunTaskRequest,
-    definition: &TaskDefinition,
-    demand: &model::Demand,
-    group: &str,
+    template: &Template,
     count: u32,
 ) -> Result<Request, Error> {
+    Ok(Request {
+        count,
+        constraints: constraints(input, &template.definition)?,
+        strategies: strategies(input)?,
+        ..started(template)
+    })
+}
+
+/// What StartTask asks of each instance: room, attributes, and nothing else.
+pub(super) fn started(template: &Template) -> Request {
+    let Template { definition, demand, group, .. } = template;
     let attribute = |(name, value): &(String, Option<String>)| RequiredAttribute {
         name: name.as_str().into(),
         value: value.as_deref().map(Arc::from),
     };
-    Ok(Request {
-        count,
-        group: group.into(),
+    Request {
+        count: 1,
+        group: group.as_str().into(),
         demand: Demand {
             cpu: demand.cpu,
             memory: demand.memory,
@@ -35,9 +45,8 @@ pub(super) fn request(
             udp: demand.udp.iter().copied().collect(),
         },
         attributes: definition.requires.iter().map(attribute).collect(),
-        constraints: constraints(input, definition)?,
-        strategies: strategies(input)?,
-    })
+        ..Request::default()
+    }
 }
 
 fn constraints(

@@ -2,22 +2,18 @@
 
 use shapes_ecs as shapes;
 
+use super::launch::Launch;
 use crate::error::Error;
-use crate::model::{NetworkMode, TaskDefinition};
+use crate::model::TaskDefinition;
 
 /// Refuses a request that asks for something that is not built: ignoring it would change what the
 /// request means. What ECS itself refuses comes first, with its own texts.
-pub(super) fn refuse(
-    input: &shapes::RunTaskRequest,
-    definition: &TaskDefinition,
-) -> Result<(), Error> {
-    launch(input)?;
-    network(input, definition)?;
-    let unbuilt = |what: &str| Err(Error::not_built("RunTask", what));
-    if input.enable_execute_command == Some(true) {
+pub(super) fn refuse(launch: &Launch<'_>, definition: &TaskDefinition) -> Result<(), Error> {
+    let unbuilt = |what: &str| Err(Error::not_built(launch.operation, what));
+    if launch.execute_command {
         return unbuilt("enableExecuteCommand");
     }
-    if input.volume_configurations.as_ref().is_some_and(|list| !list.is_empty()) {
+    if !launch.volumes.is_empty() {
         return unbuilt("volumeConfigurations");
     }
     let document = &definition.document;
@@ -37,7 +33,8 @@ pub(super) fn refuse(
     Ok(())
 }
 
-fn launch(input: &shapes::RunTaskRequest) -> Result<(), Error> {
+/// The launch types and strategies that are built, and what goes with them.
+pub(super) fn launch(input: &shapes::RunTaskRequest) -> Result<(), Error> {
     let providers = input.capacity_provider_strategy.as_ref().is_some_and(|list| !list.is_empty());
     let launch_type = input.launch_type.map(|kind| kind.as_str());
     if providers && launch_type.is_some() {
@@ -57,17 +54,4 @@ fn launch(input: &shapes::RunTaskRequest) -> Result<(), Error> {
         ));
     }
     Ok(())
-}
-
-fn network(input: &shapes::RunTaskRequest, definition: &TaskDefinition) -> Result<(), Error> {
-    match (definition.network_mode, &input.network_configuration) {
-        (NetworkMode::Awsvpc, None) => Err(Error::invalid(
-            "Network Configuration must be provided when networkMode 'awsvpc' is specified.",
-        )),
-        (NetworkMode::Awsvpc, Some(_)) => Err(Error::not_built("RunTask", "networkMode awsvpc")),
-        (_, Some(_)) => Err(Error::invalid(
-            "Network Configuration is not valid for the given networkMode of this task definition.",
-        )),
-        (_, None) => Ok(()),
-    }
 }

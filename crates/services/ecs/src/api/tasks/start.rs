@@ -1,0 +1,71 @@
+//! StartTask (ECS semantics §5.4): tasks on the instances that the caller chose.
+
+use placement::Reason;
+use shapes_ecs as shapes;
+use wire::Context;
+
+use super::super::target::Target;
+use super::super::{Api, arn_of, missing, target};
+use super::launch::{Launch, Template};
+use super::{placement as wishes, show};
+use crate::decide::placing;
+use crate::error::Error;
+use crate::model::Explanation;
+
+/// Most instances that one request may name.
+const MAX_INSTANCES: usize = 10;
+
+impl Api {
+    /// Starts a task on each instance named, if it fits there. One that does not is a failure,
+    /// not an error.
+    pub(crate) async fn start_task(
+        &self,
+        context: Context,
+        input: shapes::StartTaskRequest,
+    ) -> Result<shapes::StartTaskResponse, Error> {
+        let cluster = target::cluster(&target::scope(&context), input.cluster.as_deref())?;
+        let snapshot = self.ledger.snapshot();
+        target::active_cluster(&snapshot, &self.tables, &cluster)?;
+        let named = &input.container_instances;
+        if named.is_empty() {
+            return Err(Error::invalid("Container instance cannot be empty."));
+        }
+        if named.len() > MAX_INSTANCES {
+            return Err(Error::invalid("Container instances can have at most 10 items."));
+        }
+        let targets = named.iter().map(|text| Ok((text, target::instance(&cluster, text)?)));
+        let targets = targets.collect::<Result<Vec<_>, Error>>()?;
+        let template = Template::read(self, &snapshot, &cluster, &Launch::from(&input))?;
+        let request = wishes::started(&template);
+        let tables = self.tables;
+        let done = self.ledger.transact("start task", |tx| {
+            template.still_good(tx, &tables)?;
+            let (mut tasks, mut failures) = (Vec::new(), Vec::new());
+            for (text, target) in &targets {
+                let known = match target {
+                    Target::Id(id) => placing::look(tx, &tables, &cluster, *id),
+                    Target::Unknown => None,
+                };
+                let Some((row, instance)) = known else {
+                    failures.push(missing(arn_of(&cluster, "container-instance", text)));
+                    continue;
+                };
+                match instance.check(&request) {
+                    Ok(()) => {
+                        let told = Explanation::default();
+                        tasks.push(show(&template.start(self, tx, &row, &told)?, true));
+                    }
+                    Err(reason) => failures.push(failure(row.arn.to_string(), &reason)),
+                }
+            }
+            Ok::<_, Error>((tasks, failures))
+        });
+        let (tasks, failures) = done.await?.value;
+        Ok(shapes::StartTaskResponse { tasks: Some(tasks), failures: Some(failures) })
+    }
+}
+
+fn failure(arn: String, reason: &Reason) -> shapes::Failure {
+    let detail = Some(reason.to_string());
+    shapes::Failure { arn: Some(arn), reason: Some(reason.code().to_owned()), detail }
+}
