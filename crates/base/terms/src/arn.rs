@@ -5,7 +5,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{AccountId, ClusterName, ContainerInstanceId, Family, Region, TaskId, Uuid};
+use crate::{
+    AccountId, CapacityProviderName, ClusterName, ContainerInstanceId, Family, Region, TaskId, Uuid,
+};
 
 /// A text that is no ARN of the wanted resource.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -155,6 +157,16 @@ arn! {
         (family.parse().ok()?, revision.parse().ok().filter(|&r| r > 0)?)
     }
 }
+arn! {
+    /// `arn:aws:ecs:<region>:<account>:capacity-provider/<name>`.
+    CapacityProviderArn, "capacity-provider", "a capacity provider ARN",
+    {
+        /// The capacity provider's name.
+        name: CapacityProviderName
+    },
+    |arn, f| write!(f, "{}", arn.name),
+    |rest| (rest.parse().ok()?,)
+}
 
 #[cfg(test)]
 mod tests {
@@ -172,6 +184,7 @@ mod tests {
         round_trip::<ClusterArn>(&format!("{prefix}:cluster/default"));
         round_trip::<TaskArn>(&format!("{prefix}:task/default/{id}"));
         round_trip::<ContainerInstanceArn>(&format!("{prefix}:container-instance/default/{id}"));
+        round_trip::<CapacityProviderArn>(&format!("{prefix}:capacity-provider/FARGATE"));
         round_trip::<TaskDefinitionArn>(&format!("{prefix}:task-definition/web:7"));
         round_trip::<ContainerArn>(&format!(
             "{prefix}:container/default/{id}/6ba7b814-9dad-41d1-80b4-00c04fd430c8"

@@ -11,9 +11,10 @@ mod quantity;
 mod time;
 
 pub use arn::{
-    ClusterArn, ContainerArn, ContainerInstanceArn, ParseArnError, TaskArn, TaskDefinitionArn,
+    CapacityProviderArn, ClusterArn, ContainerArn, ContainerInstanceArn, ParseArnError, TaskArn,
+    TaskDefinitionArn,
 };
 pub use id::{ContainerInstanceId, IdSource, ParseIdError, TaskId, Uuid};
-pub use name::{AccountId, ClusterName, Family, ParseNameError, Region};
+pub use name::{AccountId, CapacityProviderName, ClusterName, Family, ParseNameError, Region};
 pub use quantity::{CpuUnits, MemoryMib};
 pub use time::{Clock, Timestamp};

@@ -110,6 +110,13 @@ name! {
     Family, "a family (up to 255 letters, digits, hyphens and underscores)",
     is_resource_name
 }
+name! {
+    /// A capacity provider's name, unique in its account and region; `FARGATE` and `FARGATE_SPOT`
+    /// are ECS's own.
+    CapacityProviderName,
+    "a capacity provider name (up to 255 letters, digits, hyphens and underscores)",
+    is_resource_name
+}
 
 impl Default for ClusterName {
     /// The cluster that ECS means when a request names none.

@@ -23,13 +23,7 @@ impl Ecs {
         let made = self.api.ledger.transact("ensure cluster", |tx| {
             let known = tx.get(&tables.clusters, &key);
             if known.is_none_or(|row| row.status != ClusterStatus::Active) {
-                let cluster = Cluster {
-                    name: key.name.clone(),
-                    status: ClusterStatus::Active,
-                    settings: Vec::new(),
-                    tags: Vec::new(),
-                    changed_at: tx.now(),
-                };
+                let cluster = Cluster::new(key.name.clone(), tx.now());
                 tx.put(&tables.clusters, key.clone(), cluster);
             }
             Ok::<(), Error>(())

@@ -7,13 +7,15 @@ use ledger::{Index, Key, KeyError, KeyReader, KeyWriter, Record, Schema, Table};
 use serde::{Deserialize, Serialize};
 use shapes_ecs as shapes;
 use terms::{
-    AccountId, ClusterArn, ClusterName, ContainerInstanceArn, ContainerInstanceId, Family, Region,
-    TaskArn, TaskDefinitionArn, TaskId, Timestamp,
+    AccountId, CapacityProviderArn, CapacityProviderName, ClusterArn, ClusterName,
+    ContainerInstanceArn, ContainerInstanceId, Family, Region, TaskArn, TaskDefinitionArn, TaskId,
+    Timestamp,
 };
 
 use crate::model::{
-    Cluster, ClusterStatus, ContainerInstance, DefinitionStatus, DesiredStatus, Document,
-    FamilyCounter, InstanceStatus, Task, TaskDefinition, TaskStatus,
+    AccountSetting, CapacityProvider, Cluster, ClusterStatus, ContainerInstance, DefinitionStatus,
+    DesiredStatus, Document, FamilyCounter, InstanceStatus, ProviderStatus, Task, TaskDefinition,
+    TaskStatus, group_name,
 };
 
 /// Account and region: the first part of every key.
@@ -46,6 +48,12 @@ impl Scope {
     pub(crate) fn definition_arn(&self, family: Family, revision: u32) -> TaskDefinitionArn {
         let Self { account, region } = self.clone();
         TaskDefinitionArn { region, account, family, revision }
+    }
+
+    /// The ARN of a capacity provider.
+    pub(crate) fn provider_arn(&self, name: CapacityProviderName) -> CapacityProviderArn {
+        let Self { account, region } = self.clone();
+        CapacityProviderArn { region, account, name }
     }
 }
 
@@ -107,6 +115,10 @@ pub(crate) type InstanceKey = (ClusterKey, ContainerInstanceId);
 pub(crate) type FamilyKey = (Scope, Family);
 /// A task definition's key; the revisions of a family stand together, in numeric order.
 pub(crate) type DefinitionKey = (Scope, Family, u32);
+/// A capacity provider's key.
+pub(crate) type ProviderKey = (Scope, CapacityProviderName);
+/// The key of an account setting: whose it is (the ARN of a user, a role or the root), its name.
+pub(crate) type SettingKey = (Scope, String, String);
 /// The key of a RunTask's client token.
 pub(crate) type TokenKey = (ClusterKey, String);
 
@@ -139,6 +151,8 @@ pub(crate) struct RunToken {
     pub(crate) created_at: Timestamp,
 }
 
+impl Record for AccountSetting {}
+impl Record for CapacityProvider {}
 impl Record for Cluster {}
 impl Record for ContainerInstance {}
 impl Record for FamilyCounter {}
@@ -159,6 +173,16 @@ pub(crate) struct Tables {
     pub(crate) clusters: Table<ClusterKey, Cluster>,
     /// Deleted clusters by the time of their deletion.
     pub(crate) deleted_clusters: Index<Timestamp, ClusterKey, Cluster>,
+    /// Clusters that were not deleted, by the capacity providers that they have.
+    pub(crate) clusters_by_provider: Index<(Scope, CapacityProviderName), ClusterKey, Cluster>,
+    /// Capacity providers.
+    pub(crate) providers: Table<ProviderKey, CapacityProvider>,
+    /// Capacity providers that were not deleted, by the name of their Auto Scaling group.
+    pub(crate) providers_by_group: Index<(Scope, String), ProviderKey, CapacityProvider>,
+    /// Deleted capacity providers by the time of their deletion.
+    pub(crate) deleted_providers: Index<Timestamp, ProviderKey, CapacityProvider>,
+    /// Account settings that were set.
+    pub(crate) account_settings: Table<SettingKey, AccountSetting>,
     /// Container instances.
     pub(crate) instances: Table<InstanceKey, ContainerInstance>,
     /// Instances by status: `(cluster, status, instance)`.
@@ -201,6 +225,7 @@ impl Tables {
     /// Declares them.
     pub(crate) fn declare(schema: &mut Schema) -> Self {
         let clusters = schema.table("ecs.clusters");
+        let providers = schema.table("ecs.capacity_providers");
         let instances = schema.table("ecs.container_instances");
         let definitions = schema.table("ecs.task_definitions");
         let tasks = schema.table("ecs.tasks");
@@ -210,6 +235,20 @@ impl Tables {
             deleted_clusters: schema.index(&clusters, "deleted", |_, row: &Cluster| {
                 once_if(row.status == ClusterStatus::Inactive, row.changed_at)
             }),
+            clusters_by_provider: schema.index(&clusters, "provider", clusters_by_provider),
+            providers,
+            providers_by_group: schema.index(
+                &providers,
+                "group",
+                |key: &ProviderKey, row: &CapacityProvider| {
+                    let group = (key.0.clone(), group_name(&row.group).to_owned());
+                    once_if(row.status == ProviderStatus::Active, group)
+                },
+            ),
+            deleted_providers: schema.index(&providers, "deleted", |_, row: &CapacityProvider| {
+                once_if(row.status == ProviderStatus::Inactive, row.changed_at)
+            }),
+            account_settings: schema.table("ecs.account_settings"),
             instances,
             instances_by_status: schema.index(
                 &instances,
@@ -261,6 +300,11 @@ impl Tables {
                 .index(&run_tokens, "age", |_, row: &RunToken| vec![row.created_at]),
         }
     }
+}
+
+fn clusters_by_provider(key: &ClusterKey, row: &Cluster) -> Vec<(Scope, CapacityProviderName)> {
+    let active = row.capacity_providers.iter().filter(|_| row.status == ClusterStatus::Active);
+    active.map(|provider| (key.scope.clone(), provider.clone())).collect()
 }
 
 fn once_if<K>(wanted: bool, key: K) -> Vec<K> {

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use terms::{AccountId, ClusterName, ContainerInstanceId, Family, Region, TaskId, Timestamp, Uuid};
+use terms::{
+    AccountId, CapacityProviderName, ClusterName, ContainerInstanceId, Family, Region, TaskId,
+    Timestamp, Uuid,
+};
 
 use super::{Key, KeyError, KeyReader, KeyWriter};
 
@@ -100,6 +103,7 @@ macro_rules! texts {
 texts! {
     AccountId, "an account id";
     Region, "a region";
+    CapacityProviderName, "a capacity provider name";
     ClusterName, "a cluster name";
     Family, "a family";
 }

@@ -42,11 +42,9 @@ impl Api {
                 return Ok::<(), Error>(());
             }
             let cluster = Cluster {
-                name: key.name.clone(),
-                status: ClusterStatus::Active,
                 settings: settings.clone(),
                 tags: tags.clone(),
-                changed_at: tx.now(),
+                ..Cluster::new(key.name.clone(), tx.now())
             };
             tx.put(&tables.clusters, key.clone(), cluster);
             Ok(())

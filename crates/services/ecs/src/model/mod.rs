@@ -1,5 +1,7 @@
 //! Records and state machines. No I/O, no clock, no ids of their own making.
 
+mod account_setting;
+mod capacity_provider;
 mod cluster;
 mod container;
 mod definition;
@@ -14,7 +16,11 @@ mod tag;
 mod task;
 mod task_state;
 
-pub(crate) use cluster::{Cluster, ClusterStatus};
+pub(crate) use account_setting::AccountSetting;
+pub(crate) use capacity_provider::{
+    CapacityProvider, ManagedScaling, ProviderStatus, ProviderUpdate, group_name, is_fargate,
+};
+pub(crate) use cluster::{Cluster, ClusterStatus, StrategyItem};
 pub(crate) use container::{Binding, Container, ContainerStatus, Health, Protocol};
 pub(crate) use definition::{
     ContainerSpec, DefinitionStatus, FamilyCounter, NetworkMode, PortSpec, TaskDefinition,

@@ -19,9 +19,9 @@ use super::super::ledger_view::TaskEndpointSetting;
 use super::super::role_credentials::TaskCredentials;
 use super::super::testing::{CountedIds, Peer, TokioClock, instance_arn, task_arn, wire};
 use crate::model::{
-    AgentInfo, Capacity, Cluster, ClusterStatus, Container, ContainerInstance, ContainerStatus,
-    DefinitionStatus, Demand, DesiredStatus, Document, Explanation, Health, InstanceStatus,
-    NetworkMode, Task, TaskDefinition, TaskStatus, TaskTimes,
+    AgentInfo, Capacity, Cluster, Container, ContainerInstance, ContainerStatus, DefinitionStatus,
+    Demand, DesiredStatus, Document, Explanation, Health, InstanceStatus, NetworkMode, Task,
+    TaskDefinition, TaskStatus, TaskTimes,
 };
 use crate::tables::{Tables, definition_key, instance_key, task_key};
 
@@ -125,13 +125,7 @@ impl World {
 
     pub(in super::super) async fn put_instance(&self, row: ContainerInstance) {
         let key = instance_key(&row.arn);
-        let cluster = Cluster {
-            name: ClusterName::default(),
-            status: ClusterStatus::Active,
-            settings: Vec::new(),
-            tags: Vec::new(),
-            changed_at: Timestamp::default(),
-        };
+        let cluster = Cluster::new(ClusterName::default(), Timestamp::default());
         let write = |tx: &mut ledger::Tx<'_>| {
             tx.put(&self.tables.clusters, key.0.clone(), cluster.clone());
             tx.put(&self.tables.instances, key.clone(), row.clone());
