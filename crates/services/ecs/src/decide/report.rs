@@ -4,10 +4,11 @@
 //! and leave reasons empty. All of that is accepted: whatever would move something backwards
 //! changes nothing, and why a task stopped is worked out here.
 
-use terms::Timestamp;
+use terms::{Timestamp, Uuid};
 
 use crate::model::{
-    Binding, Container, ContainerStatus, DesiredStatus, Stop, StopCode, Task, TaskEvent, TaskStatus,
+    AttachmentStatus, Binding, Container, ContainerStatus, DesiredStatus, Stop, StopCode, Task,
+    TaskEvent, TaskNetwork, TaskStatus,
 };
 
 /// Longest reason that is kept of a task or a container, in characters (agent protocol §3.1).
@@ -53,6 +54,17 @@ pub(crate) struct TaskReport {
     pub(crate) pull_stopped_at: Option<Timestamp>,
     /// When the first essential container ended.
     pub(crate) execution_stopped_at: Option<Timestamp>,
+    /// The attachments that it has.
+    pub(crate) attached: Vec<Uuid>,
+}
+
+impl TaskReport {
+    /// Whether the agent has the interface: it says so, or it works on a task that had to wait for
+    /// it. Ours makes the interface itself and reports no attachment.
+    fn has(&self, network: &TaskNetwork) -> bool {
+        self.attached.contains(&network.attachment)
+            || matches!(self.status, Some(Reported::Pending | Reported::Running))
+    }
 }
 
 /// The states that agents report.
@@ -106,6 +118,9 @@ pub(crate) fn apply(task: &Task, report: &TaskReport, now: Timestamp) -> Option<
         Reported::Running => TaskEvent::ReportedRunning,
         Reported::Stopped => TaskEvent::ReportedStopped,
     });
+    if let Some(network) = next.network.as_mut().filter(|network| report.has(network)) {
+        network.advance(AttachmentStatus::Attached);
+    }
     if let Some(Ok(status)) = event.map(|event| next.status.next(event)) {
         enter(&mut next, status, report.reason.as_deref(), now);
     }
@@ -175,6 +190,9 @@ fn enter(task: &mut Task, status: TaskStatus, reason: Option<&str>, now: Timesta
     task.desired = DesiredStatus::Stopped;
     for container in &mut task.containers {
         container.status = ContainerStatus::Stopped;
+    }
+    if let Some(network) = &mut task.network {
+        network.advance(AttachmentStatus::Deleted);
     }
     let ended = task.times.execution_stopped_at.unwrap_or(now).min(now);
     task.times.stopping_at.get_or_insert(ended);

@@ -8,6 +8,7 @@ mod definition;
 mod document;
 mod explanation;
 mod instance;
+mod network;
 mod resources;
 #[cfg(test)]
 pub(crate) mod sample;
@@ -28,6 +29,7 @@ pub(crate) use definition::{
 pub(crate) use document::{Document, json};
 pub(crate) use explanation::{Explanation, RefusalCount, RefusalNote};
 pub(crate) use instance::{AgentInfo, ContainerInstance, InstanceStatus};
+pub(crate) use network::{AttachmentStatus, TaskNetwork};
 pub(crate) use resources::{Capacity, Demand};
 pub(crate) use stop::{Stop, StopCode};
 pub(crate) use tag::Tag;

@@ -33,6 +33,7 @@ pub(crate) fn task(number: u8) -> Task {
         created_at: MADE,
         times: TaskTimes::default(),
         tags: Vec::new(),
+        network: None,
         execute_command: false,
         explanation: Explanation::default(),
         version: 1,

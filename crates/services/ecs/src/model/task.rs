@@ -5,7 +5,8 @@ use shapes_ecs as shapes;
 use terms::{ContainerInstanceId, TaskArn, TaskDefinitionArn, Timestamp};
 
 use super::{
-    Container, Demand, DesiredStatus, Document, Explanation, Health, Stop, Tag, TaskStatus,
+    Container, Demand, DesiredStatus, Document, Explanation, Health, Stop, Tag, TaskNetwork,
+    TaskStatus,
 };
 
 /// When things happened to a task; absent means not yet, or never.
@@ -67,6 +68,9 @@ pub(crate) struct Task {
     pub(crate) created_at: Timestamp,
     /// When other things happened to it.
     pub(crate) times: TaskTimes,
+    /// Its interface, if its network mode is awsvpc.
+    #[serde(default)]
+    pub(crate) network: Option<TaskNetwork>,
     /// Tags.
     pub(crate) tags: Vec<Tag>,
     /// Whether ECS Exec was asked for.

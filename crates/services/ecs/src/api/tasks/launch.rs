@@ -179,6 +179,7 @@ impl Template {
             created_at: tx.now(),
             times: TaskTimes::default(),
             tags: self.tags.clone(),
+            network: None,
             execute_command: false,
             explanation: explanation.clone(),
             version: 1,

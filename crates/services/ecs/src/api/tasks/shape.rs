@@ -5,7 +5,7 @@ use terms::ContainerArn;
 use wire::value::Enumeration;
 
 use super::super::tags;
-use crate::model::{Binding, Container, Protocol, Task};
+use crate::model::{AttachmentStatus, Binding, Container, Protocol, Task, TaskNetwork};
 
 /// A task as the API shows it.
 pub(super) fn show(task: &Task, with_tags: bool) -> shapes::Task {
@@ -23,7 +23,7 @@ pub(super) fn show(task: &Task, with_tags: bool) -> shapes::Task {
     };
     let times = &task.times;
     shapes::Task {
-        attachments: Some(Vec::new()),
+        attachments: Some(task.network.iter().map(attachment).collect()),
         attributes: Some(attributes(task)),
         availability_zone: task.zone.clone(),
         cluster_arn: Some(cluster.to_string()),
@@ -88,11 +88,43 @@ fn container(task: &Task, one: &Container) -> shapes::Container {
         exit_code: one.exit_code,
         reason: one.reason.clone(),
         network_bindings: Some(one.bindings.iter().map(binding).collect()),
-        network_interfaces: Some(Vec::new()),
+        network_interfaces: Some(task.network.iter().map(interface).collect()),
         health_status: shapes::HealthStatus::parse(one.health.as_str()),
         cpu: Some(one.cpu.to_string()),
         memory: digits(one.memory),
         memory_reservation: digits(one.memory_reservation),
+        ..Default::default()
+    }
+}
+
+/// An interface as a task's attachment. What is not known before the interface is there is left
+/// out, as on ECS.
+fn attachment(network: &TaskNetwork) -> shapes::Attachment {
+    let known = network.status > AttachmentStatus::Precreated;
+    let details = [
+        ("subnetId", network.subnet.clone(), true),
+        ("networkInterfaceId", network.interface.clone(), known),
+        ("macAddress", network.mac.clone(), known),
+        ("privateDnsName", network.private_dns_name.clone(), known),
+        ("privateIPv4Address", network.address.to_string(), known),
+    ];
+    let pair = |(name, value, _): (&str, String, bool)| shapes::KeyValuePair {
+        name: Some(name.to_owned()),
+        value: Some(value),
+    };
+    shapes::Attachment {
+        id: Some(network.attachment.to_string()),
+        type_: Some("ElasticNetworkInterface".to_owned()),
+        status: Some(network.status.as_str().to_owned()),
+        details: Some(details.into_iter().filter(|(_, _, shown)| *shown).map(pair).collect()),
+    }
+}
+
+fn interface(network: &TaskNetwork) -> shapes::NetworkInterface {
+    shapes::NetworkInterface {
+        attachment_id: Some(network.attachment.to_string()),
+        private_ipv4_address: (network.status > AttachmentStatus::Precreated)
+            .then(|| network.address.to_string()),
         ..Default::default()
     }
 }

@@ -5,7 +5,7 @@
 //! whatever can never become right is an InvalidParameterException.
 
 use shapes_ecs as shapes;
-use terms::TaskArn;
+use terms::{TaskArn, Uuid};
 use wire::Context;
 
 use super::super::target::Target;
@@ -32,6 +32,7 @@ impl Api {
             pull_started_at: input.pull_started_at,
             pull_stopped_at: input.pull_stopped_at,
             execution_stopped_at: input.execution_stopped_at,
+            attached: input.attachments.iter().flatten().filter_map(attached).collect(),
         };
         self.take_report(&context, input.cluster.as_deref(), input.task.as_deref(), &reported)
             .await?;
@@ -127,6 +128,12 @@ fn status(text: &str) -> Option<Reported> {
         "STOPPED" => Some(Reported::Stopped),
         _ => None,
     }
+}
+
+/// The id of an attachment that the agent has; what it says of one that it has not changes nothing.
+fn attached(change: &shapes::AttachmentStateChange) -> Option<Uuid> {
+    let (_, id) = change.attachment_arn.rsplit_once('/')?;
+    id.parse().ok().filter(|_| change.status == "ATTACHED")
 }
 
 fn container(one: shapes::ContainerStateChange) -> ContainerReport {

@@ -5,6 +5,7 @@
 mod container;
 mod docker;
 mod environment;
+mod interface;
 mod volume;
 
 #[cfg(test)]
@@ -65,6 +66,11 @@ pub(crate) fn task(
             .map(|container| container::container(&context, container))
             .collect(),
         volumes: document.volumes.iter().flatten().map(volume::volume).collect(),
+        elastic_network_interfaces: task
+            .network
+            .iter()
+            .map(|network| interface::interface(&task.arn, network))
+            .collect(),
         proxy_configuration: document.proxy_configuration.as_ref().map(proxy),
         enable_fault_injection: document.enable_fault_injection.filter(|enabled| *enabled),
         ..PayloadTask::new(task.arn.clone(), desired)

@@ -217,6 +217,7 @@ pub(in super::super) fn task(number: u32, status: TaskStatus, desired: DesiredSt
         created_at: Timestamp::default(),
         times: TaskTimes::default(),
         tags: Vec::new(),
+        network: None,
         execute_command: false,
         explanation: Explanation::default(),
         version: 1,
