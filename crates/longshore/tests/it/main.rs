@@ -2,6 +2,7 @@
 //! root and what `./x test` installs.
 #![allow(clippy::unwrap_used)]
 
+mod apart;
 mod crash;
 mod durability;
 mod harness;

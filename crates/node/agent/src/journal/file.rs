@@ -72,8 +72,29 @@ fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).append(true).create(true).open(path)
 }
 
+/// Writes `fresh` and puts it in the place of the journal; answers it, locked.
+fn replace(path: &Path, fresh: &Path, bytes: &[u8]) -> io::Result<File> {
+    let mut file = File::create(fresh)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    drop(file);
+    let file = open(fresh)?;
+    file.try_lock()?;
+    std::fs::rename(fresh, path)?;
+    if let Some(folder) = path.parent() {
+        File::open(folder)?.sync_all()?;
+    }
+    Ok(file)
+}
+
 fn io_error(action: &'static str, path: &Path, source: io::Error) -> JournalError {
-    JournalError::Io { action, path: path.display().to_string(), source }
+    let path = path.display().to_string();
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            JournalError::DiskFull { path }
+        }
+        _ => JournalError::Io { action, path, source },
+    }
 }
 
 #[async_trait]
@@ -124,16 +145,10 @@ impl Journal for FileJournal {
         let length = bytes.len() as u64;
         self.blocking("write anew", move |inner, path| {
             let fresh = path.with_extension("new");
-            let mut file = File::create(&fresh)?;
-            file.write_all(&bytes)?;
-            file.sync_all()?;
-            drop(file);
-            let file = open(&fresh)?;
-            file.try_lock()?;
-            std::fs::rename(&fresh, path)?;
-            if let Some(folder) = path.parent() {
-                File::open(folder)?.sync_all()?;
-            }
+            let file = replace(path, &fresh, &bytes).inspect_err(|_| {
+                // On a full disk, what could not become the journal must not keep its room.
+                let _ = std::fs::remove_file(&fresh);
+            })?;
             inner.file = file;
             Ok(())
         })
@@ -221,6 +236,55 @@ mod tests {
             again.extend(sequence(100..101));
             assert_eq!(journal.load().await.unwrap(), again);
         }
+    }
+
+    /// A file system of a few pages that goes away with the test. As root.
+    struct SmallDisk(tempfile::TempDir);
+
+    impl SmallDisk {
+        fn mount() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let done = std::process::Command::new("mount")
+                .args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"])
+                .arg(folder.path())
+                .status();
+            assert!(done.unwrap().success(), "tests of a full disk need root");
+            Self(folder)
+        }
+    }
+
+    impl Drop for SmallDisk {
+        fn drop(&mut self) {
+            let _ = std::process::Command::new("umount").arg("-l").arg(self.0.path()).status();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_said_and_loses_nothing_acknowledged() {
+        let disk = SmallDisk::mount();
+        let (path, ballast) = (disk.0.path().join("journal"), disk.0.path().join("ballast"));
+        std::fs::write(&ballast, [0; 4096]).unwrap();
+        let mut journal = FileJournal::open(&path).unwrap();
+        let mut kept: i64 = 0;
+        let error = loop {
+            match journal.append(sequence(kept..kept + 10), true).await {
+                Ok(()) => kept += 10,
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(error, JournalError::DiskFull { .. }), "{error}");
+        assert!(kept > 0);
+        let error = journal.compact(sequence(0..10_000)).await.unwrap_err();
+        assert!(error.to_string().contains("longshore image prune"), "{error}");
+        drop(journal);
+        // Full as it is, the journal is read; with some room it goes on.
+        let mut journal = FileJournal::open(&path).unwrap();
+        let found = journal.load().await.unwrap();
+        assert!(found.len() >= usize::try_from(kept).unwrap(), "acknowledged records are lost");
+        assert_eq!(found, sequence(0..i64::try_from(found.len()).unwrap()));
+        std::fs::remove_file(&ballast).unwrap();
+        journal.append(sequence(0..1), true).await.unwrap();
+        assert_eq!(journal.load().await.unwrap().len(), found.len() + 1);
     }
 
     #[tokio::test]

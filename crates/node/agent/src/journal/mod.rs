@@ -23,6 +23,16 @@ pub enum JournalError {
         /// What the system answered.
         source: std::io::Error,
     },
+    /// There is no room for what must be kept. Nothing more is done until there is: what is not in
+    /// the journal has not happened.
+    #[error(
+        "no space left for the agent's journal {path}; make room (`longshore image prune` removes \
+         images that nothing uses) and start again: running containers are found again"
+    )]
+    DiskFull {
+        /// The file.
+        path: String,
+    },
     /// A record in the middle is not what was written.
     #[error(
         "the agent's journal {path} is damaged at byte {offset}; move the file away to begin anew \

@@ -8,3 +8,4 @@ mod pulls;
 mod refusals;
 mod registry;
 mod roots;
+mod secure;

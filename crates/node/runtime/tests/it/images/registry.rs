@@ -8,9 +8,10 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use blobs::Digest;
 use runtime::images::ImageReference;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
 
 use super::made::{Made, OCI_MANIFEST};
 
@@ -54,6 +55,8 @@ pub(crate) struct Seen {
 #[derive(Default)]
 struct State {
     auth: Auth,
+    /// Of the addresses that it gives out itself.
+    scheme: &'static str,
     /// By path.
     answers: HashMap<String, (String, Vec<u8>)>,
     /// By path, used up one by one.
@@ -71,16 +74,36 @@ pub(crate) struct Registry {
 
 impl Registry {
     pub(crate) async fn start(auth: Auth) -> Self {
+        Self::listen(auth, None).await
+    }
+
+    /// A registry that speaks TLS and nothing else.
+    pub(crate) async fn start_secure(auth: Auth, tls: TlsAcceptor) -> Self {
+        Self::listen(auth, Some(tls)).await
+    }
+
+    async fn listen(auth: Auth, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let state = Arc::new(Mutex::new(State { auth, ..State::default() }));
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let state = Arc::new(Mutex::new(State { auth, scheme, ..State::default() }));
         let gate = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
         let registry = Self { address: listener.local_addr().unwrap(), state, gate };
         let serving = registry.clone();
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                let registry = serving.clone();
-                tokio::spawn(async move { registry.serve(stream).await });
+                let (registry, tls) = (serving.clone(), tls.clone());
+                tokio::spawn(async move {
+                    match tls {
+                        None => registry.serve(stream).await,
+                        // Who does not speak TLS is hung up on.
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(stream).await {
+                                registry.serve(stream).await;
+                            }
+                        }
+                    }
+                });
             }
         });
         registry
@@ -128,7 +151,7 @@ impl Registry {
         self.gate.add_permits(1_000_000);
     }
 
-    async fn serve(&self, mut stream: TcpStream) {
+    async fn serve(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin) {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             match stream.read_u8().await {
@@ -166,7 +189,7 @@ impl Registry {
         let challenge = match state.auth {
             Auth::Basic if authorization != Some(&basic) => "Basic realm=\"here\"".to_owned(),
             Auth::Bearer | Auth::PrivateBearer if authorization != Some("Bearer good") => {
-                format!("Bearer realm=\"http://{}/token\",service=\"me\"", self.address)
+                format!("Bearer realm=\"{}://{}/token\",service=\"me\"", state.scheme, self.address)
             }
             _ => String::new(),
         };
