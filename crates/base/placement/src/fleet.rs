@@ -21,9 +21,6 @@ pub struct Placement {
     pub placed: Vec<ContainerInstanceId>,
     /// How many instances there were to choose from.
     pub considered: usize,
-    /// The instances that could not take the first task, each with its reason, in the order of
-    /// their ids; the others could.
-    pub refusals: Vec<Refusal>,
     /// Why the first task that found no place found none: every instance with its reason. Empty
     /// if all were placed.
     pub shortage: Vec<Refusal>,
@@ -78,13 +75,11 @@ impl Fleet {
         let mut seed = Seed::new(seed);
         let mut placement = Placement { considered: self.len(), ..Placement::default() };
         let mut spreads = self.count_spreads(request);
-        for index in 0..request.count {
-            let (fitting, refusals) = self.split(request);
-            if index == 0 {
-                placement.refusals.clone_from(&refusals);
-            }
+        for _ in 0..request.count {
+            let fitting =
+                self.instances.values().filter(|one| one.check(request).is_ok()).collect();
             let Some(chosen) = choose(fitting, request, &spreads, &mut seed) else {
-                placement.shortage = refusals;
+                placement.shortage = self.refusals(request);
                 break;
             };
             placement.placed.push(chosen);
@@ -97,16 +92,23 @@ impl Fleet {
         placement
     }
 
-    /// The instances that can take one more task, and why the others cannot.
-    fn split(&self, request: &Request) -> (Vec<&Instance>, Vec<Refusal>) {
-        let (mut fitting, mut refusals) = (Vec::new(), Vec::new());
-        for instance in self.instances.values() {
-            match instance.check(request) {
-                Ok(()) => fitting.push(instance),
-                Err(reason) => refusals.push(Refusal { instance: instance.id(), reason }),
-            }
+    /// Chooses as [`Fleet::place`] does, and leaves everything as it was.
+    pub fn plan(&mut self, request: &Request, seed: u64) -> Placement {
+        let placement = self.place(request, seed);
+        for &id in &placement.placed {
+            self.release(id, &request.group, &request.demand);
         }
-        (fitting, refusals)
+        placement
+    }
+
+    /// Why instances cannot take one more task of `request`, in the order of their ids; the others
+    /// can. Costs a look at each instance: [`Fleet::place`] does it only when a task finds none.
+    pub fn refusals(&self, request: &Request) -> Vec<Refusal> {
+        let refusal = |instance: &Instance| {
+            let reason = instance.check(request).err()?;
+            Some(Refusal { instance: instance.id(), reason })
+        };
+        self.instances.values().filter_map(refusal).collect()
     }
 
     /// For each attribute that `request` spreads over: the group's tasks by its value.

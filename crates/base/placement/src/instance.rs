@@ -3,12 +3,26 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use terms::{ContainerInstanceId, CpuUnits, MemoryMib};
+use terms::{ContainerInstanceId, CpuUnits, MemoryMib, Timestamp};
 
 use crate::{Constraint, Demand, PortSet, Reason, Request, RequiredAttribute};
 
 /// Attributes by name; some have no value. Shared by instances that have the same ones.
 pub type Attributes = BTreeMap<Arc<str>, Option<Arc<str>>>;
+
+/// The attribute that names an instance's zone.
+pub const ZONE: &str = "ecs.availability-zone";
+
+/// What expressions may ask of an instance besides its attributes and tasks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Its agent's version, as in `1.89.2`.
+    pub agent_version: Option<Arc<str>>,
+    /// The id of the virtual machine that it is.
+    pub ec2_instance_id: Option<Arc<str>>,
+    /// When it was registered.
+    pub registered_at: Timestamp,
+}
 
 /// Whether an instance takes tasks at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,15 +43,21 @@ pub struct Instance {
     attributes: Arc<Attributes>,
     cpu: CpuUnits,
     memory: MemoryMib,
+    gpus: u32,
+    enis: u32,
+    facts: Facts,
     held_cpu: u64,
     held_memory: u64,
+    held_gpus: u64,
+    held_enis: u64,
     tcp: PortSet,
     udp: PortSet,
     groups: BTreeMap<Arc<str>, u32>,
 }
 
 impl Instance {
-    /// An instance with nothing on it.
+    /// An instance with nothing on it, without GPUs and with room for any number of network
+    /// interfaces.
     pub fn new(id: ContainerInstanceId, cpu: CpuUnits, memory: MemoryMib) -> Self {
         Self {
             id,
@@ -45,8 +65,13 @@ impl Instance {
             attributes: Arc::default(),
             cpu,
             memory,
+            gpus: 0,
+            enis: u32::MAX,
+            facts: Facts::default(),
             held_cpu: 0,
             held_memory: 0,
+            held_gpus: 0,
+            held_enis: 0,
             tcp: PortSet::default(),
             udp: PortSet::default(),
             groups: BTreeMap::new(),
@@ -71,6 +96,24 @@ impl Instance {
         Self { tcp, udp, ..self }
     }
 
+    /// The same with this many GPUs.
+    #[must_use]
+    pub fn with_gpus(self, gpus: u32) -> Self {
+        Self { gpus, ..self }
+    }
+
+    /// The same with room for this many network interfaces of tasks.
+    #[must_use]
+    pub fn with_enis(self, enis: u32) -> Self {
+        Self { enis, ..self }
+    }
+
+    /// The same with these facts.
+    #[must_use]
+    pub fn with_facts(self, facts: Facts) -> Self {
+        Self { facts, ..self }
+    }
+
     /// Its id.
     pub fn id(&self) -> ContainerInstanceId {
         self.id
@@ -84,6 +127,21 @@ impl Instance {
     /// Memory that no task holds.
     pub fn free_memory(&self) -> MemoryMib {
         MemoryMib::new(left(self.memory.get(), self.held_memory))
+    }
+
+    /// GPUs that no task holds.
+    pub fn free_gpus(&self) -> u32 {
+        left(self.gpus, self.held_gpus)
+    }
+
+    /// Network interfaces that may still be attached.
+    pub fn free_enis(&self) -> u32 {
+        left(self.enis, self.held_enis)
+    }
+
+    /// What expressions may ask besides attributes and tasks.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
     }
 
     /// How many tasks of `group` are here.
@@ -101,6 +159,8 @@ impl Instance {
     pub fn hold(&mut self, group: &Arc<str>, demand: &Demand) {
         self.held_cpu += u64::from(demand.cpu.get());
         self.held_memory += u64::from(demand.memory.get());
+        self.held_gpus += u64::from(demand.gpus);
+        self.held_enis += u64::from(demand.enis);
         demand.tcp.iter().for_each(|&port| self.tcp.hold(port));
         demand.udp.iter().for_each(|&port| self.udp.hold(port));
         *self.groups.entry(group.clone()).or_default() += 1;
@@ -110,6 +170,8 @@ impl Instance {
     pub fn release(&mut self, group: &str, demand: &Demand) {
         self.held_cpu = self.held_cpu.saturating_sub(demand.cpu.get().into());
         self.held_memory = self.held_memory.saturating_sub(demand.memory.get().into());
+        self.held_gpus = self.held_gpus.saturating_sub(demand.gpus.into());
+        self.held_enis = self.held_enis.saturating_sub(demand.enis.into());
         demand.tcp.iter().for_each(|&port| self.tcp.release(port));
         demand.udp.iter().for_each(|&port| self.udp.release(port));
         if let Some(count) = self.groups.get_mut(group) {
@@ -124,10 +186,12 @@ impl Instance {
     /// committed.
     ///
     /// # Errors
-    /// The first [`Reason`] against it: status, agent, attributes, CPU, memory, ports, constraints.
+    /// The first [`Reason`] against it: status, agent, attributes, zone, CPU, memory, ports, GPUs,
+    /// network interfaces, constraints.
     pub fn check(&self, request: &Request) -> Result<(), Reason> {
         self.check_availability()?;
         request.attributes.iter().try_for_each(|wanted| self.check_attribute(wanted))?;
+        self.check_zone(request)?;
         self.check_resources(&request.demand)?;
         request.constraints.iter().try_for_each(|constraint| match constraint {
             Constraint::DistinctInstance if self.tasks_of(&request.group) > 0 => {
@@ -156,6 +220,13 @@ impl Instance {
         good.then_some(()).ok_or_else(reason)
     }
 
+    fn check_zone(&self, request: &Request) -> Result<(), Reason> {
+        let Some(zones) = &request.zones else { return Ok(()) };
+        let zone = self.attributes.get(ZONE).cloned().flatten();
+        let good = zone.as_ref().is_some_and(|zone| zones.contains(zone));
+        good.then_some(()).ok_or(Reason::Location { zone })
+    }
+
     fn check_resources(&self, demand: &Demand) -> Result<(), Reason> {
         let (cpu, memory) = (self.free_cpu(), self.free_memory());
         if demand.cpu > cpu {
@@ -167,7 +238,17 @@ impl Instance {
         if let Some(port) = self.tcp.first_taken(&demand.tcp) {
             return Err(Reason::TcpPort(port));
         }
-        self.udp.first_taken(&demand.udp).map_or(Ok(()), |port| Err(Reason::UdpPort(port)))
+        if let Some(port) = self.udp.first_taken(&demand.udp) {
+            return Err(Reason::UdpPort(port));
+        }
+        let (gpus, enis) = (self.free_gpus(), self.free_enis());
+        if demand.gpus > gpus {
+            return Err(Reason::Gpu { needed: demand.gpus, free: gpus });
+        }
+        if demand.enis > enis {
+            return Err(Reason::Eni { needed: demand.enis, free: enis });
+        }
+        Ok(())
     }
 }
 

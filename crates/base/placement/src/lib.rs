@@ -22,7 +22,7 @@ mod request;
 mod seed;
 
 pub use fleet::{Fleet, Placement};
-pub use instance::{Attributes, Availability, Instance};
+pub use instance::{Attributes, Availability, Facts, Instance, ZONE};
 pub use port::PortSet;
-pub use refusal::{Reason, Refusal};
+pub use refusal::{Reason, Refusal, count_reasons};
 pub use request::{Binpack, Constraint, Demand, Request, RequiredAttribute, Spread, Strategy};

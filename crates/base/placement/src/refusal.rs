@@ -1,5 +1,6 @@
 //! Why an instance cannot take a task.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -19,6 +20,11 @@ pub enum Reason {
         /// The value wanted, if one is.
         wanted: Option<Arc<str>>,
     },
+    /// It is in a zone that will not do, or in none.
+    Location {
+        /// Its zone, if it has one.
+        zone: Option<Arc<str>>,
+    },
     /// Too little CPU is free.
     Cpu {
         /// What the task takes.
@@ -37,6 +43,20 @@ pub enum Reason {
     TcpPort(u16),
     /// A UDP port that the task publishes is taken.
     UdpPort(u16),
+    /// Too few GPUs are free.
+    Gpu {
+        /// What the task takes.
+        needed: u32,
+        /// What there is.
+        free: u32,
+    },
+    /// Too few network interfaces can be attached.
+    Eni {
+        /// What the task takes.
+        needed: u32,
+        /// What there is.
+        free: u32,
+    },
     /// A task of the group is there already.
     DistinctInstance,
 }
@@ -48,9 +68,12 @@ impl Reason {
             Self::Inactive => "INACTIVE",
             Self::Agent => "AGENT",
             Self::Attribute { .. } => "ATTRIBUTE",
+            Self::Location { .. } => "LOCATION",
             Self::Cpu { .. } => "RESOURCE:CPU",
             Self::Memory { .. } => "RESOURCE:MEMORY",
             Self::TcpPort(_) | Self::UdpPort(_) => "RESOURCE:PORTS",
+            Self::Gpu { .. } => "RESOURCE:GPU",
+            Self::Eni { .. } => "RESOURCE:ENI",
             Self::DistinctInstance => "DistinctInstance placement constraint unsatisfied.",
         }
     }
@@ -66,6 +89,12 @@ impl fmt::Display for Reason {
             Self::Attribute { name, wanted: Some(value) } => {
                 write!(f, "its attribute {name} is not {value}")
             }
+            Self::Location { zone: None } => {
+                f.write_str("it is in no zone, and the task's subnets are in some")
+            }
+            Self::Location { zone: Some(zone) } => {
+                write!(f, "it is in zone {zone}, where the task has no subnet")
+            }
             Self::Cpu { needed, free } => {
                 write!(f, "the task needs {needed} CPU units, {free} are free")
             }
@@ -74,6 +103,12 @@ impl fmt::Display for Reason {
             }
             Self::TcpPort(port) => write!(f, "TCP port {port} is taken or reserved"),
             Self::UdpPort(port) => write!(f, "UDP port {port} is taken or reserved"),
+            Self::Gpu { needed, free } => {
+                write!(f, "the task needs {needed} GPUs, {free} are free")
+            }
+            Self::Eni { needed, free } => {
+                write!(f, "the task needs {needed} network interfaces, {free} can be attached")
+            }
             Self::DistinctInstance => f.write_str("a task of the same group runs there already"),
         }
     }
@@ -86,4 +121,13 @@ pub struct Refusal {
     pub instance: ContainerInstanceId,
     /// Why.
     pub reason: Reason,
+}
+
+/// How many of `refusals` there are for each [`Reason::code`].
+pub fn count_reasons(refusals: &[Refusal]) -> BTreeMap<&'static str, u32> {
+    let mut counts = BTreeMap::new();
+    for refusal in refusals {
+        *counts.entry(refusal.reason.code()).or_default() += 1;
+    }
+    counts
 }

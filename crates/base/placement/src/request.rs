@@ -1,5 +1,6 @@
 //! What is to be placed.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -12,6 +13,10 @@ pub struct Demand {
     pub cpu: CpuUnits,
     /// Memory in MiB.
     pub memory: MemoryMib,
+    /// Whole GPUs.
+    pub gpus: u32,
+    /// Elastic network interfaces: one for a task of network mode `awsvpc`.
+    pub enis: u32,
     /// TCP ports of the host.
     pub tcp: Vec<u16>,
     /// UDP ports of the host.
@@ -28,7 +33,7 @@ pub struct RequiredAttribute {
 }
 
 /// A rule that binds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Constraint {
     /// Each task of the group on an instance of its own.
     DistinctInstance,
@@ -74,6 +79,9 @@ pub struct Request {
     pub demand: Demand,
     /// What an instance must have.
     pub attributes: Vec<RequiredAttribute>,
+    /// The zones that will do, by the value of [`crate::ZONE`]: those of the subnets of a task of
+    /// network mode `awsvpc`. Any zone, or none, will do if absent.
+    pub zones: Option<BTreeSet<Arc<str>>>,
     /// Rules that bind.
     pub constraints: Vec<Constraint>,
     /// Wishes, the strongest first. Without any, chance chooses.

@@ -23,7 +23,7 @@ pub fn demand(cpu: u32, memory: u32, tcp: &[u16]) -> Demand {
         cpu: CpuUnits::new(cpu),
         memory: MemoryMib::new(memory),
         tcp: tcp.to_vec(),
-        udp: Vec::new(),
+        ..Demand::default()
     }
 }
 
@@ -91,5 +91,6 @@ pub fn request() -> impl Strategy<Value = Request> {
             ),
             constraints: Vec::from_iter(distinct.then_some(Constraint::DistinctInstance)),
             strategies,
+            zones: None,
         })
 }

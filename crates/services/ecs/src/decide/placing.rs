@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ledger::{Row, View};
-use placement::{Fleet, Instance, Placement, Reason, Request, Strategy};
+use placement::{Fleet, Instance, Placement, Reason, Refusal, Request, Strategy, count_reasons};
 use terms::ContainerInstanceId;
 
 use super::room;
@@ -14,6 +14,9 @@ use crate::tables::{ClusterKey, Tables};
 
 /// Refused instances that a task's explanation names; the others are only counted.
 const MAX_EXAMPLES: usize = 5;
+/// Largest cluster, in instances, where a task that found its place is told why others could not
+/// take it: that costs a look at each.
+const MAX_EXPLAINED: usize = 1_000;
 
 /// The instances of a cluster that are registered, with what their tasks hold.
 pub(crate) fn fleet(view: &impl View, tables: &Tables, cluster: &ClusterKey) -> Fleet {
@@ -31,6 +34,8 @@ pub(crate) fn fleet(view: &impl View, tables: &Tables, cluster: &ClusterKey) -> 
 pub(crate) struct Placed {
     /// What was chosen and refused.
     pub(crate) placement: Placement,
+    /// The instances that could not take the first task; empty in a cluster that is too large.
+    pub(crate) refusals: Vec<Refusal>,
     /// How often the choice was made again.
     pub(crate) retries: u32,
 }
@@ -50,7 +55,7 @@ pub(crate) fn place(
     let mut known = BTreeSet::new();
     let mut retries = 0;
     loop {
-        let placement = fleet.clone().place(request, seed);
+        let placement = fleet.plan(request, seed);
         let unknown: BTreeSet<_> =
             placement.placed.iter().copied().filter(|id| !known.contains(id)).collect();
         for id in unknown {
@@ -61,7 +66,9 @@ pub(crate) fn place(
             }
         }
         if holds(&fleet, &placement, request) {
-            return Placed { placement, retries };
+            let explained = fleet.len() <= MAX_EXPLAINED;
+            let refusals = if explained { fleet.refusals(request) } else { Vec::new() };
+            return Placed { placement, refusals, retries };
         }
         retries += 1;
     }
@@ -93,33 +100,30 @@ fn holds(fleet: &Fleet, placement: &Placement, request: &Request) -> bool {
     })
 }
 
-/// What is kept with the tasks for `longshore why`.
+/// What is kept with the tasks for `longshore why`; `retries` are those of the transaction.
 pub(crate) fn explain(
-    placement: &Placement,
+    placed: &Placed,
     request: &Request,
     cluster: &ClusterKey,
     retries: u32,
 ) -> Explanation {
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-    let mut reasons: BTreeMap<&str, u32> = BTreeMap::new();
-    for refusal in &placement.refusals {
-        *reasons.entry(refusal.reason.code()).or_default() += 1;
-    }
-    let refused = reasons.into_iter();
+    let Placed { placement, refusals, .. } = placed;
+    let refused = count_reasons(refusals).into_iter();
     let note = |(instance, reason): (ContainerInstanceId, &Reason)| RefusalNote {
         instance: cluster.instance_arn(instance).to_string(),
         reason: reason.code().to_owned(),
         detail: reason.to_string(),
     };
-    let examples = placement.refusals.iter().take(MAX_EXAMPLES);
+    let examples = refusals.iter().take(MAX_EXAMPLES);
     Explanation {
         considered: count(placement.considered),
-        fitting: count(placement.considered - placement.refusals.len()),
+        fitting: count(placement.considered - refusals.len()),
         refused: refused
             .map(|(reason, instances)| RefusalCount { reason: reason.to_owned(), instances })
             .collect(),
         examples: examples.map(|refusal| note((refusal.instance, &refusal.reason))).collect(),
         strategy: request.strategies.iter().map(Strategy::to_string).collect(),
-        retries,
+        retries: placed.retries + retries,
     }
 }

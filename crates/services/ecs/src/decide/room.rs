@@ -52,6 +52,7 @@ pub(crate) fn held(task: &Task) -> Demand {
         memory: task.demand.memory,
         tcp: ports(&task.demand.tcp, Protocol::Tcp),
         udp: ports(&task.demand.udp, Protocol::Udp),
+        ..Demand::default()
     }
 }
 

@@ -43,6 +43,7 @@ pub(super) fn started(template: &Template) -> Request {
             memory: demand.memory,
             tcp: demand.tcp.iter().copied().collect(),
             udp: demand.udp.iter().copied().collect(),
+            ..Demand::default()
         },
         attributes: definition.requires.iter().map(attribute).collect(),
         ..Request::default()

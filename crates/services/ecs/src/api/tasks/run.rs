@@ -54,8 +54,7 @@ impl Api {
                 return Err(Error::invalid("No Container Instances were found in your cluster."));
             }
             let placed = placing::place(tx, &tables, &cluster, fleet, &request, seed);
-            let retries = placed.retries + runs - 1;
-            let told = placing::explain(&placed.placement, &request, &cluster, retries);
+            let told = placing::explain(&placed, &request, &cluster, runs - 1);
             let (mut tasks, mut ids) = (Vec::new(), Vec::new());
             for &id in &placed.placement.placed {
                 let instance = tx.get(&tables.instances, &cluster.instance(id));
