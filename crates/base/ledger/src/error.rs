@@ -16,6 +16,12 @@ pub enum LedgerError {
     /// Too many transactions wait for the store.
     #[error("more than {MAX_WAITING} transactions wait for the store; try again later")]
     Crowded,
+    /// A transaction that ran alone guarded what was not so: a mistake of the program.
+    #[error("the transaction {name:?} contradicts itself: it guards what is not so where it runs")]
+    Contradiction {
+        /// The transaction's name.
+        name: &'static str,
+    },
     /// A value has no stored form: a mistake of the program.
     #[error("a value of table {table} cannot be stored")]
     Value {

@@ -117,20 +117,51 @@ impl Feed {
     pub async fn next(&mut self) -> Result<Arc<Commit>, Lagged> {
         while !self.lagged {
             match self.commits.recv().await {
-                Ok(commit) if commit.revision <= self.position => {}
                 Ok(commit) => {
-                    assert_eq!(commit.revision, self.position + 1, "the feed has no gaps");
-                    self.position = commit.revision;
-                    return Ok(commit);
+                    if let Some(commit) = self.pass(commit) {
+                        return Ok(commit);
+                    }
                 }
                 Err(broadcast::error::RecvError::Lagged(_)) => self.lagged = true,
-                Err(broadcast::error::RecvError::Closed) => {
-                    unreachable!("the feed holds the ledger, which holds the sender")
-                }
+                Err(broadcast::error::RecvError::Closed) => closed(),
             }
         }
         Err(Lagged)
     }
+
+    /// The next commit if there is one; does not wait.
+    ///
+    /// # Errors
+    /// As [`Feed::next`].
+    pub fn try_next(&mut self) -> Result<Option<Arc<Commit>>, Lagged> {
+        while !self.lagged {
+            match self.commits.try_recv() {
+                Ok(commit) => {
+                    if let Some(commit) = self.pass(commit) {
+                        return Ok(Some(commit));
+                    }
+                }
+                Err(broadcast::error::TryRecvError::Empty) => return Ok(None),
+                Err(broadcast::error::TryRecvError::Lagged(_)) => self.lagged = true,
+                Err(broadcast::error::TryRecvError::Closed) => closed(),
+            }
+        }
+        Err(Lagged)
+    }
+
+    /// The commit, unless the snapshot holds it already.
+    fn pass(&mut self, commit: Arc<Commit>) -> Option<Arc<Commit>> {
+        if commit.revision <= self.position {
+            return None;
+        }
+        assert_eq!(commit.revision, self.position + 1, "the feed has no gaps");
+        self.position = commit.revision;
+        Some(commit)
+    }
+}
+
+fn closed() -> ! {
+    unreachable!("the feed holds the ledger, which holds the sender")
 }
 
 impl fmt::Debug for Feed {

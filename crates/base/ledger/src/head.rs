@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use crate::error::LedgerError;
 use crate::feed::{Commit, ErasedChange};
 use crate::schema::{Bytes, Schema};
+use crate::snapshot::Facts;
 use crate::state::{Entry, Revision, State};
 use crate::store::{Batch, StoredRow, Write};
 use crate::tx::{NewRow, ReadSpan, Reads, Writes};
@@ -98,8 +99,20 @@ impl Head {
         }
     }
 
-    /// Whether all that was read from the state at `base` is still so.
+    /// Whether all that was read from the state at `base` is still so, and all that is guarded
+    /// is so.
     pub(crate) fn holds(&self, base: Revision, reads: &Reads) -> bool {
+        self.unchanged(base, reads) && self.guards_hold(reads)
+    }
+
+    /// Whether all that is guarded is so. Asked even of a head that did not move: what is guarded
+    /// need not have been read from it.
+    pub(crate) fn guards_hold(&self, reads: &Reads) -> bool {
+        let facts = Facts::new(&self.state);
+        reads.guards.iter().all(|holds| holds(&facts))
+    }
+
+    fn unchanged(&self, base: Revision, reads: &Reads) -> bool {
         if base == self.state.revision {
             return true;
         }

@@ -118,7 +118,8 @@ impl Ledger {
         &self.inner.shared.sources.clock
     }
 
-    /// Runs `body` as one transaction: all its reads and writes happen at one revision. Answers
+    /// Runs `body` as one transaction: all its reads (but those of [`Tx::facts`]) and writes
+    /// happen at one revision, where what it guards ([`Tx::guard`]) is so. Answers
     /// when its writes are durable and every snapshot taken from then on shows them.
     ///
     /// `body` may run several times, the last time with the whole ledger waiting for it, so it is
@@ -219,11 +220,14 @@ impl Shared {
         let head = self.writable_head()?;
         let mut tx = Tx::new(&self.schema, &head.state, &self.sources);
         let outcome = body(&mut tx);
-        let (_, writes) = tx.finish();
+        let (reads, writes) = tx.finish();
         if outcome.is_err() || writes.is_empty() {
             let revision = head.state.revision;
             drop(head);
             return Ok((outcome, revision, self.when_durable(revision)));
+        }
+        if !head.guards_hold(&reads) {
+            return Err(LedgerError::Contradiction { name });
         }
         let writes = head::encode(&self.schema, writes)?;
         let (revision, durable) = self.submit(head, name, writes);

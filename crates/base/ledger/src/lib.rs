@@ -38,7 +38,8 @@
 //! - Nothing is visible before it is durable: snapshots, answers and the feed show only what the
 //!   store has confirmed, in this order.
 //! - Committed transactions have one order, that of their revisions, and each behaves as if it
-//!   had run alone at its place in it.
+//!   had run alone at its place in it. What it read through [`Tx::facts`] may be older; of that
+//!   only what it guards ([`Tx::guard`]) is so at its place.
 //! - Revisions have no gaps; the feed gives each once, or says that it lagged.
 //! - After a failed commit of the store nothing more is written: what is on the disk may be one
 //!   batch ahead of what was answered, never behind.
@@ -64,7 +65,7 @@ pub use key::{Key, KeyError, KeyReader, KeyWriter};
 pub use ledger::{Committed, Ledger, OPTIMISTIC_RUNS};
 pub use record::{Record, RecordError, decode_body};
 pub use schema::{Index, Schema, Table};
-pub use snapshot::{Snapshot, View};
+pub use snapshot::{Facts, Snapshot, View};
 pub use state::{Revision, Row, Rows};
 pub use store::{
     Batch, EmbeddedStore, LoadedRow, MemoryStore, Pace, Store, StoreError, StoredRow, Write,

@@ -9,7 +9,8 @@ use crate::record::Record;
 use crate::schema::{Index, Table};
 use crate::state::{Entries, Revision, Row, Rows, Span, State};
 
-/// What can be read from: a [`Snapshot`], or a [`crate::Tx`], which sees its own writes too.
+/// What can be read from: a [`Snapshot`], [`Facts`], or a [`crate::Tx`], which sees its own writes
+/// too.
 /// Functions that serve both take `&impl View`.
 pub trait View {
     /// The row with this key.
@@ -61,9 +62,21 @@ pub struct Snapshot {
     state: Arc<State>,
 }
 
+/// One state of all tables, lent for a look: of a [`Snapshot`], or of a transaction's base, where
+/// it may show what is not durable yet. What is read here is not recorded.
+#[derive(Clone, Copy)]
+pub struct Facts<'a> {
+    state: &'a State,
+}
+
 impl Snapshot {
     pub(crate) fn new(state: Arc<State>) -> Self {
         Self { state }
+    }
+
+    /// The same state, lent.
+    pub fn facts(&self) -> Facts<'_> {
+        Facts::new(&self.state)
     }
 
     /// The revision of the last commit that this snapshot holds.
@@ -83,7 +96,7 @@ impl Snapshot {
 
     /// See [`View::get`].
     pub fn get<K: Key, V: Record>(&self, table: &Table<K, V>, key: &K) -> Option<Row<V>> {
-        self.state.row(table.number, &key::encode(key)).map(|entry| Row::of(entry))
+        self.facts().get(table, key)
     }
 
     /// See [`View::range`]; this one can also be walked backwards.
@@ -92,7 +105,7 @@ impl Snapshot {
         table: &Table<K, V>,
         bounds: impl RangeBounds<K>,
     ) -> Rows<'_, K, V> {
-        self.straight(table, &Span::bounds(&bounds))
+        self.facts().range(table, bounds)
     }
 
     /// See [`View::prefix`]; this one can also be walked backwards.
@@ -101,6 +114,67 @@ impl Snapshot {
         table: &Table<K, V>,
         prefix: &P,
     ) -> Rows<'_, K, V> {
+        self.facts().prefix(table, prefix)
+    }
+
+    /// See [`View::last`].
+    pub fn last<K: Key, V: Record, P: Key>(
+        &self,
+        table: &Table<K, V>,
+        prefix: &P,
+    ) -> Option<(K, Row<V>)> {
+        self.facts().last(table, prefix)
+    }
+
+    /// See [`View::index`]; this one can also be walked backwards.
+    pub fn index<I: Key, K: Key, V: Record, P: Key>(
+        &self,
+        index: &Index<I, K, V>,
+        key: &P,
+    ) -> Rows<'_, K, V> {
+        self.facts().index(index, key)
+    }
+
+    /// See [`View::index_range`]; this one can also be walked backwards.
+    pub fn index_range<I: Key, K: Key, V: Record>(
+        &self,
+        index: &Index<I, K, V>,
+        bounds: impl RangeBounds<I>,
+    ) -> Rows<'_, K, V> {
+        self.facts().index_range(index, bounds)
+    }
+}
+
+impl<'a> Facts<'a> {
+    pub(crate) fn new(state: &'a State) -> Self {
+        Self { state }
+    }
+
+    /// The revision of the state.
+    pub fn revision(&self) -> Revision {
+        self.state.revision
+    }
+
+    /// See [`View::get`].
+    pub fn get<K: Key, V: Record>(&self, table: &Table<K, V>, key: &K) -> Option<Row<V>> {
+        self.state.row(table.number, &key::encode(key)).map(|entry| Row::of(entry))
+    }
+
+    /// See [`View::range`]; this one can also be walked backwards.
+    pub fn range<K: Key, V: Record>(
+        &self,
+        table: &Table<K, V>,
+        bounds: impl RangeBounds<K>,
+    ) -> Rows<'a, K, V> {
+        self.straight(table, &Span::bounds(&bounds))
+    }
+
+    /// See [`View::prefix`]; this one can also be walked backwards.
+    pub fn prefix<K: Key, V: Record, P: Key>(
+        &self,
+        table: &Table<K, V>,
+        prefix: &P,
+    ) -> Rows<'a, K, V> {
         self.straight(table, &Span::prefix(prefix))
     }
 
@@ -118,7 +192,7 @@ impl Snapshot {
         &self,
         index: &Index<I, K, V>,
         key: &P,
-    ) -> Rows<'_, K, V> {
+    ) -> Rows<'a, K, V> {
         self.indexed(index, &Span::prefix(key))
     }
 
@@ -127,68 +201,81 @@ impl Snapshot {
         &self,
         index: &Index<I, K, V>,
         bounds: impl RangeBounds<I>,
-    ) -> Rows<'_, K, V> {
+    ) -> Rows<'a, K, V> {
         self.indexed(index, &Span::bounds(&bounds))
     }
 
-    fn straight<K: Key, V: Record>(&self, table: &Table<K, V>, span: &Span) -> Rows<'_, K, V> {
+    fn straight<K: Key, V: Record>(&self, table: &Table<K, V>, span: &Span) -> Rows<'a, K, V> {
         Rows::new(Entries::straight(self.state.table(table.number), span))
     }
 
-    fn indexed<I, K: Key, V: Record>(&self, index: &Index<I, K, V>, span: &Span) -> Rows<'_, K, V> {
+    fn indexed<I, K: Key, V: Record>(&self, index: &Index<I, K, V>, span: &Span) -> Rows<'a, K, V> {
         let table = self.state.table(index.table.number);
         Rows::new(Entries::indexed(table, index.number, span))
     }
 }
 
-impl View for Snapshot {
-    fn get<K: Key, V: Record>(&self, table: &Table<K, V>, key: &K) -> Option<Row<V>> {
-        self.get(table, key)
-    }
+/// Both are read in the same way.
+macro_rules! view_by_own_methods {
+    ($($reader:ty),*) => {$(
+        impl View for $reader {
+            fn get<K: Key, V: Record>(&self, table: &Table<K, V>, key: &K) -> Option<Row<V>> {
+                self.get(table, key)
+            }
 
-    fn range<K: Key, V: Record>(
-        &self,
-        table: &Table<K, V>,
-        bounds: impl RangeBounds<K>,
-    ) -> impl Iterator<Item = (K, Row<V>)> {
-        self.range(table, bounds)
-    }
+            fn range<K: Key, V: Record>(
+                &self,
+                table: &Table<K, V>,
+                bounds: impl RangeBounds<K>,
+            ) -> impl Iterator<Item = (K, Row<V>)> {
+                self.range(table, bounds)
+            }
 
-    fn prefix<K: Key, V: Record, P: Key>(
-        &self,
-        table: &Table<K, V>,
-        prefix: &P,
-    ) -> impl Iterator<Item = (K, Row<V>)> {
-        self.prefix(table, prefix)
-    }
+            fn prefix<K: Key, V: Record, P: Key>(
+                &self,
+                table: &Table<K, V>,
+                prefix: &P,
+            ) -> impl Iterator<Item = (K, Row<V>)> {
+                self.prefix(table, prefix)
+            }
 
-    fn last<K: Key, V: Record, P: Key>(
-        &self,
-        table: &Table<K, V>,
-        prefix: &P,
-    ) -> Option<(K, Row<V>)> {
-        self.last(table, prefix)
-    }
+            fn last<K: Key, V: Record, P: Key>(
+                &self,
+                table: &Table<K, V>,
+                prefix: &P,
+            ) -> Option<(K, Row<V>)> {
+                self.last(table, prefix)
+            }
 
-    fn index<I: Key, K: Key, V: Record, P: Key>(
-        &self,
-        index: &Index<I, K, V>,
-        key: &P,
-    ) -> impl Iterator<Item = (K, Row<V>)> {
-        self.index(index, key)
-    }
+            fn index<I: Key, K: Key, V: Record, P: Key>(
+                &self,
+                index: &Index<I, K, V>,
+                key: &P,
+            ) -> impl Iterator<Item = (K, Row<V>)> {
+                self.index(index, key)
+            }
 
-    fn index_range<I: Key, K: Key, V: Record>(
-        &self,
-        index: &Index<I, K, V>,
-        bounds: impl RangeBounds<I>,
-    ) -> impl Iterator<Item = (K, Row<V>)> {
-        self.index_range(index, bounds)
-    }
+            fn index_range<I: Key, K: Key, V: Record>(
+                &self,
+                index: &Index<I, K, V>,
+                bounds: impl RangeBounds<I>,
+            ) -> impl Iterator<Item = (K, Row<V>)> {
+                self.index_range(index, bounds)
+            }
+        }
+    )*};
 }
+
+view_by_own_methods!(Snapshot, Facts<'_>);
 
 impl fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Snapshot({})", self.state.revision)
+    }
+}
+
+impl fmt::Debug for Facts<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Facts({})", self.state.revision)
     }
 }

@@ -12,7 +12,7 @@ use terms::{Clock, IdSource, Timestamp};
 use crate::key::{self, Key};
 use crate::record::Record;
 use crate::schema::{Bytes, ErasedValue, Index, Schema, Table};
-use crate::snapshot::View;
+use crate::snapshot::{Facts, View};
 use crate::state::{Entries, Revision, Row, Span, State};
 
 /// Where time and ids of transactions come from.
@@ -21,13 +21,17 @@ pub(crate) struct Sources {
     pub(crate) ids: Arc<dyn IdSource>,
 }
 
-/// What a transaction read, checked against the head before its writes are applied.
+/// What a transaction rests on, checked against the head before its writes are applied.
 #[derive(Default)]
 pub(crate) struct Reads {
     /// Version of each row read on its own; 0 for a row that was absent.
     pub(crate) rows: HashMap<(u16, Bytes), Revision>,
     pub(crate) spans: Vec<ReadSpan>,
+    pub(crate) guards: Vec<Guard>,
 }
+
+/// Whether a fact that a transaction rests on is so.
+type Guard = Box<dyn Fn(&Facts<'_>) -> bool>;
 
 /// A stretch of a table or of one of its indexes that was walked.
 pub(crate) struct ReadSpan {
@@ -83,6 +87,25 @@ impl<'a> Tx<'a> {
     /// Sixteen bytes that no other caller gets, for an id.
     pub fn next_id(&self) -> [u8; 16] {
         self.sources.ids.next()
+    }
+
+    /// The state that this run started from, read without a record: without the transaction's own
+    /// writes, and free to change before the commit. What is written on the strength of it needs
+    /// a [`Tx::guard`].
+    pub fn facts(&self) -> Facts<'a> {
+        Facts::new(self.base)
+    }
+
+    /// Lets the commit depend on `holds` being so of the state that it is applied to, whatever
+    /// else has changed since this run began. If it is not, nothing is written and the function
+    /// runs again on that state, where its [`Tx::facts`] show why.
+    ///
+    /// `holds` runs while the whole ledger waits, so it reads few rows and has no effects. A
+    /// function that runs alone, as the last resort, must not guard what its [`Tx::facts`] deny:
+    /// it would never end, and is told [`crate::LedgerError::Contradiction`] instead. Nothing is
+    /// asked of a transaction that writes nothing.
+    pub fn guard(&mut self, holds: impl Fn(&Facts<'_>) -> bool + 'static) {
+        self.reads.get_mut().guards.push(Box::new(holds));
     }
 
     /// The revision of the state that this run started from.

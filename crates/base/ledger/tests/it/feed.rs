@@ -52,6 +52,24 @@ fn a_slow_reader_is_told_and_starts_again() {
 }
 
 #[test]
+fn a_reader_need_not_wait() {
+    let world = Memory::default().world();
+    run(async {
+        let mut feed = world.ledger.subscribe();
+        assert!(feed.try_next().unwrap().is_none());
+        fill(&world, 2).await;
+        assert_eq!(feed.try_next().unwrap().unwrap().revision(), 1);
+        assert_eq!(feed.next().await.unwrap().revision(), 2);
+        assert!(feed.try_next().unwrap().is_none());
+        fill(&world, FEED_COMMITS + 1).await;
+        assert_eq!(feed.try_next().unwrap_err(), Lagged);
+        assert_eq!(feed.next().await.unwrap_err(), Lagged, "until it starts again");
+        feed.restart();
+        assert!(feed.try_next().unwrap().is_none());
+    });
+}
+
+#[test]
 fn a_reader_just_fast_enough_misses_nothing() {
     let world = Memory::default().world();
     run(async {

@@ -5,6 +5,7 @@ mod crash;
 mod directory;
 mod failure;
 mod feed;
+mod guards;
 mod properties;
 mod records;
 mod suite;
