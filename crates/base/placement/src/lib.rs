@@ -17,6 +17,7 @@
 mod fleet;
 mod instance;
 mod port;
+pub mod query;
 mod refusal;
 mod request;
 mod seed;

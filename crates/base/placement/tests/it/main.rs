@@ -4,4 +4,5 @@
 mod cases;
 mod fleets;
 mod properties;
+mod query;
 mod reference;
