@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use terms::{ContainerInstanceId, CpuUnits, MemoryMib, Timestamp};
 
+use crate::query::Subject;
 use crate::{Constraint, Demand, PortSet, Reason, Request, RequiredAttribute};
 
 /// Attributes by name; some have no value. Shared by instances that have the same ones.
@@ -197,7 +198,10 @@ impl Instance {
             Constraint::DistinctInstance if self.tasks_of(&request.group) > 0 => {
                 Err(Reason::DistinctInstance)
             }
-            Constraint::DistinctInstance => Ok(()),
+            Constraint::MemberOf(expression) if !expression.matches(self) => {
+                Err(Reason::MemberOf(expression.clone()))
+            }
+            Constraint::DistinctInstance | Constraint::MemberOf(_) => Ok(()),
         })
     }
 
@@ -249,6 +253,42 @@ impl Instance {
             return Err(Reason::Eni { needed: demand.enis, free: enis });
         }
         Ok(())
+    }
+}
+
+/// What expressions see of an instance. `runningTasksCount` counts every task that holds something
+/// here, so that tasks which were just placed count before they run.
+impl Subject for Instance {
+    fn attribute(&self, name: &str) -> Option<Option<&str>> {
+        self.attributes.get(name).map(Option::as_deref)
+    }
+
+    fn agent_connected(&self) -> bool {
+        self.availability == Availability::Ready
+    }
+
+    fn agent_version(&self) -> Option<&str> {
+        self.facts.agent_version.as_deref()
+    }
+
+    fn ec2_instance_id(&self) -> Option<&str> {
+        self.facts.ec2_instance_id.as_deref()
+    }
+
+    fn registered_at(&self) -> Timestamp {
+        self.facts.registered_at
+    }
+
+    fn running_tasks(&self) -> u32 {
+        self.groups.values().sum()
+    }
+
+    fn any_group(&self, accepts: &mut dyn FnMut(&str) -> bool) -> bool {
+        self.groups.keys().any(|group| accepts(group))
+    }
+
+    fn has_group(&self, group: &str) -> bool {
+        self.groups.contains_key(group)
     }
 }
 

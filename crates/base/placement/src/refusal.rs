@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use terms::{ContainerInstanceId, CpuUnits, MemoryMib};
 
+use crate::query::Expression;
+
 /// The first thing that stands against an instance, in the order of [`crate::Instance::check`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
@@ -59,6 +61,8 @@ pub enum Reason {
     },
     /// A task of the group is there already.
     DistinctInstance,
+    /// The expression does not select it.
+    MemberOf(Expression),
 }
 
 impl Reason {
@@ -75,6 +79,7 @@ impl Reason {
             Self::Gpu { .. } => "RESOURCE:GPU",
             Self::Eni { .. } => "RESOURCE:ENI",
             Self::DistinctInstance => "DistinctInstance placement constraint unsatisfied.",
+            Self::MemberOf(_) => "MemberOf placement constraint unsatisfied.",
         }
     }
 }
@@ -110,6 +115,7 @@ impl fmt::Display for Reason {
                 write!(f, "the task needs {needed} network interfaces, {free} can be attached")
             }
             Self::DistinctInstance => f.write_str("a task of the same group runs there already"),
+            Self::MemberOf(expression) => write!(f, "it is not one where {expression}"),
         }
     }
 }

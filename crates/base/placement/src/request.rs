@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use terms::{CpuUnits, MemoryMib};
 
+use crate::query::Expression;
+
 /// What one task takes of an instance.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Demand {
@@ -37,6 +39,8 @@ pub struct RequiredAttribute {
 pub enum Constraint {
     /// Each task of the group on an instance of its own.
     DistinctInstance,
+    /// Only instances that the expression selects.
+    MemberOf(Expression),
 }
 
 /// A wish. Each one chooses among the instances that the one before left equal.

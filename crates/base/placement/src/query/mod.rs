@@ -104,6 +104,12 @@ impl Expression {
         self.0.root.only_attributes()
     }
 
+    /// The answer, if the attributes of `subject` alone settle it: it is then the same for all
+    /// instances with equal attributes. Nothing but attributes is asked of `subject`.
+    pub fn settled(&self, subject: &dyn Subject) -> Option<bool> {
+        self.0.root.settled(subject)
+    }
+
     /// The text that it was read from.
     pub fn as_str(&self) -> &str {
         &self.0.text

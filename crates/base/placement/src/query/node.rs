@@ -69,6 +69,29 @@ impl Node {
         }
     }
 
+    /// The answer, if the subject's attributes alone settle it.
+    pub(super) fn settled(&self, subject: &dyn Subject) -> Option<bool> {
+        // One decisive answer is enough, whatever the others are; without it all must be known.
+        let fold = |nodes: &[Self], decisive: bool| {
+            let mut all_known = true;
+            for node in nodes {
+                match node.settled(subject) {
+                    Some(answer) if answer == decisive => return Some(decisive),
+                    Some(_) => {}
+                    None => all_known = false,
+                }
+            }
+            all_known.then_some(!decisive)
+        };
+        match self {
+            Self::All(nodes) => fold(nodes, false),
+            Self::Any(nodes) => fold(nodes, true),
+            Self::Not(node) => node.settled(subject).map(|answer| !answer),
+            Self::Test(test @ Test::Attribute(..)) => Some(test.matches(subject)),
+            Self::Test(_) => None,
+        }
+    }
+
     pub(super) fn only_attributes(&self) -> bool {
         match self {
             Self::All(nodes) | Self::Any(nodes) => nodes.iter().all(Self::only_attributes),
