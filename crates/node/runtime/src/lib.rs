@@ -25,5 +25,8 @@ pub use containers::{
 };
 pub use id::{ContainerId, ParseContainerIdError};
 pub use images::{Image, ImageConfig, ImageReference, Images, RootFs};
-pub use networks::{Attachment, NetworkError, Networks, PortBinding, PortMapping, Protocol};
+pub use networks::{
+    Attachment, Interface, NetworkError, Networks, OwnNetwork, PortBinding, PortMapping, Protocol,
+    TaskNetwork,
+};
 pub use sweep::{SweepError, sweep};

@@ -50,17 +50,30 @@ pub(super) fn forget(folder: &Path) {
     let _ = fs::remove_file(file(folder));
 }
 
-/// Makes sure that the instance's bridge is there: the one chosen earlier, or a new choice.
+/// Waits until no other process, and no other part of this one, chooses names, subnets or
+/// addresses. Not to be taken twice.
+pub(super) fn lock() -> Result<Flock<fs::File>, NetworkError> {
+    let lock = fs::File::create(LOCK).map_err(io_error(format!("cannot open {LOCK}")))?;
+    Flock::lock(lock, FlockArg::LockExclusive)
+        .map_err(|(_, error)| io_error(format!("cannot lock {LOCK}"))(error.into()))
+}
+
+/// Makes sure that the instance's bridge is there: the one chosen earlier, or a new choice. `alone`
+/// says that the calling thread's namespace is the instance's own: whatever is in it is its.
 pub(super) fn ensure(
     socket: &Socket,
     folder: &Path,
     name: Option<&str>,
     subnet: Option<Subnet>,
+    alone: bool,
 ) -> Result<Bridge, NetworkError> {
-    let lock = fs::File::create(LOCK).map_err(io_error(format!("cannot open {LOCK}")))?;
-    let _lock = Flock::lock(lock, FlockArg::LockExclusive)
-        .map_err(|(_, error)| io_error(format!("cannot lock {LOCK}"))(error.into()))?;
+    let _lock = lock()?;
     let alias = alias(folder);
+    let owner = |name: &str| match alone {
+        // What is in /sys is another namespace's.
+        true => links::index(name).ok().map(|_| alias.clone()),
+        false => owner(name),
+    };
     if let Some(bridge) = recall(folder) {
         match owner(&bridge.name) {
             Some(owner) if owner == alias => return Ok(bridge),
@@ -72,7 +85,8 @@ pub(super) fn ensure(
             Some(_) => {}
         }
     }
-    let bridge = Bridge { name: choose_name(name, &alias)?, subnet: choose_subnet(subnet)? };
+    let taken = |name: &str| owner(name).is_some_and(|owner| owner != alias);
+    let bridge = Bridge { name: choose_name(name, taken)?, subnet: choose_subnet(subnet)? };
     fs::create_dir_all(folder).map_err(io_error(format!("cannot make {}", folder.display())))?;
     let text = serde_json::to_vec(&bridge).map_err(|e| io_error("bridge.json")(e.into()))?;
     fs::write(file(folder), text).map_err(io_error("cannot write bridge.json"))?;
@@ -81,7 +95,7 @@ pub(super) fn ensure(
 }
 
 /// Whose bridge this is, as the kernel keeps it.
-fn alias(folder: &Path) -> String {
+pub(super) fn alias(folder: &Path) -> String {
     let path = folder.to_string_lossy();
     let from = path.len().saturating_sub(ALIAS_BYTES_MAX);
     let from = (from..path.len()).find(|at| path.is_char_boundary(*at)).unwrap_or(0);
@@ -93,8 +107,10 @@ fn owner(name: &str) -> Option<String> {
     Some(text.trim_end().to_owned())
 }
 
-fn choose_name(wanted: Option<&str>, alias: &str) -> Result<String, NetworkError> {
-    let taken = |name: &str| owner(name).is_some_and(|owner| owner != alias);
+fn choose_name(
+    wanted: Option<&str>,
+    taken: impl Fn(&str) -> bool,
+) -> Result<String, NetworkError> {
     let refuse =
         |what: String| Err(NetworkError::Io { what, source: io::ErrorKind::AlreadyExists.into() });
     if let Some(name) = wanted {
@@ -120,7 +136,7 @@ fn choose_name(wanted: Option<&str>, alias: &str) -> Result<String, NetworkError
 }
 
 fn choose_subnet(wanted: Option<Subnet>) -> Result<Subnet, NetworkError> {
-    let text = fs::read_to_string("/proc/net/route").unwrap_or_default();
+    let text = fs::read_to_string("/proc/thread-self/net/route").unwrap_or_default();
     let routes = routes(&text);
     let overlap =
         |subnet: Subnet| routes.iter().find(|(network, mask, _)| subnet.overlaps(*network, *mask));

@@ -154,7 +154,8 @@ pub(super) fn remove(bridge: &str) -> Result<(), NetworkError> {
     nft(&format!("table ip {bridge}\ndelete table ip {bridge}\n"))
 }
 
-fn nft(script: &str) -> Result<(), NetworkError> {
+/// Hands rules to the firewall of the calling thread's namespace, all or none.
+pub(super) fn nft(script: &str) -> Result<(), NetworkError> {
     let run = || {
         let mut child = Command::new("nft")
             .args(["-f", "-"])

@@ -1,5 +1,6 @@
 //! What is found of earlier processes, and how it is taken away.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::net::Ipv4Addr;
@@ -8,10 +9,7 @@ use std::path::Path;
 use super::bridge::{self, io_error};
 use super::linux::blocking;
 use super::netlink::{Family, Socket};
-use super::{Attachment, NetworkError, firewall, links, namespaces};
-
-/// The file system that a namespace's mounted file is on.
-const NAMESPACE_FILE_SYSTEM: i64 = 0x6e73_6673;
+use super::{Attachment, NetworkError, firewall, links, namespaces, place};
 
 /// The name of the host's end of a container's pair: addresses differ, so names do.
 pub(super) fn interface(address: Ipv4Addr) -> String {
@@ -45,7 +43,7 @@ pub(super) fn recall(folder: &Path) -> Vec<Attachment> {
     for path in entries.flatten().map(|entry| entry.path()) {
         let text = fs::read(&path).unwrap_or_default();
         let Ok(attachment) = serde_json::from_slice::<Attachment>(&text) else { continue };
-        match is_namespace(&attachment.namespace) {
+        match namespaces::is_namespace(&attachment.namespace) {
             true => found.push(attachment),
             // The host has been down: nothing of it is left but this.
             false => drop(fs::remove_file(path)),
@@ -54,20 +52,25 @@ pub(super) fn recall(folder: &Path) -> Vec<Attachment> {
     found
 }
 
-fn is_namespace(path: &Path) -> bool {
-    rustix::fs::statfs(path).is_ok_and(|found| found.f_type == NAMESPACE_FILE_SYSTEM)
-}
-
-/// Removes the namespaces that no attachment uses: those that were ready for one.
-pub(super) fn forget_unused(route: &Socket, namespaces: &Path, attachments: &[Attachment]) {
+/// Removes the namespaces that are at none of these addresses: those that were ready for use.
+pub(super) fn forget_unused(route: &Socket, namespaces: &Path, used: &BTreeSet<Ipv4Addr>) {
     let Ok(entries) = fs::read_dir(namespaces) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let Ok(address) = name.parse::<Ipv4Addr>() else { continue };
-        if !attachments.iter().any(|attachment| attachment.address == address) {
+        if !used.contains(&address) {
             remove_namespace(route, &entry.path(), address);
         }
     }
+}
+
+fn forget_namespaces(namespaces: &Path) -> Result<(), NetworkError> {
+    for entry in fs::read_dir(namespaces).into_iter().flatten().flatten() {
+        let path = entry.path();
+        namespaces::remove(&path)
+            .map_err(io_error(format!("cannot remove {}", path.display())))?;
+    }
+    Ok(())
 }
 
 /// Takes away everything that instances of these folders left, attached or not. Their containers
@@ -76,14 +79,26 @@ pub(super) fn forget_unused(route: &Socket, namespaces: &Path, attachments: &[At
 /// # Errors
 /// Fails if something could not be removed.
 pub async fn sweep(node_folder: &Path, run_folder: &Path) -> Result<(), NetworkError> {
-    let (folder, namespaces) = (node_folder.join("networks"), run_folder.join("netns"));
+    let (folder, run_folder) = (node_folder.join("networks"), run_folder.to_owned());
+    let namespaces = run_folder.join("netns");
     blocking(move || {
-        let route =
-            Socket::open(Family::Route).map_err(io_error("cannot reach the kernel's routes"))?;
-        forget_unused(&route, &namespaces, &[]);
-        if let Some(bridge) = bridge::recall(&folder) {
-            take_down_bridge(&route, &folder, &bridge.name)?;
+        // As it is known in the VPC.
+        let folder = folder.canonicalize().unwrap_or(folder);
+        let place = place::recall(&folder);
+        // The bridge of an instance's own namespace goes with that, as do the ends of its pairs;
+        // those of the same name on the host are another's.
+        match place.own {
+            Some(_) => forget_namespaces(&namespaces)?,
+            None => {
+                let route = Socket::open(Family::Route)
+                    .map_err(io_error("cannot reach the kernel's routes"))?;
+                forget_unused(&route, &namespaces, &BTreeSet::new());
+                if let Some(bridge) = bridge::recall(&folder) {
+                    take_down_bridge(&route, &folder, &bridge.name)?;
+                }
+            }
         }
+        place.clear(&folder, &run_folder)?;
         match fs::remove_dir_all(&folder) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(io_error(format!("cannot remove {}", folder.display()))(error))

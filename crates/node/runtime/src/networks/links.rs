@@ -11,7 +11,9 @@ use super::netlink::{Message, NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, Socket};
 const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
 const RTM_NEWADDR: u16 = 20;
+const RTM_DELADDR: u16 = 21;
 const RTM_NEWROUTE: u16 = 24;
+const RTM_DELROUTE: u16 = 25;
 
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
@@ -78,29 +80,51 @@ pub(super) fn make_bridge(socket: &Socket, name: &str, alias: &str, mac: Mac) ->
     socket.request(vec![describe])
 }
 
-/// Makes a pair of interfaces: `outside`, up, on the bridge with index `bridge`, and `eth0` in another
-/// namespace, down: the kernel refuses to bring it up before the pair is whole.
+/// The inner end of a pair.
+pub(super) struct Peer<'a> {
+    /// Its name in there.
+    pub(super) name: &'a str,
+    /// The namespace that it goes to.
+    pub(super) namespace: BorrowedFd<'a>,
+    /// Its hardware address.
+    pub(super) mac: Mac,
+}
+
+/// Makes a pair of interfaces: `outside`, up, on the bridge with index `bridge` if one is given, and
+/// `peer` in another namespace, down: the kernel refuses to bring it up before the pair is whole.
 pub(super) fn make_pair(
     socket: &Socket,
     outside: &str,
-    bridge: u32,
-    namespace: BorrowedFd<'_>,
-    mac: Mac,
+    bridge: Option<u32>,
+    peer: &Peer<'_>,
 ) -> io::Result<()> {
     let flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
-    let make = Message::new(RTM_NEWLINK, flags, &interface(0, true))
+    let mut make = Message::new(RTM_NEWLINK, flags, &interface(0, true))
         .with_text(IFLA_IFNAME, outside)
-        .with(IFLA_MASTER, &bridge.to_ne_bytes())
         .with_nested(IFLA_LINKINFO, &[], |info| {
             info.with_text(IFLA_INFO_KIND, "veth").with_nested(IFLA_INFO_DATA, &[], |data| {
-                data.with_nested(VETH_INFO_PEER, &interface(0, false), |peer| {
-                    peer.with_text(IFLA_IFNAME, "eth0")
-                        .with(IFLA_ADDRESS, &mac)
-                        .with(IFLA_NET_NS_FD, &namespace.as_raw_fd().to_ne_bytes())
+                data.with_nested(VETH_INFO_PEER, &interface(0, false), |inner| {
+                    inner
+                        .with_text(IFLA_IFNAME, peer.name)
+                        .with(IFLA_ADDRESS, &peer.mac)
+                        .with(IFLA_NET_NS_FD, &peer.namespace.as_raw_fd().to_ne_bytes())
                 })
             })
         });
+    if let Some(bridge) = bridge {
+        make = make.with(IFLA_MASTER, &bridge.to_ne_bytes());
+    }
     socket.request(vec![make])
+}
+
+/// Takes an interface down and gives it another name.
+pub(super) fn take_down_and_rename(index: u32, name: &str) -> [Message; 2] {
+    let mut down = interface(index, false);
+    down[12..16].copy_from_slice(&IFF_UP.to_ne_bytes());
+    [
+        Message::new(RTM_NEWLINK, NLM_F_ACK, &down),
+        Message::new(RTM_NEWLINK, NLM_F_ACK, &interface(index, false)).with_text(IFLA_IFNAME, name),
+    ]
 }
 
 /// Brings an interface up.
@@ -132,18 +156,43 @@ pub(super) fn add_address(index: u32, address: Ipv4Addr, prefix: u8) -> Message 
     message
 }
 
+/// Takes an interface's address away.
+pub(super) fn remove_address(index: u32, address: Ipv4Addr, prefix: u8) -> Message {
+    Message::new(RTM_DELADDR, NLM_F_ACK, &address_head(prefix, index))
+        .with(IFA_LOCAL, &address.octets())
+}
+
+/// The kernel's `rtmsg` for one address (prefix 32) or everything (prefix 0).
+fn route_head(prefix: u8, scope: u8) -> [u8; 12] {
+    [AF_INET, prefix, 0, 0, TABLE_MAIN, PROTOCOL_BOOT, scope, TYPE_UNICAST, 0, 0, 0, 0]
+}
+
+/// Finds one address through `gateway`.
+pub(super) fn add_route(to: Ipv4Addr, gateway: Ipv4Addr) -> Message {
+    let flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
+    Message::new(RTM_NEWROUTE, flags, &route_head(32, SCOPE_UNIVERSE))
+        .with(RTA_DST, &to.octets())
+        .with(RTA_GATEWAY, &gateway.octets())
+}
+
+/// Takes the route of [`add_route`] away.
+pub(super) fn remove_route(to: Ipv4Addr, gateway: Ipv4Addr) -> Message {
+    Message::new(RTM_DELROUTE, NLM_F_ACK, &route_head(32, SCOPE_UNIVERSE))
+        .with(RTA_DST, &to.octets())
+        .with(RTA_GATEWAY, &gateway.octets())
+}
+
 /// Sends everything else through `gateway`.
 pub(super) fn add_default_route(gateway: Ipv4Addr) -> Message {
-    let head =
-        [AF_INET, 0, 0, 0, TABLE_MAIN, PROTOCOL_BOOT, SCOPE_UNIVERSE, TYPE_UNICAST, 0, 0, 0, 0];
-    Message::new(RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, &head)
+    let flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
+    Message::new(RTM_NEWROUTE, flags, &route_head(0, SCOPE_UNIVERSE))
         .with(RTA_GATEWAY, &gateway.octets())
 }
 
 /// Finds one address directly on an interface, asking from `source`.
 pub(super) fn add_neighbour_route(to: Ipv4Addr, index: u32, source: Ipv4Addr) -> Message {
-    let head = [AF_INET, 32, 0, 0, TABLE_MAIN, PROTOCOL_BOOT, SCOPE_LINK, TYPE_UNICAST, 0, 0, 0, 0];
-    Message::new(RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, &head)
+    let flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
+    Message::new(RTM_NEWROUTE, flags, &route_head(32, SCOPE_LINK))
         .with(RTA_DST, &to.octets())
         .with(RTA_OIF, &index.to_ne_bytes())
         .with(RTA_PREFSRC, &source.octets())

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,13 +15,18 @@ use tokio::net::TcpListener;
 
 use crate::ContainerId;
 
-use super::bridge::{self, Bridge, io_error, mac};
+use super::attachments::publications;
+use super::bridge::{self, Bridge, io_error};
 use super::firewall::{self, Firewall, Publication};
-use super::leftovers::{forget_unused, interface, recall, remove_namespace, take_down_bridge};
-use super::netlink::{Family, Message, Socket};
+use super::leftovers::{forget_unused, recall, remove_namespace, take_down_bridge};
+use super::namespaces::Ground;
+use super::netlink::{Family, Socket};
+use super::place::{self, Place};
 use super::ports::Ports;
+use super::vpc::Vpc;
 use super::{
-    Attachment, NetworkError, Networks, PortBinding, PortMapping, Subnet, links, namespaces,
+    Attachment, Interface, NetworkError, Networks, OwnNetwork, PortMapping, Subnet, TaskNetwork,
+    links, namespaces, tasks,
 };
 
 /// Namespaces that are made ahead of need, so that a container finds its own ready.
@@ -31,9 +35,6 @@ pub const READY_NAMESPACES: usize = 4;
 /// How long after an attachment the next namespace is made ahead: the container whose network this
 /// was is being created just then, and is to have the processor.
 const REFILL_PAUSE: Duration = Duration::from_millis(150);
-
-/// The loopback interface's index, in every namespace.
-const LOOPBACK: u32 = 1;
 
 /// What an instance's network is to be like.
 #[derive(Clone, Debug)]
@@ -47,6 +48,12 @@ pub struct NetworkOptions {
     pub endpoint: Ipv4Addr,
     /// How many namespaces are kept ready.
     pub ready: usize,
+    /// The VPC's name: that of the control plane's installation, so that all its instances on this
+    /// machine share one. None is no awsvpc.
+    pub vpc: Option<String>,
+    /// Whether the instance's bridge and published ports are in a namespace of its own, with an
+    /// address in the VPC; otherwise they are the host's.
+    pub own: bool,
 }
 
 impl Default for NetworkOptions {
@@ -56,6 +63,8 @@ impl Default for NetworkOptions {
             subnet: None,
             endpoint: Ipv4Addr::new(169, 254, 170, 2),
             ready: READY_NAMESPACES,
+            vpc: None,
+            own: false,
         }
     }
 }
@@ -65,31 +74,54 @@ pub struct LinuxNetworks {
     inner: Arc<Inner>,
 }
 
-struct Inner {
-    /// One record for each attachment, `<address>.json`.
-    folder: PathBuf,
+pub(super) struct Inner {
+    /// One record for each attachment, `<address>.json`, and each task, `task-<id>.json`.
+    pub(super) folder: PathBuf,
     /// The namespaces' files, `<address>`.
     namespaces: PathBuf,
-    bridge: Bridge,
-    bridge_index: u32,
+    run: PathBuf,
+    pub(super) place: Place,
+    /// Where the bridge is.
+    ground: Ground,
+    /// Opened by the first who needs it.
+    pub(super) vpc: Mutex<Option<Arc<Vpc>>>,
+    pub(super) bridge: Bridge,
+    pub(super) bridge_index: u32,
     /// The bridge address of the namespace that [`Networks::listen`] listens in.
-    endpoints: Ipv4Addr,
-    options: NetworkOptions,
-    route: Mutex<Socket>,
-    firewall: Mutex<Firewall>,
-    state: Mutex<State>,
-    refilling: AtomicBool,
+    pub(super) endpoints: Ipv4Addr,
+    pub(super) options: NetworkOptions,
+    pub(super) route: Mutex<Socket>,
+    pub(super) firewall: Mutex<Firewall>,
+    pub(super) state: Mutex<State>,
+    pub(super) refilling: AtomicBool,
     /// Held while namespaces are made ahead, so that closing leaves none half made.
-    making: Mutex<()>,
-    closed: AtomicBool,
+    pub(super) making: Mutex<()>,
+    pub(super) closed: AtomicBool,
 }
 
-struct State {
-    attachments: BTreeMap<ContainerId, Attachment>,
-    ready: VecDeque<Ipv4Addr>,
-    taken: BTreeSet<Ipv4Addr>,
-    last: Ipv4Addr,
-    ports: Ports,
+pub(super) struct State {
+    pub(super) attachments: BTreeMap<ContainerId, Attachment>,
+    pub(super) tasks: BTreeMap<String, TaskNetwork>,
+    pub(super) ready: VecDeque<Ipv4Addr>,
+    pub(super) taken: BTreeSet<Ipv4Addr>,
+    pub(super) last: Ipv4Addr,
+    pub(super) ports: Ports,
+}
+
+/// What is settled before the bridge's namespace is entered.
+struct Basis {
+    folder: PathBuf,
+    run: PathBuf,
+    place: Place,
+    ground: Ground,
+    vpc: Mutex<Option<Arc<Vpc>>>,
+    options: NetworkOptions,
+}
+
+/// What an earlier process left in use.
+struct Found {
+    attachments: Vec<Attachment>,
+    tasks: Vec<TaskNetwork>,
 }
 
 impl LinuxNetworks {
@@ -103,11 +135,16 @@ impl LinuxNetworks {
         run_folder: &Path,
         options: NetworkOptions,
     ) -> Result<Self, NetworkError> {
-        let (folder, namespaces) = (node_folder.join("networks"), run_folder.join("netns"));
-        let inner = blocking(move || Inner::open(&folder, &namespaces, options)).await?;
+        let (folder, run) = (node_folder.join("networks"), run_folder.to_owned());
+        let inner = blocking(move || Inner::open(&folder, &run, options)).await?;
         let networks = Self { inner: Arc::new(inner) };
         networks.refill(Duration::ZERO);
         Ok(networks)
+    }
+
+    /// The instance's own address, if it has one.
+    pub fn address(&self) -> Option<Ipv4Addr> {
+        self.inner.place.own
     }
 
     /// The bridge's name; the firewall's table has the same.
@@ -121,7 +158,8 @@ impl LinuxNetworks {
     }
 
     /// Takes away what no container uses: the ready namespaces and, if nothing is attached, the
-    /// bridge and the firewall's table.
+    /// bridge and the firewall's table, the instance's own namespace, and the VPC after its last
+    /// user.
     ///
     /// # Errors
     /// Fails if something could not be removed.
@@ -145,25 +183,48 @@ impl LinuxNetworks {
 impl Inner {
     fn open(
         folder: &Path,
-        namespaces: &Path,
+        run: &Path,
         options: NetworkOptions,
     ) -> Result<Self, NetworkError> {
-        for made in [folder, namespaces] {
+        for made in [folder, &run.join("netns")] {
             fs::create_dir_all(made)
                 .map_err(io_error(format!("cannot make {}", made.display())))?;
         }
         let canonical =
             |path: &Path| path.canonicalize().map_err(io_error(format!("{}", path.display())));
-        let (folder, namespaces) = (canonical(folder)?, canonical(namespaces)?);
+        let (folder, run) = (canonical(folder)?, canonical(run)?);
+        let found = Found { attachments: recall(&folder), tasks: tasks::recall(&folder) };
+        let in_use = !found.attachments.is_empty() || !found.tasks.is_empty();
+        let (place, vpc) = Place::settle(&folder, &run, &options, in_use)?;
+        let ground = place.ground(&run);
+        let vpc = Mutex::new(vpc.map(Arc::new));
+        let basis = Basis { folder, run, place, ground: ground.clone(), vpc, options };
+        let inner = ground.run(|| Self::open_here(basis, found))?;
+        if !inner.state.lock().tasks.is_empty() {
+            inner.vpc()?;
+        }
+        inner.forget_lost_claims()?;
+        Ok(inner)
+    }
+
+    /// The part that is done in the namespace of the instance's bridge.
+    fn open_here(basis: Basis, found: Found) -> Result<Self, NetworkError> {
+        let Basis { folder, run, place, ground, vpc, options } = basis;
+        let Found { attachments, tasks } = found;
+        let namespaces = run.join("netns");
         let route =
             Socket::open(Family::Route).map_err(io_error("cannot reach the kernel's routes"))?;
-        let bridge = bridge::ensure(&route, &folder, options.bridge.as_deref(), options.subnet)?;
+        let alone = place.own.is_some();
+        let bridge =
+            bridge::ensure(&route, &folder, options.bridge.as_deref(), options.subnet, alone)?;
         bridge::open_ways(&bridge.name)?;
         let bridge_index =
             links::index(&bridge.name).map_err(io_error(format!("bridge {}", bridge.name)))?;
 
-        let attachments = recall(&folder);
-        forget_unused(&route, &namespaces, &attachments);
+        let of_containers = attachments.iter().map(|attachment| attachment.address);
+        let mut taken: BTreeSet<_> =
+            of_containers.chain(tasks.iter().map(|network| network.local)).collect();
+        forget_unused(&route, &namespaces, &taken);
         let mut ports = Ports::default();
         for binding in attachments.iter().flat_map(|attachment| &attachment.bindings) {
             if let Err(error) = ports.take_one(binding.protocol, binding.host_port) {
@@ -172,17 +233,20 @@ impl Inner {
         }
         let published: Vec<Publication> = attachments.iter().flat_map(publications).collect();
         let firewall = Firewall::install(&bridge.name, bridge.subnet, &published)?;
-        firewall::open_iptables(&bridge.name);
+        if !alone {
+            firewall::open_iptables(&bridge.name);
+        }
 
-        let mut taken: BTreeSet<_> = attachments.iter().map(|a| a.address).collect();
+        let last = taken.last().copied().unwrap_or(bridge.subnet.gateway());
         // A container that an earlier version put there keeps it.
         let endpoints = bridge.subnet.next_free(bridge.subnet.gateway(), &taken);
         let endpoints = endpoints
             .ok_or_else(|| NetworkError::NoFreeAddress { subnet: bridge.subnet.to_string() })?;
         taken.insert(endpoints);
         let state = State {
-            last: attachments.iter().map(|a| a.address).max().unwrap_or(bridge.subnet.gateway()),
+            last,
             attachments: attachments.into_iter().map(|a| (a.container.clone(), a)).collect(),
+            tasks: tasks.into_iter().map(|network| (network.task.clone(), network)).collect(),
             ready: VecDeque::new(),
             taken,
             ports,
@@ -190,6 +254,10 @@ impl Inner {
         let inner = Self {
             folder,
             namespaces,
+            run,
+            place,
+            ground,
+            vpc,
             bridge,
             bridge_index,
             endpoints,
@@ -205,187 +273,12 @@ impl Inner {
         Ok(inner)
     }
 
-    /// Makes the namespace of the instance's own endpoints, a neighbour of the containers'.
-    fn make_endpoints(&self) -> Result<(), NetworkError> {
-        let (endpoint, gateway) = (self.options.endpoint, self.bridge.subnet.gateway());
-        self.make_neighbour(self.endpoints, |eth0| links::add_address(eth0, endpoint, 32))?;
-        // Containers in the host's network find it by this route; of several instances on one
-        // host the first answers them.
-        let route = links::add_neighbour_route(endpoint, self.bridge_index, gateway);
-        match self.route.lock().request(vec![route]) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                Err(io_error(format!("cannot add a route to {endpoint}"))(error))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn namespace(&self, address: Ipv4Addr) -> PathBuf {
+    pub(super) fn namespace(&self, address: Ipv4Addr) -> PathBuf {
         self.namespaces.join(address.to_string())
     }
 
-    fn record(&self, address: Ipv4Addr) -> PathBuf {
+    pub(super) fn record(&self, address: Ipv4Addr) -> PathBuf {
         self.folder.join(format!("{address}.json"))
-    }
-
-    fn refill(&self) {
-        let _making = self.making.lock();
-        loop {
-            let enough = self.state.lock().ready.len() >= self.options.ready;
-            if enough || self.closed.load(Ordering::Acquire) {
-                break;
-            }
-            match self.make_namespace() {
-                Ok(address) => self.state.lock().ready.push_back(address),
-                Err(error) => {
-                    tracing::warn!(%error, "cannot make a namespace ahead of need");
-                    break;
-                }
-            }
-        }
-        self.refilling.store(false, Ordering::Release);
-    }
-
-    /// Makes a namespace on the bridge, for whoever comes next.
-    fn make_namespace(&self) -> Result<Ipv4Addr, NetworkError> {
-        let subnet = self.bridge.subnet;
-        let address = {
-            let mut state = self.state.lock();
-            let free = subnet.next_free(state.last, &state.taken);
-            let address =
-                free.ok_or_else(|| NetworkError::NoFreeAddress { subnet: subnet.to_string() })?;
-            state.taken.insert(address);
-            state.last = address;
-            address
-        };
-        let endpoint = self.options.endpoint;
-        let to_endpoint = |eth0| links::add_neighbour_route(endpoint, eth0, address);
-        self.make_neighbour(address, to_endpoint).inspect_err(|_| {
-            self.state.lock().taken.remove(&address);
-        })?;
-        Ok(address)
-    }
-
-    /// Makes a namespace with this address on the bridge; `last` is the last step of its set-up,
-    /// given the index of its interface.
-    fn make_neighbour(
-        &self,
-        address: Ipv4Addr,
-        last: impl FnOnce(u32) -> Message + Send,
-    ) -> Result<(), NetworkError> {
-        let subnet = self.bridge.subnet;
-        let made = namespaces::make(&self.namespace(address), |namespace| {
-            let inside = Socket::open(Family::Route)?;
-            let outside = interface(address);
-            links::make_pair(
-                &self.route.lock(),
-                &outside,
-                self.bridge_index,
-                namespace.as_fd(),
-                mac(address),
-            )?;
-            let eth0 = links::index("eth0")?;
-            inside.request(vec![
-                links::bring_up(LOOPBACK),
-                links::bring_up(eth0),
-                links::add_address(eth0, address, subnet.prefix()),
-                links::add_default_route(subnet.gateway()),
-                last(eth0),
-            ])
-        });
-        made.map_err(io_error(format!("cannot make a network namespace for {address}")))
-    }
-
-    fn attach(
-        &self,
-        container: &ContainerId,
-        wanted: &[PortMapping],
-    ) -> Result<Attachment, NetworkError> {
-        let (ready, ports) = {
-            let mut state = self.state.lock();
-            if let Some(attachment) = state.attachments.get(container) {
-                return Ok(attachment.clone());
-            }
-            let ports = state.ports.take(wanted)?;
-            (state.ready.pop_front(), ports)
-        };
-        let release = |error| {
-            let mut state = self.state.lock();
-            for (mapping, port) in wanted.iter().zip(&ports) {
-                state.ports.release(mapping.protocol, *port);
-            }
-            error
-        };
-        let address = match ready {
-            Some(address) => address,
-            None => self.make_namespace().map_err(release)?,
-        };
-        let bindings = wanted.iter().zip(&ports).map(|(mapping, port)| PortBinding {
-            bind_ip: Ipv4Addr::UNSPECIFIED,
-            container_port: mapping.container_port,
-            host_port: *port,
-            protocol: mapping.protocol,
-        });
-        let attachment = Attachment {
-            container: container.clone(),
-            namespace: self.namespace(address),
-            address,
-            prefix: self.bridge.subnet.prefix(),
-            gateway: self.bridge.subnet.gateway(),
-            mac: mac(address),
-            bindings: bindings.collect(),
-        };
-        if let Err(error) = self.publish(&attachment) {
-            self.take_down(&attachment);
-            return Err(release(error));
-        }
-        self.state.lock().attachments.insert(container.clone(), attachment.clone());
-        Ok(attachment)
-    }
-
-    /// The record first: what a crash leaves between the two, the next process publishes.
-    fn publish(&self, attachment: &Attachment) -> Result<(), NetworkError> {
-        let record = self.record(attachment.address);
-        let temporary = record.with_extension("new");
-        serde_json::to_vec(attachment)
-            .map_err(io::Error::from)
-            .and_then(|text| fs::write(&temporary, text))
-            .and_then(|()| fs::rename(&temporary, &record))
-            .map_err(io_error(format!("cannot write {}", record.display())))?;
-        let published: Vec<_> = publications(attachment).collect();
-        let outcome = self.firewall.lock().publish(&published);
-        outcome.map_err(|source| {
-            let ports: Vec<_> = published.iter().map(|p| p.host_port.to_string()).collect();
-            NetworkError::Io { what: format!("cannot publish ports {}", ports.join(", ")), source }
-        })
-    }
-
-    fn detach(&self, container: &ContainerId) -> Result<(), NetworkError> {
-        let Some(attachment) = self.state.lock().attachments.get(container).cloned() else {
-            return Ok(());
-        };
-        let published: Vec<_> = publications(&attachment).collect();
-        if let Err(error) = self.firewall.lock().withdraw(&published)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            return Err(io_error("cannot withdraw published ports")(error));
-        }
-        self.take_down(&attachment);
-        let mut state = self.state.lock();
-        for binding in &attachment.bindings {
-            state.ports.release(binding.protocol, binding.host_port);
-        }
-        state.attachments.remove(container);
-        Ok(())
-    }
-
-    /// Removes a namespace, what is in it, its record, and frees its address.
-    fn take_down(&self, attachment: &Attachment) {
-        let address = attachment.address;
-        if remove_namespace(&self.route.lock(), &attachment.namespace, address) {
-            let _ = fs::remove_file(self.record(address));
-            self.state.lock().taken.remove(&address);
-        }
     }
 
     fn close(&self) -> Result<(), NetworkError> {
@@ -395,21 +288,20 @@ impl Inner {
         for address in ready.into_iter().chain([self.endpoints]) {
             remove_namespace(&self.route.lock(), &self.namespace(address), address);
         }
-        if self.state.lock().attachments.is_empty() {
-            take_down_bridge(&self.route.lock(), &self.folder, &self.bridge.name)?;
+        let in_use = {
+            let state = self.state.lock();
+            !state.attachments.is_empty() || !state.tasks.is_empty()
+        };
+        if in_use {
+            return Ok(());
         }
-        Ok(())
+        // The bridge of an instance's own namespace goes with that.
+        match self.place.own {
+            Some(_) => bridge::forget(&self.folder),
+            None => take_down_bridge(&self.route.lock(), &self.folder, &self.bridge.name)?,
+        }
+        self.place.clear(&self.folder, &self.run)
     }
-}
-
-fn publications(attachment: &Attachment) -> impl Iterator<Item = Publication> {
-    let address = attachment.address;
-    attachment.bindings.iter().map(move |binding| Publication {
-        protocol: binding.protocol,
-        host_port: binding.host_port,
-        address,
-        port: binding.container_port,
-    })
 }
 
 #[async_trait]
@@ -421,7 +313,8 @@ impl Networks for LinuxNetworks {
     ) -> Result<Attachment, NetworkError> {
         let (inner, container, ports) =
             (Arc::clone(&self.inner), container.clone(), ports.to_vec());
-        let attachment = blocking(move || inner.attach(&container, &ports)).await;
+        let attach = move || inner.ground.clone().run(|| inner.attach(&container, &ports));
+        let attachment = blocking(attach).await;
         self.refill(REFILL_PAUSE);
         attachment
     }
@@ -429,6 +322,32 @@ impl Networks for LinuxNetworks {
     async fn detach(&self, container: &ContainerId) -> Result<(), NetworkError> {
         let (inner, container) = (Arc::clone(&self.inner), container.clone());
         blocking(move || inner.detach(&container)).await
+    }
+
+    async fn attach_task(
+        &self,
+        task: &str,
+        interface: &Interface,
+    ) -> Result<TaskNetwork, NetworkError> {
+        let (inner, task, interface) =
+            (Arc::clone(&self.inner), task.to_owned(), interface.clone());
+        let attached = blocking(move || inner.attach_task(&task, &interface)).await;
+        self.refill(REFILL_PAUSE);
+        attached
+    }
+
+    async fn detach_task(&self, task: &str) -> Result<(), NetworkError> {
+        let (inner, task) = (Arc::clone(&self.inner), task.to_owned());
+        blocking(move || inner.detach_task(&task)).await
+    }
+
+    async fn task_networks(&self) -> Vec<TaskNetwork> {
+        self.inner.state.lock().tasks.values().cloned().collect()
+    }
+
+    fn own(&self) -> Option<OwnNetwork> {
+        let address = self.inner.place.own?;
+        Some(OwnNetwork { namespace: place::namespace(&self.inner.run), address })
     }
 
     async fn listen(&self, address: SocketAddr) -> Result<TcpListener, NetworkError> {

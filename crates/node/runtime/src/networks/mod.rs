@@ -1,5 +1,6 @@
 //! Network namespaces, addresses and published ports.
 
+mod attachments;
 mod bridge;
 mod firewall;
 mod leftovers;
@@ -7,9 +8,13 @@ mod links;
 mod linux;
 mod model;
 mod namespaces;
+mod neighbours;
 mod netlink;
+mod place;
 mod ports;
 mod subnet;
+mod tasks;
+mod vpc;
 
 use std::net::SocketAddr;
 
@@ -20,7 +25,10 @@ use crate::ContainerId;
 
 pub use leftovers::sweep;
 pub use linux::{LinuxNetworks, NetworkOptions, READY_NAMESPACES};
-pub use model::{Attachment, NetworkError, PortBinding, PortMapping, Protocol};
+pub use model::{
+    Attachment, Interface, NetworkError, OwnNetwork, PortBinding, PortMapping, Protocol,
+    TaskNetwork,
+};
 pub use subnet::{ParseSubnetError, Subnet};
 
 /// Gives containers networks. Host mode and `none` need nothing from here.
@@ -38,6 +46,23 @@ pub trait Networks: Send + Sync + 'static {
 
     /// Takes its ports, its address and its namespace away. One that is unknown is success.
     async fn detach(&self, container: &ContainerId) -> Result<(), NetworkError>;
+
+    /// Gives a task's containers a namespace with this interface. Asked again for the same task it
+    /// answers as before. An address that another task is just giving back is waited for.
+    async fn attach_task(
+        &self,
+        task: &str,
+        interface: &Interface,
+    ) -> Result<TaskNetwork, NetworkError>;
+
+    /// Takes a task's namespace and its interface's address away. One that is unknown is success.
+    async fn detach_task(&self, task: &str) -> Result<(), NetworkError>;
+
+    /// Every task's network, those included that an earlier process made.
+    async fn task_networks(&self) -> Vec<TaskNetwork>;
+
+    /// Where containers in host mode are; `None` is the host's own network.
+    fn own(&self) -> Option<OwnNetwork>;
 
     /// Opens a listener where the instance's containers find it, those in the host's network
     /// too: at a link-local address such as 169.254.170.2, in a namespace of its own on the

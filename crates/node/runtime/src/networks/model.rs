@@ -80,6 +80,43 @@ pub struct Attachment {
     pub bindings: Vec<PortBinding>,
 }
 
+/// An elastic network interface: what an awsvpc task is reached at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interface {
+    /// Its id, `eni-…`.
+    pub id: String,
+    /// Its hardware address.
+    pub mac: [u8; 6],
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// The length of its subnet's prefix.
+    pub prefix: u8,
+    /// Its subnet's gateway.
+    pub gateway: Ipv4Addr,
+}
+
+/// The network that all containers of an awsvpc task share.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskNetwork {
+    /// Whose it is.
+    pub task: String,
+    /// The namespace's file, for [`Network::Namespace`](crate::containers::Network).
+    pub namespace: PathBuf,
+    /// Its interface.
+    pub interface: Interface,
+    /// Its address on the instance's bridge, by which the instance's endpoints know it.
+    pub local: Ipv4Addr,
+}
+
+/// The network of containers in host mode, where that is not the host's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnNetwork {
+    /// The namespace's file.
+    pub namespace: PathBuf,
+    /// The instance's address: the host reaches published ports there.
+    pub address: Ipv4Addr,
+}
+
 /// Why something about a network failed.
 #[derive(Debug, thiserror::Error)]
 pub enum NetworkError {
@@ -119,6 +156,17 @@ pub enum NetworkError {
         /// What overlaps it.
         other: String,
     },
+    /// The address of an interface is in use.
+    #[error("address {address} is in use on this machine by {holder}")]
+    AddressTaken {
+        /// The address.
+        address: Ipv4Addr,
+        /// Who has it.
+        holder: String,
+    },
+    /// The instance was opened without a VPC.
+    #[error("this instance has no awsvpc network; use networkMode bridge or host")]
+    NoVpc,
     /// A listener could not be opened.
     #[error("cannot listen on {address}: {source}")]
     Listen {

@@ -2,11 +2,17 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
+
+use super::NetworkError;
+use super::bridge::io_error;
+
+/// The file system that a namespace's mounted file is on.
+const NAMESPACE_FILE_SYSTEM: i64 = 0x6e73_6673;
 
 /// The calling thread's own network namespace.
 const OWN: &str = "/proc/thread-self/ns/net";
@@ -40,6 +46,34 @@ pub(super) fn enter<T: Send>(
         setns(&namespace, CloneFlags::CLONE_NEWNET)?;
         inside()
     })
+}
+
+/// A place that networks are made in: the namespace of a file, or that of this process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Ground {
+    /// The namespace that this process started in.
+    Process,
+    /// The namespace of a file.
+    File(PathBuf),
+}
+
+impl Ground {
+    /// Runs something there.
+    pub(super) fn run<T: Send>(
+        &self,
+        work: impl FnOnce() -> Result<T, NetworkError> + Send,
+    ) -> Result<T, NetworkError> {
+        match self {
+            Self::Process => work(),
+            Self::File(path) => enter(path, || Ok(work()))
+                .map_err(io_error(format!("cannot enter the namespace {}", path.display())))?,
+        }
+    }
+}
+
+/// Whether a namespace is held by this file.
+pub(super) fn is_namespace(path: &Path) -> bool {
+    rustix::fs::statfs(path).is_ok_and(|found| found.f_type == NAMESPACE_FILE_SYSTEM)
 }
 
 /// Lets go of a namespace: it ends with the last process in it. What is not there is success.

@@ -41,6 +41,11 @@ impl Subnet {
         Ipv4Addr::from(self.network + 1)
     }
 
+    /// Its second address, next to the gateway.
+    pub(super) fn second(self) -> Ipv4Addr {
+        Ipv4Addr::from(self.network + 2)
+    }
+
     fn mask(self) -> u32 {
         u32::MAX << (32 - u32::from(self.prefix))
     }

@@ -7,3 +7,4 @@ mod ground;
 mod images;
 mod networks;
 mod speed;
+mod vpc;
