@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::awsvpc;
 use crate::config::{AgentError, AtEnd, Config, Parts};
 use crate::core::{Core, Handle, merge};
 use crate::effects::{Executor, Tools, place};
@@ -122,6 +123,7 @@ impl Running {
         let now = self.core.clock.now();
         let statuses = self.tools.containers.list().await;
         let attachments = self.tools.networks.list().await;
+        let of_tasks = self.tools.networks.task_networks().await;
         let known = self.core.engine.container_ids();
         let mut out = Outcome::default();
         for id in &known {
@@ -130,7 +132,10 @@ impl Running {
             let event = Event::Found {
                 id: id.clone(),
                 state: status.map(|status| status.state.clone()),
-                network: attachment.map(place),
+                network: attachment.map(place).or_else(|| {
+                    let task = self.core.engine.container(id)?.task.id.to_string();
+                    of_tasks.iter().find(|network| network.task == task).map(awsvpc::place)
+                }),
             };
             merge(&mut out, self.core.engine.handle(event, now));
         }
@@ -142,6 +147,11 @@ impl Running {
             of_containers.chain(of_networks).filter(|id| !known.contains(id)).collect();
         for orphan in orphans {
             self.tools.remove_orphan(orphan).await;
+        }
+        let tasks: BTreeSet<String> =
+            self.core.engine.tasks().map(|task| task.task.arn.id.to_string()).collect();
+        for lost in of_tasks.iter().filter(|network| !tasks.contains(&network.task)) {
+            self.tools.withdraw(&lost.task).await;
         }
         self.core.carry_out(out).await?;
         Ok(())

@@ -9,20 +9,21 @@ use parking_lot::Mutex;
 use runtime::images::{Progress, PullError, PullEvent, RegistryAuth};
 use runtime::{
     Attachment, ContainerId, ContainerState, Containers, CreateError, Image, ImageReference,
-    Images, NetworkError, Networks, Signal,
+    Images, NetworkError, Networks, Signal, TaskNetwork,
 };
 use terms::{Clock, TaskArn, Timestamp};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio_util::task::TaskTracker;
 
+use crate::awsvpc;
 use crate::core::Handle;
 use crate::endpoints::Endpoints;
 use crate::engine::{
     Command, ContainerRef, CreatedContainer, Creation, Delivery, Event, Failure, Place, Probe,
     PulledImage, StateChange,
 };
-use crate::spec::{self, Ingredients, NetworkMode};
+use crate::spec::{self, Ingredients, Joined, NetworkMode};
 use crate::transport::Transport;
 
 /// Events of a pull that wait to be looked at; more are dropped.
@@ -103,6 +104,10 @@ impl Tools {
                 let result = self.prepare(&task).await;
                 Some(Event::Prepared { task: task.arn.clone(), result })
             }
+            Command::Withdraw { task } => {
+                self.withdraw(&task.arn.id.to_string()).await;
+                None
+            }
             Command::Create(creation) => {
                 let result = self.create(&creation).await;
                 Some(Event::Created { container: creation.container, result })
@@ -153,11 +158,28 @@ impl Tools {
     }
 
     async fn prepare(&self, task: &Task) -> Result<(), Failure> {
+        if awsvpc::is_awsvpc(task) {
+            self.attach_task(task).await?;
+        }
         let Some(limits) = spec::task_limits(task) else { return Ok(()) };
         let prepared = self.containers.prepare_task(&task.arn.id.to_string(), &limits).await;
         prepared.map_err(|error| {
             Failure::new("ResourceInitializationError", format!("task limits: {error}"))
         })
+    }
+
+    /// The network of an awsvpc task: made now, or before.
+    async fn attach_task(&self, task: &Task) -> Result<TaskNetwork, Failure> {
+        let interface = awsvpc::interface(task)?;
+        let attached = self.networks.attach_task(&task.arn.id.to_string(), &interface).await;
+        attached.map_err(|error| network_failure(&error))
+    }
+
+    /// Takes a task's network away.
+    pub(crate) async fn withdraw(&self, task: &str) {
+        if let Err(error) = self.networks.detach_task(task).await {
+            tracing::warn!(%task, %error, "the task's network is left behind");
+        }
     }
 
     async fn pull(
@@ -215,22 +237,24 @@ impl Tools {
         let definition = &task.containers[creation.container.index];
         let mode = spec::network_mode(task, definition);
         let image = self.image(&creation.container, task).await?;
-        let attach = async {
-            match mode {
-                NetworkMode::Bridge => self.attach(&creation.id, definition).await.map(Some),
-                NetworkMode::Host | NetworkMode::None | NetworkMode::Awsvpc => Ok(None),
-            }
+        let join = async {
+            Ok(match mode {
+                NetworkMode::Bridge => Joined::Bridge(self.attach(&creation.id, definition).await?),
+                NetworkMode::Awsvpc => Joined::Task(self.attach_task(task).await?),
+                NetworkMode::Host => Joined::Host(self.networks.own()),
+                NetworkMode::None => Joined::Nothing,
+            })
         };
         let snapshot = self.images.snapshot(&image, &creation.id);
-        let (attachment, rootfs) = tokio::join!(attach, snapshot);
-        let attachment = attachment?;
+        let (joined, rootfs) = tokio::join!(join, snapshot);
+        let joined: Joined = joined?;
         let rootfs = rootfs.map_err(|error| Failure::new("CannotCreateContainerError", error))?;
         let environment = self.endpoints.environment(&creation.id, task);
         let spec = spec::container_spec(Ingredients {
             creation,
             image: &image.config,
             rootfs,
-            attachment: attachment.as_ref(),
+            joined: &joined,
             environment: &environment,
             volumes: &self.volumes,
             cluster: &self.cluster,
@@ -246,7 +270,12 @@ impl Tools {
         };
         let (opened, at) = tokio::join!(open, create);
         opened.map_err(|error| network_failure(&error))?;
-        Ok(CreatedContainer { at: at?, network: attachment.map(|attachment| place(&attachment)) })
+        let network = match &joined {
+            Joined::Bridge(attachment) => Some(place(attachment)),
+            Joined::Task(network) => Some(awsvpc::place(network)),
+            Joined::Host(_) | Joined::Nothing => None,
+        };
+        Ok(CreatedContainer { at: at?, network })
     }
 
     /// A container that an earlier try made, before a crash.
@@ -341,6 +370,8 @@ impl Tools {
             self.networks.detach(id).await.map_err(|error| failed(&error))?;
             self.images.release(id).await.map_err(|error| failed(&error))?;
         }
+        let task_id = task.arn.id.to_string();
+        self.networks.detach_task(&task_id).await.map_err(|error| failed(&error))?;
         self.remove_task(&task.arn).await
     }
 

@@ -16,6 +16,7 @@
 //! the journal come together as [`Parts`].
 
 mod agent;
+pub mod awsvpc;
 mod config;
 mod core;
 mod effects;

@@ -11,8 +11,11 @@ use runtime::containers::{
     Seccomp, UNLIMITED, Ulimit,
 };
 use runtime::images::{ImageConfig, RootFs};
-use runtime::{Attachment, ContainerSpec, PortMapping, Protocol, TaskLimits};
+use runtime::{
+    Attachment, ContainerSpec, OwnNetwork, PortMapping, Protocol, TaskLimits, TaskNetwork,
+};
 
+use crate::awsvpc;
 use crate::engine::{Creation, Failure, Sibling};
 
 const MIB: u64 = 1024 * 1024;
@@ -36,6 +39,19 @@ pub enum NetworkMode {
     None,
     /// The task's own interface.
     Awsvpc,
+}
+
+/// The network that was made for a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Joined {
+    /// One of its own on the instance's bridge.
+    Bridge(Attachment),
+    /// Its task's.
+    Task(TaskNetwork),
+    /// The instance's: `None` is the host's own.
+    Host(Option<OwnNetwork>),
+    /// None but loopback.
+    Nothing,
 }
 
 /// What Docker's `NetworkMode` says, else the task's mode, else bridge.
@@ -102,8 +118,8 @@ pub struct Ingredients<'a> {
     pub image: &'a ImageConfig,
     /// Its root file system.
     pub rootfs: RootFs,
-    /// Its place in the network, in bridge mode.
-    pub attachment: Option<&'a Attachment>,
+    /// Its network.
+    pub joined: &'a Joined,
     /// Variables that the agent adds; they win over the definition's.
     pub environment: &'a [(String, String)],
     /// Where volumes without a path of their own are.
@@ -129,10 +145,10 @@ pub fn container_spec(ingredients: Ingredients<'_>) -> Result<ContainerSpec, Fai
     spec.user = config.user.clone().or_else(|| ingredients.image.user.clone());
     let workdir = config.working_dir.clone().or_else(|| ingredients.image.workdir.clone());
     spec.workdir = workdir.filter(|path| !path.is_empty()).map(PathBuf::from);
-    spec.hostname.clone_from(&config.hostname);
-    spec.network = network(task, container, ingredients.attachment)?;
+    spec.hostname = config.hostname.clone().or_else(|| host_name(task, ingredients.joined));
+    spec.network = network(ingredients.joined);
     spec.extra_hosts = extra_hosts(container, &host, &creation.siblings)?;
-    spec.dns = dns(&host)?;
+    spec.dns = dns(task, &host)?;
     spec.pid_mode = pid_mode(task, &creation.siblings);
     spec.ipc_mode = ipc_mode(task, &creation.siblings);
     spec.mounts = mounts(task, index, ingredients.volumes)?;
@@ -198,25 +214,23 @@ fn environment(
     env
 }
 
-fn network(
-    task: &Task,
-    container: &Container,
-    attachment: Option<&Attachment>,
-) -> Result<Network, Failure> {
-    match (network_mode(task, container), attachment) {
-        (NetworkMode::Host, _) => Ok(Network::Host),
-        (NetworkMode::None, _) => Ok(Network::None),
-        (NetworkMode::Bridge, Some(attachment)) => Ok(Network::Namespace {
-            path: attachment.namespace.clone(),
-            address: Some(attachment.address),
-        }),
-        (NetworkMode::Bridge, None) => {
-            Err(Failure::new("ContainerNetworkingError", "the container has no network namespace"))
-        }
-        (NetworkMode::Awsvpc, _) => Err(Failure::new(
-            "ContainerNetworkingError",
-            "this instance has no awsvpc network; use networkMode bridge or host",
-        )),
+fn network(joined: &Joined) -> Network {
+    let (path, address) = match joined {
+        Joined::Bridge(attachment) => (&attachment.namespace, attachment.address),
+        Joined::Task(network) => (&network.namespace, network.interface.address),
+        Joined::Host(Some(own)) => (&own.namespace, own.address),
+        Joined::Host(None) => return Network::Host,
+        Joined::Nothing => return Network::None,
+    };
+    Network::Namespace { path: path.clone(), address: Some(address) }
+}
+
+/// The name that goes with a network that several containers share.
+fn host_name(task: &Task, joined: &Joined) -> Option<String> {
+    match joined {
+        Joined::Task(network) => Some(awsvpc::host_name(task, network)),
+        Joined::Host(Some(own)) => Some(awsvpc::private_name(own.address)),
+        Joined::Host(None) | Joined::Bridge(_) | Joined::Nothing => None,
     }
 }
 
@@ -248,14 +262,18 @@ fn extra_hosts(
     Ok(entries)
 }
 
-fn dns(host: &HostConfig) -> Result<Dns, Failure> {
+fn dns(task: &Task, host: &HostConfig) -> Result<Dns, Failure> {
     let parse = |text: &String| {
         text.parse::<IpAddr>().map_err(|_| {
             Failure::new("HostConfigError", format!("dnsServers: '{text}' is no IP address"))
         })
     };
-    let servers = host.dns.iter().map(parse).collect::<Result<_, _>>()?;
-    Ok(Dns { servers, search: host.dns_search.clone() })
+    let servers: Vec<_> = host.dns.iter().map(parse).collect::<Result<_, _>>()?;
+    let of_task = if awsvpc::is_awsvpc(task) { awsvpc::dns(task) } else { Dns::default() };
+    Ok(Dns {
+        servers: if servers.is_empty() { of_task.servers } else { servers },
+        search: if host.dns_search.is_empty() { of_task.search } else { host.dns_search.clone() },
+    })
 }
 
 /// With `task` the containers share the namespace of the one that was created first.

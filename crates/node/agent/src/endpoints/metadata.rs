@@ -4,6 +4,7 @@ use agent_protocol::task::DesiredStatus;
 use serde_json::{Map, Value, json};
 use terms::Timestamp;
 
+use crate::awsvpc;
 use crate::engine::{ContainerState, Status, TaskState};
 use crate::spec::{self, NetworkMode};
 
@@ -74,7 +75,7 @@ pub(super) fn container(task: &TaskState, index: usize, version: Version, cluste
     put(&mut map, "FinishedAt", time(state.end.as_ref().map(|end| end.at)));
     put(&mut map, "Type", "NORMAL");
     put(&mut map, "Health", health(state));
-    put(&mut map, "Networks", networks(task, index));
+    put(&mut map, "Networks", networks(task, index, version));
     if version == Version::V4 {
         let arn = definition.container_arn.as_ref().map(ToString::to_string);
         put(&mut map, "ContainerARN", arn);
@@ -117,7 +118,7 @@ fn health(state: &ContainerState) -> Value {
     Value::Object(map)
 }
 
-fn networks(task: &TaskState, index: usize) -> Value {
+fn networks(task: &TaskState, index: usize, version: Version) -> Value {
     let mode = match spec::network_mode(&task.task, &task.task.containers[index]) {
         NetworkMode::Bridge => "bridge",
         NetworkMode::Host => "host",
@@ -126,7 +127,21 @@ fn networks(task: &TaskState, index: usize) -> Value {
     };
     let address = task.containers[index].network.as_ref().map(|network| network.address);
     let addresses: Vec<_> = address.iter().map(ToString::to_string).collect();
-    json!([{ "NetworkMode": mode, "IPv4Addresses": addresses }])
+    let mut map = Map::new();
+    put(&mut map, "NetworkMode", mode);
+    map.insert("IPv4Addresses".to_owned(), addresses.into());
+    if let Some(shown) = awsvpc::shown(&task.task).filter(|_| mode == "awsvpc")
+        && version == Version::V4
+    {
+        put(&mut map, "AttachmentIndex", shown.index);
+        put(&mut map, "MACAddress", shown.mac);
+        put(&mut map, "IPv4SubnetCIDRBlock", shown.subnet);
+        put(&mut map, "DomainNameServers", shown.servers);
+        put(&mut map, "DomainNameSearchList", shown.search);
+        put(&mut map, "PrivateDNSName", shown.dns_name);
+        put(&mut map, "SubnetGatewayIpv4Address", shown.gateway);
+    }
+    json!([map])
 }
 
 /// A task with its containers.

@@ -119,9 +119,9 @@ impl Endpoints {
     /// Opens the listeners, before the first container that can reach them; again is success.
     pub(crate) async fn open(&self, mode: NetworkMode) -> Result<(), NetworkError> {
         match mode {
-            NetworkMode::Bridge | NetworkMode::Host => self.open_once().await,
-            // Neither is on the bridge.
-            NetworkMode::None | NetworkMode::Awsvpc => Ok(()),
+            NetworkMode::Bridge | NetworkMode::Host | NetworkMode::Awsvpc => self.open_once().await,
+            // It is not on the bridge.
+            NetworkMode::None => Ok(()),
         }
     }
 

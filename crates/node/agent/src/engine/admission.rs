@@ -31,7 +31,12 @@ impl Capacity {
         };
         let (mut tcp, mut udp) = (BTreeSet::new(), BTreeSet::new());
         for container in &task.containers {
-            let host = crate::spec::network_mode(task, container) == crate::spec::NetworkMode::Host;
+            let mode = crate::spec::network_mode(task, container);
+            // An interface of the task's own has all its ports.
+            if mode == crate::spec::NetworkMode::Awsvpc {
+                continue;
+            }
+            let host = mode == crate::spec::NetworkMode::Host;
             for port in &container.port_mappings {
                 let number = match port.host_port.filter(|&port| port != 0) {
                     Some(port) => Some(port),

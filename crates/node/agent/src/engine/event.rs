@@ -221,6 +221,11 @@ pub enum Command {
         /// The task.
         task: Arc<Task>,
     },
+    /// Take an awsvpc task's network away: its containers have ended; no answer.
+    Withdraw {
+        /// The task.
+        task: Arc<Task>,
+    },
     /// Get a container's image. Answer: [`Event::Pulled`].
     Pull {
         /// The container.

@@ -170,9 +170,11 @@ impl Engine {
                 self.change(&task, now, &mut out, |task, out| task.stop("", out));
             }
             Event::Prepared { task, result } => {
-                self.change(&task, now, &mut out, |task, out| match result {
-                    Ok(()) => task.preparation = Preparation::Done,
-                    Err(failure) => task.refuse(&failure, now, out),
+                self.change(&task, now, &mut out, |task, out| {
+                    task.preparation = Preparation::Done;
+                    if let Err(failure) = result {
+                        task.refuse(&failure, now, out);
+                    }
                 });
             }
             Event::Resolved { container, digest } => {

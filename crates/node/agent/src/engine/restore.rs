@@ -81,6 +81,11 @@ impl Engine {
         self.by_container.keys().cloned().collect()
     }
 
+    /// The container of this id.
+    pub fn container(&self, id: &ContainerId) -> Option<&ContainerRef> {
+        self.by_container.get(id)
+    }
+
     /// What the runtime says of a container after a restart.
     pub(super) fn found(
         &mut self,

@@ -46,6 +46,8 @@ pub struct TaskState {
     pub stopped_at: Option<Timestamp>,
     /// What the server was told.
     pub report: Report,
+    /// Whether its network, if it has one of its own, was asked to be taken away.
+    pub withdrawn: bool,
     /// Its removal.
     pub removal: Removal,
 }
@@ -90,6 +92,7 @@ impl TaskState {
             execution_stopped_at: None,
             stopped_at: None,
             report: Report::default(),
+            withdrawn: false,
             removal: Removal::Waiting,
             task,
         }
@@ -190,6 +193,7 @@ impl TaskState {
         }
         self.check_health(now, out, &mut at);
         self.note_progress(now);
+        self.withdraw_when_over(out);
         self.remove_when_due(settings, now, out, &mut at);
         next
     }
@@ -378,6 +382,17 @@ impl TaskState {
         }
         if self.status() == Status::Stopped {
             self.stopped_at.get_or_insert(now);
+        }
+    }
+
+    /// The address may be another task's as soon as the server knows that this one has stopped.
+    fn withdraw_when_over(&mut self, out: &mut Outcome) {
+        let over = self.status() == Status::Stopped
+            && self.preparation != Preparation::Asked
+            && self.containers.iter().all(|container| container.released);
+        if over && !self.withdrawn && crate::awsvpc::is_awsvpc(&self.task) {
+            self.withdrawn = true;
+            out.commands.push(Command::Withdraw { task: Arc::clone(&self.task) });
         }
     }
 

@@ -26,7 +26,7 @@ const CAPABILITIES_OLD: [&str; 5] = [
 ];
 
 /// Capabilities in the new form, without their prefix: those that this agent really has.
-const CAPABILITIES: [&str; 8] = [
+const CAPABILITIES: [&str; 9] = [
     "container-health-check",
     "task-cpu-mem-limit",
     "increased-task-cpu-limit",
@@ -35,6 +35,7 @@ const CAPABILITIES: [&str; 8] = [
     "full-sync",
     "network.container-port-range",
     "pid-ipc-namespace-sharing",
+    "task-eni",
 ];
 
 /// Registers, or registers again as `saved`; tries until it is taken, refused for good, or the

@@ -3,13 +3,13 @@
 use agent::engine::Reported;
 use agent_protocol::task::DependencyCondition;
 
-use crate::harness::{Running, World, after, container, sidecar, task};
+use crate::harness::{Running, World, after, awsvpc, container, sidecar, task};
 use crate::host::Moment;
 
 /// A task with a dependency, from its payload to its removal; `crash` is where the first agent
 /// dies, `loses` whether what the journal wrote without a sync is lost then. Answers how many
 /// effects it took.
-async fn live(crash: Option<(usize, Moment)>, loses: bool) -> usize {
+async fn live(crash: Option<(usize, Moment)>, loses: bool, own_interface: bool) -> usize {
     let world = World::new();
     let mut agent = world.start();
     if let Some((number, moment)) = crash {
@@ -20,6 +20,7 @@ async fn live(crash: Option<(usize, Moment)>, loses: bool) -> usize {
         after(container("app", "run"), "init", DependencyCondition::Success),
     ];
     let task = task(1, containers);
+    let task = if own_interface { awsvpc(task) } else { task };
     world.server.want(task.clone());
     reach(&world, &mut agent, loses, world.server.until_reported(&task.arn, Reported::Running))
         .await;
@@ -86,12 +87,14 @@ fn check(world: &World, arn: &terms::TaskArn, crash: Option<(usize, Moment)>) {
 /// With a loss of unsynced writes, as when the whole machine goes down and the containers do not.
 #[tokio::test(start_paused = true)]
 async fn no_crash_loses_or_doubles_a_container() {
-    let effects = live(None, false).await;
-    assert!(effects > 20, "{effects}");
-    for number in 0..effects {
-        for moment in [Moment::Before, Moment::After] {
-            live(Some((number, moment)), false).await;
-            live(Some((number, moment)), true).await;
+    for own_interface in [false, true] {
+        let effects = live(None, false, own_interface).await;
+        assert!(effects > 20, "{effects}");
+        for number in 0..effects {
+            for moment in [Moment::Before, Moment::After] {
+                live(Some((number, moment)), false, own_interface).await;
+                live(Some((number, moment)), true, own_interface).await;
+            }
         }
     }
 }

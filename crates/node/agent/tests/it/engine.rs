@@ -156,6 +156,7 @@ impl Model {
             Command::Prepare { task } => {
                 self.tell(Event::Prepared { task: task.arn.clone(), result: Ok(()) });
             }
+            Command::Withdraw { .. } => {}
             Command::Pull { container, .. } => {
                 let image = PulledImage {
                     digest: "sha256:a".to_owned(),

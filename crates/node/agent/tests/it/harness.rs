@@ -10,7 +10,8 @@ use agent::journal::{Journal, JournalError, MemoryJournal};
 use agent::{Agent, AtEnd, Config, Directory, Parts, STOP_TIMEOUT_AT_END};
 use agent_protocol::docker::{ContainerConfig, HealthCheck, HostConfig};
 use agent_protocol::task::{
-    Container, Dependency, DependencyCondition, DesiredStatus, DockerConfig, Task,
+    Container, Dependency, DependencyCondition, DesiredStatus, DockerConfig, Ipv4Address,
+    NetworkInterface, Task,
 };
 use async_trait::async_trait;
 use terms::{Clock, IdSource, TaskArn, Timestamp};
@@ -150,6 +151,7 @@ impl World {
         let state = self.host.state.lock();
         state.containers.is_empty()
             && state.attachments.is_empty()
+            && state.networks.is_empty()
             && state.snapshots.is_empty()
             && state.tasks.is_empty()
     }
@@ -169,6 +171,23 @@ pub fn task(number: u32, containers: Vec<Container>) -> Task {
         containers,
         network_mode: Some("bridge".to_owned()),
         ..Task::new(arn, DesiredStatus::Running)
+    }
+}
+
+/// The task, with an interface of its own.
+pub fn awsvpc(task: Task) -> Task {
+    let interface = NetworkInterface {
+        ec2_id: "eni-1".to_owned(),
+        mac_address: "0a:58:0a:00:00:02".to_owned(),
+        ipv4_addresses: vec![Ipv4Address { primary: true, private_address: "10.0.1.7".to_owned() }],
+        subnet_gateway_ipv4_address: "10.0.1.1/24".to_owned(),
+        private_dns_name: "ip-10-0-1-7.ec2.internal".to_owned(),
+        ..NetworkInterface::default()
+    };
+    Task {
+        network_mode: Some("awsvpc".to_owned()),
+        elastic_network_interfaces: vec![interface],
+        ..task
     }
 }
 

@@ -15,8 +15,8 @@ use runtime::images::{
 use runtime::{
     Attachment, CallError, ContainerEvent, ContainerId, ContainerSpec, ContainerState,
     ContainerStatus, Containers, CreateError, Created, ExecOutcome, Exit, Image, ImageConfig,
-    ImageReference, Images, NetworkError, Networks, PortBinding, PortMapping, RootFs, Signal,
-    Stats, TaskLimits,
+    ImageReference, Images, Interface, NetworkError, Networks, OwnNetwork, PortBinding,
+    PortMapping, RootFs, Signal, Stats, TaskLimits, TaskNetwork,
 };
 use terms::{Clock, Timestamp};
 use tokio::net::TcpListener;
@@ -35,6 +35,7 @@ pub enum Moment {
 pub struct State {
     pub containers: BTreeMap<ContainerId, Fake>,
     pub attachments: BTreeMap<ContainerId, Attachment>,
+    pub networks: BTreeMap<String, TaskNetwork>,
     pub snapshots: BTreeSet<ContainerId>,
     pub tasks: BTreeSet<String>,
     /// How often each name was started.
@@ -382,6 +383,38 @@ impl Networks for Seen {
     async fn detach(&self, id: &ContainerId) -> Result<(), NetworkError> {
         self.effect(|state| _ = state.attachments.remove(id)).await;
         Ok(())
+    }
+
+    async fn attach_task(
+        &self,
+        task: &str,
+        interface: &Interface,
+    ) -> Result<TaskNetwork, NetworkError> {
+        self.effect(|state| {
+            let local = Ipv4Addr::new(172, 18, 1, u8::try_from(state.networks.len() + 2).unwrap());
+            let fresh = TaskNetwork {
+                task: task.to_owned(),
+                namespace: PathBuf::from("/nonexistent/task"),
+                interface: interface.clone(),
+                local,
+            };
+            Ok(state.networks.entry(task.to_owned()).or_insert(fresh).clone())
+        })
+        .await
+    }
+
+    async fn detach_task(&self, task: &str) -> Result<(), NetworkError> {
+        self.effect(|state| _ = state.networks.remove(task)).await;
+        Ok(())
+    }
+
+    async fn task_networks(&self) -> Vec<TaskNetwork> {
+        self.pass().await;
+        self.host.state.lock().networks.values().cloned().collect()
+    }
+
+    fn own(&self) -> Option<OwnNetwork> {
+        None
     }
 
     async fn listen(&self, _: SocketAddr) -> Result<TcpListener, NetworkError> {

@@ -10,8 +10,9 @@ use agent_protocol::acs::{
 };
 use agent_protocol::task::{Credentials, DependencyCondition};
 use agent_protocol::tcs;
+use runtime::containers::Network;
 
-use crate::harness::{World, after, checked, container, sidecar, task};
+use crate::harness::{World, after, awsvpc, checked, container, sidecar, task};
 use crate::server::{CLUSTER, INSTANCE, acked};
 
 #[tokio::test(start_paused = true)]
@@ -48,6 +49,52 @@ async fn a_private_registry_is_asked_with_its_credentials() {
     world.server.want(task.clone());
     world.server.until_reported(&task.arn, Reported::Stopped).await;
     assert_eq!(world.log()[0], "pull private.test:5000/web:1 with Basic(me)");
+}
+
+#[tokio::test(start_paused = true)]
+async fn containers_of_an_awsvpc_task_share_its_interface() {
+    let world = World::new();
+    let _agent = world.start();
+    let mut port = agent_protocol::task::PortMapping::default();
+    (port.container_port, port.host_port) = (Some(80), Some(80));
+    let mut app = container("app", "run");
+    app.port_mappings = vec![port];
+    let task_of = |number| awsvpc(task(number, vec![app.clone(), container("beside", "run")]));
+    // Each has port 80 to itself.
+    let (first, second) = (task_of(1), task_of(2));
+    for task in [&first, &second] {
+        world.server.want(task.clone());
+        world.server.until_reported(&task.arn, Reported::Running).await;
+    }
+    {
+        let state = world.host.state.lock();
+        assert!(state.attachments.is_empty());
+        assert_eq!(state.networks.len(), 2);
+        for fake in state.containers.values() {
+            assert_eq!(fake.spec.hostname.as_deref(), Some("ip-10-0-1-7.ec2.internal"));
+            let address = Some([10, 0, 1, 7].into());
+            let path = "/nonexistent/task".into();
+            assert_eq!(fake.spec.network, Network::Namespace { path, address });
+        }
+    }
+    world.server.stop(&first);
+    world.server.until_reported(&first.arn, Reported::Stopped).await;
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(world.host.state.lock().networks.len(), 1, "its address is free at once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_awsvpc_task_without_an_interface_says_so() {
+    let world = World::new();
+    let _agent = world.start();
+    let mut task = awsvpc(task(1, vec![container("app", "run")]));
+    task.elastic_network_interfaces.clear();
+    world.server.want(task.clone());
+    world.server.until_reported(&task.arn, Reported::Stopped).await;
+    let state = world.server.state.lock();
+    let expected =
+        "ResourceInitializationError: the task's network interface: the payload has none";
+    assert_eq!(state.submits[0].reason, expected);
 }
 
 #[tokio::test(start_paused = true)]

@@ -62,7 +62,9 @@ fn hosts(spec: &ContainerSpec, hostname: &str) -> String {
         let _ = writeln!(text, "{address}\t{name}");
     }
     if let Network::Namespace { address: Some(address), .. } = &spec.network {
-        let _ = writeln!(text, "{address}\t{hostname}");
+        // A name with a domain is known without it, too.
+        let short = hostname.split_once('.').map_or(String::new(), |(name, _)| format!(" {name}"));
+        let _ = writeln!(text, "{address}\t{hostname}{short}");
     }
     text
 }

@@ -107,10 +107,7 @@ fn owner(name: &str) -> Option<String> {
     Some(text.trim_end().to_owned())
 }
 
-fn choose_name(
-    wanted: Option<&str>,
-    taken: impl Fn(&str) -> bool,
-) -> Result<String, NetworkError> {
+fn choose_name(wanted: Option<&str>, taken: impl Fn(&str) -> bool) -> Result<String, NetworkError> {
     let refuse =
         |what: String| Err(NetworkError::Io { what, source: io::ErrorKind::AlreadyExists.into() });
     if let Some(name) = wanted {

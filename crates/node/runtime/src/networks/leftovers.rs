@@ -67,8 +67,7 @@ pub(super) fn forget_unused(route: &Socket, namespaces: &Path, used: &BTreeSet<I
 fn forget_namespaces(namespaces: &Path) -> Result<(), NetworkError> {
     for entry in fs::read_dir(namespaces).into_iter().flatten().flatten() {
         let path = entry.path();
-        namespaces::remove(&path)
-            .map_err(io_error(format!("cannot remove {}", path.display())))?;
+        namespaces::remove(&path).map_err(io_error(format!("cannot remove {}", path.display())))?;
     }
     Ok(())
 }

@@ -181,11 +181,7 @@ impl LinuxNetworks {
 }
 
 impl Inner {
-    fn open(
-        folder: &Path,
-        run: &Path,
-        options: NetworkOptions,
-    ) -> Result<Self, NetworkError> {
+    fn open(folder: &Path, run: &Path, options: NetworkOptions) -> Result<Self, NetworkError> {
         for made in [folder, &run.join("netns")] {
             fs::create_dir_all(made)
                 .map_err(io_error(format!("cannot make {}", made.display())))?;

@@ -106,7 +106,9 @@ impl Vpc {
     /// another one of this machine uses.
     pub(super) fn seat_for_instance(&self, user: &Path) -> Result<Seat, NetworkError> {
         let (network, prefix) = INSTANCES;
-        let subnet: Subnet = format!("{network}/{prefix}").parse().map_err(io::Error::other)
+        let subnet: Subnet = format!("{network}/{prefix}")
+            .parse()
+            .map_err(io::Error::other)
             .map_err(io_error("the instances' subnet"))?;
         let _lock = bridge::lock()?;
         let mut taken = claims::addresses(&self.folder);
@@ -125,11 +127,7 @@ impl Vpc {
 
     /// Puts `eth0` of a namespace on the VPC's bridge, down and without its address yet, and lets the
     /// host find it. The address must be claimed.
-    pub(super) fn connect(
-        &self,
-        seat: &Seat,
-        namespace: BorrowedFd<'_>,
-    ) -> io::Result<()> {
+    pub(super) fn connect(&self, seat: &Seat, namespace: BorrowedFd<'_>) -> io::Result<()> {
         let inside = self.inside.lock();
         let gateway = links::add_address(self.bridge, seat.gateway, seat.prefix);
         unless(io::ErrorKind::AlreadyExists, inside.request(vec![gateway]))?;

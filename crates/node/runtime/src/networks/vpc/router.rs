@@ -114,12 +114,19 @@ fn make(host: &Socket, folder: &Path, uplink: &Uplink) -> Result<(), NetworkErro
             links::add_default_route(uplink.outer()),
         ])?;
         // Before the bridge, which takes the settings over.
-        for (setting, value) in
-            [("ip_forward", "1"), ("conf/all/send_redirects", "0"), ("conf/default/send_redirects", "0")]
-        {
+        for (setting, value) in [
+            ("ip_forward", "1"),
+            ("conf/all/send_redirects", "0"),
+            ("conf/default/send_redirects", "0"),
+        ] {
             fs::write(format!("/proc/sys/net/ipv4/{setting}"), value)?;
         }
-        links::make_bridge(&inside, BRIDGE, &bridge::alias(folder), mac(Ipv4Addr::new(172, 31, 0, 1)))?;
+        links::make_bridge(
+            &inside,
+            BRIDGE,
+            &bridge::alias(folder),
+            mac(Ipv4Addr::new(172, 31, 0, 1)),
+        )?;
         firewall::nft(&inner_rules()).map_err(io::Error::other)
     });
     made.map_err(io_error("cannot make the VPC's namespace"))?;
