@@ -104,6 +104,11 @@ impl Feed {
         &self.snapshot
     }
 
+    /// The revision of the last commit that was given, or of the snapshot before the first.
+    pub fn position(&self) -> Revision {
+        self.position
+    }
+
     /// Starts again from now, and gives the snapshot to look at.
     pub fn restart(&mut self) -> &Snapshot {
         *self = Self::new(self.ledger.clone());

@@ -3,11 +3,12 @@
 //! - Tables: `tables.rs`; what their rows hold: `model/`.
 //! - Operations: `api/`, one file a resource; `api/mod.rs` lists them.
 //! - What is decided, and why: `decide/`, pure.
+//! - Places for tasks: `placing/`.
 //! - Loops: `reconcile/` (what is old is forgotten), and those of `sessions/`.
 //! - Agents: `sessions/`. Paths of our own under `/_longshore/`: `routes.rs` and there.
 //!
-//! **Invariant:** no instance holds more than it registered. Placement is planned on a snapshot
-//! and each chosen instance is checked in the transaction that writes its tasks.
+//! **Invariant:** no instance holds more than it registered. Placement is planned on a fleet that
+//! may be behind (`placing/`), and the commit that writes the tasks guards that they fit.
 //!
 //! **Invariant:** what is free on an instance is derived from the tasks on it (`decide/room.rs`)
 //! and stored nowhere.
@@ -19,6 +20,7 @@ mod decide;
 mod error;
 mod model;
 mod peer;
+mod placing;
 mod reconcile;
 mod routes;
 mod sessions;
@@ -31,6 +33,7 @@ use terms::IdSource;
 use tokio_util::sync::CancellationToken;
 use wire::{Route, Service};
 
+use crate::placing::Placer;
 use crate::sessions::SessionTables;
 pub use crate::sessions::{
     AGENT_AWAY_AFTER, Close, CredentialsRequest, Gone, Hello, IamCredentials, InstanceTelemetry,
@@ -75,7 +78,8 @@ impl Ecs {
         let EcsSetup { ids, agent_endpoint, sessions } = setup;
         let EcsTables { rows, sessions: own } = tables;
         let sessions = Sessions::new(ledger.clone(), rows, own, ids.clone(), sessions);
-        let api = Arc::new(api::Api { ledger, tables: rows, ids, agent_endpoint });
+        let placer = Placer::new(ledger.clone(), rows);
+        let api = Arc::new(api::Api { ledger, tables: rows, placer, ids, agent_endpoint });
         Self { api, sessions }
     }
 

@@ -17,12 +17,14 @@ use terms::IdSource;
 use wire::{Operation, Service, ServiceError};
 
 use crate::error::Error;
+use crate::placing::Placer;
 use crate::tables::{ClusterKey, Tables};
 
 /// What handlers work with.
 pub(crate) struct Api {
     pub(crate) ledger: Ledger,
     pub(crate) tables: Tables,
+    pub(crate) placer: Placer,
     /// Seeds of placements.
     pub(crate) ids: Arc<dyn IdSource>,
     /// The base URL that agents connect to; the one that they called, if not set.

@@ -1,10 +1,12 @@
 //! Rows for tests.
 
+use std::collections::BTreeMap;
+
 use terms::{ContainerInstanceId, TaskId, Timestamp, Uuid};
 
 use super::{
-    Container, ContainerStatus, Demand, DesiredStatus, Document, Explanation, Health, Task,
-    TaskStatus, TaskTimes,
+    AgentInfo, Capacity, Container, ContainerInstance, ContainerStatus, Demand, DesiredStatus,
+    Document, Explanation, Health, InstanceStatus, Task, TaskStatus, TaskTimes,
 };
 
 /// When sample rows were made.
@@ -36,6 +38,26 @@ pub(crate) fn task(number: u8) -> Task {
         network: None,
         execute_command: false,
         explanation: Explanation::default(),
+        version: 1,
+    }
+}
+
+/// An instance that is ACTIVE and connected, with nothing to give.
+pub(crate) fn instance(number: u8) -> ContainerInstance {
+    let id = ContainerInstanceId::from_bytes([number; 16]);
+    let text = "arn:aws:ecs:us-east-1:000000000000";
+    ContainerInstance {
+        arn: format!("{text}:container-instance/default/{id}").parse().expect("an ARN"),
+        status: InstanceStatus::Active,
+        ec2_instance_id: None,
+        attributes: BTreeMap::new(),
+        capacity: Capacity::default(),
+        registered: Vec::new(),
+        agent: AgentInfo { connected: true, ..AgentInfo::default() },
+        node: None,
+        registered_at: MADE,
+        changed_at: MADE,
+        tags: Vec::new(),
         version: 1,
     }
 }

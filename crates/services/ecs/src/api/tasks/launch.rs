@@ -143,25 +143,32 @@ impl Template {
         active(row.ok_or_else(no_definition)?).map(drop)
     }
 
-    /// Writes one task on `instance`, in the transaction that chose it.
+    /// Writes the task `id` on `instance`, in the transaction that chose it.
     pub(super) fn start(
         &self,
         api: &Api,
         tx: &mut Tx<'_>,
+        id: TaskId,
         instance: &ContainerInstance,
         explanation: &Explanation,
     ) -> Result<Task, Error> {
-        let mut task = self.task(tx, instance, explanation);
+        let mut task = self.task(tx, id, instance, explanation);
         self.network.attach(api, tx, &mut task, instance)?;
         tx.put(&api.tables.tasks, self.cluster.task(task.arn.id), task.clone());
         Ok(task)
     }
 
-    fn task(&self, tx: &Tx<'_>, instance: &ContainerInstance, explanation: &Explanation) -> Task {
+    fn task(
+        &self,
+        tx: &Tx<'_>,
+        id: TaskId,
+        instance: &ContainerInstance,
+        explanation: &Explanation,
+    ) -> Task {
         let attribute = |name: &str| instance.attributes.get(name).cloned().flatten();
         let container = |spec: &ContainerSpec| container(spec, Uuid::from_random(tx.next_id()));
         Task {
-            arn: self.cluster.task_arn(TaskId::from_bytes(tx.next_id())),
+            arn: self.cluster.task_arn(id),
             definition: self.definition.arn.clone(),
             group: self.group.clone(),
             started_by: self.started_by.clone(),

@@ -1,15 +1,17 @@
 //! RunTask (ECS semantics §5.4, §6).
 
-use placement::Refusal;
+use ledger::Tx;
+use placement::{Refusal, Request};
 use shapes_ecs as shapes;
+use terms::TaskId;
 use wire::Context;
 
 use super::super::{Api, target};
 use super::launch::{Launch, Template};
 use super::token::Token;
 use super::{placement as wishes, show, unbuilt};
-use crate::decide::placing;
 use crate::error::Error;
+use crate::placing::Plan;
 use crate::tables::ClusterKey;
 
 /// How many tasks one request may start.
@@ -17,8 +19,8 @@ const TASKS: std::ops::RangeInclusive<i32> = 1..=10;
 /// Most entries of `failures[]`.
 const MAX_FAILURES: usize = 100;
 
-/// What the transaction answers.
-struct Answer {
+/// What came of a request.
+struct Launched {
     tasks: Vec<shapes::Task>,
     failures: Vec<shapes::Failure>,
 }
@@ -31,45 +33,83 @@ impl Api {
         input: shapes::RunTaskRequest,
     ) -> Result<shapes::RunTaskResponse, Error> {
         let cluster = target::cluster(&target::scope(&context), input.cluster.as_deref())?;
-        let token = Token::read(&input)?;
+        let token = Token::read(&cluster, &input)?;
         let snapshot = self.ledger.snapshot();
         target::active_cluster(&snapshot, &self.tables, &cluster)?;
+        let known = token.as_ref().map(|token| token.repeated(&snapshot, &self.tables));
+        if let Some(tasks) = known.transpose()?.flatten() {
+            return Ok(shapes::RunTaskResponse { tasks: Some(tasks), failures: Some(Vec::new()) });
+        }
         let count = count(input.count)?;
         unbuilt::launch(&input)?;
         let template = Template::read(self, &snapshot, &cluster, &Launch::from(&input))?;
         let request = wishes::request(&input, &template, count)?;
+        let launched = self.launch(&cluster, &template, &request, token.as_ref()).await?;
+        let Launched { tasks, failures } = launched;
+        Ok(shapes::RunTaskResponse { tasks: Some(tasks), failures: Some(failures) })
+    }
+
+    /// Places the tasks of `request` and writes them, in one transaction.
+    async fn launch(
+        &self,
+        cluster: &ClusterKey,
+        template: &Template,
+        request: &Request,
+        token: Option<&Token>,
+    ) -> Result<Launched, Error> {
         let (tables, seed) = (self.tables, self.seed());
-        let mut runs = 0;
+        let (mut runs, mut plan) = (0, None);
         let done = self.ledger.transact("run task", |tx| {
             runs += 1;
-            if let Some(token) = &token
-                && let Some(tasks) = token.repeated(tx, &tables, &cluster)?
-            {
-                return Ok(Answer { tasks, failures: Vec::new() });
+            // What an earlier run planned is not to stand in the way of this one.
+            drop(plan.take());
+            if let Some(tasks) = token.map_or(Ok(None), |token| token.repeated(tx, &tables))? {
+                return Ok(Launched { tasks, failures: Vec::new() });
             }
             template.still_good(tx, &tables)?;
-            // Planned on what is durable now; only what was chosen is read by the transaction.
-            let fleet = placing::fleet(&self.ledger.snapshot(), &tables, &cluster);
-            if fleet.is_empty() {
+            let ids: Vec<_> =
+                (0..request.count).map(|_| TaskId::from_bytes(tx.next_id())).collect();
+            let made = plan.insert(self.placer.plan(&tx.facts(), cluster, request, &ids, seed));
+            if made.considered == 0 {
                 return Err(Error::invalid("No Container Instances were found in your cluster."));
             }
-            let placed = placing::place(tx, &tables, &cluster, fleet, &request, seed);
-            let told = placing::explain(&placed, &request, &cluster, runs - 1);
-            let (mut tasks, mut ids) = (Vec::new(), Vec::new());
-            for &id in &placed.placement.placed {
-                let instance = tx.get(&tables.instances, &cluster.instance(id));
-                let instance = instance.ok_or_else(|| Error::client("An instance went away."))?;
-                let task = template.start(self, tx, &instance, &told)?;
-                ids.push(task.arn.id);
-                tasks.push(show(&task, true));
+            made.retries += runs - 1;
+            let tasks = self.start_planned(tx, cluster, template, request, made)?;
+            if let Some(token) = token {
+                token.remember(tx, &tables, made.placed.iter().map(|(id, _)| *id).collect());
             }
-            if let Some(token) = &token {
-                token.remember(tx, &tables, &cluster, ids);
-            }
-            Ok(Answer { tasks, failures: failures(&cluster, &placed.placement.shortage) })
+            let failures = failures(cluster, &made.shortage);
+            Ok(Launched { tasks, failures })
         });
-        let Answer { tasks, failures } = done.await?.value;
-        Ok(shapes::RunTaskResponse { tasks: Some(tasks), failures: Some(failures) })
+        let launched = done.await?.value;
+        if let Some(plan) = plan {
+            self.placer.committed(plan, request);
+        }
+        Ok(launched)
+    }
+
+    /// Writes the tasks of a plan, and guards that they fit where they go.
+    fn start_planned(
+        &self,
+        tx: &mut Tx<'_>,
+        cluster: &ClusterKey,
+        template: &Template,
+        request: &Request,
+        plan: &Plan,
+    ) -> Result<Vec<shapes::Task>, Error> {
+        let told = plan.explain(cluster, request);
+        let mut tasks = Vec::new();
+        for &(id, instance) in &plan.placed {
+            let key = cluster.instance(instance);
+            // The plan may know of an instance that is newer than this run's base.
+            let row = tx.facts().get(&self.tables.instances, &key);
+            let row = row.or_else(|| self.ledger.snapshot().get(&self.tables.instances, &key));
+            let row = row.ok_or_else(|| Error::client("A container instance went away."))?;
+            let task = template.start(self, tx, id, &row, &told)?;
+            tasks.push(show(&task, true));
+        }
+        self.placer.guard(tx, cluster, request, plan.placed.iter().map(|(_, instance)| *instance));
+        Ok(tasks)
     }
 
     /// A number for placement's chances.

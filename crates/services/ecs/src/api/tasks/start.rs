@@ -2,6 +2,7 @@
 
 use placement::Reason;
 use shapes_ecs as shapes;
+use terms::TaskId;
 use wire::Context;
 
 use super::super::target::Target;
@@ -40,24 +41,30 @@ impl Api {
         let tables = self.tables;
         let done = self.ledger.transact("start task", |tx| {
             template.still_good(tx, &tables)?;
-            let (mut tasks, mut failures) = (Vec::new(), Vec::new());
+            let (mut tasks, mut failures, mut chosen) = (Vec::new(), Vec::new(), Vec::new());
             for (text, target) in &targets {
                 let known = match target {
-                    Target::Id(id) => placing::look(tx, &tables, &cluster, *id),
+                    Target::Id(id) => placing::look(&tx.facts(), &tables, &cluster, *id),
                     Target::Unknown => None,
                 };
-                let Some((row, instance)) = known else {
+                let Some((row, mut instance)) = known else {
                     failures.push(missing(arn_of(&cluster, "container-instance", text)));
                     continue;
                 };
+                // It may be named more than once.
+                for _ in chosen.iter().filter(|&&id| id == row.arn.id) {
+                    instance.hold(&request.group, &request.demand);
+                }
                 match instance.check(&request) {
                     Ok(()) => {
-                        let told = Explanation::default();
-                        tasks.push(show(&template.start(self, tx, &row, &told)?, true));
+                        let (id, told) = (TaskId::from_bytes(tx.next_id()), Explanation::default());
+                        tasks.push(show(&template.start(self, tx, id, &row, &told)?, true));
+                        chosen.push(row.arn.id);
                     }
                     Err(reason) => failures.push(failure(row.arn.to_string(), &reason)),
                 }
             }
+            self.placer.guard(tx, &cluster, &request, chosen);
             Ok::<_, Error>((tasks, failures))
         });
         let (tasks, failures) = done.await?.value;

@@ -1,20 +1,20 @@
 //! Client tokens of RunTask (ECS semantics §1.3).
 
-use ledger::Tx;
+use ledger::{Tx, View};
 use shapes_ecs as shapes;
 use terms::TaskId;
 
 use super::show;
 use crate::error::Error;
 use crate::model::Document;
-use crate::tables::{ClusterKey, RunToken, Tables};
+use crate::tables::{ClusterKey, RunToken, Tables, TokenKey};
 
 /// Longest client token, in characters.
 const MAX_CHARS: usize = 64;
 
 /// A client token and the request that came with it.
 pub(super) struct Token {
-    text: String,
+    key: TokenKey,
     request: Document<shapes::RunTaskRequest>,
 }
 
@@ -23,7 +23,10 @@ impl Token {
     ///
     /// # Errors
     /// When it is too long or has characters that a token may not have.
-    pub(super) fn read(input: &shapes::RunTaskRequest) -> Result<Option<Self>, Error> {
+    pub(super) fn read(
+        cluster: &ClusterKey,
+        input: &shapes::RunTaskRequest,
+    ) -> Result<Option<Self>, Error> {
         let Some(text) = input.client_token.clone() else { return Ok(None) };
         let good = (1..=MAX_CHARS).contains(&text.len())
             && text.bytes().all(|byte| (33..=126).contains(&byte));
@@ -32,7 +35,8 @@ impl Token {
             return Err(Error::invalid(text));
         }
         let request = shapes::RunTaskRequest { client_token: None, ..input.clone() };
-        Ok(Some(Self { text, request: Document::new(request) }))
+        let key = (cluster.clone(), text);
+        Ok(Some(Self { key, request: Document::new(request) }))
     }
 
     /// The tasks that an earlier request with this token made; `None` if there was none.
@@ -41,32 +45,25 @@ impl Token {
     /// When that request was another one.
     pub(super) fn repeated(
         &self,
-        tx: &Tx<'_>,
+        view: &impl View,
         tables: &Tables,
-        cluster: &ClusterKey,
     ) -> Result<Option<Vec<shapes::Task>>, Error> {
-        let key = (cluster.clone(), self.text.clone());
-        let Some(known) = tx.get(&tables.run_tokens, &key) else { return Ok(None) };
+        let Some(known) = view.get(&tables.run_tokens, &self.key) else { return Ok(None) };
+        let cluster = &self.key.0;
         if known.request != self.request {
             let tasks = known.tasks.iter().map(|&id| cluster.task_arn(id).to_string());
             return Err(Error::TokenReused { tasks: tasks.collect() });
         }
-        let tasks = known.tasks.iter().filter_map(|&id| tx.get(&tables.tasks, &cluster.task(id)));
+        let tasks = known.tasks.iter().filter_map(|&id| view.get(&tables.tasks, &cluster.task(id)));
         Ok(Some(tasks.map(|task| show(&task, true)).collect()))
     }
 
     /// Notes the tasks that the request made, if it made any.
-    pub(super) fn remember(
-        &self,
-        tx: &mut Tx<'_>,
-        tables: &Tables,
-        cluster: &ClusterKey,
-        tasks: Vec<TaskId>,
-    ) {
+    pub(super) fn remember(&self, tx: &mut Tx<'_>, tables: &Tables, tasks: Vec<TaskId>) {
         if tasks.is_empty() {
             return;
         }
         let row = RunToken { request: self.request.clone(), tasks, created_at: tx.now() };
-        tx.put(&tables.run_tokens, (cluster.clone(), self.text.clone()), row);
+        tx.put(&tables.run_tokens, self.key.clone(), row);
     }
 }

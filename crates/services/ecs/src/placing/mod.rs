@@ -1,0 +1,187 @@
+//! Finding places for tasks: plans on kept fleets, which commits check by facts.
+//!
+//! A fleet is kept for each cluster that something was placed in lately. It follows the ledger's
+//! feed, so a plan costs what changed since the last one, and not the cluster. A plan holds what
+//! it took in the fleet until the feed tells of it or it is dropped, so that plans made at the same
+//! time choose different places.
+//!
+//! **Invariant:** fleets decide nothing. They may be behind, or hold what comes to nothing; what
+//! counts is the guard at commit ([`Placer::guard`]), which reads the ledger alone.
+
+mod kept;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ledger::{Facts, Ledger, Tx};
+use parking_lot::Mutex;
+use placement::{Refusal, Request};
+use terms::{ContainerInstanceId, TaskId};
+
+use self::kept::Kept;
+use crate::decide::placing;
+use crate::model::Explanation;
+use crate::tables::{ClusterKey, Tables};
+
+/// How many clusters' fleets are kept; the one that was used least lately goes first.
+const MAX_FLEETS: usize = 256;
+/// Largest cluster, in instances, where a task that found its place is told why others could not
+/// take it: that costs a look at each.
+const MAX_EXPLAINED: usize = 1_000;
+
+/// Finds places. One for each ledger.
+pub(crate) struct Placer {
+    ledger: Ledger,
+    tables: Tables,
+    fleets: Mutex<Fleets>,
+    counts: Counts,
+}
+
+#[derive(Default)]
+struct Fleets {
+    /// Each with when it was used last, in uses.
+    by_cluster: BTreeMap<ClusterKey, (u64, Arc<Mutex<Kept>>)>,
+    uses: u64,
+}
+
+/// What was placed since the server started.
+#[derive(Debug, Default)]
+struct Counts {
+    placed: AtomicU64,
+    refused: AtomicU64,
+    again: AtomicU64,
+}
+
+/// As much of it as is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlacementCounts {
+    /// Tasks that found a place.
+    pub placed: u64,
+    /// Tasks that found none.
+    pub refused: u64,
+    /// How often a choice was made again, because another task was faster.
+    pub placed_again: u64,
+}
+
+/// Where tasks go. What it takes is held in the fleet until it is dropped, or, once
+/// [`Placer::committed`], until the tasks stop.
+pub(crate) struct Plan {
+    /// Where each task goes; those that are missing found no place.
+    pub(crate) placed: Vec<(TaskId, ContainerInstanceId)>,
+    /// How many instances there were to choose from.
+    pub(crate) considered: usize,
+    /// Why the first task that found no place found none: every instance with its reason; empty
+    /// if all were placed.
+    pub(crate) shortage: Vec<Refusal>,
+    /// The instances that could not take the first task; empty in a cluster that is too large.
+    pub(crate) refusals: Vec<Refusal>,
+    /// How often a part of the choice was made again.
+    pub(crate) retries: u32,
+    fleet: Arc<Mutex<Kept>>,
+}
+
+impl Placer {
+    /// A placer with no fleet yet.
+    pub(crate) fn new(ledger: Ledger, tables: Tables) -> Self {
+        Self { ledger, tables, fleets: Mutex::default(), counts: Counts::default() }
+    }
+
+    /// Plans where `tasks`, which are all as `request` says, go: as many as it names. `facts` are
+    /// those of the transaction that is to write them.
+    pub(crate) fn plan(
+        &self,
+        facts: &Facts<'_>,
+        cluster: &ClusterKey,
+        request: &Request,
+        tasks: &[TaskId],
+        seed: u64,
+    ) -> Plan {
+        let fleet = self.fleet(cluster);
+        let mut kept = fleet.lock();
+        kept.catch_up();
+        let is_explained = kept.len() <= MAX_EXPLAINED;
+        let refusals = if is_explained { kept.refusals(request) } else { Vec::new() };
+        let found = kept.find(facts, request, tasks, seed);
+        drop(kept);
+        let kept::Found { placed, considered, shortage, retries } = found;
+        Plan { placed, considered, shortage, refusals, retries, fleet }
+    }
+
+    /// Lets the commit of `tx` depend on room for the tasks of `request` that it puts on these
+    /// instances.
+    pub(crate) fn guard(
+        &self,
+        tx: &mut Tx<'_>,
+        cluster: &ClusterKey,
+        request: &Request,
+        chosen: impl IntoIterator<Item = ContainerInstanceId>,
+    ) {
+        let mut counts: BTreeMap<ContainerInstanceId, usize> = BTreeMap::new();
+        for instance in chosen {
+            *counts.entry(instance).or_default() += 1;
+        }
+        let (tables, cluster, request) = (self.tables, cluster.clone(), request.clone());
+        tx.guard(move |facts| placing::fits(facts, &tables, &cluster, &request, &counts));
+    }
+
+    /// The transaction that `plan` was made for is durable: what it took stays held until its
+    /// tasks stop.
+    pub(crate) fn committed(&self, plan: Plan, request: &Request) {
+        let placed = plan.placed.len();
+        let refused = usize::try_from(request.count).unwrap_or(usize::MAX).saturating_sub(placed);
+        let add = |counter: &AtomicU64, amount: u64| counter.fetch_add(amount, Ordering::Relaxed);
+        add(&self.counts.placed, placed as u64);
+        add(&self.counts.refused, refused as u64);
+        add(&self.counts.again, plan.retries.into());
+        plan.fleet.lock().commit(&plan.tasks());
+    }
+
+    #[cfg_attr(not(test), expect(dead_code, reason = "status is to show it"))]
+    /// What was counted since the server started.
+    pub(crate) fn counts(&self) -> PlacementCounts {
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let Counts { placed, refused, again } = &self.counts;
+        PlacementCounts { placed: of(placed), refused: of(refused), placed_again: of(again) }
+    }
+
+    fn fleet(&self, cluster: &ClusterKey) -> Arc<Mutex<Kept>> {
+        let mut fleets = self.fleets.lock();
+        fleets.uses += 1;
+        let uses = fleets.uses;
+        if let Some((used, fleet)) = fleets.by_cluster.get_mut(cluster) {
+            *used = uses;
+            return fleet.clone();
+        }
+        if fleets.by_cluster.len() >= MAX_FLEETS {
+            let oldest = fleets.by_cluster.iter().min_by_key(|(_, (used, _))| *used);
+            let oldest = oldest.map(|(cluster, _)| cluster.clone());
+            oldest.and_then(|cluster| fleets.by_cluster.remove(&cluster));
+        }
+        let kept = Kept::new(&self.ledger, self.tables, cluster.clone());
+        let fleet = Arc::new(Mutex::new(kept));
+        fleets.by_cluster.insert(cluster.clone(), (uses, fleet.clone()));
+        fleet
+    }
+}
+
+impl Plan {
+    fn tasks(&self) -> Vec<TaskId> {
+        self.placed.iter().map(|(task, _)| *task).collect()
+    }
+
+    /// What is kept with its tasks for `longshore why`.
+    pub(crate) fn explain(&self, cluster: &ClusterKey, request: &Request) -> Explanation {
+        placing::explain(self.considered, &self.refusals, request, cluster, self.retries)
+    }
+}
+
+impl Drop for Plan {
+    fn drop(&mut self) {
+        self.fleet.lock().give_back(&self.tasks());
+    }
+}
