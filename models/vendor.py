@@ -5,11 +5,16 @@ Usage: models/vendor.py SERVICE...   (needs the PyPI package botocore)
 
 Kept are metadata, operations and shapes; documentation, examples, rules of endpoints and
 deprecation notes are not ours to publish and are not needed.
+
+Of the services in PRUNED, only the operations in models/operations.toml and the shapes that they
+reach are kept whole; of all others the name (docs/decisions/0012-ec2-query.md). Run this again
+when such a service gets an operation.
 """
 
 import json
 import pathlib
 import sys
+import tomllib
 
 import botocore.loaders
 
@@ -17,6 +22,8 @@ PROSE = {
     "documentation", "documentationUrl", "examples", "deprecated", "deprecatedMessage",
     "deprecatedSince", "endpointdiscovery", "endpointoperation", "staticContextParams",
 }
+# Services whose models are too large to keep whole.
+PRUNED = {"ec2"}
 # Below these keys, names are the service's own words, never markers to drop.
 NAMED = {"operations", "shapes", "members"}
 
@@ -33,11 +40,43 @@ def without_prose(value, inside_named=False):
     return value
 
 
+def reached(model, built):
+    """The names of the shapes that these operations reach."""
+    operations = [model["operations"][name] for name in built]
+    todo = [
+        target["shape"]
+        for operation in operations
+        for target in (operation.get("input"), operation.get("output"), *operation.get("errors", []))
+        if target
+    ]
+    names = set()
+    while todo:
+        name = todo.pop()
+        if name not in names:
+            names.add(name)
+            shape = model["shapes"][name]
+            inner = [shape[key] for key in ("member", "key", "value") if key in shape]
+            todo += [target["shape"] for target in (*inner, *shape.get("members", {}).values())]
+    return names
+
+
+def pruned(model, built):
+    names = reached(model, built)
+    operations = {
+        name: operation if name in built else {} for name, operation in model["operations"].items()
+    }
+    shapes = {name: shape for name, shape in model["shapes"].items() if name in names}
+    return {**model, "operations": operations, "shapes": shapes}
+
+
 def main():
     loader = botocore.loaders.Loader()
     folder = pathlib.Path(__file__).parent
     for service in sys.argv[1:]:
         model = loader.load_service_model(service, "service-2")
+        if service in PRUNED:
+            built = tomllib.loads((folder / "operations.toml").read_text())[service]
+            model = pruned(model, built)
         kept = {key: model[key] for key in ("version", "metadata", "operations", "shapes")}
         text = json.dumps(without_prose(kept), indent=1, sort_keys=True)
         (folder / f"{service}.json").write_text(text + "\n")

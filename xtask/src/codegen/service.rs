@@ -87,13 +87,16 @@ pub fn service(name: &str, model: &Model) -> Result<String> {
         ("json", Some("1.0")) => "AwsJson10",
         ("json", _) => "AwsJson11",
         ("query", _) => "AwsQuery",
+        ("ec2", _) => "Ec2Query",
         (other, _) => bail!("{name} speaks {other}, for which there is no codec yet"),
     };
     // What a broken constraint is answered with differs by service; ECS says it so, and services
-    // of the Query protocol say ValidationError.
+    // of the Query protocol say ValidationError. EC2's own words depend on what is broken: its
+    // service sets `Service::explain`.
     let validation_code = match (name, protocol) {
         ("ecs", _) => "InvalidParameterException",
         (_, "AwsQuery") => "ValidationError",
+        (_, "Ec2Query") => "InvalidParameterValue",
         _ => "ValidationException",
     };
     let operations: Vec<&String> = model.operations.keys().collect();

@@ -11,7 +11,7 @@ use http::{Method, Request, Response, StatusCode};
 use terms::{AccountId, Timestamp, Uuid};
 use tracing::{Instrument, field};
 
-use super::resolve::{Target, unknown_operation};
+use super::resolve::{Target, of_forms, unknown_operation};
 use super::{BODY_LIMIT_BYTES, Body, Edge, Inner, Route, RouteAuth, RouteRequest};
 use crate::protocol::Form;
 use crate::service::{self, Call};
@@ -165,16 +165,17 @@ impl Inner {
         body: Body,
         arrival: Arrival,
     ) -> Result<Response<Body>, Refusal> {
-        let Target { protocol, mut service, operation } = self.target(parts);
-        let refuse = |error, service: Option<&Service>| Refusal {
+        let Target { mut protocol, mut service, operation } = self.target(parts);
+        let refusal = |error, protocol, service: Option<&Service>| Refusal {
             error,
             protocol,
             service: service.map(Service::model),
         };
+        let refuse = |error, service| refusal(error, protocol, service);
         check_head(parts).map_err(|error| refuse(error, service))?;
         let bytes = read_body(body).await.map_err(|error| refuse(error, service))?;
         let form = match protocol {
-            Protocol::AwsQuery => Some(
+            Protocol::AwsQuery | Protocol::Ec2Query => Some(
                 read_form(parts, &bytes)
                     .map_err(|malformed| refuse(protocol.malformed(malformed), service))?,
             ),
@@ -184,7 +185,11 @@ impl Inner {
             Some(form) => form.get("Action"),
             None => operation.as_deref(),
         };
-        service = service.or_else(|| self.service_of_form(form.as_ref()?));
+        if let (None, Some(form)) = (service, &form) {
+            service = self.service_of_form(form);
+            protocol = service.and_then(of_forms).unwrap_or(protocol);
+        }
+        let refuse = |error, service| refusal(error, protocol, service);
         let known = service.and_then(|service| {
             let speaks =
                 service.model().protocols.iter().any(|p| p.is_json() == protocol.is_json());

@@ -18,7 +18,8 @@ pub(super) struct Target<'e> {
 }
 
 impl Inner {
-    /// What the head of a request says of its target.
+    /// What the head of a request says of its target. A form's protocol is AWS Query until its
+    /// service is known.
     pub(super) fn target(&self, parts: &Parts) -> Target<'_> {
         if let Some(target) = text(&parts.headers, "x-amz-target") {
             let (prefix, operation) = target.rsplit_once('.').unwrap_or(("", target));
@@ -32,7 +33,7 @@ impl Inner {
         let protocol = if let Some(json) = json_version(&parts.headers) {
             json
         } else if is_form(parts) {
-            Protocol::AwsQuery
+            service.and_then(of_forms).unwrap_or(Protocol::AwsQuery)
         } else {
             service.and_then(preferred).unwrap_or(Protocol::AwsJson11)
         };
@@ -59,7 +60,7 @@ impl Inner {
         let version = form.get("Version");
         let mut fitting = self.services.iter().filter(|service| {
             let model = service.model();
-            model.protocols.contains(&Protocol::AwsQuery)
+            of_forms(service).is_some()
                 && version.is_none_or(|version| version == model.api_version)
                 && model.operation(action).is_some()
         });
@@ -70,6 +71,12 @@ impl Inner {
 /// The protocol that a service speaks by choice.
 fn preferred(service: &Service) -> Option<Protocol> {
     service.model().protocols.first().copied()
+}
+
+/// The protocol in which a service takes forms.
+pub(super) fn of_forms(service: &Service) -> Option<Protocol> {
+    let mut protocols = service.model().protocols.iter().copied();
+    protocols.find(|protocol| !protocol.is_json())
 }
 
 fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {

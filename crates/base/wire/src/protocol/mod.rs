@@ -5,6 +5,7 @@ mod json_reader;
 mod json_writer;
 mod query_reader;
 pub(crate) mod time;
+mod xml_message;
 mod xml_writer;
 
 use bytes::Bytes;
@@ -30,6 +31,8 @@ pub enum Protocol {
     AwsJson11,
     /// AWS Query: forms in, XML out.
     AwsQuery,
+    /// EC2's own kind of Query: other names in forms, no wrapping elements in XML.
+    Ec2Query,
 }
 
 /// How many bytes a response is given room for at first.
@@ -41,7 +44,7 @@ impl Protocol {
         match self {
             Self::AwsJson10 => "application/x-amz-json-1.0",
             Self::AwsJson11 => "application/x-amz-json-1.1",
-            Self::AwsQuery => "application/x-www-form-urlencoded; charset=utf-8",
+            Self::AwsQuery | Self::Ec2Query => "application/x-www-form-urlencoded; charset=utf-8",
         }
     }
 
@@ -51,6 +54,7 @@ impl Protocol {
             Self::AwsJson10 => "application/x-amz-json-1.0",
             Self::AwsJson11 => "application/x-amz-json-1.1",
             Self::AwsQuery => "text/xml",
+            Self::Ec2Query => "text/xml;charset=UTF-8",
         }
     }
 
@@ -68,6 +72,7 @@ impl Protocol {
     ) -> Result<(), Malformed> {
         match body {
             Body::Bytes(bytes) => JsonReader::read_document(&bytes, check, read),
+            Body::Form(form) if self == Self::Ec2Query => read(&mut QueryReader::ec2(&form, check)),
             Body::Form(form) => read(&mut QueryReader::new(&form, check)),
         }
     }
@@ -77,6 +82,7 @@ impl Protocol {
         let code = match self {
             Self::AwsJson10 | Self::AwsJson11 => "SerializationException",
             Self::AwsQuery => "MalformedInput",
+            Self::Ec2Query => "InvalidParameterValue",
         };
         ServiceError::new(code, 400, malformed.message)
     }
@@ -96,7 +102,8 @@ impl Protocol {
                 write(&mut writer);
                 writer.finish()
             }
-            Self::AwsQuery => xml_writer::response(operation, service, output, request_id, write),
+            Self::AwsQuery => xml_message::response(operation, service, output, request_id, write),
+            Self::Ec2Query => xml_message::ec2_response(operation, service, request_id, write),
         }
     }
 
@@ -109,7 +116,8 @@ impl Protocol {
     ) -> Bytes {
         match self {
             Self::AwsJson10 | Self::AwsJson11 => json_writer::error(error),
-            Self::AwsQuery => xml_writer::error(error, service, request_id),
+            Self::AwsQuery => xml_message::error(error, service, request_id),
+            Self::Ec2Query => xml_message::ec2_error(error, request_id),
         }
     }
 }

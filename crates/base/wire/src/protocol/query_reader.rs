@@ -1,6 +1,8 @@
 //! Values from AWS Query's forms: `Tags.member.1.Key=…`, flattened `Tag.1.Key=…`, maps as
-//! `Attributes.entry.1.key=…`, an empty list as `Tags=`.
+//! `Attributes.entry.1.key=…`, an empty list as `Tags=`. In EC2's forms every list is flat and
+//! names begin with a capital: `Filter.1.Value.2=…`.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use base64::Engine;
@@ -24,12 +26,37 @@ pub struct QueryReader<'a> {
     /// The list or map here has no wrapping element.
     flattened: bool,
     depth: usize,
+    /// The form is one of EC2's.
+    is_ec2: bool,
 }
 
 impl<'a> QueryReader<'a> {
     /// A reader before the structure that the whole form is.
     pub fn new(form: &'a Form, check: &'a mut Check) -> Self {
-        Self { form, check, prefix: String::new(), flattened: false, depth: 0 }
+        Self { form, check, prefix: String::new(), flattened: false, depth: 0, is_ec2: false }
+    }
+
+    /// A reader of a form of EC2's.
+    pub fn ec2(form: &'a Form, check: &'a mut Check) -> Self {
+        Self { is_ec2: true, ..Self::new(form, check) }
+    }
+
+    /// A member's name in the form. EC2 takes `queryName`, else `locationName` with a capital
+    /// (Smithy's `aws.protocols#ec2Query`).
+    fn name(&self, member: &Member) -> Cow<'static, str> {
+        if !self.is_ec2 {
+            return member.wire().into();
+        }
+        if let Some(name) = member.query_name {
+            return name.into();
+        }
+        let wire = member.wire();
+        match wire.bytes().next() {
+            Some(first) if first.is_ascii_lowercase() => {
+                format!("{}{}", char::from(first.to_ascii_uppercase()), &wire[1..]).into()
+            }
+            _ => wire.into(),
+        }
     }
 
     /// Reads with `read` what stands under `name`, below the present prefix.
@@ -139,7 +166,7 @@ impl Reader for QueryReader<'_> {
             return Ok(false);
         }
         for (index, member) in schema.members().iter().enumerate() {
-            self.within(member.wire(), member.flattened, &mut |reader| {
+            self.within(&self.name(member), member.flattened, &mut |reader| {
                 if reader.exists() { each(reader, index) } else { Ok(()) }
             })?;
         }
@@ -156,7 +183,7 @@ impl Reader for QueryReader<'_> {
             }
             Ok(())
         };
-        if self.flattened {
+        if self.flattened || self.is_ec2 {
             read(self)?;
         } else {
             self.within(item.wire_name.unwrap_or("member"), false, &mut read)?;

@@ -1,14 +1,12 @@
-//! Values as the XML of AWS Query's responses.
+//! Values as the XML of AWS Query's and EC2 Query's responses.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
-use terms::{Timestamp, Uuid};
+use terms::Timestamp;
 
 use super::time::{iso8601_seconds, rfc822};
 use crate::schema::{Kind, Member, Schema, TimestampFormat};
-use crate::value::{UNIT, Writer};
-use crate::{ServiceError, ServiceModel};
+use crate::value::Writer;
 
 /// Writes values as XML elements.
 #[derive(Debug, Default)]
@@ -17,6 +15,8 @@ pub struct XmlWriter {
     frames: Vec<Frame>,
     /// The member whose value comes next.
     member: Option<&'static Member>,
+    /// Timestamps have thousandths, as EC2 writes them.
+    has_millis: bool,
 }
 
 #[derive(Debug)]
@@ -37,6 +37,16 @@ enum Holds {
 }
 
 impl XmlWriter {
+    /// A writer that goes on behind `out`.
+    pub(super) fn behind(out: String) -> Self {
+        Self { out, ..Self::default() }
+    }
+
+    /// As [`XmlWriter::behind`], in EC2's form.
+    pub(super) fn ec2_behind(out: String) -> Self {
+        Self { has_millis: true, ..Self::behind(out) }
+    }
+
     /// What was written.
     pub fn finish(self) -> String {
         self.out
@@ -127,6 +137,7 @@ impl Writer for XmlWriter {
         };
         let of_member = self.member.and_then(|member| member.timestamp_format);
         self.text(&match of_member.or(of_shape) {
+            None | Some(TimestampFormat::Iso8601) if self.has_millis => value.to_string(),
             None | Some(TimestampFormat::Iso8601) => iso8601_seconds(value),
             Some(TimestampFormat::Rfc822) => rfc822(value),
             Some(TimestampFormat::UnixTimestamp) => value.seconds().to_string(),
@@ -189,7 +200,7 @@ impl Writer for XmlWriter {
 }
 
 /// `text` as the content of an element. Characters that XML 1.0 has no way to write become U+FFFD.
-fn escape(out: &mut String, text: &str) {
+pub(super) fn escape(out: &mut String, text: &str) {
     for character in text.chars() {
         match character {
             '&' => out.push_str("&amp;"),
@@ -202,45 +213,4 @@ fn escape(out: &mut String, text: &str) {
             _ => out.push(character),
         }
     }
-}
-
-/// A whole response: `<OpResponse><OpResult>…</OpResult><ResponseMetadata>…`. Operations without
-/// output have no result element.
-pub(super) fn response(
-    operation: &'static str,
-    service: &'static ServiceModel,
-    output: &'static Schema,
-    request_id: Uuid,
-    write: impl FnOnce(&mut dyn Writer),
-) -> Bytes {
-    let out = format!("<{operation}Response xmlns=\"{}\">", service.xml_namespace);
-    let mut writer = XmlWriter { out, ..XmlWriter::default() };
-    if std::ptr::eq(output, &UNIT) {
-        write(&mut writer);
-    } else {
-        writer.out += &format!("<{operation}Result>");
-        write(&mut writer);
-        writer.out += &format!("</{operation}Result>");
-    }
-    let mut out = writer.out;
-    out += &format!(
-        "<ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata></{operation}Response>\n"
-    );
-    Bytes::from(out)
-}
-
-/// A whole error: `<ErrorResponse><Error><Type>…</Type><Code>…</Code><Message>…</Message></Error>`.
-pub(super) fn error(
-    error: &ServiceError,
-    service: Option<&'static ServiceModel>,
-    request_id: Uuid,
-) -> Bytes {
-    let namespace = service.map_or("", |service| service.xml_namespace);
-    let side = if error.status < 500 { "Sender" } else { "Receiver" };
-    let mut out = format!("<ErrorResponse xmlns=\"{namespace}\"><Error><Type>{side}</Type><Code>");
-    escape(&mut out, &error.code);
-    out += "</Code><Message>";
-    escape(&mut out, &error.message);
-    out += &format!("</Message></Error><RequestId>{request_id}</RequestId></ErrorResponse>\n");
-    Bytes::from(out)
 }

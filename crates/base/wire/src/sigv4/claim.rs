@@ -32,6 +32,9 @@ pub enum AuthError {
 impl AuthError {
     /// The error as a client of the protocol expects it.
     pub fn in_protocol(&self, protocol: Protocol) -> ServiceError {
+        if protocol == Protocol::Ec2Query {
+            return self.in_ec2();
+        }
         let json = protocol.is_json();
         let (code, status) = match (self, json) {
             (Self::Missing, true) => ("MissingAuthenticationTokenException", 400),
@@ -52,7 +55,23 @@ impl AuthError {
         };
         ServiceError::new(code, status, message)
     }
+
+    /// The error as EC2 words it (EC2 API reference, "Common client errors").
+    fn in_ec2(&self) -> ServiceError {
+        let (code, status, message) = match self {
+            Self::Missing => ("MissingParameter", 400, NO_KEY.to_owned()),
+            Self::Incomplete(text) => ("IncompleteSignature", 400, text.clone()),
+            Self::ExpiredToken => ("RequestExpired", 400, "Request has expired.".to_owned()),
+            Self::InvalidToken | Self::Signature(_) => ("AuthFailure", 401, NOT_VALID.to_owned()),
+        };
+        ServiceError::new(code, status, message)
+    }
 }
+
+/// EC2's text for a request without a signature (observed).
+const NO_KEY: &str = "The request must contain the parameter AWSAccessKeyId";
+/// EC2's text for an unknown key and for a wrong signature alike (observed).
+const NOT_VALID: &str = "AWS was not able to validate the provided access credentials";
 
 /// Where the signature is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,47 @@
+//! Networks as Amazon EC2 shows them: the default VPC of each account and region, its subnets and
+//! security group, and the network interfaces of tasks.
+//!
+//! - What exists without being made: `model/network.rs`. A default VPC is not stored; it follows
+//!   from account and region, so every account and region has one, with the same ids for ever.
+//! - Table ([`Tables`]): network interfaces. Each belongs to who asked for it.
+//! - Which address an interface gets: `decide/`, pure.
+//! - Operations ([`Vpc::service`]): read only, `api/`.
+//! - For higher services: `peer.rs`, on their transactions.
+//!
+//! **Invariant:** no two interfaces of a VPC have the same address or the same MAC, and none has an
+//! address that AWS reserves.
+//! **Absent on purpose:** operations that change anything; enforcement of security groups. Their
+//! rules are shown, and all traffic passes, until the networks issue.
+
+mod api;
+mod decide;
+mod error;
+mod model;
+mod peer;
+mod tables;
+
+use ledger::Ledger;
+use wire::Service;
+
+pub use model::{Cidr, Subnet};
+pub use peer::{Default, Interface, Network, NewInterface, ResolveError, SubnetFull};
+pub use tables::{Scope, Tables};
+
+/// The room's face: cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Vpc {
+    ledger: Ledger,
+    tables: Tables,
+}
+
+impl Vpc {
+    /// The networks of a ledger that was opened with these tables.
+    pub fn new(tables: Tables, ledger: Ledger) -> Self {
+        Self { ledger, tables }
+    }
+
+    /// The operations of Amazon EC2 that are built.
+    pub fn service(&self) -> Service {
+        api::service(self)
+    }
+}
