@@ -1,6 +1,7 @@
 //! The operations that are built, each with its handler.
 
 mod clusters;
+mod constraints;
 mod container_instances;
 mod page;
 mod tags;

@@ -3,4 +3,5 @@
 pub(crate) mod placing;
 pub(crate) mod report;
 pub(crate) mod room;
+pub(crate) mod subject;
 pub(crate) mod why;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use placement::{Availability, Demand, Instance, PortSet};
+use placement::{Availability, Demand, Facts, Instance, PortSet};
 
 use crate::model::{Binding, Capacity, ContainerInstance, InstanceStatus, Protocol, Task};
 
@@ -20,6 +20,11 @@ pub(crate) fn instance<'a>(
     let mut instance = Instance::new(row.arn.id, *cpu, *memory)
         .with_availability(availability(row))
         .with_attributes(Arc::new(row.attributes.iter().map(attribute).collect()))
+        .with_facts(Facts {
+            agent_version: row.agent.version.as_ref().map(text),
+            ec2_instance_id: row.ec2_instance_id.as_ref().map(text),
+            registered_at: row.registered_at,
+        })
         .with_reserved_ports(
             reserved_tcp.iter().copied().collect::<PortSet>(),
             reserved_udp.iter().copied().collect(),

@@ -15,6 +15,7 @@ conversations! {
     clusters
     container_definitions
     container_instances
+    expressions
     reports
     run_task
     stop_and_list

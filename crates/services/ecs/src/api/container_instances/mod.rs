@@ -8,12 +8,14 @@ mod resources;
 use std::ops::Bound;
 
 use ledger::View;
+use placement::query::Expression;
 use shapes_ecs as shapes;
 use terms::ContainerInstanceId;
 use wire::{CallerKind, Context};
 
 use super::target::Target;
 use super::{Api, missing, page::Page, tags, target};
+use crate::decide::subject::Asked;
 use crate::decide::{report, room};
 use crate::error::Error;
 use crate::model::{
@@ -123,13 +125,11 @@ impl Api {
         context: Context,
         input: shapes::ListContainerInstancesRequest,
     ) -> Result<shapes::ListContainerInstancesResponse, Error> {
-        if input.filter.as_deref().is_some_and(|filter| !filter.is_empty()) {
-            return Err(Error::not_built("ListContainerInstances", "filter"));
-        }
+        let filter = filter(input.filter.as_deref())?;
         let cluster = target::cluster(&target::scope(&context), input.cluster.as_deref())?;
         let status = input.status.map(|status| status.as_str());
         let token = input.next_token.as_deref();
-        let filters = (&cluster, status);
+        let filters = (&cluster, status, &filter);
         let page = Page::open("ListContainerInstances", &filters, input.max_results, token)?;
         let snapshot = self.ledger.snapshot();
         target::active_cluster(&snapshot, &self.tables, &cluster)?;
@@ -142,6 +142,9 @@ impl Api {
         let rows = rows.filter(|(_, row)| match status {
             None => row.status != InstanceStatus::Inactive,
             Some(wanted) => row.status.as_str() == wanted,
+        });
+        let rows = rows.filter(|(key, row)| {
+            filter.as_ref().is_none_or(|filter| selects(&snapshot, &self.tables, filter, key, row))
         });
         let (ids, next_token) = page.take(rows.map(|(key, _)| key.1), ToString::to_string);
         let arns = ids.into_iter().map(|id| cluster.instance_arn(id).to_string());
@@ -178,6 +181,25 @@ pub(super) fn check_node(context: &Context, row: &ContainerInstance) -> Result<(
         }
         _ => Ok(()),
     }
+}
+
+/// The expression of a listing.
+fn filter(text: Option<&str>) -> Result<Option<Expression>, Error> {
+    let text = text.filter(|text| !text.trim().is_empty());
+    let wrong = |wrong| Error::invalid(format!("Invalid filter expression: {wrong}."));
+    text.map(str::parse).transpose().map_err(wrong)
+}
+
+/// Whether an expression selects an instance. Its tasks are looked at only if they matter.
+fn selects(
+    view: &impl View,
+    tables: &Tables,
+    filter: &Expression,
+    key: &InstanceKey,
+    row: &ContainerInstance,
+) -> bool {
+    let tasks = if filter.only_attributes() { Vec::new() } else { held(view, tables, key) };
+    filter.matches(&Asked { row, tasks: &tasks })
 }
 
 /// The tasks on an instance that have not stopped.

@@ -4,6 +4,7 @@ use shapes_ecs as shapes;
 use terms::{CpuUnits, Family, MemoryMib};
 
 use super::{containers, depends, sizes, volumes};
+use crate::api::constraints;
 use crate::error::Error;
 use crate::model::{ContainerSpec, NetworkMode};
 
@@ -11,8 +12,6 @@ use crate::model::{ContainerSpec, NetworkMode};
 const MAX_CONTAINERS: usize = 10;
 /// Most placement constraints of a definition.
 const MAX_CONSTRAINTS: usize = 10;
-/// Longest expression of a constraint, in characters.
-const MAX_EXPRESSION_CHARS: usize = 2000;
 
 /// What a request that was found good says to the control plane itself.
 pub(crate) struct Checked {
@@ -89,13 +88,7 @@ fn constraints(request: &shapes::RegisterTaskDefinitionRequest) -> Result<(), Er
         )));
     }
     for constraint in constraints {
-        let expression = constraint.expression.as_deref().unwrap_or("");
-        if expression.is_empty() || expression.chars().count() > MAX_EXPRESSION_CHARS {
-            return Err(Error::client(format!(
-                "A placement constraint of type memberOf needs an expression of 1 to \
-                 {MAX_EXPRESSION_CHARS} characters."
-            )));
-        }
+        constraints::member_of(constraint.expression.as_deref()).map_err(Error::Client)?;
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use placement::{Binpack, Constraint, Demand, Request, RequiredAttribute, Spread,
 use shapes_ecs as shapes;
 
 use super::launch::Template;
+use crate::api::constraints;
 use crate::error::Error;
 use crate::model::TaskDefinition;
 
@@ -59,23 +60,11 @@ fn constraints(
     if own.len() + given.len() > MAX_CONSTRAINTS {
         return Err(Error::invalid("At most 10 placement constraints are allowed."));
     }
-    if !own.is_empty() {
-        let what = "a task definition's placementConstraints (memberOf)";
-        return Err(Error::not_built("RunTask", what));
-    }
-    let read =
-        |constraint: &shapes::PlacementConstraint| match constraint.type_.map(|kind| kind.as_str())
-        {
-            Some("distinctInstance") if constraint.expression.is_none() => {
-                Ok(Constraint::DistinctInstance)
-            }
-            Some("distinctInstance") => {
-                Err(Error::invalid("A distinctInstance constraint takes no expression."))
-            }
-            Some(_) => Err(Error::not_built("RunTask", "placementConstraints memberOf")),
-            None => Err(Error::invalid("A placement constraint needs a type.")),
-        };
-    given.iter().map(read).collect()
+    let own = own.iter().map(|own| {
+        let expression = constraints::member_of(own.expression.as_deref());
+        expression.map(Constraint::MemberOf).map_err(Error::Client)
+    });
+    own.chain(constraints::read(given)?.into_iter().map(Ok)).collect()
 }
 
 fn strategies(input: &shapes::RunTaskRequest) -> Result<Vec<Strategy>, Error> {
