@@ -26,6 +26,18 @@ pub(crate) enum Error {
     /// The cluster cannot be deleted: tasks are in it.
     #[error("The Cluster cannot be deleted while Tasks are active.")]
     ClusterContainsTasks,
+    /// A cluster cannot lose a capacity provider: tasks were placed by it.
+    #[error("The specified capacity provider is in use and cannot be removed.")]
+    ProviderInUse,
+    /// No namespace has the ARN.
+    #[error("The specified namespace was not found.")]
+    NamespaceNotFound,
+    /// There is as much as there may be.
+    #[error("{0}")]
+    LimitExceeded(String),
+    /// Nothing has the ARN. Operations that do not declare this tell it as a wrong parameter.
+    #[error("{0}")]
+    ResourceNotFound(String),
     /// A parameter is wrong.
     #[error("{0}")]
     InvalidParameter(String),
@@ -82,6 +94,10 @@ impl Error {
                 ("ClusterContainsContainerInstancesException", 400)
             }
             Self::ClusterContainsTasks => ("ClusterContainsTasksException", 400),
+            Self::ProviderInUse => ("ResourceInUseException", 400),
+            Self::NamespaceNotFound => ("NamespaceNotFoundException", 400),
+            Self::LimitExceeded(_) => ("LimitExceededException", 400),
+            Self::ResourceNotFound(_) => ("ResourceNotFoundException", 400),
             Self::InvalidParameter(_) => ("InvalidParameterException", 400),
             Self::Client(_) => ("ClientException", 400),
             Self::TokenReused { .. } => ("ConflictException", 400),

@@ -207,6 +207,8 @@ pub(crate) struct Tables {
     pub(crate) live: Index<(ClusterKey, TaskStatus), TaskKey, Task>,
     /// Tasks by `desiredStatus`: `(cluster, desired, task)`.
     pub(crate) tasks_by_desired: Index<(ClusterKey, DesiredStatus, TaskId), TaskKey, Task>,
+    /// Tasks that have not stopped, by the capacity provider that placed them.
+    pub(crate) tasks_by_provider: Index<(ClusterKey, CapacityProviderName), TaskKey, Task>,
     /// Tasks by instance.
     pub(crate) tasks_by_instance: TasksByInstance,
     /// Tasks by family.
@@ -285,6 +287,11 @@ impl Tables {
             }),
             tasks_by_desired: schema.index(&tasks, "desired", |key: &TaskKey, row: &Task| {
                 vec![(key.0.clone(), row.desired, key.1)]
+            }),
+            tasks_by_provider: schema.index(&tasks, "provider", |key: &TaskKey, row: &Task| {
+                let live =
+                    row.capacity_provider.iter().filter(|_| row.status != TaskStatus::Stopped);
+                live.map(|provider| (key.0.clone(), provider.clone())).collect()
             }),
             tasks_by_instance: schema.index(&tasks, "instance", |key: &TaskKey, row: &Task| {
                 vec![(key.0.clone(), row.instance, row.desired, key.1)]

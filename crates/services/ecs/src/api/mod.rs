@@ -1,9 +1,13 @@
 //! The operations that are built, each with its handler.
 
+mod account_settings;
+mod capacity_providers;
 mod clusters;
 mod constraints;
 mod container_instances;
 mod page;
+mod strategy;
+mod tagging;
 mod tags;
 mod target;
 mod task_definitions;
@@ -50,20 +54,29 @@ macro_rules! operations {
 /// The service with every operation that is built.
 pub(crate) fn service(api: Arc<Api>) -> Service {
     operations! { api, Service::new(&shapes::SERVICE),
+        CreateCapacityProvider => create_capacity_provider;
         CreateCluster => create_cluster;
+        DeleteAccountSetting => delete_account_setting;
+        DeleteCapacityProvider => delete_capacity_provider;
         DeleteCluster => delete_cluster;
         DeregisterContainerInstance => deregister_container_instance;
         DeregisterTaskDefinition => deregister_task_definition;
+        DescribeCapacityProviders => describe_capacity_providers;
         DescribeClusters => describe_clusters;
         DescribeContainerInstances => describe_container_instances;
         DescribeTaskDefinition => describe_task_definition;
         DescribeTasks => describe_tasks;
         DiscoverPollEndpoint => discover_poll_endpoint;
+        ListAccountSettings => list_account_settings;
         ListClusters => list_clusters;
         ListContainerInstances => list_container_instances;
+        ListTagsForResource => list_tags_for_resource;
         ListTaskDefinitionFamilies => list_task_definition_families;
         ListTaskDefinitions => list_task_definitions;
         ListTasks => list_tasks;
+        PutAccountSetting => put_account_setting;
+        PutAccountSettingDefault => put_account_setting_default;
+        PutClusterCapacityProviders => put_cluster_capacity_providers;
         RegisterContainerInstance => register_container_instance;
         RegisterTaskDefinition => register_task_definition;
         RunTask => run_task;
@@ -72,6 +85,11 @@ pub(crate) fn service(api: Arc<Api>) -> Service {
         SubmitAttachmentStateChanges => submit_attachment_state_changes;
         SubmitContainerStateChange => submit_container_state_change;
         SubmitTaskStateChange => submit_task_state_change;
+        TagResource => tag_resource;
+        UntagResource => untag_resource;
+        UpdateCapacityProvider => update_capacity_provider;
+        UpdateCluster => update_cluster;
+        UpdateClusterSettings => update_cluster_settings;
     }
 }
 
@@ -83,7 +101,12 @@ fn answer<O: Operation>(error: Error) -> ServiceError {
     if declared || error.code == "NotImplementedException" {
         return error;
     }
-    ServiceError { code: "ClientException".to_owned(), ..error }
+    let code = match error.code.as_str() {
+        // ListTagsForResource, unlike its sisters, does not declare it.
+        "ResourceNotFoundException" => "InvalidParameterException",
+        _ => "ClientException",
+    };
+    ServiceError { code: code.to_owned(), ..error }
 }
 
 /// The failure of an item that is not there.

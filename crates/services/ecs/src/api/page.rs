@@ -33,9 +33,25 @@ impl Page {
         max_results: Option<i32>,
         next_token: Option<&str>,
     ) -> Result<Self, Error> {
-        let limit = max_results.map_or(Some(PAGE_ITEMS), |max| usize::try_from(max).ok());
-        let limit = limit.filter(|limit| (1..=PAGE_ITEMS).contains(limit));
-        let limit = limit.ok_or_else(|| Error::invalid("maxResults must be between 1 and 100."))?;
+        Self::open_up_to(PAGE_ITEMS, operation, filters, max_results, next_token)
+    }
+
+    /// The same for a listing whose pages have at most `most` items, and that many if the request
+    /// does not say.
+    ///
+    /// # Errors
+    /// When `maxResults` is not 1 to `most`, or the token is of another listing.
+    pub(crate) fn open_up_to(
+        most: usize,
+        operation: &'static str,
+        filters: &impl Debug,
+        max_results: Option<i32>,
+        next_token: Option<&str>,
+    ) -> Result<Self, Error> {
+        let limit = max_results.map_or(Some(most), |max| usize::try_from(max).ok());
+        let limit = limit.filter(|limit| (1..=most).contains(limit));
+        let text = || format!("maxResults must be between 1 and {most}.");
+        let limit = limit.ok_or_else(|| Error::invalid(text()))?;
         let mark = mark(filters);
         let mut page = Self { operation, mark, limit, after: None };
         if let Some(token) = next_token.filter(|token| !token.is_empty()) {

@@ -6,7 +6,7 @@ use terms::{CapacityProviderName, Timestamp};
 use super::Tag;
 
 /// The providers that every account has, and that nobody makes, changes or deletes.
-const FARGATE: [&str; 2] = ["FARGATE", "FARGATE_SPOT"];
+pub(crate) const FARGATE: [&str; 2] = ["FARGATE", "FARGATE_SPOT"];
 
 /// Whether a name is that of one of Fargate's two providers.
 pub(crate) fn is_fargate(name: &CapacityProviderName) -> bool {

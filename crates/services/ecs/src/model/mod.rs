@@ -19,7 +19,8 @@ mod task_state;
 
 pub(crate) use account_setting::AccountSetting;
 pub(crate) use capacity_provider::{
-    CapacityProvider, ManagedScaling, ProviderStatus, ProviderUpdate, group_name, is_fargate,
+    CapacityProvider, FARGATE, ManagedScaling, ProviderStatus, ProviderUpdate, group_name,
+    is_fargate,
 };
 pub(crate) use cluster::{Cluster, ClusterStatus, StrategyItem};
 pub(crate) use container::{Binding, Container, ContainerStatus, Health, Protocol};

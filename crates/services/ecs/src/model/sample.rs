@@ -22,6 +22,7 @@ pub(crate) fn task(number: u8) -> Task {
         group: "family:web".to_owned(),
         started_by: None,
         instance: ContainerInstanceId::from_bytes([1; 16]),
+        capacity_provider: None,
         zone: None,
         architecture: None,
         demand: Demand::default(),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use shapes_ecs as shapes;
-use terms::{ContainerInstanceId, TaskArn, TaskDefinitionArn, Timestamp};
+use terms::{CapacityProviderName, ContainerInstanceId, TaskArn, TaskDefinitionArn, Timestamp};
 
 use super::{
     Container, Demand, DesiredStatus, Document, Explanation, Health, Stop, Tag, TaskNetwork,
@@ -44,6 +44,9 @@ pub(crate) struct Task {
     pub(crate) started_by: Option<String>,
     /// The instance that it was placed on.
     pub(crate) instance: ContainerInstanceId,
+    /// The capacity provider that placed it; none for a task with a launch type.
+    #[serde(default)]
+    pub(crate) capacity_provider: Option<CapacityProviderName>,
     /// The zone of that instance.
     pub(crate) zone: Option<String>,
     /// Its `ecs.cpu-architecture`, shown among the task's attributes.

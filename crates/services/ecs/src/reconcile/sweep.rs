@@ -1,4 +1,5 @@
-//! Forgets what is old: stopped tasks, deregistered instances, deleted clusters, client tokens.
+//! Forgets what is old: stopped tasks, deregistered instances, deleted clusters and capacity
+//! providers, client tokens.
 //!
 //! The rows say when they stopped mattering, and indexes have them in that order, so a round
 //! costs what it forgets.
@@ -19,7 +20,8 @@ const ROUND: Duration = Duration::from_secs(60);
 const STOPPED_TASK_KEPT: Duration = Duration::from_secs(60 * 60);
 /// How many stopped tasks are kept, over all clusters, however young they are.
 const STOPPED_TASKS_MAX: usize = 100_000;
-/// How long a deregistered instance or a deleted cluster is described as INACTIVE.
+/// How long a deregistered instance, a deleted cluster or capacity provider is described as
+/// INACTIVE.
 const INACTIVE_KEPT: Duration = Duration::from_secs(60 * 60);
 /// How long a client token lives if its tasks do (ECS semantics §1.3).
 const TOKEN_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -82,9 +84,16 @@ fn forget(tx: &mut Tx<'_>, tables: &Tables, surplus: usize) -> usize {
         .map(|(key, _)| key)
         .collect();
     clusters.iter().for_each(|key| tx.delete(&tables.clusters, key));
+    let providers: Vec<_> = tx
+        .index_range(&tables.deleted_providers, inactive)
+        .take(BATCH)
+        .map(|(key, _)| key)
+        .collect();
+    providers.iter().for_each(|key| tx.delete(&tables.providers, key));
     let tokens = old_tokens(tx, tables, now);
     tokens.iter().for_each(|key| tx.delete(&tables.run_tokens, key));
-    old_tasks.len().max(instances.len()).max(clusters.len()).max(tokens.len())
+    let counts = [old_tasks.len(), instances.len(), clusters.len(), providers.len(), tokens.len()];
+    counts.into_iter().max().unwrap_or(0)
 }
 
 /// Tokens that are a day old, or whose last task stopped an hour ago: those tasks are gone, or

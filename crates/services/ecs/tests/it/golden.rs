@@ -12,6 +12,10 @@ macro_rules! conversations {
 }
 
 conversations! {
+    account_settings
+    capacity_providers
+    cluster_capacity_providers
+    cluster_settings
     clusters
     container_definitions
     container_instances
@@ -19,5 +23,6 @@ conversations! {
     reports
     run_task
     stop_and_list
+    tagging
     task_definitions
 }

@@ -5,3 +5,4 @@ mod contention;
 mod conversation;
 mod golden;
 mod server;
+mod tagging;

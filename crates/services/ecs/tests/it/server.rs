@@ -45,7 +45,8 @@ impl IdSource for Counter {
     }
 }
 
-/// Every key is good; one that begins with `node-` is a node's.
+/// Every key is good; one that begins with `node-` is a node's, one that begins with `role-` a
+/// session's of that role, and `root` the account's own.
 struct Keys;
 
 const SECRET: &str = "secret";
@@ -59,7 +60,11 @@ impl Authenticator for Keys {
         let caller = Caller {
             account: ACCOUNT.parse().unwrap(),
             region: region.clone(),
-            arn: format!("arn:aws:iam::{ACCOUNT}:user/{id}"),
+            arn: match id.strip_prefix("role-") {
+                Some(role) => format!("arn:aws:sts::{ACCOUNT}:assumed-role/{role}/session"),
+                None if id == "root" => format!("arn:aws:iam::{ACCOUNT}:root"),
+                None => format!("arn:aws:iam::{ACCOUNT}:user/{id}"),
+            },
             user_id: id.to_owned(),
             access_key_id: id.to_owned(),
             kind,

@@ -173,6 +173,7 @@ impl Template {
             group: self.group.clone(),
             started_by: self.started_by.clone(),
             instance: instance.arn.id,
+            capacity_provider: None,
             zone: attribute("ecs.availability-zone"),
             architecture: attribute("ecs.cpu-architecture"),
             demand: self.demand.clone(),

@@ -204,6 +204,7 @@ pub(in super::super) fn task(number: u32, status: TaskStatus, desired: DesiredSt
         group: "family:hello".to_owned(),
         started_by: None,
         instance: instance_of(&instance_arn()),
+        capacity_provider: None,
         zone: Some("us-east-1a".to_owned()),
         architecture: None,
         demand: Demand::default(),

@@ -1,0 +1,216 @@
+//! TagResource, UntagResource and ListTagsForResource (ECS semantics §2.2).
+
+use ledger::{Tx, View};
+use shapes_ecs as shapes;
+use terms::{
+    AccountId, CapacityProviderArn, ClusterArn, ContainerInstanceArn, Region, TaskArn,
+    TaskDefinitionArn,
+};
+use wire::Context;
+
+use super::{Api, tags, target};
+use crate::error::Error;
+use crate::model::{
+    CapacityProvider, Cluster, ClusterStatus, ContainerInstance, InstanceStatus, ProviderStatus,
+    Tag, Task, TaskDefinition, TaskStatus,
+};
+use crate::tables::{
+    ClusterKey, DefinitionKey, InstanceKey, ProviderKey, Scope, Tables, TaskKey, definition_key,
+    instance_key, task_key,
+};
+
+/// What can have tags.
+enum Resource {
+    Cluster(ClusterKey),
+    Task(TaskKey),
+    Instance(InstanceKey),
+    Definition(DefinitionKey),
+    Provider(ProviderKey),
+}
+
+impl Api {
+    /// Adds tags to a resource; a key that it has already gets the new value.
+    pub(crate) async fn tag_resource(
+        &self,
+        context: Context,
+        input: shapes::TagResourceRequest,
+    ) -> Result<shapes::TagResourceResponse, Error> {
+        let resource = read(&target::scope(&context), &input.resource_arn)?;
+        let added = tags::read(Some(input.tags))?;
+        self.change_tags(&resource, |old| tags::merge(old, &added)).await?;
+        Ok(shapes::TagResourceResponse {})
+    }
+
+    /// Takes tags away from a resource; keys that it does not have do not matter.
+    pub(crate) async fn untag_resource(
+        &self,
+        context: Context,
+        input: shapes::UntagResourceRequest,
+    ) -> Result<shapes::UntagResourceResponse, Error> {
+        let resource = read(&target::scope(&context), &input.resource_arn)?;
+        let keys = tags::read_keys(input.tag_keys)?;
+        let without =
+            |old: &[Tag]| Ok(old.iter().filter(|t| !keys.contains(&t.key)).cloned().collect());
+        self.change_tags(&resource, without).await?;
+        Ok(shapes::UntagResourceResponse {})
+    }
+
+    /// Lists a resource's tags.
+    pub(crate) async fn list_tags_for_resource(
+        &self,
+        context: Context,
+        input: shapes::ListTagsForResourceRequest,
+    ) -> Result<shapes::ListTagsForResourceResponse, Error> {
+        let resource = read(&target::scope(&context), &input.resource_arn)?;
+        let found = tags_of(&self.ledger.snapshot(), &self.tables, &resource)?;
+        Ok(shapes::ListTagsForResourceResponse { tags: Some(tags::show(&found)) })
+    }
+
+    async fn change_tags(
+        &self,
+        resource: &Resource,
+        change: impl Fn(&[Tag]) -> Result<Vec<Tag>, Error> + Send + Sync,
+    ) -> Result<(), Error> {
+        let tables = self.tables;
+        let changed = self.ledger.transact("change tags", |tx| {
+            let tags = change(&tags_of(tx, &tables, resource)?)?;
+            put_tags(tx, &tables, resource, tags);
+            Ok::<(), Error>(())
+        });
+        changed.await?;
+        Ok(())
+    }
+}
+
+/// The tags of a resource that can have some now.
+fn tags_of(view: &impl View, tables: &Tables, resource: &Resource) -> Result<Vec<Tag>, Error> {
+    let cluster = |key: &ClusterKey| {
+        let row = view.get(&tables.clusters, key).ok_or(Error::ClusterNotFound)?;
+        match row.status {
+            ClusterStatus::Active => Ok(row),
+            // Observed on ECS.
+            ClusterStatus::Inactive => Err(Error::invalid(
+                "The specified cluster is inactive. Specify an active cluster and try again.",
+            )),
+        }
+    };
+    match resource {
+        Resource::Cluster(key) => Ok(cluster(key)?.tags.clone()),
+        Resource::Task(key) => {
+            cluster(&key.0)?;
+            let row = view.get(&tables.tasks, key).ok_or_else(|| unknown("task"))?;
+            if row.status == TaskStatus::Stopped {
+                // Observed on ECS.
+                return Err(Error::invalid(
+                    "The specified task is stopped. Specify a running task and try again.",
+                ));
+            }
+            Ok(row.tags.clone())
+        }
+        Resource::Instance(key) => {
+            cluster(&key.0)?;
+            let row = view.get(&tables.instances, key);
+            let row = row.filter(|row| row.status != InstanceStatus::Inactive);
+            Ok(row.ok_or_else(|| unknown("container instance"))?.tags.clone())
+        }
+        Resource::Definition(key) => {
+            let row = view.get(&tables.definitions, key);
+            Ok(row.ok_or_else(|| unknown("task definition"))?.tags.clone())
+        }
+        Resource::Provider(key) => {
+            let row = view.get(&tables.providers, key);
+            let row = row.filter(|row| row.status == ProviderStatus::Active);
+            Ok(row.ok_or_else(|| unknown("capacity provider"))?.tags.clone())
+        }
+    }
+}
+
+/// Writes the tags of a resource that [`tags_of`] found.
+fn put_tags(tx: &mut Tx<'_>, tables: &Tables, resource: &Resource, tags: Vec<Tag>) {
+    match resource {
+        Resource::Cluster(key) => {
+            if let Some(row) = tx.get(&tables.clusters, key) {
+                tx.put(&tables.clusters, key.clone(), Cluster { tags, ..Cluster::clone(&row) });
+            }
+        }
+        Resource::Task(key) => {
+            if let Some(row) = tx.get(&tables.tasks, key) {
+                let version = row.version + 1;
+                let row = Task { tags, version, ..Task::clone(&row) };
+                tx.put(&tables.tasks, key.clone(), row);
+            }
+        }
+        Resource::Instance(key) => {
+            if let Some(row) = tx.get(&tables.instances, key) {
+                let version = row.version + 1;
+                let row = ContainerInstance { tags, version, ..ContainerInstance::clone(&row) };
+                tx.put(&tables.instances, key.clone(), row);
+            }
+        }
+        Resource::Definition(key) => {
+            if let Some(row) = tx.get(&tables.definitions, key) {
+                let row = TaskDefinition { tags, ..TaskDefinition::clone(&row) };
+                tx.put(&tables.definitions, key.clone(), row);
+            }
+        }
+        Resource::Provider(key) => {
+            if let Some(row) = tx.get(&tables.providers, key) {
+                let row = CapacityProvider { tags, ..CapacityProvider::clone(&row) };
+                tx.put(&tables.providers, key.clone(), row);
+            }
+        }
+    }
+}
+
+/// The resource that an ARN means.
+///
+/// # Errors
+/// When it is no ARN of ECS, has the short form, or is not of this account and region.
+fn read(scope: &Scope, text: &str) -> Result<Resource, Error> {
+    let invalid = || Error::invalid("The ARN provided is invalid.");
+    let fields: Vec<_> = text.splitn(6, ':').collect();
+    let ["arn", _, "ecs", region, account, name] = fields[..] else {
+        return Err(invalid());
+    };
+    let (kind, rest) = name.split_once('/').ok_or_else(invalid)?;
+    let here = region.parse::<Region>().is_ok_and(|region| region == scope.region)
+        && account.parse::<AccountId>().is_ok_and(|account| account == scope.account);
+    if !here || rest.is_empty() {
+        return Err(invalid());
+    }
+    if matches!(kind, "task" | "container-instance" | "service") && !rest.contains('/') {
+        // Observed on ECS.
+        return Err(Error::invalid("Long arn format must be used for tagging operations"));
+    }
+    match kind {
+        "cluster" => {
+            let arn: ClusterArn = text.parse().map_err(|_| invalid())?;
+            Ok(Resource::Cluster(scope.cluster(arn.name)))
+        }
+        "task" => {
+            let arn: TaskArn = text.parse().map_err(|_| invalid())?;
+            Ok(Resource::Task(task_key(&arn)))
+        }
+        "container-instance" => {
+            let arn: ContainerInstanceArn = text.parse().map_err(|_| invalid())?;
+            Ok(Resource::Instance(instance_key(&arn)))
+        }
+        "task-definition" => {
+            let arn: TaskDefinitionArn = text.parse().map_err(|_| invalid())?;
+            Ok(Resource::Definition(definition_key(&arn)))
+        }
+        "capacity-provider" => {
+            let arn: CapacityProviderArn = text.parse().map_err(|_| invalid())?;
+            Ok(Resource::Provider((scope.clone(), arn.name)))
+        }
+        // There are none yet.
+        "service" => Err(unknown("service")),
+        _ => Err(invalid()),
+    }
+}
+
+fn unknown(what: &str) -> Error {
+    Error::ResourceNotFound(format!(
+        "The specified {what} does not exist. Specify a valid {what} ARN and try again."
+    ))
+}
