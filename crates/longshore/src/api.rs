@@ -61,19 +61,44 @@ pub fn short(arn: &str) -> &str {
     arn.rsplit('/').next().unwrap_or(arn)
 }
 
-/// Where a task's published ports are reached from this machine, in the order of its containers.
-pub fn addresses(task: &Value) -> Vec<String> {
-    let containers = task["containers"].as_array().into_iter().flatten();
-    let bindings = containers.flat_map(|c| c["networkBindings"].as_array().into_iter().flatten());
+/// The attribute under which our agents say where their published ports are reached.
+pub const ADDRESS_ATTRIBUTE: &str = "longshore.address";
+
+/// The value of a container instance's attribute, or nothing.
+pub fn attribute<'a>(instance: &'a Value, name: &str) -> &'a str {
+    let mut all = instance["attributes"].as_array().into_iter().flatten();
+    all.find(|attribute| text(attribute, "name") == name).map_or("", |found| text(found, "value"))
+}
+
+/// The instance among these that a task is on.
+pub fn instance_of<'a>(task: &Value, instances: &'a [Value]) -> Option<&'a Value> {
+    let arn = text(task, "containerInstanceArn");
+    instances.iter().find(|instance| text(instance, "containerInstanceArn") == arn)
+}
+
+/// Where a task is reached: its interface's address, or its published ports at its instance's
+/// address, in the order of its containers.
+pub fn addresses(task: &Value, instance: Option<&Value>) -> Vec<String> {
+    let containers = || task["containers"].as_array().into_iter().flatten();
+    let at_instance = instance.map_or("", |instance| attribute(instance, ADDRESS_ATTRIBUTE));
+    let at_instance = if at_instance.is_empty() { "127.0.0.1" } else { at_instance };
+    let bindings = containers().flat_map(|c| c["networkBindings"].as_array().into_iter().flatten());
     let address = |binding: &Value| {
         let port = binding["hostPort"].as_u64()?;
         let ip = match text(binding, "bindIP") {
-            "" | "0.0.0.0" => "127.0.0.1",
+            "" | "0.0.0.0" => at_instance,
             ip => ip,
         };
         Some(format!("{ip}:{port}"))
     };
-    bindings.filter_map(address).collect()
+    let interfaces =
+        containers().flat_map(|c| c["networkInterfaces"].as_array().into_iter().flatten());
+    let mut own: Vec<String> = interfaces
+        .map(|interface| text(interface, "privateIpv4Address").to_owned())
+        .filter(|address| !address.is_empty())
+        .collect();
+    own.dedup();
+    own.into_iter().chain(bindings.filter_map(address)).collect()
 }
 
 /// Why a task stopped: its own reason, then those of its containers.
@@ -99,13 +124,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_reached_from_here() {
+    fn addresses_are_where_a_task_is_reached() {
         let task = json!({"containers": [
             {"networkBindings": [{"bindIP": "0.0.0.0", "hostPort": 32768}]},
             {"networkBindings": [{"bindIP": "10.0.0.1", "hostPort": 80}]},
             {},
         ]});
-        assert_eq!(addresses(&task), ["127.0.0.1:32768", "10.0.0.1:80"]);
+        assert_eq!(addresses(&task, None), ["127.0.0.1:32768", "10.0.0.1:80"]);
+        let instance = json!({"attributes": [{"name": ADDRESS_ATTRIBUTE, "value": "10.0.0.9"}]});
+        assert_eq!(addresses(&task, Some(&instance)), ["10.0.0.9:32768", "10.0.0.1:80"]);
+        let awsvpc = json!({"containers": [
+            {"networkInterfaces": [{"privateIpv4Address": "172.31.0.5"}]},
+            {"networkInterfaces": [{"privateIpv4Address": "172.31.0.5"}]},
+        ]});
+        assert_eq!(addresses(&awsvpc, Some(&instance)), ["172.31.0.5"]);
     }
 
     #[test]

@@ -23,6 +23,8 @@ use crate::settings::{Auth, ServerSettings};
 pub struct ControlPlane {
     /// Where it is reached.
     pub running: Running,
+    /// What its installation is known by.
+    pub installation: String,
     /// Who may sign.
     pub iam: Iam,
     /// Clusters, tasks, agents.
@@ -70,14 +72,15 @@ impl ControlPlane {
         let agent_endpoint = settings.agent_endpoint.clone();
         let setup = EcsSetup { ids: ids.clone(), agent_endpoint, sessions };
         let ecs = Ecs::new(ecs_tables, ledger, setup);
-        let edge = edge(&settings, &iam, &ecs, clock, ids);
+        let installation = data.installation(&*ids)?;
+        let edge = edge(&settings, &installation, &iam, &ecs, clock, ids);
         let shutdown = CancellationToken::new();
         let mut loops = JoinSet::new();
         let (token, service) = (shutdown.clone(), ecs.clone());
         loops.spawn(async move { Ok(service.run(token).await?) });
         let token = shutdown.clone();
         loops.spawn(async move { Ok(edge.serve(listener, token).await?) });
-        Ok(Self { running, iam, ecs, settings, data, shutdown, loops })
+        Ok(Self { running, installation, iam, ecs, settings, data, shutdown, loops })
     }
 
     /// Waits until this many instances of the cluster are ACTIVE and connected, then tells other
@@ -130,12 +133,13 @@ impl ControlPlane {
 
 fn edge(
     settings: &ServerSettings,
+    installation: &str,
     iam: &Iam,
     ecs: &Ecs,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
 ) -> Edge {
-    let ours = routes::all(settings, iam, ecs);
+    let ours = routes::all(settings, installation, iam, ecs);
     let edge = Edge::builder(Arc::new(iam.clone()), clock, ids)
         .home(settings.account.clone(), settings.region.clone())
         .open(settings.auth == Auth::Open)

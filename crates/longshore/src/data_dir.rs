@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
-use terms::{AccountId, Region};
+use terms::{AccountId, IdSource, Region};
 
 use crate::profile_files;
 
@@ -98,6 +98,23 @@ impl DataDir {
     /// The administrator's key, in the form of `~/.aws/credentials`.
     pub fn credentials(&self) -> PathBuf {
         self.0.join("credentials")
+    }
+
+    /// What this installation is known by on its machine: made with the folder, kept for good. All
+    /// instances here of one control plane share a network by it.
+    ///
+    /// # Errors
+    /// If it cannot be kept.
+    pub fn installation(&self, ids: &dyn IdSource) -> Result<String> {
+        let file = self.0.join("installation");
+        match fs::read_to_string(&file) {
+            Ok(id) if !id.trim().is_empty() => Ok(id.trim().to_owned()),
+            _ => {
+                let id = terms::Uuid::from_random(ids.next()).to_string();
+                write_private(&file, &id)?;
+                Ok(id)
+            }
+        }
     }
 
     fn running_file(&self) -> PathBuf {

@@ -11,6 +11,7 @@ mod commands;
 mod connection;
 mod control_plane;
 mod data_dir;
+mod instances;
 mod node;
 mod output;
 mod port;

@@ -1,14 +1,15 @@
 //! One container instance on this machine: runtime and agent joined.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use agent::engine::Settings;
+use agent::engine::{Capacity, Settings};
 use agent::journal::FileJournal;
 use agent::transport::HttpTransport;
-use agent::{Agent, AtEnd, Config, Directory, Parts, STOP_TIMEOUT_AT_END, detect_capacity};
-use anyhow::{Context, Result};
+use agent::{Agent, AtEnd, Config, Directory, Parts, STOP_TIMEOUT_AT_END};
+use anyhow::Result;
 use runtime::containers::LinuxContainers;
 use runtime::images::{self, ImageStore};
 use runtime::networks::{LinuxNetworks, NetworkOptions};
@@ -18,7 +19,7 @@ use wire::sigv4::Credentials;
 
 use crate::clock::{RandomIds, SystemClock};
 use crate::data_dir::DataDir;
-use crate::registries;
+use crate::{instances, registries};
 
 /// What a container instance is told.
 #[derive(Clone, Debug)]
@@ -47,21 +48,47 @@ pub struct NodeSettings {
     pub forwards_api: bool,
     /// What happens to its tasks at a clean end.
     pub at_end: AtEnd,
+    /// What it registers.
+    pub capacity: Capacity,
+    /// The control plane's installation: the name of its VPC on this machine.
+    pub installation: String,
+    /// Whether it has a network namespace of its own; otherwise its network is the host's.
+    pub own_network: bool,
+    /// Network namespaces that it keeps ready.
+    pub ready_namespaces: usize,
+}
+
+/// The images of this machine's instances.
+///
+/// # Errors
+/// If the store cannot be opened.
+pub async fn open_images(data: &DataDir) -> Result<Arc<ImageStore>> {
+    let folder = data.images();
+    let store = move || ImageStore::open(folder, images::Settings::default());
+    Ok(Arc::new(tokio::task::spawn_blocking(store).await??))
 }
 
 /// Runs a container instance until `shutdown`.
 ///
 /// # Errors
 /// If this machine cannot run containers, or the control plane refuses the instance for good.
-pub async fn run(settings: NodeSettings, data: DataDir, shutdown: CancellationToken) -> Result<()> {
+pub async fn run(
+    settings: NodeSettings,
+    data: DataDir,
+    images: Arc<ImageStore>,
+    shutdown: CancellationToken,
+) -> Result<()> {
     let (clock, ids): (Arc<dyn Clock>, Arc<dyn IdSource>) =
         (Arc::new(SystemClock), Arc::new(RandomIds));
     let folder = data.node(&settings.name);
-    let images_folder = data.images();
-    let store = move || ImageStore::open(images_folder, images::Settings::default());
-    let images = tokio::task::spawn_blocking(store).await??;
+    let _held = instances::hold(&folder)?;
     let containers = LinuxContainers::open(&folder, &data.programs(), clock.clone()).await?;
-    let options = NetworkOptions::default();
+    let options = NetworkOptions {
+        vpc: Some(settings.installation.clone()),
+        own: settings.own_network,
+        ready: settings.ready_namespaces,
+        ..NetworkOptions::default()
+    };
     let networks = LinuxNetworks::open(&folder, &data.run(&settings.name), options).await?;
     let networks = Arc::new(networks);
     let journal = FileJournal::open(&folder.join("journal"))?;
@@ -69,7 +96,7 @@ pub async fn run(settings: NodeSettings, data: DataDir, shutdown: CancellationTo
     let transport =
         HttpTransport::new(&settings.server, credentials, settings.region.clone(), clock.clone());
     let parts = Parts {
-        images: Arc::new(images),
+        images,
         containers: Arc::new(containers),
         networks: networks.clone(),
         transport: Arc::new(transport),
@@ -78,7 +105,9 @@ pub async fn run(settings: NodeSettings, data: DataDir, shutdown: CancellationTo
         ids,
     };
     let at_end = settings.at_end;
-    let config = config(settings, folder)?;
+    let address = networks.address().map(IpAddr::from);
+    let address = address.or_else(|| instances::address_towards(&settings.server));
+    let config = config(settings, folder, address)?;
     Agent::run(config, parts, Directory::default(), shutdown).await?;
     if at_end == AtEnd::StopAll {
         networks.close().await?;
@@ -86,8 +115,7 @@ pub async fn run(settings: NodeSettings, data: DataDir, shutdown: CancellationTo
     Ok(())
 }
 
-fn config(settings: NodeSettings, folder: PathBuf) -> Result<Config> {
-    let capacity = detect_capacity().context("reading what this machine has")?;
+fn config(settings: NodeSettings, folder: PathBuf, address: Option<IpAddr>) -> Result<Config> {
     Ok(Config {
         server: settings.server,
         cluster: settings.cluster,
@@ -95,10 +123,11 @@ fn config(settings: NodeSettings, folder: PathBuf) -> Result<Config> {
         zone: Some(settings.zone),
         instance_type: settings.instance_type,
         attributes: settings.attributes,
+        address,
         folder,
         account: settings.account,
         region: settings.region,
-        capacity,
+        capacity: settings.capacity,
         settings: Settings::default(),
         registries: settings
             .registry_auth

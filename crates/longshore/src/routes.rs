@@ -18,8 +18,8 @@ const BODY_MAX_BYTES: usize = 16 * 1024;
 const TOKEN_LIFE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Every route of the server itself.
-pub fn all(settings: &ServerSettings, iam: &Iam, ecs: &Ecs) -> Vec<Route> {
-    vec![health(), ready(settings, ecs), join(settings, iam), tokens(iam)]
+pub fn all(settings: &ServerSettings, installation: &str, iam: &Iam, ecs: &Ecs) -> Vec<Route> {
+    vec![health(), ready(settings, ecs), join(settings, installation, iam), tokens(iam)]
 }
 
 /// 200 as soon as the process answers.
@@ -49,10 +49,12 @@ struct JoinRequest {
 }
 
 /// Exchanges a join token for a key bound to an instance's name.
-fn join(settings: &ServerSettings, iam: &Iam) -> Route {
+fn join(settings: &ServerSettings, installation: &str, iam: &Iam) -> Route {
     let (settings, iam) = (settings.clone(), iam.clone());
+    let installation = installation.to_owned();
     Route::new("/_longshore/join", RouteAuth::Unsigned, move |request| {
         let (settings, iam) = (settings.clone(), iam.clone());
+        let installation = installation.clone();
         async move {
             let input: JoinRequest = match read(request).await {
                 Ok(input) => input,
@@ -62,6 +64,7 @@ fn join(settings: &ServerSettings, iam: &Iam) -> Route {
                 Ok(key) => {
                     let mut told = key_json(&key);
                     told["account"] = settings.account.as_str().into();
+                    told["installation"] = installation.into();
                     told["region"] = settings.region.as_str().into();
                     answer(StatusCode::OK, &told)
                 }

@@ -10,11 +10,10 @@ use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 use terms::{AccountId, ClusterName, Region};
 
+use crate::instances::{INSTANCES_MAX, InstanceFlags};
+
 /// The file that is read when `--config` and `LONGSHORE_CONFIG` name none; it may be absent.
 const CONFIG_FILE: &str = "/etc/longshore/longshore.toml";
-
-/// The most container instances that one `longshore up` makes.
-const INSTANCES_MAX: u32 = 1;
 
 /// Whose requests are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -130,6 +129,12 @@ pub struct ServerSettings {
     pub agent_endpoint: Option<String>,
     /// Container instances that `up` makes.
     pub instances: u32,
+    /// What they say they are, if anything.
+    pub instance_type: Option<String>,
+    /// CPU units of each; none is a share of the machine.
+    pub instance_cpu: Option<u64>,
+    /// Memory of each in MiB; none is a share of the machine.
+    pub instance_memory: Option<u64>,
     /// Where each value came from.
     pub origins: Vec<Origin>,
 }
@@ -140,7 +145,8 @@ impl ServerSettings {
     /// # Errors
     /// If a value cannot be read, the file has an unknown setting, or `--auth open` would be
     /// reachable from other machines.
-    pub fn resolve(flags: &ServerFlags, instances: Option<u32>) -> Result<Self> {
+    pub fn resolve(flags: &ServerFlags, instances: &InstanceFlags) -> Result<Self> {
+        let InstanceFlags { instances, size } = instances.clone();
         let mut resolver = Resolver::open(flags.config.as_deref())?;
         let settings = Self {
             listen: resolver.value("listen", flags.listen, || ([127, 0, 0, 1], 4566).into())?,
@@ -152,6 +158,9 @@ impl ServerSettings {
             task_endpoint: resolver.optional("task_endpoint", flags.task_endpoint.clone())?,
             agent_endpoint: resolver.optional("agent_endpoint", flags.agent_endpoint.clone())?,
             instances: resolver.value("instances", instances, || 1)?,
+            instance_type: resolver.optional("instance_type", size.instance_type)?,
+            instance_cpu: resolver.optional("instance_cpu", size.instance_cpu)?,
+            instance_memory: resolver.optional("instance_memory", size.instance_memory)?,
             origins: Vec::new(),
         };
         let settings = Self { origins: resolver.finish()?, ..settings };
@@ -171,7 +180,7 @@ impl ServerSettings {
         }
         if !(1..=INSTANCES_MAX).contains(&self.instances) {
             bail!(
-                "--instances {}: 1 to {INSTANCES_MAX} is built today; more instances join with \
+                "--instances {}: one machine has 1 to {INSTANCES_MAX}; more join with \
                  'longshore agent'",
                 self.instances
             );
@@ -244,9 +253,16 @@ impl Resolver {
         Ok(value)
     }
 
-    fn optional(&mut self, name: &'static str, flag: Option<String>) -> Result<Option<String>> {
+    fn optional<T>(&mut self, name: &'static str, flag: Option<T>) -> Result<Option<T>>
+    where
+        T: FromStr + Display,
+        T::Err: Display,
+    {
         let said = self.said(name, flag)?;
-        let (value, source) = said.clone().unwrap_or((String::new(), Source::Default));
+        let (value, source) = match &said {
+            Some((value, source)) => (value.to_string(), source.clone()),
+            None => (String::new(), Source::Default),
+        };
         self.origins.push(Origin { name, value, source });
         Ok(said.map(|(value, _)| value))
     }
@@ -305,7 +321,7 @@ mod tests {
     fn resolve(text: &str, flags: ServerFlags) -> Result<ServerSettings> {
         let file = file(text);
         let flags = ServerFlags { config: Some(file.path().to_path_buf()), ..flags };
-        ServerSettings::resolve(&flags, None)
+        ServerSettings::resolve(&flags, &InstanceFlags::default())
     }
 
     #[test]
@@ -332,5 +348,7 @@ mod tests {
         check("auth = [1]", "is no text or number");
         check("auth = \"open\"\nlisten = \"0.0.0.0:4566\"", "loopback");
         check("instances = 0", "--instances 0");
+        check("instances = 65", "1 to 64");
+        check("instance_cpu = \"much\"", "instance_cpu = much");
     }
 }

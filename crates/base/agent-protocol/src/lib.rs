@@ -41,3 +41,7 @@ pub const AGENT_VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The attribute that our agent registers, with [`AGENT_VERSION`] as its value. By it the control
 /// plane tells our agent from Amazon's: ours forwards [`TASK_API_URL`], Amazon's does not.
 pub const AGENT_ATTRIBUTE: &str = "longshore.agent";
+
+/// The attribute under which our agent registers where the instance's published ports are reached:
+/// its own address, or that of its machine.
+pub const ADDRESS_ATTRIBUTE: &str = "longshore.address";

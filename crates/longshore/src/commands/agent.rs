@@ -16,6 +16,7 @@ use wire::sigv4::Credentials;
 use crate::clock::SystemClock;
 use crate::commands::doctor;
 use crate::data_dir::{self, DataDir};
+use crate::instances::{self, Attribute, ChosenNetwork, NetworkChoice, SizeFlags};
 use crate::node::{self, NodeSettings};
 use crate::output::Format;
 use crate::{settings, signals};
@@ -44,12 +45,14 @@ pub struct Agent {
     /// The availability zone [default: the region's zone a]
     #[arg(long)]
     zone: Option<String>,
-    /// The instance type, as the attribute ecs.instance-type
-    #[arg(long, value_name = "TYPE")]
-    instance_type: Option<String>,
+    /// Which network the instance is in
+    #[arg(long, value_enum, default_value_t = NetworkChoice::Auto, value_name = "NETWORK")]
+    network: NetworkChoice,
+    #[command(flatten)]
+    size: SizeFlags,
     /// A custom attribute; may be given several times
-    #[arg(long = "attribute", value_name = "KEY=VALUE", value_parser = attribute)]
-    attributes: Vec<(String, String)>,
+    #[arg(long = "attribute", value_name = "KEY=VALUE")]
+    attributes: Vec<Attribute>,
     /// Credentials for registries, in the form of Docker's config.json
     #[arg(long, value_name = "FILE")]
     registry_auth: Option<PathBuf>,
@@ -67,6 +70,7 @@ struct Joined {
     secret_access_key: String,
     account: AccountId,
     region: Region,
+    installation: String,
 }
 
 impl Agent {
@@ -91,11 +95,20 @@ impl Agent {
             on_stop.cancel();
         });
         println!("Longshore agent '{name}' serves {} at {}", self.cluster, self.server);
-        node::run(self.settings(name, joined), data, end).await
+        let network = ChosenNetwork::of(self.network, &self.server);
+        let images = node::open_images(&data).await?;
+        node::run(self.settings(name, joined, &network)?, data, images, end).await
     }
 
-    fn settings(self, name: String, joined: Joined) -> NodeSettings {
-        NodeSettings {
+    fn settings(
+        self,
+        name: String,
+        joined: Joined,
+        network: &ChosenNetwork,
+    ) -> Result<NodeSettings> {
+        let SizeFlags { instance_type, instance_cpu, instance_memory } = self.size;
+        let attributes = self.attributes.into_iter().map(|a| (a.name, a.value));
+        Ok(NodeSettings {
             server: self.server,
             credentials: Credentials {
                 access_key_id: joined.access_key_id,
@@ -105,14 +118,18 @@ impl Agent {
             cluster: self.cluster,
             name,
             zone: self.zone.unwrap_or_else(|| format!("{}a", joined.region)),
-            instance_type: self.instance_type,
-            attributes: BTreeMap::from_iter(self.attributes),
+            instance_type,
+            attributes: BTreeMap::from_iter(attributes),
             account: joined.account,
             region: joined.region,
             registry_auth: self.registry_auth,
             forwards_api: self.task_endpoint.as_deref() != Some("none"),
             at_end: agent::AtEnd::LeaveRunning,
-        }
+            capacity: instances::capacity(1, instance_cpu, instance_memory)?,
+            installation: joined.installation,
+            own_network: network.own,
+            ready_namespaces: instances::ready_namespaces(1),
+        })
     }
 
     /// The key that this machine joined with, or a fresh one for the token.
@@ -140,12 +157,4 @@ impl Agent {
             ),
         }
     }
-}
-
-fn attribute(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("an attribute has the form KEY=VALUE")?;
-    if key.starts_with("ecs.") || key.starts_with("com.amazonaws.") {
-        return Err(format!("'{key}' is reserved: ecs. and com.amazonaws. are ECS's own"));
-    }
-    Ok((key.to_owned(), value.to_owned()))
 }

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
+use crate::instances::InstanceFlags;
 use crate::output::{self, Format};
 use crate::settings::{ServerFlags, ServerSettings};
 
@@ -26,7 +27,7 @@ impl Config {
     /// If a setting cannot be read.
     pub fn run(self, format: Format) -> Result<()> {
         let Action::Show(flags) = self.action;
-        let origins = ServerSettings::resolve(&flags, None)?.origins;
+        let origins = ServerSettings::resolve(&flags, &InstanceFlags::default())?.origins;
         match format {
             Format::Json => {
                 let entry = |o: &crate::settings::Origin| {

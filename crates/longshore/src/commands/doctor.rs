@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use serde::Serialize;
 
+use crate::instances::InstanceFlags;
 use crate::output::{self, Format};
 use crate::settings::{ServerFlags, ServerSettings};
 
@@ -47,7 +48,7 @@ impl Doctor {
     /// # Errors
     /// If something is missing, after the answers have been printed.
     pub fn run(self, format: Format) -> Result<()> {
-        let settings = ServerSettings::resolve(&self.server, None)?;
+        let settings = ServerSettings::resolve(&self.server, &InstanceFlags::default())?;
         let around = [space(&settings.data_dir), port(settings.listen)];
         let findings: Vec<Finding> = containers().into_iter().chain(around).collect();
         match format {

@@ -8,6 +8,7 @@ use clap::Args;
 
 use crate::clock::SystemClock;
 use crate::data_dir::DataDir;
+use crate::instances;
 use crate::output::{self, Format};
 use crate::settings;
 
@@ -39,6 +40,8 @@ impl Down {
         }
         data.retract();
         let nodes = data.nodes();
+        let held = nodes.iter().map(|name| instances::hold(&data.node(name)));
+        let _held: Vec<_> = held.collect::<Result<_>>()?;
         for name in &nodes {
             let (folder, run) = (data.node(name), data.run(name));
             runtime::sweep(&folder, &data.programs(), &run, Arc::new(SystemClock)).await?;

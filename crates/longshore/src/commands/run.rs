@@ -55,9 +55,21 @@ impl Run {
         for task in &tasks {
             let arn = text(task, "taskArn").to_owned();
             let task = if self.detach { task.clone() } else { self.follow(&client, &arn).await? };
-            tell(&task, &definition, format)?;
+            let instance = self.instance(&client, &task).await?;
+            tell(&task, &instance, &definition, format)?;
         }
         Ok(())
+    }
+
+    /// The instance that the task is on; null if it is on none.
+    async fn instance(&self, client: &Client, task: &Value) -> Result<Value> {
+        let arn = text(task, "containerInstanceArn");
+        if arn.is_empty() {
+            return Ok(Value::Null);
+        }
+        let input = json!({"cluster": self.cluster, "containerInstances": [arn]});
+        let mut answer = ecs(client, "DescribeContainerInstances", &input).await?;
+        Ok(answer["containerInstances"][0].take())
     }
 
     async fn start(&self, client: &Client, definition: &str) -> Result<Vec<Value>> {
@@ -108,9 +120,9 @@ fn has_succeeded(task: &Value) -> bool {
     containers.all(|container| container["exitCode"].as_i64() == Some(0))
 }
 
-fn tell(task: &Value, definition: &str, format: Format) -> Result<()> {
+fn tell(task: &Value, instance: &Value, definition: &str, format: Format) -> Result<()> {
     let arn = text(task, "taskArn");
-    let (status, addresses) = (text(task, "lastStatus"), addresses(task));
+    let (status, addresses) = (text(task, "lastStatus"), addresses(task, Some(instance)));
     if format == Format::Json {
         return Ok(output::json(&json!({
             "taskArn": arn,

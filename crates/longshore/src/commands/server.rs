@@ -5,6 +5,7 @@ use clap::Args;
 
 use crate::control_plane::ControlPlane;
 use crate::data_dir::DataDir;
+use crate::instances::InstanceFlags;
 use crate::output::{self, Format};
 use crate::settings::{ServerFlags, ServerSettings};
 use crate::{port, signals};
@@ -25,8 +26,10 @@ impl Server {
     /// # Errors
     /// If the port is taken, the data folder cannot be used, or a part fails.
     pub async fn run(self, format: Format) -> Result<()> {
-        let settings =
-            ServerSettings { instances: 0, ..ServerSettings::resolve(&self.flags, None)? };
+        let settings = ServerSettings {
+            instances: 0,
+            ..ServerSettings::resolve(&self.flags, &InstanceFlags::default())?
+        };
         let data = DataDir::create(&settings.data_dir)?;
         let stop = signals::first()?;
         let listener = port::listen(settings.listen).await?;

@@ -5,7 +5,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use wire::client::Client;
 
-use crate::api::{addresses, ecs, list, short, text};
+use crate::api::{ADDRESS_ATTRIBUTE, addresses, attribute, ecs, instance_of, list, short, text};
 use crate::connection::Connection;
 use crate::output::{self, Format};
 
@@ -92,12 +92,15 @@ fn print(clusters: &[Value], instances: &[Value], tasks: &[Value]) -> Result<()>
     };
     let headings = ["cluster", "status", "instances", "running", "pending"];
     output::table(&headings, clusters.iter().map(row).collect())?;
-    section(instances, &["instance", "status", "agent", "cpu free", "memory free"], |instance| {
+    let headings = ["instance", "zone", "status", "agent", "address", "cpu free", "memory free"];
+    section(instances, &headings, |instance| {
         let connected = instance["agentConnected"].as_bool() == Some(true);
         vec![
             short(text(instance, "containerInstanceArn")).to_owned(),
+            attribute(instance, "ecs.availability-zone").to_owned(),
             text(instance, "status").to_owned(),
             if connected { "connected" } else { "away" }.to_owned(),
+            attribute(instance, ADDRESS_ATTRIBUTE).to_owned(),
             share(instance, "CPU"),
             share(instance, "MEMORY"),
         ]
@@ -108,7 +111,7 @@ fn print(clusters: &[Value], instances: &[Value], tasks: &[Value]) -> Result<()>
             short(text(task, "taskDefinitionArn")).to_owned(),
             text(task, "lastStatus").to_owned(),
             text(task, "healthStatus").to_owned(),
-            addresses(task).join(" "),
+            addresses(task, instance_of(task, instances)).join(" "),
         ]
     })
 }

@@ -1,15 +1,18 @@
-//! `longshore up`: the API and a container instance on this machine, in one process tree.
+//! `longshore up`: the API and container instances on this machine, in one process tree.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use clap::Args;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use wire::sigv4::Credentials;
 
 use crate::commands::doctor;
 use crate::control_plane::ControlPlane;
 use crate::data_dir::DataDir;
+use crate::instances::{self, ChosenNetwork, InstanceFlags};
 use crate::node::{self, NodeSettings};
 use crate::output::{self, Format};
 use crate::settings::{ServerFlags, ServerSettings};
@@ -18,14 +21,13 @@ use crate::{port, signals};
 /// Flags of `longshore up`.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Example:\n  longshore up --listen 127.0.0.1:4566 --data-dir /var/lib/longshore"
+    after_help = "Example:\n  longshore up --instances 3 --listen 127.0.0.1:4566 --data-dir /var/lib/longshore"
 )]
 pub struct Up {
     #[command(flatten)]
     server: ServerFlags,
-    /// Container instances on this machine [default: 1]
-    #[arg(long, value_name = "N")]
-    instances: Option<u32>,
+    #[command(flatten)]
+    instances: InstanceFlags,
     /// Credentials for registries, in the form of Docker's config.json
     #[arg(long, value_name = "FILE")]
     registry_auth: Option<PathBuf>,
@@ -37,7 +39,7 @@ impl Up {
     /// # Errors
     /// If this machine cannot run containers, the port is taken, or a part fails.
     pub async fn run(self, format: Format) -> Result<()> {
-        let settings = ServerSettings::resolve(&self.server, self.instances)?;
+        let settings = ServerSettings::resolve(&self.server, &self.instances)?;
         doctor::require_containers()?;
         let data = DataDir::create(&settings.data_dir)?;
         let stop = signals::first()?;
@@ -45,57 +47,119 @@ impl Up {
         let mut plane = ControlPlane::start(settings.clone(), data.clone(), listener).await?;
         let ServerSettings { account, region, cluster, .. } = &settings;
         plane.ecs.ensure_cluster(account, region, cluster).await?;
-        let instance_end = CancellationToken::new();
-        let instance = NodeSettings {
-            registry_auth: self.registry_auth,
-            ..node_settings(&settings, &plane).await?
-        };
-        let mut instance = tokio::spawn(node::run(instance, data, instance_end.clone()));
+        let mut nodes = Nodes::start(&settings, &plane, data, self.registry_auth).await?;
         let ready = async {
             plane.announce_when_ready(settings.instances).await?;
             tell(&settings, &plane, format)
         };
         let outcome = tokio::select! {
             biased;
-            ended = &mut instance => return ended.context("the container instance panicked")?,
+            ended = nodes.first_end() => ended,
             outcome = ready => outcome,
         };
         let outcome = match outcome {
             Ok(()) => {
+                // An instance that fails while others run is told by its own words, below.
                 let ended = async {
-                    tokio::select! { () = stop => {}, _ = &mut instance => {} }
+                    tokio::select! { () = stop => {}, _ = nodes.first_failure() => {} }
                 };
                 plane.serve(ended).await
             }
             failed => failed,
         };
-        if !instance.is_finished() {
-            instance_end.cancel();
-            instance.await.context("the container instance panicked")??;
-        }
+        let ended = nodes.end().await;
         plane.stop().await?;
-        outcome
+        outcome.and(ended)
     }
 }
 
-async fn node_settings(settings: &ServerSettings, plane: &ControlPlane) -> Result<NodeSettings> {
-    let name = "instance-1".to_owned();
+/// The instances of this process.
+struct Nodes {
+    running: JoinSet<Result<()>>,
+    end: CancellationToken,
+    failure: Option<anyhow::Error>,
+    _host: Option<ChosenNetwork>,
+}
+
+impl Nodes {
+    /// Starts all instances. One alone is in the host's network, several have their own each.
+    async fn start(
+        settings: &ServerSettings,
+        plane: &ControlPlane,
+        data: DataDir,
+        registry_auth: Option<PathBuf>,
+    ) -> Result<Self> {
+        let host = (settings.instances == 1).then(ChosenNetwork::host);
+        let images = node::open_images(&data).await?;
+        let mut nodes = Self {
+            running: JoinSet::new(),
+            end: CancellationToken::new(),
+            failure: None,
+            _host: host,
+        };
+        for number in 0..settings.instances {
+            let instance = NodeSettings {
+                registry_auth: registry_auth.clone(),
+                ..node_settings(settings, plane, number).await?
+            };
+            let (data, images, end) = (data.clone(), Arc::clone(&images), nodes.end.clone());
+            nodes.running.spawn(node::run(instance, data, images, end));
+        }
+        Ok(nodes)
+    }
+
+    /// Waits for an instance to end, which none does by itself unless something is wrong.
+    async fn first_end(&mut self) -> Result<()> {
+        match self.running.join_next().await {
+            Some(ended) => ended.context("a container instance panicked")?,
+            None => Ok(()),
+        }
+    }
+
+    /// Waits for an instance to end, and keeps what it says.
+    async fn first_failure(&mut self) {
+        self.failure = self.first_end().await.err();
+    }
+
+    /// Ends them all; the first failure of any.
+    async fn end(mut self) -> Result<()> {
+        self.end.cancel();
+        while !self.running.is_empty() {
+            if let Err(error) = self.first_end().await {
+                self.failure.get_or_insert(error);
+            }
+        }
+        self.failure.map_or(Ok(()), Err)
+    }
+}
+
+async fn node_settings(
+    settings: &ServerSettings,
+    plane: &ControlPlane,
+    number: u32,
+) -> Result<NodeSettings> {
+    let name = format!("instance-{}", number + 1);
     let key = plane.iam.node_key(&name).await?;
     let credentials =
         Credentials { access_key_id: key.access_key_id, secret: key.secret, session_token: None };
+    let count = settings.instances;
     Ok(NodeSettings {
         server: plane.running.endpoint.clone(),
         credentials,
         cluster: settings.cluster.clone(),
         name,
-        zone: format!("{}a", settings.region),
-        instance_type: None,
+        zone: instances::zone(&settings.region, number),
+        instance_type: settings.instance_type.clone(),
         attributes: Default::default(),
         account: settings.account.clone(),
         region: settings.region.clone(),
         registry_auth: None,
         forwards_api: settings.task_endpoint.as_deref() != Some("none"),
         at_end: agent::AtEnd::StopAll,
+        capacity: instances::capacity(count, settings.instance_cpu, settings.instance_memory)?,
+        installation: plane.installation.clone(),
+        own_network: count > 1,
+        ready_namespaces: instances::ready_namespaces(count),
     })
 }
 
@@ -105,10 +169,11 @@ fn tell(settings: &ServerSettings, plane: &ControlPlane, format: Format) -> Resu
         return Ok(output::json(&plane.running)?);
     }
     let ServerSettings { account, region, cluster, instances, .. } = settings;
+    let them = if *instances == 1 { "instance" } else { "instances" };
     let (endpoint, folder) = (&plane.running.endpoint, settings.data_dir.display());
     println!(
         "Longshore is up at {endpoint}\n\
-         account {account}, region {region}, cluster {cluster} with {instances} instance\n\n\
+         account {account}, region {region}, cluster {cluster} with {instances} {them}\n\n\
          Point clients at it:\n  \
          longshore profile && export AWS_PROFILE=longshore\n\
          or, for this shell alone:\n  \

@@ -1,6 +1,7 @@
 //! How one agent is set up.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +29,8 @@ pub struct Config {
     pub instance_type: Option<String>,
     /// Custom attributes.
     pub attributes: BTreeMap<String, String>,
+    /// Where its published ports are reached, as the attribute `longshore.address`.
+    pub address: Option<IpAddr>,
     /// The agent's own folder (`DATA/node/<name>`): volumes lie below.
     pub folder: PathBuf,
     /// The account that its tasks belong to.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use agent_protocol::{AGENT_ATTRIBUTE, AGENT_VERSION};
+use agent_protocol::{ADDRESS_ATTRIBUTE, AGENT_ATTRIBUTE, AGENT_VERSION};
 use terms::{IdSource, Uuid};
 use tokio_util::sync::CancellationToken;
 
@@ -139,6 +139,8 @@ fn attributes(config: &Config) -> Vec<(String, Option<String>)> {
     attributes.push(with("ecs.os-family", "LINUX"));
     attributes.push(with("ecs.cpu-architecture", architecture()));
     attributes.push(with(AGENT_ATTRIBUTE, AGENT_VERSION));
+    let address = config.address.map(|address| address.to_string());
+    attributes.extend(address.iter().map(|address| with(ADDRESS_ATTRIBUTE, address)));
     attributes.extend(config.zone.iter().map(|zone| with("ecs.availability-zone", zone)));
     attributes.extend(config.instance_type.iter().map(|kind| with("ecs.instance-type", kind)));
     attributes

@@ -131,6 +131,7 @@ impl World {
             zone: Some("us-east-1a".to_owned()),
             instance_type: None,
             attributes: BTreeMap::new(),
+            address: None,
             folder: PathBuf::from("/nonexistent/agent"),
             account: "000000000000".parse().unwrap(),
             region: "us-east-1".parse().unwrap(),

@@ -19,6 +19,9 @@ const PROGRAM_SHA256: &str = env!("LONGSHORE_SHIM_SHA256");
 /// Puts the program into `folder` under the name of its digest, if it is not there: those of older
 /// versions stay for the shims that run from them.
 pub(super) fn install(folder: &Path) -> io::Result<PathBuf> {
+    // Several instances of one process begin at once.
+    static INSTALLING: parking_lot::Mutex<()> = parking_lot::Mutex::new(());
+    let _installing = INSTALLING.lock();
     let path = folder.join(format!("shim-{PROGRAM_SHA256}"));
     if fs::metadata(&path).is_ok_and(|found| found.len() == PROGRAM.len() as u64) {
         return Ok(path);
