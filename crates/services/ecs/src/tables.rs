@@ -14,8 +14,8 @@ use terms::{
 
 use crate::model::{
     AccountSetting, CapacityProvider, Cluster, ClusterStatus, ContainerInstance, DefinitionStatus,
-    DesiredStatus, Document, FamilyCounter, InstanceStatus, ProviderStatus, Task, TaskDefinition,
-    TaskStatus, group_name,
+    DesiredStatus, Document, FamilyCounter, FamilyListing, InstanceStatus, ProviderStatus, Task,
+    TaskDefinition, TaskStatus, group_name,
 };
 
 /// Account and region: the first part of every key.
@@ -199,6 +199,12 @@ pub(crate) struct Tables {
     /// Task definitions by status: `(scope, status, family, revision)`.
     pub(crate) definitions_by_status:
         Index<(Scope, DefinitionStatus, Family, u32), DefinitionKey, TaskDefinition>,
+    /// Task definitions that are being deleted, by when that was asked.
+    pub(crate) deleted_definitions: Index<Timestamp, DefinitionKey, TaskDefinition>,
+    /// Families by the lists that they are in: `(scope, list, family)`.
+    pub(crate) families_by_listing: Index<(Scope, FamilyListing, Family), FamilyKey, FamilyCounter>,
+    /// Tasks that have not stopped, by definition: what keeps a deleted one.
+    pub(crate) live_by_definition: Index<DefinitionKey, TaskKey, Task>,
     /// Tasks.
     pub(crate) tasks: Table<TaskKey, Task>,
     /// Tasks that have not stopped, by instance: what they hold is what is not free there.
@@ -229,6 +235,7 @@ impl Tables {
         let clusters = schema.table("ecs.clusters");
         let providers = schema.table("ecs.capacity_providers");
         let instances = schema.table("ecs.container_instances");
+        let families = schema.table("ecs.families");
         let definitions = schema.table("ecs.task_definitions");
         let tasks = schema.table("ecs.tasks");
         let run_tokens = schema.table("ecs.run_tokens");
@@ -269,7 +276,15 @@ impl Tables {
             gone_instances: schema.index(&instances, "gone", |_, row: &ContainerInstance| {
                 once_if(row.status == InstanceStatus::Inactive, row.changed_at)
             }),
-            families: schema.table("ecs.families"),
+            families,
+            families_by_listing: schema.index(
+                &families,
+                "listing",
+                |key: &FamilyKey, row: &FamilyCounter| {
+                    let of = |listing| (key.0.clone(), listing, key.1.clone());
+                    row.listings().into_iter().map(of).collect()
+                },
+            ),
             definitions,
             definitions_by_status: schema.index(
                 &definitions,
@@ -278,7 +293,18 @@ impl Tables {
                     vec![(key.0.clone(), row.status, key.1.clone(), key.2)]
                 },
             ),
+            deleted_definitions: schema.index(
+                &definitions,
+                "deleted",
+                |_, row: &TaskDefinition| match row.status {
+                    DefinitionStatus::Active | DefinitionStatus::Inactive => Vec::new(),
+                    DefinitionStatus::DeleteInProgress => Vec::from_iter(row.delete_requested_at),
+                },
+            ),
             tasks,
+            live_by_definition: schema.index(&tasks, "definition", |_, row: &Task| {
+                once_if(row.status != TaskStatus::Stopped, definition_key(&row.definition))
+            }),
             held: schema.index(&tasks, "held", |key: &TaskKey, row: &Task| {
                 once_if(row.status != TaskStatus::Stopped, (key.0.clone(), row.instance))
             }),
@@ -351,6 +377,7 @@ macro_rules! key_of_enum {
 
 key_of_enum! {
     DefinitionStatus: Active Inactive DeleteInProgress;
+    FamilyListing: All Active Inactive;
     InstanceStatus: Active Draining Inactive;
     DesiredStatus: Running Stopped;
     TaskStatus:

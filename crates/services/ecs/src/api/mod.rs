@@ -59,6 +59,7 @@ pub(crate) fn service(api: Arc<Api>) -> Service {
         DeleteAccountSetting => delete_account_setting;
         DeleteCapacityProvider => delete_capacity_provider;
         DeleteCluster => delete_cluster;
+        DeleteTaskDefinitions => delete_task_definitions;
         DeregisterContainerInstance => deregister_container_instance;
         DeregisterTaskDefinition => deregister_task_definition;
         DescribeCapacityProviders => describe_capacity_providers;

@@ -88,7 +88,7 @@ pub(crate) struct ContainerSpec {
     pub(crate) health_check: bool,
 }
 
-/// One revision of a family. Never changed but for `status`.
+/// One revision of a family. Never changed but for `status` and its times.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct TaskDefinition {
     /// Its name: region, account, family, revision.
@@ -101,6 +101,8 @@ pub(crate) struct TaskDefinition {
     pub(crate) registered_by: String,
     /// When it was deregistered.
     pub(crate) deregistered_at: Option<Timestamp>,
+    /// When it was asked to be deleted.
+    pub(crate) delete_requested_at: Option<Timestamp>,
     /// The whole definition as ECS returns it at registration, defaults filled in.
     pub(crate) document: Document<shapes::TaskDefinition>,
     /// How its containers reach the network.
@@ -163,4 +165,31 @@ pub(crate) struct FamilyCounter {
     pub(crate) active: u32,
     /// How many revisions are INACTIVE.
     pub(crate) inactive: u32,
+    /// How many revisions are DELETE_IN_PROGRESS.
+    #[serde(default)]
+    pub(crate) deleting: u32,
+}
+
+/// The lists that a family can be in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum FamilyListing {
+    /// Families with a revision that is not forgotten.
+    All,
+    /// Families with an ACTIVE revision.
+    Active,
+    /// The others of `All`.
+    Inactive,
+}
+
+impl FamilyCounter {
+    /// The lists that the family is in: none once all its revisions are forgotten.
+    pub(crate) fn listings(&self) -> Vec<FamilyListing> {
+        if self.active > 0 {
+            return vec![FamilyListing::All, FamilyListing::Active];
+        }
+        if self.inactive + self.deleting > 0 {
+            return vec![FamilyListing::All, FamilyListing::Inactive];
+        }
+        Vec::new()
+    }
 }

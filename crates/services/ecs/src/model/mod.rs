@@ -25,7 +25,8 @@ pub(crate) use capacity_provider::{
 pub(crate) use cluster::{Cluster, ClusterStatus, StrategyItem};
 pub(crate) use container::{Binding, Container, ContainerStatus, Health, Protocol};
 pub(crate) use definition::{
-    ContainerSpec, DefinitionStatus, FamilyCounter, NetworkMode, PortSpec, TaskDefinition,
+    ContainerSpec, DefinitionStatus, FamilyCounter, FamilyListing, NetworkMode, PortSpec,
+    TaskDefinition,
 };
 pub(crate) use document::{Document, json};
 pub(crate) use explanation::{Explanation, RefusalCount, RefusalNote};

@@ -1,3 +1,4 @@
 //! Loops.
 
+mod definitions;
 pub(crate) mod sweep;

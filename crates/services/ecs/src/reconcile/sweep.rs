@@ -10,6 +10,7 @@ use ledger::{Ledger, TransactError, Tx};
 use terms::Timestamp;
 use tokio_util::sync::CancellationToken;
 
+use super::definitions;
 use crate::error::Error;
 use crate::model::TaskStatus;
 use crate::tables::Tables;
@@ -54,9 +55,10 @@ pub(crate) async fn round(
         let many = snapshot.len(&tables.tasks) > stopped_max;
         let stopped = if many { snapshot.index(&tables.stopped, &()).count() } else { 0 };
         let surplus = stopped.saturating_sub(stopped_max);
-        let forgotten = ledger.transact("sweep", |tx| Ok(forget(tx, tables, surplus))).await?;
-        if forgotten.value < BATCH {
-            return Ok(());
+        let forget = |tx: &mut Tx<'_>| Ok((forget(tx, tables, surplus), tx.now()));
+        let (forgotten, now) = ledger.transact("sweep", forget).await?.value;
+        if forgotten < BATCH {
+            return definitions::round(ledger, tables, now).await;
         }
     }
 }

@@ -19,6 +19,9 @@ conversations! {
     clusters
     container_definitions
     container_instances
+    definition_launch_types
+    definition_lifecycle
+    definition_rules
     expressions
     reports
     run_task

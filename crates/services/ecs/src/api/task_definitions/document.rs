@@ -3,7 +3,7 @@
 use shapes_ecs as shapes;
 use terms::{TaskDefinitionArn, Timestamp};
 
-use super::check::Checked;
+use super::rules::{self, Checked};
 use crate::model::NetworkMode;
 
 /// What the server adds to a definition.
@@ -39,7 +39,7 @@ pub(crate) fn document(
         status: Some(shapes::TaskDefinitionStatus::Active),
         requires_attributes: attributes(registration.requires),
         placement_constraints: Some(request.placement_constraints.clone().unwrap_or_default()),
-        compatibilities: Some(compatibilities(checked)),
+        compatibilities: Some(checked.compatibilities.clone()),
         runtime_platform: request.runtime_platform.clone(),
         requires_compatibilities: request.requires_compatibilities.clone(),
         cpu: checked.cpu.map(|cpu| digits(cpu.get())),
@@ -66,16 +66,6 @@ fn attributes(requires: &[(String, Option<String>)]) -> Option<Vec<shapes::Attri
     (!requires.is_empty()).then(|| requires.iter().map(attribute).collect())
 }
 
-/// Where the definition could run.
-fn compatibilities(checked: &Checked) -> Vec<shapes::Compatibility> {
-    use shapes::Compatibility as C;
-    match checked.network_mode {
-        NetworkMode::Awsvpc if checked.fits_fargate => vec![C::Ec2, C::Fargate],
-        NetworkMode::Awsvpc => vec![C::Ec2],
-        NetworkMode::Bridge | NetworkMode::Host | NetworkMode::None => vec![C::External, C::Ec2],
-    }
-}
-
 /// Lists that ECS shows although they are empty, and defaults.
 fn container(
     mut one: shapes::ContainerDefinition,
@@ -87,6 +77,11 @@ fn container(
     one.mount_points.get_or_insert_default();
     one.volumes_from.get_or_insert_default();
     one.system_controls.get_or_insert_default();
+    if let Some(check) = &mut one.health_check {
+        check.interval.get_or_insert(rules::DEFAULT_INTERVAL);
+        check.timeout.get_or_insert(rules::DEFAULT_TIMEOUT);
+        check.retries.get_or_insert(rules::DEFAULT_RETRIES);
+    }
     for mapping in one.port_mappings.get_or_insert_default() {
         mapping.protocol.get_or_insert(shapes::TransportProtocol::Tcp);
         if mapping.container_port_range.is_some() {

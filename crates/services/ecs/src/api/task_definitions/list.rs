@@ -8,7 +8,7 @@ use wire::Context;
 
 use super::super::{Api, page::Page, target};
 use crate::error::Error;
-use crate::model::{DefinitionStatus, FamilyCounter};
+use crate::model::{DefinitionStatus, FamilyListing};
 
 /// The first character in the order of those that names have, and the last.
 const FIRST: &str = "-";
@@ -69,14 +69,13 @@ impl Api {
         input: shapes::ListTaskDefinitionFamiliesRequest,
     ) -> Result<shapes::ListTaskDefinitionFamiliesResponse, Error> {
         let scope = target::scope(&context);
-        let status = input.status.map_or("ALL", |status| status.as_str());
-        let shown = |counter: &FamilyCounter| match status {
-            "ACTIVE" => counter.active > 0,
-            "INACTIVE" => counter.active == 0 && counter.inactive > 0,
-            _ => counter.active + counter.inactive > 0,
+        let listing = match input.status.map_or("ALL", |status| status.as_str()) {
+            "ACTIVE" => FamilyListing::Active,
+            "INACTIVE" => FamilyListing::Inactive,
+            _ => FamilyListing::All,
         };
         let prefix = input.family_prefix.as_deref().filter(|prefix| !prefix.is_empty());
-        let filters = (prefix, status);
+        let filters = (prefix, listing);
         let token = input.next_token.as_deref();
         let page = Page::open("ListTaskDefinitionFamilies", &filters, input.max_results, token)?;
         let last = prefix.map(largest);
@@ -86,13 +85,15 @@ impl Api {
                 next_token: None,
             });
         };
+        let key = |family| (scope.clone(), listing, family);
         let from = match page.after_as::<Family>()? {
-            Some(after) => Bound::Excluded((scope.clone(), after)),
-            None => Bound::Included((scope.clone(), first)),
+            Some(after) => Bound::Excluded(key(after)),
+            None => Bound::Included(key(first)),
         };
         let snapshot = self.ledger.snapshot();
-        let rows = snapshot.range(&self.tables.families, (from, Bound::Included((scope, last))));
-        let names = rows.filter(|(_, counter)| shown(counter)).map(|(key, _)| key.1.to_string());
+        let to = Bound::Included(key(last));
+        let rows = snapshot.index_range(&self.tables.families_by_listing, (from, to));
+        let names = rows.map(|(key, _)| key.1.to_string());
         let (families, next_token) = page.take(names, String::clone);
         Ok(shapes::ListTaskDefinitionFamiliesResponse { families: Some(families), next_token })
     }

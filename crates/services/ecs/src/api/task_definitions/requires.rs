@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use shapes_ecs as shapes;
 
+use super::is_ecr;
 use crate::model::NetworkMode;
 
 const OLD: &str = "com.amazonaws.ecs.capability";
@@ -184,12 +185,6 @@ fn volume(volume: &shapes::Volume, needs: &mut Needs) {
     if volume.fsx_windows_file_server_volume_configuration.is_some() {
         needs.capability("fsxWindowsFileServer");
     }
-}
-
-/// `<account>.dkr.ecr.<region>.amazonaws.com/…`.
-fn is_ecr(image: &str) -> bool {
-    let host = image.split('/').next().unwrap_or("");
-    host.contains(".dkr.ecr.") && host.contains(".amazonaws.com")
 }
 
 fn is_secrets_manager(value_from: &str) -> bool {

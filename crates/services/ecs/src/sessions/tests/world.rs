@@ -184,6 +184,7 @@ pub(in super::super) fn definition() -> TaskDefinition {
         registered_at: Timestamp::default(),
         registered_by: String::new(),
         deregistered_at: None,
+        delete_requested_at: None,
         document: Document::new(shapes::TaskDefinition {
             container_definitions: Some(vec![container]),
             ..shapes::TaskDefinition::default()

@@ -21,6 +21,13 @@ const FARGATE_SIZES: [(u32, u32, u32, u32); 7] = [
     (8192, 16_384, 61_440, 4096),
     (16_384, 32_768, 122_880, 8192),
 ];
+/// CPU units that Windows has on Fargate.
+const FARGATE_WINDOWS_CPU: std::ops::RangeInclusive<u32> = 1024..=4096;
+
+/// Both types were observed: InvalidParameterException for what is no size
+/// (oranmoshai/ecsServiceRestart issue 2), ClientException for one that cannot be.
+const INVALID_CPU: &str = "Invalid 'cpu' setting for task.";
+const INVALID_MEMORY: &str = "Invalid 'memory' setting for task.";
 
 /// Task-level CPU: units, or `"0.5 vCPU"`.
 pub(crate) fn cpu(text: &str) -> Result<CpuUnits, Error> {
@@ -29,8 +36,9 @@ pub(crate) fn cpu(text: &str) -> Result<CpuUnits, Error> {
         Some(count) => scaled(count, UNITS_PER_VCPU),
         None => lower.parse().ok(),
     };
-    let units = units.filter(|units| TASK_CPU_UNITS.contains(units));
-    units.map(CpuUnits::new).ok_or_else(|| Error::client("Invalid 'cpu' setting for task."))
+    let units = units.ok_or_else(|| Error::invalid(INVALID_CPU))?;
+    let good = TASK_CPU_UNITS.contains(&units);
+    good.then_some(CpuUnits::new(units)).ok_or_else(|| Error::client(INVALID_CPU))
 }
 
 /// Task-level memory: MiB, or `"0.5 GB"`.
@@ -40,8 +48,9 @@ pub(crate) fn memory(text: &str) -> Result<MemoryMib, Error> {
         Some(count) => scaled(count, MIB_PER_GB),
         None => lower.parse().ok(),
     };
-    let mib = mib.filter(|&mib| mib >= super::containers::MIN_MEMORY_MIB);
-    mib.map(MemoryMib::new).ok_or_else(|| Error::client("Invalid 'memory' setting for task."))
+    let mib = mib.ok_or_else(|| Error::invalid(INVALID_MEMORY))?;
+    let good = mib >= super::MIN_MEMORY_MIB;
+    good.then_some(MemoryMib::new(mib)).ok_or_else(|| Error::client(INVALID_MEMORY))
 }
 
 fn scaled(count: &str, unit: f64) -> Option<u32> {
@@ -54,21 +63,29 @@ fn scaled(count: &str, unit: f64) -> Option<u32> {
 ///
 /// # Errors
 /// The texts that ECS gives when FARGATE is required and the size is none of its own.
-pub(crate) fn check_fargate(cpu: Option<CpuUnits>, memory: Option<MemoryMib>) -> Result<(), Error> {
-    let Some(cpu) = cpu else {
-        return Err(Error::client("Invalid 'cpu' setting for task."));
+pub(super) fn check_fargate(
+    cpu: Option<CpuUnits>,
+    memory: Option<MemoryMib>,
+    windows: bool,
+) -> Result<(), Error> {
+    let missing = |what: &str| {
+        Error::client(format!("Fargate requires that '{what}' be defined at the task level."))
     };
-    let (cpu, memory) = (cpu.get(), memory.map_or(0, MemoryMib::get));
+    let cpu = cpu.ok_or_else(|| missing("cpu"))?.get();
+    let memory = memory.ok_or_else(|| missing("memory"))?.get();
     let row = FARGATE_SIZES.iter().find(|row| row.0 == cpu);
-    let Some(&(_, from, to, step)) = row else {
-        return Err(Error::client("Invalid 'cpu' setting for task."));
-    };
+    let &(_, from, to, step) = row.ok_or_else(|| Error::client(INVALID_CPU))?;
     // Of the smallest size the middle is not a step: 512, 1024 and 2048 MiB.
     let fits = (from..=to).contains(&memory)
         && (memory - from).is_multiple_of(step)
-        && (cpu, memory) != (256, 1536);
-    fits.then_some(())
-        .ok_or_else(|| Error::client("No Fargate configuration exists for given values."))
+        && (cpu, memory) != (256, 1536)
+        && (!windows || FARGATE_WINDOWS_CPU.contains(&cpu));
+    fits.then_some(()).ok_or_else(|| {
+        Error::client(format!(
+            "No Fargate configuration exists for given values: {cpu} CPU, {memory} memory. See \
+             the Amazon ECS documentation for the valid values."
+        ))
+    })
 }
 
 #[cfg(test)]
@@ -102,7 +119,8 @@ mod tests {
     #[test]
     fn fargate_has_only_its_sizes() {
         let check = |cpu, memory, good: bool| {
-            let result = check_fargate(Some(CpuUnits::new(cpu)), Some(MemoryMib::new(memory)));
+            let result =
+                check_fargate(Some(CpuUnits::new(cpu)), Some(MemoryMib::new(memory)), false);
             assert_eq!(result.is_ok(), good, "{cpu}/{memory}");
         };
         check(256, 512, true);
@@ -115,6 +133,9 @@ mod tests {
         check(8192, 17_408, false);
         check(16_384, 122_880, true);
         check(300, 512, false);
-        assert!(check_fargate(None, Some(MemoryMib::new(512))).is_err());
+        let (cpu, memory) = (CpuUnits::new(512), MemoryMib::new(1024));
+        assert!(check_fargate(None, Some(memory), false).is_err());
+        assert!(check_fargate(Some(cpu), None, false).is_err());
+        assert!(check_fargate(Some(cpu), Some(memory), true).is_err());
     }
 }

@@ -4,46 +4,46 @@ use std::collections::BTreeMap;
 
 use shapes_ecs as shapes;
 
-use super::containers::wrong;
 use crate::error::Error;
 
 /// Checks that dependencies name containers that can meet them, and that none waits for itself.
-pub(crate) fn check(containers: &[shapes::ContainerDefinition]) -> Result<(), Error> {
+pub(super) fn check(containers: &[shapes::ContainerDefinition]) -> Result<(), Error> {
     let name_of = |one: &shapes::ContainerDefinition| one.name.clone().unwrap_or_default();
     let by_name: BTreeMap<String, _> = containers.iter().map(|one| (name_of(one), one)).collect();
-    for one in containers {
-        let name = name_of(one);
-        for dependency in one.depends_on.iter().flatten() {
-            let target = &dependency.container_name;
-            let Some(container) = by_name.get(target) else {
-                let text = format!("Unknown container '{target}' in 'dependsOn'.");
-                return Err(wrong(&name, &text));
-            };
-            condition(&name, target, dependency.condition.as_str(), container)?;
-        }
+    let waits = |one: &shapes::ContainerDefinition| one.depends_on.clone().unwrap_or_default();
+    for dependency in containers.iter().flat_map(waits) {
+        let target = &dependency.container_name;
+        let Some(container) = by_name.get(target) else {
+            // Observed, plus sign and all: dagster-io/dagster issue 6926.
+            return Err(Error::client(format!(
+                "Cannot depend on container + '{target}' because it does not exist"
+            )));
+        };
+        condition(dependency.condition, container)?;
     }
     match waits_for_itself(&by_name) {
-        Some(name) => Err(wrong(&name, "'dependsOn' goes in a circle.")),
+        Some(name) => Err(Error::client(format!(
+            "Container '{name}' cannot depend on itself, directly or over other containers."
+        ))),
         None => Ok(()),
     }
 }
 
+/// Both texts were observed.
 fn condition(
-    name: &str,
-    target: &str,
-    condition: &str,
-    container: &shapes::ContainerDefinition,
+    condition: shapes::ContainerCondition,
+    target: &shapes::ContainerDefinition,
 ) -> Result<(), Error> {
+    use shapes::ContainerCondition as C;
     match condition {
-        "COMPLETE" | "SUCCESS" if container.essential.unwrap_or(true) => Err(wrong(
-            name,
-            &format!("Container '{target}' is essential, so nothing can wait for its {condition}."),
+        C::Complete | C::Success if target.essential.unwrap_or(true) => Err(Error::client(
+            "A dependency container with SUCCESS or COMPLETE condition cannot be an essential \
+             container",
         )),
-        "HEALTHY" if container.health_check.is_none() => Err(wrong(
-            name,
-            &format!("Container '{target}' has no health check, so it never becomes HEALTHY."),
+        C::Healthy if target.health_check.is_none() => Err(Error::client(
+            "A dependency container with HEALTHY condition must have health check configured",
         )),
-        _ => Ok(()),
+        C::Start | C::Complete | C::Success | C::Healthy => Ok(()),
     }
 }
 
