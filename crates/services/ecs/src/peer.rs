@@ -3,6 +3,7 @@
 use terms::{AccountId, ClusterName, Region};
 
 use crate::Ecs;
+use crate::api;
 use crate::error::Error;
 use crate::model::{Cluster, ClusterStatus, InstanceStatus};
 use crate::tables::Scope;
@@ -23,7 +24,8 @@ impl Ecs {
         let made = self.api.ledger.transact("ensure cluster", |tx| {
             let known = tx.get(&tables.clusters, &key);
             if known.is_none_or(|row| row.status != ClusterStatus::Active) {
-                let cluster = Cluster::new(key.name.clone(), tx.now());
+                let mut cluster = Cluster::new(key.name.clone(), tx.now());
+                cluster.settings = api::usual_settings(tx, &tables, &key);
                 tx.put(&tables.clusters, key.clone(), cluster);
             }
             Ok::<(), Error>(())

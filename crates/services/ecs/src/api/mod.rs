@@ -110,6 +110,16 @@ fn answer<O: Operation>(error: Error) -> ServiceError {
     ServiceError { code: code.to_owned(), ..error }
 }
 
+/// The settings of a cluster that the server itself makes: the account's.
+pub(crate) fn usual_settings(
+    view: &impl ledger::View,
+    tables: &Tables,
+    key: &ClusterKey,
+) -> Vec<(String, String)> {
+    let root = account_settings::root(&key.scope);
+    clusters::configuration::usual_settings(view, tables, key, &root)
+}
+
 /// The failure of an item that is not there.
 fn missing(arn: String) -> shapes::Failure {
     shapes::Failure { arn: Some(arn), reason: Some("MISSING".to_owned()), detail: None }

@@ -63,6 +63,35 @@ pub(crate) fn check(
     known.then_some(()).ok_or_else(not_associated)
 }
 
+/// Checks that a request's strategy can place tasks.
+pub(crate) fn check_weights(strategy: &[StrategyItem]) -> Result<(), Error> {
+    has_weight(strategy).then_some(()).ok_or_else(|| {
+        Error::invalid(
+            "There are no capacity providers with a weight value greater than zero defined in the \
+             specified capacity provider strategy. At least one capacity provider must have a \
+             weight value greater than zero specified. Specify a valid capacity provider strategy \
+             and try again.",
+        )
+    })
+}
+
+/// Checks that a cluster's default strategy can place tasks.
+pub(crate) fn check_default_weights(strategy: &[StrategyItem]) -> Result<(), Error> {
+    // Observed on ECS.
+    has_weight(strategy).then_some(()).ok_or_else(|| {
+        Error::invalid(
+            "There are no capacity providers with a weight value greater than zero defined in the \
+             default capacity provider strategy. At least one capacity provider must have a weight \
+             value greater than zero specified. Update the cluster's default capacity provider \
+             strategy or specify a valid capacity provider strategy and try again.",
+        )
+    })
+}
+
+fn has_weight(strategy: &[StrategyItem]) -> bool {
+    strategy.iter().any(|item| item.weight > 0)
+}
+
 /// A strategy as shown, weights and bases filled in.
 pub(crate) fn show(strategy: &[StrategyItem]) -> Vec<shapes::CapacityProviderStrategyItem> {
     let show = |item: &StrategyItem| shapes::CapacityProviderStrategyItem {

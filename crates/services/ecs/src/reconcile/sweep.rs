@@ -215,6 +215,37 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_deleted_provider_is_described_for_an_hour() {
+        use crate::model::{CapacityProvider, ManagedScaling, ProviderStatus};
+        let world = World::new();
+        let scope = task_key(&task(1).arn).0.scope;
+        let row = |name: &str, status| CapacityProvider {
+            name: name.parse().unwrap(),
+            status,
+            update: None,
+            group: name.to_owned(),
+            scaling: ManagedScaling::default(),
+            termination_protection: false,
+            draining: true,
+            tags: Vec::new(),
+            changed_at: MADE,
+        };
+        let rows = [row("gone", ProviderStatus::Inactive), row("stays", ProviderStatus::Active)];
+        let put = world.ledger.transact("put", |tx| {
+            for row in rows.clone() {
+                tx.put(&world.tables.providers, (scope.clone(), row.name.clone()), row);
+            }
+            Ok::<_, Error>(())
+        });
+        put.await.unwrap();
+        let left = || world.ledger.snapshot().len(&world.tables.providers);
+        world.sweep(59 * MINUTE, 10).await;
+        assert_eq!(left(), 2);
+        world.sweep(60 * MINUTE, 10).await;
+        assert_eq!(left(), 1);
+    }
+
+    #[tokio::test]
     async fn a_token_lives_as_long_as_its_tasks_and_an_hour() {
         let world = World::new();
         world.put([task(1), stopped(2, Duration::ZERO)]).await;

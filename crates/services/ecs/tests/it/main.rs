@@ -4,5 +4,6 @@
 mod contention;
 mod conversation;
 mod golden;
+mod pages;
 mod server;
 mod tagging;

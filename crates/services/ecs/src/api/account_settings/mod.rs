@@ -170,7 +170,7 @@ impl Api {
 }
 
 /// The ARN of an account's root.
-fn root(scope: &Scope) -> String {
+pub(crate) fn root(scope: &Scope) -> String {
     format!("arn:aws:iam::{}:root", scope.account)
 }
 

@@ -34,8 +34,8 @@ pub(super) fn settings(
     settings.into_iter().map(read).collect()
 }
 
-/// The settings of a cluster that is made without any: those of the account.
-pub(super) fn usual_settings(
+/// The settings of a cluster that is made without any: those of who makes it.
+pub(in crate::api) fn usual_settings(
     view: &impl View,
     tables: &Tables,
     key: &ClusterKey,

@@ -1,6 +1,6 @@
 //! Clusters: create, describe, list, update, delete (ECS semantics §4).
 
-mod configuration;
+pub(super) mod configuration;
 mod describe;
 mod list;
 mod providers;

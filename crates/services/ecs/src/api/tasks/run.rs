@@ -35,13 +35,13 @@ impl Api {
         let cluster = target::cluster(&target::scope(&context), input.cluster.as_deref())?;
         let token = Token::read(&cluster, &input)?;
         let snapshot = self.ledger.snapshot();
-        target::active_cluster(&snapshot, &self.tables, &cluster)?;
+        let row = target::active_cluster(&snapshot, &self.tables, &cluster)?;
         let known = token.as_ref().map(|token| token.repeated(&snapshot, &self.tables));
         if let Some(tasks) = known.transpose()?.flatten() {
             return Ok(shapes::RunTaskResponse { tasks: Some(tasks), failures: Some(Vec::new()) });
         }
         let count = count(input.count)?;
-        unbuilt::launch(&input)?;
+        unbuilt::launch(&input, &row)?;
         let template = Template::read(self, &snapshot, &cluster, &Launch::from(&input))?;
         let request = wishes::request(&input, &template, count)?;
         let launched = self.launch(&cluster, &template, &request, token.as_ref()).await?;

@@ -26,6 +26,7 @@ pub(super) fn show(task: &Task, with_tags: bool) -> shapes::Task {
         attachments: Some(task.network.iter().map(attachment).collect()),
         attributes: Some(attributes(task)),
         availability_zone: task.zone.clone(),
+        capacity_provider_name: task.capacity_provider.as_ref().map(ToString::to_string),
         cluster_arn: Some(cluster.to_string()),
         connectivity: times.connected_at.map(|_| shapes::Connectivity::Connected),
         connectivity_at: times.connected_at,

@@ -2,9 +2,10 @@
 
 use shapes_ecs as shapes;
 
+use super::super::strategy;
 use super::launch::Launch;
 use crate::error::Error;
-use crate::model::TaskDefinition;
+use crate::model::{Cluster, TaskDefinition};
 
 /// Refuses a request that asks for something that is not built: ignoring it would change what the
 /// request means. What ECS itself refuses comes first, with its own texts.
@@ -34,8 +35,9 @@ pub(super) fn refuse(launch: &Launch<'_>, definition: &TaskDefinition) -> Result
 }
 
 /// The launch types and strategies that are built, and what goes with them.
-pub(super) fn launch(input: &shapes::RunTaskRequest) -> Result<(), Error> {
-    let providers = input.capacity_provider_strategy.as_ref().is_some_and(|list| !list.is_empty());
+pub(super) fn launch(input: &shapes::RunTaskRequest, cluster: &Cluster) -> Result<(), Error> {
+    let items = input.capacity_provider_strategy.as_deref().unwrap_or_default();
+    let providers = !items.is_empty();
     let launch_type = input.launch_type.map(|kind| kind.as_str());
     if providers && launch_type.is_some() {
         return Err(Error::invalid(
@@ -43,7 +45,15 @@ pub(super) fn launch(input: &shapes::RunTaskRequest) -> Result<(), Error> {
         ));
     }
     if providers {
+        let given = strategy::read(items.to_vec())?;
+        strategy::check(&given, &cluster.capacity_providers)?;
+        strategy::check_weights(&given)?;
         return Err(Error::not_built("RunTask", "capacityProviderStrategy"));
+    }
+    if launch_type.is_none() && !cluster.default_strategy.is_empty() {
+        strategy::check_default_weights(&cluster.default_strategy)?;
+        let what = "the cluster's default capacity provider strategy (name a launchType)";
+        return Err(Error::not_built("RunTask", what));
     }
     if let Some(kind) = launch_type.filter(|kind| *kind != "EC2") {
         return Err(Error::not_built("RunTask", format!("launchType {kind}")));
