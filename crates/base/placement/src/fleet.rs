@@ -1,17 +1,46 @@
-//! The instances of a cluster, and the choice among them.
+//! The instances of a cluster, kept in the orders that placement searches.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use terms::ContainerInstanceId;
 
-use crate::seed::Seed;
-use crate::{Binpack, Demand, Instance, Refusal, Request, Spread, Strategy};
+use crate::arena::Arena;
+use crate::class::{ClassId, Classes};
+use crate::group::{GroupId, Groups};
+use crate::port::Watched;
+use crate::room::Room;
+use crate::tree::{Key, Tree};
+use crate::{Binpack, Demand, Instance, Refusal, Request, choose, refuse};
+
+/// Both orders that instances may stand in.
+const RESOURCES: [Binpack; 2] = [Binpack::Memory, Binpack::Cpu];
 
 /// The instances that a placement may choose from, kept from change to change.
+///
+/// A change costs time logarithmic in the number of instances, a copy time linear in it. What a
+/// fleet answers depends on its instances, not on the changes that led to them; only which of
+/// equally good instances chance takes depends on what was asked before, too.
 #[derive(Clone, Debug, Default)]
 pub struct Fleet {
-    instances: BTreeMap<ContainerInstanceId, Instance>,
+    by_id: BTreeMap<ContainerInstanceId, u32>,
+    slots: Arena<Slot>,
+    pub(crate) classes: Classes,
+    pub(crate) groups: Groups,
+    pub(crate) ports: Watched,
+    /// Whether instances are kept in order of free CPU, too.
+    by_cpu: bool,
+}
+
+/// An instance and where it stands.
+#[derive(Clone, Debug)]
+pub(crate) struct Slot {
+    pub(crate) instance: Instance,
+    class: ClassId,
+    /// Which of the watched ports are taken.
+    taken: u64,
+    /// Its tasks by group, of those groups that are watched.
+    watched: Vec<(GroupId, u32)>,
 }
 
 /// What [`Fleet::place`] answers.
@@ -29,67 +58,85 @@ pub struct Placement {
 impl Fleet {
     /// Adds an instance, or puts it in place of the one with its id.
     pub fn upsert(&mut self, instance: Instance) {
-        self.instances.insert(instance.id(), instance);
+        self.remove(instance.id());
+        let taken = self.ports.taken(&instance);
+        let id = instance.id();
+        let slot = Slot { instance, class: 0, taken, watched: Vec::new() };
+        let slot = self.slots.insert(slot);
+        self.by_id.insert(id, slot);
+        self.join(slot);
     }
 
     /// Forgets an instance.
     pub fn remove(&mut self, id: ContainerInstanceId) -> Option<Instance> {
-        self.instances.remove(&id)
+        let slot = self.by_id.remove(&id)?;
+        self.leave(slot);
+        let Slot { instance, .. } = self.slots.remove(slot)?;
+        for group in instance.groups().keys() {
+            if let Some(group) = self.groups.find(group) {
+                self.groups.sweep(group);
+            }
+        }
+        Some(instance)
     }
 
     /// The instance with this id.
     pub fn get(&self, id: ContainerInstanceId) -> Option<&Instance> {
-        self.instances.get(&id)
+        self.by_id.get(&id).map(|&slot| &self.slots[slot].instance)
+    }
+
+    /// All instances, in the order of their ids.
+    pub fn iter(&self) -> impl Iterator<Item = &Instance> {
+        self.by_id.values().map(|&slot| &self.slots[slot].instance)
     }
 
     /// How many instances there are.
     pub fn len(&self) -> usize {
-        self.instances.len()
+        self.by_id.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.instances.is_empty()
+        self.by_id.is_empty()
     }
 
     /// A task of `group` takes `demand` on an instance; nothing happens if it is unknown.
     pub fn hold(&mut self, id: ContainerInstanceId, group: &Arc<str>, demand: &Demand) {
-        if let Some(instance) = self.instances.get_mut(&id) {
-            instance.hold(group, demand);
-        }
+        let Some(&slot) = self.by_id.get(&id) else { return };
+        let number = self.groups.intern(group);
+        self.detach(slot);
+        self.take(slot, number, group, demand);
+        self.attach(slot);
     }
 
-    /// A task of `group` gives `demand` back; nothing happens if the instance is unknown.
+    /// A task of `group` gives `demand` back, which it held before; nothing happens if the instance
+    /// is unknown, or holds no task of the group.
     pub fn release(&mut self, id: ContainerInstanceId, group: &str, demand: &Demand) {
-        if let Some(instance) = self.instances.get_mut(&id) {
-            instance.release(group, demand);
+        let Some(&slot) = self.by_id.get(&id) else { return };
+        let Some(number) = self.groups.find(group) else { return };
+        if self.slots[slot].instance.tasks_of(group) == 0 {
+            return;
         }
+        self.detach(slot);
+        self.give(slot, number, group, demand);
+        self.attach(slot);
+        self.groups.sweep(number);
     }
 
     /// Chooses an instance for each task of `request`, one task after the other, and holds what
     /// they take, so that the next plan on this fleet sees them.
     ///
-    /// `seed` decides among instances that are equally good. Costs one look at each instance for
-    /// each task.
+    /// `seed` decides among instances that are equally good. Each task costs time logarithmic in
+    /// the number of instances, and each request time in proportion to how many different
+    /// attributes they have, of those that requests ask about; exceptions are told in
+    /// `docs/decisions/0013-placement-index.md`.
     pub fn place(&mut self, request: &Request, seed: u64) -> Placement {
-        let mut seed = Seed::new(seed);
-        let mut placement = Placement { considered: self.len(), ..Placement::default() };
-        let mut spreads = self.count_spreads(request);
-        for _ in 0..request.count {
-            let fitting =
-                self.instances.values().filter(|one| one.check(request).is_ok()).collect();
-            let Some(chosen) = choose(fitting, request, &spreads, &mut seed) else {
-                placement.shortage = self.refusals(request);
-                break;
-            };
-            placement.placed.push(chosen);
-            let Some(instance) = self.instances.get_mut(&chosen) else { break };
-            instance.hold(&request.group, &request.demand);
-            for spread in &mut spreads {
-                *spread.counts.entry(value_of(instance, &spread.attribute)).or_default() += 1;
-            }
+        let (chosen, complete) = choose::choose(self, request, seed);
+        Placement {
+            placed: chosen.iter().map(|&slot| self.slots[slot].instance.id()).collect(),
+            considered: self.len(),
+            shortage: if complete { Vec::new() } else { self.refusals(request) },
         }
-        placement
     }
 
     /// Chooses as [`Fleet::place`] does, and leaves everything as it was.
@@ -104,76 +151,181 @@ impl Fleet {
     /// Why instances cannot take one more task of `request`, in the order of their ids; the others
     /// can. Costs a look at each instance: [`Fleet::place`] does it only when a task finds none.
     pub fn refusals(&self, request: &Request) -> Vec<Refusal> {
-        let refusal = |instance: &Instance| {
-            let reason = instance.check(request).err()?;
-            Some(Refusal { instance: instance.id(), reason })
-        };
-        self.instances.values().filter_map(refusal).collect()
+        refuse::refusals(self, request)
     }
 
-    /// For each attribute that `request` spreads over: the group's tasks by its value.
-    fn count_spreads(&self, request: &Request) -> Vec<SpreadCount> {
-        let attributes = request.strategies.iter().filter_map(|strategy| match strategy {
-            Strategy::Spread(Spread::Attribute(name)) => Some(name.clone()),
-            Strategy::Spread(Spread::Instance) | Strategy::Random | Strategy::Binpack(_) => None,
-        });
-        let count = |attribute: Arc<str>| {
-            let mut counts = BTreeMap::new();
-            for instance in self.instances.values() {
-                let tasks = instance.tasks_of(&request.group);
-                *counts.entry(value_of(instance, &attribute)).or_default() += tasks;
-            }
-            SpreadCount { attribute, counts }
-        };
-        attributes.map(count).collect()
+    pub(crate) fn slots(&self) -> impl Iterator<Item = &Slot> {
+        self.by_id.values().map(|&slot| &self.slots[slot])
     }
-}
 
-/// How many tasks of a group there are for each value of an attribute.
-struct SpreadCount {
-    attribute: Arc<str>,
-    counts: BTreeMap<Option<Arc<str>>, u32>,
-}
+    pub(crate) fn slot(&self, slot: u32) -> &Slot {
+        &self.slots[slot]
+    }
 
-fn value_of(instance: &Instance, attribute: &str) -> Option<Arc<str>> {
-    instance.attribute(attribute).map(Arc::from)
-}
+    /// Has the attributes `names` tell classes apart.
+    pub(crate) fn ask(&mut self, names: impl IntoIterator<Item = Arc<str>>) {
+        let slots: Vec<u32> = self.slots.numbers().collect();
+        slots.iter().for_each(|&slot| self.leave(slot));
+        self.classes.ask(names);
+        slots.iter().for_each(|&slot| self.join(slot));
+    }
 
-/// The best of `fitting`: each strategy keeps those that are best under it.
-fn choose(
-    mut fitting: Vec<&Instance>,
-    request: &Request,
-    spreads: &[SpreadCount],
-    seed: &mut Seed,
-) -> Option<ContainerInstanceId> {
-    let mut spreads = spreads.iter();
-    for strategy in &request.strategies {
-        match strategy {
-            Strategy::Random => break,
-            Strategy::Spread(Spread::Instance) => {
-                keep_least(&mut fitting, |instance| instance.tasks_of(&request.group));
+    /// Keeps account of which instances have the ports of `demand` taken, as far as there is room
+    /// for such accounts.
+    pub(crate) fn watch_ports(&mut self, demand: &Demand) {
+        if !self.ports.add(demand) {
+            return;
+        }
+        let slots: Vec<u32> = self.slots.numbers().collect();
+        for slot in slots {
+            self.detach(slot);
+            self.slots[slot].taken = self.ports.taken(&self.slots[slot].instance);
+            self.attach(slot);
+        }
+    }
+
+    /// Keeps instances in order of `resource`.
+    pub(crate) fn order_by(&mut self, resource: Binpack) {
+        if resource == Binpack::Memory || self.by_cpu {
+            return;
+        }
+        let slots: Vec<u32> = self.slots.numbers().collect();
+        slots.iter().for_each(|&slot| self.detach(slot));
+        self.by_cpu = true;
+        slots.iter().for_each(|&slot| self.attach(slot));
+    }
+
+    /// Keeps the instances that hold tasks of `group` in order of `resource`.
+    pub(crate) fn watch_group(&mut self, group: GroupId, name: &str, resource: Binpack) {
+        if self.groups.is_watched_by(group, resource) {
+            return;
+        }
+        let mut holders: Vec<u32> = Vec::new();
+        if self.groups.counts(group).next().is_some() {
+            let holds = |&slot: &u32| self.slots[slot].instance.tasks_of(name) > 0;
+            holders.extend(self.slots.numbers().filter(holds));
+        }
+        holders.iter().for_each(|&slot| self.detach(slot));
+        let is_new = !self.groups.is_watched(group);
+        self.groups.watch(group, resource);
+        for slot in holders {
+            let tasks = self.slots[slot].instance.tasks_of(name);
+            if is_new {
+                self.slots[slot].watched.push((group, tasks));
             }
-            Strategy::Spread(Spread::Attribute(_)) => {
-                let spread = spreads.next().expect("one count is made for each such strategy");
-                keep_least(&mut fitting, |instance| {
-                    let value = value_of(instance, &spread.attribute);
-                    spread.counts.get(&value).copied().unwrap_or(0)
-                });
+            self.attach(slot);
+        }
+    }
+
+    /// Takes `demand` for a task of `group` on an instance that is detached.
+    pub(crate) fn take(&mut self, slot: u32, group: GroupId, name: &Arc<str>, demand: &Demand) {
+        let here = &mut self.slots[slot];
+        here.instance.hold(name, demand);
+        self.groups.add(group, here.class, 1);
+        if self.groups.is_watched(group) {
+            match here.watched.iter_mut().find(|(watched, _)| *watched == group) {
+                Some((_, tasks)) => *tasks += 1,
+                None => here.watched.push((group, 1)),
             }
-            Strategy::Binpack(Binpack::Cpu) => {
-                keep_least(&mut fitting, |instance| instance.free_cpu().get());
+        }
+        if demand.has_ports() {
+            here.taken = self.ports.taken(&here.instance);
+        }
+    }
+
+    /// Gives `demand` of a task of `group` back on an instance that is detached.
+    fn give(&mut self, slot: u32, group: GroupId, name: &str, demand: &Demand) {
+        let here = &mut self.slots[slot];
+        here.instance.release(name, demand);
+        self.groups.take(group, here.class, 1);
+        if let Some(at) = here.watched.iter().position(|(watched, _)| *watched == group) {
+            here.watched[at].1 -= 1;
+            if here.watched[at].1 == 0 {
+                here.watched.swap_remove(at);
             }
-            Strategy::Binpack(Binpack::Memory) => {
-                keep_least(&mut fitting, |instance| instance.free_memory().get());
+        }
+        if demand.has_ports() {
+            here.taken = self.ports.taken(&here.instance);
+        }
+    }
+
+    /// Puts an instance into the orders that it belongs to.
+    pub(crate) fn attach(&mut self, slot: u32) {
+        self.for_each_order(slot, |tree, key, room| tree.insert(key, room, slot));
+    }
+
+    /// Takes an instance out of all orders, so that it may be changed.
+    pub(crate) fn detach(&mut self, slot: u32) {
+        self.for_each_order(slot, |tree, key, _| tree.remove(key));
+    }
+
+    fn for_each_order(&mut self, slot: u32, act: impl Fn(&mut Tree, Key, Room)) {
+        let here = &self.slots[slot];
+        if !here.instance.is_ready() {
+            return;
+        }
+        let room = here.room();
+        let id = u128::from_be_bytes(here.instance.id().bytes());
+        for resource in RESOURCES {
+            if resource == Binpack::Cpu && !self.by_cpu {
+                continue;
+            }
+            let (first, second) = room.ordered_by(resource);
+            let key = |level: u32| Key::new(level.into(), first, second, id);
+            act(self.classes.get_mut(here.class).order_mut(resource), key(0), room);
+            for &(group, tasks) in &here.watched {
+                if !self.groups.is_watched_by(group, resource) {
+                    continue;
+                }
+                if let Some(holders) = self.groups.holders_mut(group, here.class, resource) {
+                    act(&mut holders.plain, key(0), room);
+                    act(&mut holders.counted, key(tasks), room);
+                }
             }
         }
     }
-    (!fitting.is_empty()).then(|| fitting[seed.below(fitting.len())].id())
+
+    /// Finds the class of an instance that has none, counts its tasks there and attaches it.
+    fn join(&mut self, slot: u32) {
+        let here = &mut self.slots[slot];
+        here.class = self.classes.join(here.instance.attributes());
+        here.watched.clear();
+        for (name, &tasks) in here.instance.groups() {
+            let group = self.groups.intern(name);
+            self.groups.add(group, here.class, tasks);
+            if self.groups.is_watched(group) {
+                here.watched.push((group, tasks));
+            }
+        }
+        self.attach(slot);
+    }
+
+    /// Undoes [`Fleet::join`], but for groups that nothing is left of.
+    fn leave(&mut self, slot: u32) {
+        self.detach(slot);
+        let here = &self.slots[slot];
+        for (name, &tasks) in here.instance.groups() {
+            if let Some(group) = self.groups.find(name) {
+                self.groups.take(group, here.class, tasks);
+            }
+        }
+        self.classes.leave(here.class, here.instance.attributes());
+    }
 }
 
-/// Keeps the instances whose score is the least.
-fn keep_least(instances: &mut Vec<&Instance>, score: impl Fn(&Instance) -> u32) {
-    if let Some(least) = instances.iter().map(|instance| score(instance)).min() {
-        instances.retain(|instance| score(instance) == least);
+impl Slot {
+    pub(crate) fn class(&self) -> ClassId {
+        self.class
+    }
+
+    /// What is free here.
+    fn room(&self) -> Room {
+        Room {
+            cpu: self.instance.free_cpu().get(),
+            memory: self.instance.free_memory().get(),
+            gpus: self.instance.free_gpus(),
+            enis: self.instance.free_enis(),
+            taken: self.taken,
+        }
     }
 }

@@ -145,6 +145,26 @@ impl Instance {
         &self.facts
     }
 
+    /// All its attributes.
+    pub(crate) fn attributes(&self) -> &Arc<Attributes> {
+        &self.attributes
+    }
+
+    /// How many tasks of each group are here, of those that have some.
+    pub(crate) fn groups(&self) -> &BTreeMap<Arc<str>, u32> {
+        &self.groups
+    }
+
+    /// The TCP and UDP ports that are taken or reserved.
+    pub(crate) fn taken_ports(&self) -> (&PortSet, &PortSet) {
+        (&self.tcp, &self.udp)
+    }
+
+    /// Whether it takes tasks at all.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.availability == Availability::Ready
+    }
+
     /// How many tasks of `group` are here.
     pub fn tasks_of(&self, group: &str) -> u32 {
         self.groups.get(group).copied().unwrap_or(0)
@@ -164,7 +184,10 @@ impl Instance {
         self.held_enis += u64::from(demand.enis);
         demand.tcp.iter().for_each(|&port| self.tcp.hold(port));
         demand.udp.iter().for_each(|&port| self.udp.hold(port));
-        *self.groups.entry(group.clone()).or_default() += 1;
+        match self.groups.get_mut(group) {
+            Some(tasks) => *tasks += 1,
+            None => drop(self.groups.insert(group.clone(), 1)),
+        }
     }
 
     /// A task of `group` gives `demand` back; it must have been held before.
@@ -191,21 +214,12 @@ impl Instance {
     /// network interfaces, constraints.
     pub fn check(&self, request: &Request) -> Result<(), Reason> {
         self.check_availability()?;
-        request.attributes.iter().try_for_each(|wanted| self.check_attribute(wanted))?;
-        self.check_zone(request)?;
+        check_attributes(&self.attributes, request)?;
         self.check_resources(&request.demand)?;
-        request.constraints.iter().try_for_each(|constraint| match constraint {
-            Constraint::DistinctInstance if self.tasks_of(&request.group) > 0 => {
-                Err(Reason::DistinctInstance)
-            }
-            Constraint::MemberOf(expression) if !expression.matches(self) => {
-                Err(Reason::MemberOf(expression.clone()))
-            }
-            Constraint::DistinctInstance | Constraint::MemberOf(_) => Ok(()),
-        })
+        self.check_constraints(request)
     }
 
-    fn check_availability(&self) -> Result<(), Reason> {
+    pub(crate) fn check_availability(&self) -> Result<(), Reason> {
         match self.availability {
             Availability::Ready => Ok(()),
             Availability::Disconnected => Err(Reason::Agent),
@@ -213,25 +227,7 @@ impl Instance {
         }
     }
 
-    fn check_attribute(&self, wanted: &RequiredAttribute) -> Result<(), Reason> {
-        let has = self.attribute(&wanted.name);
-        let good = match &wanted.value {
-            None => has.is_some(),
-            Some(value) => has == Some(value),
-        };
-        let reason =
-            || Reason::Attribute { name: wanted.name.clone(), wanted: wanted.value.clone() };
-        good.then_some(()).ok_or_else(reason)
-    }
-
-    fn check_zone(&self, request: &Request) -> Result<(), Reason> {
-        let Some(zones) = &request.zones else { return Ok(()) };
-        let zone = self.attributes.get(ZONE).cloned().flatten();
-        let good = zone.as_ref().is_some_and(|zone| zones.contains(zone));
-        good.then_some(()).ok_or(Reason::Location { zone })
-    }
-
-    fn check_resources(&self, demand: &Demand) -> Result<(), Reason> {
+    pub(crate) fn check_resources(&self, demand: &Demand) -> Result<(), Reason> {
         let (cpu, memory) = (self.free_cpu(), self.free_memory());
         if demand.cpu > cpu {
             return Err(Reason::Cpu { needed: demand.cpu, free: cpu });
@@ -254,6 +250,41 @@ impl Instance {
         }
         Ok(())
     }
+
+    /// Whether all that `demand` takes is free.
+    pub(crate) fn has_room(&self, demand: &Demand) -> bool {
+        self.check_resources(demand).is_ok()
+    }
+
+    pub(crate) fn check_constraints(&self, request: &Request) -> Result<(), Reason> {
+        request.constraints.iter().try_for_each(|constraint| match constraint {
+            Constraint::DistinctInstance if self.tasks_of(&request.group) > 0 => {
+                Err(Reason::DistinctInstance)
+            }
+            Constraint::MemberOf(expression) if !expression.matches(self) => {
+                Err(Reason::MemberOf(expression.clone()))
+            }
+            Constraint::DistinctInstance | Constraint::MemberOf(_) => Ok(()),
+        })
+    }
+}
+
+/// Whether `attributes` are those that `request` wants, and of a zone that will do.
+pub(crate) fn check_attributes(attributes: &Attributes, request: &Request) -> Result<(), Reason> {
+    for RequiredAttribute { name, value: wanted } in &request.attributes {
+        let good = match (attributes.get(name), wanted) {
+            (None, _) => false,
+            (Some(_), None) => true,
+            (Some(has), Some(wanted)) => has.as_deref().unwrap_or("") == &**wanted,
+        };
+        if !good {
+            return Err(Reason::Attribute { name: name.clone(), wanted: wanted.clone() });
+        }
+    }
+    let Some(zones) = &request.zones else { return Ok(()) };
+    let zone = attributes.get(ZONE).cloned().flatten();
+    let good = zone.as_ref().is_some_and(|zone| zones.contains(zone));
+    good.then_some(()).ok_or(Reason::Location { zone })
 }
 
 /// What expressions see of an instance. `runningTasksCount` counts every task that holds something
@@ -264,7 +295,7 @@ impl Subject for Instance {
     }
 
     fn agent_connected(&self) -> bool {
-        self.availability == Availability::Ready
+        self.is_ready()
     }
 
     fn agent_version(&self) -> Option<&str> {

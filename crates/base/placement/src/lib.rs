@@ -14,16 +14,25 @@
 //!
 //! **Invariant:** [`Fleet::place`] never puts on an instance more than it has free.
 
+mod arena;
+mod choose;
+mod class;
 mod fleet;
+mod group;
 mod instance;
 mod port;
 pub mod query;
 mod refusal;
+mod refuse;
 mod request;
+mod room;
 mod seed;
+mod tree;
 
 pub use fleet::{Fleet, Placement};
 pub use instance::{Attributes, Availability, Facts, Instance, ZONE};
 pub use port::PortSet;
 pub use refusal::{Reason, Refusal, count_reasons};
-pub use request::{Binpack, Constraint, Demand, Request, RequiredAttribute, Spread, Strategy};
+pub use request::{
+    Binpack, Constraint, Demand, MAX_STRATEGIES, Request, RequiredAttribute, Spread, Strategy,
+};

@@ -1,4 +1,8 @@
-//! Sets of ports that remember how often a port was taken.
+//! Sets of ports that remember how often a port was taken, and the ports that searches mind.
+
+use std::collections::BTreeMap;
+
+use crate::{Demand, Instance};
 
 /// Ports in use. A port may be held more than once (two reports may name it), and is free again
 /// when each holder has let go.
@@ -35,6 +39,56 @@ impl FromIterator<u16> for PortSet {
         let mut ports: Vec<u16> = ports.into_iter().collect();
         ports.sort_unstable();
         Self(ports)
+    }
+}
+
+/// Ports whose takers are known to searches before they look at single instances: the first
+/// [`Watched::MOST`] that requests wanted. Each has a bit.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Watched {
+    tcp: BTreeMap<u16, u32>,
+    udp: BTreeMap<u16, u32>,
+}
+
+impl Watched {
+    /// How many there may be.
+    const MOST: usize = 64;
+
+    /// Adds the ports of `demand`; whether any is new.
+    pub(crate) fn add(&mut self, demand: &Demand) -> bool {
+        let before = self.len();
+        for &port in &demand.tcp {
+            let next = self.len();
+            if next < Self::MOST {
+                self.tcp.entry(port).or_insert(next as u32);
+            }
+        }
+        for &port in &demand.udp {
+            let next = self.len();
+            if next < Self::MOST {
+                self.udp.entry(port).or_insert(next as u32);
+            }
+        }
+        self.len() > before
+    }
+
+    /// The bits of the ports that `demand` wants.
+    pub(crate) fn wanted(&self, demand: &Demand) -> u64 {
+        let tcp = demand.tcp.iter().filter_map(|port| self.tcp.get(port));
+        let udp = demand.udp.iter().filter_map(|port| self.udp.get(port));
+        tcp.chain(udp).fold(0, |bits, bit| bits | 1 << bit)
+    }
+
+    /// The bits of those that are taken on `instance`.
+    pub(crate) fn taken(&self, instance: &Instance) -> u64 {
+        let (tcp, udp) = instance.taken_ports();
+        let tcp = self.tcp.iter().filter(|(port, _)| tcp.contains(**port));
+        let udp = self.udp.iter().filter(|(port, _)| udp.contains(**port));
+        tcp.chain(udp).fold(0, |bits, (_, bit)| bits | 1 << bit)
+    }
+
+    fn len(&self) -> usize {
+        self.tcp.len() + self.udp.len()
     }
 }
 

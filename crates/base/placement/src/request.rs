@@ -8,6 +8,9 @@ use terms::{CpuUnits, MemoryMib};
 
 use crate::query::Expression;
 
+/// Most strategies that a request may have (API reference, RunTask, `placementStrategy`).
+pub const MAX_STRATEGIES: usize = 5;
+
 /// What one task takes of an instance.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Demand {
@@ -23,6 +26,13 @@ pub struct Demand {
     pub tcp: Vec<u16>,
     /// UDP ports of the host.
     pub udp: Vec<u16>,
+}
+
+impl Demand {
+    /// Whether ports of the host are wanted.
+    pub(crate) fn has_ports(&self) -> bool {
+        !self.tcp.is_empty() || !self.udp.is_empty()
+    }
 }
 
 /// An attribute that an instance must have.
@@ -88,7 +98,8 @@ pub struct Request {
     pub zones: Option<BTreeSet<Arc<str>>>,
     /// Rules that bind.
     pub constraints: Vec<Constraint>,
-    /// Wishes, the strongest first. Without any, chance chooses.
+    /// Wishes, the strongest first; those after [`MAX_STRATEGIES`] are ignored. Without any, chance
+    /// chooses.
     pub strategies: Vec<Strategy>,
 }
 

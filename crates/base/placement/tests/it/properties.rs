@@ -2,55 +2,56 @@
 
 use std::collections::BTreeMap;
 
-use placement::{Binpack, Fleet, Request, Spread, Strategy};
+use placement::{Binpack, Fleet, Request, Spread, Strategy, ZONE, count_reasons};
 use proptest::prelude::*;
 
-use super::fleets::{Parts, fleet, id, parts, request};
+use super::changes::{change, change_all};
+use super::fleets::{Parts, demand, fleet, id, parts, request};
 use super::reference::{best, note, sheets};
 
 fn fleets() -> impl proptest::strategy::Strategy<Value = Vec<Parts>> {
     prop::collection::vec(parts(), 0..12)
 }
 
-/// The sums, counted without the crate's own arithmetic.
-fn never_over_capacity(
-    parts: &[Parts],
-    before: &Fleet,
-    after: &Fleet,
-) -> Result<(), TestCaseError> {
-    for (number, parts) in (0..).zip(parts) {
-        let held = |pick: fn(&(u8, u32, u32)) -> u32| parts.held.iter().map(pick).sum::<u32>();
-        let (was, is) = (before.get(id(number)).unwrap(), after.get(id(number)).unwrap());
-        prop_assert_eq!(was.free_cpu().get(), parts.cpu.saturating_sub(held(|h| h.1)));
-        prop_assert_eq!(was.free_memory().get(), parts.memory.saturating_sub(held(|h| h.2)));
-        prop_assert!(is.free_cpu() <= was.free_cpu() && is.free_memory() <= was.free_memory());
+/// Places, and compares each step with the reference. What is left must be what the reference
+/// counts, too.
+fn agrees(parts: &[Parts], request: &Request, seed: u64) -> Result<(), TestCaseError> {
+    let mut paper = sheets(parts);
+    let mut fleet = fleet(parts);
+    let able = paper.len() - fleet.refusals(request).len();
+    let placement = fleet.place(request, seed);
+    prop_assert_eq!(able > 0, !placement.placed.is_empty());
+    for &chosen in &placement.placed {
+        let best = best(&paper, request);
+        prop_assert!(best.contains(&chosen), "chose {}, best are {:?}", chosen, best);
+        note(&mut paper, chosen, request);
+    }
+    let all_placed = placement.placed.len() == request.count as usize;
+    prop_assert!(all_placed || best(&paper, request).is_empty());
+    prop_assert_eq!(placement.shortage.len(), if all_placed { 0 } else { parts.len() });
+    let counts: u32 = count_reasons(&placement.shortage).values().sum();
+    prop_assert_eq!(counts as usize, placement.shortage.len());
+    for refusal in &placement.shortage {
+        let reason = fleet.get(refusal.instance).unwrap().check(request);
+        prop_assert_eq!(reason, Err(refusal.reason.clone()));
+    }
+    for sheet in &paper {
+        let instance = fleet.get(sheet.id).unwrap();
+        let free = (instance.free_cpu().get().into(), instance.free_memory().get().into());
+        prop_assert_eq!(sheet.free(), free);
+        prop_assert_eq!(i64::from(instance.tasks_of(&request.group)), sheet.tasks(request));
     }
     Ok(())
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+
     #[test]
     fn every_choice_is_one_the_reference_allows(
         parts in fleets(), request in request(), seed: u64,
     ) {
-        let before = fleet(&parts);
-        let connected: Vec<bool> = parts.iter().map(|parts| parts.connected).collect();
-        let mut paper = sheets(&before, &connected, &request);
-        let mut after = before.clone();
-        let placement = after.place(&request, seed);
-        for &chosen in &placement.placed {
-            prop_assert!(best(&paper, &request).contains(&chosen));
-            note(&mut paper, chosen, &request);
-        }
-        let all_placed = placement.placed.len() == request.count as usize;
-        prop_assert!(all_placed || best(&paper, &request).is_empty());
-        prop_assert!(all_placed || placement.shortage.len() == parts.len());
-        for sheet in &paper {
-            let instance = after.get(sheet.id).unwrap();
-            prop_assert_eq!(i64::from(instance.free_cpu().get()), sheet.cpu);
-            prop_assert_eq!(i64::from(instance.free_memory().get()), sheet.memory);
-        }
-        never_over_capacity(&parts, &before, &after)?;
+        agrees(&parts, &request, seed)?;
     }
 
     #[test]
@@ -59,52 +60,76 @@ proptest! {
     }
 
     #[test]
-    fn what_was_held_can_be_released(parts in fleets(), request in request(), seed: u64) {
-        let before = fleet(&parts);
-        let mut after = before.clone();
-        let placed = after.place(&request, seed).placed;
-        for chosen in placed {
-            after.release(chosen, &request.group, &request.demand);
-        }
+    fn a_plan_changes_nothing(parts in fleets(), request in request(), seed: u64) {
+        let mut fleet = fleet(&parts);
+        let planned = fleet.plan(&request, seed);
         for number in (0..).take(parts.len()) {
-            let (was, is) = (before.get(id(number)).unwrap(), after.get(id(number)).unwrap());
+            let (was, is) = (parts[usize::from(number)].instance(number), fleet.get(id(number)).unwrap());
             prop_assert_eq!(was.free_cpu(), is.free_cpu());
             prop_assert_eq!(was.free_memory(), is.free_memory());
             prop_assert_eq!(was.tasks_of(&request.group), is.tasks_of(&request.group));
             prop_assert_eq!(was.check(&request), is.check(&request));
         }
+        prop_assert_eq!(fleet.place(&request, seed), planned);
     }
 
     #[test]
-    fn spread_over_roomy_zones_is_even(zones in prop::collection::vec(0..3_u8, 1..12), count in 1..12_u32, seed: u64) {
-        let roomy = |&zone: &u8| Parts {
-            cpu: 4096, memory: 4096, zone: Some(zone), connected: true, held: Vec::new(),
-        };
-        let parts: Vec<Parts> = zones.iter().map(roomy).collect();
-        let request = Request {
+    fn what_a_fleet_answers_depends_on_its_instances_alone(
+        changes in prop::collection::vec(change(), 0..24), request in request(), seed: u64,
+    ) {
+        let mut changed = Fleet::default();
+        let mut requests = Vec::new();
+        change_all(&mut changed, changes, &mut requests);
+        let mut fresh = Fleet::default();
+        changed.iter().cloned().for_each(|instance| fresh.upsert(instance));
+        // Which instances chance takes of those that are equally good depends also on what was
+        // asked before.
+        for request in requests.iter().chain([&request]) {
+            prop_assert_eq!(changed.plan(request, 0).shortage.len(), fresh.plan(request, 0).shortage.len());
+        }
+        prop_assert_eq!(changed.refusals(&request), fresh.refusals(&request));
+        prop_assert_eq!(changed.clone().place(&request, seed), fresh.place(&request, seed));
+    }
+
+    #[test]
+    fn spread_is_even(
+        zones in prop::collection::vec(0..3_u8, 1..12), count in 1..40_u32, seed: u64,
+    ) {
+        let parts: Vec<Parts> = zones.iter().map(|&zone| Parts::roomy(4096, Some(zone))).collect();
+        let spread = |over| Request {
             count,
             group: "family:web".into(),
-            strategies: vec![Strategy::Spread(Spread::Attribute("zone".into()))],
+            strategies: vec![Strategy::Spread(over)],
             ..Request::default()
         };
-        let placed = fleet(&parts).place(&request, seed).placed;
-        let mut tasks: BTreeMap<u8, i32> = zones.iter().map(|&zone| (zone, 0)).collect();
-        for chosen in placed {
-            *tasks.get_mut(&zones[usize::from(chosen.bytes()[0])]).unwrap() += 1;
+        let even = |tasks: BTreeMap<u8, u32>, of: usize| {
+            let least = if tasks.len() < of { 0 } else { *tasks.values().min().unwrap() };
+            tasks.values().max().unwrap() - least <= 1
+        };
+        let by_zone = fleet(&parts).place(&spread(Spread::Attribute(ZONE.into())), seed).placed;
+        let mut tasks = BTreeMap::new();
+        for chosen in by_zone {
+            *tasks.entry(zones[usize::from(chosen.bytes()[0])]).or_default() += 1;
         }
-        let (least, most) = (tasks.values().min().unwrap(), tasks.values().max().unwrap());
-        prop_assert!(most - least <= 1, "{tasks:?}");
+        let of = zones.iter().collect::<std::collections::BTreeSet<_>>().len();
+        prop_assert!(even(tasks, of));
+        let by_instance = fleet(&parts).place(&spread(Spread::Instance), seed).placed;
+        let mut tasks = BTreeMap::new();
+        for chosen in by_instance {
+            *tasks.entry(chosen.bytes()[0]).or_default() += 1;
+        }
+        prop_assert!(even(tasks, parts.len()));
     }
 
     #[test]
     fn binpack_opens_a_new_instance_only_when_it_must(
         count in 1..40_u32, memory in 1..600_u32, seed: u64,
     ) {
-        let empty = Parts { cpu: 4096, memory: 1024, zone: None, connected: true, held: Vec::new() };
+        let empty = Parts { cpu: 4096, ..Parts::roomy(1024, None) };
         let request = Request {
             count,
             group: "family:web".into(),
-            demand: super::fleets::demand(0, memory, &[]),
+            demand: demand(0, memory, &[]),
             strategies: vec![Strategy::Binpack(Binpack::Memory)],
             ..Request::default()
         };
@@ -112,5 +137,16 @@ proptest! {
         placed.sort_unstable();
         placed.dedup();
         prop_assert_eq!(placed.len(), count.div_ceil(1024 / memory) as usize);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
+
+    #[test]
+    fn many_choices_among_many_instances_are_those_of_the_reference(
+        parts in prop::collection::vec(parts(), 40..80), request in request(), seed: u64,
+    ) {
+        agrees(&parts, &Request { count: request.count * 8, ..request }, seed)?;
     }
 }
