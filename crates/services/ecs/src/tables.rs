@@ -3,6 +3,8 @@
 //! The last part of an index that listings walk is the row's own id, so that a page begins where
 //! the one before ended.
 
+mod indexes;
+
 use ledger::{Index, Key, KeyError, KeyReader, KeyWriter, Record, Schema, Table};
 use serde::{Deserialize, Serialize};
 use shapes_ecs as shapes;
@@ -13,9 +15,8 @@ use terms::{
 };
 
 use crate::model::{
-    AccountSetting, CapacityProvider, Cluster, ClusterStatus, ContainerInstance, DefinitionStatus,
-    DesiredStatus, Document, FamilyCounter, FamilyListing, InstanceStatus, ProviderStatus, Task,
-    TaskDefinition, TaskStatus, group_name,
+    AccountSetting, CapacityProvider, Cluster, ContainerInstance, DefinitionStatus, DesiredStatus,
+    Document, FamilyCounter, FamilyListing, InstanceStatus, Task, TaskDefinition, TaskStatus,
 };
 
 /// Account and region: the first part of every key.
@@ -241,119 +242,51 @@ impl Tables {
         let run_tokens = schema.table("ecs.run_tokens");
         Self {
             clusters,
-            deleted_clusters: schema.index(&clusters, "deleted", |_, row: &Cluster| {
-                once_if(row.status == ClusterStatus::Inactive, row.changed_at)
-            }),
-            clusters_by_provider: schema.index(&clusters, "provider", clusters_by_provider),
-            providers,
-            providers_by_group: schema.index(
-                &providers,
-                "group",
-                |key: &ProviderKey, row: &CapacityProvider| {
-                    let group = (key.0.clone(), group_name(&row.group).to_owned());
-                    once_if(row.status == ProviderStatus::Active, group)
-                },
+            deleted_clusters: schema.index(&clusters, "deleted", indexes::deleted_clusters),
+            clusters_by_provider: schema.index(
+                &clusters,
+                "provider",
+                indexes::clusters_by_provider,
             ),
-            deleted_providers: schema.index(&providers, "deleted", |_, row: &CapacityProvider| {
-                once_if(row.status == ProviderStatus::Inactive, row.changed_at)
-            }),
+            providers,
+            providers_by_group: schema.index(&providers, "group", indexes::providers_by_group),
+            deleted_providers: schema.index(&providers, "deleted", indexes::deleted_providers),
             account_settings: schema.table("ecs.account_settings"),
             instances,
-            instances_by_status: schema.index(
-                &instances,
-                "status",
-                |key: &InstanceKey, row: &ContainerInstance| {
-                    vec![(key.0.clone(), row.status, key.1)]
-                },
-            ),
-            instances_by_node: schema.index(
-                &instances,
-                "node",
-                |key: &InstanceKey, row: &ContainerInstance| {
-                    Vec::from_iter(row.node.iter().map(|node| (key.0.clone(), node.clone())))
-                },
-            ),
-            gone_instances: schema.index(&instances, "gone", |_, row: &ContainerInstance| {
-                once_if(row.status == InstanceStatus::Inactive, row.changed_at)
-            }),
+            instances_by_status: schema.index(&instances, "status", indexes::instances_by_status),
+            instances_by_node: schema.index(&instances, "node", indexes::instances_by_node),
+            gone_instances: schema.index(&instances, "gone", indexes::gone_instances),
             families,
-            families_by_listing: schema.index(
-                &families,
-                "listing",
-                |key: &FamilyKey, row: &FamilyCounter| {
-                    let of = |listing| (key.0.clone(), listing, key.1.clone());
-                    row.listings().into_iter().map(of).collect()
-                },
-            ),
+            families_by_listing: schema.index(&families, "listing", indexes::families_by_listing),
             definitions,
             definitions_by_status: schema.index(
                 &definitions,
                 "status",
-                |key: &DefinitionKey, row: &TaskDefinition| {
-                    vec![(key.0.clone(), row.status, key.1.clone(), key.2)]
-                },
+                indexes::definitions_by_status,
             ),
             deleted_definitions: schema.index(
                 &definitions,
                 "deleted",
-                |_, row: &TaskDefinition| match row.status {
-                    DefinitionStatus::Active | DefinitionStatus::Inactive => Vec::new(),
-                    DefinitionStatus::DeleteInProgress => Vec::from_iter(row.delete_requested_at),
-                },
+                indexes::deleted_definitions,
             ),
             tasks,
-            live_by_definition: schema.index(&tasks, "definition", |_, row: &Task| {
-                once_if(row.status != TaskStatus::Stopped, definition_key(&row.definition))
-            }),
-            held: schema.index(&tasks, "held", |key: &TaskKey, row: &Task| {
-                once_if(row.status != TaskStatus::Stopped, (key.0.clone(), row.instance))
-            }),
-            live: schema.index(&tasks, "live", |key: &TaskKey, row: &Task| {
-                once_if(row.status != TaskStatus::Stopped, (key.0.clone(), row.status))
-            }),
-            tasks_by_desired: schema.index(&tasks, "desired", |key: &TaskKey, row: &Task| {
-                vec![(key.0.clone(), row.desired, key.1)]
-            }),
-            tasks_by_provider: schema.index(&tasks, "provider", |key: &TaskKey, row: &Task| {
-                let live =
-                    row.capacity_provider.iter().filter(|_| row.status != TaskStatus::Stopped);
-                live.map(|provider| (key.0.clone(), provider.clone())).collect()
-            }),
-            tasks_by_instance: schema.index(&tasks, "instance", |key: &TaskKey, row: &Task| {
-                vec![(key.0.clone(), row.instance, row.desired, key.1)]
-            }),
-            tasks_by_family: by_text(schema, &tasks, "family", |row| {
+            live_by_definition: schema.index(&tasks, "definition", indexes::live_by_definition),
+            held: schema.index(&tasks, "held", indexes::held),
+            live: schema.index(&tasks, "live", indexes::live),
+            tasks_by_desired: schema.index(&tasks, "desired", indexes::tasks_by_desired),
+            tasks_by_provider: schema.index(&tasks, "provider", indexes::tasks_by_provider),
+            tasks_by_instance: schema.index(&tasks, "instance", indexes::tasks_by_instance),
+            tasks_by_family: indexes::by_text(schema, &tasks, "family", |row| {
                 Some(row.definition.family.to_string())
             }),
-            tasks_by_starter: by_text(schema, &tasks, "starter", |row| row.started_by.clone()),
-            stopped: schema
-                .index(&tasks, "stopped", |_, row: &Task| Vec::from_iter(row.times.stopped_at)),
+            tasks_by_starter: indexes::by_text(schema, &tasks, "starter", |row| {
+                row.started_by.clone()
+            }),
+            stopped: schema.index(&tasks, "stopped", indexes::stopped),
             run_tokens,
-            run_tokens_by_age: schema
-                .index(&run_tokens, "age", |_, row: &RunToken| vec![row.created_at]),
+            run_tokens_by_age: schema.index(&run_tokens, "age", indexes::run_tokens_by_age),
         }
     }
-}
-
-fn clusters_by_provider(key: &ClusterKey, row: &Cluster) -> Vec<(Scope, CapacityProviderName)> {
-    let active = row.capacity_providers.iter().filter(|_| row.status == ClusterStatus::Active);
-    active.map(|provider| (key.scope.clone(), provider.clone())).collect()
-}
-
-fn once_if<K>(wanted: bool, key: K) -> Vec<K> {
-    if wanted { vec![key] } else { Vec::new() }
-}
-
-fn by_text(
-    schema: &mut Schema,
-    tasks: &Table<TaskKey, Task>,
-    name: &'static str,
-    text: fn(&Task) -> Option<String>,
-) -> TasksByText {
-    schema.index(tasks, name, move |key: &TaskKey, row: &Task| {
-        let key_of = |text| (key.0.clone(), text, row.desired, key.1);
-        Vec::from_iter(text(row).map(key_of))
-    })
 }
 
 /// Lets enumerations be parts of keys; the number of each value never changes, but needs not to

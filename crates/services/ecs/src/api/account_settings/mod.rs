@@ -144,7 +144,7 @@ impl Api {
             let key = (scope.clone(), principal.clone(), name.as_str().to_owned());
             let shown = effective || snapshot.get(&tables.account_settings, &key).is_some();
             (shown && value.as_ref().is_none_or(|value| *value == found.value))
-                .then(|| (name, found))
+                .then_some((name, found))
         });
         let (found, next_token) = page.take(found, |(name, _)| name.as_str().to_owned());
         let settings = found.into_iter().map(|(name, found)| show(name, found)).collect();
