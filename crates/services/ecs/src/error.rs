@@ -44,8 +44,11 @@ pub(crate) enum Error {
     /// The request makes no sense for what there is.
     #[error("{0}")]
     Client(String),
+    /// Fargate has no such platform version.
+    #[error("The specified platform does not exist.")]
+    PlatformUnknown,
     /// Another request used the client token.
-    #[error("The client token was used before, with other parameters.")]
+    #[error("The provided clientToken is in use already, by a request with other parameters.")]
     TokenReused {
         /// The ARNs of the tasks that the other request made.
         tasks: Vec<String>,
@@ -100,6 +103,7 @@ impl Error {
             Self::ResourceNotFound(_) => ("ResourceNotFoundException", 400),
             Self::InvalidParameter(_) => ("InvalidParameterException", 400),
             Self::Client(_) => ("ClientException", 400),
+            Self::PlatformUnknown => ("PlatformUnknownException", 400),
             Self::TokenReused { .. } => ("ConflictException", 400),
             Self::AccessDenied(_) => ("AccessDeniedException", 400),
             Self::NotBuilt { .. } => ("NotImplementedException", 501),

@@ -4,4 +4,5 @@ pub(crate) mod placing;
 pub(crate) mod report;
 pub(crate) mod room;
 pub(crate) mod subject;
+pub(crate) mod token;
 pub(crate) mod why;

@@ -13,13 +13,14 @@ pub(crate) fn instance<'a>(
     row: &ContainerInstance,
     tasks: impl IntoIterator<Item = &'a Task>,
 ) -> Instance {
-    let Capacity { cpu, memory, reserved_tcp, reserved_udp } = &row.capacity;
+    let Capacity { cpu, memory, reserved_tcp, reserved_udp, gpus } = &row.capacity;
     let text = |text: &String| Arc::<str>::from(text.as_str());
     let attribute =
         |(name, value): (&String, &Option<String>)| (text(name), value.as_ref().map(text));
     let mut instance = Instance::new(row.arn.id, *cpu, *memory)
         .with_availability(availability(row))
         .with_attributes(Arc::new(row.attributes.iter().map(attribute).collect()))
+        .with_gpus(u32::try_from(gpus.len()).unwrap_or(u32::MAX))
         .with_facts(Facts {
             agent_version: row.agent.version.as_ref().map(text),
             ec2_instance_id: row.ec2_instance_id.as_ref().map(text),
@@ -57,8 +58,15 @@ pub(crate) fn held(task: &Task) -> Demand {
         memory: task.demand.memory,
         tcp: ports(&task.demand.tcp, Protocol::Tcp),
         udp: ports(&task.demand.udp, Protocol::Udp),
+        gpus: task.demand.gpus,
+        enis: u32::from(task.network.is_some()),
         ..Demand::default()
     }
+}
+
+/// The GPUs that a task has to itself.
+pub(crate) fn gpus(task: &Task) -> impl Iterator<Item = &String> {
+    task.containers.iter().flat_map(|container| &container.gpu_ids)
 }
 
 /// The ports of the host that a binding takes: one, or a range.
@@ -79,6 +87,8 @@ pub(crate) struct Remaining {
     pub(crate) tcp: BTreeSet<u16>,
     /// Reserved or taken.
     pub(crate) udp: BTreeSet<u16>,
+    /// GPUs that no task has.
+    pub(crate) gpus: BTreeSet<String>,
 }
 
 /// What `remainingResources` shows of an instance.
@@ -89,9 +99,14 @@ pub(crate) fn remaining<'a>(
     let placed = instance(row, tasks.clone());
     let mut tcp = row.capacity.reserved_tcp.clone();
     let mut udp = row.capacity.reserved_udp.clone();
-    for demand in tasks.into_iter().map(held) {
+    let mut gpus = row.capacity.gpus.clone();
+    for task in tasks {
+        let demand = held(task);
         tcp.extend(demand.tcp);
         udp.extend(demand.udp);
+        for id in self::gpus(task) {
+            gpus.remove(id);
+        }
     }
-    Remaining { cpu: placed.free_cpu().get(), memory: placed.free_memory().get(), tcp, udp }
+    Remaining { cpu: placed.free_cpu().get(), memory: placed.free_memory().get(), tcp, udp, gpus }
 }

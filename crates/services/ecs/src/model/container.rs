@@ -117,4 +117,7 @@ pub(crate) struct Container {
     pub(crate) bindings: Vec<Binding>,
     /// What its health check says.
     pub(crate) health: Health,
+    /// The ids of the instance's GPUs that it has to itself.
+    #[serde(default)]
+    pub(crate) gpu_ids: Vec<String>,
 }

@@ -16,6 +16,9 @@ pub(crate) struct Capacity {
     pub(crate) reserved_tcp: BTreeSet<u16>,
     /// UDP ports of the host that no task may publish.
     pub(crate) reserved_udp: BTreeSet<u16>,
+    /// The ids of its GPUs.
+    #[serde(default)]
+    pub(crate) gpus: BTreeSet<String>,
 }
 
 /// What scheduling reserves for one task (ECS semantics §3.2).
@@ -29,4 +32,7 @@ pub(crate) struct Demand {
     pub(crate) tcp: BTreeSet<u16>,
     /// Static host ports, UDP.
     pub(crate) udp: BTreeSet<u16>,
+    /// Whole GPUs.
+    #[serde(default)]
+    pub(crate) gpus: u32,
 }

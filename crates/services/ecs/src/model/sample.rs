@@ -80,5 +80,6 @@ fn container(name: &str, essential: bool) -> Container {
         reason: None,
         bindings: Vec::new(),
         health: Health::Unknown,
+        gpu_ids: Vec::new(),
     }
 }

@@ -11,8 +11,8 @@ use terms::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::definitions;
+use crate::decide::token;
 use crate::error::Error;
-use crate::model::TaskStatus;
 use crate::tables::Tables;
 
 /// How often the loop looks.
@@ -24,8 +24,6 @@ const STOPPED_TASKS_MAX: usize = 100_000;
 /// How long a deregistered instance, a deleted cluster or capacity provider is described as
 /// INACTIVE.
 const INACTIVE_KEPT: Duration = Duration::from_secs(60 * 60);
-/// How long a client token lives if its tasks do (ECS semantics §1.3).
-const TOKEN_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 /// How many rows one transaction forgets.
 const BATCH: usize = 500;
 
@@ -98,23 +96,13 @@ fn forget(tx: &mut Tx<'_>, tables: &Tables, surplus: usize) -> usize {
     counts.into_iter().max().unwrap_or(0)
 }
 
-/// Tokens that are a day old, or whose last task stopped an hour ago: those tasks are gone, or
-/// all of them are that old.
+/// Tokens that mean nothing any more. None of them is younger than an hour.
 fn old_tokens(tx: &Tx<'_>, tables: &Tables, now: Timestamp) -> Vec<crate::tables::TokenKey> {
-    let an_hour_old = ..=(now - STOPPED_TASK_KEPT);
+    let an_hour_old = ..=(now - token::TASKS_SEEN);
     let rows: Vec<_> = tx.index_range(&tables.run_tokens_by_age, an_hour_old).take(BATCH).collect();
-    let is_spent = |cluster: &crate::tables::ClusterKey, row: &crate::tables::RunToken| {
-        row.tasks.iter().all(|&id| match tx.get(&tables.tasks, &cluster.task(id)) {
-            None => true,
-            Some(task) => {
-                task.status == TaskStatus::Stopped
-                    && is_old(task.times.stopped_at, STOPPED_TASK_KEPT, now)
-            }
-        })
-    };
-    let old = rows.into_iter().filter(|((cluster, _), row)| {
-        is_old(Some(row.created_at), TOKEN_KEPT, now) || is_spent(cluster, row)
-    });
+    let old = rows
+        .into_iter()
+        .filter(|((cluster, _), row)| token::is_spent(tx, tables, cluster, row, now));
     old.map(|(key, _)| key).collect()
 }
 
@@ -132,6 +120,7 @@ mod tests {
     use terms::{Clock, IdSource};
 
     use super::*;
+    use crate::model::TaskStatus;
     use crate::model::sample::{MADE, task};
     use crate::model::{Document, Task};
     use crate::tables::{RunToken, task_key};

@@ -78,7 +78,8 @@ fn read(
     input: shapes::RegisterContainerInstanceRequest,
 ) -> Result<Registration, Error> {
     let attributes = input.attributes.into_iter().flatten();
-    let total = input.total_resources.unwrap_or_default();
+    let devices = input.platform_devices.unwrap_or_default();
+    let total = resources::with_gpus(input.total_resources.unwrap_or_default(), &devices);
     let node = match &context.caller.kind {
         CallerKind::Node { name } => Some(name.clone()),
         CallerKind::Operator | CallerKind::Task { .. } | CallerKind::Open => None,

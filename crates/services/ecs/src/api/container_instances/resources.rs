@@ -9,6 +9,29 @@ use crate::decide::room::Remaining;
 use crate::error::Error;
 use crate::model::{Capacity, ContainerInstance};
 
+/// The resource that GPUs are shown as; its values are their ids.
+const GPU: &str = "GPU";
+
+/// `totalResources` as registered, and with the GPUs among the devices that agents tell of beside
+/// them.
+pub(super) fn with_gpus(
+    mut resources: Vec<shapes::Resource>,
+    devices: &[shapes::PlatformDevice],
+) -> Vec<shapes::Resource> {
+    let ids = devices.iter().filter(|one| one.type_ == shapes::PlatformDeviceType::Gpu);
+    let ids: Vec<String> = ids.map(|device| device.id.clone()).collect();
+    let is_known = resources.iter().any(|resource| resource.name.as_deref() == Some(GPU));
+    if !ids.is_empty() && !is_known {
+        resources.push(shapes::Resource {
+            name: Some(GPU.to_owned()),
+            type_: Some("STRINGSET".to_owned()),
+            string_set_value: Some(ids),
+            ..Default::default()
+        });
+    }
+    resources
+}
+
 /// Reads `totalResources`; kinds that are not known are kept for show and mean nothing.
 pub(super) fn capacity(resources: &[shapes::Resource]) -> Result<Capacity, Error> {
     let mut capacity = Capacity::default();
@@ -18,6 +41,7 @@ pub(super) fn capacity(resources: &[shapes::Resource]) -> Result<Capacity, Error
             "MEMORY" => capacity.memory = MemoryMib::new(integer(resource)?),
             "PORTS" => capacity.reserved_tcp = ports(resource)?,
             "PORTS_UDP" => capacity.reserved_udp = ports(resource)?,
+            GPU => capacity.gpus = resource.string_set_value.iter().flatten().cloned().collect(),
             _ => {}
         }
     }
@@ -50,6 +74,7 @@ pub(super) fn remaining(row: &ContainerInstance, left: &Remaining) -> Vec<shapes
             "MEMORY" => resource.integer_value = number(left.memory),
             "PORTS" => resource.string_set_value = texts(&left.tcp),
             "PORTS_UDP" => resource.string_set_value = texts(&left.udp),
+            GPU => resource.string_set_value = Some(left.gpus.iter().cloned().collect()),
             _ => {}
         }
         resource

@@ -5,8 +5,9 @@ use shapes_ecs as shapes;
 use terms::{CpuUnits, MemoryMib, TaskId, Uuid};
 
 use super::super::{Api, tags, target};
+use super::devices::Devices;
 use super::network::Network;
-use super::{overrides, unbuilt};
+use super::overrides;
 use crate::error::Error;
 use crate::model::{
     Container, ContainerInstance, ContainerSpec, ContainerStatus, DefinitionStatus, Demand,
@@ -83,6 +84,35 @@ impl<'a> From<&'a shapes::StartTaskRequest> for Launch<'a> {
     }
 }
 
+impl Launch<'_> {
+    /// Checks what needs nothing but the request.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        longest("startedBy", self.started_by, self.started_by_max)?;
+        let is_known = |c: char| c.is_ascii_alphanumeric() || "-/_".contains(c);
+        if self.started_by.is_some_and(|text| !text.chars().all(is_known)) {
+            return Err(Error::invalid("startedBy contains invalid characters."));
+        }
+        longest("group", self.group, MAX_GROUP_CHARS)?;
+        if self.group.is_some_and(|group| group.starts_with("service:")) {
+            return Err(Error::invalid("Invalid namespace for group: 'service:' is for services."));
+        }
+        if self.propagate_tags.is_some_and(|from| from.as_str() == "SERVICE") {
+            let operation = self.operation;
+            let text = format!("propagateTags SERVICE is for services, not for {operation}.");
+            return Err(Error::invalid(text));
+        }
+        Ok(())
+    }
+}
+
+/// The text was observed on ECS for `startedBy` (convox/rack issue 1727).
+fn longest(member: &str, text: Option<&str>, chars: usize) -> Result<(), Error> {
+    if text.is_some_and(|text| text.chars().count() > chars) {
+        return Err(Error::invalid(format!("{member} longer than {chars}.")));
+    }
+    Ok(())
+}
+
 /// What every task of a request has in common.
 pub(super) struct Template {
     /// What it runs.
@@ -98,12 +128,14 @@ pub(super) struct Template {
     cpu: Option<CpuUnits>,
     memory: Option<MemoryMib>,
     containers: Vec<ContainerSpec>,
+    /// How many GPUs each container wants.
+    gpus: Vec<u32>,
     overrides: Document<shapes::TaskOverride>,
     tags: Vec<Tag>,
 }
 
 impl Template {
-    /// Reads what is to be launched in `cluster`.
+    /// Reads what is to be launched in `cluster`, as `definition` has it.
     ///
     /// # Errors
     /// For each rule of ECS that the request breaks, and for what is not built.
@@ -112,22 +144,27 @@ impl Template {
         snapshot: &Snapshot,
         cluster: &ClusterKey,
         launch: &Launch<'_>,
+        definition: Row<TaskDefinition>,
     ) -> Result<Self, Error> {
-        let definition = definition(snapshot, &api.tables, cluster, launch.definition)?;
         let network = Network::read(api, snapshot, &cluster.scope, launch, &definition)?;
-        unbuilt::refuse(launch, &definition)?;
-        let group = group(launch, &definition)?;
         let merged = overrides::merge(launch.operation, &definition, launch.overrides)?;
+        exec(launch, &definition, &merged.shown)?;
+        unbuilt(launch, &definition)?;
+        let group = match launch.group.filter(|group| !group.is_empty()) {
+            Some(group) => group.to_owned(),
+            None => format!("family:{}", definition.family()),
+        };
         let tags = tags(launch, cluster, &definition)?;
         Ok(Self {
             group,
             network,
             cluster: cluster.clone(),
             started_by: launch.started_by.map(str::to_owned),
-            demand: Demand::of(merged.cpu, merged.memory, &merged.containers),
+            demand: merged.demand,
             cpu: merged.cpu,
             memory: merged.memory,
             containers: merged.containers,
+            gpus: merged.gpus,
             overrides: Document::new(merged.shown),
             tags,
             definition,
@@ -143,7 +180,8 @@ impl Template {
         active(row.ok_or_else(no_definition)?).map(drop)
     }
 
-    /// Writes the task `id` on `instance`, in the transaction that chose it.
+    /// Writes the task `id` on `instance`, in the transaction that chose it. `devices` are those
+    /// of all tasks of the transaction.
     pub(super) fn start(
         &self,
         api: &Api,
@@ -151,8 +189,11 @@ impl Template {
         id: TaskId,
         instance: &ContainerInstance,
         explanation: &Explanation,
+        devices: &mut Devices,
     ) -> Result<Task, Error> {
         let mut task = self.task(tx, id, instance, explanation);
+        let into = (&mut task, instance);
+        devices.give(&tx.facts(), &api.tables, &self.cluster, into, &self.gpus);
         self.network.attach(api, tx, &mut task, instance)?;
         tx.put(&api.tables.tasks, self.cluster.task(task.arn.id), task.clone());
         Ok(task)
@@ -196,7 +237,10 @@ impl Template {
 }
 
 /// The task definition that a request means.
-fn definition(
+///
+/// # Errors
+/// When there is none, or it is not ACTIVE.
+pub(super) fn definition(
     snapshot: &Snapshot,
     tables: &Tables,
     cluster: &ClusterKey,
@@ -221,22 +265,40 @@ fn no_definition() -> Error {
     Error::client("TaskDefinition not found.")
 }
 
-fn group(launch: &Launch<'_>, definition: &TaskDefinition) -> Result<String, Error> {
-    let too_long = |member: &str, text: Option<&str>, most: usize| {
-        if text.is_some_and(|text| text.chars().count() > most) {
-            return Err(Error::invalid(format!("{member} may have at most {most} characters.")));
-        }
-        Ok(())
-    };
-    too_long("startedBy", launch.started_by, launch.started_by_max)?;
-    too_long("group", launch.group, MAX_GROUP_CHARS)?;
-    match launch.group.filter(|group| !group.is_empty()) {
-        Some(group) if group.starts_with("service:") => {
-            Err(Error::invalid("Invalid namespace for group: 'service:' is for services."))
-        }
-        Some(group) => Ok(group.to_owned()),
-        None => Ok(format!("family:{}", definition.family())),
+/// ECS Exec: what ECS asks of it comes first.
+fn exec(
+    launch: &Launch<'_>,
+    definition: &TaskDefinition,
+    overrides: &shapes::TaskOverride,
+) -> Result<(), Error> {
+    if !launch.execute_command {
+        return Ok(());
     }
+    let role = overrides.task_role_arn.as_ref().or(definition.document.task_role_arn.as_ref());
+    if role.is_none_or(String::is_empty) {
+        // Observed on ECS (boto/boto3 issue 3173).
+        return Err(Error::invalid(
+            "The execute command failed because a valid task role is not being used. Specify a \
+             valid task role in your task definition or as a task override and try again.",
+        ));
+    }
+    Err(Error::not_built(launch.operation, "enableExecuteCommand"))
+}
+
+/// Refuses what is not built: ignoring it would change what the request means.
+fn unbuilt(launch: &Launch<'_>, definition: &TaskDefinition) -> Result<(), Error> {
+    let unbuilt = |what: &str| Err(Error::not_built(launch.operation, what));
+    if !launch.volumes.is_empty() {
+        return unbuilt("volumeConfigurations");
+    }
+    let document = &definition.document;
+    if document.inference_accelerators.as_ref().is_some_and(|list| !list.is_empty()) {
+        return unbuilt("a task definition's inferenceAccelerators");
+    }
+    if document.volumes.iter().flatten().any(|one| one.configured_at_launch == Some(true)) {
+        return unbuilt("a volume that is configuredAtLaunch");
+    }
+    Ok(())
 }
 
 /// The request's tags, then those of the definition if asked for, then ECS's own.
@@ -246,18 +308,10 @@ fn tags(
     definition: &TaskDefinition,
 ) -> Result<Vec<Tag>, Error> {
     let mut tags = tags::read(Some(launch.tags.to_vec()))?;
-    match launch.propagate_tags.map(|from| from.as_str()) {
-        Some("SERVICE") => {
-            let operation = launch.operation;
-            let text = format!("propagateTags SERVICE is for services, not for {operation}.");
-            return Err(Error::invalid(text));
-        }
-        Some("TASK_DEFINITION") => {
-            let new = |tag: &&Tag| !tags.iter().any(|known| known.key == tag.key);
-            let more: Vec<Tag> = definition.tags.iter().filter(new).cloned().collect();
-            tags.extend(more);
-        }
-        Some(_) | None => {}
+    if launch.propagate_tags.is_some_and(|from| from.as_str() == "TASK_DEFINITION") {
+        let new = |tag: &&Tag| !tags.iter().any(|known| known.key == tag.key);
+        let more: Vec<Tag> = definition.tags.iter().filter(new).cloned().collect();
+        tags.extend(more);
     }
     if launch.managed_tags {
         let key = "aws:ecs:clusterName".to_owned();
@@ -283,5 +337,6 @@ fn container(spec: &ContainerSpec, id: Uuid) -> Container {
         reason: None,
         bindings: Vec::new(),
         health: Health::Unknown,
+        gpu_ids: Vec::new(),
     }
 }

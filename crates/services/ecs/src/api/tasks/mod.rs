@@ -1,5 +1,7 @@
 //! Tasks: run, stop, describe, list, and what agents report of them (ECS semantics §5).
 
+mod capacity;
+mod devices;
 mod launch;
 mod list;
 mod network;
@@ -10,7 +12,6 @@ mod shape;
 mod start;
 mod submit;
 mod token;
-mod unbuilt;
 
 use shapes_ecs as shapes;
 use wire::Context;

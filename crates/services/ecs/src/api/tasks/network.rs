@@ -33,7 +33,6 @@ impl Network {
     }
 
     /// The zones that the task can be placed in; any, if none are named.
-    #[expect(dead_code, reason = "placement does not know of zones yet")]
     pub(super) fn zones(&self) -> Option<&BTreeSet<Arc<str>>> {
         self.zones.as_ref()
     }

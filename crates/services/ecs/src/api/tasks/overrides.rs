@@ -1,14 +1,19 @@
-//! Overrides of RunTask (ECS semantics §5.4).
+//! Overrides of RunTask and StartTask (ECS semantics §5.4).
+
+use std::collections::BTreeSet;
 
 use shapes_ecs as shapes;
 use terms::{CpuUnits, MemoryMib};
 
 use super::super::{json_length, task_definitions};
+use super::devices;
 use crate::error::Error;
-use crate::model::{ContainerSpec, TaskDefinition};
+use crate::model::{ContainerSpec, Demand, NetworkMode, Protocol, TaskDefinition};
 
 /// Longest overrides, in characters of JSON (ECS semantics §3.2).
 const MAX_CHARS: usize = 8192;
+/// Most files of variables of a container (ECS semantics §3.4).
+const MAX_FILES: usize = 10;
 
 /// A definition with overrides applied, as far as the control plane itself is concerned.
 pub(super) struct Merged {
@@ -18,11 +23,18 @@ pub(super) struct Merged {
     pub(super) memory: Option<MemoryMib>,
     /// The containers.
     pub(super) containers: Vec<ContainerSpec>,
+    /// How many GPUs each of them wants.
+    pub(super) gpus: Vec<u32>,
+    /// What scheduling reserves for it all.
+    pub(super) demand: Demand,
     /// The overrides as ECS shows them: one entry for each container.
     pub(super) shown: shapes::TaskOverride,
 }
 
 /// Applies overrides.
+///
+/// # Errors
+/// For each rule of ECS that they break, and for what is not built.
 pub(super) fn merge(
     operation: &'static str,
     definition: &TaskDefinition,
@@ -30,7 +42,9 @@ pub(super) fn merge(
 ) -> Result<Merged, Error> {
     let mut shown = overrides.cloned().unwrap_or_default();
     if json_length(&shown) > MAX_CHARS {
-        return Err(Error::invalid(format!("Overrides are longer than {MAX_CHARS} characters.")));
+        // Observed on ECS, whatever part of the overrides is too long.
+        let text = format!("Container Overrides length must be at most {MAX_CHARS}");
+        return Err(Error::invalid(text));
     }
     if shown.ephemeral_storage.is_some() {
         return Err(Error::not_built(operation, "overrides.ephemeralStorage"));
@@ -42,9 +56,15 @@ pub(super) fn merge(
     let memory = shown.memory.as_deref().map(task_definitions::parse_memory).transpose()?;
     let mut containers = definition.containers.clone();
     let mut given = shown.container_overrides.take().unwrap_or_default();
+    let mut named = BTreeSet::new();
     for one in &given {
-        apply(operation, one, &mut containers)?;
+        apply(one, &mut containers)?;
+        if one.name.as_ref().is_some_and(|name| !named.insert(name)) {
+            let name = one.name.as_deref().unwrap_or_default();
+            return Err(wrong(name, "The container is overridden more than once."));
+        }
     }
+    let gpus = gpus(operation, definition, &given)?;
     given.retain(|one| one.name.is_some());
     for container in &containers {
         if !given.iter().any(|one| one.name.as_deref() == Some(&container.name)) {
@@ -55,34 +75,29 @@ pub(super) fn merge(
     shown.container_overrides = Some(given);
     shown.inference_accelerator_overrides = Some(Vec::new());
     let (cpu, memory) = (cpu.or(definition.cpu), memory.or(definition.memory));
-    check(cpu, memory, &containers)?;
-    Ok(Merged { cpu, memory, containers, shown })
+    check_sums(cpu, memory, &containers)?;
+    let mut demand = demand(definition, cpu, memory, &containers);
+    demand.gpus = gpus.iter().fold(0, |sum, count| sum.saturating_add(*count));
+    Ok(Merged { cpu, memory, containers, gpus, demand, shown })
 }
 
-fn apply(
-    operation: &'static str,
-    one: &shapes::ContainerOverride,
-    containers: &mut [ContainerSpec],
-) -> Result<(), Error> {
-    let Some(name) = one.name.as_deref() else {
+fn apply(one: &shapes::ContainerOverride, containers: &mut [ContainerSpec]) -> Result<(), Error> {
+    let Some(name) = one.name.as_deref().filter(|name| !name.is_empty()) else {
         if *one == shapes::ContainerOverride::default() {
             return Ok(());
         }
-        return Err(Error::invalid("Container override needs the name of a container."));
+        // Observed on ECS (aws/aws-sdk-go issue 2553).
+        return Err(Error::invalid("name cannot be blank."));
     };
     let Some(spec) = containers.iter_mut().find(|spec| spec.name == name) else {
+        // Observed on ECS (azavea/django-ecsmanage issue 21).
         return Err(Error::invalid(format!(
             "Override for container named {name} is not a container in the TaskDefinition."
         )));
     };
-    if one.resource_requirements.as_ref().is_some_and(|list| !list.is_empty()) {
-        let what = "overrides.containerOverrides.resourceRequirements";
-        return Err(Error::not_built(operation, what));
-    }
     let amount = |member: &str, value: Option<i32>, min: i32| match value {
         Some(value) if value < min => {
-            let text = format!("Override for container {name}: '{member}' must be at least {min}.");
-            Err(Error::invalid(text))
+            Err(wrong(name, &format!("'{member}' must be at least {min}.")))
         }
         value => Ok(value.and_then(|value| u32::try_from(value).ok())),
     };
@@ -96,16 +111,108 @@ fn apply(
     if let Some(reservation) = amount("memoryReservation", one.memory_reservation, least)? {
         spec.memory_reservation = Some(MemoryMib::new(reservation));
     }
+    if let (Some(limit), Some(reservation)) = (spec.memory, spec.memory_reservation)
+        && (one.memory.is_some() || one.memory_reservation.is_some())
+        && limit <= reservation
+    {
+        return Err(wrong(name, "'memory' must be more than 'memoryReservation'."));
+    }
+    environment(one, name)
+}
+
+fn environment(one: &shapes::ContainerOverride, name: &str) -> Result<(), Error> {
+    let variables = one.environment.iter().flatten();
+    if variables.clone().any(|pair| pair.name.as_deref().unwrap_or_default().is_empty()) {
+        return Err(wrong(name, "Each variable of 'environment' needs a name."));
+    }
+    let files = one.environment_files.as_deref().unwrap_or_default();
+    if files.len() > MAX_FILES {
+        return Err(Error::invalid(
+            "The maximum number of environment files was exceeded. Specify ten or less and try \
+             again.",
+        ));
+    }
+    for file in files {
+        let (bucket, key) = file.value.split_once('/').unwrap_or_default();
+        if !bucket.starts_with("arn:") || !bucket.contains(":s3:::") || key.is_empty() {
+            return Err(wrong(name, "'environmentFiles' takes ARNs of objects in S3."));
+        }
+        if !key.ends_with(".env") {
+            return Err(Error::invalid("Environment files must have a .env file extension."));
+        }
+    }
     Ok(())
 }
 
+/// A rule that the override of one container breaks, in the form that ECS uses for definitions.
+fn wrong(name: &str, text: &str) -> Error {
+    Error::invalid(format!("Invalid setting for container '{name}'. {text}"))
+}
+
+/// How many GPUs each container wants: by its override, else by the definition.
+fn gpus(
+    operation: &'static str,
+    definition: &TaskDefinition,
+    given: &[shapes::ContainerOverride],
+) -> Result<Vec<u32>, Error> {
+    let containers = definition.document.container_definitions.as_deref().unwrap_or_default();
+    let count = |container: &shapes::ContainerDefinition| {
+        let name = container.name.as_deref().unwrap_or_default();
+        let own = given.iter().find(|one| one.name.as_deref() == Some(name));
+        let own = own.and_then(|one| one.resource_requirements.as_deref());
+        let wanted = own.or(container.resource_requirements.as_deref()).unwrap_or_default();
+        devices::gpus(operation, wanted, |text| wrong(name, text))
+    };
+    containers.iter().map(count).collect()
+}
+
+/// What the task takes of its instance: ports of the host only where it has no network of its own.
+fn demand(
+    definition: &TaskDefinition,
+    cpu: Option<CpuUnits>,
+    memory: Option<MemoryMib>,
+    containers: &[ContainerSpec],
+) -> Demand {
+    let mut demand = Demand::of(cpu, memory, containers);
+    match definition.network_mode {
+        NetworkMode::Bridge => {}
+        NetworkMode::Awsvpc | NetworkMode::None => {
+            demand.tcp.clear();
+            demand.udp.clear();
+        }
+        NetworkMode::Host => {
+            for (port, protocol) in ranges(&definition.document) {
+                match protocol {
+                    Protocol::Tcp => demand.tcp.insert(port),
+                    Protocol::Udp => demand.udp.insert(port),
+                };
+            }
+        }
+    }
+    demand
+}
+
+/// The ports of all ranges of a definition, which the host's network has as they are.
+fn ranges(document: &shapes::TaskDefinition) -> impl Iterator<Item = (u16, Protocol)> {
+    let containers = document.container_definitions.iter().flatten();
+    let mappings = containers.flat_map(|container| container.port_mappings.iter().flatten());
+    let range = |mapping: &shapes::PortMapping| {
+        let (first, last) = mapping.container_port_range.as_deref()?.split_once('-')?;
+        let is_udp = mapping.protocol == Some(shapes::TransportProtocol::Udp);
+        let protocol = if is_udp { Protocol::Udp } else { Protocol::Tcp };
+        Some((first.parse().ok()?..=last.parse::<u16>().ok()?, protocol))
+    };
+    let ranges = mappings.filter_map(range);
+    ranges.flat_map(|(ports, protocol)| ports.map(move |port| (port, protocol)))
+}
+
 /// What must hold of the sums still holds.
-fn check(
+fn check_sums(
     cpu: Option<CpuUnits>,
     memory: Option<MemoryMib>,
     containers: &[ContainerSpec],
 ) -> Result<(), Error> {
-    let sums = crate::model::Demand::of(None, None, containers);
+    let sums = Demand::of(None, None, containers);
     if cpu.is_some_and(|limit| sums.cpu > limit) {
         return Err(Error::invalid("The containers' cpu is more than the task's, with overrides."));
     }

@@ -8,7 +8,7 @@ use shapes_ecs as shapes;
 use super::launch::Template;
 use crate::api::constraints;
 use crate::error::Error;
-use crate::model::TaskDefinition;
+use crate::model::{NetworkMode, TaskDefinition};
 
 /// Most constraints of a definition and a request together.
 const MAX_CONSTRAINTS: usize = 10;
@@ -31,7 +31,7 @@ pub(super) fn request(
 
 /// What StartTask asks of each instance: room, attributes, and nothing else.
 pub(super) fn started(template: &Template) -> Request {
-    let Template { definition, demand, group, .. } = template;
+    let Template { definition, demand, group, network, .. } = template;
     let attribute = |(name, value): &(String, Option<String>)| RequiredAttribute {
         name: name.as_str().into(),
         value: value.as_deref().map(Arc::from),
@@ -44,9 +44,11 @@ pub(super) fn started(template: &Template) -> Request {
             memory: demand.memory,
             tcp: demand.tcp.iter().copied().collect(),
             udp: demand.udp.iter().copied().collect(),
-            ..Demand::default()
+            gpus: demand.gpus,
+            enis: u32::from(definition.network_mode == NetworkMode::Awsvpc),
         },
         attributes: definition.requires.iter().map(attribute).collect(),
+        zones: network.zones().cloned(),
         ..Request::default()
     }
 }

@@ -7,9 +7,11 @@ use terms::TaskId;
 use wire::Context;
 
 use super::super::{Api, target};
-use super::launch::{Launch, Template};
+use super::capacity::Capacity;
+use super::devices::Devices;
+use super::launch::{Launch, Template, definition};
 use super::token::Token;
-use super::{placement as wishes, show, unbuilt};
+use super::{placement as wishes, show};
 use crate::error::Error;
 use crate::placing::Plan;
 use crate::tables::ClusterKey;
@@ -34,15 +36,19 @@ impl Api {
     ) -> Result<shapes::RunTaskResponse, Error> {
         let cluster = target::cluster(&target::scope(&context), input.cluster.as_deref())?;
         let token = Token::read(&cluster, &input)?;
+        let count = count(input.count)?;
+        let (launch, capacity) = (Launch::from(&input), Capacity::read(&input)?);
+        launch.check()?;
         let snapshot = self.ledger.snapshot();
         let row = target::active_cluster(&snapshot, &self.tables, &cluster)?;
-        let known = token.as_ref().map(|token| token.repeated(&snapshot, &self.tables));
+        let known =
+            token.as_ref().map(|token| token.repeated(&snapshot, &self.tables, context.now));
         if let Some(tasks) = known.transpose()?.flatten() {
             return Ok(shapes::RunTaskResponse { tasks: Some(tasks), failures: Some(Vec::new()) });
         }
-        let count = count(input.count)?;
-        unbuilt::launch(&input, &row)?;
-        let template = Template::read(self, &snapshot, &cluster, &Launch::from(&input))?;
+        let definition = definition(&snapshot, &self.tables, &cluster, launch.definition)?;
+        capacity.check(&row, &definition)?;
+        let template = Template::read(self, &snapshot, &cluster, &launch, definition)?;
         let request = wishes::request(&input, &template, count)?;
         let launched = self.launch(&cluster, &template, &request, token.as_ref()).await?;
         let Launched { tasks, failures } = launched;
@@ -63,7 +69,8 @@ impl Api {
             runs += 1;
             // What an earlier run planned is not to stand in the way of this one.
             drop(plan.take());
-            if let Some(tasks) = token.map_or(Ok(None), |token| token.repeated(tx, &tables))? {
+            let known = token.map(|token| token.repeated(tx, &tables, tx.now()));
+            if let Some(tasks) = known.transpose()?.flatten() {
                 return Ok(Launched { tasks, failures: Vec::new() });
             }
             template.still_good(tx, &tables)?;
@@ -98,16 +105,17 @@ impl Api {
         plan: &Plan,
     ) -> Result<Vec<shapes::Task>, Error> {
         let told = plan.explain(cluster, request);
-        let mut tasks = Vec::new();
+        let (mut tasks, mut devices) = (Vec::new(), Devices::default());
         for &(id, instance) in &plan.placed {
             let key = cluster.instance(instance);
             // The plan may know of an instance that is newer than this run's base.
             let row = tx.facts().get(&self.tables.instances, &key);
             let row = row.or_else(|| self.ledger.snapshot().get(&self.tables.instances, &key));
             let row = row.ok_or_else(|| Error::client("A container instance went away."))?;
-            let task = template.start(self, tx, id, &row, &told)?;
+            let task = template.start(self, tx, id, &row, &told, &mut devices)?;
             tasks.push(show(&task, true));
         }
+        devices.guard(tx, self.tables, cluster.clone());
         self.placer.guard(tx, cluster, request, plan.placed.iter().map(|(_, instance)| *instance));
         Ok(tasks)
     }

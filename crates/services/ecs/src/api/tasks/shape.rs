@@ -92,6 +92,7 @@ fn container(task: &Task, one: &Container) -> shapes::Container {
         network_interfaces: Some(task.network.iter().map(interface).collect()),
         health_status: shapes::HealthStatus::parse(one.health.as_str()),
         cpu: Some(one.cpu.to_string()),
+        gpu_ids: Some(one.gpu_ids.clone()).filter(|ids| !ids.is_empty()),
         memory: digits(one.memory),
         memory_reservation: digits(one.memory_reservation),
         ..Default::default()

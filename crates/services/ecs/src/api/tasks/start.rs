@@ -7,7 +7,8 @@ use wire::Context;
 
 use super::super::target::Target;
 use super::super::{Api, arn_of, missing, target};
-use super::launch::{Launch, Template};
+use super::devices::Devices;
+use super::launch::{Launch, Template, definition};
 use super::{placement as wishes, show};
 use crate::decide::placing;
 use crate::error::Error;
@@ -25,23 +26,28 @@ impl Api {
         input: shapes::StartTaskRequest,
     ) -> Result<shapes::StartTaskResponse, Error> {
         let cluster = target::cluster(&target::scope(&context), input.cluster.as_deref())?;
-        let snapshot = self.ledger.snapshot();
-        target::active_cluster(&snapshot, &self.tables, &cluster)?;
+        let launch = Launch::from(&input);
+        launch.check()?;
         let named = &input.container_instances;
         if named.is_empty() {
-            return Err(Error::invalid("Container instance cannot be empty."));
+            return Err(Error::invalid("Container instances cannot be empty."));
         }
         if named.len() > MAX_INSTANCES {
-            return Err(Error::invalid("Container instances can have at most 10 items."));
+            let text = format!("instanceIds can have at most {MAX_INSTANCES} items.");
+            return Err(Error::invalid(text));
         }
+        let snapshot = self.ledger.snapshot();
+        target::active_cluster(&snapshot, &self.tables, &cluster)?;
         let targets = named.iter().map(|text| Ok((text, target::instance(&cluster, text)?)));
         let targets = targets.collect::<Result<Vec<_>, Error>>()?;
-        let template = Template::read(self, &snapshot, &cluster, &Launch::from(&input))?;
+        let definition = definition(&snapshot, &self.tables, &cluster, launch.definition)?;
+        let template = Template::read(self, &snapshot, &cluster, &launch, definition)?;
         let request = wishes::started(&template);
         let tables = self.tables;
         let done = self.ledger.transact("start task", |tx| {
             template.still_good(tx, &tables)?;
             let (mut tasks, mut failures, mut chosen) = (Vec::new(), Vec::new(), Vec::new());
+            let mut devices = Devices::default();
             for (text, target) in &targets {
                 let known = match target {
                     Target::Id(id) => placing::look(&tx.facts(), &tables, &cluster, *id),
@@ -58,12 +64,14 @@ impl Api {
                 match instance.check(&request) {
                     Ok(()) => {
                         let (id, told) = (TaskId::from_bytes(tx.next_id()), Explanation::default());
-                        tasks.push(show(&template.start(self, tx, id, &row, &told)?, true));
+                        let task = template.start(self, tx, id, &row, &told, &mut devices)?;
+                        tasks.push(show(&task, true));
                         chosen.push(row.arn.id);
                     }
                     Err(reason) => failures.push(failure(row.arn.to_string(), &reason)),
                 }
             }
+            devices.guard(tx, tables, cluster.clone());
             self.placer.guard(tx, &cluster, &request, chosen);
             Ok::<_, Error>((tasks, failures))
         });

@@ -16,7 +16,7 @@ use agent_protocol::task::{DesiredStatus as PayloadDesired, Task as PayloadTask}
 use shapes_ecs as shapes;
 use terms::ClusterArn;
 
-use crate::model::{DesiredStatus, NetworkMode, Task, TaskDefinition};
+use crate::model::{Container, DesiredStatus, NetworkMode, Task, TaskDefinition};
 
 /// CPU units of one vCPU.
 const UNITS_PER_VCPU: f64 = 1024.0;
@@ -71,6 +71,7 @@ pub(crate) fn task(
             .iter()
             .map(|network| interface::interface(&task.arn, network))
             .collect(),
+        associations: task.containers.iter().flat_map(gpus).collect(),
         proxy_configuration: document.proxy_configuration.as_ref().map(proxy),
         enable_fault_injection: document.enable_fault_injection.filter(|enabled| *enabled),
         ..PayloadTask::new(task.arn.clone(), desired)
@@ -109,6 +110,18 @@ impl Context<'_> {
         self.task.overrides.execution_role_arn.is_some()
             || self.definition.document.execution_role_arn.is_some()
     }
+}
+
+/// The GPUs that a container has to itself: the agent gives it those with these ids.
+fn gpus(container: &Container) -> impl Iterator<Item = serde_json::Value> {
+    container.gpu_ids.iter().map(|id| {
+        serde_json::json!({
+            "containers": [container.name],
+            "content": {"encoding": "base64", "value": ""},
+            "name": id,
+            "type": "gpu",
+        })
+    })
 }
 
 /// `{"type", "containerName", "properties": map}`; the agent crashes without the type.

@@ -247,5 +247,6 @@ pub(in super::super) fn container(name: &str) -> Container {
         reason: None,
         bindings: Vec::new(),
         health: Health::Unknown,
+        gpu_ids: Vec::new(),
     }
 }
