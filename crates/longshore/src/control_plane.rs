@@ -12,6 +12,7 @@ use terms::{Clock, IdSource};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use vpc::Vpc;
 use wire::Edge;
 
 use crate::clock::{RandomIds, SystemClock};
@@ -53,6 +54,7 @@ impl ControlPlane {
         let mut schema = Schema::new();
         let (iam_tables, ecs_tables) =
             (iam::Tables::new(&mut schema), EcsTables::declare(&mut schema));
+        let vpc_tables = vpc::Tables::declare(&mut schema);
         let store = EmbeddedStore::open(&data.ledger())?;
         let ledger = Ledger::open(schema, Box::new(store), clock.clone(), ids.clone())?;
         let iam = Iam::open(ledger.clone(), iam_tables, settings.account.clone()).await?;
@@ -70,10 +72,11 @@ impl ControlPlane {
             )),
         };
         let agent_endpoint = settings.agent_endpoint.clone();
-        let setup = EcsSetup { ids: ids.clone(), agent_endpoint, sessions };
-        let ecs = Ecs::new(ecs_tables, ledger, setup);
+        let setup = EcsSetup { ids: ids.clone(), agent_endpoint, sessions, vpc: vpc_tables };
+        let ecs = Ecs::new(ecs_tables, ledger.clone(), setup);
+        let vpc = Vpc::new(vpc_tables, ledger);
         let installation = data.installation(&*ids)?;
-        let edge = edge(&settings, &installation, &iam, &ecs, clock, ids);
+        let edge = edge(&settings, &installation, &iam, &ecs, &vpc, clock, ids);
         let shutdown = CancellationToken::new();
         let mut loops = JoinSet::new();
         let (token, service) = (shutdown.clone(), ecs.clone());
@@ -136,6 +139,7 @@ fn edge(
     installation: &str,
     iam: &Iam,
     ecs: &Ecs,
+    vpc: &Vpc,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
 ) -> Edge {
@@ -144,7 +148,8 @@ fn edge(
         .home(settings.account.clone(), settings.region.clone())
         .open(settings.auth == Auth::Open)
         .service(ecs.service())
-        .service(iam.sts());
+        .service(iam.sts())
+        .service(vpc.service());
     ecs.routes().into_iter().chain(ours).fold(edge, |edge, route| edge.route(route)).build()
 }
 

@@ -63,6 +63,8 @@ pub struct EcsSetup {
     pub agent_endpoint: Option<String>,
     /// Sessions of agents.
     pub sessions: SessionSetup,
+    /// The networks that awsvpc tasks are in: tables of the same ledger.
+    pub vpc: vpc::Tables,
 }
 
 /// The service. Cheap to clone.
@@ -75,11 +77,11 @@ pub struct Ecs {
 impl Ecs {
     /// The service over a ledger that was opened with these tables.
     pub fn new(tables: EcsTables, ledger: Ledger, setup: EcsSetup) -> Self {
-        let EcsSetup { ids, agent_endpoint, sessions } = setup;
+        let EcsSetup { ids, agent_endpoint, sessions, vpc } = setup;
         let EcsTables { rows, sessions: own } = tables;
         let sessions = Sessions::new(ledger.clone(), rows, own, ids.clone(), sessions);
         let placer = Placer::new(ledger.clone(), rows);
-        let api = Arc::new(api::Api { ledger, tables: rows, placer, ids, agent_endpoint });
+        let api = Arc::new(api::Api { ledger, tables: rows, placer, ids, agent_endpoint, vpc });
         Self { api, sessions }
     }
 

@@ -11,7 +11,7 @@ use shapes_ecs as shapes;
 use terms::{
     AccountId, CapacityProviderArn, CapacityProviderName, ClusterArn, ClusterName,
     ContainerInstanceArn, ContainerInstanceId, Family, Region, TaskArn, TaskDefinitionArn, TaskId,
-    Timestamp,
+    Timestamp, Uuid,
 };
 
 use crate::model::{
@@ -224,6 +224,8 @@ pub(crate) struct Tables {
     pub(crate) tasks_by_starter: TasksByText,
     /// Stopped tasks by the time they stopped.
     pub(crate) stopped: Index<Timestamp, TaskKey, Task>,
+    /// Tasks that have not stopped, by the attachment of their interface.
+    pub(crate) tasks_by_attachment: Index<Uuid, TaskKey, Task>,
     /// Client tokens of RunTask.
     pub(crate) run_tokens: Table<TokenKey, RunToken>,
     /// Client tokens of RunTask by age.
@@ -282,6 +284,7 @@ impl Tables {
             tasks_by_starter: indexes::by_text(schema, &tasks, "starter", |row| {
                 row.started_by.clone()
             }),
+            tasks_by_attachment: schema.index(&tasks, "attachment", indexes::tasks_by_attachment),
             stopped: schema.index(&tasks, "stopped", indexes::stopped),
             run_tokens,
             run_tokens_by_age: schema.index(&run_tokens, "age", indexes::run_tokens_by_age),

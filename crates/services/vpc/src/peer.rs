@@ -128,6 +128,12 @@ impl Tables {
             let error = Error::NotFound(NotFound::Subnets, unknown);
             return Err(ResolveError::Subnets { text: error.to_string(), code: error.code().0 });
         }
+        let is_malformed = |id: &&String| !id.starts_with("sg-");
+        if let Some(id) = groups.iter().find(is_malformed) {
+            let code = "InvalidGroupId.Malformed";
+            let error = Error::Malformed { code, id: id.clone(), expected: "sg" };
+            return Err(ResolveError::Groups { text: error.to_string(), code });
+        }
         let unknown: Vec<_> = groups.iter().filter(|id| **id != vpc.group.id).cloned().collect();
         if !unknown.is_empty() {
             let error = Error::NotFound(NotFound::Groups, unknown);

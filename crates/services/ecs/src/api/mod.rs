@@ -34,6 +34,8 @@ pub(crate) struct Api {
     pub(crate) ids: Arc<dyn IdSource>,
     /// The base URL that agents connect to; the one that they called, if not set.
     pub(crate) agent_endpoint: Option<String>,
+    /// Interfaces of tasks.
+    pub(crate) vpc: vpc::Tables,
 }
 
 /// Adds handlers: the operation, then the method of [`Api`] that answers it.

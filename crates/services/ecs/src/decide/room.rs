@@ -29,11 +29,26 @@ pub(crate) fn instance<'a>(
         .with_reserved_ports(
             reserved_tcp.iter().copied().collect::<PortSet>(),
             reserved_udp.iter().copied().collect(),
-        );
+        )
+        .with_enis(interfaces(row));
     for task in tasks {
         instance.hold(&Arc::from(task.group.as_str()), &held(task));
     }
     instance
+}
+
+/// How many awsvpc tasks an instance takes if nothing else is said. EC2 has from 1, for its
+/// smallest machines, up to 120. Here an interface is a name in a namespace that costs the machine
+/// next to nothing, so what bounds tasks is memory and CPU; the figure keeps one instance from
+/// taking a subnet's every address.
+const INTERFACES: u32 = 120;
+/// The attribute that says otherwise.
+const INTERFACES_ATTRIBUTE: &str = "longshore.network-interfaces";
+
+/// The room that an instance has for interfaces of tasks.
+fn interfaces(row: &ContainerInstance) -> u32 {
+    let said = row.attributes.get(INTERFACES_ATTRIBUTE).and_then(Option::as_deref);
+    said.and_then(|text| text.parse().ok()).unwrap_or(INTERFACES)
 }
 
 fn availability(row: &ContainerInstance) -> Availability {
@@ -60,7 +75,6 @@ pub(crate) fn held(task: &Task) -> Demand {
         udp: ports(&task.demand.udp, Protocol::Udp),
         gpus: task.demand.gpus,
         enis: u32::from(task.network.is_some()),
-        ..Demand::default()
     }
 }
 

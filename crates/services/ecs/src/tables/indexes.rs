@@ -1,7 +1,7 @@
 //! What each index has of a row: none, one or several keys.
 
 use ledger::{Schema, Table};
-use terms::{CapacityProviderName, ContainerInstanceId, Family, TaskId, Timestamp};
+use terms::{CapacityProviderName, ContainerInstanceId, Family, TaskId, Timestamp, Uuid};
 
 use super::{
     ClusterKey, DefinitionKey, FamilyKey, InstanceKey, ProviderKey, RunToken, Scope, TaskKey,
@@ -109,6 +109,11 @@ pub(super) fn tasks_by_instance(
     row: &Task,
 ) -> Vec<(ClusterKey, ContainerInstanceId, DesiredStatus, TaskId)> {
     vec![(key.0.clone(), row.instance, row.desired, key.1)]
+}
+
+pub(super) fn tasks_by_attachment(_: &TaskKey, row: &Task) -> Vec<Uuid> {
+    let live = row.network.iter().filter(|_| row.status != TaskStatus::Stopped);
+    live.map(|network| network.attachment).collect()
 }
 
 pub(super) fn stopped(_: &TaskKey, row: &Task) -> Vec<Timestamp> {

@@ -15,6 +15,7 @@
 //! the test's own, so they stand as they are. With `UPDATE_GOLDEN=1` the answers are written anew.
 
 use std::fmt::Write as _;
+use std::net::Ipv4Addr;
 use std::path::Path;
 
 use serde_json::Value;
@@ -40,6 +41,7 @@ impl Names {
             let token = token.split('"').next().unwrap().to_owned();
             text = text.replace(&token, &self.name("token", &token));
         }
+        let text = self.mask_interfaces(&text);
         let mut rest = text.as_str();
         while let Some(first) = rest.chars().next() {
             let run = rest.find(|c: char| !c.is_ascii_hexdigit() && c != '-').unwrap_or(rest.len());
@@ -58,6 +60,17 @@ impl Names {
             rest = &rest[step..];
         }
         masked
+    }
+
+    /// The text with names in place of addresses, MACs and host names of tasks.
+    fn mask_interfaces(&mut self, text: &str) -> String {
+        let mut name = |part: &str| match part.get(..3) {
+            Some("172") if part.parse::<Ipv4Addr>().is_ok() => self.name("address", part),
+            Some("02:") if part.len() == 17 => self.name("ether", part),
+            Some("ip-") if part.ends_with(".internal") => self.name("host", part),
+            _ => part.to_owned(),
+        };
+        text.split('"').map(&mut name).collect::<Vec<_>>().join("\"")
     }
 
     fn name(&mut self, kind: &str, id: &str) -> String {

@@ -23,6 +23,7 @@ conversations! {
     definition_lifecycle
     definition_rules
     expressions
+    networks
     reports
     run_task
     stop_and_list

@@ -117,13 +117,14 @@ impl Server {
         let ids = Arc::new(Counter(AtomicU64::new(0)));
         let mut schema = Schema::new();
         let tables = EcsTables::declare(&mut schema);
+        let vpc_tables = vpc::Tables::declare(&mut schema);
         let store = Box::new(MemoryStore::new());
         let ledger = Ledger::open(schema, store, clock.clone(), ids.clone()).unwrap();
         let sessions = SessionSetup {
             task_endpoint: TaskEndpointSetting::None,
             credentials: Arc::new(NoCredentials),
         };
-        let setup = EcsSetup { ids: ids.clone(), agent_endpoint: None, sessions };
+        let setup = EcsSetup { ids: ids.clone(), agent_endpoint: None, sessions, vpc: vpc_tables };
         let ecs = Ecs::new(tables, ledger.clone(), setup);
         let shutdown = CancellationToken::new();
         let mut edge = Edge::builder(Arc::new(Keys), clock.clone(), ids).service(ecs.service());

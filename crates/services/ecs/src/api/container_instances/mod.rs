@@ -60,7 +60,7 @@ impl Api {
                 let reason = format!("Container instance {} was deregistered.", row.arn);
                 let stop = Stop { code: StopCode::TerminationNotice, reason };
                 if let Some(stopped) = report::lose_instance(&task, stop, now) {
-                    tx.put(&tables.tasks, task_key, stopped);
+                    self.put_task(tx, task_key, stopped);
                 }
             }
             let gone = ContainerInstance {

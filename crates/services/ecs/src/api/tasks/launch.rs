@@ -194,7 +194,7 @@ impl Template {
         let mut task = self.task(tx, id, instance, explanation);
         let into = (&mut task, instance);
         devices.give(&tx.facts(), &api.tables, &self.cluster, into, &self.gpus);
-        self.network.attach(api, tx, &mut task, instance)?;
+        self.network.attach(api, tx, &mut task, instance);
         tx.put(&api.tables.tasks, self.cluster.task(task.arn.id), task.clone());
         Ok(task)
     }

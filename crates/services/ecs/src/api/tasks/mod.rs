@@ -16,7 +16,7 @@ mod token;
 use shapes_ecs as shapes;
 use wire::Context;
 
-use self::shape::show;
+use self::shape::{show, show_started};
 use super::target::Target;
 use super::{Api, arn_of, missing, target};
 use crate::decide::report;

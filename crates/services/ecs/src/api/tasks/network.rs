@@ -1,20 +1,33 @@
-//! What a launched task gets of the network: checked, resolved, attached.
+//! What a launched task gets of the network: checked, resolved, attached, given back.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ledger::{Tx, View};
 use shapes_ecs as shapes;
+use terms::{TaskArn, Uuid};
+use vpc::{Interface, NewInterface, ResolveError, Subnet};
 
 use super::super::Api;
 use super::launch::Launch;
+use crate::decide::report;
 use crate::error::Error;
-use crate::model::{ContainerInstance, NetworkMode, Task, TaskDefinition};
-use crate::tables::Scope;
+use crate::model::{
+    AttachmentStatus, ContainerInstance, NetworkMode, Stop, StopCode, Task, TaskDefinition,
+    TaskNetwork, TaskStatus,
+};
+use crate::tables::{Scope, TaskKey};
+
+/// Most subnets of a request (API reference, `AwsVpcConfiguration`).
+const MAX_SUBNETS: usize = 16;
+/// Most security groups of a request (API reference, `AwsVpcConfiguration`).
+const MAX_GROUPS: usize = 5;
 
 /// What a request wants of the network, checked and resolved.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Network {
+    /// The subnets and security groups; none unless the network mode is awsvpc.
+    awsvpc: Option<vpc::Network>,
     /// The zones that the task can be in; any, if none are named.
     zones: Option<BTreeSet<Arc<str>>>,
 }
@@ -22,14 +35,22 @@ pub(super) struct Network {
 impl Network {
     /// Reads `networkConfiguration` against the definition's network mode.
     pub(super) fn read(
-        _api: &Api,
-        _view: &impl View,
-        _scope: &Scope,
+        api: &Api,
+        view: &impl View,
+        scope: &Scope,
         launch: &Launch<'_>,
         definition: &TaskDefinition,
     ) -> Result<Self, Error> {
-        check(launch.operation, definition.network_mode, launch.network)?;
-        Ok(Self::default())
+        let wanted = launch.network.and_then(|network| network.awsvpc_configuration.as_ref());
+        let wanted = match (definition.network_mode, launch.network, wanted) {
+            (NetworkMode::Awsvpc, _, Some(wanted)) => wanted,
+            (NetworkMode::Awsvpc, _, None) => return Err(Error::invalid(MISSING)),
+            (_, Some(_), _) => return Err(Error::invalid(NOT_VALID)),
+            (_, None, _) => return Ok(Self::default()),
+        };
+        let network = resolve(api, view, scope, wanted)?;
+        let zones = network.subnets.iter().map(|subnet| subnet.zone.as_str().into()).collect();
+        Ok(Self { awsvpc: Some(network), zones: Some(zones) })
     }
 
     /// The zones that the task can be placed in; any, if none are named.
@@ -37,33 +58,134 @@ impl Network {
         self.zones.as_ref()
     }
 
+    /// How many interfaces a task takes of its instance's room.
+    pub(super) fn interfaces(&self) -> u32 {
+        u32::from(self.awsvpc.is_some())
+    }
+
     /// Gives `task`, which is about to be written, what it wants on `instance`. Part of the
-    /// transaction that makes the task, so it may run more than once.
-    #[expect(clippy::unnecessary_wraps, clippy::unused_self, reason = "awsvpc fails and reads")]
+    /// transaction that makes the task, so it may run more than once. A task for which no address
+    /// is left ends before it begins, as on ECS.
     pub(super) fn attach(
         &self,
-        _api: &Api,
-        _tx: &mut Tx<'_>,
-        _task: &mut Task,
-        _instance: &ContainerInstance,
-    ) -> Result<(), Error> {
-        Ok(())
+        api: &Api,
+        tx: &mut Tx<'_>,
+        task: &mut Task,
+        instance: &ContainerInstance,
+    ) {
+        let Some(network) = &self.awsvpc else { return };
+        let near = network.subnets.iter().filter(|subnet| Some(&subnet.zone) == task.zone.as_ref());
+        let attachment = Uuid::from_random(tx.next_id());
+        let new = NewInterface {
+            groups: network.groups.clone(),
+            description: attachment_arn(&task.arn, attachment),
+            instance: instance.ec2_instance_id.clone(),
+            tags: Vec::new(),
+        };
+        let scope = network_scope(&task.arn);
+        let mut full = None;
+        for subnet in near {
+            match api.vpc.attach(tx, &scope, subnet, new.clone()) {
+                Ok(interface) => {
+                    task.network = Some(record(attachment, interface));
+                    return;
+                }
+                Err(_) => full = Some(subnet),
+            }
+        }
+        let stop = Stop { code: StopCode::TaskFailedToStart, reason: no_address(full) };
+        if let Some(ended) = report::lose_instance(task, stop, tx.now()) {
+            *task = Task { version: task.version, ..ended };
+        }
     }
 }
 
-fn check(
-    operation: &'static str,
-    mode: NetworkMode,
-    configuration: Option<&shapes::NetworkConfiguration>,
-) -> Result<(), Error> {
-    match (mode, configuration) {
-        (NetworkMode::Awsvpc, None) => Err(Error::invalid(
-            "Network Configuration must be provided when networkMode 'awsvpc' is specified.",
-        )),
-        (NetworkMode::Awsvpc, Some(_)) => Err(Error::not_built(operation, "networkMode awsvpc")),
-        (_, Some(_)) => Err(Error::invalid(
-            "Network Configuration is not valid for the given networkMode of this task definition.",
-        )),
-        (_, None) => Ok(()),
+/// ECS's text for an awsvpc task without a network (ECS semantics §25).
+const MISSING: &str =
+    "Network Configuration must be provided when networkMode 'awsvpc' is specified.";
+/// ECS's text for a task that has a network and wants none (observed).
+const NOT_VALID: &str =
+    "Network Configuration is not valid for the given networkMode of this task definition.";
+/// ECS's text for a public address outside Fargate (observed).
+const NO_PUBLIC_ADDRESS: &str = "Assign public IP is not supported for this launch type.";
+
+fn resolve(
+    api: &Api,
+    view: &impl View,
+    scope: &Scope,
+    wanted: &shapes::AwsVpcConfiguration,
+) -> Result<vpc::Network, Error> {
+    let groups = wanted.security_groups.as_deref().unwrap_or_default();
+    let subnets = &wanted.subnets;
+    if subnets.is_empty() {
+        return Err(Error::invalid("subnets can not be empty."));
+    }
+    if subnets.len() > MAX_SUBNETS {
+        return Err(Error::invalid(format!("subnets can have at most {MAX_SUBNETS} items.")));
+    }
+    if groups.len() > MAX_GROUPS {
+        return Err(Error::invalid(format!("securityGroups can have at most {MAX_GROUPS} items.")));
+    }
+    if wanted.assign_public_ip == Some(shapes::AssignPublicIp::Enabled) {
+        return Err(Error::invalid(NO_PUBLIC_ADDRESS));
+    }
+    let scope = vpc::Scope { account: scope.account.clone(), region: scope.region.clone() };
+    api.vpc.resolve(view, &scope, subnets, groups).map_err(|error| {
+        let (what, asked, code) = match &error {
+            ResolveError::Subnets { code, .. } => ("subnet", subnets.as_slice(), code),
+            ResolveError::Groups { code, .. } => ("security group", groups, code),
+        };
+        // As ECS passes on what EC2 says (observed).
+        let asked = asked.join(", ");
+        Error::invalid(format!(
+            "Error retrieving {what} information for [{asked}]: {error} (ErrorCode: {code})"
+        ))
+    })
+}
+
+/// Why a task has no interface, in the words that ECS has from EC2 (observed).
+fn no_address(subnet: Option<&Subnet>) -> String {
+    let id = subnet.map_or("", |subnet| subnet.id.as_str());
+    format!(
+        "Unexpected EC2 error while attempting to Create Network Interface in subnet '{id}': \
+         InsufficientFreeAddressesInSubnet"
+    )
+}
+
+fn record(attachment: Uuid, interface: Interface) -> TaskNetwork {
+    let Interface { id, subnet, mac, address, prefix, gateway, private_dns_name } = interface;
+    TaskNetwork {
+        attachment,
+        // The interface is there as soon as the task is; the agent has yet to take it.
+        status: AttachmentStatus::Attaching,
+        subnet,
+        interface: id,
+        mac,
+        address,
+        prefix,
+        gateway,
+        private_dns_name,
+    }
+}
+
+/// The ARN of a task's attachment.
+fn attachment_arn(task: &TaskArn, attachment: Uuid) -> String {
+    let TaskArn { region, account, .. } = task;
+    format!("arn:aws:ecs:{region}:{account}:attachment/{attachment}")
+}
+
+fn network_scope(task: &TaskArn) -> vpc::Scope {
+    vpc::Scope { account: task.account.clone(), region: task.region.clone() }
+}
+
+impl Api {
+    /// Writes a task that changed. One that has stopped gives its interface back in the same
+    /// transaction: every way to the end of a task comes by here.
+    pub(crate) fn put_task(&self, tx: &mut Tx<'_>, key: TaskKey, task: Task) {
+        let released = task.network.as_ref().filter(|_| task.status == TaskStatus::Stopped);
+        if let Some(network) = released {
+            self.vpc.release(tx, &network_scope(&task.arn), &network.interface);
+        }
+        tx.put(&self.tables.tasks, key, task);
     }
 }

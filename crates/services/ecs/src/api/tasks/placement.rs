@@ -8,7 +8,7 @@ use shapes_ecs as shapes;
 use super::launch::Template;
 use crate::api::constraints;
 use crate::error::Error;
-use crate::model::{NetworkMode, TaskDefinition};
+use crate::model::TaskDefinition;
 
 /// Most constraints of a definition and a request together.
 const MAX_CONSTRAINTS: usize = 10;
@@ -45,7 +45,7 @@ pub(super) fn started(template: &Template) -> Request {
             tcp: demand.tcp.iter().copied().collect(),
             udp: demand.udp.iter().copied().collect(),
             gpus: demand.gpus,
-            enis: u32::from(definition.network_mode == NetworkMode::Awsvpc),
+            enis: network.interfaces(),
         },
         attributes: definition.requires.iter().map(attribute).collect(),
         zones: network.zones().cloned(),

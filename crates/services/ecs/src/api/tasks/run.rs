@@ -11,7 +11,7 @@ use super::capacity::Capacity;
 use super::devices::Devices;
 use super::launch::{Launch, Template, definition};
 use super::token::Token;
-use super::{placement as wishes, show};
+use super::{placement as wishes, show_started};
 use crate::error::Error;
 use crate::placing::Plan;
 use crate::tables::ClusterKey;
@@ -113,7 +113,7 @@ impl Api {
             let row = row.or_else(|| self.ledger.snapshot().get(&self.tables.instances, &key));
             let row = row.ok_or_else(|| Error::client("A container instance went away."))?;
             let task = template.start(self, tx, id, &row, &told, &mut devices)?;
-            tasks.push(show(&task, true));
+            tasks.push(show_started(&task));
         }
         devices.guard(tx, self.tables, cluster.clone());
         self.placer.guard(tx, cluster, request, plan.placed.iter().map(|(_, instance)| *instance));

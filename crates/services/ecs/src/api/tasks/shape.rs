@@ -5,7 +5,18 @@ use terms::ContainerArn;
 use wire::value::Enumeration;
 
 use super::super::tags;
-use crate::model::{AttachmentStatus, Binding, Container, Protocol, Task, TaskNetwork};
+use crate::model::{AttachmentStatus, Binding, Container, Protocol, Task, TaskNetwork, TaskStatus};
+
+/// A task as it is answered to who started it: with network mode awsvpc, before it has its
+/// interface (ECS Developer Guide, "Task lifecycle states").
+pub(super) fn show_started(task: &Task) -> shapes::Task {
+    let Some(network) = task.network.clone().filter(|_| task.status == TaskStatus::Pending) else {
+        return show(task, true);
+    };
+    let network = TaskNetwork { status: AttachmentStatus::Precreated, ..network };
+    let status = TaskStatus::Provisioning;
+    show(&Task { status, network: Some(network), ..task.clone() }, true)
+}
 
 /// A task as the API shows it.
 pub(super) fn show(task: &Task, with_tags: bool) -> shapes::Task {
@@ -89,7 +100,7 @@ fn container(task: &Task, one: &Container) -> shapes::Container {
         exit_code: one.exit_code,
         reason: one.reason.clone(),
         network_bindings: Some(one.bindings.iter().map(binding).collect()),
-        network_interfaces: Some(task.network.iter().map(interface).collect()),
+        network_interfaces: Some(task.network.iter().filter_map(interface).collect()),
         health_status: shapes::HealthStatus::parse(one.health.as_str()),
         cpu: Some(one.cpu.to_string()),
         gpu_ids: Some(one.gpu_ids.clone()).filter(|ids| !ids.is_empty()),
@@ -122,13 +133,13 @@ fn attachment(network: &TaskNetwork) -> shapes::Attachment {
     }
 }
 
-fn interface(network: &TaskNetwork) -> shapes::NetworkInterface {
-    shapes::NetworkInterface {
+/// An interface as each container of its task has it, once it is there.
+fn interface(network: &TaskNetwork) -> Option<shapes::NetworkInterface> {
+    (network.status > AttachmentStatus::Precreated).then(|| shapes::NetworkInterface {
         attachment_id: Some(network.attachment.to_string()),
-        private_ipv4_address: (network.status > AttachmentStatus::Precreated)
-            .then(|| network.address.to_string()),
+        private_ipv4_address: Some(network.address.to_string()),
         ..Default::default()
-    }
+    })
 }
 
 fn binding(binding: &Binding) -> shapes::NetworkBinding {

@@ -9,7 +9,7 @@ use super::super::target::Target;
 use super::super::{Api, arn_of, missing, target};
 use super::devices::Devices;
 use super::launch::{Launch, Template, definition};
-use super::{placement as wishes, show};
+use super::{placement as wishes, show_started};
 use crate::decide::placing;
 use crate::error::Error;
 use crate::model::Explanation;
@@ -65,7 +65,7 @@ impl Api {
                     Ok(()) => {
                         let (id, told) = (TaskId::from_bytes(tx.next_id()), Explanation::default());
                         let task = template.start(self, tx, id, &row, &told, &mut devices)?;
-                        tasks.push(show(&task, true));
+                        tasks.push(show_started(&task));
                         chosen.push(row.arn.id);
                     }
                     Err(reason) => failures.push(failure(row.arn.to_string(), &reason)),

@@ -61,12 +61,21 @@ impl Api {
         Ok(shapes::SubmitContainerStateChangeResponse { acknowledgment })
     }
 
-    /// Takes a report of attachments of an instance: there are none yet, so nothing follows.
+    /// Takes a report of attachments without a task. Only interfaces of tasks are known; what is
+    /// not is acknowledged, so that the agent forgets it.
     pub(crate) async fn submit_attachment_state_changes(
         &self,
-        _: Context,
-        _: shapes::SubmitAttachmentStateChangesRequest,
+        context: Context,
+        input: shapes::SubmitAttachmentStateChangesRequest,
     ) -> Result<shapes::SubmitAttachmentStateChangesResponse, Error> {
+        let scope = target::scope(&context);
+        for id in input.attachments.iter().filter_map(attached) {
+            let snapshot = self.ledger.snapshot();
+            let mut owners = snapshot.index(&self.tables.tasks_by_attachment, &id);
+            let Some((key, _)) = owners.find(|(key, _)| key.0.scope == scope) else { continue };
+            let reported = TaskReport { attached: vec![id], ..TaskReport::default() };
+            self.take_report_of(&context, &key, &reported).await?;
+        }
         let acknowledgment = Some(ACKNOWLEDGED.to_owned());
         Ok(shapes::SubmitAttachmentStateChangesResponse { acknowledgment })
     }
@@ -78,18 +87,29 @@ impl Api {
         task: Option<&str>,
         reported: &TaskReport,
     ) -> Result<(), Error> {
-        let Some(key) = reported_task(context, cluster, task)? else { return Ok(()) };
+        match reported_task(context, cluster, task)? {
+            Some(key) => self.take_report_of(context, &key, reported).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn take_report_of(
+        &self,
+        context: &Context,
+        key: &TaskKey,
+        reported: &TaskReport,
+    ) -> Result<(), Error> {
         let tables = self.tables;
         let done = self.ledger.transact("report task", |tx| {
             // A task that is not known is acknowledged, so that the agent forgets it.
-            let Some(row) = tx.get(&tables.tasks, &key) else { return Ok(()) };
+            let Some(row) = tx.get(&tables.tasks, key) else { return Ok(()) };
             if let Some(instance) = tx.get(&tables.instances, &(key.0.clone(), row.instance)) {
                 // Not AccessDenied: the agent would repeat it for ever.
                 let check = container_instances::check_node(context, &instance);
                 check.map_err(|refusal| Error::invalid(refusal.to_string()))?;
             }
             if let Some(next) = report::apply(&row, reported, tx.now()) {
-                tx.put(&tables.tasks, key.clone(), next);
+                self.put_task(tx, key.clone(), next);
             }
             Ok::<_, Error>(())
         });
