@@ -1,9 +1,10 @@
-//! Many RunTasks at once over-commit nothing.
+//! Many RunTasks at once over-commit nothing, and what fits is placed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::json;
+use ledger::EmbeddedStore;
+use serde_json::{Value, json};
 
 use super::server::Server;
 
@@ -79,4 +80,150 @@ async fn a_token_starts_tasks_once() {
     rush(&server, request).await;
     let (_, listed) = server.call("admin", "ListTasks", "{}").await;
     assert_eq!(listed["taskArns"].as_array().unwrap().len(), 2);
+}
+
+/// A server whose commits wait for a disk, so that many are on their way at once.
+async fn slow_server() -> (Arc<Server>, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Box::new(EmbeddedStore::open(folder.path()).unwrap());
+    (Arc::new(Server::start_with(store).await), folder)
+}
+
+/// The memory that is left of each instance.
+async fn left(server: &Server) -> Vec<i64> {
+    let (_, listed) = server.call("admin", "ListContainerInstances", "{}").await;
+    let body = json!({"containerInstances": listed["containerInstanceArns"]}).to_string();
+    let (_, answer) = server.call("admin", "DescribeContainerInstances", &body).await;
+    let memory = |instance: &Value| {
+        let resources = instance["remainingResources"].as_array().unwrap();
+        let found = resources.iter().find(|resource| resource["name"] == "MEMORY");
+        found.unwrap()["integerValue"].as_i64().unwrap()
+    };
+    answer["containerInstances"].as_array().unwrap().iter().map(memory).collect()
+}
+
+/// The tasks that should run, as one snapshot has them, hold no more than their instances have.
+async fn check_held(server: &Server, capacity: &BTreeMap<String, (i64, i64)>) {
+    let (_, listed) = server.call("admin", "ListTasks", "{}").await;
+    if listed["taskArns"] == json!([]) {
+        return;
+    }
+    let body = json!({"tasks": listed["taskArns"]}).to_string();
+    let (_, answer) = server.call("admin", "DescribeTasks", &body).await;
+    let mut held: BTreeMap<&str, (i64, i64)> = BTreeMap::new();
+    let tasks = answer["tasks"].as_array().unwrap();
+    for task in tasks.iter().filter(|task| task["lastStatus"] != "STOPPED") {
+        let amount = |name: &str| task[name].as_str().unwrap().parse::<i64>().unwrap();
+        let sum = held.entry(task["containerInstanceArn"].as_str().unwrap()).or_default();
+        *sum = (sum.0 + amount("cpu"), sum.1 + amount("memory"));
+    }
+    for (instance, (cpu, memory)) in held {
+        let (has_cpu, has_memory) = capacity[instance];
+        assert!(cpu <= has_cpu && memory <= has_memory, "{instance}: {cpu} {memory}");
+    }
+}
+
+/// Stops these tasks, and says that they have stopped.
+async fn stop(server: &Server, tasks: &[String]) {
+    for task in tasks {
+        let body = json!({"task": task}).to_string();
+        assert_eq!(server.call("admin", "StopTask", &body).await.0, 200);
+        let body = json!({"task": task, "status": "STOPPED"}).to_string();
+        assert_eq!(server.call("admin", "SubmitTaskStateChange", &body).await.0, 200);
+    }
+}
+
+/// Sixty-four requests for `count` tasks each, at once. Gives the tasks that were started; each
+/// request must have got all its tasks or the reasons why not.
+async fn wave(server: &Arc<Server>, count: usize, strategy: &Value) -> Vec<String> {
+    let body =
+        json!({"taskDefinition": "web", "count": count, "placementStrategy": strategy}).to_string();
+    let calls = (0..CLIENTS).map(|_| {
+        let (server, body) = (server.clone(), body.clone());
+        tokio::spawn(async move { server.call("admin", "RunTask", &body).await })
+    });
+    let mut started = Vec::new();
+    for call in calls.collect::<Vec<_>>() {
+        let (status, answer) = call.await.unwrap();
+        assert_eq!(status, 200, "{answer}");
+        let tasks = answer["tasks"].as_array().unwrap();
+        let failures = answer["failures"].as_array().unwrap();
+        assert_eq!(tasks.len() < count, !failures.is_empty(), "{answer}");
+        let arn = |task: &Value| task["taskArn"].as_str().unwrap().to_owned();
+        started.extend(tasks.iter().map(arn));
+    }
+    started
+}
+
+/// Round after round on three instances that hold a hundred tasks together: with room for all,
+/// with room for the last few, and with none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn round_after_round_everything_that_fits_is_placed() {
+    let (server, _folder) = slow_server().await;
+    server.call("admin", "CreateCluster", "{}").await;
+    for memory in [2000, 3000, 5000] {
+        server.instance("default", 100_000, memory).await;
+    }
+    definition(&server, 100, None).await;
+    let strategies = [
+        json!([]),
+        json!([{"type": "spread", "field": "instanceId"}]),
+        json!([{"type": "binpack", "field": "memory"}]),
+    ];
+    let mut running: Vec<String> = Vec::new();
+    for round in 0..9 {
+        let (strategy, count) = (&strategies[round % 3], 1 + round % 4);
+        let room = 100 - running.len();
+        let started = wave(&server, count, strategy).await;
+        assert_eq!(started.len(), room.min(CLIENTS * count), "round {round}");
+        running.extend(started);
+        // An instance with more on it than it has would show no less than nothing left.
+        let free: i64 = left(&server).await.iter().sum();
+        assert_eq!(free, 10_000 - 100 * running.len() as i64, "round {round}");
+        // Some leave: none, a few, or all.
+        let leaving = [0, 7, running.len()][round % 3];
+        let gone: Vec<String> = running.drain(..leaving.min(running.len())).collect();
+        stop(&server, &gone).await;
+    }
+}
+
+/// Tasks that differ, on instances that run short of one thing or the other, while others stop.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nothing_is_over_committed_while_tasks_come_and_go() {
+    let (server, _folder) = slow_server().await;
+    server.call("admin", "CreateCluster", "{}").await;
+    let mut capacity = BTreeMap::new();
+    for (cpu, memory) in [(1000_u32, 4000_u32), (4000, 1000), (2000, 2000)] {
+        let arn = server.instance("default", cpu, memory).await;
+        capacity.insert(arn, (i64::from(cpu), i64::from(memory)));
+    }
+    definition(&server, 100, None).await;
+    let capacity = Arc::new(capacity);
+    let client = |number: usize| {
+        let (server, capacity) = (server.clone(), capacity.clone());
+        async move {
+            for turn in 0..3 {
+                let (cpu, memory) = (50 * (1 + (number + turn) % 7), 60 * (1 + number % 5));
+                let over = json!({"containerOverrides": [
+                    {"name": "web", "cpu": cpu, "memory": memory}]});
+                let body = json!({"taskDefinition": "web", "count": 1 + number % 3,
+                    "overrides": over});
+                let (status, answer) = server.call("admin", "RunTask", &body.to_string()).await;
+                assert_eq!(status, 200, "{answer}");
+                let tasks = answer["tasks"].as_array().unwrap();
+                let arns: Vec<String> = (tasks.iter())
+                    .map(|task| task["taskArn"].as_str().unwrap().to_owned())
+                    .collect();
+                check_held(&server, &capacity).await;
+                if number % 4 != 0 || turn < 2 {
+                    stop(&server, &arns).await;
+                }
+            }
+        }
+    };
+    let clients: Vec<_> = (0..CLIENTS).map(|number| tokio::spawn(client(number))).collect();
+    for client in clients {
+        client.await.unwrap();
+    }
+    check_held(&server, &capacity).await;
 }

@@ -10,7 +10,7 @@ use ecs::{
     SessionSetup, TaskCredentials, TaskEndpointSetting, Transport,
 };
 use http::{HeaderName, HeaderValue, Method};
-use ledger::{Ledger, MemoryStore, Schema};
+use ledger::{Ledger, MemoryStore, Schema, Store};
 use serde_json::Value;
 use terms::{Clock, ContainerInstanceArn, IdSource, Region, Timestamp};
 use tokio::net::TcpListener;
@@ -112,13 +112,17 @@ pub struct Server {
 }
 
 impl Server {
+    /// A server that keeps nothing: each transaction is done at once.
     pub async fn start() -> Self {
+        Self::start_with(Box::new(MemoryStore::new())).await
+    }
+
+    pub async fn start_with(store: Box<dyn Store>) -> Self {
         let clock = Arc::new(TestClock(AtomicI64::new(START_MS)));
         let ids = Arc::new(Counter(AtomicU64::new(0)));
         let mut schema = Schema::new();
         let tables = EcsTables::declare(&mut schema);
         let vpc_tables = vpc::Tables::declare(&mut schema);
-        let store = Box::new(MemoryStore::new());
         let ledger = Ledger::open(schema, store, clock.clone(), ids.clone()).unwrap();
         let sessions = SessionSetup {
             task_endpoint: TaskEndpointSetting::None,
