@@ -57,12 +57,20 @@ impl Drop for Process {
 pub struct Up {
     process: Option<Process>,
     data: TempDir,
+    flags: Vec<String>,
 }
 
 impl Up {
     /// Brings Longshore up and loads the named example images.
     pub fn start(images: &[&str]) -> Self {
-        let mut up = Self { process: None, data: tempfile::tempdir().expect("a temporary folder") };
+        Self::start_with(&[], images)
+    }
+
+    /// The same, with further flags of `longshore up`.
+    pub fn start_with(flags: &[&str], images: &[&str]) -> Self {
+        let data = tempfile::tempdir().expect("a temporary folder");
+        let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let mut up = Self { process: None, data, flags };
         up.restart();
         for image in images {
             up.cli(&["image", "load", &example_image(image)]);
@@ -72,7 +80,7 @@ impl Up {
 
     /// The clients' side of a server that was started on this folder by other means.
     pub fn adopt(data: TempDir) -> Self {
-        Self { process: None, data }
+        Self { process: None, data, flags: Vec::new() }
     }
 
     /// Loads an example image into the store of this machine's instances.
@@ -98,7 +106,8 @@ impl Up {
     /// Starts the server process on the same data folder (after a kill).
     pub fn restart(&mut self) {
         let data = self.data.path().display().to_string();
-        let args = ["up", "--listen", "127.0.0.1:0", "--data-dir", &data];
+        let mut args = vec!["up", "--listen", "127.0.0.1:0", "--data-dir", &data];
+        args.extend(self.flags.iter().map(String::as_str));
         self.process = Some(Process::start(&args, "Longshore is up"));
     }
 

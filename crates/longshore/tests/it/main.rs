@@ -7,6 +7,7 @@ mod crash;
 mod durability;
 mod harness;
 mod inside;
+mod many;
 mod networks;
 mod people;
 mod sdk;
