@@ -75,9 +75,7 @@ fn share(whole: Capacity, count: u32, cpu: Option<u64>, memory: Option<u64>) -> 
 
 /// The zone of the instance with this number, from 0.
 pub fn zone(region: &impl Display, number: u32) -> String {
-    let zones = ZONES.iter().cycle();
-    let letter = zones.skip(number as usize % ZONES.len()).next().copied().unwrap_or('a');
-    format!("{region}{letter}")
+    format!("{region}{}", ZONES[number as usize % ZONES.len()])
 }
 
 /// Namespaces that each of `count` instances keeps ready.

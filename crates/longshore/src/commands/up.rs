@@ -89,6 +89,7 @@ impl Nodes {
         data: DataDir,
         registry_auth: Option<PathBuf>,
     ) -> Result<Self> {
+        warn_of_others(settings, &data);
         let host = (settings.instances == 1).then(ChosenNetwork::host);
         let images = node::open_images(&data).await?;
         let mut nodes = Self {
@@ -130,6 +131,23 @@ impl Nodes {
             }
         }
         self.failure.map_or(Ok(()), Err)
+    }
+}
+
+/// Instances of an earlier start that was killed and had more of them: their containers go on.
+fn warn_of_others(settings: &ServerSettings, data: &DataDir) {
+    let number = |name: &String| name.strip_prefix("instance-")?.parse::<u32>().ok();
+    let is_left = |name: &String| {
+        let containers = std::fs::read_dir(data.node(name).join("containers"));
+        number(name).is_some_and(|number| number > settings.instances)
+            && containers.is_ok_and(|mut entries| entries.next().is_some())
+    };
+    for name in data.nodes().into_iter().filter(is_left) {
+        tracing::warn!(
+            instance = name,
+            "containers of an earlier start are on an instance that is not started now; start \
+             with as many --instances as then, or clear them with 'longshore down' after the end"
+        );
     }
 }
 

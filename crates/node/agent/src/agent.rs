@@ -78,6 +78,7 @@ impl Running {
             containers: Arc::clone(&containers),
             cluster: config.cluster.to_string(),
             zone: RwLock::new(config.zone.clone()),
+            vpc: RwLock::default(),
         };
         let forwarder = config.forwards_api.then(|| Forwarder::new(&config.server));
         let endpoints = Endpoints::new(Arc::clone(&networks), directory, sources, forwarder);
@@ -167,8 +168,9 @@ impl Running {
             let registered =
                 sessions::register(&config, saved, &*tools.transport, &*ids, &ended).await?;
             let Some(registered) = registered else { return Ok(()) };
-            let zone = registered.attributes.get("ecs.availability-zone").cloned();
-            tools.endpoints.set_zone(zone.or_else(|| config.zone.clone()));
+            let told = |name: &str| registered.attributes.get(name).cloned();
+            let zone = told("ecs.availability-zone").or_else(|| config.zone.clone());
+            tools.endpoints.set_location(zone, told("ecs.vpc-id"));
             let arn = registered.container_instance_arn;
             handle.registered(&arn, config.cluster.as_str()).await;
             let context = Arc::new(Context {

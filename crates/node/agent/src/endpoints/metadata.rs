@@ -144,11 +144,22 @@ fn networks(task: &TaskState, index: usize, version: Version) -> Value {
     json!([map])
 }
 
+/// Where a task is.
+pub(super) struct Place {
+    /// The cluster as configured.
+    pub(super) cluster: String,
+    /// The availability zone.
+    pub(super) zone: Option<String>,
+    /// The VPC.
+    pub(super) vpc: Option<String>,
+}
+
 /// A task with its containers.
-pub(super) fn task(task: &TaskState, version: Version, cluster: &str, zone: Option<&str>) -> Value {
+pub(super) fn task(task: &TaskState, version: Version, place: &Place) -> Value {
+    let Place { cluster, zone, vpc } = place;
     let spec = &task.task;
     let mut map = Map::new();
-    map.insert("Cluster".to_owned(), cluster.into());
+    map.insert("Cluster".to_owned(), cluster.clone().into());
     map.insert("TaskARN".to_owned(), spec.arn.to_string().into());
     map.insert("Family".to_owned(), spec.family.clone().into());
     map.insert("Revision".to_owned(), spec.version.clone().into());
@@ -160,9 +171,10 @@ pub(super) fn task(task: &TaskState, version: Version, cluster: &str, zone: Opti
     put(&mut map, "PullStoppedAt", time(pulls().map(|pull| pull.1).max()));
     let over = task.status() == Status::Stopped;
     put(&mut map, "ExecutionStoppedAt", time(task.execution_stopped_at.filter(|_| over)));
-    put(&mut map, "AvailabilityZone", zone);
+    put(&mut map, "AvailabilityZone", zone.clone());
     if version == Version::V4 {
         put(&mut map, "LaunchType", spec.launch_type.clone().unwrap_or_else(|| "EC2".to_owned()));
+        put(&mut map, "VPCID", vpc.clone());
         put(&mut map, "ServiceName", spec.service_name.clone());
         put(&mut map, "AvailabilityZoneID", spec.zone.clone());
         put(&mut map, "Group", spec.group.clone());

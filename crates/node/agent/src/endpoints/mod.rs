@@ -37,6 +37,7 @@ pub(crate) struct Sources {
     pub(crate) containers: Arc<dyn Containers>,
     pub(crate) cluster: String,
     pub(crate) zone: RwLock<Option<String>>,
+    pub(crate) vpc: RwLock<Option<String>>,
 }
 
 /// The agents of this process, so that the one listener in the host's network finds whose
@@ -95,9 +96,10 @@ impl Endpoints {
         }
     }
 
-    /// The availability zone, known once the instance is registered.
-    pub(crate) fn set_zone(&self, zone: Option<String>) {
+    /// The availability zone and the VPC, known once the instance is registered.
+    pub(crate) fn set_location(&self, zone: Option<String>, vpc: Option<String>) {
         *self.sources.zone.write() = zone;
+        *self.sources.vpc.write() = vpc;
     }
 
     /// The variables that tell a container where its endpoints are.

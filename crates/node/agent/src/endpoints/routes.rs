@@ -77,12 +77,14 @@ async fn task(directory: &Directory, version: Version, id: &str, rest: &[&str]) 
         );
     };
     let agent: Arc<Sources> = agent;
-    let zone = agent.zone.read().clone();
+    let place = metadata::Place {
+        cluster: agent.cluster.clone(),
+        zone: agent.zone.read().clone(),
+        vpc: agent.vpc.read().clone(),
+    };
     let body = match rest {
         [] => metadata::container(&task, index, version, &agent.cluster),
-        ["task" | "taskWithTags"] => {
-            metadata::task(&task, version, &agent.cluster, zone.as_deref())
-        }
+        ["task" | "taskWithTags"] => metadata::task(&task, version, &place),
         ["stats"] => super::docker_stats(&*agent.containers, &task, index).await,
         ["task", "stats"] => {
             let mut all = serde_json::Map::new();

@@ -14,6 +14,7 @@ const RTM_NEWADDR: u16 = 20;
 const RTM_DELADDR: u16 = 21;
 const RTM_NEWROUTE: u16 = 24;
 const RTM_DELROUTE: u16 = 25;
+const RTM_DELNEIGH: u16 = 29;
 
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
@@ -27,6 +28,7 @@ const VETH_INFO_PEER: u16 = 1;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
 const IFA_BROADCAST: u16 = 4;
+const NDA_DST: u16 = 1;
 const RTA_DST: u16 = 1;
 const RTA_OIF: u16 = 4;
 const RTA_GATEWAY: u16 = 5;
@@ -180,6 +182,13 @@ pub(super) fn remove_route(to: Ipv4Addr, gateway: Ipv4Addr) -> Message {
     Message::new(RTM_DELROUTE, NLM_F_ACK, &route_head(32, SCOPE_UNIVERSE))
         .with(RTA_DST, &to.octets())
         .with(RTA_GATEWAY, &gateway.octets())
+}
+
+/// Forgets which hardware address an interface's neighbour has.
+pub(super) fn forget_neighbour(index: u32, address: Ipv4Addr) -> Message {
+    let mut head = [AF_INET, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    head[4..8].copy_from_slice(&index.to_ne_bytes());
+    Message::new(RTM_DELNEIGH, NLM_F_ACK, &head).with(NDA_DST, &address.octets())
 }
 
 /// Sends everything else through `gateway`.

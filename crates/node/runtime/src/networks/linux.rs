@@ -191,12 +191,14 @@ impl Inner {
         let (folder, run) = (canonical(folder)?, canonical(run)?);
         let found = Found { attachments: recall(&folder), tasks: tasks::recall(&folder) };
         let in_use = !found.attachments.is_empty() || !found.tasks.is_empty();
+        let had_vpc = place::recall(&folder).has_vpc();
         let (place, vpc) = Place::settle(&folder, &run, &options, in_use)?;
         let ground = place.ground(&run);
         let vpc = Mutex::new(vpc.map(Arc::new));
         let basis = Basis { folder, run, place, ground: ground.clone(), vpc, options };
         let inner = ground.run(|| Self::open_here(basis, found))?;
-        if !inner.state.lock().tasks.is_empty() {
+        // After a crash there may be claims without a task.
+        if had_vpc {
             inner.vpc()?;
         }
         inner.forget_lost_claims()?;

@@ -74,6 +74,11 @@ impl Place {
         Ok((place, Some(vpc)))
     }
 
+    /// Whether it has used a VPC.
+    pub(super) fn has_vpc(&self) -> bool {
+        self.vpc.is_some()
+    }
+
     /// The namespace that the instance's bridge is in.
     pub(super) fn ground(&self, run: &Path) -> Ground {
         match self.own {

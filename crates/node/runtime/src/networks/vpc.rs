@@ -174,8 +174,12 @@ impl Vpc {
     }
 
     fn clear(&self, address: Ipv4Addr) -> Result<(), NetworkError> {
-        links::remove(&self.inside.lock(), &outside_end(address))
+        let inside = self.inside.lock();
+        links::remove(&inside, &outside_end(address))
             .map_err(io_error(format!("cannot take {address} off the VPC's bridge")))?;
+        // Who has the address next has another hardware address. Nobody may have asked for it.
+        _ = inside.request(vec![links::forget_neighbour(self.bridge, address)]);
+        drop(inside);
         // Only ours goes: the gateway says so. One that is not there is well.
         let route = links::remove_route(address, self.uplink.inner());
         _ = self.outside.lock().request(vec![route]);
