@@ -58,3 +58,17 @@ impl<'de, T: Structure + Value> Deserialize<'de> for Document<T> {
         shape.map(Self::new).ok_or_else(|| serde::de::Error::custom("the document is null"))
     }
 }
+
+/// A shape read from AWS JSON, as tests write it.
+#[cfg(test)]
+pub(crate) fn parse_json<T: Structure + Value>(json: &str) -> T {
+    let mut check = Check::strict();
+    let mut shape = None;
+    let read = JsonReader::read_document(json.as_bytes(), &mut check, &mut |reader| {
+        shape = T::read(reader, T::SCHEMA)?;
+        Ok(())
+    });
+    read.unwrap_or_else(|error| panic!("{json}: {error:?}"));
+    assert!(check.violations().is_empty(), "{json}: {:?}", check.violations());
+    shape.expect("the document is not null")
+}

@@ -28,6 +28,8 @@ pub(crate) use definition::{
     ContainerSpec, DefinitionStatus, FamilyCounter, FamilyListing, NetworkMode, PortSpec,
     TaskDefinition,
 };
+#[cfg(test)]
+pub(crate) use document::parse_json;
 pub(crate) use document::{Document, json};
 pub(crate) use explanation::{Explanation, RefusalCount, RefusalNote};
 pub(crate) use instance::{AgentInfo, ContainerInstance, InstanceStatus};

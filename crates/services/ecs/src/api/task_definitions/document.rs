@@ -3,6 +3,7 @@
 use shapes_ecs as shapes;
 use terms::{TaskDefinitionArn, Timestamp};
 
+use super::requires;
 use super::rules::{self, Checked};
 use crate::model::NetworkMode;
 
@@ -56,14 +57,16 @@ pub(crate) fn document(
     }
 }
 
-/// Absent if there are none, as on ECS.
+/// Those that ECS shows; absent if there are none, as on ECS.
 fn attributes(requires: &[(String, Option<String>)]) -> Option<Vec<shapes::Attribute>> {
     let attribute = |(name, value): &(String, Option<String>)| shapes::Attribute {
         name: name.clone(),
         value: value.clone(),
         ..Default::default()
     };
-    (!requires.is_empty()).then(|| requires.iter().map(attribute).collect())
+    let shown = requires.iter().filter(|(name, _)| requires::is_shown(name));
+    let shown: Vec<_> = shown.map(attribute).collect();
+    (!shown.is_empty()).then_some(shown)
 }
 
 /// Lists that ECS shows although they are empty, and defaults.

@@ -32,7 +32,7 @@ impl Api {
             )));
         }
         let scope = target::scope(&context);
-        let requires = requires::attributes(&input, checked.network_mode);
+        let requires = requires::attributes(&input, checked.network_mode, checked.cpu);
         let tables = self.tables;
         let registered = self.ledger.transact("register task definition", |tx| {
             let family = (scope.clone(), checked.family.clone());
