@@ -5,6 +5,7 @@ mod capacity_providers;
 mod clusters;
 mod constraints;
 mod container_instances;
+mod missing;
 mod page;
 mod strategy;
 mod tagging;
@@ -55,7 +56,7 @@ macro_rules! operations {
 
 /// The service with every operation that is built.
 pub(crate) fn service(api: Arc<Api>) -> Service {
-    operations! { api, Service::new(&shapes::SERVICE),
+    operations! { api, Service::new(&shapes::SERVICE).explain(missing::explain),
         CreateCapacityProvider => create_capacity_provider;
         CreateCluster => create_cluster;
         DeleteAccountSetting => delete_account_setting;

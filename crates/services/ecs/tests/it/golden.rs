@@ -24,6 +24,7 @@ conversations! {
     definition_rules
     expressions
     networks
+    missing_members
     reports
     run_task
     stop_and_list

@@ -89,7 +89,7 @@ impl Api {
         target::active_cluster(&snapshot, &self.tables, &cluster)?;
         let wanted = &input.container_instances;
         if wanted.is_empty() {
-            return Err(Error::invalid("Container instances cannot be empty."));
+            return Err(Error::client("Container Instances cannot be empty."));
         }
         if wanted.len() > MAX_DESCRIBED {
             return Err(Error::invalid("Container instances can have at most 100 items."));

@@ -30,7 +30,7 @@ impl Api {
         launch.check()?;
         let named = &input.container_instances;
         if named.is_empty() {
-            return Err(Error::invalid("Container instances cannot be empty."));
+            return Err(Error::client("Container Instances cannot be empty."));
         }
         if named.len() > MAX_INSTANCES {
             let text = format!("instanceIds can have at most {MAX_INSTANCES} items.");
