@@ -58,13 +58,19 @@ pub struct Placement {
 impl Fleet {
     /// Adds an instance, or puts it in place of the one with its id.
     pub fn upsert(&mut self, instance: Instance) {
-        self.remove(instance.id());
-        let taken = self.ports.taken(&instance);
-        let id = instance.id();
-        let slot = Slot { instance, class: 0, taken, watched: Vec::new() };
-        let slot = self.slots.insert(slot);
-        self.by_id.insert(id, slot);
+        let (id, taken) = (instance.id(), self.ports.taken(&instance));
+        let Some(&slot) = self.by_id.get(&id) else {
+            let slot = Slot { instance, class: 0, taken, watched: Vec::new() };
+            let slot = self.slots.insert(slot);
+            self.by_id.insert(id, slot);
+            return self.join(slot);
+        };
+        self.leave(slot);
+        let here = &mut self.slots[slot];
+        let before = std::mem::replace(&mut here.instance, instance);
+        here.taken = taken;
         self.join(slot);
+        self.sweep(&before);
     }
 
     /// Forgets an instance.
@@ -72,11 +78,7 @@ impl Fleet {
         let slot = self.by_id.remove(&id)?;
         self.leave(slot);
         let Slot { instance, .. } = self.slots.remove(slot)?;
-        for group in instance.groups().keys() {
-            if let Some(group) = self.groups.find(group) {
-                self.groups.sweep(group);
-            }
-        }
+        self.sweep(&instance);
         Some(instance)
     }
 
@@ -310,6 +312,15 @@ impl Fleet {
             }
         }
         self.classes.leave(here.class, here.instance.attributes());
+    }
+
+    /// Forgets the groups of an instance that is gone, if nothing is left of them.
+    fn sweep(&mut self, gone: &Instance) {
+        for name in gone.groups().keys() {
+            if let Some(group) = self.groups.find(name) {
+                self.groups.sweep(group);
+            }
+        }
     }
 }
 

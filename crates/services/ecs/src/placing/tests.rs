@@ -206,12 +206,14 @@ fn what_the_feed_has_not_told_is_learnt_where_it_matters() {
     let facts = world.ledger.snapshot();
     let found = kept.find(&facts.facts(), &request(1), &[task_id(1)], 7);
     assert_eq!(found.placed, [(task_id(1), instance_id(2))]);
+    // Whether the first was tried before is a matter of chance; if so, it is known to be full.
+    let learnt = usize::try_from(found.retries).unwrap();
     kept.give_back(&[task_id(1)]);
     world.put_instance(1, InstanceStatus::Inactive, MEMORY);
     world.put_task(14, 2, TaskStatus::Pending);
     let facts = world.ledger.snapshot();
     let found = kept.find(&facts.facts(), &request(1), &[task_id(1)], 7);
-    assert_eq!((found.placed.len(), found.shortage.len()), (0, 2));
+    assert_eq!((found.placed.len(), found.shortage.len()), (0, 1 + learnt));
     kept.catch_up();
     assert_eq!(shown(kept.fleet()), world.fresh());
 }
