@@ -1,21 +1,25 @@
 #!/usr/bin/env bash
 # Builds Longshore and the benchmarks and runs one of them, or all.
 #
-# Usage: bench/run.sh [run-task | api | start] [OPTION]...
+# Usage: bench/run.sh [run-task | api | start | placements] [OPTION]...
 # The figures go to standard output, and as JSON to target/bench/NAME.json.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 target=${CARGO_TARGET_DIR:-target}
-names=(run-task api start)
+names=(run-task api start placements)
 case "${1:-}" in
   '') ;;
-  run-task | api | start) names=("$1"); shift ;;
+  run-task | api | start | placements) names=("$1"); shift ;;
   *) echo "bench: no benchmark '$1'; there are: ${names[*]}" >&2; exit 2 ;;
 esac
 
-cargo build --release --package longshore --package bench
-examples/images/build.sh busybox >&2
+if test "${names[*]}" = placements; then
+  cargo build --release --package bench
+else
+  cargo build --release --package longshore --package bench
+  examples/images/build.sh busybox >&2
+fi
 for name in "${names[@]}"; do
   "$target/release/longshore-bench" "$name" --longshore "$target/release/longshore" \
     --work "$target/bench" --json "$target/bench/$name.json" "$@"

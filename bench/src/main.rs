@@ -7,6 +7,7 @@
 //! - `run-task`: RunTask to RUNNING, against `docker run -d`.
 //! - `api`: signed requests a second on one core, against ministack and moto.
 //! - `start`: exec to ready, memory at rest.
+//! - `placements`: the placement index alone, without peers.
 //!
 //! **Invariant:** figures of peers and ours come from the same run; a failed request fails the run.
 
@@ -18,6 +19,7 @@ mod load;
 mod longshore;
 mod memory;
 mod peers;
+mod placements;
 mod process;
 mod report;
 mod run_task;
@@ -54,6 +56,8 @@ enum Bench {
     Api(api::Api),
     /// Exec to ready, and memory at rest
     Start(start::Start),
+    /// Placements a second of the placement index
+    Placements(placements::Placements),
 }
 
 fn main() -> Result<()> {
@@ -64,6 +68,7 @@ fn main() -> Result<()> {
         Bench::RunTask(bench) => bench.run(&place)?,
         Bench::Api(bench) => bench.run(&place)?,
         Bench::Start(bench) => bench.run(&place)?,
+        Bench::Placements(bench) => bench.run()?,
     };
     report.print();
     if let Some(path) = cli.json {
