@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod apart;
+mod awsvpc;
 mod crash;
 mod durability;
 mod harness;

@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 
 use crate::harness::{Process, Up, eventually, fetch};
 
-fn three(images: &[&str]) -> Up {
+pub fn three(images: &[&str]) -> Up {
     Up::start_with(&["--instances", "3", "--instance-cpu", "2048"], images)
 }
 
 /// Every container instance, by ARN.
-fn instances(up: &Up) -> Vec<Value> {
+pub fn instances(up: &Up) -> Vec<Value> {
     let status: Value = serde_json::from_str(&up.cli(&["status", "--output", "json"])).unwrap();
     status["containerInstances"].as_array().unwrap().clone()
 }
@@ -25,14 +25,14 @@ fn attribute(instance: &Value, name: &str) -> String {
 }
 
 /// The address of the instance that a task is on.
-fn address_of(task: &Value, instances: &[Value]) -> String {
+pub fn address_of(task: &Value, instances: &[Value]) -> String {
     let arn = &task["containerInstanceArn"];
     let instance = instances.iter().find(|i| i["containerInstanceArn"] == *arn).unwrap();
     attribute(instance, "longshore.address")
 }
 
 /// One task of a registered family on each of three instances; each RUNNING.
-fn one_on_each(up: &Up, family: &str, more: &[&str]) -> Vec<Value> {
+pub fn one_on_each(up: &Up, family: &str, more: &[&str]) -> Vec<Value> {
     let mut args = vec!["ecs", "run-task", "--task-definition", family, "--count", "3"];
     args.extend(["--placement-constraints", "type=distinctInstance"]);
     args.extend(more);
@@ -44,19 +44,19 @@ fn one_on_each(up: &Up, family: &str, more: &[&str]) -> Vec<Value> {
     tasks.map(|task| up.await_status(&id(task), "RUNNING")).collect()
 }
 
-fn register(up: &Up, definition: &Value) {
+pub fn register(up: &Up, definition: &Value) {
     up.aws(&["ecs", "register-task-definition", "--cli-input-json", &definition.to_string()]);
 }
 
 /// What the networks of an installation are known by.
-struct Traces {
+pub struct Traces {
     folder: PathBuf,
     uplink: (PathBuf, String),
     data: String,
 }
 
 impl Traces {
-    fn of(data: &Path) -> Self {
+    pub fn of(data: &Path) -> Self {
         let installation = fs::read_to_string(data.join("installation")).unwrap();
         let folder = Path::new("/run/longshore").join(installation);
         let vpc: Value =
@@ -68,7 +68,7 @@ impl Traces {
     }
 
     /// Folders, interfaces and mounts that are still there.
-    fn left(&self) -> Vec<String> {
+    pub fn left(&self) -> Vec<String> {
         let mut left = Vec::new();
         if self.folder.exists() {
             left.push(self.folder.display().to_string());
