@@ -24,6 +24,8 @@ PROSE = {
 }
 # Services whose models are too large to keep whole.
 PRUNED = {"ec2"}
+# Values that a service takes, as its own documentation says, but its published model leaves out.
+MISSING_VALUES = {"ecs": {"SettingName": ["dualStackIPv6"]}}
 # Below these keys, names are the service's own words, never markers to drop.
 NAMED = {"operations", "shapes", "members"}
 
@@ -77,6 +79,9 @@ def main():
         if service in PRUNED:
             built = tomllib.loads((folder / "operations.toml").read_text())[service]
             model = pruned(model, built)
+        for shape, values in MISSING_VALUES.get(service, {}).items():
+            known = model["shapes"][shape]["enum"]
+            known += [value for value in values if value not in known]
         kept = {key: model[key] for key in ("version", "metadata", "operations", "shapes")}
         text = json.dumps(without_prose(kept), indent=1, sort_keys=True)
         (folder / f"{service}.json").write_text(text + "\n")

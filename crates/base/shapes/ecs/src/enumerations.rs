@@ -2386,6 +2386,7 @@ pub enum SettingName {
     GuardDutyActivate,
     DefaultLogDriverMode,
     FargateEventWindows,
+    DualStackIPv6,
 }
 
 impl Enumeration for SettingName {
@@ -2402,6 +2403,7 @@ impl Enumeration for SettingName {
             "guardDutyActivate" => Self::GuardDutyActivate,
             "defaultLogDriverMode" => Self::DefaultLogDriverMode,
             "fargateEventWindows" => Self::FargateEventWindows,
+            "dualStackIPv6" => Self::DualStackIPv6,
             _ => return None,
         })
     }
@@ -2418,6 +2420,7 @@ impl Enumeration for SettingName {
             Self::GuardDutyActivate => "guardDutyActivate",
             Self::DefaultLogDriverMode => "defaultLogDriverMode",
             Self::FargateEventWindows => "fargateEventWindows",
+            Self::DualStackIPv6 => "dualStackIPv6",
         }
     }
 }

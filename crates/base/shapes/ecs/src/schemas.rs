@@ -1574,6 +1574,7 @@ pub static SETTING_NAME: Schema = Schema::new(
         "guardDutyActivate",
         "defaultLogDriverMode",
         "fargateEventWindows",
+        "dualStackIPv6",
     ]),
 );
 pub static SETTING_TYPE: Schema = Schema::new("SettingType", Kind::Enum(&["user", "aws_managed"]));

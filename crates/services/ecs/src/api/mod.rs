@@ -24,7 +24,7 @@ use wire::{Operation, Service, ServiceError};
 
 use crate::error::Error;
 use crate::placing::Placer;
-use crate::tables::{ClusterKey, Tables};
+use crate::tables::{ClusterKey, Scope, Tables};
 
 /// What handlers work with.
 pub(crate) struct Api {
@@ -121,6 +121,13 @@ pub(crate) fn usual_settings(
 ) -> Vec<(String, String)> {
     let root = account_settings::root(&key.scope);
     clusters::configuration::usual_settings(view, tables, key, &root)
+}
+
+/// How logs are delivered whose configuration does not say it: the account's
+/// `defaultLogDriverMode`.
+pub(crate) fn default_log_mode(view: &impl ledger::View, tables: &Tables, scope: &Scope) -> String {
+    let name = shapes::SettingName::DefaultLogDriverMode;
+    account_settings::resolve(view, tables, scope, &account_settings::root(scope), name).value
 }
 
 /// The failure of an item that is not there.

@@ -115,7 +115,9 @@ fn tags_of(view: &impl View, tables: &Tables, resource: &Resource) -> Result<Vec
         }
         Resource::Definition(key) => {
             let row = view.get(&tables.definitions, key);
-            Ok(row.ok_or_else(|| unknown("task definition"))?.tags.clone())
+            // ECS asks for the definition as a client would, and has the same text.
+            let unknown = || Error::client("Unable to describe task definition.");
+            Ok(row.ok_or_else(unknown)?.tags.clone())
         }
         Resource::Provider(key) => {
             let row = view.get(&tables.providers, key);

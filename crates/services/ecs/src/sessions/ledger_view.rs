@@ -6,8 +6,9 @@ use agent_protocol::task::Task as PayloadTask;
 use ledger::{Row, Snapshot};
 use terms::{ContainerInstanceArn, TaskId};
 
-use super::payload::{self, TaskEndpoint};
+use super::payload::{self, Settings, TaskEndpoint};
 use super::view::{InstanceView, Standing, TaskView};
+use crate::api;
 use crate::model::{ContainerInstance, InstanceStatus, Task, TaskDefinition};
 use crate::tables::{InstanceKey, Tables, definition_key, instance_key};
 
@@ -121,6 +122,8 @@ impl InstanceView for LedgerView<'_> {
             Some(instance) => self.setting.of(&instance),
             None => TaskEndpoint::None,
         };
-        Ok(payload::task(&task, &definition, &endpoint))
+        let scope = &self.key.0.scope;
+        let log_mode = Some(api::default_log_mode(&self.snapshot, self.tables, scope));
+        Ok(payload::task(&task, &definition, &Settings { endpoint, log_mode }))
     }
 }

@@ -6,11 +6,12 @@ use shapes_ecs::{SettingName, SettingType};
 use crate::error::Error;
 
 /// Every setting, by name.
-pub(super) const NAMES: [SettingName; 11] = [
+pub(super) const NAMES: [SettingName; 12] = [
     SettingName::AwsvpcTrunking,
     SettingName::ContainerInsights,
     SettingName::ContainerInstanceLongArnFormat,
     SettingName::DefaultLogDriverMode,
+    SettingName::DualStackIPv6,
     SettingName::FargateEventWindows,
     SettingName::FargateFIPSMode,
     SettingName::FargateTaskRetirementWaitPeriod,
@@ -27,6 +28,7 @@ const fn values(name: SettingName) -> &'static [&'static str] {
         | SettingName::TaskLongArnFormat
         | SettingName::ContainerInstanceLongArnFormat => &["enabled", "disabled"],
         SettingName::AwsvpcTrunking
+        | SettingName::DualStackIPv6
         | SettingName::FargateFIPSMode
         | SettingName::FargateEventWindows => &["disabled", "enabled"],
         SettingName::ContainerInsights => &["disabled", "enabled", "enhanced"],
@@ -60,6 +62,7 @@ pub(super) const fn kind(name: SettingName) -> SettingType {
         | SettingName::TagResourceAuthorization
         | SettingName::FargateTaskRetirementWaitPeriod
         | SettingName::DefaultLogDriverMode
+        | SettingName::DualStackIPv6
         | SettingName::FargateEventWindows => SettingType::User,
     }
 }

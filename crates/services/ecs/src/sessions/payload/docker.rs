@@ -154,7 +154,8 @@ fn sysctl(control: &shapes::SystemControl) -> Option<(String, String)> {
 }
 
 /// The log driver and its options. Docker's awslogs driver knows no prefix of streams: ECS makes
-/// the stream's name from it (ECS semantics §3.4, `<prefix>/<container>/<task id>`).
+/// the stream's name from it (ECS semantics §3.4, `<prefix>/<container>/<task id>`). A delivery
+/// mode that is not given is the account's (API reference, `LogConfiguration`).
 fn log_config(
     context: &Context<'_>,
     spec: &shapes::ContainerDefinition,
@@ -167,6 +168,12 @@ fn log_config(
         let container = spec.name.as_deref().unwrap_or_default();
         let stream = format!("{prefix}/{container}/{}", context.task.arn.id);
         config.entry("awslogs-stream".to_owned()).or_insert(stream);
+    }
+    // FireLens has no delivery mode: its router does what the driver of others does.
+    if let Some(mode) = &context.settings.log_mode
+        && log.log_driver != shapes::LogDriver::Awsfirelens
+    {
+        config.entry("mode".to_owned()).or_insert_with(|| mode.clone());
     }
     LogConfig { kind: log.log_driver.as_str().to_owned(), config }
 }

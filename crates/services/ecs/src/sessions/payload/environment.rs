@@ -34,7 +34,7 @@ pub(super) fn of(
 fn added(context: &Context<'_>) -> BTreeMap<String, String> {
     let region = context.task.arn.region.as_str();
     let mut added = vec![("AWS_EXECUTION_ENV", "AWS_ECS_EC2")];
-    if let TaskEndpoint::Url(url) = context.endpoint {
+    if let TaskEndpoint::Url(url) = &context.settings.endpoint {
         let way = [
             ("AWS_ENDPOINT_URL", url.as_str()),
             ("AWS_REGION", region),

@@ -30,12 +30,18 @@ pub(crate) enum TaskEndpoint {
     None,
 }
 
+/// What a payload says that neither the task nor its definition does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Settings {
+    /// Where the API is.
+    pub(crate) endpoint: TaskEndpoint,
+    /// The delivery mode of logs whose configuration names none: the account setting
+    /// `defaultLogDriverMode`.
+    pub(crate) log_mode: Option<String>,
+}
+
 /// The task as a payload carries it, without credentials.
-pub(crate) fn task(
-    task: &Task,
-    definition: &TaskDefinition,
-    endpoint: &TaskEndpoint,
-) -> PayloadTask {
+pub(crate) fn task(task: &Task, definition: &TaskDefinition, settings: &Settings) -> PayloadTask {
     let document = &*definition.document;
     let desired = match task.desired {
         DesiredStatus::Running => PayloadDesired::Running,
@@ -46,7 +52,7 @@ pub(crate) fn task(
         account: task.arn.account.clone(),
         name: task.arn.cluster.clone(),
     };
-    let context = Context { task, definition, endpoint };
+    let context = Context { task, definition, settings };
     let definitions = document.container_definitions.iter().flatten();
     PayloadTask {
         task_cluster_arn: cluster.to_string(),
@@ -91,7 +97,7 @@ pub(crate) fn roles(task: &Task, definition: &TaskDefinition) -> Vec<(RoleType, 
 struct Context<'a> {
     task: &'a Task,
     definition: &'a TaskDefinition,
-    endpoint: &'a TaskEndpoint,
+    settings: &'a Settings,
 }
 
 impl Context<'_> {

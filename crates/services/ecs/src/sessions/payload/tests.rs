@@ -9,7 +9,7 @@ use shapes_ecs as shapes;
 
 use super::super::testing::task_arn;
 use super::super::tests::world;
-use super::{TaskEndpoint, roles, task};
+use super::{Settings, TaskEndpoint, roles, task};
 use crate::model::{
     AttachmentStatus, DesiredStatus, Document, NetworkMode, Task, TaskDefinition, TaskNetwork,
     TaskStatus,
@@ -84,7 +84,8 @@ fn payload(golden: &Value) -> Value {
         Some(url) => TaskEndpoint::Url(url.to_owned()),
         None => TaskEndpoint::None,
     };
-    let sent = task(&row, &definition, &endpoint);
+    let log_mode = golden["logMode"].as_str().map(str::to_owned);
+    let sent = task(&row, &definition, &Settings { endpoint, log_mode });
     let mut payload = serde_json::to_value(&sent).expect("JSON");
     for container in payload["containers"].as_array_mut().into_iter().flatten() {
         for member in ["config", "hostConfig"] {
@@ -130,7 +131,8 @@ fn agents_read_every_payload() {
     for file in goldens() {
         let text = std::fs::read_to_string(&file).expect("a golden");
         let golden: Value = serde_json::from_str(&text).expect("JSON");
-        let sent = task(&task_of(&golden), &definition(&golden), &TaskEndpoint::None);
+        let nothing = Settings { endpoint: TaskEndpoint::None, log_mode: None };
+        let sent = task(&task_of(&golden), &definition(&golden), &nothing);
         let frame = serde_json::to_string(&sent).expect("JSON");
         let read: agent_protocol::task::PayloadTask = serde_json::from_str(&frame).expect("JSON");
         let agent_protocol::task::PayloadTask::Valid(read) = read else {
