@@ -8,7 +8,8 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::commands::{
-    agent, config, doctor, down, image, logs, profile, run, server, status, stop, token, up, why,
+    agent, config, doctor, down, image, logs, plan, profile, run, server, status, stop, token, up,
+    why,
 };
 use crate::output::Format;
 
@@ -46,6 +47,8 @@ enum Command {
     Stop(stop::Stop),
     /// Tell in plain words why a task runs where it does, waits, or stopped
     Why(why::Why),
+    /// Tell where tasks would be placed, and why not elsewhere, without starting them
+    Plan(plan::Plan),
     /// Load images from files, and delete what nothing needs
     Image(image::ImageCommand),
     /// Write an AWS profile that points the aws CLI and the SDKs at Longshore
@@ -70,6 +73,7 @@ impl Command {
             Self::Logs(command) => calling()?.block_on(command.run(format)),
             Self::Stop(command) => calling()?.block_on(command.run(format)),
             Self::Why(command) => calling()?.block_on(command.run(format)),
+            Self::Plan(command) => calling()?.block_on(command.run(format)),
             Self::Down(command) => calling()?.block_on(command.run(format)),
             Self::Image(command) => calling()?.block_on(command.run(format)),
             Self::Profile(command) => command.run(format),

@@ -6,6 +6,7 @@ pub mod doctor;
 pub mod down;
 pub mod image;
 pub mod logs;
+pub mod plan;
 pub mod profile;
 pub mod run;
 pub mod server;

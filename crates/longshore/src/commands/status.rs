@@ -46,6 +46,8 @@ impl Status {
             let arns = list(&client, "ListTasks", input.clone(), "taskArns").await?;
             tasks.extend(describe(&client, "DescribeTasks", input, "tasks", arns).await?);
         }
+        // A server of before this path was there has none; everything else is shown all the same.
+        let placements = client.get("/_longshore/placements").await.unwrap_or_default();
         if format == Format::Json {
             let endpoint = client.endpoint();
             return Ok(output::json(&json!({
@@ -53,11 +55,25 @@ impl Status {
                 "clusters": clusters,
                 "containerInstances": instances,
                 "tasks": tasks,
+                "placements": placements,
             }))?);
         }
-        println!("server  {}\n", client.endpoint());
+        println!("server  {}", client.endpoint());
+        println!("{}", placed(&placements));
         print(&clusters, &instances, &tasks)
     }
+}
+
+/// What was placed since the server started; an empty line if nothing was.
+fn placed(counts: &Value) -> String {
+    let of = |name: &str| counts[name].as_u64().unwrap_or_default();
+    let (placed, refused, again) = (of("placed"), of("refused"), of("placedAgain"));
+    if placed + refused == 0 {
+        return String::new();
+    }
+    format!(
+        "placed  {placed} tasks since it started, {refused} found no place, {again} chosen again\n"
+    )
 }
 
 /// Describes all of `arns`, as many calls as it takes.

@@ -94,6 +94,8 @@ impl Ecs {
     pub fn routes(&self) -> Vec<Route> {
         let mut routes = self.sessions.routes();
         routes.push(routes::why(self.api.clone()));
+        routes.push(routes::plan(self.api.clone()));
+        routes.push(routes::placements(self.api.clone()));
         routes
     }
 

@@ -1,4 +1,5 @@
-//! `GET /_longshore/why/<task>`: why a task is where it is, as JSON.
+//! Paths of our own, as JSON: `GET /_longshore/why/<task>`, why a task is where it is;
+//! `POST /_longshore/plan`, what RunTask would do; `GET /_longshore/placements`, what was placed.
 
 use std::sync::Arc;
 
@@ -7,16 +8,27 @@ use http::{Method, Response, StatusCode, header};
 use http_body_util::Full;
 use ledger::{Row, Snapshot};
 use serde_json::json;
+use shapes_ecs as shapes;
 use terms::{TaskArn, TaskId};
+use wire::check::{Check, describe};
+use wire::protocol::JsonReader;
+use wire::value::{Structure, Value};
 use wire::{Body, Route, RouteAuth, RouteRequest};
 
 use crate::api::Api;
 use crate::decide::why;
+use crate::error::Error;
 use crate::model::Task;
 use crate::tables::{ClusterKey, Scope, Tables, TaskKey, task_key};
 
 /// The path that the CLI's `why` asks.
 const WHY_PATH: &str = "/_longshore/why";
+/// The path that the CLI's `plan` asks.
+const PLAN_PATH: &str = "/_longshore/plan";
+/// The path that the CLI's `status` asks.
+const PLACEMENTS_PATH: &str = "/_longshore/placements";
+/// The longest request that `plan` takes, in bytes.
+const PLAN_MAX_BYTES: usize = 64 * 1024;
 
 /// The route.
 pub(crate) fn why(api: Arc<Api>) -> Route {
@@ -30,10 +42,9 @@ fn explain(api: &Api, request: &RouteRequest) -> Response<Body> {
     if request.parts.method != Method::GET {
         return refuse(StatusCode::METHOD_NOT_ALLOWED, "use GET");
     }
-    let Some(caller) = &request.caller else {
+    let Some(scope) = scope(request) else {
         return refuse(StatusCode::FORBIDDEN, "the request is not signed");
     };
-    let scope = Scope { account: caller.account.clone(), region: caller.region.clone() };
     let text = request.rest(WHY_PATH).trim_start_matches('/');
     let snapshot = api.ledger.snapshot();
     let Some((key, task)) = find(&snapshot, &api.tables, &scope, text) else {
@@ -62,6 +73,70 @@ fn find(
         let key = cluster.task(id);
         snapshot.get(&tables.tasks, &key).map(|row| (key, row))
     })
+}
+
+/// The route of dry runs: the body is RunTask's, and so are the errors.
+pub(crate) fn plan(api: Arc<Api>) -> Route {
+    Route::new(PLAN_PATH, RouteAuth::Signed("ecs"), move |request| {
+        let api = api.clone();
+        async move { outlook(&api, request).await }
+    })
+}
+
+async fn outlook(api: &Api, request: RouteRequest) -> Response<Body> {
+    if request.parts.method != Method::POST {
+        return refuse(StatusCode::METHOD_NOT_ALLOWED, "use POST");
+    }
+    let Some(scope) = scope(&request) else {
+        return refuse(StatusCode::FORBIDDEN, "the request is not signed");
+    };
+    let body = match request.body.collect(PLAN_MAX_BYTES).await {
+        Ok(body) => body,
+        Err(error) => return refuse(error.http_status(), &error.message),
+    };
+    let outlook = read_request(&body)
+        .and_then(|input| api.plan_run_task(&scope, &input).map_err(wire::ServiceError::from));
+    match outlook {
+        Ok(outlook) => answer(StatusCode::OK, serde_json::to_vec(&outlook).unwrap_or_default()),
+        Err(error) => {
+            let status = StatusCode::from_u16(error.status);
+            let told = json!({ "__type": error.code, "message": error.message });
+            answer(status.unwrap_or(StatusCode::BAD_REQUEST), told.to_string().into_bytes())
+        }
+    }
+}
+
+/// A RunTask request as AWS JSON, checked as the model has it.
+fn read_request(body: &[u8]) -> Result<shapes::RunTaskRequest, wire::ServiceError> {
+    let invalid = |text| wire::ServiceError::from(Error::invalid(text));
+    let mut check = Check::strict();
+    let mut input = None;
+    let read = JsonReader::read_document(body, &mut check, &mut |reader| {
+        input = shapes::RunTaskRequest::read(reader, shapes::RunTaskRequest::SCHEMA)?;
+        Ok(())
+    });
+    read.map_err(|malformed| invalid(malformed.message))?;
+    if !check.violations().is_empty() {
+        return Err(invalid(describe(check.violations())));
+    }
+    input.ok_or_else(|| invalid("The body is null.".to_owned()))
+}
+
+/// The route that says how many tasks were placed.
+pub(crate) fn placements(api: Arc<Api>) -> Route {
+    Route::new(PLACEMENTS_PATH, RouteAuth::Signed("ecs"), move |request| {
+        let counts = match request.parts.method {
+            Method::GET => Ok(serde_json::to_vec(&api.placer.counts()).unwrap_or_default()),
+            _ => Err(refuse(StatusCode::METHOD_NOT_ALLOWED, "use GET")),
+        };
+        async move { counts.map_or_else(|refusal| refusal, |told| answer(StatusCode::OK, told)) }
+    })
+}
+
+/// Whose clusters the caller sees.
+fn scope(request: &RouteRequest) -> Option<Scope> {
+    let caller = request.caller.as_ref()?;
+    Some(Scope { account: caller.account.clone(), region: caller.region.clone() })
 }
 
 fn refuse(status: StatusCode, message: &str) -> Response<Body> {

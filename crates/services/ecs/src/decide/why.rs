@@ -87,6 +87,12 @@ fn waiting(task: &Task, place: &str, away: bool) -> String {
 fn placement(task: &Task) -> Vec<String> {
     let told = &task.explanation;
     let zone = task.zone.as_ref().map(|zone| format!(" in zone {zone}")).unwrap_or_default();
+    if told.considered == 0 {
+        let instance = task.instance;
+        let text =
+            format!("It was started on container instance {instance}{zone}: StartTask named it.");
+        return vec![text];
+    }
     let rules = if told.strategy.is_empty() {
         "at random, as no strategy was asked for".to_owned()
     } else {

@@ -346,6 +346,12 @@ impl Kept {
         }
     }
 
+    /// CPU units and MiB that are left of an instance; nothing of one that is not there.
+    pub(super) fn left(&self, id: ContainerInstanceId) -> (u32, u32) {
+        let instance = self.fleet.get(id);
+        instance.map_or((0, 0), |one| (one.free_cpu().get(), one.free_memory().get()))
+    }
+
     /// The fleet, for a look.
     #[cfg(test)]
     pub(super) fn fleet(&self) -> &Fleet {

@@ -141,7 +141,6 @@ impl Placer {
         plan.fleet.lock().commit(&plan.tasks());
     }
 
-    #[cfg_attr(not(test), expect(dead_code, reason = "status is to show it"))]
     /// What was counted since the server started.
     pub(crate) fn counts(&self) -> PlacementCounts {
         let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -172,6 +171,11 @@ impl Placer {
 impl Plan {
     fn tasks(&self) -> Vec<TaskId> {
         self.placed.iter().map(|(task, _)| *task).collect()
+    }
+
+    /// CPU units and MiB that are left of an instance, with the plan on it.
+    pub(crate) fn left(&self, instance: ContainerInstanceId) -> (u32, u32) {
+        self.fleet.lock().left(instance)
     }
 
     /// What is kept with its tasks for `longshore why`.

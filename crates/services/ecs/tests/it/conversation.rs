@@ -10,6 +10,7 @@
 //! ```
 //!
 //! A request may go on over lines; an answer ends with an empty one. Other lines: `> GET <path>`;
+//! `> POST <path> <body>`;
 //! `@ key` (who calls from now on); `! connect <arn>`, `! advance <seconds>`. Ids are written by
 //! their order of appearance (`{hex-1}`, `{uuid-2}`), and requests may use those names. Times are
 //! the test's own, so they stand as they are. With `UPDATE_GOLDEN=1` the answers are written anew.
@@ -151,6 +152,10 @@ async fn ask(server: &Server, key: &str, request: &str) -> (u16, Value) {
     let (operation, body) = request.split_once(char::is_whitespace).unwrap_or((request, "{}"));
     match operation {
         "GET" => server.get(key, body.trim()).await,
+        "POST" => {
+            let (path, body) = body.trim().split_once(char::is_whitespace).unwrap();
+            server.post(key, path, body).await
+        }
         _ => server.call(key, operation, body).await,
     }
 }

@@ -22,11 +22,16 @@ conversations! {
     definition_launch_types
     definition_lifecycle
     definition_rules
+    devices
     expressions
-    networks
     missing_members
+    networks
+    plan
     reports
     run_task
+    run_task_rules
+    run_task_tokens
+    start_task
     stop_and_list
     tagging
     task_definitions

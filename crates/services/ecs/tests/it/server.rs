@@ -180,6 +180,13 @@ impl Server {
         (answer.status().as_u16(), serde_json::from_slice(answer.body()).unwrap())
     }
 
+    /// POSTs to a path of ours.
+    pub async fn post(&self, key: &str, path: &str, body: &str) -> (u16, Value) {
+        let body = body.to_owned().into();
+        let answer = self.client(key).send(Method::POST, path, &[], body, "ecs").await.unwrap();
+        (answer.status().as_u16(), serde_json::from_slice(answer.body()).unwrap())
+    }
+
     /// Gives an instance an agent's session, and waits until its row says so.
     pub async fn connect(&self, instance: &str) {
         let arn: ContainerInstanceArn = instance.parse().unwrap();

@@ -7,6 +7,7 @@ mod list;
 mod network;
 mod overrides;
 mod placement;
+mod plan;
 mod run;
 mod shape;
 mod start;

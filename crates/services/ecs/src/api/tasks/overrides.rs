@@ -8,7 +8,7 @@ use terms::{CpuUnits, MemoryMib};
 use super::super::{json_length, task_definitions};
 use super::devices;
 use crate::error::Error;
-use crate::model::{ContainerSpec, Demand, NetworkMode, Protocol, TaskDefinition};
+use crate::model::{ContainerSpec, Demand, NetworkMode, TaskDefinition};
 
 /// Longest overrides, in characters of JSON (ECS semantics §3.2).
 const MAX_CHARS: usize = 8192;
@@ -166,44 +166,21 @@ fn gpus(
     containers.iter().map(count).collect()
 }
 
-/// What the task takes of its instance: ports of the host only where it has no network of its own.
+/// What the task takes of its instance: ports of the host only where they are the host's. (A range
+/// of ports is known when the agent has chosen it.)
 fn demand(
     definition: &TaskDefinition,
     cpu: Option<CpuUnits>,
     memory: Option<MemoryMib>,
     containers: &[ContainerSpec],
 ) -> Demand {
-    let mut demand = Demand::of(cpu, memory, containers);
+    let demand = Demand::of(cpu, memory, containers);
     match definition.network_mode {
-        NetworkMode::Bridge => {}
+        NetworkMode::Bridge | NetworkMode::Host => demand,
         NetworkMode::Awsvpc | NetworkMode::None => {
-            demand.tcp.clear();
-            demand.udp.clear();
-        }
-        NetworkMode::Host => {
-            for (port, protocol) in ranges(&definition.document) {
-                match protocol {
-                    Protocol::Tcp => demand.tcp.insert(port),
-                    Protocol::Udp => demand.udp.insert(port),
-                };
-            }
+            Demand { tcp: BTreeSet::new(), udp: BTreeSet::new(), ..demand }
         }
     }
-    demand
-}
-
-/// The ports of all ranges of a definition, which the host's network has as they are.
-fn ranges(document: &shapes::TaskDefinition) -> impl Iterator<Item = (u16, Protocol)> {
-    let containers = document.container_definitions.iter().flatten();
-    let mappings = containers.flat_map(|container| container.port_mappings.iter().flatten());
-    let range = |mapping: &shapes::PortMapping| {
-        let (first, last) = mapping.container_port_range.as_deref()?.split_once('-')?;
-        let is_udp = mapping.protocol == Some(shapes::TransportProtocol::Udp);
-        let protocol = if is_udp { Protocol::Udp } else { Protocol::Tcp };
-        Some((first.parse().ok()?..=last.parse::<u16>().ok()?, protocol))
-    };
-    let ranges = mappings.filter_map(range);
-    ranges.flat_map(|(ports, protocol)| ports.map(move |port| (port, protocol)))
 }
 
 /// What must hold of the sums still holds.

@@ -1,6 +1,6 @@
 //! RunTask (ECS semantics §5.4, §6).
 
-use ledger::Tx;
+use ledger::{Snapshot, Tx};
 use placement::{Refusal, Request};
 use shapes_ecs as shapes;
 use terms::TaskId;
@@ -14,12 +14,22 @@ use super::token::Token;
 use super::{placement as wishes, show_started};
 use crate::error::Error;
 use crate::placing::Plan;
-use crate::tables::ClusterKey;
+use crate::tables::{ClusterKey, Scope};
 
 /// How many tasks one request may start.
 const TASKS: std::ops::RangeInclusive<i32> = 1..=10;
 /// Most entries of `failures[]`.
 const MAX_FAILURES: usize = 100;
+
+/// A request, checked for itself.
+pub(super) struct Asked<'a> {
+    /// Where.
+    pub(super) cluster: ClusterKey,
+    token: Option<Token>,
+    count: u32,
+    launch: Launch<'a>,
+    capacity: Capacity<'a>,
+}
 
 /// What came of a request.
 struct Launched {
@@ -34,25 +44,48 @@ impl Api {
         context: Context,
         input: shapes::RunTaskRequest,
     ) -> Result<shapes::RunTaskResponse, Error> {
-        let cluster = target::cluster(&target::scope(&context), input.cluster.as_deref())?;
-        let token = Token::read(&cluster, &input)?;
-        let count = count(input.count)?;
-        let (launch, capacity) = (Launch::from(&input), Capacity::read(&input)?);
-        launch.check()?;
+        let asked = self.read_run_task(&target::scope(&context), &input)?;
         let snapshot = self.ledger.snapshot();
-        let row = target::active_cluster(&snapshot, &self.tables, &cluster)?;
-        let known =
-            token.as_ref().map(|token| token.repeated(&snapshot, &self.tables, context.now));
+        target::active_cluster(&snapshot, &self.tables, &asked.cluster)?;
+        let token = asked.token.as_ref();
+        let known = token.map(|token| token.repeated(&snapshot, &self.tables, context.now));
         if let Some(tasks) = known.transpose()?.flatten() {
             return Ok(shapes::RunTaskResponse { tasks: Some(tasks), failures: Some(Vec::new()) });
         }
-        let definition = definition(&snapshot, &self.tables, &cluster, launch.definition)?;
-        capacity.check(&row, &definition)?;
-        let template = Template::read(self, &snapshot, &cluster, &launch, definition)?;
-        let request = wishes::request(&input, &template, count)?;
-        let launched = self.launch(&cluster, &template, &request, token.as_ref()).await?;
+        let (template, request) = self.ready(&snapshot, &asked, &input)?;
+        let launched = self.launch(&asked.cluster, &template, &request, token).await?;
         let Launched { tasks, failures } = launched;
         Ok(shapes::RunTaskResponse { tasks: Some(tasks), failures: Some(failures) })
+    }
+
+    /// Reads what needs nothing but the request.
+    pub(super) fn read_run_task<'a>(
+        &self,
+        scope: &Scope,
+        input: &'a shapes::RunTaskRequest,
+    ) -> Result<Asked<'a>, Error> {
+        let cluster = target::cluster(scope, input.cluster.as_deref())?;
+        let token = Token::read(&cluster, input)?;
+        let count = count(input.count)?;
+        let (launch, capacity) = (Launch::from(input), Capacity::read(input)?);
+        launch.check()?;
+        Ok(Asked { cluster, token, count, launch, capacity })
+    }
+
+    /// Reads the rest against what there is: what to start, and what to place.
+    pub(super) fn ready(
+        &self,
+        snapshot: &Snapshot,
+        asked: &Asked<'_>,
+        input: &shapes::RunTaskRequest,
+    ) -> Result<(Template, Request), Error> {
+        let Asked { cluster, count, launch, capacity, .. } = asked;
+        let row = target::active_cluster(snapshot, &self.tables, cluster)?;
+        let definition = definition(snapshot, &self.tables, cluster, launch.definition)?;
+        capacity.check(&row, &definition)?;
+        let template = Template::read(self, snapshot, cluster, launch, definition)?;
+        let request = wishes::request(input, &template, *count)?;
+        Ok((template, request))
     }
 
     /// Places the tasks of `request` and writes them, in one transaction.
@@ -121,7 +154,7 @@ impl Api {
     }
 
     /// A number for placement's chances.
-    fn seed(&self) -> u64 {
+    pub(super) fn seed(&self) -> u64 {
         let [a, b, c, d, e, f, g, h, ..] = self.ids.next();
         u64::from_le_bytes([a, b, c, d, e, f, g, h])
     }

@@ -1,0 +1,266 @@
+//! `longshore plan run-task`: where tasks would go, what would not fit, and why.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Subcommand};
+use serde_json::{Map, Value, json};
+
+use crate::api::{short, text};
+use crate::connection::Connection;
+use crate::output::{self, Format};
+
+/// Flags of `longshore plan`.
+#[derive(Args, Debug)]
+pub struct Plan {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand, Debug)]
+enum Action {
+    /// Tell where `aws ecs run-task` would place tasks now, and start none
+    RunTask(RunTask),
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  longshore plan run-task --task-definition web --count 3
+  longshore plan run-task --task-definition web --count 10 \\
+    --placement-strategy type=spread,field=attribute:ecs.availability-zone type=binpack,field=memory
+  longshore plan run-task --task-definition web \\
+    --placement-constraints 'type=memberOf,expression=attribute:ecs.instance-type =~ t2.*'
+  longshore plan run-task --cli-input-json run-task.json --output json
+
+The plan is made by the code that RunTask runs, from what the cluster has now. Nothing is kept for
+it: another task may be faster.";
+
+/// A RunTask that is not carried out. Flags are those of `aws ecs run-task`.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+struct RunTask {
+    /// The cluster [default: default]
+    #[arg(long)]
+    cluster: Option<String>,
+    /// The task definition: family, family:revision or ARN
+    #[arg(long, required_unless_present = "cli_input_json")]
+    task_definition: Option<String>,
+    /// How many tasks, 1 to 10 [default: 1]
+    #[arg(long)]
+    count: Option<u32>,
+    /// The group that spread and distinctInstance count [default: family:FAMILY]
+    #[arg(long)]
+    group: Option<String>,
+    /// The launch type; EC2 is the one that is built
+    #[arg(long)]
+    launch_type: Option<String>,
+    /// What to spread over or to pack, the strongest wish first: type=T,field=F, or JSON
+    #[arg(long, num_args = 1.., value_name = "STRATEGY")]
+    placement_strategy: Vec<String>,
+    /// What an instance must be: type=distinctInstance, type=memberOf,expression=E, or JSON
+    #[arg(long, num_args = 1.., value_name = "CONSTRAINT")]
+    placement_constraints: Vec<String>,
+    /// Subnets and security groups of tasks in awsvpc mode, as JSON
+    #[arg(long, value_name = "JSON")]
+    network_configuration: Option<String>,
+    /// Overrides, as JSON
+    #[arg(long, value_name = "JSON")]
+    overrides: Option<String>,
+    /// A file with the whole request, as `aws ecs run-task --cli-input-json` takes it; flags win
+    #[arg(long, value_name = "FILE")]
+    cli_input_json: Option<PathBuf>,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+impl Plan {
+    /// Makes the plan and prints it.
+    ///
+    /// # Errors
+    /// If the server cannot be reached, or RunTask would be refused.
+    pub async fn run(self, format: Format) -> Result<()> {
+        let Action::RunTask(flags) = self.action;
+        let client = flags.connection.client()?;
+        let plan = client.post("/_longshore/plan", &flags.request()?).await?;
+        match format {
+            Format::Json => output::json(&plan)?,
+            Format::Text => tell(&plan)?,
+        }
+        Ok(())
+    }
+}
+
+impl RunTask {
+    /// The request: what the file says, and the flags over it.
+    fn request(&self) -> Result<Value> {
+        let mut request = match &self.cli_input_json {
+            None => Map::new(),
+            Some(file) => {
+                let name = file.to_string_lossy();
+                // The aws CLI wants its files to be named so.
+                let path = name.strip_prefix("file://").unwrap_or(&name);
+                let read = std::fs::read(path).with_context(|| format!("reading {path}"))?;
+                serde_json::from_slice(&read)
+                    .with_context(|| format!("{path} is no JSON object"))?
+            }
+        };
+        let texts = [
+            ("cluster", &self.cluster),
+            ("taskDefinition", &self.task_definition),
+            ("group", &self.group),
+            ("launchType", &self.launch_type),
+        ];
+        for (member, value) in texts {
+            value.iter().for_each(|value| drop(request.insert(member.to_owned(), json!(value))));
+        }
+        if let Some(count) = self.count {
+            request.insert("count".to_owned(), json!(count));
+        }
+        let documents =
+            [("networkConfiguration", &self.network_configuration), ("overrides", &self.overrides)];
+        for (member, value) in documents {
+            if let Some(value) = value {
+                let value: Value = serde_json::from_str(value)
+                    .with_context(|| format!("the {member} is no JSON: {value}"))?;
+                request.insert(member.to_owned(), value);
+            }
+        }
+        let lists = [
+            ("placementStrategy", &self.placement_strategy),
+            ("placementConstraints", &self.placement_constraints),
+        ];
+        for (member, values) in lists.into_iter().filter(|(_, values)| !values.is_empty()) {
+            request.insert(member.to_owned(), shorthand(values)?);
+        }
+        Ok(request.into())
+    }
+}
+
+/// A list of objects in JSON or in the aws CLI's shorthand, `type=T,field=F`. The last member's
+/// value may have commas: an expression often does.
+fn shorthand(values: &[String]) -> Result<Value> {
+    let mut list = Vec::new();
+    for value in values {
+        if value.trim_start().starts_with(['[', '{']) {
+            let value: Value =
+                serde_json::from_str(value).with_context(|| format!("no JSON: {value}"))?;
+            match value {
+                Value::Array(items) => list.extend(items),
+                item => list.push(item),
+            }
+            continue;
+        }
+        let (first, rest) = match value.split_once(',') {
+            Some((first, rest)) => (first, Some(rest)),
+            None => (value.as_str(), None),
+        };
+        let mut item = Map::new();
+        for pair in [Some(first), rest].into_iter().flatten() {
+            let Some((member, value)) = pair.split_once('=') else {
+                bail!("'{pair}' is not MEMBER=VALUE, as in type=spread,field=instanceId");
+            };
+            item.insert(member.trim().to_owned(), value.into());
+        }
+        list.push(item.into());
+    }
+    Ok(list.into())
+}
+
+fn tell(plan: &Value) -> Result<()> {
+    let (count, placed) = (plan["count"].as_u64(), plan["placed"].as_u64());
+    let (count, placed) = (count.unwrap_or_default(), placed.unwrap_or_default());
+    let definition = short(text(plan, "taskDefinitionArn"));
+    let cluster = short(text(plan, "clusterArn"));
+    let tasks = if count == 1 { "task" } else { "tasks" };
+    println!("{placed} of {count} {tasks} of {definition} would be placed in cluster {cluster}.");
+    println!("Each takes {}; chosen {}.", needs(&plan["needs"]), chosen(plan));
+    let places = plan["placements"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if !places.is_empty() {
+        println!();
+    }
+    let row = |place: &Value| {
+        vec![
+            place["tasks"].to_string(),
+            short(text(place, "containerInstanceArn")).to_owned(),
+            text(place, "availabilityZone").to_owned(),
+            place["remainingCpu"].to_string(),
+            place["remainingMemory"].to_string(),
+        ]
+    };
+    let headings = ["tasks", "instance", "zone", "cpu left", "memory left"];
+    output::table(&headings, places.iter().map(row).collect())?;
+    let considered = plan["considered"].as_u64().unwrap_or_default();
+    if placed < count {
+        let rest = count - placed;
+        let them = if rest == 1 { "1 task finds".to_owned() } else { format!("{rest} tasks find") };
+        println!("\n{them} no place: none of {considered} instances can take one more.");
+        reasons(&plan["shortage"]);
+    } else if plan["refused"]["reasons"].as_array().is_some_and(|reasons| !reasons.is_empty()) {
+        println!("\nOf {considered} instances these cannot take the task:");
+        reasons(&plan["refused"]);
+    }
+    Ok(())
+}
+
+fn needs(needs: &Value) -> String {
+    let mut parts = vec![format!("{} CPU units and {} MiB", needs["cpu"], needs["memory"])];
+    if needs["gpus"].as_u64().is_some_and(|gpus| gpus > 0) {
+        parts.push(format!("{} GPUs", needs["gpus"]));
+    }
+    for (member, kind) in [("tcpPorts", "TCP port"), ("udpPorts", "UDP port")] {
+        let ports = needs[member].as_array().into_iter().flatten();
+        parts.extend(ports.map(|port| format!("{kind} {port}")));
+    }
+    parts.join(", ")
+}
+
+fn chosen(plan: &Value) -> String {
+    let rules = plan["strategy"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let rules: Vec<_> = rules.collect();
+    if rules.is_empty() {
+        return "at random, as no strategy is asked for".to_owned();
+    }
+    format!("by {}", rules.join(", then "))
+}
+
+/// Each reason with its count, and some instances of each with what is lacking there.
+fn reasons(refused: &Value) {
+    for reason in refused["reasons"].as_array().into_iter().flatten() {
+        let code = text(reason, "reason");
+        println!("  {} × {code}", reason["instances"]);
+        let examples = refused["examples"].as_array().into_iter().flatten();
+        for example in examples.filter(|example| text(example, "reason") == code) {
+            println!("      {}: {}", short(text(example, "instance")), text(example, "detail"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(values: &[&str], expected: &Value) {
+        let values: Vec<String> = values.iter().map(|&value| value.to_owned()).collect();
+        let got = shorthand(&values).unwrap_or_else(|error| json!(error.to_string()));
+        assert_eq!(got, *expected, "{values:?}");
+    }
+
+    #[test]
+    fn lists_are_read_as_the_aws_cli_reads_them() {
+        let spread = json!({"type": "spread", "field": "attribute:ecs.availability-zone"});
+        let text = "type=spread,field=attribute:ecs.availability-zone";
+        check(&[text], &json!([spread]));
+        check(&[text, "type=random"], &json!([spread, {"type": "random"}]));
+        check(&[r#"[{"type": "random"}]"#, text], &json!([{"type": "random"}, spread]));
+        check(&[r#"{"type": "random"}"#], &json!([{"type": "random"}]));
+        let expression = "attribute:zone in [a, b] and task:group != x";
+        check(
+            &[&format!("type=memberOf,expression={expression}")],
+            &json!([{"type": "memberOf", "expression": expression}]),
+        );
+        check(
+            &["spread"],
+            &json!("'spread' is not MEMBER=VALUE, as in type=spread,field=instanceId"),
+        );
+    }
+}

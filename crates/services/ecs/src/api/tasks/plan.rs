@@ -1,0 +1,163 @@
+//! A dry run of RunTask: the same reading, the same plan, and nothing is written.
+
+use std::collections::BTreeMap;
+
+use placement::{Refusal, count_reasons};
+use serde::Serialize;
+use shapes_ecs as shapes;
+use terms::{ContainerInstanceId, TaskId};
+
+use super::super::Api;
+use crate::error::Error;
+use crate::model::{RefusalCount, RefusalNote};
+use crate::placing::Plan;
+use crate::tables::{ClusterKey, Scope};
+
+/// Refused instances that are told for each reason; the others are only counted.
+const MAX_EXAMPLES: usize = 3;
+
+/// Where the tasks of a request would go, and why some would not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Outlook {
+    cluster_arn: String,
+    task_definition_arn: String,
+    /// The group that spread and distinctInstance count.
+    group: String,
+    /// How many tasks are asked for.
+    count: u32,
+    /// How many would be placed.
+    placed: u32,
+    /// The rules that choose, in words; chance if there are none.
+    strategy: Vec<String>,
+    /// What each task takes.
+    needs: Needs,
+    /// How many instances there are to choose from.
+    considered: usize,
+    /// Where the tasks would go.
+    placements: Vec<Place>,
+    /// Why instances could not take the first task.
+    refused: Refused,
+    /// Why no instance could take the first task that would not be placed.
+    shortage: Refused,
+}
+
+/// What a task takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Needs {
+    cpu: u32,
+    memory: u32,
+    gpus: u32,
+    tcp_ports: Vec<u16>,
+    udp_ports: Vec<u16>,
+}
+
+/// An instance that would take tasks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Place {
+    container_instance_arn: String,
+    ec2_instance_id: Option<String>,
+    availability_zone: Option<String>,
+    /// How many of the tasks.
+    tasks: u32,
+    /// CPU units and MiB that would be left there.
+    remaining_cpu: u32,
+    remaining_memory: u32,
+}
+
+/// Instances that cannot take a task.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Refused {
+    /// How many for each reason, the most frequent first.
+    reasons: Vec<RefusalCount>,
+    /// Some for each reason, in words.
+    examples: Vec<RefusalNote>,
+}
+
+impl Api {
+    /// Says what RunTask would do with `input` now.
+    ///
+    /// # Errors
+    /// Those of RunTask.
+    pub(crate) fn plan_run_task(
+        &self,
+        scope: &Scope,
+        input: &shapes::RunTaskRequest,
+    ) -> Result<Outlook, Error> {
+        let asked = self.read_run_task(scope, input)?;
+        let snapshot = self.ledger.snapshot();
+        let cluster = &asked.cluster;
+        let (template, request) = self.ready(&snapshot, &asked, input)?;
+        // Ids for the plan alone: it is dropped with them.
+        let ids: Vec<_> = (0..request.count).map(|_| TaskId::from_bytes(self.ids.next())).collect();
+        let plan = self.placer.plan(&snapshot.facts(), cluster, &request, &ids, self.seed());
+        if plan.considered == 0 {
+            return Err(Error::invalid("No Container Instances were found in your cluster."));
+        }
+        let numbers = |ports: &std::collections::BTreeSet<u16>| ports.iter().copied().collect();
+        Ok(Outlook {
+            cluster_arn: cluster.arn().to_string(),
+            task_definition_arn: template.definition.arn.to_string(),
+            group: template.group.clone(),
+            count: request.count,
+            placed: count(plan.placed.len()),
+            strategy: request.strategies.iter().map(ToString::to_string).collect(),
+            needs: Needs {
+                cpu: template.demand.cpu.get(),
+                memory: template.demand.memory.get(),
+                gpus: template.demand.gpus,
+                tcp_ports: numbers(&template.demand.tcp),
+                udp_ports: numbers(&template.demand.udp),
+            },
+            considered: plan.considered,
+            placements: self.places(&snapshot, cluster, &plan),
+            refused: refused(cluster, &plan.refusals),
+            shortage: refused(cluster, &plan.shortage),
+        })
+    }
+
+    fn places(&self, snapshot: &ledger::Snapshot, cluster: &ClusterKey, plan: &Plan) -> Vec<Place> {
+        let mut tasks: BTreeMap<ContainerInstanceId, u32> = BTreeMap::new();
+        for (_, instance) in &plan.placed {
+            *tasks.entry(*instance).or_default() += 1;
+        }
+        let place = |(id, tasks): (ContainerInstanceId, u32)| {
+            let row = snapshot.get(&self.tables.instances, &cluster.instance(id));
+            let (cpu, memory) = plan.left(id);
+            let zone = row.as_ref().and_then(|row| row.attributes.get(placement::ZONE).cloned());
+            Place {
+                container_instance_arn: cluster.instance_arn(id).to_string(),
+                ec2_instance_id: row.and_then(|row| row.ec2_instance_id.clone()),
+                availability_zone: zone.flatten(),
+                tasks,
+                remaining_cpu: cpu,
+                remaining_memory: memory,
+            }
+        };
+        tasks.into_iter().map(place).collect()
+    }
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+fn refused(cluster: &ClusterKey, refusals: &[Refusal]) -> Refused {
+    let mut reasons: Vec<RefusalCount> = count_reasons(refusals)
+        .into_iter()
+        .map(|(reason, instances)| RefusalCount { reason: reason.to_owned(), instances })
+        .collect();
+    reasons.sort_by_key(|count| std::cmp::Reverse(count.instances));
+    let examples = reasons.iter().flat_map(|count| {
+        let these = refusals.iter().filter(|one| one.reason.code() == count.reason);
+        these.take(MAX_EXAMPLES).map(|one| RefusalNote {
+            instance: cluster.instance_arn(one.instance).to_string(),
+            reason: count.reason.clone(),
+            detail: one.reason.to_string(),
+        })
+    });
+    Refused { examples: examples.collect(), reasons }
+}
