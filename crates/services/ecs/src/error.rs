@@ -3,6 +3,8 @@
 use ledger::{LedgerError, TransactError};
 use wire::ServiceError;
 
+use crate::model::attribute::MAX_CUSTOM_ATTRIBUTES;
+
 /// The docs page that says what is built.
 const SUPPORT_PAGE: &str = "docs/support.md";
 
@@ -32,6 +34,19 @@ pub(crate) enum Error {
     /// No namespace has the ARN.
     #[error("The specified namespace was not found.")]
     NamespaceNotFound,
+    /// The agent of an instance never said its version.
+    #[error("The version of the container agent on this container instance is not known.")]
+    AgentVersionMissing,
+    /// There is no newer agent. The text was observed on ECS.
+    #[error("There is no update available for your container agent.")]
+    NoAgentUpdate,
+    /// What an attribute is for is not there.
+    #[error("{0}")]
+    TargetNotFound(String),
+    /// An instance would have too many attributes. Operations that do not declare this tell it as
+    /// a wrong parameter.
+    #[error("{0}")]
+    AttributeLimitExceeded(String),
     /// There is as much as there may be.
     #[error("{0}")]
     LimitExceeded(String),
@@ -81,6 +96,13 @@ impl Error {
         Self::Client(text.into())
     }
 
+    /// More attributes than an instance may have.
+    pub(crate) fn too_many_attributes() -> Self {
+        let most = MAX_CUSTOM_ATTRIBUTES;
+        let text = format!("A container instance can have at most {most} custom attributes.");
+        Self::AttributeLimitExceeded(text)
+    }
+
     /// A part that is not built.
     pub(crate) fn not_built(operation: &'static str, what: impl Into<String>) -> Self {
         Self::NotBuilt { operation, what: what.into() }
@@ -99,6 +121,10 @@ impl Error {
             Self::ClusterContainsTasks => ("ClusterContainsTasksException", 400),
             Self::ProviderInUse => ("ResourceInUseException", 400),
             Self::NamespaceNotFound => ("NamespaceNotFoundException", 400),
+            Self::AgentVersionMissing => ("MissingVersionException", 400),
+            Self::NoAgentUpdate => ("NoUpdateAvailableException", 400),
+            Self::TargetNotFound(_) => ("TargetNotFoundException", 400),
+            Self::AttributeLimitExceeded(_) => ("AttributeLimitExceededException", 400),
             Self::LimitExceeded(_) => ("LimitExceededException", 400),
             Self::ResourceNotFound(_) => ("ResourceNotFoundException", 400),
             Self::InvalidParameter(_) => ("InvalidParameterException", 400),

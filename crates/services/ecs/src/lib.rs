@@ -81,7 +81,16 @@ impl Ecs {
         let EcsTables { rows, sessions: own } = tables;
         let sessions = Sessions::new(ledger.clone(), rows, own, ids.clone(), sessions);
         let placer = Placer::new(ledger.clone(), rows);
-        let api = Arc::new(api::Api { ledger, tables: rows, placer, ids, agent_endpoint, vpc });
+        let api = api::Api {
+            ledger,
+            tables: rows,
+            placer,
+            sessions: sessions.clone(),
+            ids,
+            agent_endpoint,
+            vpc,
+        };
+        let api = Arc::new(api);
         Self { api, sessions }
     }
 

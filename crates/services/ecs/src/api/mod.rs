@@ -1,6 +1,7 @@
 //! The operations that are built, each with its handler.
 
 mod account_settings;
+mod attributes;
 mod capacity_providers;
 mod clusters;
 mod constraints;
@@ -24,6 +25,7 @@ use wire::{Operation, Service, ServiceError};
 
 use crate::error::Error;
 use crate::placing::Placer;
+use crate::sessions::Sessions;
 use crate::tables::{ClusterKey, Scope, Tables};
 
 /// What handlers work with.
@@ -31,6 +33,8 @@ pub(crate) struct Api {
     pub(crate) ledger: Ledger,
     pub(crate) tables: Tables,
     pub(crate) placer: Placer,
+    /// What agents say that no row holds.
+    pub(crate) sessions: Sessions,
     /// Seeds of placements.
     pub(crate) ids: Arc<dyn IdSource>,
     /// The base URL that agents connect to; the one that they called, if not set.
@@ -60,6 +64,7 @@ pub(crate) fn service(api: Arc<Api>) -> Service {
         CreateCapacityProvider => create_capacity_provider;
         CreateCluster => create_cluster;
         DeleteAccountSetting => delete_account_setting;
+        DeleteAttributes => delete_attributes;
         DeleteCapacityProvider => delete_capacity_provider;
         DeleteCluster => delete_cluster;
         DeleteTaskDefinitions => delete_task_definitions;
@@ -71,7 +76,9 @@ pub(crate) fn service(api: Arc<Api>) -> Service {
         DescribeTaskDefinition => describe_task_definition;
         DescribeTasks => describe_tasks;
         DiscoverPollEndpoint => discover_poll_endpoint;
+        GetTaskProtection => get_task_protection;
         ListAccountSettings => list_account_settings;
+        ListAttributes => list_attributes;
         ListClusters => list_clusters;
         ListContainerInstances => list_container_instances;
         ListTagsForResource => list_tags_for_resource;
@@ -80,6 +87,7 @@ pub(crate) fn service(api: Arc<Api>) -> Service {
         ListTasks => list_tasks;
         PutAccountSetting => put_account_setting;
         PutAccountSettingDefault => put_account_setting_default;
+        PutAttributes => put_attributes;
         PutClusterCapacityProviders => put_cluster_capacity_providers;
         RegisterContainerInstance => register_container_instance;
         RegisterTaskDefinition => register_task_definition;
@@ -94,6 +102,9 @@ pub(crate) fn service(api: Arc<Api>) -> Service {
         UpdateCapacityProvider => update_capacity_provider;
         UpdateCluster => update_cluster;
         UpdateClusterSettings => update_cluster_settings;
+        UpdateContainerAgent => update_container_agent;
+        UpdateContainerInstancesState => update_container_instances_state;
+        UpdateTaskProtection => update_task_protection;
     }
 }
 
@@ -108,6 +119,8 @@ fn answer<O: Operation>(error: Error) -> ServiceError {
     let code = match error.code.as_str() {
         // ListTagsForResource, unlike its sisters, does not declare it.
         "ResourceNotFoundException" => "InvalidParameterException",
+        // RegisterContainerInstance, unlike PutAttributes, does not.
+        "AttributeLimitExceededException" => "InvalidParameterException",
         _ => "ClientException",
     };
     ServiceError { code: code.to_owned(), ..error }

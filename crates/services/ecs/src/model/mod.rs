@@ -1,6 +1,7 @@
 //! Records and state machines. No I/O, no clock, no ids of their own making.
 
 mod account_setting;
+pub(crate) mod attribute;
 mod capacity_provider;
 mod cluster;
 mod container;

@@ -37,6 +37,7 @@ pub(crate) fn task(number: u8) -> Task {
         times: TaskTimes::default(),
         tags: Vec::new(),
         network: None,
+        protected_until: None,
         execute_command: false,
         explanation: Explanation::default(),
         version: 1,

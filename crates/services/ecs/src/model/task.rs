@@ -74,6 +74,9 @@ pub(crate) struct Task {
     /// Its interface, if its network mode is awsvpc.
     #[serde(default)]
     pub(crate) network: Option<TaskNetwork>,
+    /// Until when a service may not end it to grow smaller or to deploy; past is as good as none.
+    #[serde(default)]
+    pub(crate) protected_until: Option<Timestamp>,
     /// Tags.
     pub(crate) tags: Vec<Tag>,
     /// Whether ECS Exec was asked for.
@@ -84,7 +87,21 @@ pub(crate) struct Task {
     pub(crate) version: u64,
 }
 
+/// What stands before a service's name in the group of its tasks.
+const SERVICE_GROUP: &str = "service:";
+
 impl Task {
+    /// Whether a service started it (ECS semantics §5.1, group).
+    pub(crate) fn is_of_service(&self) -> bool {
+        self.group.starts_with(SERVICE_GROUP)
+    }
+
+    /// When its protection ends, if it is protected at `now` (ECS semantics §5.5). Nothing clears
+    /// a protection that has expired: the time says it.
+    pub(crate) fn protection(&self, now: Timestamp) -> Option<Timestamp> {
+        self.protected_until.filter(|until| *until > now)
+    }
+
     /// The task's health: that of its essential containers, the worst first (ECS semantics §5.1).
     pub(crate) fn health(&self) -> Health {
         let essential = || self.containers.iter().filter(|c| c.essential).map(|c| c.health);

@@ -157,6 +157,15 @@ impl Sessions {
         self.hub.telemetry.get(instance)
     }
 
+    /// What an instance's agent last said of its checks; empty if it never did since this server
+    /// started.
+    pub(crate) fn checks(
+        &self,
+        instance: &ContainerInstanceArn,
+    ) -> Vec<tcs_messages::InstanceStatus> {
+        self.hub.telemetry.checks(instance)
+    }
+
     /// Serves a control connection over any transport: what an upgrade leads to, and how
     /// simulation connects an agent. Returns when the time after the connection is over too.
     pub async fn serve_control<T>(&self, transport: T, instance: ContainerInstanceArn, hello: Hello)
@@ -243,6 +252,7 @@ impl Hub {
             self.telemetry_sessions.end(&instance, close.clone());
             self.nodes.end(&instance, close);
             self.desks.lock().remove(&instance);
+            self.telemetry.forget_instance(&instance);
         }
     }
 

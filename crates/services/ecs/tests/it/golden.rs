@@ -13,6 +13,7 @@ macro_rules! conversations {
 
 conversations! {
     account_settings
+    attributes
     capacity_providers
     cluster_capacity_providers
     cluster_settings
@@ -27,6 +28,8 @@ conversations! {
     missing_members
     networks
     plan
+    instance_states
+    registrations
     reports
     run_task
     run_task_rules
@@ -35,4 +38,5 @@ conversations! {
     stop_and_list
     tagging
     task_definitions
+    task_protection
 }

@@ -11,12 +11,9 @@ use super::super::{Api, tags, target};
 use super::identity::Identity;
 use super::{check_node, held, resources, show};
 use crate::error::Error;
+use crate::model::attribute::{self, MAX_CUSTOM_ATTRIBUTES};
 use crate::model::{AgentInfo, Capacity, ContainerInstance, Document, InstanceStatus, Tag};
 use crate::tables::{ClusterKey, Tables};
-
-/// Attributes that agents and the server set; others are the user's own and outlive a
-/// registration that does not name them.
-const BUILT_IN: [&str; 2] = ["ecs.", "com.amazonaws.ecs."];
 
 /// A registration that was found good.
 struct Registration {
@@ -49,7 +46,7 @@ impl Api {
                 Some(id) => update(tx, &tables, &cluster, id, &registration, &context)?,
                 None => match never_seen(tx, &tables, &cluster, &registration) {
                     Some(id) => update(tx, &tables, &cluster, id, &registration, &context)?,
-                    None => create(tx, &cluster, &registration),
+                    None => create(tx, &cluster, &registration)?,
                 },
             };
             let key = cluster.instance(row.arn.id);
@@ -77,7 +74,6 @@ fn read(
     context: &Context,
     input: shapes::RegisterContainerInstanceRequest,
 ) -> Result<Registration, Error> {
-    let attributes = input.attributes.into_iter().flatten();
     let devices = input.platform_devices.unwrap_or_default();
     let total = resources::with_gpus(input.total_resources.unwrap_or_default(), &devices);
     let node = match &context.caller.kind {
@@ -85,7 +81,7 @@ fn read(
         CallerKind::Operator | CallerKind::Task { .. } | CallerKind::Open => None,
     };
     Ok(Registration {
-        attributes: attributes.map(|attribute| (attribute.name, attribute.value)).collect(),
+        attributes: attributes(input.attributes.unwrap_or_default())?,
         identity: Identity::read(input.instance_identity_document.as_deref()),
         capacity: resources::capacity(&total)?,
         registered: total.into_iter().map(Document::new).collect(),
@@ -93,6 +89,26 @@ fn read(
         tags: tags::read(input.tags)?,
         node,
     })
+}
+
+/// Attributes as sent, checked.
+fn attributes(sent: Vec<shapes::Attribute>) -> Result<BTreeMap<String, Option<String>>, Error> {
+    let mut attributes = BTreeMap::new();
+    for shapes::Attribute { name, value, .. } in sent {
+        attribute::check_registered(&name, value.as_deref())
+            .map_err(|wrong| Error::invalid(wrong.to_string()))?;
+        attributes.insert(name, value);
+    }
+    Ok(attributes)
+}
+
+/// An instance may have so many attributes of users, whoever put them there.
+fn check_count(attributes: &BTreeMap<String, Option<String>>) -> Result<(), Error> {
+    let custom = attributes.keys().filter(|name| !attribute::is_reserved(name)).count();
+    if custom > MAX_CUSTOM_ATTRIBUTES {
+        return Err(Error::too_many_attributes());
+    }
+    Ok(())
 }
 
 /// The instance that the same node registered before and never used: the agent did not get the
@@ -114,11 +130,16 @@ fn never_seen(
     unused.map(|((_, id), _)| id)
 }
 
-fn create(tx: &Tx<'_>, cluster: &ClusterKey, registration: &Registration) -> ContainerInstance {
+fn create(
+    tx: &Tx<'_>,
+    cluster: &ClusterKey,
+    registration: &Registration,
+) -> Result<ContainerInstance, Error> {
+    check_count(&registration.attributes)?;
     let id = ContainerInstanceId::from_bytes(tx.next_id());
     let mut attributes = registration.attributes.clone();
     registration.identity.add_to(&mut attributes, &cluster.scope.region);
-    ContainerInstance {
+    Ok(ContainerInstance {
         arn: cluster.instance_arn(id),
         status: InstanceStatus::Active,
         ec2_instance_id: Some(registration.identity.instance_id(id)),
@@ -131,7 +152,7 @@ fn create(tx: &Tx<'_>, cluster: &ClusterKey, registration: &Registration) -> Con
         changed_at: tx.now(),
         tags: registration.tags.clone(),
         version: 1,
-    }
+    })
 }
 
 fn update(
@@ -160,10 +181,11 @@ fn update(
         // The agent looks for this text (agent protocol §1.4).
         return Err(Error::client("Container instance type changes are not supported."));
     }
-    let users = |name: &str| !BUILT_IN.iter().any(|prefix| name.starts_with(prefix));
-    for (name, value) in row.attributes.iter().filter(|(name, _)| users(name)) {
+    // Those of users outlive a registration that does not name them.
+    for (name, value) in row.attributes.iter().filter(|(name, _)| !attribute::is_reserved(name)) {
         attributes.entry(name.clone()).or_insert_with(|| value.clone());
     }
+    check_count(&attributes)?;
     Ok(ContainerInstance {
         attributes,
         capacity: registration.capacity.clone(),

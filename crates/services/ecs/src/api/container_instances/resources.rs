@@ -63,7 +63,13 @@ fn ports(resource: &shapes::Resource) -> Result<BTreeSet<u16>, Error> {
     resource.string_set_value.iter().flatten().map(port).collect()
 }
 
-/// `remainingResources`: the kinds that were registered, with what is left of each.
+/// `registeredResources`.
+pub(super) fn registered(row: &ContainerInstance) -> Vec<shapes::Resource> {
+    row.registered.iter().map(|one| whole((**one).clone())).collect()
+}
+
+/// `remainingResources`: the kinds that were registered, with what is left of each. Of ports, those
+/// that are taken are shown.
 pub(super) fn remaining(row: &ContainerInstance, left: &Remaining) -> Vec<shapes::Resource> {
     let texts = |ports: &BTreeSet<u16>| Some(ports.iter().map(ToString::to_string).collect());
     let number = |amount: u32| i32::try_from(amount).ok();
@@ -77,7 +83,17 @@ pub(super) fn remaining(row: &ContainerInstance, left: &Remaining) -> Vec<shapes
             GPU => resource.string_set_value = Some(left.gpus.iter().cloned().collect()),
             _ => {}
         }
-        resource
+        whole(resource)
     };
     row.registered.iter().map(|registered| show(registered)).collect()
+}
+
+/// A resource as ECS shows it: with all its numbers, zero if it has none.
+fn whole(resource: shapes::Resource) -> shapes::Resource {
+    shapes::Resource {
+        double_value: resource.double_value.or(Some(0.0)),
+        integer_value: resource.integer_value.or(Some(0)),
+        long_value: resource.long_value.or(Some(0)),
+        ..resource
+    }
 }

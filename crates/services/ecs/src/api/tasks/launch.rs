@@ -229,6 +229,7 @@ impl Template {
             times: TaskTimes::default(),
             tags: self.tags.clone(),
             network: None,
+            protected_until: None,
             execute_command: false,
             explanation: explanation.clone(),
             version: 1,

@@ -8,6 +8,7 @@ mod network;
 mod overrides;
 mod placement;
 mod plan;
+mod protection;
 mod run;
 mod shape;
 mod start;
@@ -45,7 +46,8 @@ impl Api {
             return Err(Error::invalid("Tasks cannot be empty."));
         }
         if input.tasks.len() > MAX_DESCRIBED {
-            return Err(Error::invalid("Tasks can have at most 100 items."));
+            // Observed on ECS.
+            return Err(Error::invalid("taskIds can have at most 100 items."));
         }
         let with_tags = input.include.iter().flatten().any(|one| one.as_str() == "TAGS");
         let (mut tasks, mut failures) = (Vec::new(), Vec::new());

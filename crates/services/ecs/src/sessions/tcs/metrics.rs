@@ -28,6 +28,9 @@ pub struct InstanceTelemetry {
 #[derive(Debug, Default)]
 pub(crate) struct Telemetry {
     instances: Mutex<HashMap<ContainerInstanceArn, InstanceTelemetry>>,
+    /// The checks of instances that are registered: agents tell of a check once, so these outlive
+    /// a session.
+    checks: Mutex<HashMap<ContainerInstanceArn, BTreeMap<String, InstanceStatus>>>,
 }
 
 impl Telemetry {
@@ -36,9 +39,20 @@ impl Telemetry {
         self.instances.lock().get(instance).cloned()
     }
 
-    /// Forgets an instance that is no longer connected.
+    /// What was last said of an instance's checks, by type.
+    pub(crate) fn checks(&self, instance: &ContainerInstanceArn) -> Vec<InstanceStatus> {
+        self.checks.lock().get(instance).into_iter().flat_map(|c| c.values().cloned()).collect()
+    }
+
+    /// Forgets the metrics of an instance that is no longer connected.
     pub(crate) fn forget(&self, instance: &ContainerInstanceArn) {
         self.instances.lock().remove(instance);
+    }
+
+    /// Forgets an instance that is no longer registered.
+    pub(crate) fn forget_instance(&self, instance: &ContainerInstanceArn) {
+        self.forget(instance);
+        self.checks.lock().remove(instance);
     }
 
     /// Keeps the metrics of a request. The requests of one round share a message id; the first
@@ -84,6 +98,8 @@ impl Telemetry {
             }
             known.statuses.insert(status.kind.clone(), status);
         }
+        // Both grow alike, and within the same bound.
+        self.checks.lock().insert(instance.clone(), known.statuses.clone());
         changed
     }
 }
