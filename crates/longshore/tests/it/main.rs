@@ -8,6 +8,7 @@ mod crash;
 mod durability;
 mod harness;
 mod inside;
+mod listings;
 mod many;
 mod networks;
 mod people;
