@@ -9,7 +9,7 @@ const MAX_CHARS: usize = 128;
 const RESERVED: [&str; 3] = ["ecs.", "com.amazonaws.ecs.", "longshore."];
 
 /// Reserved names that agents register and that say no capability (agent protocol §1.2, §1.6).
-const FROM_AGENTS: [&str; 12] = [
+const FROM_AGENTS: [&str; 11] = [
     "ecs.ami-id",
     "ecs.availability-zone",
     "ecs.awsvpc-trunk-id",
@@ -21,10 +21,10 @@ const FROM_AGENTS: [&str; 12] = [
     "ecs.outpost-arn",
     "ecs.subnet-id",
     "ecs.vpc-id",
-    agent_protocol::AGENT_ATTRIBUTE,
 ];
-/// Capabilities, in the new form and in the old one. Every newer agent has some more.
-const CAPABILITIES: [&str; 2] = ["ecs.capability.", "com.amazonaws.ecs."];
+/// What stands before others: capabilities, of which every newer agent has more, and what our own
+/// agent says of itself.
+const FROM_AGENTS_PREFIXES: [&str; 3] = ["ecs.capability.", "com.amazonaws.ecs.", "longshore."];
 
 /// Why an attribute is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -92,7 +92,9 @@ pub(crate) fn check_name(name: &str) -> Result<(), WrongAttribute> {
 /// For each rule that it breaks.
 pub(crate) fn check_registered(name: &str, value: Option<&str>) -> Result<(), WrongAttribute> {
     let is_agents = FROM_AGENTS.contains(&name)
-        || CAPABILITIES.iter().any(|prefix| name.starts_with(prefix) && name.len() > prefix.len());
+        || FROM_AGENTS_PREFIXES
+            .iter()
+            .any(|prefix| name.starts_with(prefix) && name.len() > prefix.len());
     if is_agents { Ok(()) } else { check_custom(name, value) }
 }
 
@@ -144,8 +146,8 @@ mod tests {
         check("ecs.capability.whatever.comes.next", true);
         check("com.amazonaws.ecs.capability.docker-remote-api.1.44", true);
         check(agent_protocol::AGENT_ATTRIBUTE, true);
+        check(agent_protocol::ADDRESS_ATTRIBUTE, true);
         check("ecs.capability.", false);
         check("ecs.mine", false);
-        check("longshore.mine", false);
     }
 }
