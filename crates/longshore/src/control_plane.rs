@@ -150,7 +150,12 @@ fn edge(
         .service(ecs.service())
         .service(iam.sts())
         .service(vpc.service());
-    ecs.routes().into_iter().chain(ours).fold(edge, |edge, route| edge.route(route)).build()
+    ecs.routes()
+        .into_iter()
+        .chain(vpc.routes())
+        .chain(ours)
+        .fold(edge, |edge, route| edge.route(route))
+        .build()
 }
 
 /// Where clients reach a server that listens on `address`.

@@ -48,10 +48,12 @@ impl Status {
         }
         // A server of before this path was there has none; everything else is shown all the same.
         let placements = client.get("/_longshore/placements").await.unwrap_or_default();
+        let network = client.get("/_longshore/network").await?;
         if format == Format::Json {
             let endpoint = client.endpoint();
             return Ok(output::json(&json!({
                 "endpoint": endpoint,
+                "network": network,
                 "clusters": clusters,
                 "containerInstances": instances,
                 "tasks": tasks,
@@ -60,7 +62,8 @@ impl Status {
         }
         println!("server  {}", client.endpoint());
         println!("{}", placed(&placements));
-        print(&clusters, &instances, &tasks)
+        print(&clusters, &instances, &tasks)?;
+        print_network(&network)
     }
 }
 
@@ -128,6 +131,21 @@ fn print(clusters: &[Value], instances: &[Value], tasks: &[Value]) -> Result<()>
             text(task, "lastStatus").to_owned(),
             text(task, "healthStatus").to_owned(),
             addresses(task, instance_of(task, instances)).join(" "),
+        ]
+    })
+}
+
+/// What a run-task with network mode awsvpc has to name.
+fn print_network(network: &Value) -> Result<()> {
+    let (vpc, group) = (text(network, "vpcId"), text(network, "securityGroupId"));
+    println!("\ndefault VPC {vpc}, default security group {group}");
+    let subnets = network["subnets"].as_array().map(Vec::as_slice).unwrap_or_default();
+    section(subnets, &["subnet", "zone", "addresses", "free"], |subnet| {
+        vec![
+            text(subnet, "subnetId").to_owned(),
+            text(subnet, "availabilityZone").to_owned(),
+            text(subnet, "cidrBlock").to_owned(),
+            subnet["availableIpAddressCount"].to_string(),
         ]
     })
 }

@@ -6,6 +6,7 @@ mod apart;
 mod awsvpc;
 mod crash;
 mod durability;
+mod ec2;
 mod harness;
 mod inside;
 mod listings;

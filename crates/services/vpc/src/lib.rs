@@ -18,13 +18,14 @@ mod decide;
 mod error;
 mod model;
 mod peer;
+mod routes;
 mod tables;
 
 use ledger::Ledger;
-use wire::Service;
+use wire::{Route, Service};
 
 pub use model::{Cidr, Subnet};
-pub use peer::{Default, Interface, Network, NewInterface, ResolveError, SubnetFull};
+pub use peer::{Interface, Network, NewInterface, ResolveError, SubnetFull};
 pub use tables::{Scope, Tables};
 
 /// The room's face: cheap to clone.
@@ -43,5 +44,10 @@ impl Vpc {
     /// The operations of Amazon EC2 that are built.
     pub fn service(&self) -> Service {
         api::service(self)
+    }
+
+    /// Its other path: `/_longshore/network`, the caller's default VPC at one look.
+    pub fn routes(&self) -> Vec<Route> {
+        vec![routes::network(self)]
     }
 }

@@ -81,27 +81,6 @@ pub struct Interface {
     pub private_dns_name: String,
 }
 
-/// The default VPC of an account and region, to be shown to people.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Default {
-    /// The VPC's id.
-    pub vpc: String,
-    /// Its addresses.
-    pub cidr: crate::Cidr,
-    /// Its subnets, in the order of their zones.
-    pub subnets: Vec<Subnet>,
-    /// The id of its default security group.
-    pub group: String,
-}
-
-impl Default {
-    /// The default VPC of `scope`: every account and region has one.
-    pub fn of(scope: &Scope) -> Self {
-        let vpc = DefaultVpc::of(scope);
-        Self { vpc: vpc.id, cidr: vpc.cidr, subnets: vpc.subnets, group: vpc.group.id }
-    }
-}
-
 impl Tables {
     /// The network that these ids name; no group means the default one of the subnets' VPC.
     ///

@@ -3,6 +3,7 @@
 
 mod clients;
 mod codecs;
+mod ec2;
 mod generated;
 mod malformed;
 mod raw;
