@@ -54,7 +54,8 @@ fn the_default_vpc_is_there_and_tasks_have_interfaces_in_it() {
         "family": "inside",
         "networkMode": "awsvpc",
         "containerDefinitions":
-            [{"name": "main", "image": "busybox", "memory": 16, "command": ["sleep", "600"]}],
+            [{"name": "main", "image": "busybox", "memory": 16, "command": ["sleep", "600"],
+              "stopTimeout": 2}],
     });
     up.aws(&["ecs", "register-task-definition", "--cli-input-json", &definition.to_string()]);
     let network = format!("awsvpcConfiguration={{subnets=[{zone_a}]}}");
