@@ -26,6 +26,7 @@ mod refusal;
 mod refuse;
 mod request;
 mod room;
+mod scale_in;
 mod seed;
 mod tree;
 
@@ -36,3 +37,4 @@ pub use refusal::{Reason, Refusal, count_reasons};
 pub use request::{
     Binpack, Constraint, Demand, MAX_STRATEGIES, Request, RequiredAttribute, Spread, Strategy,
 };
+pub use scale_in::Removable;

@@ -7,3 +7,4 @@ mod fleets;
 mod properties;
 mod query;
 mod reference;
+mod scale_in;
