@@ -251,6 +251,15 @@ impl<'a> Iterator for Entries<'a> {
             Self::Indexed { rows, index } => index.next().map(|found| row_of_index(rows, found)),
         }
     }
+
+    /// Counts without looking at rows.
+    fn count(self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::Straight(rows) => rows.count(),
+            Self::Indexed { index, .. } => index.count(),
+        }
+    }
 }
 
 impl DoubleEndedIterator for Entries<'_> {
@@ -282,6 +291,11 @@ impl<K: Key, V: Record> Iterator for Rows<'_, K, V> {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.entries.next().map(|(_, key, entry)| typed(key, entry))
+    }
+
+    /// Counts without decoding keys or looking at rows.
+    fn count(self) -> usize {
+        self.entries.count()
     }
 }
 

@@ -231,6 +231,7 @@ fn check_indexes(world: &World, model: &Model) {
             .filter(|(_, ship)| ship.port == port)
             .map(|(key, _)| key.clone())
             .collect();
+        assert_eq!(snapshot.index(&world.by_port, &port.to_owned()).count(), expected.len());
         assert_eq!(found, expected, "{port}");
     }
     let tagged = model.iter().flat_map(|(key, ship)| {
@@ -240,6 +241,8 @@ fn check_indexes(world: &World, model: &Model) {
     let mut expected: Vec<(u32, Key)> = tagged.collect();
     expected.sort();
     let found: Vec<Key> = snapshot.index_range(&world.by_tag, ..).map(|(key, _)| key).collect();
+    assert_eq!(snapshot.index_range(&world.by_tag, ..).count(), found.len());
+    assert_eq!(snapshot.range(&world.ships, ..).count(), model.len());
     assert_eq!(found, expected.into_iter().map(|(_, key)| key).collect::<Vec<_>>());
 }
 
