@@ -8,8 +8,8 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::commands::{
-    agent, config, doctor, down, image, logs, plan, profile, run, server, status, stop, token, up,
-    why,
+    agent, config, doctor, down, image, import, logs, plan, profile, run, server, status, stop,
+    token, up, why,
 };
 use crate::output::Format;
 
@@ -51,6 +51,8 @@ enum Command {
     Plan(plan::Plan),
     /// Load images from files, and delete what nothing needs
     Image(image::ImageCommand),
+    /// Turn a Compose file, `docker inspect` or a task definition of AWS into one for here
+    Import(import::Import),
     /// Write an AWS profile that points the aws CLI and the SDKs at Longshore
     Profile(profile::Profile),
     /// Tell what this machine lacks to run containers, and how to mend it
@@ -76,6 +78,7 @@ impl Command {
             Self::Plan(command) => calling()?.block_on(command.run(format)),
             Self::Down(command) => calling()?.block_on(command.run(format)),
             Self::Image(command) => calling()?.block_on(command.run(format)),
+            Self::Import(command) => command.run(),
             Self::Profile(command) => command.run(format),
             Self::Doctor(command) => command.run(format),
             Self::Config(command) => command.run(format),

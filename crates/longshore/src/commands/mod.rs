@@ -5,6 +5,7 @@ pub mod config;
 pub mod doctor;
 pub mod down;
 pub mod image;
+pub mod import;
 pub mod logs;
 pub mod plan;
 pub mod profile;

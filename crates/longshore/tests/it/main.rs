@@ -8,6 +8,7 @@ mod crash;
 mod durability;
 mod ec2;
 mod harness;
+mod import;
 mod inside;
 mod listings;
 mod many;
