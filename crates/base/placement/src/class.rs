@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use terms::Timestamp;
 
+use crate::Attributes;
 use crate::arena::Arena;
 use crate::query::Subject;
+use crate::room::Order;
 use crate::tree::Tree;
-use crate::{Attributes, Binpack};
 
 /// The number of a class.
 pub(crate) type ClassId = u32;
@@ -24,25 +25,18 @@ pub(crate) struct Class {
     pub(crate) attributes: Arc<Attributes>,
     /// How many there are, whether ready or not.
     members: usize,
-    /// Those that are ready, by free memory and by free CPU.
-    by_memory: Tree,
-    by_cpu: Tree,
+    /// Those that are ready, in each order that is kept.
+    orders: [Tree; Order::COUNT],
 }
 
 impl Class {
-    /// The instances that are ready, by what is free of `resource`.
-    pub(crate) fn order(&self, resource: Binpack) -> &Tree {
-        match resource {
-            Binpack::Memory => &self.by_memory,
-            Binpack::Cpu => &self.by_cpu,
-        }
+    /// The instances that are ready; empty if this order is not kept.
+    pub(crate) fn order(&self, order: Order) -> &Tree {
+        &self.orders[order as usize]
     }
 
-    pub(crate) fn order_mut(&mut self, resource: Binpack) -> &mut Tree {
-        match resource {
-            Binpack::Memory => &mut self.by_memory,
-            Binpack::Cpu => &mut self.by_cpu,
-        }
+    pub(crate) fn order_mut(&mut self, order: Order) -> &mut Tree {
+        &mut self.orders[order as usize]
     }
 }
 

@@ -8,13 +8,10 @@ use terms::ContainerInstanceId;
 use crate::arena::Arena;
 use crate::class::{ClassId, Classes};
 use crate::group::{GroupId, Groups};
-use crate::port::Watched;
-use crate::room::Room;
+use crate::port;
+use crate::room::{Order, Room};
 use crate::tree::{Key, Tree};
-use crate::{Binpack, Demand, Instance, Refusal, Request, choose, refuse};
-
-/// Both orders that instances may stand in.
-const RESOURCES: [Binpack; 2] = [Binpack::Memory, Binpack::Cpu];
+use crate::{Demand, Instance, Refusal, Request, choose, refuse};
 
 /// The instances that a placement may choose from, kept from change to change.
 ///
@@ -27,9 +24,9 @@ pub struct Fleet {
     slots: Arena<Slot>,
     pub(crate) classes: Classes,
     pub(crate) groups: Groups,
-    pub(crate) ports: Watched,
-    /// Whether instances are kept in order of free CPU, too.
-    by_cpu: bool,
+    pub(crate) ports: port::Watched,
+    /// Which orders are kept: those that a request asked for.
+    orders: [bool; Order::COUNT],
 }
 
 /// An instance and where it stands.
@@ -40,7 +37,16 @@ pub(crate) struct Slot {
     /// Which of the watched ports are taken.
     taken: u64,
     /// Its tasks by group, of those groups that are watched.
-    watched: Vec<(GroupId, u32)>,
+    watched: Vec<Watched>,
+}
+
+/// What an instance holds of a group that is watched.
+#[derive(Clone, Debug)]
+struct Watched {
+    group: GroupId,
+    tasks: u32,
+    /// What the group's holders in the order of chance say is free.
+    shown: Room,
 }
 
 /// What [`Fleet::place`] answers.
@@ -186,20 +192,20 @@ impl Fleet {
         }
     }
 
-    /// Keeps instances in order of `resource`.
-    pub(crate) fn order_by(&mut self, resource: Binpack) {
-        if resource == Binpack::Memory || self.by_cpu {
+    /// Keeps instances in `order`.
+    pub(crate) fn order_by(&mut self, order: Order) {
+        if self.orders[order as usize] {
             return;
         }
         let slots: Vec<u32> = self.slots.numbers().collect();
         slots.iter().for_each(|&slot| self.detach(slot));
-        self.by_cpu = true;
+        self.orders[order as usize] = true;
         slots.iter().for_each(|&slot| self.attach(slot));
     }
 
-    /// Keeps the instances that hold tasks of `group` in order of `resource`.
-    pub(crate) fn watch_group(&mut self, group: GroupId, name: &str, resource: Binpack) {
-        if self.groups.is_watched_by(group, resource) {
+    /// Keeps the instances that hold tasks of `group` in `order`, which is kept.
+    pub(crate) fn watch_group(&mut self, group: GroupId, name: &str, order: Order) {
+        if self.groups.is_watched_by(group, order) {
             return;
         }
         let mut holders: Vec<u32> = Vec::new();
@@ -209,11 +215,15 @@ impl Fleet {
         }
         holders.iter().for_each(|&slot| self.detach(slot));
         let is_new = !self.groups.is_watched(group);
-        self.groups.watch(group, resource);
+        self.groups.watch(group, order);
         for slot in holders {
             let tasks = self.slots[slot].instance.tasks_of(name);
             if is_new {
-                self.slots[slot].watched.push((group, tasks));
+                let shown = Room::default();
+                self.slots[slot].watched.push(Watched { group, tasks, shown });
+            }
+            if order == Order::Chance {
+                self.move_holder(slot, group, 0, tasks);
             }
             self.attach(slot);
         }
@@ -224,14 +234,16 @@ impl Fleet {
         let here = &mut self.slots[slot];
         here.instance.hold(name, demand);
         self.groups.add(group, here.class, 1);
-        if self.groups.is_watched(group) {
-            match here.watched.iter_mut().find(|(watched, _)| *watched == group) {
-                Some((_, tasks)) => *tasks += 1,
-                None => here.watched.push((group, 1)),
-            }
-        }
         if demand.has_ports() {
             here.taken = self.ports.taken(&here.instance);
+        }
+        if self.groups.is_watched(group) {
+            let tasks = here.watched.iter().find(|watched| watched.group == group);
+            let tasks = tasks.map_or(0, |watched| watched.tasks);
+            if tasks == 0 {
+                here.watched.push(Watched { group, tasks, shown: Room::default() });
+            }
+            self.move_holder(slot, group, tasks, tasks + 1);
         }
     }
 
@@ -239,24 +251,74 @@ impl Fleet {
     fn give(&mut self, slot: u32, group: GroupId, name: &str, demand: &Demand) {
         let here = &mut self.slots[slot];
         here.instance.release(name, demand);
-        self.groups.take(group, here.class, 1);
-        if let Some(at) = here.watched.iter().position(|(watched, _)| *watched == group) {
-            here.watched[at].1 -= 1;
-            if here.watched[at].1 == 0 {
-                here.watched.swap_remove(at);
-            }
-        }
         if demand.has_ports() {
             here.taken = self.ports.taken(&here.instance);
+        }
+        if let Some(at) = here.watched.iter().position(|watched| watched.group == group) {
+            let tasks = here.watched[at].tasks;
+            self.move_holder(slot, group, tasks, tasks - 1);
+            if tasks == 1 {
+                self.slots[slot].watched.swap_remove(at);
+            }
+        }
+        self.groups.take(group, self.slots[slot].class, 1);
+    }
+
+    /// Puts an instance where it stands in the order of chance, among the holders of `group`, when
+    /// its number of the group's tasks changes from `before`.
+    fn move_holder(&mut self, slot: u32, group: GroupId, before: u32, tasks: u32) {
+        let here = &mut self.slots[slot];
+        let (room, id) = (here.room(), here.number());
+        if let Some(watched) = here.watched.iter_mut().find(|watched| watched.group == group) {
+            (watched.tasks, watched.shown) = (tasks, room);
+        }
+        if !here.instance.is_ready() {
+            return;
+        }
+        let holders = self.groups.holders_mut(group, here.class, Order::Chance);
+        let Some(holders) = holders else { return };
+        let key = |tasks: u32| Key::new(tasks.into(), 0, 0, id);
+        match before {
+            0 => holders.plain.insert(key(0), room, slot),
+            _ => holders.counted.remove(key(before)),
+        }
+        match tasks {
+            0 => holders.plain.remove(key(0)),
+            _ => holders.counted.insert(key(tasks), room, slot),
+        }
+    }
+
+    /// Has the holders of `group`, in the order of chance, know what is free on an instance.
+    pub(crate) fn show_holder(&mut self, slot: u32, group: GroupId) {
+        let here = &mut self.slots[slot];
+        let (room, id) = (here.room(), here.number());
+        let Some(watched) = here.watched.iter_mut().find(|one| one.group == group) else { return };
+        if watched.shown != room
+            && let Some(holders) = self.groups.holders_mut(group, here.class, Order::Chance)
+        {
+            watched.shown = room;
+            holders.counted.set(Key::new(watched.tasks.into(), 0, 0, id), room, slot);
         }
     }
 
     /// Puts an instance into the orders that it belongs to.
     pub(crate) fn attach(&mut self, slot: u32) {
         self.for_each_order(slot, |tree, key, room| tree.insert(key, room, slot));
+        let here = &self.slots[slot];
+        if !here.instance.is_ready() || !self.orders[Order::Chance as usize] {
+            return;
+        }
+        let room = here.room();
+        let key = Key::new(0, 0, 0, here.number());
+        self.classes.get_mut(here.class).order_mut(Order::Chance).set(key, room, slot);
+        let outdated = |watched: &&Watched| !room.is_within(&watched.shown);
+        let outdated: Vec<GroupId> =
+            here.watched.iter().filter(outdated).map(|watched| watched.group).collect();
+        outdated.into_iter().for_each(|group| self.show_holder(slot, group));
     }
 
-    /// Takes an instance out of all orders, so that it may be changed.
+    /// Takes an instance out of all orders in which its place depends on what is free, so that it
+    /// may be changed.
     pub(crate) fn detach(&mut self, slot: u32) {
         self.for_each_order(slot, |tree, key, _| tree.remove(key));
     }
@@ -266,20 +328,16 @@ impl Fleet {
         if !here.instance.is_ready() {
             return;
         }
-        let room = here.room();
-        let id = u128::from_be_bytes(here.instance.id().bytes());
-        for resource in RESOURCES {
-            if resource == Binpack::Cpu && !self.by_cpu {
+        let (room, id) = (here.room(), here.number());
+        for order in Order::BY_RESOURCES {
+            if !self.orders[order as usize] {
                 continue;
             }
-            let (first, second) = room.ordered_by(resource);
+            let (first, second) = room.figures(order);
             let key = |level: u32| Key::new(level.into(), first, second, id);
-            act(self.classes.get_mut(here.class).order_mut(resource), key(0), room);
-            for &(group, tasks) in &here.watched {
-                if !self.groups.is_watched_by(group, resource) {
-                    continue;
-                }
-                if let Some(holders) = self.groups.holders_mut(group, here.class, resource) {
+            act(self.classes.get_mut(here.class).order_mut(order), key(0), room);
+            for &Watched { group, tasks, .. } in &here.watched {
+                if let Some(holders) = self.groups.holders_mut(group, here.class, order) {
                     act(&mut holders.plain, key(0), room);
                     act(&mut holders.counted, key(tasks), room);
                 }
@@ -296,15 +354,24 @@ impl Fleet {
             let group = self.groups.intern(name);
             self.groups.add(group, here.class, tasks);
             if self.groups.is_watched(group) {
-                here.watched.push((group, tasks));
+                here.watched.push(Watched { group, tasks, shown: Room::default() });
             }
         }
+        let watched: Vec<_> = here.watched.iter().map(|one| (one.group, one.tasks)).collect();
+        watched.into_iter().for_each(|(group, tasks)| self.move_holder(slot, group, 0, tasks));
         self.attach(slot);
     }
 
     /// Undoes [`Fleet::join`], but for groups that nothing is left of.
     fn leave(&mut self, slot: u32) {
         self.detach(slot);
+        let here = &self.slots[slot];
+        if here.instance.is_ready() && self.orders[Order::Chance as usize] {
+            let key = Key::new(0, 0, 0, here.number());
+            self.classes.get_mut(here.class).order_mut(Order::Chance).remove(key);
+        }
+        let watched: Vec<_> = here.watched.iter().map(|one| (one.group, one.tasks)).collect();
+        watched.into_iter().for_each(|(group, tasks)| self.move_holder(slot, group, tasks, 0));
         let here = &self.slots[slot];
         for (name, &tasks) in here.instance.groups() {
             if let Some(group) = self.groups.find(name) {
@@ -327,6 +394,11 @@ impl Fleet {
 impl Slot {
     pub(crate) fn class(&self) -> ClassId {
         self.class
+    }
+
+    /// Its id as a number.
+    fn number(&self) -> u128 {
+        u128::from_be_bytes(self.instance.id().bytes())
     }
 
     /// What is free here.

@@ -3,20 +3,22 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::Binpack;
 use crate::arena::Arena;
 use crate::class::ClassId;
+use crate::room::Order;
 use crate::tree::Tree;
 
 /// The number of a task group.
 pub(crate) type GroupId = u32;
 
-/// Instances that hold tasks of one group, of one class, in order of one resource.
+/// Instances that hold tasks of one group, of one class, in one order.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Holders {
     /// With the keys that they have in their class's order.
     pub(crate) plain: Tree,
-    /// By how many tasks of the group they hold, then as above.
+    /// By how many tasks of the group they hold, then as above. In the order of chance what is free
+    /// of an instance may be less than it says here, never more: most groups on an instance need
+    /// not know that one of them takes more of it.
     pub(crate) counted: Tree,
 }
 
@@ -24,8 +26,7 @@ pub(crate) struct Holders {
 #[derive(Clone, Debug, Default)]
 struct Here {
     tasks: u32,
-    by_memory: Holders,
-    by_cpu: Holders,
+    orders: [Holders; Order::COUNT],
 }
 
 #[derive(Clone, Debug)]
@@ -33,15 +34,9 @@ struct Group {
     name: Arc<str>,
     tasks: u64,
     classes: BTreeMap<ClassId, Here>,
-    watched: Watched,
-}
-
-/// In which orders holders are kept: for groups whose requests ask how many tasks of theirs an
-/// instance has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Watched {
-    by_memory: bool,
-    by_cpu: bool,
+    /// In which orders holders are kept: those of requests that ask how many tasks of the group an
+    /// instance has.
+    watched: [bool; Order::COUNT],
 }
 
 /// All groups that have tasks, and those that a request was made for.
@@ -61,12 +56,8 @@ impl Groups {
         if let Some(id) = self.find(name) {
             return id;
         }
-        let group = Group {
-            name: name.clone(),
-            tasks: 0,
-            classes: BTreeMap::new(),
-            watched: Watched::default(),
-        };
+        let group =
+            Group { name: name.clone(), tasks: 0, classes: BTreeMap::new(), watched: [false; _] };
         let id = self.list.insert(group);
         self.by_name.insert(name.clone(), id);
         id
@@ -107,48 +98,33 @@ impl Groups {
 
     /// Whether the group's holders are kept in some order.
     pub(crate) fn is_watched(&self, id: GroupId) -> bool {
-        self.list[id].watched != Watched::default()
+        self.list[id].watched.contains(&true)
     }
 
     /// Whether they are kept in this one.
-    pub(crate) fn is_watched_by(&self, id: GroupId, resource: Binpack) -> bool {
-        match resource {
-            Binpack::Memory => self.list[id].watched.by_memory,
-            Binpack::Cpu => self.list[id].watched.by_cpu,
-        }
+    pub(crate) fn is_watched_by(&self, id: GroupId, order: Order) -> bool {
+        self.list[id].watched[order as usize]
     }
 
     /// Keeps holders in this order from now on. Those that there are must be added.
-    pub(crate) fn watch(&mut self, id: GroupId, resource: Binpack) {
-        match resource {
-            Binpack::Memory => self.list[id].watched.by_memory = true,
-            Binpack::Cpu => self.list[id].watched.by_cpu = true,
-        }
+    pub(crate) fn watch(&mut self, id: GroupId, order: Order) {
+        self.list[id].watched[order as usize] = true;
     }
 
-    pub(crate) fn holders(
-        &self,
-        id: GroupId,
-        class: ClassId,
-        resource: Binpack,
-    ) -> Option<&Holders> {
-        let here = self.list[id].classes.get(&class)?;
-        Some(match resource {
-            Binpack::Memory => &here.by_memory,
-            Binpack::Cpu => &here.by_cpu,
-        })
+    /// The group's holders in a class, if there are any.
+    pub(crate) fn holders(&self, id: GroupId, class: ClassId, order: Order) -> Option<&Holders> {
+        self.list[id].classes.get(&class).map(|here| &here.orders[order as usize])
     }
 
+    /// The same, to be changed, if they are kept in this order.
     pub(crate) fn holders_mut(
         &mut self,
         id: GroupId,
         class: ClassId,
-        resource: Binpack,
+        order: Order,
     ) -> Option<&mut Holders> {
-        let here = self.list[id].classes.get_mut(&class)?;
-        Some(match resource {
-            Binpack::Memory => &mut here.by_memory,
-            Binpack::Cpu => &mut here.by_cpu,
-        })
+        let group = &mut self.list[id];
+        let here = group.classes.get_mut(&class).filter(|_| group.watched[order as usize])?;
+        Some(&mut here.orders[order as usize])
     }
 }

@@ -2,6 +2,33 @@
 
 use crate::Binpack;
 
+/// An order that instances stand in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// By free memory, then by free CPU.
+    Memory,
+    /// By free CPU, then by free memory.
+    Cpu,
+    /// By nothing that changes, so that chance may choose.
+    Chance,
+}
+
+impl Order {
+    /// How many there are.
+    pub(crate) const COUNT: usize = 3;
+    /// Those in which an instance's place depends on what is free.
+    pub(crate) const BY_RESOURCES: [Self; 2] = [Self::Memory, Self::Cpu];
+}
+
+impl From<Binpack> for Order {
+    fn from(resource: Binpack) -> Self {
+        match resource {
+            Binpack::Memory => Self::Memory,
+            Binpack::Cpu => Self::Cpu,
+        }
+    }
+}
+
 /// What is free on an instance, or the most that is free on any of several.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Room {
@@ -25,12 +52,22 @@ impl Room {
         }
     }
 
-    /// What is free of `resource`, then of the other one.
-    pub(crate) fn ordered_by(self, resource: Binpack) -> (u32, u32) {
-        match resource {
-            Binpack::Memory => (self.memory, self.cpu),
-            Binpack::Cpu => (self.cpu, self.memory),
+    /// The figures that an instance stands by in `order`.
+    pub(crate) fn figures(self, order: Order) -> (u32, u32) {
+        match order {
+            Order::Memory => (self.memory, self.cpu),
+            Order::Cpu => (self.cpu, self.memory),
+            Order::Chance => (0, 0),
         }
+    }
+
+    /// Whether all that fits here fits `other`, too.
+    pub(crate) fn is_within(&self, other: &Self) -> bool {
+        self.cpu <= other.cpu
+            && self.memory <= other.memory
+            && self.gpus <= other.gpus
+            && self.enis <= other.enis
+            && other.taken & !self.taken == 0
     }
 }
 
@@ -56,11 +93,12 @@ impl Need {
             && self.ports & room.taken == 0
     }
 
-    /// What it takes of `resource`.
-    pub(crate) fn of(&self, resource: Binpack) -> u32 {
-        match resource {
-            Binpack::Memory => self.memory,
-            Binpack::Cpu => self.cpu,
+    /// The least first figure in `order` of an instance that fits.
+    pub(crate) fn least(&self, order: Order) -> u32 {
+        match order {
+            Order::Memory => self.memory,
+            Order::Cpu => self.cpu,
+            Order::Chance => 0,
         }
     }
 }

@@ -9,6 +9,7 @@
 //! Where several resources must fit at once a search may look into parts that hold one of each,
 //! but not on the same instance.
 
+use std::cmp::Ordering;
 use std::ops::Range;
 
 use crate::room::{Need, Room};
@@ -111,6 +112,13 @@ impl Tree {
             u32::try_from(self.nodes.len() - 1).expect("slots are numbered in 32 bits")
         };
         self.root = self.put(self.root, new);
+    }
+
+    /// Has the entry with this key say that `room` is free; there may be none yet.
+    pub(crate) fn set(&mut self, key: Key, room: Room, slot: u32) {
+        if !self.change(self.root, key, room) {
+            self.insert(key, room, slot);
+        }
     }
 
     /// Takes the entry with this key away; there is one.
@@ -228,6 +236,32 @@ impl Tree {
         }
         let node = &mut self.nodes[at as usize];
         (node.best, node.size) = (best, size);
+    }
+
+    /// Whether there was an entry to change.
+    fn change(&mut self, at: u32, key: Key, room: Room) -> bool {
+        if at == NONE {
+            return false;
+        }
+        let node = &mut self.nodes[at as usize];
+        let found = match key.cmp(&node.key) {
+            Ordering::Equal => {
+                node.room = room;
+                true
+            }
+            Ordering::Less => {
+                let left = node.left;
+                self.change(left, key, room)
+            }
+            Ordering::Greater => {
+                let right = node.right;
+                self.change(right, key, room)
+            }
+        };
+        if found {
+            self.sum(at);
+        }
+        found
     }
 
     /// Puts `new` below `root`, or above it if it weighs more.

@@ -9,6 +9,7 @@
 mod search;
 mod wish;
 
+use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::binary_heap::PeekMut;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -180,7 +181,7 @@ impl Choice<'_> {
                 counters[number] += tasks.get(&id).copied().unwrap_or(0);
             }
             let Some(open) = open(fleet, ask.request, id) else { continue };
-            let search = Class { fleet, ask, class: id, open: &open };
+            let search = Class { fleet, ask, class: id, open: &open, misled: RefCell::default() };
             let count = search.count();
             if count == 0 {
                 continue;
@@ -204,8 +205,11 @@ impl Choice<'_> {
         let Self { fleet, ask, seed, candidates, .. } = self;
         let Candidate { class, open, cursor, best, .. } = &mut candidates[candidate];
         if best.is_none() {
-            let search = Class { fleet, ask, class: *class, open };
+            let search = Class { fleet, ask, class: *class, open, misled: RefCell::default() };
             *best = search.best(cursor, seed).map(|slot| Best { slot, detached: false });
+            for slot in search.misled.into_inner() {
+                fleet.show_holder(slot, ask.group);
+            }
         }
         *best
     }
@@ -242,7 +246,13 @@ impl Choice<'_> {
         }
         self.candidates[candidate].best = Some(Best { slot, detached: true });
         let Candidate { class, open, .. } = &self.candidates[candidate];
-        let search = Class { fleet: self.fleet, ask: &self.ask, class: *class, open };
+        let search = Class {
+            fleet: self.fleet,
+            ask: &self.ask,
+            class: *class,
+            open,
+            misled: RefCell::default(),
+        };
         if !self.ask.wish.stays() || !search.takes(slot) {
             self.close(candidate);
         }

@@ -1,5 +1,6 @@
 //! The best instance of a class.
 
+use std::cell::RefCell;
 use std::ops::Range;
 
 use super::Ask;
@@ -8,6 +9,7 @@ use crate::Constraint;
 use crate::class::ClassId;
 use crate::fleet::Fleet;
 use crate::group::Holders;
+use crate::room::Order;
 use crate::seed::Seed;
 use crate::tree::{Key, Search, Tree};
 
@@ -37,6 +39,8 @@ pub(super) struct Class<'a> {
     pub(super) class: ClassId,
     /// Those of the request's constraints that each instance must be asked about.
     pub(super) open: &'a [usize],
+    /// Instances that did not fit though the order said that they might.
+    pub(super) misled: RefCell<Vec<u32>>,
 }
 
 impl<'a> Class<'a> {
@@ -77,14 +81,14 @@ impl<'a> Class<'a> {
 
     /// Where instances begin that have enough of the resource that orders them.
     fn start(&self, level: u64) -> Key {
-        Key::from(level, self.ask.wish.need.of(self.ask.wish.order))
+        Key::from(level, self.ask.wish.need.least(self.ask.wish.order))
     }
 
     /// Before which place nothing will fit, if `key` is the first that does.
     fn bound(&self, key: Key) -> Key {
         // A task that takes nothing of the resource that orders leaves its instance among its
         // equals there, and may move it before them.
-        if self.ask.wish.need.of(self.ask.wish.order) == 0 { key.near().start } else { key }
+        if self.ask.wish.need.least(self.ask.wish.order) == 0 { key.near().start } else { key }
     }
 
     /// Those without tasks of the group first, then those with one, with two and so on.
@@ -117,7 +121,7 @@ impl<'a> Class<'a> {
         seed: &mut Seed,
     ) -> Option<u32> {
         let range = self.start(level)..Key::from(level + 1, 0);
-        if self.ask.wish.chance {
+        if self.ask.wish.order == Order::Chance {
             return self.draw(tree, except, range, seed);
         }
         let from = range.start.max(cursor.from);
@@ -158,7 +162,13 @@ impl<'a> Class<'a> {
 
     fn first(&self, tree: &Tree, except: Option<&Tree>, range: Range<Key>) -> Option<(Key, u32)> {
         let search = Search { range, need: self.ask.wish.need, except };
-        tree.first(&search, &mut |_, slot| self.takes(slot))
+        tree.first(&search, &mut |_, slot| {
+            let takes = self.takes(slot);
+            if !takes && self.ask.wish.order == Order::Chance {
+                self.misled.borrow_mut().push(slot);
+            }
+            takes
+        })
     }
 
     /// Of those with least left of one resource, or of both, one with fewest tasks of the group.

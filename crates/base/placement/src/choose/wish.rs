@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::request::MAX_STRATEGIES;
-use crate::room::Need;
+use crate::room::{Need, Order};
 use crate::{Binpack, Constraint, Request, Spread, Strategy};
 
 /// What one strategy compares; the least is best.
@@ -35,10 +35,8 @@ pub(super) enum Tasks {
 pub(super) struct Wish {
     /// What is compared, one after the other.
     pub(super) scores: Vec<Score>,
-    /// The resource in whose order instances are searched.
-    pub(super) order: Binpack,
-    /// Whether resources play no part, so that chance alone chooses among instances.
-    pub(super) chance: bool,
+    /// The order in which instances are searched; of chance if resources play no part.
+    pub(super) order: Order,
     /// When the group's tasks on an instance are compared.
     pub(super) tasks: Tasks,
     /// What each task takes; without ports.
@@ -85,13 +83,7 @@ impl Wish {
             enis: demand.enis,
             ports: 0,
         };
-        Self {
-            scores,
-            order: order.unwrap_or(Binpack::Memory),
-            chance: order.is_none(),
-            tasks,
-            need,
-        }
+        Self { scores, order: order.map_or(Order::Chance, Order::from), tasks, need }
     }
 
     /// Whether the search asks which instances hold tasks of the group.
@@ -102,7 +94,7 @@ impl Wish {
     /// Whether an instance that was best for one task, and fits the next, is best for that too: it
     /// has less left than before, and nothing is compared before that.
     pub(super) fn stays(&self) -> bool {
-        let packs = !self.chance && self.need.of(self.order) > 0;
+        let packs = self.need.least(self.order) > 0;
         packs && matches!(self.tasks, Tasks::Never | Tasks::After { .. })
     }
 }
