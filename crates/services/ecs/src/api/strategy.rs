@@ -37,10 +37,10 @@ pub(crate) fn read(
         )));
     }
     if strategy.iter().filter(|item| item.base > 0).count() > 1 {
+        // Observed on ECS.
         return Err(Error::invalid(
-            "The specified capacity provider strategy contains more than one capacity provider \
-             with a base value. Only one capacity provider in a capacity provider strategy can \
-             have a base defined.",
+            "The specified capacity provider strategy contains multiple capacity providers with a \
+             base value defined.",
         ));
     }
     let fargate = strategy.iter().filter(|item| is_fargate(&item.provider)).count();

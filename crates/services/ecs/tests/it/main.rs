@@ -1,6 +1,7 @@
 //! ECS over the wire: golden conversations, races, restarts.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod claims;
 mod contention;
 mod conversation;
 mod golden;

@@ -95,10 +95,8 @@ fn changed(old: ManagedScaling, given: &shapes::ManagedScaling) -> Result<Manage
         warmup_s: number(given.instance_warmup_period, old.warmup_s),
     };
     if scaling.minimum_step > scaling.maximum_step {
-        return Err(Error::client(
-            "The managed scaling configuration for the capacity provider is invalid. The \
-             minimumScalingStepSize cannot be greater than the maximumScalingStepSize.",
-        ));
+        // Observed on ECS.
+        return Err(Error::client("The minimum or maximum scaling step size value is invalid."));
     }
     Ok(scaling)
 }

@@ -54,15 +54,11 @@ pub(super) fn read(
     if let Some(exec) = &mut configuration.execute_command_configuration {
         let logging = *exec.logging.get_or_insert(ExecuteCommandLogging::Default);
         match (&exec.log_configuration, logging) {
-            (None, ExecuteCommandLogging::Override) => {
-                return Err(Error::invalid(
-                    "The logConfiguration must be specified when the logging value is OVERRIDE.",
-                ));
-            }
+            (None, ExecuteCommandLogging::Override) => return Err(nowhere_to_log()),
             (Some(_), ExecuteCommandLogging::None | ExecuteCommandLogging::Default) => {
+                // Observed on ECS.
                 return Err(Error::invalid(
-                    "The logConfiguration can only be specified when the logging value is \
-                     OVERRIDE.",
+                    "You must set logging to 'OVERRIDE' when you supply a log configuration.",
                 ));
             }
             (Some(log), ExecuteCommandLogging::Override) => check_log(log)?,
@@ -72,23 +68,30 @@ pub(super) fn read(
     Ok(Document::new(configuration))
 }
 
-/// What logs are encrypted in must be named.
+/// Logs go somewhere, and what they are encrypted in is named.
 fn check_log(log: &shapes::ExecuteCommandLogConfiguration) -> Result<(), Error> {
     let given = |text: &Option<String>| text.as_deref().is_some_and(|text| !text.is_empty());
     let (group, bucket) = (given(&log.cloud_watch_log_group_name), given(&log.s3_bucket_name));
-    let text = match () {
-        () if log.cloud_watch_encryption_enabled == Some(true) && !group => {
-            "A cloudWatchLogGroupName must be specified to enable CloudWatch encryption."
-        }
-        () if log.s3_encryption_enabled == Some(true) && !bucket => {
-            "An s3BucketName must be specified to enable S3 encryption."
-        }
-        () if !group && !bucket => {
-            "The logConfiguration must name a CloudWatch log group or an S3 bucket."
-        }
-        () => return Ok(()),
-    };
-    Err(Error::invalid(text))
+    if !group && !bucket {
+        return Err(nowhere_to_log());
+    }
+    if log.cloud_watch_encryption_enabled == Some(true) && !group {
+        return Err(Error::invalid(
+            "A CloudWatch log group name must be specified to enable CloudWatch encryption.",
+        ));
+    }
+    if log.s3_encryption_enabled == Some(true) && !bucket {
+        return Err(Error::invalid("An S3 bucket name must be specified to enable S3 encryption."));
+    }
+    Ok(())
+}
+
+/// Observed on ECS.
+fn nowhere_to_log() -> Error {
+    Error::invalid(
+        "A CloudWatch log group name or S3 bucket name must be specified when overriding the \
+         default log configuration.",
+    )
 }
 
 /// Refuses a default namespace: there are none yet. ECS would make one for a name that it does not
