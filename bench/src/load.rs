@@ -51,11 +51,18 @@ pub fn signed(client: &Client, operation: &str, input: &Value) -> Result<Vec<u8>
 
 /// Sends each connection's request again and again for `time`; as many connections as requests.
 pub async fn drive(port: u16, requests: Vec<Vec<u8>>, time: Duration) -> Result<Outcome> {
+    drive_until(port, requests, Until::At(Instant::now() + time)).await
+}
+
+/// Sends each connection's request `times` times; as many connections as requests.
+pub async fn drive_times(port: u16, requests: Vec<Vec<u8>>, times: usize) -> Result<Outcome> {
+    drive_until(port, requests, Until::Times(times)).await
+}
+
+async fn drive_until(port: u16, requests: Vec<Vec<u8>>, until: Until) -> Result<Outcome> {
     let start = Instant::now();
-    let tasks: Vec<_> = requests
-        .into_iter()
-        .map(|request| tokio::spawn(caller(port, request, start + time)))
-        .collect();
+    let tasks: Vec<_> =
+        requests.into_iter().map(|request| tokio::spawn(caller(port, request, until))).collect();
     let mut latencies = Vec::new();
     for task in tasks {
         latencies.extend(task.await??);
@@ -64,14 +71,30 @@ pub async fn drive(port: u16, requests: Vec<Vec<u8>>, time: Duration) -> Result<
     Ok(Outcome { rate, latency: Sample::new(latencies) })
 }
 
-async fn caller(port: u16, request: Vec<u8>, end: Instant) -> Result<Vec<Duration>> {
+/// When a caller ends.
+#[derive(Clone, Copy)]
+enum Until {
+    At(Instant),
+    Times(usize),
+}
+
+impl Until {
+    fn is_over(self, answers: usize) -> bool {
+        match self {
+            Self::At(end) => Instant::now() >= end,
+            Self::Times(times) => answers >= times,
+        }
+    }
+}
+
+async fn caller(port: u16, request: Vec<u8>, until: Until) -> Result<Vec<Duration>> {
     let mut latencies = Vec::with_capacity(1 << 14);
     let mut buffer = Vec::with_capacity(1 << 16);
     for _ in 0..RECONNECTS {
         let mut stream = TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await?;
         stream.set_nodelay(true)?;
         loop {
-            if Instant::now() >= end {
+            if until.is_over(latencies.len()) {
                 return Ok(latencies);
             }
             let start = Instant::now();

@@ -6,6 +6,7 @@
 //!
 //! - `run-task`: RunTask to RUNNING, against `docker run -d`.
 //! - `api`: signed requests a second on one core, against ministack and moto.
+//! - `contention`: RunTask from 64 clients at once on 3 and on 100 instances.
 //! - `start`: exec to ready, memory at rest.
 //! - `placements`: the placement index alone, without peers.
 //!
@@ -13,6 +14,7 @@
 
 mod api;
 mod clock;
+mod contention;
 mod disk;
 mod docker;
 mod load;
@@ -54,6 +56,8 @@ enum Bench {
     RunTask(run_task::RunTask),
     /// Requests a second on one core, against ministack and moto
     Api(api::Api),
+    /// RunTask a second from many clients on few instances
+    Contention(contention::Contention),
     /// Exec to ready, and memory at rest
     Start(start::Start),
     /// Placements a second of the placement index
@@ -67,6 +71,7 @@ fn main() -> Result<()> {
     let report = match &cli.bench {
         Bench::RunTask(bench) => bench.run(&place)?,
         Bench::Api(bench) => bench.run(&place)?,
+        Bench::Contention(bench) => bench.run(&place)?,
         Bench::Start(bench) => bench.run(&place)?,
         Bench::Placements(bench) => bench.run()?,
     };

@@ -21,6 +21,11 @@ impl StubAgent {
     /// Registers an instance in the default cluster and returns when the server counts it as
     /// connected.
     pub async fn join(client: &Client, port: u16) -> Result<Self> {
+        Self::join_with(client, port, 1 << 20, 1 << 20).await
+    }
+
+    /// As [`StubAgent::join`], with so many CPU units and MiB.
+    pub async fn join_with(client: &Client, port: u16, cpu: u32, memory: u32) -> Result<Self> {
         let resource = |name: &str, units: u32| json!({"name": name, "type": "INTEGER", "integerValue": units});
         let ports = |name: &str| json!({"name": name, "type": "STRINGSET", "stringSetValue": []});
         let attributes = [
@@ -32,7 +37,7 @@ impl StubAgent {
         let input = json!({
             "cluster": "default",
             "totalResources": [
-                resource("CPU", 1 << 20), resource("MEMORY", 1 << 20), ports("PORTS"), ports("PORTS_UDP"),
+                resource("CPU", cpu), resource("MEMORY", memory), ports("PORTS"), ports("PORTS_UDP"),
             ],
             "attributes": attributes,
         });

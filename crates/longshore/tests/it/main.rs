@@ -14,5 +14,6 @@ mod listings;
 mod many;
 mod networks;
 mod people;
+mod placing;
 mod sdk;
 mod tasks;
