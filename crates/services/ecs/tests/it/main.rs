@@ -5,6 +5,7 @@ mod claims;
 mod contention;
 mod conversation;
 mod golden;
+mod networks;
 mod pages;
 mod server;
 mod tagging;

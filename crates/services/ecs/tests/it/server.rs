@@ -106,6 +106,7 @@ impl<In: Send, Out: Send> Transport for Silent<In, Out> {
 pub struct Server {
     pub ecs: Ecs,
     pub ledger: Ledger,
+    pub vpc: vpc::Tables,
     clock: Arc<TestClock>,
     endpoint: String,
     _running: DropGuard,
@@ -140,7 +141,7 @@ impl Server {
         tokio::spawn(edge.build().serve(listener, shutdown.clone()));
         let (running, token) = (ecs.clone(), shutdown.clone());
         tokio::spawn(async move { running.run(token).await });
-        Self { ecs, ledger, clock, endpoint, _running: shutdown.drop_guard() }
+        Self { ecs, ledger, vpc: vpc_tables, clock, endpoint, _running: shutdown.drop_guard() }
     }
 
     pub fn advance(&self, seconds: i64) {
