@@ -9,10 +9,16 @@
 //! the task at all, then constraints, which bind, then strategies, each choosing among what the
 //! one before left equal, then chance.
 //!
+//! How it is found: `fleet` keeps instances by `class` (equal attributes) in the orders of `tree`,
+//! and tasks by `group`; `choose` walks them for one request (docs/decisions/0013).
+//!
 //! **Invariant:** nothing here reads a clock, draws a random number of its own or does I/O: the
 //! same fleet, request and seed give the same answer.
 //!
 //! **Invariant:** [`Fleet::place`] never puts on an instance more than it has free.
+//!
+//! **Invariant:** an order never says less of what is free on an instance than there is; what
+//! it finds is checked on the instance itself.
 
 mod arena;
 mod choose;

@@ -345,3 +345,53 @@ impl Tree {
         right
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seed::Seed;
+
+    /// Entries with few different figures, of which some are in a second tree, too.
+    fn entries(seed: &mut Seed) -> Vec<(Key, Room, bool)> {
+        let mut entry = |id: u128| {
+            let (memory, cpu) = (seed.below(6) as u32, seed.below(6) as u32);
+            let room = Room { cpu, memory, ..Room::default() };
+            (Key::new(0, memory, cpu, id), room, seed.below(3) > 0)
+        };
+        (0..60).map(&mut entry).collect()
+    }
+
+    #[test]
+    fn searches_find_what_a_scan_finds() {
+        for seed in 0..200 {
+            let mut seed = Seed::new(seed);
+            let mut entries = entries(&mut seed);
+            let (mut tree, mut except) = (Tree::default(), Tree::default());
+            for (slot, (key, room, excepted)) in (0..).zip(&entries) {
+                tree.insert(*key, *room, slot);
+                if *excepted {
+                    except.insert(*key, Room::default(), slot);
+                }
+            }
+            for (key, _, excepted) in entries.drain(..20) {
+                tree.remove(key);
+                if excepted {
+                    except.remove(key);
+                }
+            }
+            entries.sort_by_key(|(key, ..)| *key);
+            for (rank, (key, ..)) in entries.iter().enumerate() {
+                assert_eq!(tree.rank(*key), rank);
+                assert_eq!(tree.nth(rank).map(|(key, ..)| key), Some(*key));
+            }
+            let need = Need { cpu: seed.below(6) as u32, ..Need::default() };
+            let range = Key::from(0, seed.below(6) as u32)..Key::from(0, seed.below(8) as u32);
+            let search = Search { range: range.clone(), need, except: Some(&except) };
+            let found = tree.first(&search, &mut |_, _| true).map(|(key, _)| key);
+            let scanned = entries
+                .iter()
+                .find(|(key, room, excepted)| range.contains(key) && need.fits(room) && !excepted);
+            assert_eq!(found, scanned.map(|(key, ..)| *key));
+        }
+    }
+}

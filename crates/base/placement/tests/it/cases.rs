@@ -2,7 +2,7 @@
 
 use placement::{
     Availability, Binpack, Constraint, Demand, Fleet, Instance, PortSet, Reason, Request,
-    RequiredAttribute, Spread, Strategy, count_reasons,
+    RequiredAttribute, Spread, Strategy, ZONE, count_reasons,
 };
 use terms::{CpuUnits, MemoryMib};
 
@@ -61,6 +61,67 @@ fn each_reason_is_told_with_its_figures() {
     let alone = Request { constraints: vec![Constraint::DistinctInstance], ..request(1) };
     let text = "a task of the same group runs there already";
     check(busy, alone, "DistinctInstance placement constraint unsatisfied.", text);
+}
+
+#[test]
+fn what_awsvpc_gpus_and_expressions_lack_is_told() {
+    fn check(instance: Instance, request: Request, code: &str, text: &str) {
+        let mut fleet = fleet([instance]);
+        let shortage = fleet.place(&request, 0).shortage;
+        let told = (shortage[0].reason.code(), shortage[0].reason.to_string());
+        assert_eq!(told, (code, text.to_owned()));
+        assert_eq!(fleet.refusals(&request), shortage);
+    }
+    let takes = |demand: Demand| Request { demand, ..request(1) };
+    let gpus = takes(Demand { gpus: 2, ..Demand::default() });
+    check(instance(1).with_gpus(1), gpus, "RESOURCE:GPU", "the task needs 2 GPUs, 1 are free");
+    let text = "the task needs 1 network interfaces, 0 can be attached";
+    let eni = takes(Demand { enis: 1, ..Demand::default() });
+    check(instance(1).with_enis(0), eni, "RESOURCE:ENI", text);
+    let zones = Request { zones: Some(["b".into()].into()), ..request(1) };
+    let text = "it is in zone a, where the task has no subnet";
+    let in_a = instance(1).with_attributes(attributes(&[(ZONE, "a")]));
+    check(in_a, zones.clone(), "LOCATION", text);
+    let text = "it is in no zone, and the task's subnets are in some";
+    check(instance(1), zones, "LOCATION", text);
+    let expression = "attribute:stack == prod".parse().unwrap();
+    let member = Request { constraints: vec![Constraint::MemberOf(expression)], ..request(1) };
+    let text = "it is not one where attribute:stack == prod";
+    check(instance(1), member, "MemberOf placement constraint unsatisfied.", text);
+}
+
+#[test]
+fn chance_is_fair_between_instances_of_unequal_classes() {
+    let one = instance(0).with_attributes(attributes(&[("zone", "a")]));
+    let others =
+        (1..4).map(|number| instance(number).with_attributes(attributes(&[("zone", "b")])));
+    let mut fleet = fleet([one].into_iter().chain(others));
+    let wanted = RequiredAttribute { name: "zone".into(), value: None };
+    let request = Request { attributes: vec![wanted], ..request(1) };
+    let mut chosen = [0; 4];
+    for seed in 0..400 {
+        let placed = fleet.plan(&request, seed).placed;
+        chosen[usize::from(placed[0].bytes()[0])] += 1;
+    }
+    assert!(chosen.iter().all(|times| (70..130).contains(times)), "{chosen:?}");
+}
+
+#[test]
+fn attributes_of_each_instance_do_not_hinder() {
+    let serial = |number: u8| {
+        instance(number).with_attributes(attributes(&[("serial", &format!("s{number}"))]))
+    };
+    let mut fleet = fleet((0..6).map(serial));
+    let spread = vec![Strategy::Spread(Spread::Attribute("serial".into()))];
+    let mut placed = fleet.place(&Request { strategies: spread, ..request(6) }, 3).placed;
+    placed.sort_unstable();
+    assert_eq!(placed, (0..6).map(id).collect::<Vec<_>>());
+    let expression = "attribute:serial in [s2, s4]".parse().unwrap();
+    let constraints = vec![Constraint::MemberOf(expression)];
+    let strategies = vec![Strategy::Spread(Spread::Instance)];
+    let mut placed = fleet.place(&Request { constraints, strategies, ..request(2) }, 3).placed;
+    placed.sort_unstable();
+    assert_eq!(placed, [id(2), id(4)]);
 }
 
 #[test]
