@@ -9,7 +9,6 @@ use wire::value::Structure as _;
 use super::compose::Wanted;
 use super::definition;
 use super::notes::Notes;
-use super::units::identifier;
 
 /// Members that a server writes; a request has none of them (API reference, `TaskDefinition`).
 const READ_ONLY: [&str; 9] = [
@@ -53,7 +52,7 @@ pub fn import(
         definition.remove(*name);
     });
     if let Some(family) = &wanted.family {
-        definition.insert("family".into(), identifier(family).into());
+        definition.insert("family".into(), family.as_str().into());
     }
     if definition.get("tags").and_then(Json::as_array).is_some_and(Vec::is_empty) {
         definition.remove("tags");

@@ -216,48 +216,53 @@ impl Draft {
         self.out.resource_requirements = Some(vec![requirement]);
     }
 
-    /// Writes the ports for the task's network mode, and what else is left to write.
+    /// Writes what depends on the task that the container is in: ports and kernel parameters.
     pub fn finish(
         mut self,
         place: Place<'_>,
-        mode: shapes::NetworkMode,
+        task: &shapes::RegisterTaskDefinitionRequest,
     ) -> shapes::ContainerDefinition {
+        let mode = task.network_mode.unwrap_or(shapes::NetworkMode::Bridge);
         let mut mappings: Vec<shapes::PortMapping> = Vec::new();
         for port in std::mem::take(&mut self.ports) {
-            let host = match mode {
-                shapes::NetworkMode::None => continue,
-                shapes::NetworkMode::Host => {
-                    if port.host.is_some_and(|host| host != port.container) {
-                        place.note(format!(
-                            "port {} is published as itself: with network mode host there is no \
-                             other",
-                            port.container
-                        ));
-                    }
-                    Some(port.container)
-                }
-                shapes::NetworkMode::Bridge | shapes::NetworkMode::Awsvpc => port.host,
-            };
-            let protocol = match port.udp {
-                true => shapes::TransportProtocol::Udp,
-                false => shapes::TransportProtocol::Tcp,
-            };
-            let mapping = shapes::PortMapping {
-                container_port: Some(port.container.into()),
-                host_port: host.map(Into::into),
-                protocol: Some(protocol),
-                ..Default::default()
-            };
+            let Some(mapping) = mapping(port, place, mode) else { continue };
             if !mappings.contains(&mapping) {
                 mappings.push(mapping);
             }
         }
         self.out.port_mappings = some(mappings);
+        self.keep_own_controls(place, mode, task.ipc_mode);
         if self.linux != shapes::LinuxParameters::default() {
             self.out.linux_parameters = Some(self.linux);
         }
         self.out
     }
+}
+
+/// A port as the network mode has it; none at all without a network.
+fn mapping(port: Port, place: Place<'_>, mode: shapes::NetworkMode) -> Option<shapes::PortMapping> {
+    let Port { container, host, udp } = port;
+    let host = match mode {
+        shapes::NetworkMode::None => return None,
+        shapes::NetworkMode::Host => {
+            if host.is_some_and(|host| host != container) {
+                place.note(format!(
+                    "port {container} is published as itself: with network mode host there is no \
+                     other"
+                ));
+            }
+            Some(container)
+        }
+        shapes::NetworkMode::Bridge | shapes::NetworkMode::Awsvpc => host,
+    };
+    let protocol =
+        if udp { shapes::TransportProtocol::Udp } else { shapes::TransportProtocol::Tcp };
+    Some(shapes::PortMapping {
+        container_port: Some(container.into()),
+        host_port: host.map(Into::into),
+        protocol: Some(protocol),
+        ..Default::default()
+    })
 }
 
 /// A list, unless it is empty.

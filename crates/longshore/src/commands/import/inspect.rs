@@ -51,21 +51,20 @@ pub fn import(
     }
     all.retain(|(name, _)| wanted.services.is_empty() || wanted.services.contains(name));
     let mut volumes = Volumes::default();
-    let mut task = shapes::RegisterTaskDefinitionRequest::default();
     let mode = network_mode(&all, notes)?;
+    let mut task =
+        shapes::RegisterTaskDefinitionRequest { network_mode: Some(mode), ..Default::default() };
+    all.iter().try_for_each(|(_, item)| namespaces(&mut task, item))?;
     for (name, item) in &all {
-        let draft = container(name, item, &all, wanted.memory, &mut volumes)?;
-        namespaces(&mut task, item)?;
-        let place = Place { notes, path: name };
-        let mut draft = draft;
+        let mut draft = container(name, item, &all, wanted.memory, &mut volumes)?;
         if mode != shapes::NetworkMode::Bridge {
             draft.out.links = None;
         }
-        task.container_definitions.push(draft.finish(place, mode));
+        let container = draft.finish(Place { notes, path: name }, &task);
+        task.container_definitions.push(container);
     }
     let first = all.first().map_or("", |(name, _)| name);
-    task.family = identifier(wanted.family.as_deref().unwrap_or(first));
-    task.network_mode = Some(mode);
+    task.family = wanted.family.clone().unwrap_or_else(|| super::family(first));
     task.volumes = volumes.finish();
     Ok(task)
 }

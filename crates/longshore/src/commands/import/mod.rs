@@ -21,11 +21,13 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::Value as Json;
 use shapes_ecs as shapes;
+use terms::Family;
 use wire::value::Enumeration as _;
 
 use crate::output;
 use compose::{Surroundings, Wanted};
 use notes::Notes;
+use units::identifier;
 
 /// Larger input is refused, in bytes.
 const MAX_INPUT_BYTES: u64 = 16 * 1024 * 1024;
@@ -55,7 +57,7 @@ pub struct Import {
     services: Vec<String>,
     /// The family to register in [default: made of the project, container or definition]
     #[arg(long)]
-    family: Option<String>,
+    family: Option<Family>,
     /// Memory to reserve, in MiB, for containers that name none
     #[arg(long, value_name = "MIB", default_value_t = DEFAULT_MEMORY_MIB,
           value_parser = clap::value_parser!(i32).range(6..))]
@@ -89,7 +91,8 @@ impl Import {
             read: &|path| std::fs::read_to_string(path),
         };
         let notes = Notes::default();
-        let wanted = Wanted { services: self.services, family: self.family, memory: self.memory };
+        let family = self.family.map(|family| family.to_string());
+        let wanted = Wanted { services: self.services, family, memory: self.memory };
         let json = import(&text, &surroundings, &wanted, &notes).context(shown)?;
         output::json(&json)?;
         match self.notes {
@@ -157,6 +160,11 @@ fn import(
         _ => compose::import(text, surroundings, wanted, notes)?,
     };
     definition::write(&request)
+}
+
+/// A family that is called after something.
+fn family(name: &str) -> String {
+    Some(identifier(name)).filter(|name| !name.is_empty()).unwrap_or_else(|| "imported".into())
 }
 
 /// A Linux platform of this architecture, in ECS's words.

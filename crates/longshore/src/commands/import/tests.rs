@@ -68,7 +68,7 @@ fn compose_files_become_definitions() {
 
 #[test]
 fn docker_containers_become_definitions() {
-    check("docker.in.json", &Wanted { family: Some("my shop".into()), ..all() });
+    check("docker.in.json", &Wanted { family: Some("my-shop".into()), ..all() });
 }
 
 #[test]

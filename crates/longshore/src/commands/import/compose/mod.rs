@@ -111,8 +111,8 @@ pub fn import(
     let mode = network_mode(&reads, notes);
     dependencies::settle(&mut reads, mode, notes);
     let family = wanted.family.clone().unwrap_or_else(|| match &wanted.services[..] {
-        [only] => identifier(&format!("{}-{only}", project.name)),
-        _ => identifier(&project.name),
+        [only] => super::family(&format!("{}-{only}", project.name)),
+        _ => super::family(&project.name),
     });
     let mut task = together(reads, mode, notes);
     (task.family, task.volumes) = (family, volumes.finish());
@@ -214,10 +214,7 @@ fn together(
     let mut task =
         shapes::RegisterTaskDefinitionRequest { network_mode: Some(mode), ..Default::default() };
     reads.iter().for_each(|read| wishes(&mut task, read, notes));
-    let finish = |read: Read| {
-        let path = format!("{}.ports", read.path);
-        read.draft.finish(Place { notes, path: &path }, mode)
-    };
+    let finish = |read: Read| read.draft.finish(Place { notes, path: &read.path }, &task);
     task.container_definitions = reads.into_iter().map(finish).collect();
     task
 }

@@ -120,6 +120,30 @@ impl Draft {
         self.out.system_controls.get_or_insert_default().push(control);
     }
 
+    /// Takes out kernel parameters of namespaces that the task shares with the host.
+    pub(super) fn keep_own_controls(
+        &mut self,
+        place: Place<'_>,
+        network: shapes::NetworkMode,
+        ipc: Option<shapes::IpcMode>,
+    ) {
+        let Some(controls) = self.out.system_controls.take() else { return };
+        let of_host = |control: &shapes::SystemControl| match control
+            .namespace
+            .as_deref()
+            .is_some_and(|name| name.starts_with("net."))
+        {
+            true => network == shapes::NetworkMode::Host,
+            false => ipc == Some(shapes::IpcMode::Host),
+        };
+        let (shared, own): (Vec<_>, Vec<_>) = controls.into_iter().partition(of_host);
+        for control in shared {
+            let name = control.namespace.unwrap_or_default();
+            place.note(format!("{name} is left out: the namespace that it is of is the host's"));
+        }
+        self.out.system_controls = super::some(own);
+    }
+
     /// Keeps a security option that ECS knows.
     pub fn security_option(&mut self, place: Place<'_>, text: &str) {
         let text = match text {
