@@ -42,8 +42,8 @@ pub(crate) fn instance<'a>(
 /// next to nothing, so what bounds tasks is memory and CPU; the figure keeps one instance from
 /// taking a subnet's every address.
 const INTERFACES: u32 = 120;
-/// The attribute that says otherwise.
-const INTERFACES_ATTRIBUTE: &str = "longshore.network-interfaces";
+/// The custom attribute that says otherwise; anyone who may put attributes may put it.
+const INTERFACES_ATTRIBUTE: &str = "awsvpc.network-interfaces";
 
 /// The room that an instance has for interfaces of tasks.
 fn interfaces(row: &ContainerInstance) -> u32 {
