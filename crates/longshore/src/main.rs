@@ -19,6 +19,7 @@ mod profile_files;
 mod registries;
 mod routes;
 mod settings;
+mod shorthand;
 mod signals;
 
 use std::process::ExitCode;

@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use crate::api::{short, text};
 use crate::connection::Connection;
 use crate::output::{self, Format};
+use crate::shorthand;
 
 /// Flags of `longshore plan`.
 #[derive(Args, Debug)]
@@ -60,8 +61,8 @@ struct RunTask {
     /// What an instance must be: type=distinctInstance, type=memberOf,expression=E, or JSON
     #[arg(long, num_args = 1.., value_name = "CONSTRAINT")]
     placement_constraints: Vec<String>,
-    /// Subnets and security groups of tasks in awsvpc mode, as JSON
-    #[arg(long, value_name = "JSON")]
+    /// Subnets and security groups of tasks in awsvpc mode: awsvpcConfiguration={subnets=[S]}, or JSON
+    #[arg(long, value_name = "CONFIGURATION")]
     network_configuration: Option<String>,
     /// Overrides, as JSON
     #[arg(long, value_name = "JSON")]
@@ -120,8 +121,7 @@ impl RunTask {
             [("networkConfiguration", &self.network_configuration), ("overrides", &self.overrides)];
         for (member, value) in documents {
             if let Some(value) = value {
-                let value: Value = serde_json::from_str(value)
-                    .with_context(|| format!("the {member} is no JSON: {value}"))?;
+                let value = shorthand::object(value).with_context(|| format!("the {member}"))?;
                 request.insert(member.to_owned(), value);
             }
         }
@@ -130,40 +130,10 @@ impl RunTask {
             ("placementConstraints", &self.placement_constraints),
         ];
         for (member, values) in lists.into_iter().filter(|(_, values)| !values.is_empty()) {
-            request.insert(member.to_owned(), shorthand(values)?);
+            request.insert(member.to_owned(), shorthand::list(values)?);
         }
         Ok(request.into())
     }
-}
-
-/// A list of objects in JSON or in the aws CLI's shorthand, `type=T,field=F`. The last member's
-/// value may have commas: an expression often does.
-fn shorthand(values: &[String]) -> Result<Value> {
-    let mut list = Vec::new();
-    for value in values {
-        if value.trim_start().starts_with(['[', '{']) {
-            let value: Value =
-                serde_json::from_str(value).with_context(|| format!("no JSON: {value}"))?;
-            match value {
-                Value::Array(items) => list.extend(items),
-                item => list.push(item),
-            }
-            continue;
-        }
-        let (first, rest) = match value.split_once(',') {
-            Some((first, rest)) => (first, Some(rest)),
-            None => (value.as_str(), None),
-        };
-        let mut item = Map::new();
-        for pair in [Some(first), rest].into_iter().flatten() {
-            let Some((member, value)) = pair.split_once('=') else {
-                bail!("'{pair}' is not MEMBER=VALUE, as in type=spread,field=instanceId");
-            };
-            item.insert(member.trim().to_owned(), value.into());
-        }
-        list.push(item.into());
-    }
-    Ok(list.into())
 }
 
 fn tell(plan: &Value) -> Result<()> {
@@ -232,35 +202,5 @@ fn reasons(refused: &Value) {
         for example in examples.filter(|example| text(example, "reason") == code) {
             println!("      {}: {}", short(text(example, "instance")), text(example, "detail"));
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(values: &[&str], expected: &Value) {
-        let values: Vec<String> = values.iter().map(|&value| value.to_owned()).collect();
-        let got = shorthand(&values).unwrap_or_else(|error| json!(error.to_string()));
-        assert_eq!(got, *expected, "{values:?}");
-    }
-
-    #[test]
-    fn lists_are_read_as_the_aws_cli_reads_them() {
-        let spread = json!({"type": "spread", "field": "attribute:ecs.availability-zone"});
-        let text = "type=spread,field=attribute:ecs.availability-zone";
-        check(&[text], &json!([spread]));
-        check(&[text, "type=random"], &json!([spread, {"type": "random"}]));
-        check(&[r#"[{"type": "random"}]"#, text], &json!([{"type": "random"}, spread]));
-        check(&[r#"{"type": "random"}"#], &json!([{"type": "random"}]));
-        let expression = "attribute:zone in [a, b] and task:group != x";
-        check(
-            &[&format!("type=memberOf,expression={expression}")],
-            &json!([{"type": "memberOf", "expression": expression}]),
-        );
-        check(
-            &["spread"],
-            &json!("'spread' is not MEMBER=VALUE, as in type=spread,field=instanceId"),
-        );
     }
 }
