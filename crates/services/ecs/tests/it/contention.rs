@@ -215,7 +215,7 @@ async fn nothing_is_over_committed_while_tasks_come_and_go() {
                     .map(|task| task["taskArn"].as_str().unwrap().to_owned())
                     .collect();
                 check_held(&server, &capacity).await;
-                if number % 4 != 0 || turn < 2 {
+                if !number.is_multiple_of(4) || turn < 2 {
                     stop(&server, &arns).await;
                 }
             }
