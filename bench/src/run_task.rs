@@ -19,6 +19,9 @@ const GOAL_MS: f64 = 60.0;
 const GOAL_SHARE: f64 = 0.25;
 /// Ends at SIGTERM, so that stopping it costs the benchmark no grace time.
 const COMMAND: [&str; 3] = ["sh", "-c", "trap 'exit 0' TERM; sleep 3600 & wait"];
+/// The families of the tasks, by their network modes.
+const BRIDGE: &str = "bench";
+const AWSVPC: &str = "bench-awsvpc";
 /// Runs that are not counted, of each.
 const WARM_UP: u16 = 3;
 
@@ -61,10 +64,12 @@ impl RunTask {
         let trace = trace.map(|instance| Trace::follow(instance, longshore.id())).transpose()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(register(&client))?;
-        let (mut placed, mut running, mut docker_run, mut docker_socket) =
-            (vec![], vec![], vec![], vec![]);
+        let (mut placed, mut running, mut own, mut docker_run, mut docker_socket) =
+            (vec![], vec![], vec![], vec![], vec![]);
         for number in 0..WARM_UP + self.count {
-            let run = runtime.block_on(once(&client, trace.as_ref()))?;
+            let bridge = json!({"taskDefinition": BRIDGE});
+            let run = runtime.block_on(once(&client, bridge, trace.as_ref()))?;
+            let awsvpc = runtime.block_on(once(&client, awsvpc_task(), None))?;
             let theirs = match &docker {
                 Some(docker) => Some((docker.run(&COMMAND)?, docker.run_over_socket(&COMMAND)?)),
                 None => None,
@@ -72,6 +77,7 @@ impl RunTask {
             if number >= WARM_UP {
                 placed.push(run.placed);
                 running.push(run.running);
+                own.push(awsvpc.running);
                 docker_run.extend(theirs.map(|theirs| theirs.0));
                 docker_socket.extend(theirs.map(|theirs| theirs.1));
             }
@@ -80,6 +86,7 @@ impl RunTask {
         report.add_sample("longshore: RunTask answered", &Sample::new(placed));
         report.add_sample("longshore: RunTask to RUNNING", &running);
         report.target("RunTask to RUNNING, median", ms(running.median()), GOAL_MS, true, "ms");
+        report.add_sample("longshore: the same with awsvpc", &Sample::new(own));
         if !docker_run.is_empty() {
             let theirs = Sample::new(docker_run);
             report.add_sample("docker run -d", &theirs);
@@ -95,22 +102,38 @@ impl RunTask {
 }
 
 async fn register(client: &Client) -> Result<()> {
-    let definition: Value = json!({
-        "family": "bench",
-        "networkMode": "bridge",
-        "containerDefinitions": [{
-            "name": "main", "image": "busybox", "cpu": 128, "memory": 64, "essential": true,
-            "command": COMMAND,
-        }],
-    });
-    ecs(client, "RegisterTaskDefinition", definition).await.map(drop)
+    for (family, mode) in [(BRIDGE, "bridge"), (AWSVPC, "awsvpc")] {
+        let definition: Value = json!({
+            "family": family,
+            "networkMode": mode,
+            "containerDefinitions": [{
+                "name": "main", "image": "busybox", "cpu": 128, "memory": 64, "essential": true,
+                "command": COMMAND,
+            }],
+        });
+        ecs(client, "RegisterTaskDefinition", definition).await?;
+    }
+    Ok(())
 }
 
-async fn once(client: &Client, trace: Option<&Trace>) -> Result<Run> {
+/// A task with an interface of its own, in any zone.
+fn awsvpc_task() -> Value {
+    let (account, region) = ("000000000000".parse(), "us-east-1".parse());
+    let scope = vpc::Scope {
+        account: account.expect("twelve digits are an account"),
+        region: region.expect("a constant that is a region"),
+    };
+    let subnets = vpc::Default::of(&scope).subnets;
+    let subnets: Vec<String> = subnets.into_iter().map(|subnet| subnet.id).collect();
+    let network = json!({"awsvpcConfiguration": {"subnets": subnets}});
+    json!({"taskDefinition": AWSVPC, "networkConfiguration": network})
+}
+
+async fn once(client: &Client, input: Value, trace: Option<&Trace>) -> Result<Run> {
     let mark = |what| trace.map_or(Ok(()), |trace: &Trace| trace.mark(what));
     mark("RunTask is sent")?;
     let start = Instant::now();
-    let task = run_task(client, json!({"taskDefinition": "bench"})).await?;
+    let task = run_task(client, input).await?;
     let placed = start.elapsed();
     mark("RunTask is answered")?;
     wait_for(client, &task, "RUNNING").await?;

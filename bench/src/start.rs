@@ -24,7 +24,7 @@ const REST: Duration = Duration::from_secs(10);
 /// Exec to ready, and memory at rest
 #[derive(Args, Debug)]
 pub struct Start {
-    /// Starts of `up`
+    /// Starts of `up`, with one instance and with three
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=100))]
     count: u16,
     /// The image of the weighed containers
@@ -43,6 +43,11 @@ impl Start {
         let ready = Sample::new(ready);
         report.add_sample("longshore up: exec to readyz", &ready);
         report.target("exec to readyz, median", ms(ready.median()), READY_GOAL_MS, true, "ms");
+        let mut three = Vec::new();
+        for _ in 0..self.count {
+            three.push(Longshore::start(place, "up", &["--instances", "3"], None)?.ready_after);
+        }
+        report.add_sample("longshore up --instances 3: exec to readyz", &Sample::new(three));
         self.memory(place, &mut report)?;
         Ok(report)
     }

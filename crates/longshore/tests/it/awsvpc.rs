@@ -136,6 +136,16 @@ fn one_instance_in_the_hosts_network_runs_them_too() {
     assert!(eventually(|| fetch(&format!("http://{address}/")).is_some()), "no page at {address}");
     assert_eq!(address_of(&task, &instances(&up)), "127.0.0.1");
     assert!(up.cli(&["status"]).contains(address));
+    // From a container on the host's bridge, too.
+    let caller = up.run_task(&json!({
+        "family": "caller",
+        "containerDefinitions": [{
+            "name": "main", "image": "busybox", "memory": 16,
+            "command": ["wget", "-q", "-O", "-", format!("http://{address}/")],
+        }],
+    }));
+    up.await_status(&caller, "STOPPED");
+    assert_eq!(up.cli(&["logs", &caller]).trim(), detail(&task, "privateDnsName"));
 }
 
 #[test]

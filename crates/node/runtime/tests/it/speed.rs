@@ -93,3 +93,40 @@ async fn time_of_each_part() {
     networks.close().await.unwrap();
     ground.end().await;
 }
+
+/// A task's namespace and interface, beside a container's.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement"]
+async fn time_of_an_interface() {
+    let ground = Ground::new().await;
+    let data = ground.data.path();
+    let vpc = Some(format!("speed-{}", crate::ground::unique()));
+    let options = NetworkOptions { vpc, ..NetworkOptions::default() };
+    let networks =
+        LinuxNetworks::open(&data.join("node"), &data.join("run"), options).await.unwrap();
+    let mut times: [Vec<f64>; 2] = Default::default();
+    for round in 0..20_u8 {
+        let interface = runtime::Interface {
+            id: format!("eni-{round}"),
+            mac: [0x0a, 0xff, 1, 0, 0, round],
+            address: [172, 31, 10, round + 10].into(),
+            prefix: 20,
+            gateway: [172, 31, 0, 1].into(),
+        };
+        let task = format!("task-{round}");
+        // As between two tasks: long enough for the next namespace to be made ahead.
+        tokio::time::sleep(std::time::Duration::from_millis(400)).await;
+        let since = Instant::now();
+        networks.attach_task(&task, &interface).await.unwrap();
+        times[0].push(since.elapsed().as_secs_f64() * 1e3);
+        let since = Instant::now();
+        networks.detach_task(&task).await.unwrap();
+        times[1].push(since.elapsed().as_secs_f64() * 1e3);
+    }
+    for (times, name) in times.iter_mut().zip(["attach task", "detach task"]) {
+        times.sort_by(f64::total_cmp);
+        println!("{name:12} min {:6.2} median {:6.2} ms", times[0], times[times.len() / 2]);
+    }
+    networks.close().await.unwrap();
+    ground.end().await;
+}
