@@ -189,7 +189,10 @@ fn leftovers(up: &Up, bridge: &str, task: &str) -> Vec<String> {
             left.push(format!("process {command}"));
         }
     }
-    if fs::metadata(format!("/sys/class/net/{bridge}")).is_ok() {
+    // Once it is gone its name may be another's, as that of the table.
+    let bridge_is_there = bridge_of(up).is_some();
+    let is_anothers = !bridge_is_there && fs::exists(format!("/sys/class/net/{bridge}")).unwrap();
+    if bridge_is_there {
         left.push(format!("bridge {bridge}"));
     }
     for hierarchy in fs::read_dir("/sys/fs/cgroup").unwrap().flatten() {
@@ -199,7 +202,9 @@ fn leftovers(up: &Up, bridge: &str, task: &str) -> Vec<String> {
         }
     }
     let tables = Command::new("nft").args(["list", "tables"]).output().unwrap();
-    if String::from_utf8_lossy(&tables.stdout).contains(&format!("ip {bridge}\n")) {
+    let table_is_there =
+        String::from_utf8_lossy(&tables.stdout).contains(&format!("ip {bridge}\n"));
+    if table_is_there && !is_anothers {
         left.push(format!("table {bridge}"));
     }
     left
