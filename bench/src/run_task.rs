@@ -123,8 +123,9 @@ fn awsvpc_task() -> Value {
         account: account.expect("twelve digits are an account"),
         region: region.expect("a constant that is a region"),
     };
-    let subnets = vpc::Default::of(&scope).subnets;
-    let subnets: Vec<String> = subnets.into_iter().map(|subnet| subnet.id).collect();
+    let zones = ["us-east-1a", "us-east-1b", "us-east-1c"];
+    let subnets = zones.iter().filter_map(|zone| vpc::default_subnet(&scope, zone));
+    let subnets: Vec<String> = subnets.map(|subnet| subnet.id).collect();
     let network = json!({"awsvpcConfiguration": {"subnets": subnets}});
     json!({"taskDefinition": AWSVPC, "networkConfiguration": network})
 }

@@ -218,6 +218,12 @@ fn an_agent_joins_as_a_fourth_instance() {
     assert_eq!(attribute(&fourth, "ecs.instance-type"), "t2.micro");
     assert_eq!(attribute(&fourth, "ecs.availability-zone"), "us-east-1b");
     assert_eq!(attribute(&fourth, "ecs.os-type"), "linux");
+    assert!(attribute(&fourth, "ecs.vpc-id").starts_with("vpc-"));
+    let subnets = up.aws(&["ec2", "describe-subnets"]);
+    let subnets = subnets["Subnets"].as_array().unwrap().iter();
+    let there = subnets.filter(|subnet| subnet["AvailabilityZone"] == "us-east-1b");
+    let ids: Vec<_> = there.map(|subnet| subnet["SubnetId"].as_str().unwrap()).collect();
+    assert_eq!(ids, [attribute(&fourth, "ecs.subnet-id")]);
 
     // Its images are its own.
     let image = crate::harness::example_image("nginx");

@@ -25,7 +25,7 @@ use ledger::Ledger;
 use wire::{Route, Service};
 
 pub use model::{Cidr, Subnet};
-pub use peer::{Interface, Network, NewInterface, ResolveError, SubnetFull};
+pub use peer::{Interface, Network, NewInterface, ResolveError, SubnetFull, default_subnet};
 pub use tables::{Scope, Tables};
 
 /// The room's face: cheap to clone.

@@ -81,6 +81,11 @@ pub struct Interface {
     pub private_dns_name: String,
 }
 
+/// The subnet of a zone in the default VPC: where an instance is that says no other.
+pub fn default_subnet(scope: &Scope, zone: &str) -> Option<Subnet> {
+    DefaultVpc::of(scope).subnets.into_iter().find(|subnet| subnet.zone == zone)
+}
+
 impl Tables {
     /// The network that these ids name; no group means the default one of the subnets' VPC.
     ///

@@ -3,7 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use terms::{ContainerInstanceId, Region};
+use terms::ContainerInstanceId;
+
+use crate::tables::Scope;
+
+/// What an instance says that gives tasks interfaces.
+const TASK_ENI: &str = "ecs.capability.task-eni";
 
 /// EC2's instance identity document, as far as it matters here (EC2 User Guide, "Instance identity
 /// documents"). Agents outside EC2 send an empty one; ours writes its own.
@@ -30,11 +35,8 @@ impl Identity {
     }
 
     /// The attributes that the server adds (ECS semantics §4). What the agent sent stands.
-    pub(super) fn add_to(
-        &self,
-        attributes: &mut BTreeMap<String, Option<String>>,
-        region: &Region,
-    ) {
+    pub(super) fn add_to(&self, attributes: &mut BTreeMap<String, Option<String>>, scope: &Scope) {
+        let Scope { account, region } = scope;
         let zone = self.availability_zone.clone().unwrap_or_else(|| format!("{region}a"));
         let added = [
             ("ecs.availability-zone", Some(zone)),
@@ -46,6 +48,16 @@ impl Identity {
             if value.is_some() {
                 attributes.entry(name.to_owned()).or_insert(value);
             }
+        }
+        if !attributes.contains_key(TASK_ENI) {
+            return;
+        }
+        // Amazon's agent asks EC2 where it is (agent protocol §1.6); ours is where its zone is.
+        let zone = attributes.get("ecs.availability-zone").cloned().flatten().unwrap_or_default();
+        let network = vpc::Scope { account: account.clone(), region: region.clone() };
+        if let Some(subnet) = vpc::default_subnet(&network, &zone) {
+            attributes.entry("ecs.vpc-id".to_owned()).or_insert(Some(subnet.vpc));
+            attributes.entry("ecs.subnet-id".to_owned()).or_insert(Some(subnet.id));
         }
     }
 

@@ -138,7 +138,7 @@ fn create(
     check_count(&registration.attributes)?;
     let id = ContainerInstanceId::from_bytes(tx.next_id());
     let mut attributes = registration.attributes.clone();
-    registration.identity.add_to(&mut attributes, &cluster.scope.region);
+    registration.identity.add_to(&mut attributes, &cluster.scope);
     Ok(ContainerInstance {
         arn: cluster.instance_arn(id),
         status: InstanceStatus::Active,
@@ -176,7 +176,7 @@ fn update(
         attributes.get("ecs.instance-type").cloned().flatten()
     };
     let mut attributes = registration.attributes.clone();
-    registration.identity.add_to(&mut attributes, &cluster.scope.region);
+    registration.identity.add_to(&mut attributes, &cluster.scope);
     if kind(&attributes).is_some_and(|kind_now| Some(kind_now) != kind(&row.attributes)) {
         // The agent looks for this text (agent protocol §1.4).
         return Err(Error::client("Container instance type changes are not supported."));
