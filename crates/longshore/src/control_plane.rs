@@ -72,7 +72,13 @@ impl ControlPlane {
             )),
         };
         let agent_endpoint = settings.agent_endpoint.clone();
-        let setup = EcsSetup { ids: ids.clone(), agent_endpoint, sessions, vpc: vpc_tables };
+        let setup = EcsSetup {
+            ids: ids.clone(),
+            agent_endpoint,
+            stopped_task_retention: settings.stopped_task_retention.duration(),
+            sessions,
+            vpc: vpc_tables,
+        };
         let ecs = Ecs::new(ecs_tables, ledger.clone(), setup);
         let vpc = Vpc::new(vpc_tables, ledger);
         let installation = data.installation(&*ids)?;

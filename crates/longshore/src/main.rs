@@ -17,6 +17,7 @@ mod output;
 mod port;
 mod profile_files;
 mod registries;
+mod retention;
 mod routes;
 mod settings;
 mod shorthand;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use terms::{AccountId, ClusterName, Region};
 
 use crate::instances::{INSTANCES_MAX, InstanceFlags};
+use crate::retention::Retention;
 
 /// The file that is read when `--config` and `LONGSHORE_CONFIG` name none; it may be absent.
 const CONFIG_FILE: &str = "/etc/longshore/longshore.toml";
@@ -68,6 +69,9 @@ pub struct ServerFlags {
     /// The URL that agents reach this server at [default: the address it listens on]
     #[arg(long, value_name = "URL")]
     pub agent_endpoint: Option<String>,
+    /// How long stopped tasks are shown, an hour at least, as in `90m` or `2d` [default: 1h]
+    #[arg(long, value_name = "TIME")]
+    pub stopped_task_retention: Option<Retention>,
     /// A TOML file with any of these settings [default: /etc/longshore/longshore.toml]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -127,6 +131,8 @@ pub struct ServerSettings {
     pub task_endpoint: Option<String>,
     /// What DiscoverPollEndpoint hands out, if not the address the caller used.
     pub agent_endpoint: Option<String>,
+    /// How long stopped tasks are shown.
+    pub stopped_task_retention: Retention,
     /// Container instances that `up` makes.
     pub instances: u32,
     /// What they say they are, if anything.
@@ -157,6 +163,11 @@ impl ServerSettings {
             region: resolver.value("region", flags.region.clone(), home_region)?,
             task_endpoint: resolver.optional("task_endpoint", flags.task_endpoint.clone())?,
             agent_endpoint: resolver.optional("agent_endpoint", flags.agent_endpoint.clone())?,
+            stopped_task_retention: resolver.value(
+                "stopped_task_retention",
+                flags.stopped_task_retention,
+                Retention::default,
+            )?,
             instances: resolver.value("instances", instances, || 1)?,
             instance_type: resolver.optional("instance_type", size.instance_type)?,
             instance_cpu: resolver.optional("instance_cpu", size.instance_cpu)?,
@@ -347,6 +358,7 @@ mod tests {
         check("listen = \"nowhere\"", "listen = nowhere");
         check("auth = [1]", "is no text or number");
         check("auth = \"open\"\nlisten = \"0.0.0.0:4566\"", "loopback");
+        check("stopped_task_retention = \"30m\"", "too short");
         check("instances = 0", "--instances 0");
         check("instances = 65", "1 to 64");
         check("instance_cpu = \"much\"", "instance_cpu = much");

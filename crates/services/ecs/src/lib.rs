@@ -27,6 +27,7 @@ mod sessions;
 mod tables;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ledger::{Ledger, LedgerError, Schema};
 use terms::IdSource;
@@ -54,6 +55,9 @@ impl EcsTables {
     }
 }
 
+/// The shortest time for which a stopped task is kept. ECS promises an hour (ECS semantics §5.1).
+pub const STOPPED_TASK_RETENTION_MIN: Duration = Duration::from_secs(60 * 60);
+
 /// What the operator decides.
 pub struct EcsSetup {
     /// Where ids of sessions and seeds of placements come from.
@@ -61,6 +65,8 @@ pub struct EcsSetup {
     /// The base URL that agents connect to, such as `http://10.0.0.1:4566`; `None` means the one
     /// that they called DiscoverPollEndpoint at.
     pub agent_endpoint: Option<String>,
+    /// How long stopped tasks are kept; [`STOPPED_TASK_RETENTION_MIN`] if it is less than that.
+    pub stopped_task_retention: Duration,
     /// Sessions of agents.
     pub sessions: SessionSetup,
     /// The networks that awsvpc tasks are in: tables of the same ledger.
@@ -72,12 +78,13 @@ pub struct EcsSetup {
 pub struct Ecs {
     api: Arc<api::Api>,
     sessions: Sessions,
+    kept: reconcile::sweep::Kept,
 }
 
 impl Ecs {
     /// The service over a ledger that was opened with these tables.
     pub fn new(tables: EcsTables, ledger: Ledger, setup: EcsSetup) -> Self {
-        let EcsSetup { ids, agent_endpoint, sessions, vpc } = setup;
+        let EcsSetup { ids, agent_endpoint, stopped_task_retention, sessions, vpc } = setup;
         let EcsTables { rows, sessions: own } = tables;
         let sessions = Sessions::new(ledger.clone(), rows, own, ids.clone(), sessions);
         let placer = Placer::new(ledger.clone(), rows);
@@ -91,7 +98,8 @@ impl Ecs {
             vpc,
         };
         let api = Arc::new(api);
-        Self { api, sessions }
+        let kept = reconcile::sweep::Kept::for_time(stopped_task_retention);
+        Self { api, sessions, kept }
     }
 
     /// Its operations.
@@ -118,7 +126,8 @@ impl Ecs {
     /// # Errors
     /// If the ledger fails.
     pub async fn run(&self, shutdown: CancellationToken) -> Result<(), LedgerError> {
-        let sweep = reconcile::sweep::run(&self.api.ledger, &self.api.tables, shutdown.clone());
+        let sweep =
+            reconcile::sweep::run(&self.api.ledger, &self.api.tables, self.kept, shutdown.clone());
         let ((), ended) = tokio::join!(sweep, self.sessions.run(shutdown));
         ended
     }

@@ -11,14 +11,13 @@ use terms::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::definitions;
+use crate::STOPPED_TASK_RETENTION_MIN;
 use crate::decide::token;
 use crate::error::Error;
 use crate::tables::Tables;
 
 /// How often the loop looks.
 const ROUND: Duration = Duration::from_secs(60);
-/// How long a stopped task is kept. ECS promises an hour (ECS semantics §5.1).
-const STOPPED_TASK_KEPT: Duration = Duration::from_secs(60 * 60);
 /// How many stopped tasks are kept, over all clusters, however young they are.
 const STOPPED_TASKS_MAX: usize = 100_000;
 /// How long a deregistered instance, a deleted cluster or capacity provider is described as
@@ -27,33 +26,48 @@ const INACTIVE_KEPT: Duration = Duration::from_secs(60 * 60);
 /// How many rows one transaction forgets.
 const BATCH: usize = 500;
 
+/// What is kept of stopped tasks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kept {
+    time: Duration,
+    /// How many, over all clusters, however young they are.
+    tasks_max: usize,
+}
+
+impl Kept {
+    /// Stopped tasks are kept for `time`, or for the least time that clients count on.
+    pub(crate) fn for_time(time: Duration) -> Self {
+        Self { time: time.max(STOPPED_TASK_RETENTION_MIN), tasks_max: STOPPED_TASKS_MAX }
+    }
+}
+
 /// Runs the loop until `shutdown`. A round that the ledger refuses is left to the next one.
-pub(crate) async fn run(ledger: &Ledger, tables: &Tables, shutdown: CancellationToken) {
+pub(crate) async fn run(ledger: &Ledger, tables: &Tables, kept: Kept, shutdown: CancellationToken) {
     loop {
         tokio::select! {
             biased;
             () = shutdown.cancelled() => return,
             () = tokio::time::sleep(ROUND) => {}
         }
-        if let Err(error) = round(ledger, tables, STOPPED_TASKS_MAX).await {
+        if let Err(error) = round(ledger, tables, kept).await {
             tracing::warn!(%error, "old rows could not be forgotten");
         }
     }
 }
 
-/// Forgets everything that is old now; keeps at most `stopped_max` stopped tasks.
+/// Forgets everything that is old now.
 pub(crate) async fn round(
     ledger: &Ledger,
     tables: &Tables,
-    stopped_max: usize,
+    kept: Kept,
 ) -> Result<(), TransactError<Error>> {
     loop {
         // Counted outside: a count inside would make every stopping task a conflict.
         let snapshot = ledger.snapshot();
-        let many = snapshot.len(&tables.tasks) > stopped_max;
+        let many = snapshot.len(&tables.tasks) > kept.tasks_max;
         let stopped = if many { snapshot.index(&tables.stopped, &()).count() } else { 0 };
-        let surplus = stopped.saturating_sub(stopped_max);
-        let forget = |tx: &mut Tx<'_>| Ok((forget(tx, tables, surplus), tx.now()));
+        let surplus = stopped.saturating_sub(kept.tasks_max);
+        let forget = |tx: &mut Tx<'_>| Ok((forget(tx, tables, kept.time, surplus), tx.now()));
         let (forgotten, now) = ledger.transact("sweep", forget).await?.value;
         if forgotten < BATCH {
             return definitions::round(ledger, tables, now).await;
@@ -62,15 +76,13 @@ pub(crate) async fn round(
 }
 
 /// Forgets a batch, `surplus` stopped tasks even if they are young; gives how many rows it was.
-fn forget(tx: &mut Tx<'_>, tables: &Tables, surplus: usize) -> usize {
+fn forget(tx: &mut Tx<'_>, tables: &Tables, kept: Duration, surplus: usize) -> usize {
     let now = tx.now();
     let old_tasks: Vec<_> = tx
         .index(&tables.stopped, &())
         .take(BATCH)
         .enumerate()
-        .take_while(|(index, (_, row))| {
-            *index < surplus || is_old(row.times.stopped_at, STOPPED_TASK_KEPT, now)
-        })
+        .take_while(|(index, (_, row))| *index < surplus || is_old(row.times.stopped_at, kept, now))
         .map(|(_, (key, _))| key)
         .collect();
     old_tasks.iter().for_each(|key| tx.delete(&tables.tasks, key));
@@ -145,6 +157,7 @@ mod tests {
         ledger: Ledger,
         tables: Tables,
         clock: Arc<TestClock>,
+        kept: Kept,
     }
 
     impl World {
@@ -154,7 +167,7 @@ mod tests {
             let clock = Arc::new(TestClock(AtomicI64::new(MADE.millis())));
             let store = Box::new(MemoryStore::new());
             let ledger = Ledger::open(schema, store, clock.clone(), Arc::new(NoIds)).unwrap();
-            Self { ledger, tables, clock }
+            Self { ledger, tables, clock, kept: Kept::for_time(Duration::ZERO) }
         }
 
         async fn put(&self, rows: impl IntoIterator<Item = Task>) {
@@ -170,7 +183,8 @@ mod tests {
 
         async fn sweep(&self, after: Duration, stopped_max: usize) -> usize {
             self.clock.0.store((MADE + after).millis(), Ordering::SeqCst);
-            round(&self.ledger, &self.tables, stopped_max).await.unwrap();
+            let kept = Kept { tasks_max: stopped_max, ..self.kept };
+            round(&self.ledger, &self.tables, kept).await.unwrap();
             self.ledger.snapshot().len(&self.tables.tasks)
         }
     }
@@ -191,6 +205,15 @@ mod tests {
         assert_eq!(world.sweep(59 * MINUTE, 10).await, 3);
         assert_eq!(world.sweep(60 * MINUTE, 10).await, 2);
         assert_eq!(world.sweep(10_000 * MINUTE, 10).await, 1);
+    }
+
+    #[tokio::test]
+    async fn the_operator_may_keep_them_for_longer() {
+        let world = World { kept: Kept::for_time(180 * MINUTE), ..World::new() };
+        world.put([stopped(1, Duration::ZERO), stopped(2, MINUTE)]).await;
+        assert_eq!(world.sweep(179 * MINUTE, 10).await, 2);
+        assert_eq!(world.sweep(180 * MINUTE, 10).await, 1);
+        assert_eq!(world.sweep(181 * MINUTE, 10).await, 0);
     }
 
     #[tokio::test]

@@ -129,7 +129,13 @@ impl Server {
             task_endpoint: TaskEndpointSetting::None,
             credentials: Arc::new(NoCredentials),
         };
-        let setup = EcsSetup { ids: ids.clone(), agent_endpoint: None, sessions, vpc: vpc_tables };
+        let setup = EcsSetup {
+            ids: ids.clone(),
+            agent_endpoint: None,
+            stopped_task_retention: ecs::STOPPED_TASK_RETENTION_MIN,
+            sessions,
+            vpc: vpc_tables,
+        };
         let ecs = Ecs::new(tables, ledger.clone(), setup);
         let shutdown = CancellationToken::new();
         let mut edge = Edge::builder(Arc::new(Keys), clock.clone(), ids).service(ecs.service());
