@@ -15,7 +15,7 @@ use crate::awsvpc;
 use crate::config::{AgentError, AtEnd, Config, Parts};
 use crate::core::{Core, Handle, merge};
 use crate::effects::{Executor, Tools, place};
-use crate::endpoints::{Directory, Endpoints, Forwarder, Sources};
+use crate::endpoints::{ControlPlane, Directory, Endpoints, Forwarder, Sources};
 use crate::engine::{Engine, Event, Outcome};
 use crate::sessions::{self, Context, InstanceHealth};
 use crate::view::{CredentialStore, View};
@@ -77,6 +77,11 @@ impl Running {
             credentials: Arc::clone(&credentials),
             containers: Arc::clone(&containers),
             cluster: config.cluster.to_string(),
+            control_plane: ControlPlane {
+                server: config.server.clone(),
+                region: config.region.clone(),
+                clock: Arc::clone(&clock),
+            },
             zone: RwLock::new(config.zone.clone()),
             vpc: RwLock::default(),
         };

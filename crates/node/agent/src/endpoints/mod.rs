@@ -8,6 +8,7 @@
 
 mod forward;
 mod metadata;
+mod protection;
 mod routes;
 mod stats;
 
@@ -25,6 +26,7 @@ use crate::spec::NetworkMode;
 use crate::view::{CredentialStore, View, endpoint_id};
 
 pub(crate) use forward::Forwarder;
+pub(crate) use protection::ControlPlane;
 pub(crate) use stats::docker_stats;
 
 /// Connections that one listener serves at a time; further ones wait.
@@ -36,6 +38,7 @@ pub(crate) struct Sources {
     pub(crate) credentials: Arc<CredentialStore>,
     pub(crate) containers: Arc<dyn Containers>,
     pub(crate) cluster: String,
+    pub(crate) control_plane: ControlPlane,
     pub(crate) zone: RwLock<Option<String>>,
     pub(crate) vpc: RwLock<Option<String>>,
 }

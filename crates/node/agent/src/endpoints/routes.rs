@@ -1,4 +1,4 @@
-//! Paths of port 80: credentials and metadata.
+//! Paths of port 80: credentials, metadata and task protection.
 
 use std::sync::Arc;
 
@@ -8,17 +8,22 @@ use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 
 use super::metadata::Version;
-use super::{Answer, Directory, Request, Sources, metadata};
+use super::{Answer, Directory, Request, Sources, metadata, protection};
 
 /// Answers one request.
 pub(super) async fn answer(directory: Directory, request: Request) -> Answer {
     let path = request.uri().path().to_owned();
     let query = request.uri().query().unwrap_or_default().to_owned();
+    let mut segments = path.split('/').filter(|segment| !segment.is_empty());
+    let (first, rest): (_, Vec<_>) = (segments.next(), segments.collect());
+    if let (Some("api"), [id, rest @ ..]) = (first, rest.as_slice())
+        && *rest == protection::PATH
+    {
+        return protection::answer(&directory, id, request).await;
+    }
     if request.method() != http::Method::GET {
         return text(StatusCode::METHOD_NOT_ALLOWED, "405 method not allowed\n");
     }
-    let mut segments = path.split('/').filter(|segment| !segment.is_empty());
-    let (first, rest): (_, Vec<_>) = (segments.next(), segments.collect());
     match (first, rest.as_slice()) {
         (Some("v2"), ["credentials", id]) => credentials(&directory, Some(id)),
         (Some("v2"), ["credentials"]) => credentials(&directory, None),
