@@ -216,3 +216,66 @@ fn unknown(what: &str) -> Error {
         "The specified {what} does not exist. Specify a valid {what} ARN and try again."
     ))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn scope() -> Scope {
+        let (account, region) = ("000000000000".parse().unwrap(), "us-east-1".parse().unwrap());
+        Scope { account, region }
+    }
+
+    /// ARNs of every kind, good and bad, put together at random.
+    fn arn() -> impl Strategy<Value = String> {
+        const KINDS: [&str; 7] = [
+            "cluster",
+            "task",
+            "service",
+            "container",
+            "container-instance",
+            "task-definition",
+            "capacity-provider",
+        ];
+        const PIECES: [&str; 10] = [
+            "arn:",
+            ":",
+            "/",
+            "web",
+            "a-b",
+            "1",
+            "01",
+            "0123456789abcdef0123456789abcdef",
+            "ü",
+            " ",
+        ];
+        const STARTS: [&str; 3] = ["arn:aws:ecs:us-east-1:000000000000:", "arn:aws:ecs:", ""];
+        let id = "0123456789abcdef0123456789abcdef";
+        let good = ["web", "web:7", "web/ü"].map(str::to_owned).into_iter();
+        let good = good.chain([format!("web/{id}"), format!("{id}/web")]).collect::<Vec<_>>();
+        let pieces = prop::collection::vec(prop::sample::select(&PIECES[..]), 0..5);
+        let rest =
+            prop_oneof![prop::sample::select(good), pieces.prop_map(|pieces| pieces.concat()),];
+        let start = prop_oneof![9 => Just(STARTS[0]), 1 => prop::sample::select(&STARTS[..])];
+        (start, prop::sample::select(&KINDS[..]), rest)
+            .prop_map(|(start, kind, rest)| format!("{start}{kind}/{rest}"))
+    }
+
+    proptest! {
+        #[test]
+        fn an_arn_that_is_read_is_written_the_same(text in arn()) {
+            let written = match read(&scope(), &text) {
+                Err(_) => return Ok(()),
+                Ok(Resource::Cluster(key)) => key.arn().to_string(),
+                Ok(Resource::Task(key)) => key.0.task_arn(key.1).to_string(),
+                Ok(Resource::Instance(key)) => key.0.instance_arn(key.1).to_string(),
+                Ok(Resource::Definition(key)) => key.0.definition_arn(key.1, key.2).to_string(),
+                Ok(Resource::Provider(key)) => key.0.provider_arn(key.1).to_string(),
+            };
+            prop_assert_eq!(written, text);
+        }
+    }
+}

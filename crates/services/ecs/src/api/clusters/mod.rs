@@ -152,3 +152,60 @@ fn forget_contents(tx: &mut ledger::Tx<'_>, tables: &Tables, key: &ClusterKey) {
     let tokens: Vec<_> = tx.prefix(&tables.run_tokens, key).map(|(key, _)| key).collect();
     tokens.iter().for_each(|token| tx.delete(&tables.run_tokens, token));
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Arc;
+
+    use ledger::{Ledger, MemoryStore, Schema};
+    use terms::{Clock, IdSource, Timestamp};
+
+    use super::*;
+    use crate::model::sample::MADE;
+
+    struct Still;
+
+    impl Clock for Still {
+        fn now(&self) -> Timestamp {
+            MADE
+        }
+    }
+
+    impl IdSource for Still {
+        fn next(&self) -> [u8; 16] {
+            [0; 16]
+        }
+    }
+
+    #[tokio::test]
+    async fn an_account_has_ten_thousand_clusters_and_deleted_ones_besides() {
+        let mut schema = Schema::new();
+        let tables = Tables::declare(&mut schema);
+        let store = Box::new(MemoryStore::new());
+        let ledger = Ledger::open(schema, store, Arc::new(Still), Arc::new(Still)).unwrap();
+        let scope = |account: &str| Scope {
+            account: account.parse().unwrap(),
+            region: "us-east-1".parse().unwrap(),
+        };
+        let (ours, other) = (scope("000000000000"), scope("000000000001"));
+        let put = async |numbers: std::ops::Range<usize>, status| {
+            let done = ledger.transact("put", |tx| {
+                for number in numbers.clone() {
+                    let key = ours.cluster(format!("c{number}").parse().unwrap());
+                    let row = Cluster { status, ..Cluster::new(key.name.clone(), MADE) };
+                    tx.put(&tables.clusters, key, row);
+                }
+                Ok::<_, Error>(())
+            });
+            done.await.unwrap();
+        };
+        put(0..MAX_CLUSTERS, ClusterStatus::Active).await;
+        assert!(is_full(&ledger.snapshot(), &tables, &ours));
+        assert!(!is_full(&ledger.snapshot(), &tables, &other));
+        put(0..1, ClusterStatus::Inactive).await;
+        assert!(!is_full(&ledger.snapshot(), &tables, &ours));
+        put(MAX_CLUSTERS..MAX_CLUSTERS + 1, ClusterStatus::Active).await;
+        assert!(is_full(&ledger.snapshot(), &tables, &ours));
+    }
+}
