@@ -4,6 +4,8 @@
 //! the one before ended.
 
 mod indexes;
+#[cfg(test)]
+pub(crate) mod sample;
 
 use ledger::{Index, Key, KeyError, KeyReader, KeyWriter, Record, Schema, Table};
 use serde::{Deserialize, Serialize};

@@ -156,34 +156,13 @@ fn forget_contents(tx: &mut ledger::Tx<'_>, tables: &Tables, key: &ClusterKey) {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::sync::Arc;
-
-    use ledger::{Ledger, MemoryStore, Schema};
-    use terms::{Clock, IdSource, Timestamp};
-
     use super::*;
     use crate::model::sample::MADE;
-
-    struct Still;
-
-    impl Clock for Still {
-        fn now(&self) -> Timestamp {
-            MADE
-        }
-    }
-
-    impl IdSource for Still {
-        fn next(&self) -> [u8; 16] {
-            [0; 16]
-        }
-    }
+    use crate::tables::sample;
 
     #[tokio::test]
     async fn an_account_has_ten_thousand_clusters_and_deleted_ones_besides() {
-        let mut schema = Schema::new();
-        let tables = Tables::declare(&mut schema);
-        let store = Box::new(MemoryStore::new());
-        let ledger = Ledger::open(schema, store, Arc::new(Still), Arc::new(Still)).unwrap();
+        let (ledger, tables) = sample::ledger();
         let scope = |account: &str| Scope {
             account: account.parse().unwrap(),
             region: "us-east-1".parse().unwrap(),

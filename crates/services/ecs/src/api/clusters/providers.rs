@@ -115,36 +115,14 @@ fn unknown() -> Error {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::sync::Arc;
-
-    use ledger::{Ledger, MemoryStore, Schema};
-    use terms::{Clock, IdSource, Timestamp};
-
     use super::*;
     use crate::model::TaskStatus;
-    use crate::model::sample::{MADE, task};
-    use crate::tables::task_key;
-
-    struct Still;
-
-    impl Clock for Still {
-        fn now(&self) -> Timestamp {
-            MADE
-        }
-    }
-
-    impl IdSource for Still {
-        fn next(&self) -> [u8; 16] {
-            [0; 16]
-        }
-    }
+    use crate::model::sample::task;
+    use crate::tables::{sample, task_key};
 
     #[tokio::test]
     async fn a_provider_is_in_use_while_a_task_of_it_has_not_stopped() {
-        let mut schema = Schema::new();
-        let tables = Tables::declare(&mut schema);
-        let store = Box::new(MemoryStore::new());
-        let ledger = Ledger::open(schema, store, Arc::new(Still), Arc::new(Still)).unwrap();
+        let (ledger, tables) = sample::ledger();
         let (ours, other): (CapacityProviderName, CapacityProviderName) =
             ("ours".parse().unwrap(), "other".parse().unwrap());
         for (status, expected) in [(TaskStatus::Running, true), (TaskStatus::Stopped, false)] {
