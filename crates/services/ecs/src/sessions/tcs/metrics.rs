@@ -98,8 +98,13 @@ impl Telemetry {
             }
             known.statuses.insert(status.kind.clone(), status);
         }
-        // Both grow alike, and within the same bound.
-        self.checks.lock().insert(instance.clone(), known.statuses.clone());
+        let mut checks = self.checks.lock();
+        let checks = checks.entry(instance.clone()).or_default();
+        for (kind, status) in &known.statuses {
+            if checks.contains_key(kind) || checks.len() < CHECKS_PER_INSTANCE_MAX {
+                checks.insert(kind.clone(), status.clone());
+            }
+        }
         changed
     }
 }
