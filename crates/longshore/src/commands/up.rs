@@ -195,8 +195,8 @@ fn tell(settings: &ServerSettings, plane: &ControlPlane, format: Format) -> Resu
          Point clients at it:\n  \
          longshore profile && export AWS_PROFILE=longshore\n\
          or, for this shell alone:\n  \
-         export AWS_ENDPOINT_URL={endpoint} AWS_REGION={region} AWS_PROFILE=longshore \
-         AWS_SHARED_CREDENTIALS_FILE={folder}/credentials\n\n\
+         export AWS_ENDPOINT_URL={endpoint} AWS_REGION={region} AWS_DEFAULT_REGION={region} \
+         AWS_PROFILE=longshore AWS_SHARED_CREDENTIALS_FILE={folder}/credentials\n\n\
          Ctrl-C stops the tasks and ends it."
     );
     Ok(())

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -20,6 +21,8 @@ pub const LONGSHORE: &str = env!("CARGO_BIN_EXE_longshore");
 /// A process of Longshore that has said that it is ready.
 pub struct Process {
     child: Child,
+    /// Its lines on standard output after the one that it was ready by.
+    said: Receiver<String>,
 }
 
 impl Process {
@@ -33,8 +36,24 @@ impl Process {
         let found = lines.by_ref().map_while(Result::ok).find(|line| line.contains(ready));
         assert!(found.is_some(), "longshore {args:?} ended without saying '{ready}'");
         // Keep reading, so that it never blocks on a full pipe.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child }
+        let (sender, said) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                drop(sender.send(line));
+            }
+        });
+        Self { child, said }
+    }
+
+    /// Waits for a later line on standard output that contains `part`.
+    pub fn await_line(&self, part: &str) -> String {
+        loop {
+            let line = self.said.recv_timeout(PATIENCE);
+            let line = line.unwrap_or_else(|_| panic!("nothing is said with '{part}'"));
+            if line.contains(part) {
+                return line;
+            }
+        }
     }
 
     /// Sends a signal and waits for the end.

@@ -37,6 +37,20 @@ fn a_task_is_run_looked_at_explained_and_stopped() {
 }
 
 #[test]
+fn the_line_for_this_shell_is_all_that_clients_need() {
+    let mut up = Up::start(&[]);
+    let line = up.process().await_line("export AWS_ENDPOINT_URL");
+    let boto3 = "import boto3; print(boto3.client('ecs').list_clusters()['clusterArns'])";
+    for client in ["aws ecs list-clusters".to_owned(), format!("python3 -c \"{boto3}\"")] {
+        let mut shell = Command::new("env");
+        shell.args(["-u", "AWS_REGION", "-u", "AWS_DEFAULT_REGION", "sh", "-c"]);
+        let output = shell.arg(format!("{line}\n{client}")).output().unwrap();
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        assert!(stdout.contains(":cluster/default"), "{client}: {output:?}");
+    }
+}
+
+#[test]
 fn mistakes_are_told_with_the_next_step() {
     let up = Up::start(&[]);
     let error = |args: &[&str]| {
