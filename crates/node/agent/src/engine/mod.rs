@@ -442,8 +442,9 @@ impl Engine {
         self.settings.cleanup_wait = Duration::ZERO;
         self.settings.unsent_wait = Duration::MAX;
         self.settings.needs_reports = reports;
+        let latest = now + self.settings.stop_timeout_max;
         for arn in self.tasks.keys().cloned().collect::<Vec<_>>() {
-            self.change(&arn, now, out, |_, _| {});
+            self.change(&arn, now, out, |task, _| task.hasten(latest));
         }
     }
 

@@ -306,6 +306,15 @@ impl TaskState {
         }
     }
 
+    /// Those that were asked to end before have no more time than those that are asked now.
+    pub(super) fn hasten(&mut self, latest: Timestamp) {
+        for container in &mut self.containers {
+            if let Stop::Asked(until) = &mut container.stop {
+                *until = latest.min(*until);
+            }
+        }
+    }
+
     fn ask_to_end(
         &mut self,
         index: usize,

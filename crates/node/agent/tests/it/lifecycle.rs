@@ -98,6 +98,25 @@ async fn an_awsvpc_task_without_an_interface_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_clean_end_does_not_wait_for_an_older_stop() {
+    let mut world = World::new();
+    world.at_end = AtEnd::StopAll;
+    let agent = world.start();
+    let mut app = container("app", "stubborn");
+    app.stop_timeout = Some(120);
+    let task = task(1, vec![app]);
+    world.server.want(task.clone());
+    world.server.until_reported(&task.arn, Reported::Running).await;
+    world.server.stop(&task);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let before = tokio::time::Instant::now();
+    agent.shutdown.cancel();
+    agent.task.await.unwrap().unwrap();
+    assert_eq!(before.elapsed().as_secs(), agent::STOP_TIMEOUT_AT_END.as_secs());
+    assert!(world.is_clean());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stopped_task_is_removed_after_its_wait() {
     let world = World::new();
     let _agent = world.start();
