@@ -280,6 +280,13 @@ impl<'a, K, V> Rows<'a, K, V> {
     }
 }
 
+impl<'a, K, V: Record> Rows<'a, K, V> {
+    /// The rows alone: their keys are not decoded.
+    pub fn values(self) -> impl Iterator<Item = Row<V>> + use<'a, K, V> {
+        self.entries.map(|(_, _, entry)| Row::of(entry))
+    }
+}
+
 /// The typed form of an encoded row.
 pub(crate) fn typed<K: Key, V: Record>(key: &[u8], entry: &Entry) -> (K, Row<V>) {
     let key = key::decode(key).expect("checked when written or loaded");

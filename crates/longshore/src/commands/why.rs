@@ -10,6 +10,12 @@ use crate::output::{self, Format};
 
 /// Flags of `longshore why`.
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  longshore why 5f3b2a1c4d5e6f708192a3b4c5d6e7f8
+  longshore why arn:aws:ecs:us-east-1:000000000000:task/default/5f3b2a1c4d5e6f708192a3b4c5d6e7f8
+
+A task that found no place has no id to ask about: 'longshore plan run-task' tells why it finds none.")]
 pub struct Why {
     /// The task's id or ARN
     task: String,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ledger::{Row, View};
+use ledger::{Facts, Row};
 use placement::{Instance, Refusal, Request, Strategy, count_reasons};
 use terms::ContainerInstanceId;
 
@@ -13,16 +13,16 @@ use crate::tables::{ClusterKey, Tables};
 /// Refused instances that a task's explanation names; the others are only counted.
 const MAX_EXAMPLES: usize = 5;
 
-/// The instance as `view` has it: its row, and with what its tasks hold.
+/// The instance as `facts` have it: its row, and with what its tasks hold.
 pub(crate) fn look(
-    view: &impl View,
+    facts: &Facts<'_>,
     tables: &Tables,
     cluster: &ClusterKey,
     id: ContainerInstanceId,
 ) -> Option<(Row<ContainerInstance>, Instance)> {
     let key = cluster.instance(id);
-    let row = view.get(&tables.instances, &key)?;
-    let tasks: Vec<_> = view.index(&tables.held, &key).map(|(_, task)| task).collect();
+    let row = facts.get(&tables.instances, &key)?;
+    let tasks: Vec<_> = facts.index(&tables.held, &key).values().collect();
     let instance = room::instance(&row, tasks.iter().map(|task| -> &Task { task }));
     Some((row, instance))
 }
@@ -38,14 +38,15 @@ pub(crate) fn takes(mut instance: Instance, request: &Request, count: usize) -> 
 
 /// Whether so many tasks of `request` fit on each of these instances: what a plan guards.
 pub(crate) fn fits(
-    view: &impl View,
+    facts: &Facts<'_>,
     tables: &Tables,
     cluster: &ClusterKey,
     request: &Request,
     counts: &BTreeMap<ContainerInstanceId, usize>,
 ) -> bool {
     counts.iter().all(|(&id, &count)| {
-        look(view, tables, cluster, id).is_some_and(|(_, instance)| takes(instance, request, count))
+        look(facts, tables, cluster, id)
+            .is_some_and(|(_, instance)| takes(instance, request, count))
     })
 }
 

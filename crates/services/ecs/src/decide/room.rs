@@ -62,11 +62,13 @@ fn availability(row: &ContainerInstance) -> Availability {
 /// What a task holds of its instance until it has stopped: what it asked for, and the host ports
 /// that its agent chose.
 pub(crate) fn held(task: &Task) -> Demand {
+    let bindings = || task.containers.iter().flat_map(|container| &container.bindings);
     let ports = |wanted: &BTreeSet<u16>, protocol| {
-        let bindings = task.containers.iter().flat_map(|container| &container.bindings);
-        let bound = bindings.filter(|b| b.protocol == protocol).flat_map(host_ports);
-        let all: BTreeSet<u16> = wanted.iter().copied().chain(bound).collect();
-        Vec::from_iter(all)
+        let bound = bindings().filter(|b| b.protocol == protocol).flat_map(host_ports);
+        let mut all: Vec<u16> = wanted.iter().copied().chain(bound).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
     };
     Demand {
         cpu: task.demand.cpu,

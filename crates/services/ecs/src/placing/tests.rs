@@ -310,7 +310,7 @@ proptest! {
                     prop_assert!(found.placed.len() == ids.len()
                             || found.shortage.len() >= found.considered);
                     for &(_, id) in &found.placed {
-                        let known = placing::look(&snapshot, &world.tables, &world.cluster, id);
+                        let known = placing::look(&snapshot.facts(), &world.tables, &world.cluster, id);
                         let (_, instance) = known.unwrap();
                         let count = found.placed.iter().filter(|(_, other)| *other == id).count();
                         prop_assert!(placing::takes(instance, &request, count));

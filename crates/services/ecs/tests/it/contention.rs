@@ -227,3 +227,42 @@ async fn nothing_is_over_committed_while_tasks_come_and_go() {
     }
     check_held(&server, &capacity).await;
 }
+
+/// StartTask tells no fleet what it takes: plans meet it at the guard, and place again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn start_task_and_run_task_share_what_there_is() {
+    let (server, _folder) = slow_server().await;
+    server.call("admin", "CreateCluster", "{}").await;
+    let mut instances = Vec::new();
+    for _ in 0..3 {
+        instances.push(server.instance("default", 100_000, 1000).await);
+    }
+    definition(&server, 100, None).await;
+    let calls = (0..CLIENTS).map(|number| {
+        let (server, instance) = (server.clone(), instances[number % 3].clone());
+        tokio::spawn(async move {
+            let (operation, body) = match number % 2 {
+                0 => ("RunTask", json!({"taskDefinition": "web"})),
+                _ => {
+                    let body = json!({"taskDefinition": "web", "containerInstances": [instance]});
+                    ("StartTask", body)
+                }
+            };
+            (operation, server.call("admin", operation, &body.to_string()).await)
+        })
+    });
+    let mut tasks = BTreeMap::new();
+    let mut refused = BTreeMap::new();
+    for call in calls.collect::<Vec<_>>() {
+        let (operation, (status, answer)) = call.await.unwrap();
+        assert_eq!(status, 200, "{answer}");
+        match answer["tasks"][0]["containerInstanceArn"].as_str() {
+            Some(instance) => *tasks.entry(instance.to_owned()).or_insert(0) += 1,
+            None => *refused.entry(operation).or_insert(0) += 1,
+        }
+    }
+    assert!(tasks.values().all(|&count| count <= 10), "{tasks:?}");
+    // RunTask is refused only when all is taken, by then or at the end.
+    let placed: u32 = tasks.values().sum();
+    assert!(placed == 30 || !refused.contains_key("RunTask"), "{tasks:?} {refused:?}");
+}

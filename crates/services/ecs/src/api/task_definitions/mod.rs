@@ -7,7 +7,7 @@ mod register;
 mod requires;
 mod rules;
 
-pub(crate) use rules::{MIN_MEMORY_MIB, parse_cpu, parse_memory};
+pub(crate) use rules::{MIN_MEMORY_MIB, check_role, parse_cpu, parse_memory};
 
 use shapes_ecs as shapes;
 use wire::value::Enumeration;

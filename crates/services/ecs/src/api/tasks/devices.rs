@@ -94,6 +94,6 @@ fn taken(
     cluster: &ClusterKey,
     instance: ContainerInstanceId,
 ) -> BTreeSet<String> {
-    let tasks = facts.index(&tables.held, &cluster.instance(instance));
-    tasks.flat_map(|(_, task)| room::gpus(&task).cloned().collect::<Vec<_>>()).collect()
+    let tasks = facts.index(&tables.held, &cluster.instance(instance)).values();
+    tasks.flat_map(|task| room::gpus(&task).cloned().collect::<Vec<_>>()).collect()
 }

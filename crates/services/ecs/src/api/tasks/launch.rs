@@ -312,7 +312,7 @@ fn tags(
     if launch.propagate_tags.is_some_and(|from| from.as_str() == "TASK_DEFINITION") {
         let new = |tag: &&Tag| !tags.iter().any(|known| known.key == tag.key);
         let more: Vec<Tag> = definition.tags.iter().filter(new).cloned().collect();
-        tags.extend(more);
+        tags = tags::merge(&tags, &more)?;
     }
     if launch.managed_tags {
         let key = "aws:ecs:clusterName".to_owned();

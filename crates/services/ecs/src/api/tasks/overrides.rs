@@ -52,6 +52,8 @@ pub(super) fn merge(
     if shown.inference_accelerator_overrides.as_ref().is_some_and(|list| !list.is_empty()) {
         return Err(Error::not_built(operation, "overrides.inferenceAcceleratorOverrides"));
     }
+    task_definitions::check_role(shown.task_role_arn.as_deref())?;
+    task_definitions::check_role(shown.execution_role_arn.as_deref())?;
     let cpu = shown.cpu.as_deref().map(task_definitions::parse_cpu).transpose()?;
     let memory = shown.memory.as_deref().map(task_definitions::parse_memory).transpose()?;
     let mut containers = definition.containers.clone();

@@ -24,6 +24,7 @@ mod volumes;
 
 pub(crate) use containers::MIN_MEMORY_MIB;
 pub(super) use health::{DEFAULT_INTERVAL, DEFAULT_RETRIES, DEFAULT_TIMEOUT};
+pub(crate) use names::role as check_role;
 pub(crate) use sizes::{cpu as parse_cpu, memory as parse_memory};
 
 use shapes_ecs as shapes;

@@ -89,7 +89,7 @@ pub(super) fn invalid_arn() -> Error {
 ///
 /// ECS also refuses roles of other accounts. They are let through here: definitions brought from
 /// an account of AWS name its roles, and the account of a server is often a made-up one.
-pub(super) fn role(text: Option<&str>) -> Result<(), Error> {
+pub(crate) fn role(text: Option<&str>) -> Result<(), Error> {
     let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(()) };
     let is_name = |text: &str| {
         !text.is_empty()
