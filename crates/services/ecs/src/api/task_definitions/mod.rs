@@ -6,6 +6,8 @@ mod list;
 mod register;
 mod requires;
 mod rules;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use rules::{MIN_MEMORY_MIB, check_role, parse_cpu, parse_memory};
 
