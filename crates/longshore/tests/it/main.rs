@@ -12,6 +12,7 @@ mod import;
 mod inside;
 mod listings;
 mod many;
+mod namespaces;
 mod networks;
 mod people;
 mod placing;

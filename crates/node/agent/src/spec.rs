@@ -149,8 +149,8 @@ pub fn container_spec(ingredients: Ingredients<'_>) -> Result<ContainerSpec, Fai
     spec.network = network(ingredients.joined);
     spec.extra_hosts = extra_hosts(container, &host, &creation.siblings)?;
     spec.dns = dns(task, &host)?;
-    spec.pid_mode = pid_mode(task, &creation.siblings);
-    spec.ipc_mode = ipc_mode(task, &creation.siblings);
+    spec.pid_mode = pid_mode(task);
+    spec.ipc_mode = ipc_mode(task);
     spec.mounts = mounts(task, index, ingredients.volumes)?;
     spec.mounts.extend(tmpfs(&host));
     spec.devices = host.devices.iter().map(device).collect();
@@ -276,23 +276,18 @@ fn dns(task: &Task, host: &HostConfig) -> Result<Dns, Failure> {
     })
 }
 
-/// With `task` the containers share the namespace of the one that was created first.
-fn pid_mode(task: &Task, siblings: &[Sibling]) -> PidMode {
+fn pid_mode(task: &Task) -> PidMode {
     match task.pid_mode.as_deref() {
         Some("host") => PidMode::Host,
-        Some("task") => {
-            siblings.first().map_or(PidMode::Own, |first| PidMode::Container(first.id.clone()))
-        }
+        Some("task") => PidMode::Task,
         _ => PidMode::Own,
     }
 }
 
-fn ipc_mode(task: &Task, siblings: &[Sibling]) -> IpcMode {
+fn ipc_mode(task: &Task) -> IpcMode {
     match task.ipc_mode.as_deref() {
         Some("host") => IpcMode::Host,
-        Some("task") => {
-            siblings.first().map_or(IpcMode::Own, |first| IpcMode::Container(first.id.clone()))
-        }
+        Some("task") => IpcMode::Task,
         _ => IpcMode::Own,
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! `hold DIR` is the shim itself: one thread, one container, standard input is its listening
 //! socket. `create` and `exec` are its short-lived children, so that the memory which building and
-//! entering a container takes is given back. `filter FILE` compiles a profile of system calls.
+//! entering a container takes is given back. `filter FILE` compiles a profile of system calls, `share
+//! FOLDER` makes namespaces that several containers are in.
 //!
 //! **Invariants**
 //! - A container's exit status is on disk before anyone is told, and before anything is cleaned up.
@@ -21,6 +22,7 @@ mod program {
     pub(crate) mod loopback;
     pub(crate) mod memory;
     pub(crate) mod root;
+    pub(crate) mod share;
     pub(crate) mod users;
     pub(crate) mod workload;
 }
@@ -28,7 +30,7 @@ mod program {
 use std::path::Path;
 use std::process::ExitCode;
 
-use program::{enter, filter, hold, launch};
+use program::{enter, filter, hold, launch, share};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
         ["hold", directory] => hold::hold(Path::new(directory)),
         ["create"] => return launch::create(),
         ["exec", pid] => return enter::exec(pid),
+        ["share", folder] => share::share(Path::new(folder)),
         ["filter", file] => filter::compile(Path::new(file)),
         ["--version"] => {
             println!("longshore-shim protocol {}", shim::PROTOCOL_VERSION);

@@ -16,7 +16,7 @@ use super::{ContainerSpec, CreateError, IpcMode, Mount, MountSource, Network, Pi
 pub(super) const CGROUP_ROOT: &str = "/ecs";
 
 /// `/dev/shm` in bytes if nothing is said: Docker's.
-const SHM_BYTES_DEFAULT: u64 = 64 * 1024 * 1024;
+pub(super) const SHM_BYTES_DEFAULT: u64 = 64 * 1024 * 1024;
 
 /// The scheduler's period in microseconds, as Docker sets it.
 pub(super) const CPU_PERIOD_US: u64 = 100_000;
@@ -32,9 +32,10 @@ pub(super) struct Surroundings<'a> {
     pub(super) hierarchies: &'a Hierarchies,
     pub(super) hostname: &'a str,
     pub(super) capabilities: &'a HashSet<Capability>,
-    /// The namespaces' files of the containers that it shares them with.
-    pub(super) pid_namespace: Option<PathBuf>,
-    pub(super) ipc_namespace: Option<PathBuf>,
+    /// The file of the process namespace that its task shares.
+    pub(super) pid_namespace: Option<&'a PathBuf>,
+    /// The file of the namespace of shared memory that its task shares, and `/dev/shm`.
+    pub(super) ipc: Option<(&'a PathBuf, &'a PathBuf)>,
     /// Files of ours mounted over the image's.
     pub(super) files: Vec<(PathBuf, &'static str)>,
 }
@@ -221,10 +222,10 @@ fn namespaces(spec: &ContainerSpec, around: &Surroundings<'_>) -> Vec<Value> {
         None => all.push(json!({ "type": kind })),
     };
     if spec.pid_mode != PidMode::Host {
-        add("pid", around.pid_namespace.as_ref());
+        add("pid", around.pid_namespace);
     }
     if spec.ipc_mode != IpcMode::Host {
-        add("ipc", around.ipc_namespace.as_ref());
+        add("ipc", around.ipc.map(|(namespace, _)| namespace));
     }
     if let Network::Namespace { path, .. } = &spec.network {
         add("network", Some(path));
@@ -253,6 +254,8 @@ fn mounts(spec: &ContainerSpec, around: &Surroundings<'_>) -> Vec<Value> {
     ];
     if spec.ipc_mode == IpcMode::Host {
         all.push(bind(Path::new("/dev/shm"), "/dev/shm", false));
+    } else if let Some((_, memory)) = around.ipc {
+        all.push(bind(memory, "/dev/shm", false));
     } else {
         let size = format!("size={}", spec.shm_size_bytes.unwrap_or(SHM_BYTES_DEFAULT));
         all.push(mount("/dev/shm", "tmpfs", &["nosuid", "noexec", "nodev", "mode=1777", &size]));

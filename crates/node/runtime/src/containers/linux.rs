@@ -19,6 +19,7 @@ use crate::ContainerId;
 use super::bundle::{self, Surroundings};
 use super::keeper::{Entry, Host, end_without_shim, kill_all};
 use super::records::Directory;
+use super::shared::{Meeting, Shared};
 use super::socket::Socket;
 use super::{
     CallError, ContainerEvent, ContainerSpec, ContainerState, ContainerStatus, Containers,
@@ -40,6 +41,7 @@ pub struct LinuxContainers {
     program: PathBuf,
     host: Host,
     entries: Mutex<BTreeMap<ContainerId, Entry>>,
+    shared: Arc<Shared>,
 }
 
 impl LinuxContainers {
@@ -64,7 +66,9 @@ impl LinuxContainers {
             .map_err(fail(format!("cannot write the shim to {}", program_folder.display())))?;
         let hierarchies = Hierarchies::detect().map_err(fail("cannot find cgroups".to_owned()))?;
         let host = Host { hierarchies: Arc::new(hierarchies), clock, events: Arc::default() };
-        let containers = Self { folder, program, host, entries: Mutex::default() };
+        let shared = folder.with_file_name("shared");
+        let shared = Arc::new(Shared::new(shared, program.clone()));
+        let containers = Self { folder, program, host, entries: Mutex::default(), shared };
         containers
             .take_up()
             .await
@@ -118,7 +122,12 @@ impl LinuxContainers {
     }
 
     /// Writes everything that the shim reads.
-    fn prepare(&self, spec: &ContainerSpec, directory: &Directory) -> Result<(), CreateError> {
+    fn prepare(
+        &self,
+        spec: &ContainerSpec,
+        meeting: Option<&Meeting>,
+        directory: &Directory,
+    ) -> Result<(), CreateError> {
         let io = |what: &'static str| {
             move |source| CreateError::Io {
                 what: format!("cannot write the container's {what}"),
@@ -132,21 +141,14 @@ impl LinuxContainers {
         }
         let hostname = hostname(spec);
         let files = files::write(directory.path(), spec, &hostname).map_err(io("files"))?;
-        let namespace = |of: &ContainerId, kind, member| self.namespace_of(of, kind, member);
         let held = rights::capabilities(spec.privileged, &spec.cap_add, &spec.cap_drop)?;
         let around = Surroundings {
             capabilities: &held,
             directory: directory.path(),
             hierarchies: &self.host.hierarchies,
             hostname: &hostname,
-            pid_namespace: match &spec.pid_mode {
-                PidMode::Container(of) => Some(namespace(of, "pid", "pidMode")?),
-                PidMode::Own | PidMode::Host => None,
-            },
-            ipc_namespace: match &spec.ipc_mode {
-                IpcMode::Container(of) => Some(namespace(of, "ipc", "ipcMode")?),
-                IpcMode::Own | IpcMode::Host => None,
-            },
+            pid_namespace: meeting.filter(|_| spec.pid_mode == PidMode::Task).map(|m| &m.pid),
+            ipc: meeting.filter(|_| spec.ipc_mode == IpcMode::Task).map(|m| (&m.ipc, &m.memory)),
             files,
         };
         let document = bundle::document(spec, &around)?;
@@ -172,22 +174,20 @@ impl LinuxContainers {
         directory.write(file::HOLDING, &holding).map_err(io("instructions for its shim"))
     }
 
-    fn namespace_of(
-        &self,
-        of: &ContainerId,
-        kind: &str,
-        member: &'static str,
-    ) -> Result<PathBuf, CreateError> {
-        let state = self.entries.lock().get(of).map(|entry| entry.state.borrow().clone());
-        match state {
-            Some(ContainerState::Created { pid } | ContainerState::Running { pid, .. }) => {
-                Ok(PathBuf::from(format!("/proc/{pid}/ns/{kind}")))
-            }
-            _ => Err(CreateError::Specification {
-                member,
-                message: format!("container {} does not run", of.short()),
-            }),
+    /// Where the container meets the others of its task, if it does.
+    async fn meeting(&self, spec: &ContainerSpec) -> Result<Option<Meeting>, CreateError> {
+        if spec.pid_mode != PidMode::Task && spec.ipc_mode != IpcMode::Task {
+            return Ok(None);
         }
+        let (shared, task) = (Arc::clone(&self.shared), spec.task.clone());
+        let memory_bytes = spec.shm_size_bytes.unwrap_or(bundle::SHM_BYTES_DEFAULT);
+        let made = blocking(move || {
+            shared.of_task(&task, memory_bytes).map_err(|source| CallError::Io {
+                what: format!("cannot make the namespaces that task {task} shares"),
+                source,
+            })
+        });
+        made.await.map(Some).map_err(|error| CreateError::Launch(chain(&error)))
     }
 
     async fn launch(&self, directory: &Directory) -> Result<(ContainerState, Socket), CreateError> {
@@ -284,9 +284,14 @@ impl Containers for LinuxContainers {
     }
 
     async fn remove_task(&self, task: &str) -> Result<(), CallError> {
-        let cgroup = bundle::task_cgroup(task);
+        let (cgroup, task) = (bundle::task_cgroup(task), task.to_owned());
         let hierarchies = Arc::clone(&self.host.hierarchies);
+        let shared = Arc::clone(&self.shared);
         blocking(move || {
+            shared.remove(&task).map_err(|source| CallError::Io {
+                what: format!("cannot remove the namespaces that task {task} shared"),
+                source,
+            })?;
             cgroups::remove(&hierarchies, &cgroup).map_err(|source| CallError::Io {
                 what: format!("cannot remove cgroup {cgroup}"),
                 source,
@@ -301,7 +306,8 @@ impl Containers for LinuxContainers {
         if directory.record().is_some() {
             return Err(CreateError::Exists(id));
         }
-        let launched = match self.prepare(&spec, &directory) {
+        let meeting = self.meeting(&spec).await?;
+        let launched = match self.prepare(&spec, meeting.as_ref(), &directory) {
             Ok(()) => self.launch(&directory).await,
             Err(error) => Err(error),
         };
@@ -409,6 +415,12 @@ impl Containers for LinuxContainers {
     fn log_path(&self, id: &ContainerId) -> PathBuf {
         self.directory(id).file(file::LOG)
     }
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 fn io_error(what: &str, id: &ContainerId, source: io::Error) -> CallError {

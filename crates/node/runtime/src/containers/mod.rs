@@ -8,6 +8,7 @@ mod linux;
 mod records;
 mod rights;
 mod seccomp;
+mod shared;
 mod shims;
 mod socket;
 mod spec;
@@ -45,7 +46,8 @@ pub trait Containers: Send + Sync + 'static {
     /// the first of them is created, if the task has limits of its own.
     async fn prepare_task(&self, task: &str, limits: &TaskLimits) -> Result<(), CallError>;
 
-    /// Removes what [`Containers::prepare_task`] made. Its containers must be gone.
+    /// Removes what [`Containers::prepare_task`] made, and the namespaces that its containers
+    /// shared. They must be gone.
     async fn remove_task(&self, task: &str) -> Result<(), CallError>;
 
     /// Creates a container without starting its command.

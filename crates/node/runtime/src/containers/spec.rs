@@ -152,8 +152,8 @@ pub enum PidMode {
     Own,
     /// The host's.
     Host,
-    /// Those of another container, which must run.
-    Container(ContainerId),
+    /// Those of its task's containers of this mode.
+    Task,
 }
 
 /// Whose shared memory a container sees.
@@ -163,8 +163,8 @@ pub enum IpcMode {
     Own,
     /// The host's.
     Host,
-    /// That of another container, which must run.
-    Container(ContainerId),
+    /// That of its task's containers of this mode, `/dev/shm` included.
+    Task,
 }
 
 /// Something mounted in a container.

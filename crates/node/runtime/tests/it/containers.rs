@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use runtime::containers::{
-    Dns, HostEntry, Mount, MountSource, Network, PidMode, Resources, TaskLimits, Ulimit,
+    Dns, HostEntry, IpcMode, Mount, MountSource, Network, PidMode, Resources, TaskLimits, Ulimit,
 };
 use runtime::{
     CallError, ContainerEvent, ContainerState, Containers, CreateError, ExecOutcome, Signal,
@@ -237,15 +237,37 @@ async fn networks_and_processes_may_be_the_hosts() {
     spec.pid_mode = PidMode::Host;
     let (exit, _) = ground.run(spec).await;
     assert_eq!(exit.code, 0);
-    // Another container's processes.
-    let first = ground.spec(&["/bin/sleep", "4321"]);
-    let first_id = first.id.clone();
-    ground.containers.create(first).await.unwrap();
-    ground.containers.start(&first_id).await.unwrap();
-    let mut second = ground.shell("ps");
-    second.pid_mode = PidMode::Container(first_id);
-    let (_, said) = ground.run(second).await;
-    assert!(said.contains("sleep 4321"), "{said}");
+    ground.end().await;
+}
+
+/// Processes and memory are shared from the first container of the task to the last; each may end
+/// on the way.
+#[tokio::test(flavor = "multi_thread")]
+async fn containers_of_a_task_may_share_processes_and_memory() {
+    let ground = Ground::new().await;
+    let shared = |script: &str| {
+        let mut spec = ground.shell(script);
+        (spec.pid_mode, spec.ipc_mode) = (PidMode::Task, IpcMode::Task);
+        spec
+    };
+    let say = "readlink /proc/self/ns/pid; readlink /proc/self/ns/ipc";
+    let (_, first) = ground.run(shared(&format!("{say}; echo note > /dev/shm/note"))).await;
+    let long = shared("exec sleep 4321");
+    let id = long.id.clone();
+    ground.containers.create(long).await.unwrap();
+    ground.containers.start(&id).await.unwrap();
+    let (_, second) = ground.run(shared(say)).await;
+    assert_eq!(first, second);
+    let (_, own) = ground.run(ground.shell(say)).await;
+    assert_ne!(first, own);
+    let (_, said) = ground.run(shared("cat /dev/shm/note; ps")).await;
+    assert!(said.starts_with("note\n") && said.contains("sleep 4321"), "{said}");
+    // Behind the process that holds the namespaces is nothing of the host's.
+    let mut curious = shared("ls -A /proc/1/root /proc/1/fd; touch /proc/1/root/x 2>&1");
+    curious.privileged = true;
+    let (_, said) = ground.run(curious).await;
+    let nothing = "/proc/1/fd:\n\n/proc/1/root:\ntouch: /proc/1/root/x: Read-only file system\n";
+    assert_eq!(said, nothing);
     ground.end().await;
 }
 
