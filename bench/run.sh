@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
 # Builds Longshore and the benchmarks and runs one of them, or all.
 #
-# Usage: bench/run.sh [run-task | api | contention | start | placements] [OPTION]...
+# Usage: bench/run.sh [run-task | api | contention | start | lists | placements] [OPTION]...
 # The figures go to standard output, and as JSON to target/bench/NAME.json.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 target=${CARGO_TARGET_DIR:-target}
-names=(run-task api contention start placements)
+names=(run-task api contention start lists placements)
 case "${1:-}" in
   '') ;;
-  run-task | api | contention | start | placements) names=("$1"); shift ;;
+  run-task | api | contention | start | lists | placements) names=("$1"); shift ;;
   *) echo "bench: no benchmark '$1'; there are: ${names[*]}" >&2; exit 2 ;;
 esac
 

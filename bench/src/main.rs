@@ -7,6 +7,7 @@
 //! - `run-task`: RunTask to RUNNING, against `docker run -d`.
 //! - `api`: signed requests a second on one core, against ministack and moto.
 //! - `contention`: RunTask from 64 clients at once on 3 and on 100 instances.
+//! - `lists`: a page of 100 of 1,000 and of 100,000.
 //! - `start`: exec to ready, memory at rest.
 //! - `placements`: the placement index alone, without peers.
 //!
@@ -17,6 +18,7 @@ mod clock;
 mod contention;
 mod disk;
 mod docker;
+mod lists;
 mod load;
 mod longshore;
 mod memory;
@@ -58,6 +60,8 @@ enum Bench {
     Api(api::Api),
     /// RunTask a second from many clients on few instances
     Contention(contention::Contention),
+    /// A page of a listing, with little and with much to list
+    Lists(lists::Lists),
     /// Exec to ready, and memory at rest
     Start(start::Start),
     /// Placements a second of the placement index
@@ -72,6 +76,7 @@ fn main() -> Result<()> {
         Bench::RunTask(bench) => bench.run(&place)?,
         Bench::Api(bench) => bench.run(&place)?,
         Bench::Contention(bench) => bench.run(&place)?,
+        Bench::Lists(bench) => bench.run(&place)?,
         Bench::Start(bench) => bench.run(&place)?,
         Bench::Placements(bench) => bench.run()?,
     };
