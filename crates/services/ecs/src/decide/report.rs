@@ -231,7 +231,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::sample::{MADE, task};
+    use crate::model::sample::{MADE, network, task};
 
     /// What may happen to a task.
     #[derive(Clone, Debug)]
@@ -286,7 +286,7 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_happens_goes_forward(happenings in prop::collection::vec(happening(), 0..20)) {
-            let mut before = task(1);
+            let mut before = Task { network: Some(network()), ..task(1) };
             let mut now = MADE;
             for what in happenings {
                 now = now + Duration::from_secs(1);
@@ -294,6 +294,12 @@ mod tests {
                 prop_assert!(before.status != TaskStatus::Stopped, "{what:?}");
                 prop_assert!(after.status >= before.status && after.desired >= before.desired);
                 prop_assert_eq!(after.version, before.version + 1);
+                let attachment = |task: &Task| task.network.as_ref().map(|it| it.status);
+                prop_assert!(attachment(&after) >= attachment(&before));
+                let is_deleted = attachment(&after) == Some(AttachmentStatus::Deleted);
+                prop_assert_eq!(is_deleted, after.status == TaskStatus::Stopped);
+                prop_assert!(after.status != TaskStatus::Running
+                    || attachment(&after) == Some(AttachmentStatus::Attached));
                 for (was, is) in before.containers.iter().zip(&after.containers) {
                     prop_assert!(is.status >= was.status);
                 }

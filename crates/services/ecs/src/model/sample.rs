@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use terms::{ContainerInstanceId, TaskId, Timestamp, Uuid};
 
 use super::{
-    AgentInfo, Capacity, Container, ContainerInstance, ContainerStatus, Demand, DesiredStatus,
-    Document, Explanation, Health, InstanceStatus, Task, TaskStatus, TaskTimes,
+    AgentInfo, AttachmentStatus, Capacity, Container, ContainerInstance, ContainerStatus, Demand,
+    DesiredStatus, Document, Explanation, Health, InstanceStatus, Task, TaskNetwork, TaskStatus,
+    TaskTimes,
 };
 
 /// When sample rows were made.
@@ -61,6 +62,21 @@ pub(crate) fn instance(number: u8) -> ContainerInstance {
         changed_at: MADE,
         tags: Vec::new(),
         version: 1,
+    }
+}
+
+/// An interface that its agent has not taken yet.
+pub(crate) fn network() -> TaskNetwork {
+    TaskNetwork {
+        attachment: Uuid::from_random([9; 16]),
+        status: AttachmentStatus::Attaching,
+        subnet: "subnet-0123456789abcdef0".to_owned(),
+        interface: "eni-0123456789abcdef0".to_owned(),
+        mac: "02:00:ac:1f:00:07".to_owned(),
+        address: [172, 31, 0, 7].into(),
+        prefix: 20,
+        gateway: [172, 31, 0, 1].into(),
+        private_dns_name: "ip-172-31-0-7.ec2.internal".to_owned(),
     }
 }
 

@@ -11,8 +11,7 @@ use super::super::testing::task_arn;
 use super::super::tests::world;
 use super::{Settings, TaskEndpoint, roles, task};
 use crate::model::{
-    AttachmentStatus, DesiredStatus, Document, NetworkMode, Task, TaskDefinition, TaskNetwork,
-    TaskStatus,
+    DesiredStatus, Document, NetworkMode, Task, TaskDefinition, TaskNetwork, TaskStatus,
 };
 
 /// The document that AWS JSON stands for.
@@ -64,17 +63,7 @@ fn task_of(golden: &Value) -> Task {
 /// The interface that every awsvpc task of the goldens has.
 fn network(golden: &Value) -> Option<TaskNetwork> {
     let is_awsvpc = golden["definition"]["networkMode"] == "awsvpc";
-    is_awsvpc.then(|| TaskNetwork {
-        attachment: terms::Uuid::from_random([9; 16]),
-        status: AttachmentStatus::Attaching,
-        subnet: "subnet-0123456789abcdef0".to_owned(),
-        interface: "eni-0123456789abcdef0".to_owned(),
-        mac: "02:00:ac:1f:00:07".to_owned(),
-        address: [172, 31, 0, 7].into(),
-        prefix: 20,
-        gateway: [172, 31, 0, 1].into(),
-        private_dns_name: "ip-172-31-0-7.ec2.internal".to_owned(),
-    })
+    is_awsvpc.then(crate::model::sample::network)
 }
 
 /// The payload, with Docker's texts as the JSON that they hold, and the roles.
