@@ -154,9 +154,14 @@ arn! {
     |arn, f| write!(f, "{}:{}", arn.family, arn.revision),
     |rest| {
         let (family, revision) = rest.split_once(':')?;
-        (family.parse().ok()?, revision.parse().ok().filter(|&r| r > 0)?)
+        (family.parse().ok()?, self::revision(revision)?)
     }
 }
+/// A revision as it is written: from 1, without a sign and without zeros before it.
+fn revision(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|_| matches!(text.as_bytes(), [b'1'..=b'9', ..]))
+}
+
 arn! {
     /// `arn:aws:ecs:<region>:<account>:capacity-provider/<name>`.
     CapacityProviderArn, "capacity-provider", "a capacity provider ARN",
@@ -189,6 +194,14 @@ mod tests {
         round_trip::<ContainerArn>(&format!(
             "{prefix}:container/default/{id}/6ba7b814-9dad-41d1-80b4-00c04fd430c8"
         ));
+    }
+
+    #[test]
+    fn revisions_have_one_form() {
+        for revision in ["", "0", "01", "+1", "-1", " 1", "1.0", "4294967296", "latest"] {
+            let text = format!("arn:aws:ecs:us-east-1:000000000000:task-definition/web:{revision}");
+            assert!(text.parse::<TaskDefinitionArn>().is_err(), "{text}");
+        }
     }
 
     #[test]
