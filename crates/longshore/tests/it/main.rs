@@ -16,5 +16,6 @@ mod namespaces;
 mod networks;
 mod people;
 mod placing;
+mod protection;
 mod sdk;
 mod tasks;
