@@ -275,12 +275,13 @@ fn instance(number: u32, world: World) -> Instance {
     attributes.insert("stack".into(), Some("prod".into()));
     attributes.insert("family".into(), text(format!("m{}", number % 2)));
     let size = 1 + number / 3 % 3;
-    let scarce = number / 3 % 10 == 0;
+    let scarce = (number / 3).is_multiple_of(10);
     let (mut cpu, mut memory) = (4_096 * size, 16_384 * size);
     if world == World::Fragmented && !scarce {
-        (cpu, memory) = if number % 2 == 0 { (0, memory - 8_192 - number % 97) } else { (cpu, 64) };
+        (cpu, memory) =
+            if number.is_multiple_of(2) { (0, memory - 8_192 - number % 97) } else { (cpu, 64) };
     }
-    if world == World::GpuOrCpu && !scarce && number % 2 == 0 {
+    if world == World::GpuOrCpu && !scarce && number.is_multiple_of(2) {
         cpu = 0;
     }
     let gpus = if scarce || cpu == 0 { 8 } else { 0 };
