@@ -108,11 +108,14 @@ pub async fn run(
     let address = networks.address().map(IpAddr::from);
     let address = address.or_else(|| instances::address_towards(&settings.server));
     let config = config(settings, folder, address)?;
-    Agent::run(config, parts, Directory::default(), shutdown).await?;
-    if at_end == AtEnd::StopAll {
-        networks.close().await?;
-    }
-    Ok(())
+    let lived = Agent::run(config, parts, Directory::default(), shutdown).await;
+    // One that was refused has made its network, too; what containers use stays.
+    let closed = match at_end {
+        AtEnd::StopAll => networks.close().await,
+        AtEnd::LeaveRunning => Ok(()),
+    };
+    lived?;
+    Ok(closed?)
 }
 
 fn config(settings: NodeSettings, folder: PathBuf, address: Option<IpAddr>) -> Result<Config> {

@@ -157,6 +157,19 @@ fn down_clears_what_a_kill_left_of_many_instances() {
 }
 
 #[test]
+fn refused_instances_leave_nothing() {
+    let mut up = Up::start_with(&["--instances", "2"], &[]);
+    let traces = Traces::of(up.data());
+    up.process().end(Signal::SIGTERM);
+    let again =
+        ["up", "--instances", "2", "--listen", "127.0.0.1:0", "--instance-type", "m5.large"];
+    let refused = up.try_cli(&again);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("instance type changes"), "{said}");
+    assert_eq!(traces.left(), Vec::<String>::new());
+}
+
+#[test]
 fn host_mode_is_the_instances_own_network() {
     let up = three(&["busybox"]);
     // The same port for each, and each finds its own metadata and instance name.
