@@ -108,8 +108,12 @@ impl fmt::Display for Reason {
             }
             Self::TcpPort(port) => write!(f, "TCP port {port} is taken or reserved"),
             Self::UdpPort(port) => write!(f, "UDP port {port} is taken or reserved"),
+            Self::Gpu { needed: 1, free } => write!(f, "the task needs a GPU, {free} are free"),
             Self::Gpu { needed, free } => {
                 write!(f, "the task needs {needed} GPUs, {free} are free")
+            }
+            Self::Eni { needed: 1, free } => {
+                write!(f, "the task needs a network interface, {free} can be attached")
             }
             Self::Eni { needed, free } => {
                 write!(f, "the task needs {needed} network interfaces, {free} can be attached")

@@ -58,11 +58,23 @@ pub(super) fn explain(operation: &'static str, violations: &[Violation]) -> Serv
         let code = if CLIENT_OPERATIONS.contains(&operation) { CLIENT } else { INVALID };
         return ServiceError::new(code, 400, missing_text(&one.path));
     }
-    // Observed: getmoto/moto has it from ECS.
+    // Observed: getmoto/moto has both from ECS.
     if violations.iter().any(|one| one.path == "launchType") {
-        return ServiceError::new(CLIENT, 400, LAUNCH_TYPES);
+        let code = if operation == "RunTask" { INVALID } else { CLIENT };
+        return ServiceError::new(code, 400, LAUNCH_TYPES);
+    }
+    if let Some(text) = violations.iter().find_map(|one| unknown_setting(operation, one)) {
+        return ServiceError::new(INVALID, 400, text);
     }
     ServiceError::new(INVALID, 400, describe(violations))
+}
+
+/// `x should be one of [serviceLongArnFormat,…]` for the name of an account setting.
+fn unknown_setting(operation: &str, violation: &Violation) -> Option<String> {
+    let names = violation.constraint.split_once(": [")?.1.strip_suffix(']')?.replace(", ", ",");
+    let of_settings = violation.path == "name" && operation.contains("AccountSetting");
+    let value = violation.value.trim_matches('\'');
+    of_settings.then(|| format!("{value} should be one of [{names}]"))
 }
 
 /// `Task can not be blank.` for a member of the request itself,
@@ -126,6 +138,10 @@ mod tests {
         let told = explain("RunTask", &[violation("count", "'x'")]);
         assert!(told.message.starts_with("1 validation error detected"), "{}", told.message);
         let told = explain("RunTask", &[violation("launchType", "'LAMBDA'")]);
-        assert_eq!(told.code, CLIENT);
+        assert_eq!((told.code.as_ref(), told.message.as_ref()), (INVALID, LAUNCH_TYPES));
+        let mut name = violation("name", "'x'");
+        name.constraint = "Member must satisfy enum value set: [a, b]".to_owned();
+        let told = explain("ListAccountSettings", &[name]);
+        assert_eq!(told.message, "x should be one of [a,b]");
     }
 }

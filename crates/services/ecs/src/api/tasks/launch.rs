@@ -257,7 +257,7 @@ fn active(row: Row<TaskDefinition>) -> Result<Row<TaskDefinition>, Error> {
     match row.status {
         DefinitionStatus::Active => Ok(row),
         DefinitionStatus::Inactive | DefinitionStatus::DeleteInProgress => {
-            Err(Error::client("TaskDefinition is inactive"))
+            Err(Error::invalid("TaskDefinition is inactive"))
         }
     }
 }
