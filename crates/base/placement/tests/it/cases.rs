@@ -75,7 +75,7 @@ fn what_awsvpc_gpus_and_expressions_lack_is_told() {
     let takes = |demand: Demand| Request { demand, ..request(1) };
     let gpus = takes(Demand { gpus: 2, ..Demand::default() });
     check(instance(1).with_gpus(1), gpus, "RESOURCE:GPU", "the task needs 2 GPUs, 1 are free");
-    let text = "the task needs 1 network interfaces, 0 can be attached";
+    let text = "the task needs a network interface, 0 can be attached";
     let eni = takes(Demand { enis: 1, ..Demand::default() });
     check(instance(1).with_enis(0), eni, "RESOURCE:ENI", text);
     let zones = Request { zones: Some(["b".into()].into()), ..request(1) };
