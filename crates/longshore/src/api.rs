@@ -61,6 +61,24 @@ pub fn short(arn: &str) -> &str {
     arn.rsplit('/').next().unwrap_or(arn)
 }
 
+/// The id of a task that people name by id or ARN.
+///
+/// # Errors
+/// When it is neither, with the next step.
+pub fn task_id(task: &str) -> Result<&str> {
+    let id = short(task);
+    let good = id.len() == TASK_ID_DIGITS && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    good.then_some(id).ok_or_else(|| {
+        anyhow!(
+            "'{task}' is no task's id or ARN: an id has {TASK_ID_DIGITS} hexadecimal digits; \
+             'longshore status' lists the tasks"
+        )
+    })
+}
+
+/// Digits of a task's id.
+const TASK_ID_DIGITS: usize = 32;
+
 /// The attribute under which our agents say where their published ports are reached.
 pub const ADDRESS_ATTRIBUTE: &str = "longshore.address";
 
@@ -122,6 +140,18 @@ pub fn why_stopped(task: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tasks_are_named_by_id_or_arn() {
+        let id = "5f3b2a1c4d5e6f708192a3b4c5d6e7f8";
+        let arn = format!("arn:aws:ecs:us-east-1:000000000000:task/default/{id}");
+        assert_eq!(task_id(id).ok(), Some(id));
+        assert_eq!(task_id(&arn).ok(), Some(id));
+        for wrong in ["nope", "", "web:1", &id[1..]] {
+            let told = task_id(wrong).map_err(|error| error.to_string());
+            assert!(told.is_err_and(|told| told.contains("longshore status")), "{wrong}");
+        }
+    }
 
     #[test]
     fn addresses_are_where_a_task_is_reached() {

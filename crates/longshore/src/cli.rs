@@ -112,9 +112,16 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command.run(cli.output) {
         Ok(()) => ExitCode::SUCCESS,
+        // Who reads the output has seen enough, as `head` has.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("longshore: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
+    causes.into_iter().any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
 }

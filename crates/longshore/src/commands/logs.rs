@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::Value;
 
-use crate::api::{short, text};
+use crate::api::{task_id, text};
 use crate::connection::Connection;
 use crate::output::Format;
 
@@ -35,9 +35,8 @@ impl Logs {
     /// # Errors
     /// If there is no such task or container, or its agent is away.
     pub async fn run(self, format: Format) -> Result<()> {
-        let client = self.connection.client()?;
-        let mut path =
-            format!("/_longshore/tasks/{}/logs?follow={}", short(&self.task), self.follow);
+        let (client, task) = (self.connection.client()?, task_id(&self.task)?);
+        let mut path = format!("/_longshore/tasks/{task}/logs?follow={}", self.follow);
         if let Some(container) = &self.container {
             path.push_str(&format!("&container={container}"));
         }

@@ -42,6 +42,7 @@ impl Stop {
     /// If there is no such task, or it has not stopped in time.
     pub async fn run(self, format: Format) -> Result<()> {
         let client = self.connection.client()?;
+        api::task_id(&self.task)?;
         let mut input = json!({"cluster": self.cluster, "task": self.task});
         if let Some(reason) = &self.reason {
             input["reason"] = reason.as_str().into();

@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::Value;
 
-use crate::api::{short, text};
+use crate::api::{task_id, text};
 use crate::connection::Connection;
 use crate::output::{self, Format};
 
@@ -30,7 +30,7 @@ impl Why {
     /// If the server cannot be reached or knows no such task.
     pub async fn run(self, format: Format) -> Result<()> {
         let client = self.connection.client()?;
-        let why = client.get(&format!("/_longshore/why/{}", short(&self.task))).await?;
+        let why = client.get(&format!("/_longshore/why/{}", task_id(&self.task)?)).await?;
         if format == Format::Json {
             return Ok(output::json(&why)?);
         }

@@ -25,7 +25,9 @@ use ledger::Ledger;
 use wire::{Route, Service};
 
 pub use model::{Cidr, Subnet};
-pub use peer::{Interface, Network, NewInterface, ResolveError, SubnetFull, default_subnet};
+pub use peer::{
+    Interface, Network, NewInterface, ResolveError, SubnetFull, default_subnet, zone_id,
+};
 pub use tables::{Scope, Tables};
 
 /// The room's face: cheap to clone.

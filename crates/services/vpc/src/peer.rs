@@ -3,10 +3,11 @@
 use std::net::Ipv4Addr;
 
 use ledger::{Tx, View};
+use terms::Region;
 
 use crate::decide::address;
 use crate::error::{Error, NotFound};
-use crate::model::{DefaultVpc, Fresh, InterfaceRecord, Subnet};
+use crate::model::{DefaultVpc, Fresh, InterfaceRecord, Subnet, zones};
 use crate::tables::{Scope, Tables};
 
 /// What a request's subnets and security groups are.
@@ -181,4 +182,9 @@ impl Tables {
             address::first_free(subnet.cidr, taken.map(|(_, row)| u32::from(row.address)))
         })
     }
+}
+
+/// The id of a zone of a region, as in `use1-az1` of `us-east-1a`; none for other names.
+pub fn zone_id(region: &Region, zone: &str) -> Option<String> {
+    zones(region).into_iter().find(|known| known.name == zone).map(|known| known.id)
 }

@@ -102,14 +102,18 @@ fn placement(task: &Task) -> Vec<String> {
         "It was placed on container instance {}{zone}: of {} instances {} could take it; chosen {rules}.",
         task.instance, told.considered, told.fitting,
     )];
-    let counts = told.refused.iter().map(|count| format!("{} × {}", count.instances, count.reason));
+    // Some of ECS's words for a reason are whole sentences.
+    let word = |reason: &str| reason.trim_end_matches('.').to_owned();
+    let counts =
+        told.refused.iter().map(|count| format!("{} × {}", count.instances, word(&count.reason)));
     let counts: Vec<String> = counts.collect();
     if !counts.is_empty() {
         lines.push(format!("Refused: {}.", counts.join(", ")));
     }
     let examples = told.examples.iter();
     lines.extend(
-        examples.map(|note| format!("{}: {} ({}).", note.instance, note.detail, note.reason)),
+        examples
+            .map(|note| format!("{}: {} ({}).", note.instance, note.detail, word(&note.reason))),
     );
     if told.retries > 0 {
         let times = told.retries;

@@ -61,7 +61,8 @@ pub(crate) fn task(task: &Task, definition: &TaskDefinition, settings: &Settings
         service_name: task.group.strip_prefix("service:").map(str::to_owned),
         group: Some(task.group.clone()),
         launch_type: Some("EC2".to_owned()),
-        zone: task.zone.clone(),
+        // Its id, as in `use1-az1`; the agent knows the name.
+        zone: task.zone.as_deref().and_then(|zone| vpc::zone_id(&task.arn.region, zone)),
         task_definition_account_id: Some(definition.arn.account.to_string()),
         cpu: task.cpu.map(|units| f64::from(units) / UNITS_PER_VCPU),
         memory: task.memory,
