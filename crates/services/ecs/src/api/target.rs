@@ -120,20 +120,28 @@ pub(crate) enum DefinitionName {
     Revision(Family, u32),
 }
 
-/// Reads `family`, `family:revision` or an ARN.
+/// Reads `family`, `family:revision` or an ARN. An ARN without a revision means what the family
+/// alone does: it is what rules of EventBridge and `arn_without_revision` of Terraform have.
 ///
 /// # Errors
 /// `None` when it is nothing of that, or lives elsewhere; each operation has its own text for that.
 pub(crate) fn definition_name(scope: &Scope, text: &str) -> Option<DefinitionName> {
     if text.starts_with("arn:") {
-        let arn: TaskDefinitionArn = text.parse().ok()?;
-        let here = arn.account == scope.account && arn.region == scope.region;
-        return here.then_some(DefinitionName::Revision(arn.family, arn.revision));
+        let here =
+            |arn: &TaskDefinitionArn| arn.account == scope.account && arn.region == scope.region;
+        if let Ok(arn) = text.parse::<TaskDefinitionArn>() {
+            return here(&arn).then_some(DefinitionName::Revision(arn.family, arn.revision));
+        }
+        // Whatever is read so has a family and nothing after it.
+        let arn: TaskDefinitionArn = format!("{text}:1").parse().ok()?;
+        return here(&arn).then_some(DefinitionName::Family(arn.family));
     }
     match text.split_once(':') {
         None => text.parse().ok().map(DefinitionName::Family),
         Some((family, revision)) => {
-            let revision = revision.parse().ok().filter(|&revision| revision > 0)?;
+            // A sign is no part of a number here, though `parse` would take it.
+            let digits = revision.bytes().all(|byte| byte.is_ascii_digit());
+            let revision = revision.parse().ok().filter(|&revision| digits && revision > 0)?;
             Some(DefinitionName::Revision(family.parse().ok()?, revision))
         }
     }

@@ -120,6 +120,7 @@ fn memory(one: &shapes::ContainerDefinition, name: &str, task: &Task<'_>) -> Res
         return Err(wrong(name, text));
     }
     if memory.is_none() && reservation.is_none() && task.memory.is_none() {
+        // Observed, before what Fargate asks of the task itself too (getmoto/moto pull 7280).
         let text = "At least one of 'memory' or 'memoryReservation' must be specified.";
         return Err(wrong(name, text));
     }

@@ -33,7 +33,7 @@ pub(super) fn names(volumes: &[shapes::Volume]) -> Result<BTreeSet<&str>, Error>
 
 fn kind(volume: &shapes::Volume) -> Result<(), Error> {
     let kinds = [
-        volume.host.as_ref().is_some_and(|host| host.source_path.is_some()),
+        volume.host.is_some(),
         volume.docker_volume_configuration.is_some(),
         volume.efs_volume_configuration.is_some(),
         volume.fsx_windows_file_server_volume_configuration.is_some(),
