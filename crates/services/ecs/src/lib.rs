@@ -126,8 +126,8 @@ impl Ecs {
     /// # Errors
     /// If the ledger fails.
     pub async fn run(&self, shutdown: CancellationToken) -> Result<(), LedgerError> {
-        let sweep =
-            reconcile::sweep::run(&self.api.ledger, &self.api.tables, self.kept, shutdown.clone());
+        let api::Api { ledger, tables, vpc, .. } = &*self.api;
+        let sweep = reconcile::sweep::run(ledger, tables, vpc, self.kept, shutdown.clone());
         let ((), ended) = tokio::join!(sweep, self.sessions.run(shutdown));
         ended
     }

@@ -125,6 +125,9 @@ pub(crate) type SettingKey = (Scope, String, String);
 /// The key of a RunTask's client token.
 pub(crate) type TokenKey = (ClusterKey, String);
 
+/// The key of an interface, by its id.
+pub(crate) type InterfaceKey = (Scope, String);
+
 /// The key that a task's ARN names.
 pub(crate) fn task_key(arn: &TaskArn) -> TaskKey {
     let scope = Scope { account: arn.account.clone(), region: arn.region.clone() };
@@ -154,6 +157,14 @@ pub(crate) struct RunToken {
     pub(crate) created_at: Timestamp,
 }
 
+/// An interface whose task was abandoned. It is kept for a time and then given back, whatever
+/// becomes of the task's row or its cluster: containers that nobody stopped may have its address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OrphanedInterface {
+    /// When the task was abandoned.
+    pub(crate) since: Timestamp,
+}
+
 impl Record for AccountSetting {}
 impl Record for CapacityProvider {}
 impl Record for Cluster {}
@@ -162,6 +173,7 @@ impl Record for FamilyCounter {}
 impl Record for TaskDefinition {}
 impl Record for Task {}
 impl Record for RunToken {}
+impl Record for OrphanedInterface {}
 
 /// Tasks by instance: `(cluster, instance, desired, task)`.
 type TasksByInstance =
@@ -232,6 +244,10 @@ pub(crate) struct Tables {
     pub(crate) run_tokens: Table<TokenKey, RunToken>,
     /// Client tokens of RunTask by age.
     pub(crate) run_tokens_by_age: Index<Timestamp, TokenKey, RunToken>,
+    /// Interfaces of abandoned tasks.
+    pub(crate) orphans: Table<InterfaceKey, OrphanedInterface>,
+    /// Interfaces of abandoned tasks by age.
+    pub(crate) orphans_by_age: Index<Timestamp, InterfaceKey, OrphanedInterface>,
 }
 
 impl Tables {
@@ -244,6 +260,7 @@ impl Tables {
         let definitions = schema.table("ecs.task_definitions");
         let tasks = schema.table("ecs.tasks");
         let run_tokens = schema.table("ecs.run_tokens");
+        let orphans = schema.table("ecs.orphaned_interfaces");
         Self {
             clusters,
             deleted_clusters: schema.index(&clusters, "deleted", indexes::deleted_clusters),
@@ -290,6 +307,8 @@ impl Tables {
             stopped: schema.index(&tasks, "stopped", indexes::stopped),
             run_tokens,
             run_tokens_by_age: schema.index(&run_tokens, "age", indexes::run_tokens_by_age),
+            orphans,
+            orphans_by_age: schema.index(&orphans, "age", indexes::orphans_by_age),
         }
     }
 }

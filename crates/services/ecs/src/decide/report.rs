@@ -141,8 +141,19 @@ pub(crate) fn request_stop(task: &Task, stop: Stop, now: Timestamp) -> Option<Ta
     Some(changed(next))
 }
 
-/// The task after its instance was taken away: nobody will report on it any more.
+/// The task after its instance was taken away: nobody will report on it any more, and nobody
+/// stops its containers.
 pub(crate) fn lose_instance(task: &Task, stop: Stop, now: Timestamp) -> Option<Task> {
+    end(task, stop, now).map(|ended| Task { abandoned: true, ..ended })
+}
+
+/// The task, of which no agent has heard, after it turned out that it cannot begin.
+pub(crate) fn cannot_begin(task: &Task, stop: Stop, now: Timestamp) -> Option<Task> {
+    end(task, stop, now)
+}
+
+/// The end of a task without a report.
+fn end(task: &Task, stop: Stop, now: Timestamp) -> Option<Task> {
     if task.status == TaskStatus::Stopped {
         return None;
     }
@@ -298,6 +309,8 @@ mod tests {
                 prop_assert!(attachment(&after) >= attachment(&before));
                 let is_deleted = attachment(&after) == Some(AttachmentStatus::Deleted);
                 prop_assert_eq!(is_deleted, after.status == TaskStatus::Stopped);
+                // Nobody else leaves containers behind.
+                prop_assert_eq!(after.abandoned, matches!(what, Happening::Loss));
                 prop_assert!(after.status != TaskStatus::Running
                     || attachment(&after) == Some(AttachmentStatus::Attached));
                 for (was, is) in before.containers.iter().zip(&after.containers) {

@@ -48,7 +48,8 @@ fn summary(task: &Task, instance: Option<&ContainerInstance>, now: Timestamp) ->
     let stop = stop.unwrap_or_else(|| "nothing is known".to_owned());
     match task.status {
         TaskStatus::Stopped => {
-            format!("It has been stopped {}: {stop}.", since(task.times.stopped_at))
+            let stopped = since(task.times.stopped_at);
+            format!("It has been stopped {stopped}: {stop}.{}", left_behind(task))
         }
         TaskStatus::Stopping | TaskStatus::Deactivating | TaskStatus::Deprovisioning if away => {
             format!("It is to stop ({stop}), but the agent of {place} is not connected.")
@@ -64,6 +65,22 @@ fn summary(task: &Task, instance: Option<&ContainerInstance>, now: Timestamp) ->
             format!("{} ({}).", waiting(task, &place, away), since(None))
         }
     }
+}
+
+/// What may be left of a task whose instance was taken away.
+fn left_behind(task: &Task) -> String {
+    if !task.abandoned {
+        return String::new();
+    }
+    let address = match task.network {
+        Some(_) => ", so their address goes to no other task as long as stopped tasks are kept",
+        None => "",
+    };
+    let instance = task.instance;
+    format!(
+        " Nobody stopped its containers: they may still run on container instance {instance}, \
+         which was deregistered{address}."
+    )
 }
 
 /// What a task that does not run yet waits for.

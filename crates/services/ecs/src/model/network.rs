@@ -15,7 +15,7 @@ pub(crate) enum AttachmentStatus {
     Attaching,
     /// The agent has it.
     Attached,
-    /// The interface was given back.
+    /// The task has no use for the interface any more.
     Deleted,
 }
 

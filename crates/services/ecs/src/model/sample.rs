@@ -39,6 +39,7 @@ pub(crate) fn task(number: u8) -> Task {
         tags: Vec::new(),
         network: None,
         protected_until: None,
+        abandoned: false,
         execute_command: false,
         explanation: Explanation::default(),
         version: 1,

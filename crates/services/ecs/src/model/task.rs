@@ -77,6 +77,10 @@ pub(crate) struct Task {
     /// Until when a service may not end it to grow smaller or to deploy; past is as good as none.
     #[serde(default)]
     pub(crate) protected_until: Option<Timestamp>,
+    /// Whether its instance was taken away before it had stopped. Its record says STOPPED, as ECS
+    /// has it, but nobody stopped its containers: they may still run there.
+    #[serde(default)]
+    pub(crate) abandoned: bool,
     /// Tags.
     pub(crate) tags: Vec<Tag>,
     /// Whether ECS Exec was asked for.

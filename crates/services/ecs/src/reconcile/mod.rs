@@ -1,4 +1,5 @@
 //! Loops.
 
 mod definitions;
+mod interfaces;
 pub(crate) mod sweep;

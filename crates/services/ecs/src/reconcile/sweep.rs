@@ -10,7 +10,7 @@ use ledger::{Ledger, TransactError, Tx};
 use terms::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use super::definitions;
+use super::{definitions, interfaces};
 use crate::STOPPED_TASK_RETENTION_MIN;
 use crate::decide::token;
 use crate::error::Error;
@@ -24,7 +24,7 @@ const STOPPED_TASKS_MAX: usize = 100_000;
 /// INACTIVE.
 const INACTIVE_KEPT: Duration = Duration::from_secs(60 * 60);
 /// How many rows one transaction forgets.
-const BATCH: usize = 500;
+pub(super) const BATCH: usize = 500;
 
 /// What is kept of stopped tasks.
 #[derive(Clone, Copy, Debug)]
@@ -42,14 +42,20 @@ impl Kept {
 }
 
 /// Runs the loop until `shutdown`. A round that the ledger refuses is left to the next one.
-pub(crate) async fn run(ledger: &Ledger, tables: &Tables, kept: Kept, shutdown: CancellationToken) {
+pub(crate) async fn run(
+    ledger: &Ledger,
+    tables: &Tables,
+    vpc: &vpc::Tables,
+    kept: Kept,
+    shutdown: CancellationToken,
+) {
     loop {
         tokio::select! {
             biased;
             () = shutdown.cancelled() => return,
             () = tokio::time::sleep(ROUND) => {}
         }
-        if let Err(error) = round(ledger, tables, kept).await {
+        if let Err(error) = round(ledger, tables, vpc, kept).await {
             tracing::warn!(%error, "old rows could not be forgotten");
         }
     }
@@ -59,6 +65,7 @@ pub(crate) async fn run(ledger: &Ledger, tables: &Tables, kept: Kept, shutdown: 
 pub(crate) async fn round(
     ledger: &Ledger,
     tables: &Tables,
+    vpc: &vpc::Tables,
     kept: Kept,
 ) -> Result<(), TransactError<Error>> {
     loop {
@@ -67,7 +74,10 @@ pub(crate) async fn round(
         let many = snapshot.len(&tables.tasks) > kept.tasks_max;
         let stopped = if many { snapshot.index(&tables.stopped, &()).count() } else { 0 };
         let surplus = stopped.saturating_sub(kept.tasks_max);
-        let forget = |tx: &mut Tx<'_>| Ok((forget(tx, tables, kept.time, surplus), tx.now()));
+        let forget = |tx: &mut Tx<'_>| {
+            let orphans = interfaces::give_back(tx, tables, vpc, kept.time);
+            Ok((forget(tx, tables, kept.time, surplus).max(orphans), tx.now()))
+        };
         let (forgotten, now) = ledger.transact("sweep", forget).await?.value;
         if forgotten < BATCH {
             return definitions::round(ledger, tables, now).await;
@@ -135,7 +145,7 @@ mod tests {
     use crate::model::TaskStatus;
     use crate::model::sample::{MADE, task};
     use crate::model::{Document, Task};
-    use crate::tables::{RunToken, task_key};
+    use crate::tables::{OrphanedInterface, RunToken, task_key};
 
     struct TestClock(AtomicI64);
 
@@ -156,6 +166,7 @@ mod tests {
     struct World {
         ledger: Ledger,
         tables: Tables,
+        vpc: vpc::Tables,
         clock: Arc<TestClock>,
         kept: Kept,
     }
@@ -164,10 +175,11 @@ mod tests {
         fn new() -> Self {
             let mut schema = Schema::new();
             let tables = Tables::declare(&mut schema);
+            let vpc = vpc::Tables::declare(&mut schema);
             let clock = Arc::new(TestClock(AtomicI64::new(MADE.millis())));
             let store = Box::new(MemoryStore::new());
             let ledger = Ledger::open(schema, store, clock.clone(), Arc::new(NoIds)).unwrap();
-            Self { ledger, tables, clock, kept: Kept::for_time(Duration::ZERO) }
+            Self { ledger, tables, vpc, clock, kept: Kept::for_time(Duration::ZERO) }
         }
 
         async fn put(&self, rows: impl IntoIterator<Item = Task>) {
@@ -184,7 +196,7 @@ mod tests {
         async fn sweep(&self, after: Duration, stopped_max: usize) -> usize {
             self.clock.0.store((MADE + after).millis(), Ordering::SeqCst);
             let kept = Kept { tasks_max: stopped_max, ..self.kept };
-            round(&self.ledger, &self.tables, kept).await.unwrap();
+            round(&self.ledger, &self.tables, &self.vpc, kept).await.unwrap();
             self.ledger.snapshot().len(&self.tables.tasks)
         }
     }
@@ -224,6 +236,30 @@ mod tests {
         let snapshot = world.ledger.snapshot();
         let oldest = snapshot.index(&world.tables.stopped, &()).next().unwrap().1;
         assert_eq!(oldest.times.stopped_at, Some(MADE + 6 * MINUTE));
+    }
+
+    #[tokio::test]
+    async fn the_interface_of_an_abandoned_task_is_kept_however_soon_its_row_is_forgotten() {
+        let world = World::new();
+        let scope = task_key(&task(1).arn).0.scope;
+        let network = vpc::Scope { account: scope.account.clone(), region: scope.region.clone() };
+        let subnet = vpc::default_subnet(&network, "us-east-1a").unwrap();
+        let put = world.ledger.transact("put", |tx| {
+            let made = world.vpc.attach(tx, &network, &subnet, vpc::NewInterface::default());
+            let orphan = OrphanedInterface { since: tx.now() };
+            tx.put(&world.tables.orphans, (scope.clone(), made.unwrap().id), orphan);
+            Ok::<_, Error>(())
+        });
+        put.await.unwrap();
+        world.put([stopped(1, Duration::ZERO)]).await;
+        let free = || world.vpc.free_addresses(&world.ledger.snapshot(), &network, &subnet);
+        let before = free();
+        assert_eq!(world.sweep(MINUTE, 0).await, 0);
+        world.sweep(59 * MINUTE, 0).await;
+        assert_eq!(free(), before);
+        world.sweep(60 * MINUTE, 0).await;
+        assert_eq!(free(), before + 1);
+        assert_eq!(world.ledger.snapshot().len(&world.tables.orphans), 0);
     }
 
     #[tokio::test]

@@ -4,8 +4,8 @@ use ledger::{Schema, Table};
 use terms::{CapacityProviderName, ContainerInstanceId, Family, TaskId, Timestamp, Uuid};
 
 use super::{
-    ClusterKey, DefinitionKey, FamilyKey, InstanceKey, ProviderKey, RunToken, Scope, TaskKey,
-    TasksByText, TokenKey, definition_key,
+    ClusterKey, DefinitionKey, FamilyKey, InstanceKey, InterfaceKey, OrphanedInterface,
+    ProviderKey, RunToken, Scope, TaskKey, TasksByText, TokenKey, definition_key,
 };
 use crate::model::{
     CapacityProvider, Cluster, ClusterStatus, ContainerInstance, DefinitionStatus, DesiredStatus,
@@ -118,6 +118,10 @@ pub(super) fn tasks_by_attachment(_: &TaskKey, row: &Task) -> Vec<Uuid> {
 
 pub(super) fn stopped(_: &TaskKey, row: &Task) -> Vec<Timestamp> {
     Vec::from_iter(row.times.stopped_at)
+}
+
+pub(super) fn orphans_by_age(_: &InterfaceKey, row: &OrphanedInterface) -> Vec<Timestamp> {
+    vec![row.since]
 }
 
 pub(super) fn run_tokens_by_age(_: &TokenKey, row: &RunToken) -> Vec<Timestamp> {

@@ -26,6 +26,19 @@ async fn inside() -> Inside {
         "containerDefinitions":[{"name":"web","image":"nginx","memory":4}]}"#;
     server.call("admin", "CreateCluster", "{}").await;
     server.call("admin", "RegisterTaskDefinition", define).await;
+    let instance = register(&server).await;
+    let scope = Scope { account: ACCOUNT.parse().unwrap(), region: REGION.parse().unwrap() };
+    let named = |id: &str| {
+        let snapshot = server.ledger.snapshot();
+        server.vpc.resolve(&snapshot, &scope, &[id.to_owned()], &[]).unwrap().subnets
+    };
+    // Those of this account and region (the golden conversation has it, too).
+    let subnet = named("subnet-6fc8e45e81b0af4ef").remove(0);
+    Inside { server, instance, scope, subnet }
+}
+
+/// Registers an instance and connects it.
+async fn register(server: &Server) -> String {
     let register = json!({
         "totalResources": [
             {"name": "CPU", "type": "INTEGER", "integerValue": 1024},
@@ -40,14 +53,7 @@ async fn inside() -> Inside {
     let (_, answer) = server.call("admin", "RegisterContainerInstance", &register).await;
     let instance = answer["containerInstance"]["containerInstanceArn"].as_str().unwrap().to_owned();
     server.connect(&instance).await;
-    let scope = Scope { account: ACCOUNT.parse().unwrap(), region: REGION.parse().unwrap() };
-    let named = |id: &str| {
-        let snapshot = server.ledger.snapshot();
-        server.vpc.resolve(&snapshot, &scope, &[id.to_owned()], &[]).unwrap().subnets
-    };
-    // Those of this account and region (the golden conversation has it, too).
-    let subnet = named("subnet-6fc8e45e81b0af4ef").remove(0);
-    Inside { server, instance, scope, subnet }
+    instance
 }
 
 impl Inside {
@@ -124,7 +130,29 @@ async fn there_are_as_many_interfaces_as_tasks_that_have_not_stopped() {
     assert_eq!((more.len(), inside.free()), (10, ADDRESSES - 40));
     let body = json!({"containerInstance": inside.instance, "force": true}).to_string();
     let (status, _) = inside.server.call("admin", "DeregisterContainerInstance", &body).await;
-    assert_eq!((status, inside.free()), (200, ADDRESSES));
+    // Their containers may still run.
+    assert_eq!((status, inside.free()), (200, ADDRESSES - 40));
+}
+
+#[tokio::test]
+async fn no_task_gets_an_address_that_a_container_left_behind_may_have() {
+    let mut inside = inside().await;
+    inside.take(ADDRESSES - 3).await;
+    let left = arns(&inside.run(2).await);
+    let body = json!({"containerInstance": inside.instance, "force": true}).to_string();
+    inside.server.call("admin", "DeregisterContainerInstance", &body).await;
+    // Late words of its agent change nothing, and neither does the end of the cluster.
+    inside.report(&left[0], "STOPPED").await;
+    let held = inside.addresses(&left).await;
+    let gone = inside.server.call("admin", "DeleteCluster", r#"{"cluster":"default"}"#).await;
+    assert_eq!(gone.0, 200);
+    inside.server.call("admin", "CreateCluster", "{}").await;
+    inside.instance = register(&inside.server).await;
+    let next = inside.run(2).await;
+    let status = |number: usize| &next["tasks"][number]["lastStatus"];
+    assert_eq!((status(0), status(1)), (&json!("PROVISIONING"), &json!("STOPPED")));
+    assert!(inside.addresses(&arns(&next)[..1]).await.is_disjoint(&held));
+    assert_eq!(inside.free(), 0);
 }
 
 #[tokio::test]

@@ -230,6 +230,7 @@ impl Template {
             tags: self.tags.clone(),
             network: None,
             protected_until: None,
+            abandoned: false,
             execute_command: false,
             explanation: explanation.clone(),
             version: 1,

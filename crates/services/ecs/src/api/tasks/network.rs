@@ -16,7 +16,7 @@ use crate::model::{
     AttachmentStatus, ContainerInstance, NetworkMode, Stop, StopCode, Task, TaskDefinition,
     TaskNetwork, TaskStatus,
 };
-use crate::tables::{Scope, TaskKey};
+use crate::tables::{OrphanedInterface, Scope, TaskKey};
 
 /// Most subnets of a request (API reference, `AwsVpcConfiguration`).
 const MAX_SUBNETS: usize = 16;
@@ -94,7 +94,7 @@ impl Network {
             }
         }
         let stop = Stop { code: StopCode::TaskFailedToStart, reason: no_address(full) };
-        if let Some(ended) = report::lose_instance(task, stop, tx.now()) {
+        if let Some(ended) = report::cannot_begin(task, stop, tx.now()) {
             *task = Task { version: task.version, ..ended };
         }
     }
@@ -180,11 +180,18 @@ fn network_scope(task: &TaskArn) -> vpc::Scope {
 
 impl Api {
     /// Writes a task that changed. One that has stopped gives its interface back in the same
-    /// transaction: every way to the end of a task comes by here.
+    /// transaction: every way to the end of a task comes by here. The interface of one whose
+    /// containers may still run is kept for a time, lest another task gets their address.
     pub(crate) fn put_task(&self, tx: &mut Tx<'_>, key: TaskKey, task: Task) {
         let released = task.network.as_ref().filter(|_| task.status == TaskStatus::Stopped);
         if let Some(network) = released {
-            self.vpc.release(tx, &network_scope(&task.arn), &network.interface);
+            if task.abandoned {
+                let key = (key.0.scope.clone(), network.interface.clone());
+                let since = tx.now();
+                tx.put(&self.tables.orphans, key, OrphanedInterface { since });
+            } else {
+                self.vpc.release(tx, &network_scope(&task.arn), &network.interface);
+            }
         }
         tx.put(&self.tables.tasks, key, task);
     }

@@ -221,6 +221,7 @@ pub(in super::super) fn task(number: u32, status: TaskStatus, desired: DesiredSt
         tags: Vec::new(),
         network: None,
         protected_until: None,
+        abandoned: false,
         execute_command: false,
         explanation: Explanation::default(),
         version: 1,
