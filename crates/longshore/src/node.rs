@@ -8,11 +8,11 @@ use std::sync::Arc;
 use agent::engine::{Capacity, Settings};
 use agent::journal::FileJournal;
 use agent::transport::HttpTransport;
-use agent::{Agent, AtEnd, Config, Directory, Parts, STOP_TIMEOUT_AT_END};
-use anyhow::Result;
-use runtime::containers::LinuxContainers;
+use agent::{Agent, AgentError, AtEnd, Config, Directory, Parts, STOP_TIMEOUT_AT_END};
+use anyhow::{Context, Result};
+use runtime::containers::{ContainerState, Containers, LinuxContainers};
 use runtime::images::{self, ImageStore};
-use runtime::networks::{LinuxNetworks, NetworkOptions};
+use runtime::networks::{self, LinuxNetworks, NetworkOptions};
 use terms::{AccountId, Clock, ClusterName, IdSource, Region};
 use tokio_util::sync::CancellationToken;
 use wire::sigv4::Credentials;
@@ -20,6 +20,9 @@ use wire::sigv4::Credentials;
 use crate::clock::{RandomIds, SystemClock};
 use crate::data_dir::DataDir;
 use crate::{instances, registries};
+
+/// The journal's name in an instance's folder.
+const JOURNAL: &str = "journal";
 
 /// What a container instance is told.
 #[derive(Clone, Debug)]
@@ -56,6 +59,14 @@ pub struct NodeSettings {
     pub own_network: bool,
     /// Network namespaces that it keeps ready.
     pub ready_namespaces: usize,
+    /// Whether it joins as a new one when the one that it was has been deregistered.
+    pub joins_anew: bool,
+}
+
+/// What an instance remembers: which one it is, and its tasks. Without it the agent joins as a new
+/// one, and removes the containers and networks that it finds.
+pub fn journal(data: &DataDir, name: &str) -> PathBuf {
+    data.node(name).join(JOURNAL)
 }
 
 /// The images of this machine's instances.
@@ -78,44 +89,94 @@ pub async fn run(
     images: Arc<ImageStore>,
     shutdown: CancellationToken,
 ) -> Result<()> {
-    let (clock, ids): (Arc<dyn Clock>, Arc<dyn IdSource>) =
-        (Arc::new(SystemClock), Arc::new(RandomIds));
-    let folder = data.node(&settings.name);
-    let _held = instances::hold(&folder)?;
+    let _held = instances::hold(&data.node(&settings.name))?;
+    let lived = live(settings.clone(), &data, Arc::clone(&images), shutdown.clone()).await;
+    match lived {
+        Err(error) if settings.joins_anew && was_deregistered(&error) => {
+            tracing::warn!(instance = settings.name, "it was deregistered, and joins as a new one");
+            let journal = journal(&data, &settings.name);
+            let forgotten = std::fs::remove_file(&journal);
+            forgotten.with_context(|| format!("removing {}", journal.display()))?;
+            live(settings, &data, images, shutdown).await
+        }
+        lived => lived,
+    }
+}
+
+/// Whether the instance that this one was is no more.
+pub fn was_deregistered(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(AgentError::Deregistered { .. }))
+}
+
+/// One life of an instance. Whatever comes of it, nothing is left that no container uses.
+async fn live(
+    settings: NodeSettings,
+    data: &DataDir,
+    images: Arc<ImageStore>,
+    shutdown: CancellationToken,
+) -> Result<()> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let (folder, run) = (data.node(&settings.name), data.run(&settings.name));
     let containers = LinuxContainers::open(&folder, &data.programs(), clock.clone()).await?;
+    let containers: Arc<dyn Containers> = Arc::new(containers);
     let options = NetworkOptions {
         vpc: Some(settings.installation.clone()),
         own: settings.own_network,
         ready: settings.ready_namespaces,
         ..NetworkOptions::default()
     };
-    let networks = LinuxNetworks::open(&folder, &data.run(&settings.name), options).await?;
-    let networks = Arc::new(networks);
-    let journal = FileJournal::open(&folder.join("journal"))?;
+    let networks = match LinuxNetworks::open(&folder, &run, options).await {
+        Ok(networks) => Arc::new(networks),
+        Err(error) => {
+            if !any_alive(&*containers).await {
+                // Half made; what it failed with says more than what this may fail with.
+                _ = networks::sweep(&folder, &run).await;
+            }
+            return Err(error.into());
+        }
+    };
+    let engine = (containers.clone(), networks.clone());
+    let lived = serve(settings, folder, images, engine, shutdown).await;
+    // One in host mode uses the instance's own namespace, though nothing is attached for it.
+    let closed = match any_alive(&*containers).await {
+        true => networks.leave().await,
+        false => networks.close().await,
+    };
+    lived?;
+    Ok(closed?)
+}
+
+/// Whether any container outlives this process.
+async fn any_alive(containers: &dyn Containers) -> bool {
+    containers.list().await.iter().any(|status| !matches!(status.state, ContainerState::Exited(_)))
+}
+
+async fn serve(
+    settings: NodeSettings,
+    folder: PathBuf,
+    images: Arc<ImageStore>,
+    (containers, networks): (Arc<dyn Containers>, Arc<LinuxNetworks>),
+    shutdown: CancellationToken,
+) -> Result<()> {
+    let (clock, ids): (Arc<dyn Clock>, Arc<dyn IdSource>) =
+        (Arc::new(SystemClock), Arc::new(RandomIds));
+    let journal = FileJournal::open(&folder.join(JOURNAL))?;
     let credentials = settings.credentials.clone();
     let transport =
         HttpTransport::new(&settings.server, credentials, settings.region.clone(), clock.clone());
+    let address = networks.address().map(IpAddr::from);
+    let address = address.or_else(|| instances::address_towards(&settings.server));
     let parts = Parts {
         images,
-        containers: Arc::new(containers),
-        networks: networks.clone(),
+        containers,
+        networks,
         transport: Arc::new(transport),
         journal: Box::new(journal),
         clock,
         ids,
     };
-    let at_end = settings.at_end;
-    let address = networks.address().map(IpAddr::from);
-    let address = address.or_else(|| instances::address_towards(&settings.server));
     let config = config(settings, folder, address)?;
-    let lived = Agent::run(config, parts, Directory::default(), shutdown).await;
-    // One that was refused has made its network, too; what containers use stays.
-    let closed = match at_end {
-        AtEnd::StopAll => networks.close().await,
-        AtEnd::LeaveRunning => Ok(()),
-    };
-    lived?;
-    Ok(closed?)
+    Ok(Agent::run(config, parts, Directory::default(), shutdown).await?)
 }
 
 fn config(settings: NodeSettings, folder: PathBuf, address: Option<IpAddr>) -> Result<Config> {

@@ -45,3 +45,8 @@ pub const AGENT_ATTRIBUTE: &str = "longshore.agent";
 /// The attribute under which our agent registers where the instance's published ports are reached:
 /// its own address, or that of its machine.
 pub const ADDRESS_ATTRIBUTE: &str = "longshore.address";
+
+/// What the `ClientException` says of an instance that registers again after it was deregistered. By
+/// it our agent tells this refusal from others: RegisterContainerInstance has no error of its own
+/// for it.
+pub const WAS_DEREGISTERED: &str = "was deregistered";

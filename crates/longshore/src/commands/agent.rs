@@ -97,7 +97,17 @@ impl Agent {
         println!("Longshore agent '{name}' serves {} at {}", self.cluster, self.server);
         let network = ChosenNetwork::of(self.network, &self.server);
         let images = node::open_images(&data).await?;
-        node::run(self.settings(name, joined, &network)?, data, images, end).await
+        let settings = self.settings(name, joined, &network)?;
+        let journal = node::journal(&data, &settings.name);
+        let lived = node::run(settings, data, images, end).await;
+        lived.map_err(|error| match node::was_deregistered(&error) {
+            true => error.context(format!(
+                "this container instance was deregistered; to join as a new one, remove \
+                 {} and start the agent again (it then removes the old one's containers)",
+                journal.display()
+            )),
+            false => error,
+        })
     }
 
     fn settings(
@@ -129,6 +139,7 @@ impl Agent {
             installation: joined.installation,
             own_network: network.own,
             ready_namespaces: instances::ready_namespaces(1),
+            joins_anew: false,
         })
     }
 

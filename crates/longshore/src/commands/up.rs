@@ -98,11 +98,13 @@ impl Nodes {
             failure: None,
             _host: host,
         };
+        let mut all = Vec::new();
         for number in 0..settings.instances {
-            let instance = NodeSettings {
-                registry_auth: registry_auth.clone(),
-                ..node_settings(settings, plane, number).await?
-            };
+            let instance = node_settings(settings, plane, number).await?;
+            all.push(NodeSettings { registry_auth: registry_auth.clone(), ..instance });
+        }
+        // Only now: one that has begun is to be ended in order.
+        for instance in all {
             let (data, images, end) = (data.clone(), Arc::clone(&images), nodes.end.clone());
             nodes.running.spawn(node::run(instance, data, images, end));
         }
@@ -178,6 +180,7 @@ async fn node_settings(
         installation: plane.installation.clone(),
         own_network: count > 1,
         ready_namespaces: instances::ready_namespaces(count),
+        joins_anew: true,
     })
 }
 

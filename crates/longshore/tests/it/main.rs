@@ -5,6 +5,7 @@
 mod apart;
 mod awsvpc;
 mod crash;
+mod deregistered;
 mod durability;
 mod ec2;
 mod harness;

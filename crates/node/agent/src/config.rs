@@ -98,6 +98,15 @@ pub enum AgentError {
         /// What the control plane said.
         reason: String,
     },
+    /// The instance that the journal is of was deregistered. Without the journal the agent joins as
+    /// a new one.
+    #[error("cluster '{cluster}' does not take this container instance back: {reason}")]
+    Deregistered {
+        /// The cluster.
+        cluster: ClusterName,
+        /// What the control plane said.
+        reason: String,
+    },
     /// The journal belongs to another cluster.
     #[error(
         "instance '{name}' is registered in cluster '{saved}', not in '{wanted}'; use another \

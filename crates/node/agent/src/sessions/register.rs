@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use agent_protocol::{ADDRESS_ATTRIBUTE, AGENT_ATTRIBUTE, AGENT_VERSION};
+use agent_protocol::{ADDRESS_ATTRIBUTE, AGENT_ATTRIBUTE, AGENT_VERSION, WAS_DEREGISTERED};
 use terms::{IdSource, Uuid};
 use tokio_util::sync::CancellationToken;
 
@@ -70,6 +70,9 @@ pub(crate) async fn register(
         };
         if is_missing_default_cluster(config, &error) {
             _ = transport.create_cluster(config.cluster.as_str()).await;
+        } else if registration.container_instance_arn.is_some() && was_deregistered(&error) {
+            let (cluster, reason) = (config.cluster.clone(), error.to_string());
+            return Err(AgentError::Deregistered { cluster, reason });
         } else if is_final(&error) {
             return Err(refused(config, error.to_string()));
         }
@@ -109,6 +112,10 @@ fn is_missing_default_cluster(config: &Config, error: &CallError) -> bool {
     config.cluster == terms::ClusterName::default()
         && (error.code() == "ClusterNotFoundException"
             || error.to_string().contains("Cluster not found."))
+}
+
+fn was_deregistered(error: &CallError) -> bool {
+    error.code() == "ClientException" && error.to_string().contains(WAS_DEREGISTERED)
 }
 
 /// What no later try can change. The server being away, or busy, is not.

@@ -168,6 +168,20 @@ impl LinuxNetworks {
         blocking(move || inner.close()).await
     }
 
+    /// Takes away the ready namespaces alone: everything else stays for containers that outlive this
+    /// process, and for the next one, which finds it.
+    ///
+    /// # Errors
+    /// Fails if the work was given up.
+    pub async fn leave(&self) -> Result<(), NetworkError> {
+        let inner = Arc::clone(&self.inner);
+        let leave = move || {
+            inner.drop_ready();
+            Ok(())
+        };
+        blocking(leave).await
+    }
+
     /// Makes ready namespaces in the background, up to the wanted number.
     fn refill(&self, pause: Duration) {
         let inner = Arc::clone(&self.inner);
@@ -279,13 +293,19 @@ impl Inner {
         self.folder.join(format!("{address}.json"))
     }
 
-    fn close(&self) -> Result<(), NetworkError> {
+    /// No more is made ahead after this.
+    fn drop_ready(&self) {
         self.closed.store(true, Ordering::Release);
         let _making = self.making.lock();
         let ready = std::mem::take(&mut self.state.lock().ready);
-        for address in ready.into_iter().chain([self.endpoints]) {
+        for address in ready {
             remove_namespace(&self.route.lock(), &self.namespace(address), address);
         }
+    }
+
+    fn close(&self) -> Result<(), NetworkError> {
+        self.drop_ready();
+        remove_namespace(&self.route.lock(), &self.namespace(self.endpoints), self.endpoints);
         let in_use = {
             let state = self.state.lock();
             !state.attachments.is_empty() || !state.tasks.is_empty()

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use agent_protocol::WAS_DEREGISTERED;
 use ledger::Tx;
 use shapes_ecs as shapes;
 use terms::{ContainerInstanceArn, ContainerInstanceId};
@@ -167,7 +168,7 @@ fn update(
     let row = tx.get(&tables.instances, &cluster.instance(id));
     let row = row.filter(|row| row.status != InstanceStatus::Inactive).ok_or_else(|| {
         Error::client(format!(
-            "Container instance {arn} was deregistered. Remove the agent's saved state, and it \
+            "Container instance {arn} {WAS_DEREGISTERED}. Remove the agent's saved state, and it \
              registers as a new one."
         ))
     })?;
