@@ -42,14 +42,23 @@ impl Down {
         let nodes = data.nodes();
         let held = nodes.iter().map(|name| instances::hold(&data.node(name)));
         let _held: Vec<_> = held.collect::<Result<_>>()?;
+        let mut containers = 0;
         for name in &nodes {
             let (folder, run) = (data.node(name), data.run(name));
-            runtime::sweep(&folder, &data.programs(), &run, Arc::new(SystemClock)).await?;
+            let clock = Arc::new(SystemClock);
+            containers += runtime::sweep(&folder, &data.programs(), &run, clock).await?;
         }
         if format == Format::Json {
-            return Ok(output::json(&serde_json::json!({"instances": nodes}))?);
+            let done = serde_json::json!({"instances": nodes, "containers": containers});
+            return Ok(output::json(&done)?);
         }
-        println!("nothing of {} is left running", data.path().display());
+        let of = data.path().display();
+        match (nodes.len(), containers) {
+            (0, _) => println!("no container instance has run in {of}: there is nothing to clear"),
+            (_, 0) => println!("no container of {of} was left; its networks are cleared"),
+            (_, 1) => println!("removed 1 container of {of}, and its networks"),
+            (_, count) => println!("removed {count} containers of {of}, and their networks"),
+        }
         Ok(())
     }
 }

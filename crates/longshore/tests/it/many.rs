@@ -152,8 +152,11 @@ fn down_clears_what_a_kill_left_of_many_instances() {
     assert!(!refused.status.success(), "down must not touch what runs");
     up.process().end(Signal::SIGKILL);
     assert!(!traces.left().is_empty());
-    up.cli(&["down"]);
+    let said = up.cli(&["down"]);
+    assert!(said.starts_with("removed 3 containers of "), "{said}");
     assert_eq!(traces.left(), Vec::<String>::new());
+    let said = up.cli(&["down"]);
+    assert!(said.starts_with("no container of "), "{said}");
 }
 
 #[test]
