@@ -209,6 +209,8 @@ fn checksum(bytes: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use nix::mount::{MntFlags, MsFlags, mount, umount2};
+
     use super::*;
 
     fn sequence(numbers: std::ops::Range<i64>) -> Vec<Record> {
@@ -244,18 +246,17 @@ mod tests {
     impl SmallDisk {
         fn mount() -> Self {
             let folder = tempfile::tempdir().unwrap();
-            let done = std::process::Command::new("mount")
-                .args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"])
-                .arg(folder.path())
-                .status();
-            assert!(done.unwrap().success(), "tests of a full disk need root");
+            // Not by a command: a fork would hold the locks of other tests' journals for a moment.
+            let (kind, none) = (Some("tmpfs"), MsFlags::empty());
+            mount(kind, folder.path(), kind, none, Some("size=64k"))
+                .expect("tests of a full disk need root");
             Self(folder)
         }
     }
 
     impl Drop for SmallDisk {
         fn drop(&mut self) {
-            let _ = std::process::Command::new("umount").arg("-l").arg(self.0.path()).status();
+            let _ = umount2(self.0.path(), MntFlags::MNT_DETACH);
         }
     }
 
