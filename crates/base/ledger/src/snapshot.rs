@@ -215,7 +215,7 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// Both are read in the same way.
+/// Makes a type whose own methods read as [`View`]'s do a [`View`].
 macro_rules! view_by_own_methods {
     ($($reader:ty),*) => {$(
         impl View for $reader {
@@ -265,6 +265,8 @@ macro_rules! view_by_own_methods {
         }
     )*};
 }
+
+pub(crate) use view_by_own_methods;
 
 view_by_own_methods!(Snapshot, Facts<'_>);
 

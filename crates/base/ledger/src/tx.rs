@@ -12,7 +12,7 @@ use terms::{Clock, IdSource, Timestamp};
 use crate::key::{self, Key};
 use crate::record::Record;
 use crate::schema::{Bytes, ErasedValue, Index, Schema, Table};
-use crate::snapshot::{Facts, View};
+use crate::snapshot::{Facts, View, view_by_own_methods};
 use crate::state::{Entries, Revision, Row, Span, State};
 
 /// Where time and ids of transactions come from.
@@ -318,51 +318,7 @@ impl<K, V> Drop for Walk<'_, '_, K, V> {
     }
 }
 
-impl View for Tx<'_> {
-    fn get<K: Key, V: Record>(&self, table: &Table<K, V>, key: &K) -> Option<Row<V>> {
-        self.get(table, key)
-    }
-
-    fn range<K: Key, V: Record>(
-        &self,
-        table: &Table<K, V>,
-        bounds: impl RangeBounds<K>,
-    ) -> impl Iterator<Item = (K, Row<V>)> {
-        self.range(table, bounds)
-    }
-
-    fn prefix<K: Key, V: Record, P: Key>(
-        &self,
-        table: &Table<K, V>,
-        prefix: &P,
-    ) -> impl Iterator<Item = (K, Row<V>)> {
-        self.prefix(table, prefix)
-    }
-
-    fn last<K: Key, V: Record, P: Key>(
-        &self,
-        table: &Table<K, V>,
-        prefix: &P,
-    ) -> Option<(K, Row<V>)> {
-        self.last(table, prefix)
-    }
-
-    fn index<I: Key, K: Key, V: Record, P: Key>(
-        &self,
-        index: &Index<I, K, V>,
-        key: &P,
-    ) -> impl Iterator<Item = (K, Row<V>)> {
-        self.index(index, key)
-    }
-
-    fn index_range<I: Key, K: Key, V: Record>(
-        &self,
-        index: &Index<I, K, V>,
-        bounds: impl RangeBounds<I>,
-    ) -> impl Iterator<Item = (K, Row<V>)> {
-        self.index_range(index, bounds)
-    }
-}
+view_by_own_methods!(Tx<'_>);
 
 impl fmt::Debug for Tx<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

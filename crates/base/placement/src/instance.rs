@@ -51,6 +51,7 @@ pub struct Instance {
     held_memory: u64,
     held_gpus: u64,
     held_enis: u64,
+    running: u32,
     tcp: PortSet,
     udp: PortSet,
     groups: BTreeMap<Arc<str>, u32>,
@@ -73,6 +74,7 @@ impl Instance {
             held_memory: 0,
             held_gpus: 0,
             held_enis: 0,
+            running: 0,
             tcp: PortSet::default(),
             udp: PortSet::default(),
             groups: BTreeMap::new(),
@@ -182,6 +184,7 @@ impl Instance {
         self.held_memory += u64::from(demand.memory.get());
         self.held_gpus += u64::from(demand.gpus);
         self.held_enis += u64::from(demand.enis);
+        self.running += demand.running;
         demand.tcp.iter().for_each(|&port| self.tcp.hold(port));
         demand.udp.iter().for_each(|&port| self.udp.hold(port));
         match self.groups.get_mut(group) {
@@ -196,6 +199,7 @@ impl Instance {
         self.held_memory = self.held_memory.saturating_sub(demand.memory.get().into());
         self.held_gpus = self.held_gpus.saturating_sub(demand.gpus.into());
         self.held_enis = self.held_enis.saturating_sub(demand.enis.into());
+        self.running = self.running.saturating_sub(demand.running);
         demand.tcp.iter().for_each(|&port| self.tcp.release(port));
         demand.udp.iter().for_each(|&port| self.udp.release(port));
         if let Some(count) = self.groups.get_mut(group) {
@@ -311,7 +315,7 @@ impl Subject for Instance {
     }
 
     fn running_tasks(&self) -> u32 {
-        self.groups.values().sum()
+        self.running
     }
 
     fn any_group(&self, accepts: &mut dyn FnMut(&str) -> bool) -> bool {

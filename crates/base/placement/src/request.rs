@@ -22,6 +22,9 @@ pub struct Demand {
     pub gpus: u32,
     /// Elastic network interfaces: one for a task of network mode `awsvpc`.
     pub enis: u32,
+    /// 1 for a task that is RUNNING: what `runningTasksCount` of the query language counts. A task
+    /// that is to be placed is not.
+    pub running: u32,
     /// TCP ports of the host.
     pub tcp: Vec<u16>,
     /// UDP ports of the host.

@@ -104,10 +104,11 @@ fn size() -> impl Strategy<Value = u32> {
 pub fn demands() -> impl Strategy<Value = Demand> {
     let ports = prop_oneof![4 => Just(None), 1 => select(vec![22_u16, 80, 443]).prop_map(Some)];
     let rare = || prop_oneof![5 => Just(0_u32), 1 => 1..2_u32];
-    (amount(), amount(), rare(), rare(), ports.clone(), ports).prop_map(
-        |(cpu, memory, gpus, enis, tcp, udp)| Demand {
+    (amount(), amount(), rare(), rare(), 0..2_u32, ports.clone(), ports).prop_map(
+        |(cpu, memory, gpus, enis, running, tcp, udp)| Demand {
             gpus,
             enis,
+            running,
             udp: Vec::from_iter(udp),
             ..demand(cpu, memory, &Vec::from_iter(tcp))
         },

@@ -15,6 +15,7 @@ pub struct Sheet {
     memory: i64,
     gpus: i64,
     enis: i64,
+    running: i64,
     tasks: Vec<i64>,
     tcp: Vec<u16>,
     udp: Vec<u16>,
@@ -30,6 +31,7 @@ impl Sheet {
             memory: parts.memory.into(),
             gpus: parts.gpus.into(),
             enis: parts.enis.into(),
+            running: 0,
             tasks: vec![0; GROUPS.into()],
             tcp: vec![22],
             udp: Vec::new(),
@@ -43,6 +45,7 @@ impl Sheet {
         self.memory -= i64::from(demand.memory.get());
         self.gpus -= i64::from(demand.gpus);
         self.enis -= i64::from(demand.enis);
+        self.running += i64::from(demand.running);
         self.tasks[of] += 1;
         self.tcp.extend(&demand.tcp);
         self.udp.extend(&demand.udp);
@@ -71,7 +74,7 @@ impl Sheet {
         match EXPRESSIONS.iter().position(|known| *known == expression).unwrap() {
             0 => self.parts.zone == Some(1),
             1 => self.parts.rack.is_some_and(|rack| rack < 2) && self.tasks[1] == 0,
-            2 => self.parts.zone == Some(0) || self.tasks.iter().sum::<i64>() < 2,
+            2 => self.parts.zone == Some(0) || self.running < 2,
             3 => self.tasks[0] > 0,
             4 => serial != 3,
             5 => self.parts.rack.is_some(),

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use placement::{Availability, Demand, Facts, Instance, PortSet};
 
-use crate::model::{Binding, Capacity, ContainerInstance, InstanceStatus, Protocol, Task};
+use crate::model::{
+    Binding, Capacity, ContainerInstance, InstanceStatus, Protocol, Task, TaskStatus,
+};
 
 /// An instance as placement sees it, with what `tasks` hold there. `tasks` are those on it that
 /// have not stopped.
@@ -77,6 +79,7 @@ pub(crate) fn held(task: &Task) -> Demand {
         udp: ports(&task.demand.udp, Protocol::Udp),
         gpus: task.demand.gpus,
         enis: u32::from(task.network.is_some()),
+        running: u32::from(task.status == TaskStatus::Running),
     }
 }
 

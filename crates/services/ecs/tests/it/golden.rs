@@ -34,6 +34,8 @@ conversations! {
     run_task
     run_task_rules
     run_task_tokens
+    running_tasks
+    unknown_clusters
     start_task
     stop_and_list
     tagging

@@ -46,6 +46,7 @@ pub(super) fn started(template: &Template) -> Request {
             udp: demand.udp.iter().copied().collect(),
             gpus: demand.gpus,
             enis: network.interfaces(),
+            running: 0,
         },
         attributes: definition.requires.iter().map(attribute).collect(),
         zones: network.zones().cloned(),
