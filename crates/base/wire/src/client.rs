@@ -13,10 +13,12 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde_json::Value as Json;
 use terms::{Clock, Region};
+use tokio::net::TcpStream;
 
 use crate::check::Check;
 use crate::protocol::{JsonReader, JsonWriter};
 use crate::sigv4::{Credentials, Signer, sign};
+use crate::tls::{Connector, Stream, TlsClient};
 use crate::value::Value;
 use crate::{Malformed, Operation, ServiceModel};
 
@@ -100,7 +102,8 @@ pub struct Client {
     region: Region,
     credentials: Option<Credentials>,
     clock: Arc<dyn Clock>,
-    pool: Pool<HttpConnector, Full<Bytes>>,
+    pool: Pool<Connector, Full<Bytes>>,
+    tls: TlsClient,
     timeout: Duration,
 }
 
@@ -111,23 +114,49 @@ impl std::fmt::Debug for Client {
 }
 
 impl Client {
-    /// A caller of `endpoint` (`http://HOST:PORT`), signing with `credentials` for `region`.
-    /// Without credentials the calls are unsigned.
+    /// A caller of `endpoint` (`http://HOST:PORT` or `https://…`), signing with `credentials` for
+    /// `region`. Without credentials the calls are unsigned. Servers' certificates must be of an
+    /// authority that this machine trusts; [`Client::with_tls`] changes that.
     pub fn new(
         endpoint: &str,
         credentials: Option<Credentials>,
         region: Region,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        let pool = Pool::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_secs(30))
-            .build(connector);
-        let endpoint = endpoint.trim_end_matches('/').into();
-        Self { endpoint, region, credentials, clock, pool, timeout: CALL_TIMEOUT }
+        let endpoint: Arc<str> = endpoint.trim_end_matches('/').into();
+        let tls = match endpoint.starts_with("https://") {
+            true => TlsClient::system(),
+            false => TlsClient::none(),
+        };
+        let pool = pool(&tls);
+        Self { endpoint, region, credentials, clock, pool, tls, timeout: CALL_TIMEOUT }
+    }
+
+    /// The same caller trusting and showing what `tls` says, over connections of its own.
+    #[must_use]
+    pub fn with_tls(mut self, tls: TlsClient) -> Self {
+        self.pool = pool(&tls);
+        self.tls = tls;
+        self
+    }
+
+    /// A connection to the endpoint outside of the kept ones: for websockets.
+    ///
+    /// # Errors
+    /// If the endpoint is no URL, it cannot be reached within ten seconds (and as many for TLS),
+    /// or its certificate is not trusted.
+    pub async fn dial(&self) -> std::io::Result<Stream> {
+        let uri: Uri = self.endpoint.parse().map_err(std::io::Error::other)?;
+        let host = uri.host().ok_or_else(|| std::io::Error::other("the endpoint has no host"))?;
+        let is_tls = uri.scheme_str() == Some("https");
+        let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let stream = within(TcpStream::connect((bare, port))).await?;
+        let _ = stream.set_nodelay(true);
+        match is_tls {
+            true => within(self.tls.connect(host, stream)).await,
+            false => Ok(Stream::Plain(stream)),
+        }
     }
 
     /// The same caller with another limit for a whole call. The default is 60 seconds.
@@ -298,6 +327,22 @@ impl Client {
     fn unexpected(&self, reason: String) -> ClientError {
         ClientError::Answer { endpoint: self.endpoint.to_string(), reason }
     }
+}
+
+/// Connections that are kept for the next call.
+fn pool(tls: &TlsClient) -> Pool<Connector, Full<Bytes>> {
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    Pool::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(Duration::from_secs(30))
+        .build(tls.connector(connector))
+}
+
+async fn within<T>(step: impl Future<Output = std::io::Result<T>>) -> std::io::Result<T> {
+    let done = tokio::time::timeout(CONNECT_TIMEOUT, step).await;
+    done.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
 }
 
 /// An answer that comes line by line.

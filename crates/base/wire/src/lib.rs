@@ -26,6 +26,7 @@ pub mod protocol;
 pub mod schema;
 mod service;
 pub mod sigv4;
+pub mod tls;
 pub mod value;
 
 pub use auth::{Authenticator, CredentialLookup, Secret};

@@ -7,6 +7,7 @@ use terms::{AccountId, Clock, IdSource, Region};
 
 use super::{Edge, Inner, Route};
 use crate::sigv4::{Policy, Verifier};
+use crate::tls::{ClientCertificates, TlsServer};
 use crate::{Authenticator, Service};
 
 /// An [`Edge`] in the making.
@@ -44,6 +45,8 @@ impl EdgeBuilder {
             by_target: HashMap::new(),
             routes: Vec::new(),
             open: false,
+            tls: None,
+            client_certificates: ClientCertificates::default(),
             account: HOME_ACCOUNT.parse().expect("the home account is twelve digits"),
             region: HOME_REGION.parse().expect("the home region is a region"),
         };
@@ -80,6 +83,20 @@ impl EdgeBuilder {
     #[must_use]
     pub fn open(mut self, open: bool) -> Self {
         self.inner.open = open;
+        self
+    }
+
+    /// With a certificate, connections are within TLS only.
+    #[must_use]
+    pub fn tls(mut self, tls: Option<TlsServer>) -> Self {
+        self.inner.tls = tls;
+        self
+    }
+
+    /// Whether container instances need their certificates. Default: they do not.
+    #[must_use]
+    pub fn client_certificates(mut self, policy: ClientCertificates) -> Self {
+        self.inner.client_certificates = policy;
         self
     }
 

@@ -16,6 +16,7 @@ use super::{BODY_LIMIT_BYTES, Body, Edge, Inner, Route, RouteAuth, RouteRequest}
 use crate::protocol::Form;
 use crate::service::{self, Call};
 use crate::sigv4::Claim;
+use crate::tls::{self, Connection};
 use crate::{Caller, CallerKind, Context, Protocol, Service, ServiceError, ServiceModel};
 
 /// How long a client may take to send a body.
@@ -234,9 +235,12 @@ impl Inner {
         if self.open {
             return Ok(self.open_caller(parts, now));
         }
-        self.verifier
+        let caller = self
+            .verifier
             .verify(&*self.authenticator, parts, body, service, now)
-            .map_err(|error| error.in_protocol(protocol))
+            .map_err(|error| error.in_protocol(protocol))?;
+        tls::allows(parts, &caller, self.client_certificates)?;
+        Ok(caller)
     }
 
     /// Who calls an open server: the key's owner if it is known, else anyone.
@@ -303,7 +307,9 @@ fn read_form(parts: &Parts, body: &[u8]) -> Result<Form, crate::Malformed> {
 fn endpoint(parts: &Parts) -> String {
     let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
     let host = host.or_else(|| parts.uri.authority().map(|authority| authority.as_str()));
-    format!("http://{}", host.unwrap_or("localhost"))
+    let is_tls = parts.extensions.get::<Connection>().is_some_and(|known| known.is_tls);
+    let scheme = if is_tls { "https" } else { "http" };
+    format!("{scheme}://{}", host.unwrap_or("localhost"))
 }
 
 /// What an operation that is not built answers (design.md: names and defaults).

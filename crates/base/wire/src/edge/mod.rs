@@ -17,6 +17,7 @@ pub use builder::EdgeBuilder;
 pub use route::{Route, RouteAuth, RouteRequest};
 
 use crate::sigv4::Verifier;
+use crate::tls::{ClientCertificates, TlsServer};
 use crate::{Authenticator, Service, ServiceModel};
 
 /// Larger bodies of AWS calls and signed routes are refused, in bytes. ECS's largest request is a
@@ -38,6 +39,8 @@ struct Inner {
     /// Longest prefix first.
     routes: Vec<Route>,
     open: bool,
+    tls: Option<TlsServer>,
+    client_certificates: ClientCertificates,
     account: AccountId,
     region: Region,
 }

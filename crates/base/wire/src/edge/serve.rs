@@ -10,17 +10,21 @@ use std::time::Duration;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Edge;
+use crate::tls::{self, Connection};
 
 /// At most this many connections are served at once; others wait to be accepted.
 const MAX_CONNECTIONS: usize = 16_384;
 /// A client that has not sent a whole head after this long is cut off; idle ones too.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+/// A TLS handshake must be done after this long.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest head, in bytes. AWS's session tokens are below 4 KiB.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// The most headers of one request.
@@ -57,7 +61,7 @@ impl Edge {
             };
             let (edge, builder, shutdown) = (self.clone(), Arc::clone(&builder), shutdown.clone());
             tracker.spawn(async move {
-                edge.connection(&builder, stream, source, shutdown).await;
+                edge.accepted(&builder, stream, source, shutdown).await;
                 drop(permit);
             });
         }
@@ -69,8 +73,8 @@ impl Edge {
         Ok(())
     }
 
-    /// Serves one connection to its end.
-    async fn connection(
+    /// Serves one connection, within TLS if the edge has a certificate.
+    async fn accepted(
         self,
         builder: &Builder<TokioExecutor>,
         stream: TcpStream,
@@ -79,10 +83,40 @@ impl Edge {
     ) {
         // Answers are small and complete: they shall not wait for more.
         let _ = stream.set_nodelay(true);
+        let Some(tls) = self.0.tls.clone() else {
+            return self.connection(builder, stream, Connection::default(), source, shutdown).await;
+        };
+        let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream));
+        let handshake = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return,
+            done = handshake => done,
+        };
+        match handshake {
+            Ok(Ok((stream, known))) => {
+                self.connection(builder, stream, known, source, shutdown).await;
+            }
+            Ok(Err(error)) => tracing::debug!(%error, %source, "no TLS with this client"),
+            Err(_) => tracing::debug!(%source, "the client did not end its TLS handshake in time"),
+        }
+    }
+
+    /// Serves one connection to its end.
+    async fn connection<S>(
+        self,
+        builder: &Builder<TokioExecutor>,
+        stream: S,
+        known: Connection,
+        source: SocketAddr,
+        shutdown: CancellationToken,
+    ) where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let spoke = Arc::new(AtomicBool::new(false));
         let heard = Arc::clone(&spoke);
-        let service = service_fn(move |request| {
+        let service = service_fn(move |mut request| {
             heard.store(true, Ordering::Relaxed);
+            tls::enter(&known, &mut request);
             let edge = self.clone();
             async move { Ok::<_, Infallible>(edge.handle(request, Some(source)).await) }
         });

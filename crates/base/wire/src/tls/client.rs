@@ -1,0 +1,267 @@
+//! What a client trusts, and what it shows.
+
+use std::sync::{Arc, OnceLock};
+
+use arc_swap::ArcSwapOption;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{ResolvesClientCert, WebPkiServerVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
+use tokio::net::TcpStream;
+
+use super::certificate::{certificates, private_key, roots};
+use super::{Certificate, Stream, TlsError, provider};
+
+/// Connects to `http` and `https` URLs.
+pub type Connector = HttpsConnector<HttpConnector>;
+
+/// What a client trusts and shows. Cheap to clone; clones show the same certificate.
+#[derive(Clone)]
+pub struct TlsClient {
+    config: Arc<ClientConfig>,
+    shown: Arc<Shown>,
+}
+
+impl std::fmt::Debug for TlsClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TlsClient(…)")
+    }
+}
+
+/// The certificate that a client shows, which may be renewed while connections come and go.
+#[derive(Debug, Default)]
+struct Shown(ArcSwapOption<CertifiedKey>);
+
+impl ResolvesClientCert for Shown {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.0.load_full()
+    }
+
+    fn has_certs(&self) -> bool {
+        self.0.load().is_some()
+    }
+}
+
+impl TlsClient {
+    /// Trusts the authorities of this machine (`/etc/ssl/certs`, or what `SSL_CERT_FILE` and
+    /// `SSL_CERT_DIR` name).
+    pub fn system() -> Self {
+        static ROOTS: OnceLock<RootCertStore> = OnceLock::new();
+        let load = || {
+            let mut roots = RootCertStore::empty();
+            let found = rustls_native_certs::load_native_certs();
+            roots.add_parsable_certificates(found.certs);
+            roots
+        };
+        Self::trusting(ROOTS.get_or_init(load).clone())
+    }
+
+    /// Trusts nobody: for endpoints without TLS.
+    pub(crate) fn none() -> Self {
+        Self::trusting(RootCertStore::empty())
+    }
+
+    /// Trusts the authorities of a PEM text alone; `what` names it in errors.
+    ///
+    /// # Errors
+    /// If the text holds no certificate, or one that cannot be used.
+    pub fn with_authorities(what: &str, pem: &[u8]) -> Result<Self, TlsError> {
+        Ok(Self::trusting(roots(what, pem)?))
+    }
+
+    fn trusting(roots: RootCertStore) -> Self {
+        let verifier = match roots.is_empty() {
+            true => Arc::new(Nobody) as Arc<dyn ServerCertVerifier>,
+            false => WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider())
+                .build()
+                .expect("there are roots, and no lists of revoked ones"),
+        };
+        Self::verifying(verifier)
+    }
+
+    fn verifying(verifier: Arc<dyn ServerCertVerifier>) -> Self {
+        let shown = Arc::new(Shown::default());
+        let config = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .expect("the provider has the suites of TLS 1.2 and 1.3")
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_client_cert_resolver(Arc::clone(&shown) as Arc<dyn ResolvesClientCert>);
+        Self { config: Arc::new(config), shown }
+    }
+
+    /// Trusts the one authority whose key has this hash ([`Certificate::key_hash`]); the server
+    /// must send its certificate along. For the first call of a machine that has only a token.
+    pub fn pinned(key_hash: [u8; 32]) -> (Self, PinnedAuthority) {
+        let verifier = Arc::new(Pinned { key_hash, seen: OnceLock::new() });
+        let client = Self::verifying(Arc::clone(&verifier) as Arc<dyn ServerCertVerifier>);
+        (client, PinnedAuthority(verifier))
+    }
+
+    /// Shows this certificate (with its chain) from the next connection on. Texts are PEM.
+    ///
+    /// # Errors
+    /// If certificate and key are not to be read, or do not belong together.
+    pub fn show(&self, certificate: &[u8], key: &[u8]) -> Result<(), TlsError> {
+        let chain = certificates("the client's certificate", certificate)?;
+        let key = private_key("the client's key", key)?;
+        let certified = CertifiedKey::from_der(chain, key, &provider())
+            .map_err(|source| TlsError::unusable("the client's certificate", source))?;
+        self.shown.0.store(Some(Arc::new(certified)));
+        Ok(())
+    }
+
+    /// The rustls configuration: for clients that are not ours.
+    pub fn config(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.config)
+    }
+
+    /// A connector for hyper's client. Speaks HTTP/1.1.
+    pub fn connector(&self, mut http: HttpConnector) -> Connector {
+        http.enforce_http(false);
+        HttpsConnectorBuilder::new()
+            .with_tls_config((*self.config).clone())
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(http)
+    }
+
+    /// TLS over a connection to `host`.
+    ///
+    /// # Errors
+    /// If the host is no name or address, the server's certificate is not trusted, or the
+    /// connection breaks.
+    pub async fn connect(&self, host: &str, stream: TcpStream) -> std::io::Result<Stream> {
+        let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let name = ServerName::try_from(bare).map_err(std::io::Error::other)?;
+        let connector = tokio_rustls::TlsConnector::from(Arc::clone(&self.config));
+        Ok(Stream::Tls(Box::new(connector.connect(name, stream).await?)))
+    }
+}
+
+/// What a pinned client has seen.
+#[derive(Clone, Debug)]
+pub struct PinnedAuthority(Arc<Pinned>);
+
+impl PinnedAuthority {
+    /// The pinned authority's certificate as PEM, once a connection stood.
+    pub fn pem(&self) -> Option<String> {
+        self.0.seen.get().map(|der| pem_of(der))
+    }
+}
+
+/// The PEM text of a certificate.
+fn pem_of(der: &[u8]) -> String {
+    use base64::Engine as _;
+    let text = base64::engine::general_purpose::STANDARD.encode(der);
+    let lines: Vec<_> = text.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
+    let lines = lines.join("\n");
+    format!("-----BEGIN CERTIFICATE-----\n{lines}\n-----END CERTIFICATE-----\n")
+}
+
+/// Finds the pinned authority in what the server sent, and trusts it alone.
+#[derive(Debug)]
+struct Pinned {
+    key_hash: [u8; 32],
+    seen: OnceLock<CertificateDer<'static>>,
+}
+
+impl ServerCertVerifier for Pinned {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let is_pinned = |der: &&CertificateDer<'_>| {
+            Certificate::of_der(der)
+                .is_some_and(|found| found.is_authority && found.key_hash == self.key_hash)
+        };
+        let authority = intermediates.iter().find(is_pinned);
+        let authority = authority.ok_or(CertificateError::UnknownIssuer)?.clone().into_owned();
+        let mut roots = RootCertStore::empty();
+        roots.add(authority.clone())?;
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider())
+            .build()
+            .map_err(|error| rustls::Error::General(error.to_string()))?;
+        let verified = verifier.verify_server_cert(
+            end_entity,
+            intermediates,
+            server_name,
+            ocsp_response,
+            now,
+        )?;
+        _ = self.seen.set(authority);
+        Ok(verified)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = provider().signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, cert, dss, &algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = provider().signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, cert, dss, &algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        provider().signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Trusts no server.
+#[derive(Debug)]
+struct Nobody;
+
+impl ServerCertVerifier for Nobody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Err(CertificateError::UnknownIssuer.into())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Err(CertificateError::UnknownIssuer.into())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Err(CertificateError::UnknownIssuer.into())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        provider().signature_verification_algorithms.supported_schemes()
+    }
+}
