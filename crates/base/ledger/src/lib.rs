@@ -52,6 +52,7 @@ mod key;
 mod ledger;
 mod load;
 mod record;
+mod role;
 mod schema;
 mod snapshot;
 mod state;
@@ -64,10 +65,12 @@ pub use head::MAX_WAITING;
 pub use key::{Key, KeyError, KeyReader, KeyWriter};
 pub use ledger::{Committed, Ledger, OPTIMISTIC_RUNS};
 pub use record::{Record, RecordError, decode_body};
+pub use role::{Leadership, Member};
 pub use schema::{Index, Schema, Table};
 pub use snapshot::{Facts, Snapshot, View};
 pub use state::{Revision, Row, Rows};
 pub use store::{
-    Batch, EmbeddedStore, LoadedRow, MemoryStore, Pace, Store, StoreError, StoredRow, Write,
+    AddressError, Batch, EmbeddedStore, EtcdSettings, EtcdTls, LoadedRow, MemoryStore, Pace,
+    Secret, Store, StoreError, StoredRow, Write,
 };
 pub use tx::Tx;

@@ -2,12 +2,14 @@
 
 mod directory;
 mod embedded;
+pub(crate) mod etcd;
 mod memory;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use embedded::EmbeddedStore;
+pub use etcd::{AddressError, EtcdSettings, EtcdTls, Secret};
 pub use memory::MemoryStore;
 
 use crate::state::Revision;
@@ -143,6 +145,26 @@ pub enum StoreError {
         what: String,
         /// What is wrong with it.
         problem: String,
+    },
+    /// etcd could not be reached, or refused.
+    #[error("etcd at {endpoints}: {problem}")]
+    Etcd {
+        /// Its endpoints.
+        endpoints: String,
+        /// What was met.
+        problem: String,
+    },
+    /// The keys in etcd were written by a newer program.
+    #[error(
+        "the keys under {prefix} in etcd have format {found}, this program reads up to {newest}; use a newer longshore"
+    )]
+    NewerKeys {
+        /// What the keys begin with.
+        prefix: String,
+        /// The format found.
+        found: u32,
+        /// The newest format that this program knows.
+        newest: u32,
     },
     /// The thread that commits could not be started.
     #[error("the ledger's store thread cannot be started")]
