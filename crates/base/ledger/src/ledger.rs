@@ -38,7 +38,7 @@ struct Inner {
 }
 
 struct Shared {
-    schema: Schema,
+    schema: Arc<Schema>,
     sources: Sources,
     /// The last durable state: what snapshots show.
     published: ArcSwap<State>,
@@ -83,19 +83,9 @@ impl Ledger {
         ids: Arc<dyn IdSource>,
     ) -> Result<Self, StoreError> {
         let state = load::load(&schema, &mut *store)?;
-        let pace = store.pace();
-        let shared = Arc::new(Shared {
-            schema,
-            sources: Sources { clock, ids },
-            published: ArcSwap::from_pointee(state.clone()),
-            feed: broadcast::Sender::new(FEED_COMMITS),
-            head: Mutex::new(Head::new(state)),
-            wake: Condvar::new(),
-            store: Mutex::new(store),
-            pace,
-            leadership: watch::Sender::new(Leadership::Leading),
-        });
-        let thread = match pace {
+        let shared = Shared::new(Arc::new(schema), Sources { clock, ids }, state, store);
+        let shared = Arc::new(shared);
+        let thread = match shared.pace {
             Pace::Inline => None,
             Pace::OwnThread => Some(store_thread::start(shared.clone())?),
         };
@@ -137,6 +127,21 @@ impl Ledger {
     /// Stops leading for good: what is acknowledged is durable, and another server takes over at
     /// once. Returns when the leadership is given up; does nothing for [`Ledger::open`].
     pub async fn resign(&self) {}
+
+    pub(crate) fn schema(&self) -> &Arc<Schema> {
+        &self.inner.shared.schema
+    }
+
+    pub(crate) fn durable(&self) -> Arc<State> {
+        self.inner.shared.published.load_full()
+    }
+
+    /// Another ledger of the same tables, clock and ids, over a store that never waits.
+    pub(crate) fn with_state(&self, state: State, store: Box<dyn Store>) -> Self {
+        let Shared { schema, sources, .. } = &*self.inner.shared;
+        let shared = Shared::new(schema.clone(), sources.clone(), state, store);
+        Self { inner: Arc::new(Inner { shared: Arc::new(shared), thread: None }) }
+    }
 
     /// The state after the last durable commit.
     pub fn snapshot(&self) -> Snapshot {
@@ -206,6 +211,21 @@ impl Drop for Inner {
 type Settled<T, E> = (Result<T, E>, Revision, Durable);
 
 impl Shared {
+    fn new(schema: Arc<Schema>, sources: Sources, state: State, store: Box<dyn Store>) -> Self {
+        let pace = store.pace();
+        Self {
+            schema,
+            sources,
+            published: ArcSwap::from_pointee(state.clone()),
+            feed: broadcast::Sender::new(FEED_COMMITS),
+            head: Mutex::new(Head::new(state)),
+            wake: Condvar::new(),
+            store: Mutex::new(store),
+            pace,
+            leadership: watch::Sender::new(Leadership::Leading),
+        }
+    }
+
     /// Runs the function until an outcome stands; a conflict moves it to a fresh state.
     fn attempts<T, E>(
         &self,

@@ -45,8 +45,10 @@
 //!   batch ahead of what was answered, never behind.
 //! - No thread, clock or randomness of its own with a store of [`Pace::Inline`].
 
+mod archive;
 mod error;
 mod feed;
+mod fork;
 mod head;
 mod key;
 mod ledger;
@@ -59,8 +61,13 @@ mod state;
 mod store;
 mod tx;
 
+pub use archive::{
+    ARCHIVE_FORMAT, About, ArchiveHeader, ArchiveStore, Contents, Examined, Finding, Findings,
+    IfNotEmpty, Sum, TableContents, examine, export, fingerprint, import,
+};
 pub use error::{LedgerError, TransactError};
 pub use feed::{Change, Commit, FEED_COMMITS, Feed, Lagged};
+pub use fork::SnapshotStore;
 pub use head::MAX_WAITING;
 pub use key::{Key, KeyError, KeyReader, KeyWriter};
 pub use ledger::{Committed, Ledger, OPTIMISTIC_RUNS};

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::error::Error;
 use std::sync::Arc;
 
-use crate::schema::{Bytes, Schema};
+use crate::archive::IMPORTING;
+use crate::schema::{Bytes, ErasedValue, Schema};
 use crate::state::{Entry, State};
 use crate::store::{LoadedRow, Store, StoreError};
 
@@ -14,6 +15,7 @@ pub(crate) fn load(schema: &Schema, store: &mut dyn Store) -> Result<State, Stor
     let mut strangers = BTreeSet::new();
     state.revision = store.load(&mut |row| match schema.find(row.table) {
         Some(number) => load_row(schema, number, &mut state, &row),
+        None if row.table == IMPORTING => Err(StoreError::Importing),
         None => {
             strangers.insert(row.table.to_owned());
             Ok(())
@@ -25,22 +27,31 @@ pub(crate) fn load(schema: &Schema, store: &mut dyn Store) -> Result<State, Stor
     Ok(state)
 }
 
-fn load_row(
+pub(crate) fn load_row(
     schema: &Schema,
     number: u16,
     state: &mut State,
     row: &LoadedRow<'_>,
 ) -> Result<(), StoreError> {
     let spec = schema.spec(number);
-    let error = |problem| StoreError::Row { table: row.table.to_owned(), problem };
-    (spec.check_key)(row.key).map_err(|source| error(source.to_string()))?;
-    let value =
-        (spec.decode)(row.record_version, row.body).map_err(|source| error(chain(&source)))?;
+    let value = decode(schema, number, row)?;
     let index_keys = spec.index_keys(row.key, &*value);
     let entry = Entry { created: row.created, version: row.version, value, index_keys };
     let key: Bytes = row.key.into();
     state.set(number, &key, Some(Arc::new(entry)));
     Ok(())
+}
+
+/// Whether this program can read a row; one of a table that it does not know, it can carry.
+pub(crate) fn check_row(schema: &Schema, row: &LoadedRow<'_>) -> Result<(), StoreError> {
+    schema.find(row.table).map_or(Ok(()), |number| decode(schema, number, row).map(drop))
+}
+
+fn decode(schema: &Schema, number: u16, row: &LoadedRow<'_>) -> Result<ErasedValue, StoreError> {
+    let spec = schema.spec(number);
+    let error = |problem| StoreError::Row { table: row.table.to_owned(), problem };
+    (spec.check_key)(row.key).map_err(|source| error(source.to_string()))?;
+    (spec.decode)(row.record_version, row.body).map_err(|source| error(chain(&source)))
 }
 
 /// An error with its causes on one line.

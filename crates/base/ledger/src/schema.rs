@@ -1,6 +1,7 @@
 //! Tables and indexes: typed handles outside, erased codecs inside.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -102,6 +103,11 @@ impl Schema {
         };
         indexes.push(IndexSpec { name, keys: Box::new(keys) });
         Index { table: *table, number, types: PhantomData }
+    }
+
+    /// The tables' names, with the versions that their records are written with.
+    pub fn record_versions(&self) -> BTreeMap<String, u16> {
+        self.tables.iter().map(|table| (table.name.to_owned(), table.record_version)).collect()
     }
 
     pub(crate) fn tables(&self) -> &[TableSpec] {

@@ -16,6 +16,7 @@ use crate::snapshot::{Facts, View, view_by_own_methods};
 use crate::state::{Entries, Revision, Row, Span, State};
 
 /// Where time and ids of transactions come from.
+#[derive(Clone)]
 pub(crate) struct Sources {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn IdSource>,

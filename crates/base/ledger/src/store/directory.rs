@@ -136,7 +136,7 @@ fn take_lock(dir: &Path) -> Result<File, StoreError> {
 }
 
 /// A failure of the file system, told apart from a full disk.
-pub(super) fn io(action: &'static str, path: &Path, source: std::io::Error) -> StoreError {
+pub(crate) fn io(action: &'static str, path: &Path, source: std::io::Error) -> StoreError {
     match source.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             StoreError::Full { dir: path.to_owned() }

@@ -1,6 +1,6 @@
 //! Where commits become durable.
 
-mod directory;
+pub(crate) mod directory;
 mod embedded;
 pub(crate) mod etcd;
 mod memory;
@@ -176,6 +176,35 @@ pub enum StoreError {
     /// The thread that commits has ended by a mistake of the program.
     #[error("the ledger's store thread has stopped")]
     Stopped,
+    /// A file that is no archive.
+    #[error("{path} is no archive of 'longshore store export'", path = path.display())]
+    NoArchive {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The archive was written by a newer program.
+    #[error("{path} has archive format {found}, this program reads up to {newest}; use a newer longshore", path = path.display())]
+    NewerArchive {
+        /// The file.
+        path: PathBuf,
+        /// The format found.
+        found: u32,
+        /// The newest format that this program knows.
+        newest: u32,
+    },
+    /// An archive is being brought into the store, or that was cut short.
+    #[error(
+        "the store is in the middle of an import; run 'longshore store import' with the same archive again to complete it"
+    )]
+    Importing,
+    /// An import into a store that has rows.
+    #[error(
+        "the store has {rows} rows already; an import replaces them all only if told to with --replace"
+    )]
+    NotEmpty {
+        /// How many rows.
+        rows: u64,
+    },
     /// A stored row that this program cannot read.
     #[error("a row of table {table} cannot be read: {problem}")]
     Row {

@@ -1,6 +1,7 @@
 //! The ledger from outside: one suite for every store, properties, failures, crashes.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod archive;
 mod crash;
 mod directory;
 mod failure;
