@@ -27,6 +27,7 @@ fn health() -> Route {
     Route::new("/_longshore/healthz", RouteAuth::Unsigned, |_| async {
         answer(StatusCode::OK, &json!({"status": "ok"}))
     })
+    .here()
 }
 
 /// 200 when a run-task sent now would find the instances that `up` promised, else 503.
@@ -40,6 +41,7 @@ fn ready(settings: &ServerSettings, ecs: &Ecs) -> Route {
         let told = json!({"instances": {"wanted": instances, "connected": connected}});
         async move { answer(status, &told) }
     })
+    .here()
 }
 
 #[derive(Deserialize)]

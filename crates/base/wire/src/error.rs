@@ -1,5 +1,7 @@
 //! Errors that go to a client.
 
+use std::time::Duration;
+
 use http::StatusCode;
 use serde_json::{Map, Value};
 
@@ -32,13 +34,33 @@ pub struct ServiceError {
     /// Further members of the error's shape, such as `resourceIds` of `ConflictException`.
     /// Only the JSON protocols write them.
     pub fields: Map<String, Value>,
+    /// When to ask again, in whole seconds: the header `Retry-After`.
+    pub retry_after: Option<Duration>,
+    /// Whether nothing was done because another server leads: the edge may send it there.
+    pub is_elsewhere: bool,
 }
 
 impl ServiceError {
     /// An error with this code, HTTP status and text. A status that is no error becomes 500.
     pub fn new(code: impl Into<String>, status: u16, message: impl Into<String>) -> Self {
         let status = if (400..600).contains(&status) { status } else { 500 };
-        Self { code: code.into(), status, message: message.into(), fields: Map::new() }
+        let (code, message) = (code.into(), message.into());
+        let fields = Map::new();
+        Self { code, status, message, fields, retry_after: None, is_elsewhere: false }
+    }
+
+    /// The same error with advice when to ask again.
+    #[must_use]
+    pub fn retry_after(mut self, time: Duration) -> Self {
+        self.retry_after = Some(time);
+        self
+    }
+
+    /// Another server leads, and nothing was done here: 503, unless the edge finds that server.
+    pub fn elsewhere() -> Self {
+        let message = "Another server leads now; nothing was done. Try again.";
+        let error = Self::new("ServerException", 503, message).retry_after(Duration::from_secs(1));
+        Self { is_elsewhere: true, ..error }
     }
 
     /// The same error with one more member in its JSON form.

@@ -32,7 +32,10 @@ pub mod value;
 pub use auth::{Authenticator, CredentialLookup, Secret};
 pub use check::Violation;
 pub use context::{Caller, CallerKind, Context};
-pub use edge::{Body, Edge, EdgeBuilder, Route, RouteAuth, RouteRequest};
+pub use edge::{
+    Ask, Body, Edge, EdgeBuilder, Gate, Need, Passage, Route, RouteAuth, RouteRequest, Unavailable,
+    need_by_name,
+};
 pub use error::{ErrorModel, ServiceError};
 pub use protocol::Protocol;
 pub use schema::{Kind, Length, Location, Member, Pattern, Range, Schema, TimestampFormat};

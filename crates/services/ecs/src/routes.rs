@@ -36,6 +36,7 @@ pub(crate) fn why(api: Arc<Api>) -> Route {
         let answer = explain(&api, &request);
         async move { answer }
     })
+    .reads()
 }
 
 fn explain(api: &Api, request: &RouteRequest) -> Response<Body> {
@@ -81,6 +82,7 @@ pub(crate) fn plan(api: Arc<Api>) -> Route {
         let api = api.clone();
         async move { outlook(&api, request).await }
     })
+    .reads()
 }
 
 async fn outlook(api: &Api, request: RouteRequest) -> Response<Body> {

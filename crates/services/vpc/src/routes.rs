@@ -21,6 +21,7 @@ pub(crate) fn network(vpc: &Vpc) -> Route {
         };
         std::future::ready(answer)
     })
+    .reads()
 }
 
 impl Vpc {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use terms::{AccountId, Clock, IdSource, Region};
 
-use super::{Edge, Inner, Route};
+use super::relay::Relay;
+use super::{Edge, Gate, Inner, Route};
 use crate::sigv4::{Policy, Verifier};
-use crate::tls::{ClientCertificates, TlsServer};
+use crate::tls::{ClientCertificates, TlsClient, TlsServer};
 use crate::{Authenticator, Service};
 
 /// An [`Edge`] in the making.
@@ -44,6 +45,7 @@ impl EdgeBuilder {
             by_name: HashMap::new(),
             by_target: HashMap::new(),
             routes: Vec::new(),
+            gate: None,
             open: false,
             tls: None,
             client_certificates: ClientCertificates::default(),
@@ -74,6 +76,15 @@ impl EdgeBuilder {
     pub fn route(mut self, route: Route) -> Self {
         self.inner.routes.push(route);
         self.inner.routes.sort_by_key(|route| std::cmp::Reverse(route.prefix.len()));
+        self
+    }
+
+    /// Asks `gate` where each request is answered, and sends on what other servers answer, to
+    /// those that `tls` trusts. Without a gate, all are answered here.
+    #[must_use]
+    pub fn gate(mut self, gate: Arc<dyn Gate>, tls: Option<&TlsClient>) -> Self {
+        let relay = tls.map_or_else(|| Relay::new(&TlsClient::none()), Relay::new);
+        self.inner.gate = Some((gate, relay));
         self
     }
 

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, DATE, HOST, HeaderName, HeaderValue};
+use http::header::{CONTENT_TYPE, DATE, HOST, HeaderName, HeaderValue, RETRY_AFTER};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use terms::{AccountId, Timestamp, Uuid};
 use tracing::{Instrument, field};
 
+use super::gate::{Asking, Gated};
+use super::relay::Relayed;
 use super::resolve::{Target, of_forms, unknown_operation};
-use super::{BODY_LIMIT_BYTES, Body, Edge, Inner, Route, RouteAuth, RouteRequest};
+use super::{BODY_LIMIT_BYTES, Body, Edge, Inner, Need, Route, RouteAuth, RouteRequest};
 use crate::protocol::Form;
 use crate::service::{self, Call};
 use crate::sigv4::Claim;
@@ -55,6 +57,9 @@ impl Edge {
             Some(route) => inner.run_route(route, arrival, request).await,
             None => inner.run_call(arrival, request).await,
         };
+        if response.extensions_mut().remove::<Relayed>().is_some() {
+            return response;
+        }
         let headers = response.headers_mut();
         if let Ok(id) = HeaderValue::from_str(&arrival.request_id.to_string()) {
             headers.insert(REQUEST_ID.clone(), id);
@@ -93,21 +98,38 @@ impl Inner {
         arrival: Arrival,
         mut request: Request<Body>,
     ) -> Response<Body> {
-        let upgrade = request
+        let mut upgrade = request
             .headers()
             .contains_key(http::header::UPGRADE)
             .then(|| hyper::upgrade::on(&mut request));
         let (parts, body) = request.into_parts();
+        let refuse = |error| {
+            let protocol = Protocol::AwsJson11;
+            respond_error(Refusal { error, protocol, service: None }, arrival)
+        };
+        let mut body = body;
+        if self.gate.is_some() && route.need != Need::Nothing {
+            let bytes = match read_body(body).await {
+                Ok(bytes) => bytes,
+                Err(error) => return refuse(error),
+            };
+            let protocol = Protocol::AwsJson11;
+            let asking =
+                Asking { need: route.need, parts: &parts, body: &bytes, upgrade, protocol };
+            match self.gate(asking).await {
+                Gated::Here(returned) => upgrade = returned,
+                Gated::Answered(response) => return response,
+                Gated::Refused(error) => return refuse(error),
+            }
+            body = Body::from(bytes);
+        }
         let (body, caller) = match route.auth {
             RouteAuth::Unsigned => (body, None),
             RouteAuth::Signed(service) => {
                 let read = self.read_signed(&parts, body, service, arrival.now).await;
                 match read {
                     Ok((bytes, caller)) => (Body::from(bytes), Some(caller)),
-                    Err(error) => {
-                        let protocol = Protocol::AwsJson11;
-                        return respond_error(Refusal { error, protocol, service: None }, arrival);
-                    }
+                    Err(error) => return refuse(error),
                 }
             }
         };
@@ -202,6 +224,19 @@ impl Inner {
         };
         let model = service.model();
         tracing::Span::current().record("service", model.name).record("operation", operation);
+        let gated = async || {
+            let Some((gate, _)) = &self.gate else { return Ok(None) };
+            let need = gate.need_of(model.name, operation, &bytes);
+            let asking = Asking { need, parts, body: &bytes, upgrade: None, protocol };
+            match self.gate(asking).await {
+                Gated::Here(_) => Ok(None),
+                Gated::Answered(response) => Ok(Some(response)),
+                Gated::Refused(error) => Err(refuse(error, Some(service))),
+            }
+        };
+        if let Some(response) = gated().await? {
+            return Ok(response);
+        }
         let caller = self
             .caller(parts, &bytes, Some(model.name), arrival.now, protocol)
             .map_err(|error| refuse(error, Some(service)))?;
@@ -215,12 +250,19 @@ impl Inner {
             source,
             endpoint: endpoint(parts),
         };
-        let body = form.map_or(service::Body::Bytes(bytes), service::Body::Form);
+        let body = form.map_or(service::Body::Bytes(bytes.clone()), service::Body::Form);
         let Some(answer) = service.call(Call { context, protocol, body }) else {
             return Err(refuse(not_implemented(model.name, operation), Some(service)));
         };
-        let output = answer.await.map_err(|error| refuse(error, Some(service)))?;
-        Ok(respond(StatusCode::OK, protocol, output))
+        match answer.await {
+            Ok(output) => Ok(respond(StatusCode::OK, protocol, output)),
+            // The leadership ended meanwhile, and nothing was done: who leads now does it.
+            Err(error) if error.is_elsewhere => match gated().await? {
+                Some(response) => Ok(response),
+                None => Err(refuse(error, Some(service))),
+            },
+            Err(error) => Err(refuse(error, Some(service))),
+        }
     }
 
     /// Who calls, if the signature is right or the server is open.
@@ -332,5 +374,11 @@ fn respond(status: StatusCode, protocol: Protocol, body: Bytes) -> Response<Body
 fn respond_error(refusal: Refusal, arrival: Arrival) -> Response<Body> {
     let Refusal { error, protocol, service } = refusal;
     let body = protocol.encode_error(&error, service, arrival.request_id);
-    respond(error.http_status(), protocol, body)
+    let mut response = respond(error.http_status(), protocol, body);
+    if let Some(time) = error.retry_after {
+        // Whole seconds, rounded up: never earlier than advised.
+        let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
 }

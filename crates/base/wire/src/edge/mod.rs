@@ -3,6 +3,8 @@
 mod body;
 mod builder;
 mod dispatch;
+mod gate;
+mod relay;
 mod resolve;
 mod route;
 mod serve;
@@ -14,6 +16,7 @@ use terms::{AccountId, Clock, IdSource, Region};
 
 pub use body::Body;
 pub use builder::EdgeBuilder;
+pub use gate::{Ask, Gate, Need, Passage, Unavailable, need_by_name};
 pub use route::{Route, RouteAuth, RouteRequest};
 
 use crate::sigv4::Verifier;
@@ -38,6 +41,8 @@ struct Inner {
     by_target: HashMap<&'static str, usize>,
     /// Longest prefix first.
     routes: Vec<Route>,
+    /// Which server answers, if several serve together.
+    gate: Option<(Arc<dyn Gate>, relay::Relay)>,
     open: bool,
     tls: Option<TlsServer>,
     client_certificates: ClientCertificates,

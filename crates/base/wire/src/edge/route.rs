@@ -10,7 +10,7 @@ use http::request::Parts;
 use hyper::upgrade::OnUpgrade;
 use terms::{Timestamp, Uuid};
 
-use super::Body;
+use super::{Body, Need};
 use crate::Caller;
 
 /// Who may use a route.
@@ -67,19 +67,38 @@ type Handler = Arc<dyn Fn(RouteRequest) -> RouteFuture + Send + Sync>;
 pub struct Route {
     pub(super) prefix: &'static str,
     pub(super) auth: RouteAuth,
+    pub(super) need: Need,
     pub(super) handler: Handler,
 }
 
 impl Route {
     /// The paths under `prefix` (which begins with a slash and has none at its end) answered by
-    /// `handler`.
+    /// `handler`, on the leading server if several serve together: see [`Route::reads`] and
+    /// [`Route::here`].
     pub fn new<F, A>(prefix: &'static str, auth: RouteAuth, handler: F) -> Self
     where
         F: Fn(RouteRequest) -> A + Send + Sync + 'static,
         A: Future<Output = Response<Body>> + Send + 'static,
     {
         assert!(prefix.starts_with('/') && !prefix.ends_with('/'), "'{prefix}' is no path prefix");
-        Self { prefix, auth, handler: Arc::new(move |request| Box::pin(handler(request))) }
+        let handler: Handler = Arc::new(move |request| Box::pin(handler(request)));
+        Self { prefix, auth, need: Need::Lead, handler }
+    }
+
+    /// The same route answered by any server, once it has seen all that was acknowledged before:
+    /// it reads the ledger's state and nothing else.
+    #[must_use]
+    pub fn reads(mut self) -> Self {
+        self.need = Need::View;
+        self
+    }
+
+    /// The same route answered by the server that is asked, whatever it knows: it tells of that
+    /// server.
+    #[must_use]
+    pub fn here(mut self) -> Self {
+        self.need = Need::Nothing;
+        self
     }
 
     /// Whether this route takes the path.

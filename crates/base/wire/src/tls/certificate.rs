@@ -67,7 +67,8 @@ impl Certificate {
         let host = host.trim_start_matches('[').trim_end_matches(']');
         self.names.iter().any(|name| {
             let wild = name.strip_prefix('*').filter(|rest| rest.starts_with('.'));
-            let fits = |rest: &str| host.split_once('.').is_some_and(|(_, tail)| tail == &rest[1..]);
+            let fits =
+                |rest: &str| host.split_once('.').is_some_and(|(_, tail)| tail == &rest[1..]);
             name.eq_ignore_ascii_case(host) || wild.is_some_and(fits)
         })
     }

@@ -1,0 +1,221 @@
+//! Sending a request on to another server as it came: the signature covers the host that the
+//! client called and the headers that it chose, so nothing of that is touched.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode, Uri, Version};
+use http_body_util::Full;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::client::legacy::Client as Pool;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::Body;
+use super::gate::{Asking, Unavailable};
+use crate::tls::{Connector, FORWARDED_IDENTITY, Identity, TlsClient};
+use crate::{Protocol, ServiceError};
+
+/// Another server is reached within this time, or not at all.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// It answers within this time. What an operation may take is far below.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// Connections that wait for their next request are closed after this long.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How many connections may wait for their next request.
+const IDLE_MAX: usize = 256;
+/// How many requests may be on their way to other servers at once.
+const UNDER_WAY_MAX: usize = 2_048;
+
+/// Names the servers that a request came through, the first one first. Not signed: a client that
+/// sets it harms itself alone.
+static HOPS: HeaderName = HeaderName::from_static("x-longshore-through");
+
+/// Headers of one connection, not of the request (RFC 9110 §7.6.1).
+const OF_CONNECTION: [HeaderName; 8] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::EXPECT,
+];
+
+/// Marks an answer that another server made: it has its request id and date already.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Relayed;
+
+/// Why a request that was sent on has no answer.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// No connection, so nothing has been done.
+    Unreachable(String),
+    /// Too many are on their way.
+    Crowded,
+    /// The connection broke, or time ran out: whether it was carried out is not known.
+    Lost(String),
+}
+
+impl Failure {
+    pub(super) fn in_protocol(&self, protocol: Protocol) -> ServiceError {
+        match self {
+            Self::Unreachable(_) | Self::Crowded => {
+                let message = match self {
+                    Self::Crowded => "Too many requests wait for the leading server; try again.",
+                    _ => "The leading server cannot be reached; try again.",
+                };
+                let retry_after = Duration::from_secs(1);
+                Unavailable { message: message.to_owned(), retry_after }.in_protocol(protocol)
+            }
+            Self::Lost(error) => {
+                tracing::warn!(error, "the leading server went away before it answered");
+                let code = if protocol.is_json() { "ServerException" } else { "InternalFailure" };
+                let message = "The leading server went away before it answered; whether the \
+                               request was carried out is not known.";
+                ServiceError::new(code, 500, message)
+            }
+        }
+    }
+}
+
+/// Sends requests on, over connections that are kept.
+pub(super) struct Relay {
+    pool: Pool<Connector, Full<Bytes>>,
+    under_way: Arc<Semaphore>,
+}
+
+impl Relay {
+    pub(super) fn new(tls: &TlsClient) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        let pool = Pool::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .pool_max_idle_per_host(IDLE_MAX)
+            .build(tls.connector(connector));
+        Self { pool, under_way: Arc::new(Semaphore::new(UNDER_WAY_MAX)) }
+    }
+
+    /// The other server's answer. A websocket goes on through this server until `end`.
+    pub(super) async fn send(
+        &self,
+        url: &str,
+        end: CancellationToken,
+        name: &str,
+        asking: &mut Asking<'_>,
+    ) -> Result<Response<Body>, Failure> {
+        let _permit = self.under_way.try_acquire().map_err(|_| Failure::Crowded)?;
+        let request = request(url, name, asking.parts, asking.body.clone())?;
+        let answer = tokio::time::timeout(ANSWER_TIMEOUT, self.pool.request(request)).await;
+        let answer = answer.map_err(|_| Failure::Lost("no answer in time".to_owned()))?;
+        let mut answer = answer.map_err(|error| match error.is_connect() {
+            true => Failure::Unreachable(chain(&error)),
+            // What only reads may be asked again.
+            false if asking.parts.method == Method::GET && asking.upgrade.is_none() => {
+                Failure::Unreachable(chain(&error))
+            }
+            false => Failure::Lost(chain(&error)),
+        })?;
+        if answer.status() == StatusCode::SWITCHING_PROTOCOLS
+            && let Some(upgrade) = asking.upgrade.take()
+        {
+            let theirs = hyper::upgrade::on(&mut answer);
+            tokio::spawn(tunnel(upgrade, theirs, end));
+            let (mut parts, _) = answer.into_parts();
+            parts.extensions.insert(Relayed);
+            return Ok(Response::from_parts(parts, Body::empty()));
+        }
+        let (mut parts, body) = answer.into_parts();
+        OF_CONNECTION.iter().for_each(|name| drop(parts.headers.remove(name)));
+        parts.version = Version::HTTP_11;
+        parts.extensions.insert(Relayed);
+        Ok(Response::from_parts(parts, Body::from(body)))
+    }
+}
+
+/// The servers that a request came through.
+pub(super) fn hops(headers: &HeaderMap) -> Vec<&str> {
+    let text = headers.get(&HOPS).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    text.split(',').map(str::trim).filter(|name| !name.is_empty()).collect()
+}
+
+/// The request as it came, with one more hop.
+fn request(
+    url: &str,
+    name: &str,
+    parts: &Parts,
+    body: Bytes,
+) -> Result<Request<Full<Bytes>>, Failure> {
+    let unreachable = |what: &dyn std::fmt::Display| Failure::Unreachable(what.to_string());
+    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    let uri = format!("{}{path}", url.trim_end_matches('/'));
+    let uri: Uri = uri.parse().map_err(|error| unreachable(&error))?;
+    let is_upgrade = parts.headers.contains_key(header::UPGRADE);
+    let mut request = Request::new(Full::new(body));
+    *request.method_mut() = parts.method.clone();
+    *request.uri_mut() = uri;
+    let headers = request.headers_mut();
+    for (name, value) in &parts.headers {
+        let is_kept = is_upgrade && [header::CONNECTION, header::UPGRADE].contains(name);
+        if is_kept || !OF_CONNECTION.contains(name) {
+            headers.append(name.clone(), value.clone());
+        }
+    }
+    // HTTP/2 names the host in the URI; the signature covers it under this name.
+    if !headers.contains_key(header::HOST)
+        && let Some(authority) = parts.uri.authority()
+    {
+        let host =
+            HeaderValue::from_str(authority.as_str()).map_err(|error| unreachable(&error))?;
+        headers.insert(header::HOST, host);
+    }
+    let mut through = hops(&parts.headers);
+    through.push(name);
+    let through = HeaderValue::from_str(&through.join(",")).map_err(|error| unreachable(&error))?;
+    headers.insert(HOPS.clone(), through);
+    if let Some(identity) = Identity::of(parts).and_then(Identity::header) {
+        headers.insert(FORWARDED_IDENTITY.clone(), identity);
+    }
+    Ok(request)
+}
+
+/// Carries bytes both ways until one side ends, or `end`.
+async fn tunnel(ours: OnUpgrade, theirs: OnUpgrade, end: CancellationToken) {
+    let carried = async {
+        let (ours, theirs) = tokio::try_join!(ours, theirs)?;
+        let (mut ours, mut theirs) = (TokioIo::new(ours), TokioIo::new(theirs));
+        // An end without a close frame: agents come back at once (agent-protocol §2.3).
+        let carried = tokio::io::copy_bidirectional(&mut ours, &mut theirs).await;
+        if let Err(error) = carried {
+            tracing::debug!(%error, "a tunnel to the leading server broke");
+        }
+        Ok::<_, hyper::Error>(())
+    };
+    tokio::select! {
+        biased;
+        () = end.cancelled() => {}
+        carried = carried => if let Err(error) = carried {
+            tracing::debug!(%error, "a tunnel to the leading server came to nothing");
+        },
+    }
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
