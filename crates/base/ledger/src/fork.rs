@@ -24,7 +24,8 @@ impl Store for SnapshotStore {
         for (number, spec) in (0..).zip(self.schema.tables()) {
             for (key, entry) in &self.state.table(number).rows {
                 let error = |problem: String| StoreError::Row { table: spec.name.into(), problem };
-                let body = (spec.encode)(&*entry.value).map_err(|e| error(e.to_string()))?;
+                let body = self.schema.encode_row(number, key, &*entry.value);
+                let body = body.map_err(|e| error(e.to_string()))?;
                 sink(LoadedRow {
                     table: spec.name,
                     key,

@@ -36,13 +36,14 @@ pub(crate) fn encode(schema: &Schema, writes: Writes) -> Result<Vec<EncodedWrite
     for (table, rows) in writes {
         let spec = schema.spec(table);
         for (key, row) in rows {
-            let encode = |row: NewRow| match (spec.encode)(&*row.value) {
+            let encode = |row: NewRow| match schema.encode_row(table, &key, &*row.value) {
                 Ok(body) => Ok((row, body.into())),
                 Err(source) => {
                     Err(LedgerError::Value { table: spec.name, source: Arc::new(source) })
                 }
             };
-            encoded.push(EncodedWrite { table, key, row: row.map(encode).transpose()? });
+            let row = row.map(encode).transpose()?;
+            encoded.push(EncodedWrite { table, key, row });
         }
     }
     Ok(encoded)

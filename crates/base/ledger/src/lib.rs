@@ -56,6 +56,7 @@ mod load;
 mod record;
 mod role;
 mod schema;
+mod secrets;
 mod snapshot;
 mod state;
 mod store;
@@ -74,6 +75,7 @@ pub use ledger::{Committed, Ledger, OPTIMISTIC_RUNS};
 pub use record::{Record, RecordError, decode_body};
 pub use role::{Leadership, Member};
 pub use schema::{Index, Schema, Table};
+pub use secrets::{SECRETS_KEY_BYTES, SecretsError, SecretsKeys};
 pub use snapshot::{Facts, Snapshot, View};
 pub use state::{Revision, Row, Rows};
 pub use store::{

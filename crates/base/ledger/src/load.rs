@@ -13,6 +13,9 @@ use crate::store::{LoadedRow, Store, StoreError};
 pub(crate) fn load(schema: &Schema, store: &mut dyn Store) -> Result<State, StoreError> {
     let mut state = State::empty(schema);
     let mut strangers = BTreeSet::new();
+    if let Some(keys) = schema.secrets_keys() {
+        keys.begin_load();
+    }
     state.revision = store.load(&mut |row| match schema.find(row.table) {
         Some(number) => load_row(schema, number, &mut state, &row),
         None if row.table == IMPORTING => Err(StoreError::Importing),
@@ -24,6 +27,12 @@ pub(crate) fn load(schema: &Schema, store: &mut dyn Store) -> Result<State, Stor
     if !strangers.is_empty() {
         tracing::warn!(tables = ?strangers, "the store has tables that this program does not know; they are left as they are");
     }
+    if let Some(keys) = schema.secrets_keys() {
+        keys.end_load().map_err(|error| StoreError::Row {
+            table: "of secrets".to_owned(),
+            problem: error.to_string(),
+        })?;
+    }
     Ok(state)
 }
 
@@ -34,7 +43,7 @@ pub(crate) fn load_row(
     row: &LoadedRow<'_>,
 ) -> Result<(), StoreError> {
     let spec = schema.spec(number);
-    let value = decode(schema, number, row)?;
+    let Some(value) = decode(schema, number, row)? else { return Ok(()) };
     let index_keys = spec.index_keys(row.key, &*value);
     let entry = Entry { created: row.created, version: row.version, value, index_keys };
     let key: Bytes = row.key.into();
@@ -47,11 +56,18 @@ pub(crate) fn check_row(schema: &Schema, row: &LoadedRow<'_>) -> Result<(), Stor
     schema.find(row.table).map_or(Ok(()), |number| decode(schema, number, row).map(drop))
 }
 
-fn decode(schema: &Schema, number: u16, row: &LoadedRow<'_>) -> Result<ErasedValue, StoreError> {
+/// The row's value; nothing for a secret one that is left out.
+fn decode(
+    schema: &Schema,
+    number: u16,
+    row: &LoadedRow<'_>,
+) -> Result<Option<ErasedValue>, StoreError> {
     let spec = schema.spec(number);
     let error = |problem| StoreError::Row { table: row.table.to_owned(), problem };
     (spec.check_key)(row.key).map_err(|source| error(source.to_string()))?;
-    (spec.decode)(row.record_version, row.body).map_err(|source| error(chain(&source)))
+    schema
+        .decode_row(number, row.key, row.record_version, row.body)
+        .map_err(|source| error(chain(&source)))
 }
 
 /// An error with its causes on one line.

@@ -3,6 +3,8 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::secrets::SecretsError;
+
 /// The value of a row.
 ///
 /// Stored as MessagePack with member names, so adding an optional member (`#[serde(default)]`)
@@ -39,6 +41,9 @@ pub enum RecordError {
     /// The value has no MessagePack form.
     #[error("its value does not encode")]
     Encode(#[from] rmp_serde::encode::Error),
+    /// The row is secret, and cannot be sealed or opened.
+    #[error(transparent)]
+    Secret(#[from] SecretsError),
 }
 
 /// The stored form of a value.

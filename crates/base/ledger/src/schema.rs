@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::key::{self, Key, KeyError};
 use crate::record::{self, Record, RecordError};
+use crate::secrets::{self, Place, SecretsKeys};
 
 /// A value whose type only its table's handle knows.
 pub(crate) type ErasedValue = Arc<dyn Any + Send + Sync>;
@@ -20,14 +21,30 @@ type IndexKeys = dyn Fn(&[u8], &(dyn Any + Send + Sync), &mut Vec<Bytes>) + Send
 #[derive(Default)]
 pub struct Schema {
     tables: Vec<TableSpec>,
+    secrets: Secrets,
+}
+
+/// What becomes of the bodies of secret tables.
+#[derive(Default)]
+enum Secrets {
+    /// They are stored as they are: for tests and simulations, which keep nothing.
+    #[default]
+    Clear,
+    /// They are sealed.
+    Sealed(Arc<SecretsKeys>),
+    /// Sealed rows are not there: for those who look at a store without its keys.
+    LeftOut,
 }
 
 pub(crate) struct TableSpec {
     pub(crate) name: &'static str,
     pub(crate) record_version: u16,
     pub(crate) check_key: fn(&[u8]) -> Result<(), KeyError>,
-    pub(crate) decode: fn(u16, &[u8]) -> Result<ErasedValue, RecordError>,
-    pub(crate) encode: fn(&(dyn Any + Send + Sync)) -> Result<Vec<u8>, RecordError>,
+    /// See [`Schema::decode_row`].
+    decode: fn(u16, &[u8]) -> Result<ErasedValue, RecordError>,
+    /// See [`Schema::encode_row`].
+    encode: fn(&(dyn Any + Send + Sync)) -> Result<Vec<u8>, RecordError>,
+    is_secret: bool,
     pub(crate) indexes: Vec<IndexSpec>,
 }
 
@@ -37,6 +54,10 @@ pub(crate) struct IndexSpec {
 }
 
 impl TableSpec {
+    fn place<'a>(&'a self, number: u16, record_version: u16, key: &'a [u8]) -> Place<'a> {
+        Place { number, table: self.name, record_version, key }
+    }
+
     /// For each index the full keys (index key, then row key) of this row, in order.
     pub(crate) fn index_keys(
         &self,
@@ -77,6 +98,7 @@ impl Schema {
             check_key: |bytes| key::decode::<K>(bytes).map(drop),
             decode: |version, body| Ok(Arc::new(record::decode::<V>(version, body)?)),
             encode: |value| record::encode(downcast_ref::<V>(value)),
+            is_secret: false,
             indexes: Vec::new(),
         });
         Table { number, types: PhantomData }
@@ -108,6 +130,69 @@ impl Schema {
     /// The tables' names, with the versions that their records are written with.
     pub fn record_versions(&self) -> BTreeMap<String, u16> {
         self.tables.iter().map(|table| (table.name.to_owned(), table.record_version)).collect()
+    }
+
+    /// Declares a table secret: with keys ([`Schema::seal_secrets`]) its bodies are sealed before
+    /// any store sees them. Keys of rows stay readable.
+    pub fn secret<K: Key, V: Record>(&mut self, table: &Table<K, V>) {
+        self.tables[usize::from(table.number)].is_secret = true;
+    }
+
+    /// Seals secret tables with these keys. A store that has bodies in the clear only, from before
+    /// there were keys, is read; [`crate::Ledger::reseal`] then seals them.
+    pub fn seal_secrets(&mut self, keys: Arc<SecretsKeys>) {
+        self.secrets = Secrets::Sealed(keys);
+    }
+
+    /// Reads stores without their keys: sealed rows are passed over.
+    pub fn leave_secrets_out(&mut self) {
+        self.secrets = Secrets::LeftOut;
+    }
+
+    pub(crate) fn secrets_keys(&self) -> Option<&Arc<SecretsKeys>> {
+        match &self.secrets {
+            Secrets::Sealed(keys) => Some(keys),
+            Secrets::Clear | Secrets::LeftOut => None,
+        }
+    }
+
+    /// A row's body as it is stored.
+    pub(crate) fn encode_row(
+        &self,
+        table: u16,
+        key: &[u8],
+        value: &(dyn Any + Send + Sync),
+    ) -> Result<Vec<u8>, RecordError> {
+        let spec = self.spec(table);
+        let body = (spec.encode)(value)?;
+        match self.secrets_keys() {
+            Some(keys) if spec.is_secret => {
+                Ok(keys.seal(spec.place(table, spec.record_version, key), body)?)
+            }
+            _ => Ok(body),
+        }
+    }
+
+    /// The value of a stored body; nothing for one that is left out.
+    pub(crate) fn decode_row(
+        &self,
+        table: u16,
+        key: &[u8],
+        record_version: u16,
+        stored: &[u8],
+    ) -> Result<Option<ErasedValue>, RecordError> {
+        let spec = self.spec(table);
+        let place = spec.place(table, record_version, key);
+        match &self.secrets {
+            Secrets::Sealed(keys) if spec.is_secret => {
+                Ok(Some((spec.decode)(record_version, &keys.open(place, stored)?)?))
+            }
+            Secrets::LeftOut if spec.is_secret && secrets::is_sealed(stored) => Ok(None),
+            Secrets::Clear if spec.is_secret && secrets::is_sealed(stored) => {
+                Err(SecretsKeys::none_for(stored).into())
+            }
+            _ => Ok(Some((spec.decode)(record_version, stored)?)),
+        }
     }
 
     pub(crate) fn tables(&self) -> &[TableSpec] {

@@ -127,6 +127,16 @@ impl<'a> Tx<'a> {
         self.writes.entry(table.number).or_default().insert(key, Some(row));
     }
 
+    /// Writes a row again as it is, if it is there.
+    pub(crate) fn rewrite(&mut self, table: u16, key: &Bytes) {
+        let entry = self.base.row(table, key);
+        let version = entry.map_or(0, |entry| entry.version);
+        self.reads.get_mut().rows.insert((table, Bytes::clone(key)), version);
+        let Some(entry) = entry else { return };
+        let row = NewRow { value: Arc::clone(&entry.value), index_keys: entry.index_keys.clone() };
+        self.writes.entry(table).or_default().insert(Bytes::clone(key), Some(row));
+    }
+
     /// Deletes the row, if it is there.
     pub fn delete<K: Key, V: Record>(&mut self, table: &Table<K, V>, key: &K) {
         self.writes.entry(table.number).or_default().insert(key::encode(key).into(), None);

@@ -33,12 +33,11 @@ impl Tables {
                 KeyStatus::Active => vec![owner_key(&key.owner)],
                 KeyStatus::Inactive => Vec::new(),
             });
-        Self {
-            keys,
-            keys_by_owner,
-            join_tokens: schema.table("iam.join_tokens"),
-            seal: schema.table("iam.seal"),
-        }
+        let (join_tokens, seal) = (schema.table("iam.join_tokens"), schema.table("iam.seal"));
+        schema.secret(&keys);
+        schema.secret(&join_tokens);
+        schema.secret(&seal);
+        Self { keys, keys_by_owner, join_tokens, seal }
     }
 }
 

@@ -9,5 +9,6 @@ mod feed;
 mod guards;
 mod properties;
 mod records;
+mod secrets;
 mod suite;
 mod world;
