@@ -13,10 +13,12 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use vpc::Vpc;
-use wire::Edge;
+use wire::{Edge, Route};
 
 use crate::clock::{RandomIds, SystemClock};
 use crate::data_dir::{DataDir, Keys, Running};
+use crate::observe::figures;
+use crate::observe::metrics::Metrics;
 use crate::routes;
 use crate::settings::{Auth, ServerSettings};
 
@@ -80,10 +82,16 @@ impl ControlPlane {
             vpc: vpc_tables,
         };
         let ecs = Ecs::new(ecs_tables, ledger.clone(), setup);
-        let vpc = Vpc::new(vpc_tables, ledger);
+        let vpc = Vpc::new(vpc_tables, ledger.clone());
         let installation = data.installation(&*ids)?;
-        let edge = edge(&settings, &installation, &iam, &ecs, &vpc, clock, ids);
+        let metrics = Metrics::new("server", vec![figures::of_ledger(&ledger)]);
+        let mut ours = routes::all(&settings, &installation, &iam, &ecs);
+        ours.push(metrics.route());
+        let edge = edge(&settings, ours, &iam, &ecs, &vpc, clock, ids);
         let shutdown = CancellationToken::new();
+        if let Some(address) = settings.observe.metrics_listen {
+            metrics.listen(address, shutdown.clone()).await?;
+        }
         let mut loops = JoinSet::new();
         let (token, service) = (shutdown.clone(), ecs.clone());
         loops.spawn(async move { Ok(service.run(token).await?) });
@@ -142,14 +150,13 @@ impl ControlPlane {
 
 fn edge(
     settings: &ServerSettings,
-    installation: &str,
+    ours: Vec<Route>,
     iam: &Iam,
     ecs: &Ecs,
     vpc: &Vpc,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
 ) -> Edge {
-    let ours = routes::all(settings, installation, iam, ecs);
     let edge = Edge::builder(Arc::new(iam.clone()), clock, ids)
         .home(settings.account.clone(), settings.region.clone())
         .open(settings.auth == Auth::Open)

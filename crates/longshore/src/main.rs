@@ -13,6 +13,7 @@ mod control_plane;
 mod data_dir;
 mod instances;
 mod node;
+mod observe;
 mod output;
 mod port;
 mod profile_files;

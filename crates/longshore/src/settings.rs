@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use terms::{AccountId, ClusterName, Region};
 
 use crate::instances::{INSTANCES_MAX, InstanceFlags};
+use crate::observe::{ObserveFlags, ObserveSettings};
 use crate::retention::Retention;
 
 /// The file that is read when `--config` and `LONGSHORE_CONFIG` name none; it may be absent.
@@ -75,6 +76,9 @@ pub struct ServerFlags {
     /// A TOML file with any of these settings [default: /etc/longshore/longshore.toml]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Seeing inside.
+    #[command(flatten)]
+    pub observe: ObserveFlags,
 }
 
 /// Where a value came from.
@@ -141,6 +145,8 @@ pub struct ServerSettings {
     pub instance_cpu: Option<u64>,
     /// Memory of each in MiB; none is a share of the machine.
     pub instance_memory: Option<u64>,
+    /// Seeing inside.
+    pub observe: ObserveSettings,
     /// Where each value came from.
     pub origins: Vec<Origin>,
 }
@@ -172,6 +178,7 @@ impl ServerSettings {
             instance_type: resolver.optional("instance_type", size.instance_type)?,
             instance_cpu: resolver.optional("instance_cpu", size.instance_cpu)?,
             instance_memory: resolver.optional("instance_memory", size.instance_memory)?,
+            observe: ObserveSettings::read(&mut resolver, &flags.observe)?,
             origins: Vec::new(),
         };
         let settings = Self { origins: resolver.finish()?, ..settings };
@@ -217,14 +224,18 @@ pub fn data_dir(flag: Option<PathBuf>) -> Result<PathBuf> {
 }
 
 /// Reads settings one by one and remembers where each came from.
-struct Resolver {
+pub struct Resolver {
     file: PathBuf,
     table: toml::Table,
     origins: Vec<Origin>,
 }
 
 impl Resolver {
-    fn open(flag: Option<&Path>) -> Result<Self> {
+    /// Reads the named file, or the usual one if it is there.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn open(flag: Option<&Path>) -> Result<Self> {
         let named = flag
             .map(Path::to_path_buf)
             .or_else(|| std::env::var_os("LONGSHORE_CONFIG").map(PathBuf::from));
@@ -246,7 +257,11 @@ impl Resolver {
         std::path::absolute(&text).with_context(|| format!("{name} = {text}"))
     }
 
-    fn value<T>(
+    /// A setting with a default.
+    ///
+    /// # Errors
+    /// If its value cannot be read.
+    pub fn value<T>(
         &mut self,
         name: &'static str,
         flag: Option<T>,
@@ -264,7 +279,11 @@ impl Resolver {
         Ok(value)
     }
 
-    fn optional<T>(&mut self, name: &'static str, flag: Option<T>) -> Result<Option<T>>
+    /// A setting that may be absent.
+    ///
+    /// # Errors
+    /// If its value cannot be read.
+    pub fn optional<T>(&mut self, name: &'static str, flag: Option<T>) -> Result<Option<T>>
     where
         T: FromStr + Display,
         T::Err: Display,

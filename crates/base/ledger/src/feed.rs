@@ -127,7 +127,7 @@ impl Feed {
                         return Ok(commit);
                     }
                 }
-                Err(broadcast::error::RecvError::Lagged(_)) => self.lagged = true,
+                Err(broadcast::error::RecvError::Lagged(_)) => self.lag(),
                 Err(broadcast::error::RecvError::Closed) => closed(),
             }
         }
@@ -147,11 +147,16 @@ impl Feed {
                     }
                 }
                 Err(broadcast::error::TryRecvError::Empty) => return Ok(None),
-                Err(broadcast::error::TryRecvError::Lagged(_)) => self.lagged = true,
+                Err(broadcast::error::TryRecvError::Lagged(_)) => self.lag(),
                 Err(broadcast::error::TryRecvError::Closed) => closed(),
             }
         }
         Err(Lagged)
+    }
+
+    fn lag(&mut self) {
+        self.lagged = true;
+        meters::ledger().lagged.inc();
     }
 
     /// The commit, unless the snapshot holds it already.

@@ -197,6 +197,11 @@ impl Head {
         self.waiters.len() >= MAX_WAITING
     }
 
+    /// How many transactions wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiters.len()
+    }
+
     /// How many commits wait to be taken.
     pub(crate) fn pending(&self) -> usize {
         self.pending.commits.len()

@@ -5,6 +5,7 @@ mod store_thread;
 use std::fmt;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -153,6 +154,18 @@ impl Ledger {
         Feed::new(self.clone())
     }
 
+    /// How many rows each table has, by the tables' names.
+    pub fn row_counts(&self) -> Vec<(&'static str, usize)> {
+        let state = self.inner.shared.published.load();
+        let tables = self.inner.shared.schema.tables().iter().zip(0..);
+        tables.map(|(spec, number)| (spec.name, state.table(number).rows.len())).collect()
+    }
+
+    /// How many transactions wait for the store; at most [`crate::MAX_WAITING`].
+    pub fn waiting(&self) -> usize {
+        self.inner.shared.head.lock().waiting()
+    }
+
     pub(crate) fn receiver(&self) -> broadcast::Receiver<Arc<Commit>> {
         self.inner.shared.feed.subscribe()
     }
@@ -269,7 +282,10 @@ impl Shared {
                     return Ok((outcome, revision, durable));
                 }
                 // What it collided with may not be durable yet, so the head is what is fresh.
-                Attempt::Conflict => base = Arc::new(self.head.lock().state.clone()),
+                Attempt::Conflict => {
+                    meters::ledger().conflicts.inc();
+                    base = Arc::new(self.head.lock().state.clone());
+                }
             }
         }
         self.run_alone(name, body)
@@ -303,6 +319,7 @@ impl Shared {
         body: &mut impl FnMut(&mut Tx<'_>) -> Result<T, E>,
     ) -> Result<Settled<T, E>, LedgerError> {
         tracing::debug!(name, "a transaction keeps colliding and runs alone");
+        meters::ledger().alone.inc();
         let head = self.writable_head()?;
         let mut tx = Tx::new(&self.schema, &head.state, &self.sources);
         let outcome = body(&mut tx);
@@ -324,7 +341,10 @@ impl Shared {
         let head = self.head.lock();
         match &head.refused {
             Some(error) => Err(error.clone()),
-            None if head.is_crowded() => Err(LedgerError::Crowded),
+            None if head.is_crowded() => {
+                meters::ledger().crowded.inc();
+                Err(LedgerError::Crowded)
+            }
             None => Ok(head),
         }
     }
@@ -376,7 +396,10 @@ impl Shared {
         let Some(Taken { batch, state, commits }) = self.head.lock().take() else { return (0, 0) };
         let carried = commits.len();
         tracing::trace!(revision = batch.revision, carried, rows = batch.writes.len(), "commit");
-        match store.commit(&batch) {
+        let begun = Instant::now();
+        let outcome = store.commit(&batch);
+        meters::ledger().committed(carried, batch.writes.len(), begun.elapsed(), outcome.is_ok());
+        match outcome {
             Ok(()) => (carried, self.publish(state, commits)),
             Err(error) => {
                 self.refuse(error);

@@ -14,6 +14,7 @@ use tracing::{Instrument, field};
 use super::gate::{Asking, Gated};
 use super::relay::Relayed;
 use super::resolve::{Target, of_forms, unknown_operation};
+use super::seen::Seen;
 use super::{BODY_LIMIT_BYTES, Body, Edge, Inner, Need, Route, RouteAuth, RouteRequest};
 use crate::protocol::Form;
 use crate::service::{self, Call};
@@ -52,11 +53,16 @@ impl Edge {
         let inner = &*self.0;
         let now = inner.clock.now();
         let arrival = Arrival { request_id: Uuid::from_random(inner.ids.next()), now, source };
+        let mut seen = Seen::begin(&request);
         let route = inner.routes.iter().find(|route| route.takes(request.uri().path()));
         let mut response = match route {
-            Some(route) => inner.run_route(route, arrival, request).await,
-            None => inner.run_call(arrival, request).await,
+            Some(route) => {
+                seen.route(route.prefix);
+                inner.run_route(route, arrival, request).await
+            }
+            None => inner.run_call(arrival, request, &mut seen).await,
         };
+        seen.answered(&response);
         if response.extensions_mut().remove::<Relayed>().is_some() {
             return response;
         }
@@ -160,7 +166,12 @@ impl Inner {
         Ok((body, caller))
     }
 
-    async fn run_call(&self, arrival: Arrival, request: Request<Body>) -> Response<Body> {
+    async fn run_call(
+        &self,
+        arrival: Arrival,
+        request: Request<Body>,
+        seen: &mut Seen,
+    ) -> Response<Body> {
         let span = tracing::info_span!(
             "call",
             request_id = %arrival.request_id,
@@ -169,10 +180,11 @@ impl Inner {
             status = field::Empty,
         );
         let (parts, body) = request.into_parts();
-        let answer = self.answer(&parts, body, arrival).instrument(span.clone()).await;
+        let answer = self.answer(&parts, body, arrival, seen).instrument(span.clone()).await;
         let response = match answer {
             Ok(response) => response,
             Err(refusal) => {
+                seen.refused(&refusal.error.code);
                 let _entered = span.enter();
                 tracing::debug!(code = %refusal.error.code, message = %refusal.error.message, "refused");
                 respond_error(refusal, arrival)
@@ -187,6 +199,7 @@ impl Inner {
         parts: &Parts,
         body: Body,
         arrival: Arrival,
+        seen: &mut Seen,
     ) -> Result<Response<Body>, Refusal> {
         let Target { mut protocol, mut service, operation } = self.target(parts);
         let refusal = |error, protocol, service: Option<&Service>| Refusal {
@@ -223,6 +236,7 @@ impl Inner {
             return Err(refuse(unknown_operation(protocol, named), service));
         };
         let model = service.model();
+        seen.call(model.name, operation);
         tracing::Span::current().record("service", model.name).record("operation", operation);
         let gated = async || {
             let Some((gate, _)) = &self.gate else { return Ok(None) };

@@ -7,6 +7,7 @@ mod gate;
 mod relay;
 mod resolve;
 mod route;
+mod seen;
 mod serve;
 
 use std::collections::HashMap;

@@ -59,9 +59,12 @@ impl Edge {
                     continue;
                 }
             };
+            meters::edge().accepted.inc();
             let (edge, builder, shutdown) = (self.clone(), Arc::clone(&builder), shutdown.clone());
             tracker.spawn(async move {
+                meters::edge().connections.inc();
                 edge.accepted(&builder, stream, source, shutdown).await;
+                meters::edge().connections.dec();
                 drop(permit);
             });
         }
@@ -138,6 +141,7 @@ impl Edge {
                 connection.await
             }
             () = first_head => {
+                meters::edge().cut_off.get_or_create(&meters::Reason { reason: "no_request" }).inc();
                 tracing::debug!(%source, "the client sent no request in time");
                 return;
             }

@@ -1,0 +1,67 @@
+//! The ledger: commits, conflicts, the feed.
+
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::{counter, histogram};
+
+/// Meters of the ledger.
+#[derive(Debug)]
+pub struct Ledger {
+    /// Transactions that were made durable.
+    pub transactions: Counter,
+    /// From taking a batch to the store's word that it is durable.
+    pub commit_seconds: Histogram,
+    /// Transactions of one batch.
+    pub batch_transactions: Histogram,
+    /// Rows written.
+    pub rows_written: Counter,
+    /// Transactions that met a change of what they had read, and ran again.
+    pub conflicts: Counter,
+    /// Transactions that kept colliding and ran with all others waiting.
+    pub alone: Counter,
+    /// Transactions refused because too many waited for the store.
+    pub crowded: Counter,
+    /// Batches that the store did not take.
+    pub failures: Counter,
+    /// Readers of the feed that fell behind and started again from a snapshot.
+    pub lagged: Counter,
+}
+
+impl Ledger {
+    pub(crate) fn register(registry: &mut Registry) -> Self {
+        let r = registry.sub_registry_with_prefix("ledger");
+        let size = || Unit::Other("transactions".to_owned());
+        Self {
+            transactions: counter(r, "transactions", "Transactions that were made durable"),
+            commit_seconds: histogram(
+                r,
+                "commit",
+                Unit::Seconds,
+                "From taking a batch to the store's word that it is durable",
+            ),
+            batch_transactions: histogram(r, "batch", size(), "Transactions of one batch"),
+            rows_written: counter(r, "rows_written", "Rows written or deleted"),
+            conflicts: counter(r, "conflicts", "Transactions that collided and ran again"),
+            alone: counter(r, "alone", "Transactions that ran with all others waiting"),
+            crowded: counter(r, "crowded", "Transactions refused because too many waited"),
+            failures: counter(r, "store_failures", "Batches that the store did not take"),
+            lagged: counter(r, "feed_lagged", "Readers of the feed that fell behind"),
+        }
+    }
+
+    /// Counts a batch that went to the store.
+    pub fn committed(&self, transactions: usize, rows: usize, took: Duration, is_durable: bool) {
+        if !is_durable {
+            self.failures.inc();
+            return;
+        }
+        self.transactions.inc_by(transactions as u64);
+        self.rows_written.inc_by(rows as u64);
+        self.batch_transactions.observe(transactions as f64);
+        self.commit_seconds.observe(took.as_secs_f64());
+    }
+}

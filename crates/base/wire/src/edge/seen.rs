@@ -1,0 +1,71 @@
+//! What is counted of a request.
+
+use std::time::Instant;
+
+use http::{Request, Response};
+use meters::{Call, Direction, Word};
+
+use super::Body;
+
+/// The code of an answer that is no error.
+const OK: Word = Word::new("OK");
+/// What stands for a service or operation that nobody knows: clients choose those names.
+const UNKNOWN: Word = Word::new("unknown");
+/// The service of paths that are no AWS operation.
+const OURS: Word = Word::new("longshore");
+
+/// A request under way, counted when it is answered; one whose client went away is not counted
+/// but for the time that it was under way.
+pub(super) struct Seen {
+    begun: Instant,
+    service: Word,
+    operation: Word,
+    code: Word,
+}
+
+impl Seen {
+    pub(super) fn begin(request: &Request<Body>) -> Self {
+        meters::edge().in_flight.inc();
+        count_body("in", request.body());
+        Self { begun: Instant::now(), service: UNKNOWN, operation: UNKNOWN, code: OK }
+    }
+
+    /// It means this operation.
+    pub(super) fn call(&mut self, service: &'static str, operation: &'static str) {
+        self.service = Word::new(service);
+        self.operation = Word::new(operation);
+    }
+
+    /// It is for this path of our own.
+    pub(super) fn route(&mut self, prefix: &'static str) {
+        self.service = OURS;
+        self.operation = Word::new(prefix);
+    }
+
+    /// It was refused.
+    pub(super) fn refused(&mut self, code: &str) {
+        self.code = Word::of(code);
+    }
+
+    pub(super) fn answered(mut self, response: &Response<Body>) {
+        let status = response.status();
+        if self.code == OK && (status.is_client_error() || status.is_server_error()) {
+            self.refused(status.as_str());
+        }
+        count_body("out", response.body());
+        let Self { service, operation, code, .. } = self;
+        meters::edge().answered(Call { service, operation, code }, self.begun.elapsed());
+    }
+}
+
+impl Drop for Seen {
+    fn drop(&mut self) {
+        meters::edge().in_flight.dec();
+    }
+}
+
+fn count_body(direction: &'static str, body: &Body) {
+    if let Some(bytes) = hyper::body::Body::size_hint(body).exact() {
+        meters::edge().body_bytes.get_or_create(&Direction { direction }).inc_by(bytes);
+    }
+}
