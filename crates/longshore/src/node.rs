@@ -8,7 +8,9 @@ use std::sync::Arc;
 use agent::engine::{Capacity, Settings};
 use agent::journal::FileJournal;
 use agent::transport::HttpTransport;
-use agent::{Agent, AgentError, AtEnd, Config, Directory, Parts, STOP_TIMEOUT_AT_END};
+use agent::{
+    Agent, AgentError, AtEnd, Config, Directory, HostFolders, Parts, STOP_TIMEOUT_AT_END,
+};
 use anyhow::{Context, Result};
 use runtime::containers::{ContainerState, Containers, LinuxContainers};
 use runtime::images::{self, ImageStore};
@@ -170,6 +172,7 @@ async fn serve(
         images,
         containers,
         networks,
+        folders: Arc::new(HostFolders),
         transport: Arc::new(transport),
         journal: Box::new(journal),
         clock,

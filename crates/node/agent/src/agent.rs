@@ -66,7 +66,8 @@ impl Running {
         directory: Directory,
         shutdown: &CancellationToken,
     ) -> Result<Self, AgentError> {
-        let Parts { images, containers, networks, transport, mut journal, clock, ids } = parts;
+        let Parts { images, containers, networks, folders, transport, mut journal, clock, ids } =
+            parts;
         let records = journal.load().await?;
         let engine = Engine::replay(config.settings.clone(), config.capacity.clone(), records);
         check_cluster(&config, &engine)?;
@@ -92,6 +93,7 @@ impl Running {
             containers,
             networks,
             transport,
+            folders,
             endpoints: Arc::new(endpoints),
             clock: Arc::clone(&clock),
             volumes: config.folder.join("volumes"),

@@ -11,6 +11,7 @@ use runtime::{Containers, Images, Networks};
 use terms::{AccountId, Clock, ClusterName, IdSource, Region};
 
 use crate::engine::{Capacity, Settings};
+use crate::folders::Folders;
 use crate::journal::Journal;
 use crate::transport::Transport;
 
@@ -74,6 +75,8 @@ pub struct Parts {
     pub containers: Arc<dyn Containers>,
     /// Networks.
     pub networks: Arc<dyn Networks>,
+    /// Folders of volumes; usually [`crate::HostFolders`].
+    pub folders: Arc<dyn Folders>,
     /// The control plane.
     pub transport: Arc<dyn Transport>,
     /// What must survive.

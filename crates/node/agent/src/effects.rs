@@ -23,6 +23,7 @@ use crate::engine::{
     Command, ContainerRef, CreatedContainer, Creation, Delivery, Event, Failure, Place, Probe,
     PulledImage, StateChange,
 };
+use crate::folders::Folders;
 use crate::spec::{self, Ingredients, Joined, NetworkMode};
 use crate::transport::Transport;
 
@@ -37,6 +38,7 @@ pub(crate) struct Tools {
     pub(crate) containers: Arc<dyn Containers>,
     pub(crate) networks: Arc<dyn Networks>,
     pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) folders: Arc<dyn Folders>,
     pub(crate) endpoints: Arc<Endpoints>,
     pub(crate) clock: Arc<dyn Clock>,
     /// Where volumes without a path of their own are.
@@ -305,10 +307,7 @@ impl Tools {
     async fn make_volumes(&self, spec: &runtime::ContainerSpec) -> Result<(), Failure> {
         for mount in &spec.mounts {
             let runtime::containers::MountSource::Bind(path) = &mount.source else { continue };
-            if tokio::fs::try_exists(path).await.unwrap_or(false) {
-                continue;
-            }
-            tokio::fs::create_dir_all(path).await.map_err(|error| {
+            self.folders.make(path).await.map_err(|error| {
                 let what = format!("cannot make {}: {error}", path.display());
                 Failure::new("CannotCreateVolumeError", what)
             })?;
@@ -381,10 +380,7 @@ impl Tools {
         let id = arn.id.to_string();
         self.pulled.lock().retain(|container, _| container.task != *arn);
         self.containers.remove_task(&id).await.map_err(|error| failed(&error))?;
-        match tokio::fs::remove_dir_all(self.volumes.join(&id)).await {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed(&error)),
-            Ok(()) | Err(_) => Ok(()),
-        }
+        self.folders.remove(&self.volumes.join(&id)).await.map_err(|error| failed(&error))
     }
 
     /// Removes a container that no task of the journal has.

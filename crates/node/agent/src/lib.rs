@@ -22,6 +22,7 @@ mod core;
 mod effects;
 mod endpoints;
 pub mod engine;
+mod folders;
 pub mod journal;
 mod sessions;
 pub mod spec;
@@ -33,3 +34,4 @@ pub use config::{
     AgentError, AtEnd, Config, Parts, RESERVED_TCP_PORTS, STOP_TIMEOUT_AT_END, detect_capacity,
 };
 pub use endpoints::Directory;
+pub use folders::{Folders, HostFolders};

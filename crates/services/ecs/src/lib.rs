@@ -5,6 +5,7 @@
 //! - What is decided, and why: `decide/`, pure.
 //! - Places for tasks: `placing/`.
 //! - Loops: `reconcile/` (what is old is forgotten), and those of `sessions/`.
+//! - What an outside checker reads: [`audit`].
 //! - Agents: `sessions/`. Paths of our own under `/_longshore/`: `routes.rs` and there.
 //!
 //! **Invariant:** no instance holds more than it registered. Placement is planned on a fleet that
@@ -16,6 +17,7 @@
 //! **Invariant:** a task's status only moves forward, and a revision is never given out twice.
 
 mod api;
+pub mod audit;
 mod decide;
 mod error;
 mod model;

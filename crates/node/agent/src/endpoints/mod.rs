@@ -18,8 +18,8 @@ use std::sync::Arc;
 use agent_protocol::task::Task;
 use agent_protocol::{TASK_API_PORT, TASK_ENDPOINT_ADDRESS, TASK_METADATA_PORT};
 use parking_lot::RwLock;
+use runtime::networks::Listener;
 use runtime::{ContainerId, Containers, NetworkError, Networks};
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::spec::NetworkMode;
@@ -167,7 +167,7 @@ pub(crate) type Answer = http::Response<AnswerBody>;
 pub(crate) type Request = http::Request<hyper::body::Incoming>;
 
 /// Serves HTTP/1.1 on a listener until the token is cancelled.
-fn serve<F, A>(listener: TcpListener, token: CancellationToken, answer: F)
+fn serve<F, A>(mut listener: Box<dyn Listener>, token: CancellationToken, answer: F)
 where
     F: Fn(Request) -> A + Clone + Send + Sync + 'static,
     A: Future<Output = Answer> + Send + 'static,

@@ -4,14 +4,12 @@
 //! a good one is damage and an error. The file is written anew, beside, and renamed over when most
 //! of it is out of date.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::io;
+use std::path::Path;
 
 use async_trait::async_trait;
-use parking_lot::Mutex;
 
+use super::medium::{DiskFile, Medium};
 use super::{Journal, JournalError};
 use crate::engine::Record;
 
@@ -20,103 +18,47 @@ const COMPACT_MIN_BYTES: u64 = 1024 * 1024;
 /// The file is written anew when it has grown by this factor.
 const COMPACT_FACTOR: u64 = 4;
 
-/// The journal of one agent on disk.
+/// The journal of one agent, as lines on a medium.
 #[derive(Debug)]
-pub struct FileJournal {
-    path: PathBuf,
-    inner: Arc<Mutex<Inner>>,
+pub struct LineJournal<M> {
+    medium: M,
     /// Bytes after the last compaction, and now.
     base: u64,
     length: u64,
 }
 
-#[derive(Debug)]
-struct Inner {
-    file: File,
-}
+/// The journal of one agent on disk.
+pub type FileJournal = LineJournal<DiskFile>;
 
 impl FileJournal {
     /// Opens the journal at `path`, made if absent, and holds it until dropped.
     pub fn open(path: &Path) -> Result<Self, JournalError> {
-        let error = |action, source| io_error(action, path, source);
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)
-                .map_err(|source| error("make the folder of", source))?;
-        }
-        let file = open(path).map_err(|source| error("open", source))?;
-        let length = file.metadata().map_err(|source| error("read", source))?.len();
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(std::fs::TryLockError::WouldBlock) => {
-                return Err(JournalError::InUse { path: path.display().to_string() });
-            }
-            Err(std::fs::TryLockError::Error(source)) => return Err(error("lock", source)),
-        }
-        let inner = Arc::new(Mutex::new(Inner { file }));
-        Ok(Self { path: path.to_owned(), inner, base: length, length })
-    }
-
-    async fn blocking<T: Send + 'static>(
-        &self,
-        action: &'static str,
-        work: impl FnOnce(&mut Inner, &Path) -> io::Result<T> + Send + 'static,
-    ) -> Result<T, JournalError> {
-        let (inner, path) = (Arc::clone(&self.inner), self.path.clone());
-        let done = tokio::task::spawn_blocking(move || work(&mut inner.lock(), &path)).await;
-        let result = done.unwrap_or_else(|error| Err(io::Error::other(error)));
-        result.map_err(|source| io_error(action, &self.path, source))
+        let (medium, length) = DiskFile::open(path)?;
+        Ok(Self { medium, base: length, length })
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).append(true).create(true).open(path)
-}
-
-/// Writes `fresh` and puts it in the place of the journal; answers it, locked.
-fn replace(path: &Path, fresh: &Path, bytes: &[u8]) -> io::Result<File> {
-    let mut file = File::create(fresh)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    drop(file);
-    let file = open(fresh)?;
-    file.try_lock()?;
-    std::fs::rename(fresh, path)?;
-    if let Some(folder) = path.parent() {
-        File::open(folder)?.sync_all()?;
+impl<M: Medium> LineJournal<M> {
+    /// The journal on a medium, which nobody else writes.
+    pub fn on(medium: M) -> Self {
+        Self { medium, base: 0, length: 0 }
     }
-    Ok(file)
-}
 
-fn io_error(action: &'static str, path: &Path, source: io::Error) -> JournalError {
-    let path = path.display().to_string();
-    match source.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            JournalError::DiskFull { path }
-        }
-        _ => JournalError::Io { action, path, source },
+    fn error(&self, action: &'static str, source: io::Error) -> JournalError {
+        JournalError::of(action, self.medium.name(), source)
     }
 }
 
 #[async_trait]
-impl Journal for FileJournal {
+impl<M: Medium> Journal for LineJournal<M> {
     async fn load(&mut self) -> Result<Vec<Record>, JournalError> {
-        let bytes = self.blocking("read", |inner, _| {
-            let mut bytes = Vec::new();
-            inner.file.seek(SeekFrom::Start(0))?;
-            inner.file.read_to_end(&mut bytes)?;
-            Ok(bytes)
-        });
-        let (records, good) = match parse(&bytes.await?) {
+        let bytes = self.medium.read().await.map_err(|source| self.error("read", source))?;
+        let (records, good) = match parse(&bytes) {
             Ok(parsed) => parsed,
-            Err(offset) => {
-                return Err(JournalError::Damaged {
-                    path: self.path.display().to_string(),
-                    offset,
-                });
-            }
+            Err(offset) => return Err(JournalError::Damaged { path: self.medium.name(), offset }),
         };
         // What a crash left of the last write goes, or the next record would be glued to it.
-        self.blocking("mend", move |inner, _| inner.file.set_len(good)).await?;
+        self.medium.truncate(good).await.map_err(|source| self.error("mend", source))?;
         self.length = good;
         Ok(records)
     }
@@ -124,16 +66,8 @@ impl Journal for FileJournal {
     async fn append(&mut self, records: Vec<Record>, durable: bool) -> Result<(), JournalError> {
         let bytes = encode(&records);
         self.length += bytes.len() as u64;
-        if !durable {
-            // Into the page cache only: no reason to leave this thread.
-            let written = self.inner.lock().file.write_all(&bytes);
-            return written.map_err(|source| io_error("write", &self.path, source));
-        }
-        self.blocking("write", move |inner, _| {
-            inner.file.write_all(&bytes)?;
-            inner.file.sync_data()
-        })
-        .await
+        let written = self.medium.append(bytes, durable).await;
+        written.map_err(|source| self.error("write", source))
     }
 
     fn wants_compaction(&self) -> bool {
@@ -143,16 +77,8 @@ impl Journal for FileJournal {
     async fn compact(&mut self, records: Vec<Record>) -> Result<(), JournalError> {
         let bytes = encode(&records);
         let length = bytes.len() as u64;
-        self.blocking("write anew", move |inner, path| {
-            let fresh = path.with_extension("new");
-            let file = replace(path, &fresh, &bytes).inspect_err(|_| {
-                // On a full disk, what could not become the journal must not keep its room.
-                let _ = std::fs::remove_file(&fresh);
-            })?;
-            inner.file = file;
-            Ok(())
-        })
-        .await?;
+        let replaced = self.medium.replace(bytes).await;
+        replaced.map_err(|source| self.error("write anew", source))?;
         (self.base, self.length) = (length, length);
         Ok(())
     }

@@ -1,13 +1,15 @@
 //! What must survive the agent: records appended in order, replayed at the next start.
 
 mod file;
+mod medium;
 mod memory;
 
 use async_trait::async_trait;
 
 use crate::engine::Record;
 
-pub use file::FileJournal;
+pub use file::{FileJournal, LineJournal};
+pub use medium::{DiskFile, Medium};
 pub use memory::MemoryJournal;
 
 /// Why the journal cannot be read or written.
@@ -52,6 +54,17 @@ pub enum JournalError {
         /// The file.
         path: String,
     },
+}
+
+impl JournalError {
+    fn of(action: &'static str, path: String, source: std::io::Error) -> Self {
+        match source.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                Self::DiskFull { path }
+            }
+            _ => Self::Io { action, path, source },
+        }
+    }
 }
 
 /// Where an agent's records are kept. One writer.

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use terms::{Clock, Region, Timestamp, Uuid};
-use wire::client::Client;
+use wire::client::{Client, Exchange};
 use wire::sigv4::Credentials;
 
 use super::socket::{self, Codec};
@@ -48,6 +48,14 @@ impl HttpTransport {
         let client =
             Client::new(endpoint, Some(credentials.clone()), region.clone(), Arc::clone(&clock));
         Self { client, credentials, region, clock }
+    }
+
+    /// The same with calls that go through `exchange` instead of a socket. Channels would still be
+    /// sockets, so a simulation opens its own.
+    #[must_use]
+    pub fn with_exchange(mut self, exchange: Arc<dyn Exchange>) -> Self {
+        self.client = self.client.with_exchange(exchange);
+        self
     }
 
     async fn call(&self, operation: &str, body: Value) -> Result<Value, CallError> {

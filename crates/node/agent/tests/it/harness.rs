@@ -119,6 +119,7 @@ impl World {
             images: Arc::new(host.clone()),
             containers: Arc::new(host.clone()),
             networks: Arc::new(host.clone()),
+            folders: Arc::new(agent::HostFolders),
             transport: Arc::new(self.server.seen_by(&host)),
             journal: Box::new(SeenJournal { journal: self.journal.clone(), host }),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,

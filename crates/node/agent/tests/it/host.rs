@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use runtime::images::{
     ImageError, LoadError, Progress, Pruned, PullError, Pulled, RegistryAuth, SnapshotError,
 };
+use runtime::networks::Listener;
 use runtime::{
     Attachment, CallError, ContainerEvent, ContainerId, ContainerSpec, ContainerState,
     ContainerStatus, Containers, CreateError, Created, ExecOutcome, Exit, Image, ImageConfig,
@@ -417,10 +418,10 @@ impl Networks for Seen {
         None
     }
 
-    async fn listen(&self, _: SocketAddr) -> Result<TcpListener, NetworkError> {
+    async fn listen(&self, _: SocketAddr) -> Result<Box<dyn Listener>, NetworkError> {
         self.pass().await;
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Ok(TcpListener::bind(any).await.unwrap())
+        Ok(Box::new(TcpListener::bind(any).await.unwrap()))
     }
 
     async fn list(&self) -> Vec<Attachment> {

@@ -25,8 +25,8 @@ use super::place::{self, Place};
 use super::ports::Ports;
 use super::vpc::Vpc;
 use super::{
-    Attachment, Interface, NetworkError, Networks, OwnNetwork, PortMapping, Subnet, TaskNetwork,
-    links, namespaces, tasks,
+    Attachment, Interface, Listener, NetworkError, Networks, OwnNetwork, PortMapping, Subnet,
+    TaskNetwork, links, namespaces, tasks,
 };
 
 /// Namespaces that are made ahead of need, so that a container finds its own ready.
@@ -368,7 +368,7 @@ impl Networks for LinuxNetworks {
         Some(OwnNetwork { namespace: place::namespace(&self.inner.run), address })
     }
 
-    async fn listen(&self, address: SocketAddr) -> Result<TcpListener, NetworkError> {
+    async fn listen(&self, address: SocketAddr) -> Result<Box<dyn Listener>, NetworkError> {
         let fail = move |source| NetworkError::Listen { address, source };
         let namespace = self.inner.namespace(self.inner.endpoints);
         let listener = blocking(move || {
@@ -377,7 +377,7 @@ impl Networks for LinuxNetworks {
                 .map_err(fail)
         })
         .await?;
-        TcpListener::from_std(listener).map_err(fail)
+        Ok(Box::new(TcpListener::from_std(listener).map_err(fail)?))
     }
 
     async fn list(&self) -> Vec<Attachment> {

@@ -6,6 +6,7 @@ mod firewall;
 mod leftovers;
 mod links;
 mod linux;
+mod listener;
 mod model;
 mod namespaces;
 mod neighbours;
@@ -18,13 +19,12 @@ mod vpc;
 
 use std::net::SocketAddr;
 
-use async_trait::async_trait;
-use tokio::net::TcpListener;
-
 use crate::ContainerId;
+use async_trait::async_trait;
 
 pub use leftovers::sweep;
 pub use linux::{LinuxNetworks, NetworkOptions, READY_NAMESPACES};
+pub use listener::{Connection, Listener, Stream};
 pub use model::{
     Attachment, Interface, NetworkError, OwnNetwork, PortBinding, PortMapping, Protocol,
     TaskNetwork,
@@ -67,7 +67,7 @@ pub trait Networks: Send + Sync + 'static {
     /// Opens a listener where the instance's containers find it, those in the host's network
     /// too: at a link-local address such as 169.254.170.2, in a namespace of its own on the
     /// bridge. No port of a container or of the host is taken by it.
-    async fn listen(&self, address: SocketAddr) -> Result<TcpListener, NetworkError>;
+    async fn listen(&self, address: SocketAddr) -> Result<Box<dyn Listener>, NetworkError>;
 
     /// Every attachment, those included that an earlier process made.
     async fn list(&self) -> Vec<Attachment>;

@@ -148,7 +148,7 @@ async fn attachments_are_taken_up_again_and_swept() {
 
     let networks = open_networks().await;
     assert_eq!(networks.list().await, std::slice::from_ref(&attachment));
-    let listener = networks.listen(([169, 254, 170, 2], 80).into()).await.unwrap();
+    let mut listener = networks.listen(([169, 254, 170, 2], 80).into()).await.unwrap();
     let long = std::time::Duration::from_secs(60);
     let nc = ["nc", "169.254.170.2", "80"].map(str::to_owned).to_vec();
     let accept = async { listener.accept().await.unwrap().1 };

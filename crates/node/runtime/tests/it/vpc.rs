@@ -213,7 +213,7 @@ async fn task_networks_are_taken_up_again_and_swept() {
     let said = scene.say(of(&in_a), &format!("wget -q -O - http://{}/", b.address)).await;
     assert_eq!(said, "from-b\n");
     // The instance's endpoints are there for its tasks.
-    let listener = own.listen(([169, 254, 170, 2], 80).into()).await.unwrap();
+    let mut listener = own.listen(([169, 254, 170, 2], 80).into()).await.unwrap();
     let accept = tokio::spawn(async move { listener.accept().await.unwrap().1.ip() });
     let script = "nc 169.254.170.2 80 < /dev/null; true";
     scene.say(of(&in_a), script).await;
