@@ -8,7 +8,7 @@ use http::Response;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use terms::ContainerInstanceArn;
-use wire::{Body, Route, RouteAuth, RouteRequest};
+use wire::{Body, Caller, Route, RouteAuth, RouteRequest};
 
 use super::admission::{Refusal, admit, instance_of};
 use super::hub::{Hello, Hub, Sessions};
@@ -45,6 +45,25 @@ impl Sessions {
                 async move { logs::answer(&sessions, request).await }
             }),
         ]
+    }
+
+    /// Whether the caller may open a session for the instance now: what a route asks before it
+    /// answers an upgrade, for connections that come by another way (simulation).
+    ///
+    /// # Errors
+    /// The answer that the route would give.
+    pub async fn admit(
+        &self,
+        caller: &Caller,
+        instance: &ContainerInstanceArn,
+    ) -> Result<(), Response<Body>> {
+        if !self.hub.is_ready().await {
+            return Err(Refusal::Starting.response());
+        }
+        let row = self.hub.view(instance).instance();
+        let admitted = admit(caller, instance, row.as_deref());
+        let room = || Ok(self.hub.control.check_room()?);
+        admitted.and_then(|()| room()).map_err(|refusal| refusal.response())
     }
 
     fn answer_control(&self, request: RouteRequest) -> Answer {
