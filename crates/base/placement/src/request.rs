@@ -118,3 +118,40 @@ impl fmt::Display for Strategy {
         }
     }
 }
+
+impl Strategy {
+    /// The strategy that is told with these words, as its `Display` has them: what tasks keep of
+    /// how they were placed.
+    pub fn from_words(words: &str) -> Option<Self> {
+        match words {
+            "chance" => Some(Self::Random),
+            "spread over instances" => Some(Self::Spread(Spread::Instance)),
+            "least CPU left" => Some(Self::Binpack(Binpack::Cpu)),
+            "least memory left" => Some(Self::Binpack(Binpack::Memory)),
+            _ => {
+                let name = words.strip_prefix("spread over ")?;
+                Some(Self::Spread(Spread::Attribute(name.into())))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_strategy_is_read_back_from_its_words() {
+        let all = [
+            Strategy::Random,
+            Strategy::Spread(Spread::Instance),
+            Strategy::Spread(Spread::Attribute("rack".into())),
+            Strategy::Binpack(Binpack::Cpu),
+            Strategy::Binpack(Binpack::Memory),
+        ];
+        for strategy in all {
+            assert_eq!(Strategy::from_words(&strategy.to_string()), Some(strategy));
+        }
+        assert_eq!(Strategy::from_words("by hand"), None);
+    }
+}

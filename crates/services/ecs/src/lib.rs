@@ -3,7 +3,8 @@
 //! - Tables: `tables.rs`; what their rows hold: `model/`.
 //! - Operations: `api/`, one file a resource; `api/mod.rs` lists them.
 //! - What is decided, and why: `decide/`, pure.
-//! - Places for tasks: `placing/`.
+//! - Places for tasks: `placing/`; what would be if: `whatif/`.
+//! - What must be so in stored rows: `check.rs`.
 //! - Loops: `reconcile/` (what is old is forgotten), and those of `sessions/`.
 //! - What an outside checker reads: [`audit`].
 //! - Agents: `sessions/`. Paths of our own under `/_longshore/`: `routes.rs` and there.
@@ -18,6 +19,7 @@
 
 mod api;
 pub mod audit;
+mod check;
 mod decide;
 mod error;
 mod model;
@@ -27,6 +29,7 @@ mod reconcile;
 mod routes;
 mod sessions;
 mod tables;
+mod whatif;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -114,6 +117,7 @@ impl Ecs {
         let mut routes = self.sessions.routes();
         routes.push(routes::why(self.api.clone()));
         routes.push(routes::plan(self.api.clone()));
+        routes.push(routes::what_if(self.api.clone()));
         routes.push(routes::placements(self.api.clone()));
         routes
     }

@@ -1,5 +1,6 @@
 //! Paths of our own, as JSON: `GET /_longshore/why/<task>`, why a task is where it is;
-//! `POST /_longshore/plan`, what RunTask would do; `GET /_longshore/placements`, what was placed.
+//! `POST /_longshore/plan`, what RunTask would do;
+//! `POST /_longshore/what-if`, the same in a cluster that is changed or loses something; `GET /_longshore/placements`, what was placed.
 
 use std::sync::Arc;
 
@@ -20,11 +21,14 @@ use crate::decide::why;
 use crate::error::Error;
 use crate::model::Task;
 use crate::tables::{ClusterKey, Scope, Tables, TaskKey, task_key};
+use crate::whatif;
 
 /// The path that the CLI's `why` asks.
 const WHY_PATH: &str = "/_longshore/why";
 /// The path that the CLI's `plan` asks.
 const PLAN_PATH: &str = "/_longshore/plan";
+/// The path that the CLI's `plan` asks about what would be if.
+const WHAT_IF_PATH: &str = "/_longshore/what-if";
 /// The path that the CLI's `status` asks.
 const PLACEMENTS_PATH: &str = "/_longshore/placements";
 /// The longest request that `plan` takes, in bytes.
@@ -98,8 +102,32 @@ async fn outlook(api: &Api, request: RouteRequest) -> Response<Body> {
     };
     let outlook = read_request(&body)
         .and_then(|input| api.plan_run_task(&scope, &input).map_err(wire::ServiceError::from));
-    match outlook {
-        Ok(outlook) => answer(StatusCode::OK, serde_json::to_vec(&outlook).unwrap_or_default()),
+    told(outlook.map(|outlook| serde_json::to_vec(&outlook).unwrap_or_default()))
+}
+
+/// The route of questions about what would be if; the errors are RunTask's.
+pub(crate) fn what_if(api: Arc<Api>) -> Route {
+    Route::new(WHAT_IF_PATH, RouteAuth::Signed("ecs"), move |request| {
+        let api = api.clone();
+        async move {
+            if request.parts.method != Method::POST {
+                return refuse(StatusCode::METHOD_NOT_ALLOWED, "use POST");
+            }
+            let Some(scope) = scope(&request) else {
+                return refuse(StatusCode::FORBIDDEN, "the request is not signed");
+            };
+            match request.body.collect(PLAN_MAX_BYTES).await {
+                Ok(body) => told(whatif::what_if(&api, &scope, &body).await),
+                Err(error) => refuse(error.http_status(), &error.message),
+            }
+        }
+    })
+}
+
+/// An answer, or an error as AWS JSON has it.
+fn told(outcome: Result<Vec<u8>, wire::ServiceError>) -> Response<Body> {
+    match outcome {
+        Ok(body) => answer(StatusCode::OK, body),
         Err(error) => {
             let status = StatusCode::from_u16(error.status);
             let told = json!({ "__type": error.code, "message": error.message });
@@ -109,7 +137,7 @@ async fn outlook(api: &Api, request: RouteRequest) -> Response<Body> {
 }
 
 /// A RunTask request as AWS JSON, checked as the model has it.
-fn read_request(body: &[u8]) -> Result<shapes::RunTaskRequest, wire::ServiceError> {
+pub(crate) fn read_request(body: &[u8]) -> Result<shapes::RunTaskRequest, wire::ServiceError> {
     let invalid = |text| wire::ServiceError::from(Error::invalid(text));
     let mut check = Check::strict();
     let mut input = None;

@@ -17,6 +17,8 @@ mod tasks;
 
 use std::sync::Arc;
 
+pub(crate) use self::tasks::{Outlook, Refused, definition_constraints, refused};
+
 use ledger::Ledger;
 use shapes_ecs as shapes;
 use shapes_ecs::operations as ops;
@@ -41,6 +43,20 @@ pub(crate) struct Api {
     pub(crate) agent_endpoint: Option<String>,
     /// Interfaces of tasks.
     pub(crate) vpc: vpc::Tables,
+}
+
+/// The ACTIVE cluster that a name or an ARN means to whoever sees `scope`.
+///
+/// # Errors
+/// When there is none.
+pub(crate) fn cluster_of(
+    api: &Api,
+    scope: &Scope,
+    name: Option<&str>,
+) -> Result<ClusterKey, Error> {
+    let cluster = target::cluster(scope, name)?;
+    target::active_cluster(&api.ledger.snapshot(), &api.tables, &cluster)?;
+    Ok(cluster)
 }
 
 /// Adds handlers: the operation, then the method of [`Api`] that answers it.

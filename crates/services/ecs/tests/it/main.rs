@@ -9,3 +9,4 @@ mod networks;
 mod pages;
 mod server;
 mod tagging;
+mod whatif;

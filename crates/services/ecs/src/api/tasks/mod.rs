@@ -18,6 +18,8 @@ mod token;
 use shapes_ecs as shapes;
 use wire::Context;
 
+pub(crate) use self::placement::definition_constraints;
+pub(crate) use self::plan::{Outlook, Refused, refused};
 use self::shape::{show, show_started};
 use super::target::Target;
 use super::{Api, arn_of, missing, target};

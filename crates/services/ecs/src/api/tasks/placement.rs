@@ -63,11 +63,21 @@ fn constraints(
     if own.len() + given.len() > MAX_CONSTRAINTS {
         return Err(Error::invalid("At most 10 placement constraints are allowed."));
     }
-    let own = own.iter().map(|own| {
+    let mut all = definition_constraints(definition)?;
+    all.extend(constraints::read(given)?);
+    Ok(all)
+}
+
+/// The constraints that a definition has for all its tasks.
+pub(crate) fn definition_constraints(
+    definition: &TaskDefinition,
+) -> Result<Vec<Constraint>, Error> {
+    let own = definition.document.placement_constraints.as_deref().unwrap_or_default();
+    let one = |own: &shapes::TaskDefinitionPlacementConstraint| {
         let expression = constraints::member_of(own.expression.as_deref());
         expression.map(Constraint::MemberOf).map_err(Error::Client)
-    });
-    own.chain(constraints::read(given)?.into_iter().map(Ok)).collect()
+    };
+    own.iter().map(one).collect()
 }
 
 fn strategies(input: &shapes::RunTaskRequest) -> Result<Vec<Strategy>, Error> {

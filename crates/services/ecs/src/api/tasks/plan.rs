@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::model::{RefusalCount, RefusalNote};
 use crate::placing::Plan;
 use crate::tables::{ClusterKey, Scope};
+use crate::whatif::Taken;
 
 /// Refused instances that are told for each reason; the others are only counted.
 const MAX_EXAMPLES: usize = 3;
@@ -57,6 +58,8 @@ struct Needs {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Place {
+    #[serde(skip)]
+    instance: ContainerInstanceId,
     container_instance_arn: String,
     ec2_instance_id: Option<String>,
     availability_zone: Option<String>,
@@ -70,11 +73,29 @@ struct Place {
 /// Instances that cannot take a task.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Refused {
+pub(crate) struct Refused {
     /// How many for each reason, the most frequent first.
     reasons: Vec<RefusalCount>,
     /// Some for each reason, in words.
     examples: Vec<RefusalNote>,
+}
+
+impl Outlook {
+    /// Whether every task would be placed.
+    pub(crate) fn all_fit(&self) -> bool {
+        self.placed == self.count
+    }
+
+    /// What would be taken of each instance.
+    pub(crate) fn taken(&self) -> impl Iterator<Item = Taken> {
+        let (cpu, memory) = (self.needs.cpu, self.needs.memory);
+        self.placements.iter().map(move |place| Taken {
+            instance: place.instance,
+            tasks: place.tasks,
+            cpu,
+            memory,
+        })
+    }
 }
 
 impl Api {
@@ -129,6 +150,7 @@ impl Api {
             let (cpu, memory) = plan.left(id);
             let zone = row.as_ref().and_then(|row| row.attributes.get(placement::ZONE).cloned());
             Place {
+                instance: id,
                 container_instance_arn: cluster.instance_arn(id).to_string(),
                 ec2_instance_id: row.and_then(|row| row.ec2_instance_id.clone()),
                 availability_zone: zone.flatten(),
@@ -145,7 +167,7 @@ fn count(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
-fn refused(cluster: &ClusterKey, refusals: &[Refusal]) -> Refused {
+pub(crate) fn refused(cluster: &ClusterKey, refusals: &[Refusal]) -> Refused {
     let mut reasons: Vec<RefusalCount> = count_reasons(refusals)
         .into_iter()
         .map(|(reason, instances)| RefusalCount { reason: reason.to_owned(), instances })
