@@ -5,6 +5,7 @@ use std::time::Duration;
 use ecs::Ecs;
 use http::{Method, Response, StatusCode, header};
 use iam::{Iam, IamError, JOIN_TOKEN_LIFE_DEFAULT, KeyPair};
+use ledger::LedgerError;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use wire::{Body, CallerKind, Route, RouteAuth, RouteRequest};
@@ -146,6 +147,7 @@ fn refuse(error: &IamError) -> Response<Body> {
     let status = match error {
         IamError::UnknownToken | IamError::ExpiredToken { .. } => StatusCode::FORBIDDEN,
         IamError::NodeName(_) => StatusCode::BAD_REQUEST,
+        IamError::Ledger(LedgerError::NotLeading { .. }) => StatusCode::SERVICE_UNAVAILABLE,
         IamError::Ledger(_) => StatusCode::INTERNAL_SERVER_ERROR,
     };
     answer(status, &json!({"message": error.to_string()}))

@@ -141,6 +141,9 @@ impl Error {
 impl From<Error> for ServiceError {
     fn from(error: Error) -> Self {
         if let Error::Storage(cause) = &error {
+            if matches!(**cause, LedgerError::NotLeading { .. }) {
+                return Self::elsewhere();
+            }
             tracing::error!(%cause, "the ledger did not commit");
         }
         let (code, status) = error.code();

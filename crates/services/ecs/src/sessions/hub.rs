@@ -9,7 +9,7 @@ use agent_protocol::{acs as acs_messages, node as node_messages, tcs as tcs_mess
 use ledger::{Ledger, Schema, Table};
 use parking_lot::Mutex;
 use terms::{Clock, ContainerInstanceArn, IdSource};
-use tokio::sync::{SetOnce, mpsc};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -70,15 +70,14 @@ pub(super) struct Hub {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) ids: Arc<dyn IdSource>,
     setup: SessionSetup,
-    started: SetOnce<Started>,
+    /// What the present run began with; none while none is under way.
+    started: watch::Sender<Option<Started>>,
     pub(super) control: Arc<Registry>,
     pub(super) telemetry_sessions: Arc<Registry>,
     pub(super) nodes: Arc<Registry<mpsc::Sender<node_messages::ServerMessage>>>,
     pub(super) telemetry: Telemetry,
     pub(super) streams: Arc<Streams>,
     pub(super) desks: Mutex<HashMap<ContainerInstanceArn, CredentialsDesk>>,
-    /// Ends the time after sessions; sessions themselves are ended by their mailboxes.
-    pub(super) stopping: CancellationToken,
     pub(super) tasks: TaskTracker,
 }
 
@@ -99,20 +98,20 @@ impl Sessions {
             clock,
             ids,
             setup,
-            started: SetOnce::new(),
+            started: watch::Sender::new(None),
             control: Arc::default(),
             telemetry_sessions: Arc::default(),
             nodes: Arc::default(),
             telemetry: Telemetry::default(),
             streams: Arc::default(),
             desks: Mutex::default(),
-            stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
         Self { hub: Arc::new(hub) }
     }
 
-    /// Takes sessions and feeds them changes, until `shutdown`; then ends them with 1001.
+    /// Takes sessions and feeds them changes, until `shutdown`; then ends them with 1001. May run
+    /// again after that: a server that leads anew begins with nothing of its earlier time.
     ///
     /// # Errors
     /// If the ledger does not take the one write that a start needs.
@@ -120,10 +119,11 @@ impl Sessions {
         let mut feed = self.hub.ledger.subscribe();
         let epoch = self.hub.next_epoch().await?;
         let sequence = Arc::new(Sequence::of_epoch(&epoch));
-        // A second run in one process goes on with the numbers of the first.
-        let _ = self.hub.started.set(Started { sequence, secret: epoch.secret.into() });
+        let (secret, stopping) = (epoch.secret.into(), CancellationToken::new());
+        let started = Started { sequence, secret, stopping: stopping.clone() };
+        self.hub.begin(started);
         let hub = self.hub.clone();
-        self.hub.tasks.spawn(async move { hub.settle_absent().await });
+        self.hub.tasks.spawn(async move { hub.settle_absent(&stopping).await });
         loop {
             tokio::select! {
                 biased;
@@ -205,10 +205,13 @@ impl Sessions {
     }
 }
 
-/// What the start took from the ledger.
+/// What a run began with, and what ends with it.
+#[derive(Clone)]
 struct Started {
     sequence: Arc<Sequence>,
     secret: Arc<[u8]>,
+    /// Ends the time after sessions; sessions themselves are ended by their mailboxes.
+    stopping: CancellationToken,
 }
 
 /// What an agent says when it opens its control connection (the query of the upgrade).
@@ -242,7 +245,20 @@ impl Hub {
     /// Waits, but not for long, until [`Sessions::run`] has begun: agents of the same process
     /// come at once, and one that is refused comes back only after its back-off.
     pub(super) async fn is_ready(&self) -> bool {
-        tokio::time::timeout(START_MAX, self.started.wait()).await.is_ok()
+        let mut started = self.started.subscribe();
+        let begun = started.wait_for(Option::is_some);
+        tokio::time::timeout(START_MAX, begun).await.is_ok_and(|begun| begun.is_ok())
+    }
+
+    /// Takes sessions from now on; what an earlier run left in memory is forgotten.
+    fn begin(&self, started: Started) {
+        self.desks.lock().clear();
+        self.telemetry.forget_all();
+        self.control.open();
+        self.telemetry_sessions.open();
+        self.nodes.open();
+        self.tasks.reopen();
+        self.started.send_replace(Some(started));
     }
 
     fn route(&self, commit: &ledger::Commit) {
@@ -265,7 +281,8 @@ impl Hub {
         T: Transport<In = acs_messages::AgentMessage, Out = acs_messages::ServerMessage>,
     {
         let seat = self.control.seat(instance, ());
-        let (Ok(seat), Some(started)) = (seat, self.started.get()) else {
+        let started = self.started.borrow().clone();
+        let (Ok(seat), Some(started)) = (seat, started) else {
             return transport.close(Close::going_away()).await;
         };
         let desk = self.desks.lock().remove(instance).unwrap_or_default();
@@ -284,7 +301,7 @@ impl Hub {
         drop(seat);
         drop(transport);
         tracing::info!(%instance, ?ended, "an agent's session ended");
-        self.after(instance, acs.into_desk()).await;
+        self.after(instance, acs.into_desk(), &started.stopping).await;
     }
 
     fn fetcher(&self, secret: &Arc<[u8]>) -> acs::Fetcher {
@@ -321,7 +338,9 @@ impl Hub {
 
     /// Ends all sessions and waits for them, but not for long.
     async fn goodbye(&self) {
-        self.stopping.cancel();
+        if let Some(started) = self.started.send_replace(None) {
+            started.stopping.cancel();
+        }
         self.control.drain();
         self.telemetry_sessions.drain();
         self.nodes.drain();

@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
-use ledger::{Ledger, TransactError};
+use ledger::{Ledger, LedgerError, TransactError};
 use terms::ContainerInstanceArn;
+use tokio_util::sync::CancellationToken;
 
 use super::acs::CredentialsDesk;
 use super::hub::Hub;
@@ -15,6 +16,10 @@ use crate::tables::{Tables, instance_key};
 /// Agents renew their connections every half hour, with a gap of milliseconds; one that was
 /// dropped comes back after 250 ms (agent-protocol §2.3).
 pub const AGENT_AWAY_AFTER: Duration = Duration::from_secs(5);
+
+/// How many times [`AGENT_AWAY_AFTER`] agents may take to come back after a start, as long as in
+/// each more of them do: ten thousand are let in at a bounded rate.
+const RETURN_ROUNDS_MAX: u32 = 24;
 
 /// What the agent says of itself when it connects (agent-protocol §2.1).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -83,14 +88,22 @@ async fn write(
 
 impl Hub {
     /// The time after a connection: unless the agent is back soon, its instance shows it.
-    pub(super) async fn after(&self, instance: &ContainerInstanceArn, desk: CredentialsDesk) {
+    pub(super) async fn after(
+        &self,
+        instance: &ContainerInstanceArn,
+        desk: CredentialsDesk,
+        stopping: &CancellationToken,
+    ) {
         if self.control.is_connected(instance) {
+            return;
+        }
+        if stopping.is_cancelled() {
             return;
         }
         self.desks.lock().insert(instance.clone(), desk);
         tokio::select! {
             biased;
-            () = self.stopping.cancelled() => {}
+            () = stopping.cancelled() => {}
             () = tokio::time::sleep(AGENT_AWAY_AFTER) => self.settle(instance, None).await,
         }
     }
@@ -110,6 +123,10 @@ impl Hub {
             } else {
                 disconnected(&self.ledger, &self.tables, instance).await
             };
+            if let Err(TransactError::Ledger(LedgerError::NotLeading { .. })) = written {
+                // The server that leads now finds out by itself.
+                return;
+            }
             if let Err(error) = written {
                 tracing::error!(%instance, %error, "cannot record whether an agent is connected");
                 return;
@@ -120,12 +137,20 @@ impl Hub {
         }
     }
 
-    /// After a start: instances that were connected to an earlier process and do not come back.
-    pub(super) async fn settle_absent(&self) {
-        tokio::select! {
-            biased;
-            () = self.stopping.cancelled() => return,
-            () = tokio::time::sleep(AGENT_AWAY_AFTER) => {}
+    /// After a start: instances that were connected to an earlier process, or to the server that
+    /// led before, and do not come back. As long as others do, the rest may only be waiting for
+    /// their turn.
+    pub(super) async fn settle_absent(&self, stopping: &CancellationToken) {
+        for _ in 0..RETURN_ROUNDS_MAX {
+            let before = self.control.count();
+            tokio::select! {
+                biased;
+                () = stopping.cancelled() => return,
+                () = tokio::time::sleep(AGENT_AWAY_AFTER) => {}
+            }
+            if self.control.count() <= before {
+                break;
+            }
         }
         let snapshot = self.ledger.snapshot();
         let rows = snapshot.range(&self.tables.instances, ..);

@@ -128,6 +128,14 @@ impl<H: Clone> Registry<H> {
         }
     }
 
+    /// Takes sessions again after a [`Registry::drain`]; those that have not ended yet count no
+    /// more.
+    pub(crate) fn open(&self) {
+        let mut state = self.state.lock();
+        state.draining = false;
+        state.sessions.clear();
+    }
+
     /// Refuses new sessions and ends the present ones with 1001.
     pub(crate) fn drain(&self) {
         let mut state = self.state.lock();
@@ -201,5 +209,11 @@ mod tests {
         let Letter::End(close) = seat.mailbox().next().await else { panic!("an end") };
         assert_eq!(close.code, 1001);
         assert_eq!(registry.seat(&instance('b'), ()).unwrap_err(), Full::Draining);
+        registry.open();
+        assert_eq!(registry.count(), 0);
+        let again = registry.seat(&instance('a'), ()).unwrap();
+        drop(seat);
+        assert!(registry.is_connected(&instance('a')));
+        drop(again);
     }
 }

@@ -55,6 +55,12 @@ impl Telemetry {
         self.checks.lock().remove(instance);
     }
 
+    /// Forgets everything.
+    pub(crate) fn forget_all(&self) {
+        self.instances.lock().clear();
+        self.checks.lock().clear();
+    }
+
     /// Keeps the metrics of a request. The requests of one round share a message id; the first
     /// of a new round drops what the one before left.
     pub(crate) fn metrics(
