@@ -7,16 +7,17 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use ecs::{Ecs, EcsSetup, EcsTables, IamCredentials, SessionSetup, TaskEndpointSetting};
 use iam::Iam;
-use ledger::{EmbeddedStore, Ledger, Schema};
+use ledger::{EmbeddedStore, EtcdSettings, Ledger, Member, Schema};
 use terms::{Clock, IdSource};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use vpc::Vpc;
-use wire::{Edge, Route};
+use wire::{Edge, EdgeBuilder, Route};
 
 use crate::clock::{RandomIds, SystemClock};
-use crate::data_dir::{DataDir, Keys, Running};
+use crate::data_dir::{DataDir, Running};
+use crate::ensemble::{Identity, IdentityTable, LedgerGate, StoreChoice, lead};
 use crate::observe::figures;
 use crate::observe::metrics::Metrics;
 use crate::routes;
@@ -32,6 +33,7 @@ pub struct ControlPlane {
     pub iam: Iam,
     /// Clusters, tasks, agents.
     pub ecs: Ecs,
+    ledger: Ledger,
     /// What it runs with.
     settings: ServerSettings,
     data: DataDir,
@@ -57,14 +59,12 @@ impl ControlPlane {
         let (iam_tables, ecs_tables) =
             (iam::Tables::new(&mut schema), EcsTables::declare(&mut schema));
         let vpc_tables = vpc::Tables::declare(&mut schema);
-        let store = EmbeddedStore::open(&data.ledger())?;
-        let ledger = Ledger::open(schema, Box::new(store), clock.clone(), ids.clone())?;
-        let iam = Iam::open(ledger.clone(), iam_tables, settings.account.clone()).await?;
-        let key = iam.administrator().await?;
-        data.write_administrator(&Keys {
-            access_key_id: key.access_key_id,
-            secret_access_key: key.secret.expose().to_owned(),
-        })?;
+        let identity_table = IdentityTable::declare(&mut schema);
+        let member = member(&settings, &running, &*ids)?;
+        let ledger = open(schema, &settings, &data, &member, clock.clone(), ids.clone()).await?;
+        let tables = (iam_tables, identity_table);
+        let Identity { iam, installation } =
+            Identity::settle(&ledger, tables, &settings.account, &data, &*ids).await?;
         let sessions = SessionSetup {
             task_endpoint: task_endpoint(&settings, &running),
             credentials: Arc::new(IamCredentials::new(
@@ -83,21 +83,32 @@ impl ControlPlane {
         };
         let ecs = Ecs::new(ecs_tables, ledger.clone(), setup);
         let vpc = Vpc::new(vpc_tables, ledger.clone());
-        let installation = data.installation(&*ids)?;
         let metrics = Metrics::new("server", vec![figures::of_ledger(&ledger)]);
-        let mut ours = routes::all(&settings, &installation, &iam, &ecs);
+        let mut ours = routes::all(&settings, &installation, &iam, &ecs, &ledger);
         ours.push(metrics.route());
-        let edge = edge(&settings, ours, &iam, &ecs, &vpc, clock, ids);
         let shutdown = CancellationToken::new();
+        let mut loops = JoinSet::new();
+        let edge = edge(&settings, ours, &iam, &ecs, &vpc, clock, ids);
+        let edge = match &settings.store.choice {
+            StoreChoice::Embedded => edge,
+            StoreChoice::Etcd(_) => {
+                let gate = LedgerGate::new(ledger.clone(), member.name, shutdown.clone());
+                let watching = gate.clone();
+                loops.spawn(async move {
+                    watching.watch().await;
+                    Ok(())
+                });
+                edge.gate(gate, None)
+            }
+        };
+        let edge = edge.build();
         if let Some(address) = settings.observe.metrics_listen {
             metrics.listen(address, shutdown.clone()).await?;
         }
-        let mut loops = JoinSet::new();
-        let (token, service) = (shutdown.clone(), ecs.clone());
-        loops.spawn(async move { Ok(service.run(token).await?) });
+        loops.spawn(leading(ledger.clone(), ecs.clone(), settings.clone(), shutdown.clone()));
         let token = shutdown.clone();
         loops.spawn(async move { Ok(edge.serve(listener, token).await?) });
-        Ok(Self { running, installation, iam, ecs, settings, data, shutdown, loops })
+        Ok(Self { running, installation, iam, ecs, ledger, settings, data, shutdown, loops })
     }
 
     /// Waits until this many instances of the cluster are ACTIVE and connected, then tells other
@@ -140,6 +151,8 @@ impl ControlPlane {
     /// What a part failed with on its way out.
     pub async fn stop(mut self) -> Result<()> {
         self.data.retract();
+        // First: what comes until the last connection is closed goes to the server that leads then.
+        self.ledger.resign().await;
         self.shutdown.cancel();
         while let Some(outcome) = self.loops.join_next().await {
             outcome.context("a part of the server panicked")??;
@@ -156,7 +169,7 @@ fn edge(
     vpc: &Vpc,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
-) -> Edge {
+) -> EdgeBuilder {
     let edge = Edge::builder(Arc::new(iam.clone()), clock, ids)
         .home(settings.account.clone(), settings.region.clone())
         .open(settings.auth == Auth::Open)
@@ -168,7 +181,57 @@ fn edge(
         .chain(vpc.routes())
         .chain(ours)
         .fold(edge, |edge, route| edge.route(route))
-        .build()
+}
+
+/// The ledger that the settings name.
+async fn open(
+    schema: Schema,
+    settings: &ServerSettings,
+    data: &DataDir,
+    member: &Member,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn IdSource>,
+) -> Result<Ledger> {
+    match &settings.store.choice {
+        StoreChoice::Embedded => {
+            let store = EmbeddedStore::open(&data.ledger())?;
+            Ok(Ledger::open(schema, Box::new(store), clock, ids)?)
+        }
+        StoreChoice::Etcd(etcd) => {
+            let etcd = EtcdSettings { member: member.clone(), ..(**etcd).clone() };
+            Ok(Ledger::join(schema, etcd, clock, ids).await?)
+        }
+    }
+}
+
+/// Who this server is among those of its store. The name is new with each start: what an earlier
+/// process was asked is none of this one's.
+fn member(settings: &ServerSettings, running: &Running, ids: &dyn IdSource) -> Result<Member> {
+    let url = match &settings.store.advertise {
+        Some(url) => url.trim_end_matches('/').to_owned(),
+        None => running.endpoint.clone(),
+    };
+    let host = nix::unistd::gethostname()?.to_string_lossy().into_owned();
+    let start = terms::Uuid::from_random(ids.next()).to_string();
+    Ok(Member { name: format!("{host}-{}", &start[..8]), url })
+}
+
+/// What only the server that leads does.
+async fn leading(
+    ledger: Ledger,
+    ecs: Ecs,
+    settings: ServerSettings,
+    shutdown: CancellationToken,
+) -> Result<()> {
+    let ServerSettings { account, region, cluster, .. } = &settings;
+    let work = |term| {
+        let ecs = &ecs;
+        async move {
+            ecs.ensure_cluster(account, region, cluster).await?;
+            ecs.run(term).await
+        }
+    };
+    lead(&ledger, work, shutdown).await
 }
 
 /// Where clients reach a server that listens on `address`.

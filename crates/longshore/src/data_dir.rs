@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
-use terms::{AccountId, IdSource, Region};
+use terms::{AccountId, Region};
 
 use crate::profile_files;
 
@@ -100,20 +100,21 @@ impl DataDir {
         self.0.join("credentials")
     }
 
-    /// What this installation is known by on its machine: made with the folder, kept for good. All
-    /// instances here of one control plane share a network by it.
+    /// What this installation is known by, if the folder knows it: all instances on a machine of
+    /// one control plane share a network by it. The ledger has the same.
+    pub fn installation(&self) -> Option<String> {
+        let id = fs::read_to_string(self.0.join("installation")).ok()?;
+        Some(id.trim().to_owned()).filter(|id| !id.is_empty())
+    }
+
+    /// Keeps what the installation is known by.
     ///
     /// # Errors
     /// If it cannot be kept.
-    pub fn installation(&self, ids: &dyn IdSource) -> Result<String> {
-        let file = self.0.join("installation");
-        match fs::read_to_string(&file) {
-            Ok(id) if !id.trim().is_empty() => Ok(id.trim().to_owned()),
-            _ => {
-                let id = terms::Uuid::from_random(ids.next()).to_string();
-                write_private(&file, &id)?;
-                Ok(id)
-            }
+    pub fn write_installation(&self, id: &str) -> Result<()> {
+        match self.installation() {
+            Some(known) if known == id => Ok(()),
+            _ => write_private(&self.0.join("installation"), id),
         }
     }
 

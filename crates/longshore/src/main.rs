@@ -2,6 +2,7 @@
 //!
 //! - `cli.rs`: what there is to say; `commands/`: one file a command.
 //! - `control_plane.rs` joins ledger, services and edge; `node.rs` joins runtime and agent.
+//! - `ensemble/`: several servers over one ledger.
 //! - `settings.rs`: flags, environment, file; `data_dir.rs`: what lies in the data folder.
 
 mod api;
@@ -11,6 +12,7 @@ mod commands;
 mod connection;
 mod control_plane;
 mod data_dir;
+mod ensemble;
 mod instances;
 mod node;
 mod observe;

@@ -8,9 +8,7 @@ use std::sync::Arc;
 use agent::engine::{Capacity, Settings};
 use agent::journal::FileJournal;
 use agent::transport::HttpTransport;
-use agent::{
-    Agent, AgentError, AtEnd, Config, Directory, HostFolders, Parts, STOP_TIMEOUT_AT_END,
-};
+use agent::{Agent, AgentError, AtEnd, Config, Directory, HostFolders, Parts, STOP_TIMEOUT_AT_END};
 use anyhow::{Context, Result};
 use runtime::containers::{ContainerState, Containers, LinuxContainers};
 use runtime::images::{self, ImageStore};

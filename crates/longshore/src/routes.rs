@@ -5,7 +5,7 @@ use std::time::Duration;
 use ecs::Ecs;
 use http::{Method, Response, StatusCode, header};
 use iam::{Iam, IamError, JOIN_TOKEN_LIFE_DEFAULT, KeyPair};
-use ledger::LedgerError;
+use ledger::{Leadership, Ledger, LedgerError};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use wire::{Body, CallerKind, Route, RouteAuth, RouteRequest};
@@ -19,8 +19,14 @@ const BODY_MAX_BYTES: usize = 16 * 1024;
 const TOKEN_LIFE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Every route of the server itself.
-pub fn all(settings: &ServerSettings, installation: &str, iam: &Iam, ecs: &Ecs) -> Vec<Route> {
-    vec![health(), ready(settings, ecs), join(settings, installation, iam), tokens(iam)]
+pub fn all(
+    settings: &ServerSettings,
+    installation: &str,
+    iam: &Iam,
+    ecs: &Ecs,
+    ledger: &Ledger,
+) -> Vec<Route> {
+    vec![health(), ready(settings, ecs, ledger), join(settings, installation, iam), tokens(iam)]
 }
 
 /// 200 as soon as the process answers.
@@ -31,15 +37,26 @@ fn health() -> Route {
     .here()
 }
 
-/// 200 when a run-task sent now would find the instances that `up` promised, else 503.
-fn ready(settings: &ServerSettings, ecs: &Ecs) -> Route {
-    let (settings, ecs) = (settings.clone(), ecs.clone());
+/// 200 when a run-task sent now would find a server that leads and the instances that `up`
+/// promised, else 503. Tells this server's role, and where the leader is.
+fn ready(settings: &ServerSettings, ecs: &Ecs, ledger: &Ledger) -> Route {
+    let (settings, ecs, leadership) = (settings.clone(), ecs.clone(), ledger.leadership());
     Route::new("/_longshore/readyz", RouteAuth::Unsigned, move |_| {
         let ServerSettings { account, region, cluster, instances, .. } = &settings;
         let connected = ecs.connected_instances(account, region, cluster);
-        let is_ready = connected >= usize::try_from(*instances).unwrap_or(usize::MAX);
+        let has_instances = connected >= usize::try_from(*instances).unwrap_or(usize::MAX);
+        let (role, leader) = match &*leadership.borrow() {
+            Leadership::Leading => ("leader", None),
+            Leadership::Following { leader } => ("follower", leader.clone()),
+        };
+        let is_led = role == "leader" || leader.is_some();
+        let is_ready = has_instances && is_led;
         let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        let told = json!({"instances": {"wanted": instances, "connected": connected}});
+        let told = json!({
+            "role": role,
+            "leader": leader.map(|leader| leader.url),
+            "instances": {"wanted": instances, "connected": connected},
+        });
         async move { answer(status, &told) }
     })
     .here()

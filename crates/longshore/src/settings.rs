@@ -10,6 +10,7 @@ use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 use terms::{AccountId, ClusterName, Region};
 
+use crate::ensemble::{StoreFlags, StoreSettings};
 use crate::instances::{INSTANCES_MAX, InstanceFlags};
 use crate::observe::{ObserveFlags, ObserveSettings};
 use crate::retention::Retention;
@@ -76,6 +77,9 @@ pub struct ServerFlags {
     /// A TOML file with any of these settings [default: /etc/longshore/longshore.toml]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Where the ledger is kept.
+    #[command(flatten)]
+    pub store: StoreFlags,
     /// Seeing inside.
     #[command(flatten)]
     pub observe: ObserveFlags,
@@ -145,6 +149,8 @@ pub struct ServerSettings {
     pub instance_cpu: Option<u64>,
     /// Memory of each in MiB; none is a share of the machine.
     pub instance_memory: Option<u64>,
+    /// Where the ledger is kept.
+    pub store: StoreSettings,
     /// Seeing inside.
     pub observe: ObserveSettings,
     /// Where each value came from.
@@ -178,6 +184,7 @@ impl ServerSettings {
             instance_type: resolver.optional("instance_type", size.instance_type)?,
             instance_cpu: resolver.optional("instance_cpu", size.instance_cpu)?,
             instance_memory: resolver.optional("instance_memory", size.instance_memory)?,
+            store: StoreSettings::read(&mut resolver, &flags.store)?,
             observe: ObserveSettings::read(&mut resolver, &flags.observe)?,
             origins: Vec::new(),
         };
@@ -255,6 +262,18 @@ impl Resolver {
         let flag = flag.map(|path| path.display().to_string());
         let text = self.value(name, flag, || "/var/lib/longshore".to_owned())?;
         std::path::absolute(&text).with_context(|| format!("{name} = {text}"))
+    }
+
+    /// Changes what `config show` tells of a setting: for those that are secret.
+    pub fn edit(&mut self, name: &str, edit: impl FnOnce(&mut Origin)) {
+        if let Some(origin) = self.origins.iter_mut().find(|origin| origin.name == name) {
+            edit(origin);
+        }
+    }
+
+    /// Where a setting that was read came from.
+    pub fn source(&self, name: &str) -> Option<&Source> {
+        self.origins.iter().find(|origin| origin.name == name).map(|origin| &origin.source)
     }
 
     /// A setting with a default.

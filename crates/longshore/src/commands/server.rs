@@ -34,8 +34,7 @@ impl Server {
         let stop = signals::first()?;
         let listener = port::listen(settings.listen).await?;
         let mut plane = ControlPlane::start(settings.clone(), data, listener).await?;
-        let ServerSettings { account, region, cluster, .. } = &settings;
-        plane.ecs.ensure_cluster(account, region, cluster).await?;
+        let ServerSettings { account, region, .. } = &settings;
         plane.announce_when_ready(0).await?;
         match format {
             Format::Json => output::json(&plane.running)?,

@@ -53,6 +53,7 @@ impl Metrics {
             let metrics = metrics.clone();
             async move { if may_see(&request) { metrics.answer(&request) } else { forbidden() } }
         })
+        .here()
     }
 
     /// Serves `/metrics` to whoever reaches the address, until `shutdown`.
