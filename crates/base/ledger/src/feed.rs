@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use terms::Cause;
 use tokio::sync::broadcast;
 
 use crate::key::{self, Key};
@@ -19,6 +20,7 @@ pub const FEED_COMMITS: usize = 4096;
 pub struct Commit {
     pub(crate) revision: Revision,
     pub(crate) name: &'static str,
+    pub(crate) cause: Option<Arc<Cause>>,
     pub(crate) changes: Vec<ErasedChange>,
 }
 
@@ -49,6 +51,12 @@ impl Commit {
     /// The name that the transaction was given.
     pub fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// The request in whose name the transaction ran; none if it ran in no request's, or if the
+    /// commit was made by another server.
+    pub fn cause(&self) -> Option<&Cause> {
+        self.cause.as_deref()
     }
 
     /// Whether any row of the table changed.

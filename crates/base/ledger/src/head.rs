@@ -6,6 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use terms::Cause;
 use tokio::sync::oneshot;
 
 use crate::error::LedgerError;
@@ -169,7 +170,7 @@ impl Head {
             return self.state.revision;
         }
         self.state.revision = revision;
-        let commit = Arc::new(Commit { revision, name, changes });
+        let commit = Arc::new(Commit { revision, name, cause: Cause::current(), changes });
         if self.recent.len() == RECENT_COMMITS {
             self.recent.pop_front();
         }

@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use terms::{Clock, IdSource};
 use tokio::sync::{broadcast, oneshot, watch};
+use tracing::Instrument;
 
 use crate::error::{LedgerError, TransactError};
 use crate::feed::{Commit, FEED_COMMITS, Feed};
@@ -219,9 +220,12 @@ impl Ledger {
         mut body: impl FnMut(&mut Tx<'_>) -> Result<T, E>,
     ) -> Result<Committed<T>, TransactError<E>> {
         let shared = &*self.inner.shared;
-        let (outcome, revision, durable) = shared.attempts(name, &mut body)?;
+        let span = tracing::info_span!(target: meters::TRACE, "transaction", name);
+        let (outcome, revision, durable) = span.in_scope(|| shared.attempts(name, &mut body))?;
         if let Durable::After(receiver) = durable {
-            receiver.await.unwrap_or_else(|_| Err(stopped()))?;
+            let wait =
+                tracing::info_span!(target: meters::TRACE, parent: &span, "commit", revision);
+            receiver.instrument(wait).await.unwrap_or_else(|_| Err(stopped()))?;
         }
         match outcome {
             Ok(value) => Ok(Committed { value, revision }),

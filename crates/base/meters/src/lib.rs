@@ -10,9 +10,12 @@
 //! - **Invariant:** the values of a label are few: they are written in the code, or pass
 //!   [`Word::of`], which knows at most [`WORDS_MAX`]. No id, ARN or name that a client chose.
 
+mod agent;
+mod ecs;
 mod edge;
 mod ledger;
 mod text;
+mod trace;
 mod word;
 
 use std::sync::LazyLock;
@@ -23,9 +26,12 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+pub use agent::{Agent, Step, StepName};
+pub use ecs::{Ecs, Loop, Message, Refused, Session};
 pub use edge::{Call, Direction, Edge, Operation, Reason};
 pub use ledger::Ledger;
 pub use text::{Form, NAME_PREFIX, render};
+pub use trace::TRACE;
 pub use word::{WORDS_MAX, Word};
 
 /// A number of things that happened.
@@ -36,6 +42,8 @@ pub type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 struct Meters {
     edge: Edge,
     ledger: Ledger,
+    ecs: Ecs,
+    agent: Agent,
     registry: Registry,
 }
 
@@ -44,6 +52,8 @@ static METERS: LazyLock<Meters> = LazyLock::new(|| {
     Meters {
         edge: Edge::register(&mut registry),
         ledger: Ledger::register(&mut registry),
+        ecs: Ecs::register(&mut registry),
+        agent: Agent::register(&mut registry),
         registry,
     }
 });
@@ -56,6 +66,16 @@ pub fn edge() -> &'static Edge {
 /// The meters of the ledger.
 pub fn ledger() -> &'static Ledger {
     &METERS.ledger
+}
+
+/// The meters of ECS's control plane.
+pub fn ecs() -> &'static Ecs {
+    &METERS.ecs
+}
+
+/// The meters of a container instance's agent.
+pub fn agent() -> &'static Agent {
+    &METERS.agent
 }
 
 fn registry() -> &'static Registry {

@@ -5,6 +5,7 @@
 //! are what callers pass in instead.
 
 mod arn;
+mod cause;
 mod id;
 mod name;
 mod quantity;
@@ -14,6 +15,7 @@ pub use arn::{
     CapacityProviderArn, ClusterArn, ContainerArn, ContainerInstanceArn, ParseArnError, TaskArn,
     TaskDefinitionArn,
 };
+pub use cause::Cause;
 pub use id::{ContainerInstanceId, IdSource, ParseIdError, TaskId, Uuid};
 pub use name::{AccountId, CapacityProviderName, ClusterName, Family, ParseNameError, Region};
 pub use quantity::{CpuUnits, MemoryMib};

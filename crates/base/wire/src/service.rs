@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
+use terms::Cause;
 
 use crate::check::{Check, Violation, describe};
 use crate::protocol::{Form, Protocol};
@@ -159,10 +160,13 @@ impl Service {
             tracing::error!(service, operation, "the handler panicked");
             Poll::Ready(Err(ServiceError::internal()))
         };
-        let mut answer = catch_unwind(AssertUnwindSafe(|| handler(call)));
+        let cause = Arc::new(cause(&call.context));
+        let mut answer = catch_unwind(AssertUnwindSafe(|| cause.scope(|| handler(call))));
         Some(poll_fn(move |cx| match &mut answer {
-            Ok(answer) => catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(cx)))
-                .unwrap_or_else(|_| failed()),
+            Ok(answer) => {
+                catch_unwind(AssertUnwindSafe(|| cause.scope(|| answer.as_mut().poll(cx))))
+                    .unwrap_or_else(|_| failed())
+            }
             Err(_) => failed(),
         }))
     }
@@ -171,6 +175,16 @@ impl Service {
 impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Service").field("name", &self.model.name).finish_non_exhaustive()
+    }
+}
+
+/// What all that the handler does happens because of.
+fn cause(context: &Context) -> Cause {
+    Cause {
+        request_id: context.request_id,
+        service: context.service,
+        operation: context.operation,
+        caller: context.caller.arn.clone(),
     }
 }
 

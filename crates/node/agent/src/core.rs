@@ -1,12 +1,12 @@
 //! The one place where the engine is told things: events in, journal first, then effects.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use agent_protocol::acs::{Payload, TaskIdentifier, TaskManifest};
 use agent_protocol::task::{Credentials, PayloadTask, Task};
 use runtime::{ContainerEvent, ContainerId};
-use terms::{Clock, IdSource, TaskArn, Timestamp};
+use terms::{Clock, IdSource, TaskArn, TaskId, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::effects::Executor;
@@ -158,15 +158,17 @@ impl Core {
     /// Takes inputs: one write of the journal for all, then commands and answers.
     async fn take(&mut self, inputs: impl Iterator<Item = Input>) -> Result<(), JournalError> {
         let mut out = Outcome::default();
-        let mut answers = Vec::new();
+        let (mut answers, mut journaled) = (Vec::new(), Vec::new());
         for input in inputs {
             let now = self.clock.now();
+            meters::agent().events.inc();
             match input {
                 Input::Event(event) => {
                     let outcome = self.engine.handle(event, now);
                     merge(&mut out, outcome);
                 }
                 Input::Payload(payload, answer) => {
+                    journaled.extend(new_tasks(&payload).map(|task| (task, now)));
                     let taken = self.payload(*payload, now, &mut out);
                     answers.push(Answer::Taken(answer, taken));
                 }
@@ -185,6 +187,10 @@ impl Core {
             }
         }
         self.carry_out(out).await?;
+        for (task, since) in journaled {
+            meters::step!("journal", task, since.millis());
+        }
+        meters::agent().tasks.set(i64::try_from(self.engine.tasks().count()).unwrap_or(i64::MAX));
         for answer in answers {
             match answer {
                 Answer::Done(done) => _ = done.send(()),
@@ -206,7 +212,10 @@ impl Core {
     pub(crate) async fn carry_out(&mut self, out: Outcome) -> Result<(), JournalError> {
         if !out.records.is_empty() {
             let durable = out.is_durable();
+            let (begun, records) = (Instant::now(), out.records.len());
             self.journal.append(out.records, durable).await?;
+            meters::agent().journal_seconds.observe(begun.elapsed().as_secs_f64());
+            meters::agent().journal_records.inc_by(records as u64);
             if self.journal.wants_compaction() {
                 self.journal.compact(self.engine.records()).await?;
             }
@@ -286,6 +295,17 @@ impl Core {
         bytes[16..].copy_from_slice(&self.ids.next());
         ContainerId::from_bytes(bytes)
     }
+}
+
+/// The tasks of a payload that are to run.
+fn new_tasks(payload: &Payload) -> impl Iterator<Item = TaskId> + '_ {
+    use agent_protocol::task::DesiredStatus;
+    payload.tasks.iter().filter_map(|task| match task {
+        PayloadTask::Valid(task) if task.desired_status == DesiredStatus::Running => {
+            Some(task.arn.id)
+        }
+        PayloadTask::Valid(_) | PayloadTask::Invalid(_) => None,
+    })
 }
 
 /// Both outcomes, one after the other. A health change needs to be told once.

@@ -15,6 +15,7 @@ use terms::{Clock, TaskArn, Timestamp};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use crate::awsvpc;
 use crate::core::Handle;
@@ -25,6 +26,7 @@ use crate::engine::{
 };
 use crate::folders::Folders;
 use crate::spec::{self, Ingredients, Joined, NetworkMode};
+use crate::steps;
 use crate::transport::Transport;
 
 /// Events of a pull that wait to be looked at; more are dropped.
@@ -69,6 +71,7 @@ impl Executor {
     /// Begins to carry a command out.
     pub(crate) fn execute(&mut self, command: Command) {
         let tools = Arc::clone(&self.tools);
+        let step = steps::of(&command);
         match command {
             Command::HealthChanged => tools.health_changed.notify_one(),
             Command::CancelPull { container } => {
@@ -81,15 +84,21 @@ impl Executor {
                 let core = self.core.clone();
                 let key = container.clone();
                 let pull = self.running.spawn(async move {
-                    let result = tools.pull(&container, &task, &core).await;
-                    core.tell(Event::Pulled { container, result }).await;
+                    let pull = async {
+                        let result = tools.pull(&container, &task, &core).await;
+                        Some(Event::Pulled { container, result })
+                    };
+                    if let Some(event) = steps::carried_out(step, pull).await {
+                        core.tell(event).await;
+                    }
                 });
                 self.pulls.insert(key, pull.abort_handle());
             }
             command => {
                 let core = self.core.clone();
                 self.running.spawn(async move {
-                    if let Some(event) = tools.answer(command).await {
+                    let answer = steps::carried_out(step, tools.answer(command));
+                    if let Some(event) = answer.await {
                         core.tell(event).await;
                     }
                 });
@@ -247,7 +256,9 @@ impl Tools {
                 NetworkMode::None => Joined::Nothing,
             })
         };
+        let join = join.instrument(tracing::info_span!(target: meters::TRACE, "network"));
         let snapshot = self.images.snapshot(&image, &creation.id);
+        let snapshot = snapshot.instrument(tracing::info_span!(target: meters::TRACE, "snapshot"));
         let (joined, rootfs) = tokio::join!(join, snapshot);
         let joined: Joined = joined?;
         let rootfs = rootfs.map_err(|error| Failure::new("CannotCreateContainerError", error))?;

@@ -26,6 +26,7 @@ mod folders;
 pub mod journal;
 mod sessions;
 pub mod spec;
+mod steps;
 pub mod transport;
 pub mod view;
 

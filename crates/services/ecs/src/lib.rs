@@ -19,6 +19,7 @@
 
 mod api;
 pub mod audit;
+mod census;
 mod check;
 mod decide;
 mod error;
@@ -29,6 +30,7 @@ mod reconcile;
 mod routes;
 mod sessions;
 mod tables;
+mod trace;
 mod whatif;
 
 use std::sync::Arc;
@@ -39,6 +41,8 @@ use terms::IdSource;
 use tokio_util::sync::CancellationToken;
 use wire::{Route, Service};
 
+pub use crate::census::{Count, Witness};
+pub use crate::decide::history::{Happening, ResourceKind};
 use crate::placing::Placer;
 use crate::sessions::SessionTables;
 pub use crate::sessions::{
@@ -120,6 +124,11 @@ impl Ecs {
         routes.push(routes::what_if(self.api.clone()));
         routes.push(routes::placements(self.api.clone()));
         routes
+    }
+
+    /// A reader of the ledger's commits that knows what they did to tasks and instances.
+    pub fn witness(&self) -> Witness {
+        Witness::new(self.api.tables)
     }
 
     /// The sessions of agents.

@@ -14,7 +14,7 @@ use tracing::{Instrument, field};
 use super::gate::{Asking, Gated};
 use super::relay::Relayed;
 use super::resolve::{Target, of_forms, unknown_operation};
-use super::seen::Seen;
+use super::seen::{self, Seen};
 use super::{BODY_LIMIT_BYTES, Body, Edge, Inner, Need, Route, RouteAuth, RouteRequest};
 use crate::protocol::Form;
 use crate::service::{self, Call};
@@ -177,7 +177,12 @@ impl Inner {
             request_id = %arrival.request_id,
             service = field::Empty,
             operation = field::Empty,
+            caller = field::Empty,
+            task = field::Empty,
+            started = field::Empty,
+            link = seen::link(request.headers()),
             status = field::Empty,
+            failed = field::Empty,
         );
         let (parts, body) = request.into_parts();
         let answer = self.answer(&parts, body, arrival, seen).instrument(span.clone()).await;
@@ -185,6 +190,7 @@ impl Inner {
             Ok(response) => response,
             Err(refusal) => {
                 seen.refused(&refusal.error.code);
+                span.record("failed", refusal.error.code.as_str());
                 let _entered = span.enter();
                 tracing::debug!(code = %refusal.error.code, message = %refusal.error.message, "refused");
                 respond_error(refusal, arrival)
@@ -254,6 +260,7 @@ impl Inner {
         let caller = self
             .caller(parts, &bytes, Some(model.name), arrival.now, protocol)
             .map_err(|error| refuse(error, Some(service)))?;
+        tracing::Span::current().record("caller", caller.arn.as_str());
         let Arrival { request_id, now, source } = arrival;
         let context = Context {
             caller,

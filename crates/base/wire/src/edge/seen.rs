@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use meters::{Call, Direction, Word};
 
 use super::Body;
@@ -47,6 +47,7 @@ impl Seen {
         self.code = Word::of(code);
     }
 
+    /// Counts it, and says so to who listens at the level of debugging.
     pub(super) fn answered(mut self, response: &Response<Body>) {
         let status = response.status();
         if self.code == OK && (status.is_client_error() || status.is_server_error()) {
@@ -54,6 +55,14 @@ impl Seen {
         }
         count_body("out", response.body());
         let Self { service, operation, code, .. } = self;
+        tracing::debug!(
+            service = service.as_str(),
+            operation = operation.as_str(),
+            code = code.as_str(),
+            status = status.as_u16(),
+            took_us = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX),
+            "answered"
+        );
         meters::edge().answered(Call { service, operation, code }, self.begun.elapsed());
     }
 }
@@ -62,6 +71,13 @@ impl Drop for Seen {
     fn drop(&mut self) {
         meters::edge().in_flight.dec();
     }
+}
+
+/// The trace that the client is in, as it says: W3C's `traceparent` before AWS's
+/// `X-Amzn-Trace-Id`. Ours links to it.
+pub(super) fn link(headers: &HeaderMap) -> Option<&str> {
+    let named = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    named("traceparent").or_else(|| named("x-amzn-trace-id"))
 }
 
 fn count_body(direction: &'static str, body: &Body) {

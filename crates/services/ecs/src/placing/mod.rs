@@ -16,6 +16,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use ledger::{Facts, Ledger, Tx};
 use parking_lot::Mutex;
@@ -101,6 +102,7 @@ impl Placer {
         tasks: &[TaskId],
         seed: u64,
     ) -> Plan {
+        let begun = Instant::now();
         let fleet = self.fleet(cluster);
         let mut kept = fleet.lock();
         kept.catch_up();
@@ -108,6 +110,7 @@ impl Placer {
         let refusals = if is_explained { kept.refusals(request) } else { Vec::new() };
         let found = kept.find(facts, request, tasks, seed);
         drop(kept);
+        meters::ecs().plan_seconds.observe(begun.elapsed().as_secs_f64());
         let kept::Found { placed, considered, shortage, retries } = found;
         Plan { placed, considered, shortage, refusals, retries, fleet }
     }
@@ -138,6 +141,12 @@ impl Placer {
         add(&self.counts.placed, placed as u64);
         add(&self.counts.refused, refused as u64);
         add(&self.counts.again, plan.retries.into());
+        let (meters, reason) = (meters::ecs(), main_reason(&plan.shortage));
+        meters.placed.inc_by(placed as u64);
+        meters.placed_again.inc_by(plan.retries.into());
+        if refused > 0 {
+            meters.unplaced.get_or_create(&meters::Refused { reason }).inc_by(refused as u64);
+        }
         plan.fleet.lock().commit(&plan.tasks());
     }
 
@@ -166,6 +175,16 @@ impl Placer {
         fleets.by_cluster.insert(cluster.clone(), (uses, fleet.clone()));
         fleet
     }
+}
+
+/// The code of the reason that most instances gave.
+fn main_reason(shortage: &[Refusal]) -> meters::Word {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for refusal in shortage {
+        *counts.entry(refusal.reason.code()).or_default() += 1;
+    }
+    let most = counts.into_iter().max_by_key(|(_, count)| *count);
+    meters::Word::of(most.map_or("none", |(code, _)| code))
 }
 
 impl Plan {

@@ -295,6 +295,7 @@ impl Hub {
             view: || self.view(instance),
             fetch: self.fetcher(&started.secret),
         };
+        meters::ecs().sessions_begun.get_or_create(&meters::Session { session: "acs" }).inc();
         tracing::info!(%instance, "an agent connected");
         let session = acs::serve(&mut transport, &mut acs, seat.mailbox(), &around);
         let (ended, ()) = tokio::join!(session, self.settle(instance, Some(&hello.versions)));

@@ -81,6 +81,7 @@ impl Api {
         let reason = reason.unwrap_or(STOPPED_BY_USER).chars().take(MAX_REASON_CHARS);
         let stop = Stop { code: StopCode::UserInitiated, reason: reason.collect() };
         let (tables, key) = (self.tables, cluster.task(id));
+        crate::trace::about(id);
         let done = self.ledger.transact("stop task", |tx| {
             let row = tx.get(&tables.tasks, &key).ok_or_else(unknown)?;
             let Some(mut next) = report::request_stop(&row, stop.clone(), tx.now()) else {

@@ -15,6 +15,7 @@ use super::{placement as wishes, show_started};
 use crate::error::Error;
 use crate::placing::Plan;
 use crate::tables::{ClusterKey, Scope};
+use crate::trace;
 
 /// How many tasks one request may start.
 const TASKS: std::ops::RangeInclusive<i32> = 1..=10;
@@ -109,7 +110,10 @@ impl Api {
             template.still_good(tx, &tables)?;
             let ids: Vec<_> =
                 (0..request.count).map(|_| TaskId::from_bytes(tx.next_id())).collect();
-            let made = plan.insert(self.placer.plan(&tx.facts(), cluster, request, &ids, seed));
+            let span = tracing::info_span!(target: meters::TRACE, "plan", count = request.count);
+            let made =
+                span.in_scope(|| self.placer.plan(&tx.facts(), cluster, request, &ids, seed));
+            let made = plan.insert(made);
             if made.considered == 0 {
                 return Err(Error::invalid("No Container Instances were found in your cluster."));
             }
@@ -123,6 +127,7 @@ impl Api {
         });
         let launched = done.await?.value;
         if let Some(plan) = plan {
+            trace::started(plan.placed.iter().map(|(id, _)| *id));
             self.placer.committed(plan, request);
         }
         Ok(launched)

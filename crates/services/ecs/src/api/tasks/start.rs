@@ -2,7 +2,7 @@
 
 use placement::Reason;
 use shapes_ecs as shapes;
-use terms::TaskId;
+use terms::{TaskArn, TaskId};
 use wire::Context;
 
 use super::super::target::Target;
@@ -13,6 +13,7 @@ use super::{placement as wishes, show_started};
 use crate::decide::placing;
 use crate::error::Error;
 use crate::model::Explanation;
+use crate::trace;
 
 /// Most instances that one request may name.
 const MAX_INSTANCES: usize = 10;
@@ -76,6 +77,8 @@ impl Api {
             Ok::<_, Error>((tasks, failures))
         });
         let (tasks, failures) = done.await?.value;
+        let id = |task: &shapes::Task| task.task_arn.as_deref()?.parse::<TaskArn>().ok();
+        trace::started(tasks.iter().filter_map(id).map(|arn| arn.id));
         Ok(shapes::StartTaskResponse { tasks: Some(tasks), failures: Some(failures) })
     }
 }

@@ -14,6 +14,7 @@ use crate::decide::report::{self, ContainerReport, Reported, TaskReport};
 use crate::error::Error;
 use crate::model::{Binding, Protocol};
 use crate::tables::TaskKey;
+use crate::trace;
 
 /// What a report is answered with; agents look at the status alone.
 const ACKNOWLEDGED: &str = "ok";
@@ -100,7 +101,10 @@ impl Api {
         reported: &TaskReport,
     ) -> Result<(), Error> {
         let tables = self.tables;
+        trace::about(key.1);
+        let mut moved = None;
         let done = self.ledger.transact("report task", |tx| {
+            moved = None;
             // A task that is not known is acknowledged, so that the agent forgets it.
             let Some(row) = tx.get(&tables.tasks, key) else { return Ok(()) };
             if let Some(instance) = tx.get(&tables.instances, &(key.0.clone(), row.instance)) {
@@ -109,11 +113,15 @@ impl Api {
                 check.map_err(|refusal| Error::invalid(refusal.to_string()))?;
             }
             if let Some(next) = report::apply(&row, reported, tx.now()) {
+                moved = Some((row.status, next.clone()));
                 self.put_task(tx, key.clone(), next);
             }
             Ok::<_, Error>(())
         });
         done.await?;
+        if let Some((before, task)) = moved {
+            trace::moved(before, &task, context.now);
+        }
         Ok(())
     }
 }

@@ -145,7 +145,7 @@ impl Acs {
     ) -> Step {
         let mut step = Step::default();
         match message {
-            AgentMessage::Ack(ack) => self.acked(&ack.message_id),
+            AgentMessage::Ack(ack) => self.acked(&ack.message_id, now),
             AgentMessage::HeartbeatAck(_) => self.heartbeats.answered(),
             AgentMessage::RoleCredentialsAck(ack) => self.desk.acked(&ack.credentials_id),
             AgentMessage::TaskStopVerification(question) => {
@@ -265,13 +265,15 @@ impl Acs {
         true
     }
 
-    fn acked(&mut self, message_id: &str) {
+    fn acked(&mut self, message_id: &str, now: Timestamp) {
         if let Some(manifest) = self.manifest.as_mut().filter(|m| m.message_id == message_id) {
             manifest.is_acked = true;
         }
         for id in self.unacked.remove(message_id).unwrap_or_default() {
             if let Some(sent) = self.sent.get_mut(&id) {
                 sent.is_acked = true;
+                let (sent_ms, desired) = (sent.at.millis(), sent.desired.as_str());
+                meters::step!("payload", id, sent_ms, end_ms = now.millis(), desired = desired);
             }
         }
     }

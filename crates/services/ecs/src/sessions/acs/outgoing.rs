@@ -64,6 +64,7 @@ impl Acs {
             self.send_payload(tasks, now, step);
         }
         for task in again {
+            meters::ecs().payloads_again.inc();
             self.send_payload(vec![task], now, step);
         }
     }

@@ -81,6 +81,7 @@ where
             received = transport.receive() => match received {
                 Received::Message(message) => {
                     undecodable = 0;
+                    meters::ecs().message("acs", "in");
                     acs.received(&(around.view)(), message, around.clock.now())
                 }
                 Received::Undecodable(why) => {
@@ -125,6 +126,7 @@ async fn carry_out<T: Transport<Out = ServerMessage>>(
     fetches: &mut Fetches,
 ) -> Option<Ended> {
     for message in step.send {
+        meters::ecs().message("acs", "out");
         if transport.send(message).await.is_err() {
             return Some(Ended::Undeliverable);
         }

@@ -1,0 +1,68 @@
+//! The agent of a container instance.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::{Counts, Histograms, counter, counters, gauge, histogram, timers};
+
+/// A step of a task or container, and how it went.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Step {
+    /// `prepare`, `pull`, `create`, `start`, ….
+    pub step: &'static str,
+    /// `ok` or `failed`.
+    pub outcome: &'static str,
+}
+
+/// Which step.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct StepName {
+    /// `prepare`, `pull`, `create`, `start`, ….
+    pub step: &'static str,
+}
+
+/// Meters of the agent.
+#[derive(Debug)]
+pub struct Agent {
+    /// Tasks that the engine knows.
+    pub tasks: Gauge,
+    /// Events that the engine took.
+    pub events: Counter,
+    /// Steps that were carried out.
+    pub steps: Counts<Step>,
+    /// How long they took.
+    pub step_seconds: Histograms<StepName>,
+    /// Appending to the journal, with the wait for the disk where there is one.
+    pub journal_seconds: Histogram,
+    /// Records that were appended.
+    pub journal_records: Counter,
+}
+
+impl Agent {
+    pub(crate) fn register(registry: &mut Registry) -> Self {
+        let r = registry.sub_registry_with_prefix("agent");
+        Self {
+            tasks: gauge(r, "tasks", "Tasks that the engine knows"),
+            events: counter(r, "engine_events", "Events that the engine took"),
+            steps: counters(r, "steps", "Steps of tasks and containers that were carried out"),
+            step_seconds: timers(r, "step", "Steps of tasks and containers"),
+            journal_seconds: histogram(
+                r,
+                "journal",
+                Unit::Seconds,
+                "Appending to the journal, with the wait for the disk where there is one",
+            ),
+            journal_records: counter(r, "journal_records", "Records appended to the journal"),
+        }
+    }
+
+    /// Counts a step.
+    pub fn step(&self, step: &'static str, went_well: bool, took: std::time::Duration) {
+        let outcome = if went_well { "ok" } else { "failed" };
+        self.steps.get_or_create(&Step { step, outcome }).inc();
+        self.step_seconds.get_or_create(&StepName { step }).observe(took.as_secs_f64());
+    }
+}

@@ -1,0 +1,96 @@
+//! The control plane of ECS: placements, agents' sessions, loops.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::{Counts, Histograms, Reason, Word, counter, counters, histogram, timers};
+
+/// A message of an agent's session.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Message {
+    /// `acs`, `tcs` or `node`.
+    pub session: &'static str,
+    /// `in` from agents, `out` to them.
+    pub direction: &'static str,
+}
+
+/// Which session.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Session {
+    /// `acs`, `tcs` or `node`.
+    pub session: &'static str,
+}
+
+/// Which loop.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Loop {
+    /// Its name.
+    pub name: &'static str,
+}
+
+/// Why a task found no place.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Refused {
+    /// The code of the refusal, such as `RESOURCE:MEMORY`.
+    pub reason: Word,
+}
+
+/// Meters of ECS.
+#[derive(Debug)]
+pub struct Ecs {
+    /// Finding places for the tasks of one request.
+    pub plan_seconds: Histogram,
+    /// Tasks that found a place.
+    pub placed: Counter,
+    /// Tasks that found none, by the reason that most instances gave.
+    pub unplaced: Counts<Refused>,
+    /// Choices that were made again because another task was faster.
+    pub placed_again: Counter,
+    /// From a task's creation to RUNNING.
+    pub start_seconds: Histogram,
+    /// Tasks that stopped, by their stop code.
+    pub stopped: Counts<Reason>,
+    /// Sessions that began.
+    pub sessions_begun: Counts<Session>,
+    /// Messages of sessions.
+    pub messages: Counts<Message>,
+    /// Payloads of one task that were sent again, for no ack came.
+    pub payloads_again: Counter,
+    /// Runs of loops.
+    pub loop_seconds: Histograms<Loop>,
+}
+
+impl Ecs {
+    pub(crate) fn register(registry: &mut Registry) -> Self {
+        let r = registry.sub_registry_with_prefix("ecs");
+        Self {
+            plan_seconds: histogram(
+                r,
+                "plan",
+                Unit::Seconds,
+                "Finding places for the tasks of one request",
+            ),
+            placed: counter(r, "tasks_placed", "Tasks that found a place"),
+            unplaced: counters(r, "tasks_unplaced", "Tasks that found no place, by reason"),
+            placed_again: counter(r, "placements_again", "Choices that were made again"),
+            start_seconds: histogram(
+                r,
+                "task_start",
+                Unit::Seconds,
+                "From a task's creation to RUNNING",
+            ),
+            stopped: counters(r, "tasks_stopped", "Tasks that stopped, by their stop code"),
+            sessions_begun: counters(r, "sessions_begun", "Sessions of agents that began"),
+            messages: counters(r, "session_messages", "Messages of agents' sessions"),
+            payloads_again: counter(r, "payloads_again", "Tasks that were sent again, unacked"),
+            loop_seconds: timers(r, "loop", "Runs of loops"),
+        }
+    }
+
+    /// Counts a message.
+    pub fn message(&self, session: &'static str, direction: &'static str) {
+        self.messages.get_or_create(&Message { session, direction }).inc();
+    }
+}
