@@ -34,7 +34,8 @@ pub struct ServiceError {
     /// Further members of the error's shape, such as `resourceIds` of `ConflictException`.
     /// Only the JSON protocols write them.
     pub fields: Map<String, Value>,
-    /// When to ask again, in whole seconds: the header `Retry-After`.
+    /// When another try makes sense, if that is known. Clients are told in the headers
+    /// `x-amz-retry-after` (milliseconds: what AWS's SDKs read) and `Retry-After` (whole seconds).
     pub retry_after: Option<Duration>,
     /// Whether nothing was done because another server leads: the edge may send it there.
     pub is_elsewhere: bool,
@@ -68,6 +69,11 @@ impl ServiceError {
     pub fn field(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.fields.insert(name.into(), value.into());
         self
+    }
+
+    /// There is more to do than can be done now: `ThrottlingException`, which SDKs back off from.
+    pub fn throttled(wait: Duration) -> Self {
+        Self::new("ThrottlingException", 400, "Rate exceeded").retry_after(wait)
     }
 
     /// The HTTP status as a type.

@@ -1,12 +1,14 @@
 //! The bodies of responses and of routes' requests.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited, combinators::BoxBody};
+use http_body_util::{BodyExt, Limited, combinators::BoxBody};
 use hyper::body::{Frame, Incoming, SizeHint};
 
+use super::connections::Exchange;
 use crate::ServiceError;
 
 /// What a body's stream can fail with.
@@ -14,11 +16,16 @@ pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A body: bytes at hand, or a stream.
 #[derive(Debug)]
-pub struct Body(Kind);
+pub struct Body {
+    kind: Kind,
+    /// The request that it answers, which is over when the body was handed over.
+    _exchange: Option<Arc<Exchange>>,
+}
 
 #[derive(Debug)]
 enum Kind {
-    Full(Full<Bytes>),
+    /// None once it was taken.
+    Full(Option<Bytes>),
     Incoming(Incoming),
     Boxed(BoxBody<Bytes, BodyError>),
 }
@@ -35,7 +42,23 @@ impl Body {
         B: hyper::body::Body<Data = Bytes> + Send + Sync + 'static,
         B::Error: Into<BodyError>,
     {
-        Self(Kind::Boxed(BoxBody::new(body.map_err(Into::into))))
+        Kind::Boxed(BoxBody::new(body.map_err(Into::into))).into()
+    }
+
+    /// The bytes, if they are all at hand, replaced by what `change` makes of them.
+    pub(super) fn map_full(mut self, change: impl FnOnce(Bytes) -> Bytes) -> Self {
+        if let Kind::Full(bytes) = &mut self.kind {
+            *bytes = bytes.take().map(change);
+        }
+        self
+    }
+
+    /// The answer to this request.
+    pub(super) fn answering(self, exchange: Option<Arc<Exchange>>) -> Self {
+        if let Some(exchange) = &exchange {
+            exchange.answered();
+        }
+        Self { _exchange: exchange, ..self }
     }
 
     /// All its bytes, if they are at most `limit`; else the error that AWS answers with.
@@ -46,17 +69,22 @@ impl Body {
         match Limited::new(self, limit).collect().await {
             Ok(collected) => Ok(collected.to_bytes()),
             Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(too_large(limit)),
-            Err(_) => Err(ServiceError::new(
-                "IncompleteBody",
-                400,
-                "The request body ended before the number of bytes that the Content-Length header names.",
-            )),
+            Err(_) => Err(incomplete()),
         }
     }
 }
 
+/// The error of a body that broke off.
+pub(super) fn incomplete() -> ServiceError {
+    ServiceError::new(
+        "IncompleteBody",
+        400,
+        "The request body ended before the number of bytes that the Content-Length header names.",
+    )
+}
+
 /// The error of a body over the limit.
-fn too_large(limit: usize) -> ServiceError {
+pub(super) fn too_large(limit: usize) -> ServiceError {
     ServiceError::new(
         "RequestEntityTooLargeException",
         413,
@@ -64,9 +92,15 @@ fn too_large(limit: usize) -> ServiceError {
     )
 }
 
+impl From<Kind> for Body {
+    fn from(kind: Kind) -> Self {
+        Self { kind, _exchange: None }
+    }
+}
+
 impl From<Bytes> for Body {
     fn from(bytes: Bytes) -> Self {
-        Self(Kind::Full(Full::new(bytes)))
+        Kind::Full(Some(bytes).filter(|bytes| !bytes.is_empty())).into()
     }
 }
 
@@ -84,7 +118,7 @@ impl From<&'static str> for Body {
 
 impl From<Incoming> for Body {
     fn from(incoming: Incoming) -> Self {
-        Self(Kind::Incoming(incoming))
+        Kind::Incoming(incoming).into()
     }
 }
 
@@ -96,26 +130,24 @@ impl hyper::body::Body for Body {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match &mut self.get_mut().0 {
-            Kind::Full(body) => Pin::new(body)
-                .poll_frame(cx)
-                .map_err(|never: std::convert::Infallible| match never {}),
+        match &mut self.get_mut().kind {
+            Kind::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Kind::Incoming(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
             Kind::Boxed(body) => Pin::new(body).poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.0 {
-            Kind::Full(body) => body.is_end_stream(),
+        match &self.kind {
+            Kind::Full(bytes) => bytes.is_none(),
             Kind::Incoming(body) => body.is_end_stream(),
             Kind::Boxed(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
-            Kind::Full(body) => body.size_hint(),
+        match &self.kind {
+            Kind::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
             Kind::Incoming(body) => body.size_hint(),
             Kind::Boxed(body) => body.size_hint(),
         }

@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use terms::{AccountId, Clock, IdSource, Region};
 
+use super::admission::Admission;
+use super::connections::Connections;
+use super::counters::Counters;
 use super::relay::Relay;
-use super::{Edge, Gate, Inner, Route};
+use super::{Edge, EdgeLimits, Gate, Inner, Route};
 use crate::sigv4::{Policy, Verifier};
 use crate::tls::{ClientCertificates, TlsClient, TlsServer};
 use crate::{Authenticator, Service};
@@ -16,6 +19,7 @@ use crate::{Authenticator, Service};
 pub struct EdgeBuilder {
     inner: Inner,
     skew: Policy,
+    limits: EdgeLimits,
 }
 
 impl std::fmt::Debug for Inner {
@@ -51,8 +55,10 @@ impl EdgeBuilder {
             client_certificates: ClientCertificates::default(),
             account: HOME_ACCOUNT.parse().expect("the home account is twelve digits"),
             region: HOME_REGION.parse().expect("the home region is a region"),
+            connections: Connections::new(EdgeLimits::default(), Arc::default()),
+            admission: Admission::new(&EdgeLimits::default(), Arc::default()),
         };
-        Self { inner, skew: Policy::default() }
+        Self { inner, skew: Policy::default(), limits: EdgeLimits::default() }
     }
 
     /// Adds a service.
@@ -126,9 +132,19 @@ impl EdgeBuilder {
         self
     }
 
+    /// How much the edge takes. Default: [`EdgeLimits::default`].
+    #[must_use]
+    pub fn limits(mut self, limits: EdgeLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
     /// The edge.
     pub fn build(self) -> Edge {
         let mut inner = self.inner;
+        let counters = Arc::new(Counters::default());
+        inner.admission = Admission::new(&self.limits, counters.clone());
+        inner.connections = Connections::new(self.limits, counters);
         inner.verifier = Verifier::new(self.skew);
         Edge(Arc::new(inner))
     }

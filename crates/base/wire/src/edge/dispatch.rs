@@ -8,31 +8,36 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, DATE, HOST, HeaderName, HeaderValue, RETRY_AFTER};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
-use terms::{AccountId, Timestamp, Uuid};
+use terms::{Timestamp, Uuid};
 use tracing::{Instrument, field};
 
+use super::admission::throttled;
+use super::connections::{Exchange, held_response};
 use super::gate::{Asking, Gated};
 use super::relay::Relayed;
 use super::resolve::{Target, of_forms, unknown_operation};
 use super::seen::{self, Seen};
-use super::{BODY_LIMIT_BYTES, Body, Edge, Inner, Need, Route, RouteAuth, RouteRequest};
+use super::{Body, Edge, Inner, Need, Priority, Route, RouteRequest};
 use crate::protocol::Form;
 use crate::service::{self, Call};
-use crate::sigv4::Claim;
-use crate::tls::{self, Connection};
-use crate::{Caller, CallerKind, Context, Protocol, Service, ServiceError, ServiceModel};
-
-/// How long a client may take to send a body.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+use crate::tls::Connection;
+use crate::{Context, Protocol, Service, ServiceError, ServiceModel};
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
+/// Milliseconds that a client is to wait before another try; what AWS's SDKs read.
+static AMZ_RETRY_AFTER: HeaderName = HeaderName::from_static("x-amz-retry-after");
+
 /// What is known of every request.
 #[derive(Debug, Clone, Copy)]
-struct Arrival {
-    request_id: Uuid,
-    now: Timestamp,
-    source: Option<SocketAddr>,
+pub(super) struct Arrival<'e> {
+    pub(super) request_id: Uuid,
+    pub(super) now: Timestamp,
+    pub(super) source: Option<SocketAddr>,
+    /// Random: spreads what clients are told to wait.
+    pub(super) jitter: u8,
+    /// None if the request was made in memory.
+    pub(super) exchange: Option<&'e Exchange>,
 }
 
 /// An error with what its form depends on.
@@ -49,10 +54,13 @@ impl Edge {
         request: Request<B>,
         source: Option<SocketAddr>,
     ) -> Response<Body> {
-        let request = request.map(Into::into);
+        let mut request = request.map(Into::into);
         let inner = &*self.0;
         let now = inner.clock.now();
-        let arrival = Arrival { request_id: Uuid::from_random(inner.ids.next()), now, source };
+        let exchange = request.extensions_mut().remove::<Arc<Exchange>>();
+        let id = inner.ids.next();
+        let (request_id, jitter) = (Uuid::from_random(id), id[15]);
+        let arrival = Arrival { request_id, now, source, jitter, exchange: exchange.as_deref() };
         let mut seen = Seen::begin(&request);
         let route = inner.routes.iter().find(|route| route.takes(request.uri().path()));
         let mut response = match route {
@@ -63,20 +71,28 @@ impl Edge {
             None => inner.run_call(arrival, request, &mut seen).await,
         };
         seen.answered(&response);
-        if response.extensions_mut().remove::<Relayed>().is_some() {
-            return response;
+        if response.extensions_mut().remove::<Relayed>().is_none() {
+            mark(&mut response, arrival);
         }
-        let headers = response.headers_mut();
-        if let Ok(id) = HeaderValue::from_str(&arrival.request_id.to_string()) {
-            headers.insert(REQUEST_ID.clone(), id);
-        }
-        // From our clock, not hyper's: SDKs correct their skew from it.
-        let seconds = u64::try_from(now.seconds()).unwrap_or(0);
-        let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds));
-        if let Ok(date) = HeaderValue::from_str(&date) {
-            headers.insert(DATE, date);
-        }
-        response
+        let connections = &inner.connections;
+        response.map(|body| {
+            body.map_full(|bytes| held_response(connections, exchange.as_deref(), bytes))
+                .answering(exchange)
+        })
+    }
+}
+
+/// Puts on an answer what every answer of ours has.
+fn mark(response: &mut Response<Body>, arrival: Arrival<'_>) {
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(&arrival.request_id.to_string()) {
+        headers.insert(REQUEST_ID.clone(), id);
+    }
+    // From our clock, not hyper's: SDKs correct their skew from it.
+    let seconds = u64::try_from(arrival.now.seconds()).unwrap_or(0);
+    let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds));
+    if let Ok(date) = HeaderValue::from_str(&date) {
+        headers.insert(DATE, date);
     }
 }
 
@@ -84,7 +100,7 @@ impl Inner {
     async fn run_route(
         &self,
         route: &Route,
-        arrival: Arrival,
+        arrival: Arrival<'_>,
         request: Request<Body>,
     ) -> Response<Body> {
         let span = tracing::info_span!(
@@ -101,7 +117,7 @@ impl Inner {
     async fn serve_route(
         &self,
         route: &Route,
-        arrival: Arrival,
+        arrival: Arrival<'_>,
         mut request: Request<Body>,
     ) -> Response<Body> {
         let mut upgrade = request
@@ -113,62 +129,47 @@ impl Inner {
             let protocol = Protocol::AwsJson11;
             respond_error(Refusal { error, protocol, service: None }, arrival)
         };
-        let mut body = body;
+        let body = match self.read_body(body, arrival).await {
+            Ok(body) => body,
+            Err(error) => return refuse(error),
+        };
         if self.gate.is_some() && route.need != Need::Nothing {
-            let bytes = match read_body(body).await {
-                Ok(bytes) => bytes,
-                Err(error) => return refuse(error),
-            };
             let protocol = Protocol::AwsJson11;
-            let asking =
-                Asking { need: route.need, parts: &parts, body: &bytes, upgrade, protocol };
+            let asking = Asking { need: route.need, parts: &parts, body: &body, upgrade, protocol };
             match self.gate(asking).await {
                 Gated::Here(returned) => upgrade = returned,
                 Gated::Answered(response) => return response,
                 Gated::Refused(error) => return refuse(error),
             }
-            body = Body::from(bytes);
         }
-        let (body, caller) = match route.auth {
-            RouteAuth::Unsigned => (body, None),
-            RouteAuth::Signed(service) => {
-                let read = self.read_signed(&parts, body, service, arrival.now).await;
-                match read {
-                    Ok((bytes, caller)) => (Body::from(bytes), Some(caller)),
-                    Err(error) => return refuse(error),
-                }
+        let caller = match self.caller_of_route(route, &parts, &body, arrival).await {
+            Ok(caller) => caller,
+            Err(error) => return refuse(error),
+        };
+        let priority = route.priority.or_else(|| caller.as_deref().map(Priority::of));
+        let priority = priority.unwrap_or(Priority::Agents);
+        let _seat = match self.admit(priority, caller.as_deref(), arrival).await {
+            Ok(seat) => seat,
+            Err(full) => {
+                self.admission.hold().await;
+                return refuse(throttled(Protocol::AwsJson11, full));
             }
         };
         let endpoint = endpoint(&parts);
-        let Arrival { request_id, now, source } = arrival;
-        (route.handler)(RouteRequest {
-            parts,
-            body,
-            caller,
-            upgrade,
-            source,
-            request_id,
-            now,
-            endpoint,
-        })
-        .await
-    }
-
-    async fn read_signed(
-        &self,
-        parts: &Parts,
-        body: Body,
-        service: &str,
-        now: Timestamp,
-    ) -> Result<(Bytes, Arc<Caller>), ServiceError> {
-        let body = read_body(body).await?;
-        let caller = self.caller(parts, &body, Some(service), now, Protocol::AwsJson11)?;
-        Ok((body, caller))
+        let Arrival { request_id, now, source, .. } = arrival;
+        let body = Body::from(body);
+        let request =
+            RouteRequest { parts, body, caller, upgrade, source, request_id, now, endpoint };
+        let limit = self.connections.limits.request;
+        match tokio::time::timeout(limit, (route.handler)(request)).await {
+            Ok(response) => response,
+            Err(_) => refuse(too_late(limit)),
+        }
     }
 
     async fn run_call(
         &self,
-        arrival: Arrival,
+        arrival: Arrival<'_>,
         request: Request<Body>,
         seen: &mut Seen,
     ) -> Response<Body> {
@@ -204,7 +205,7 @@ impl Inner {
         &self,
         parts: &Parts,
         body: Body,
-        arrival: Arrival,
+        arrival: Arrival<'_>,
         seen: &mut Seen,
     ) -> Result<Response<Body>, Refusal> {
         let Target { mut protocol, mut service, operation } = self.target(parts);
@@ -215,7 +216,7 @@ impl Inner {
         };
         let refuse = |error, service| refusal(error, protocol, service);
         check_head(parts).map_err(|error| refuse(error, service))?;
-        let bytes = read_body(body).await.map_err(|error| refuse(error, service))?;
+        let bytes = self.read_body(body, arrival).await.map_err(|error| refuse(error, service))?;
         let form = match protocol {
             Protocol::AwsQuery | Protocol::Ec2Query => Some(
                 read_form(parts, &bytes)
@@ -258,10 +259,19 @@ impl Inner {
             return Ok(response);
         }
         let caller = self
-            .caller(parts, &bytes, Some(model.name), arrival.now, protocol)
+            .authenticated(parts, &bytes, Some(model.name), arrival, protocol)
+            .await
             .map_err(|error| refuse(error, Some(service)))?;
         tracing::Span::current().record("caller", caller.arn.as_str());
-        let Arrival { request_id, now, source } = arrival;
+        let seat = match self.admit(Priority::of(&caller), Some(&caller), arrival).await {
+            Ok(seat) => seat,
+            Err(full) => {
+                drop((bytes, form));
+                self.admission.hold().await;
+                return Err(refuse(throttled(protocol, full), Some(service)));
+            }
+        };
+        let Arrival { request_id, now, source, .. } = arrival;
         let context = Context {
             caller,
             request_id,
@@ -275,7 +285,10 @@ impl Inner {
         let Some(answer) = service.call(Call { context, protocol, body }) else {
             return Err(refuse(not_implemented(model.name, operation), Some(service)));
         };
-        match answer.await {
+        let limit = self.connections.limits.request;
+        let answer = tokio::time::timeout(limit, answer).await;
+        drop(seat);
+        match answer.unwrap_or_else(|_| Err(too_late(limit))) {
             Ok(output) => Ok(respond(StatusCode::OK, protocol, output)),
             // The leadership ended meanwhile, and nothing was done: who leads now does it.
             Err(error) if error.is_elsewhere => match gated().await? {
@@ -284,50 +297,6 @@ impl Inner {
             },
             Err(error) => Err(refuse(error, Some(service))),
         }
-    }
-
-    /// Who calls, if the signature is right or the server is open.
-    fn caller(
-        &self,
-        parts: &Parts,
-        body: &[u8],
-        service: Option<&str>,
-        now: Timestamp,
-        protocol: Protocol,
-    ) -> Result<Arc<Caller>, ServiceError> {
-        if self.open {
-            return Ok(self.open_caller(parts, now));
-        }
-        let caller = self
-            .verifier
-            .verify(&*self.authenticator, parts, body, service, now)
-            .map_err(|error| error.in_protocol(protocol))?;
-        tls::allows(parts, &caller, self.client_certificates)?;
-        Ok(caller)
-    }
-
-    /// Who calls an open server: the key's owner if it is known, else anyone.
-    fn open_caller(&self, parts: &Parts, now: Timestamp) -> Arc<Caller> {
-        let claim = Claim::of(&parts.headers, parts.uri.query().unwrap_or_default());
-        let claim = claim.ok().flatten();
-        let region = claim.as_ref().and_then(|claim| claim.region()?.parse().ok());
-        let region = region.unwrap_or_else(|| self.region.clone());
-        let key = claim.as_ref().map(Claim::access_key_id).unwrap_or_default();
-        let token = claim.as_ref().and_then(Claim::token);
-        if let crate::CredentialLookup::Found { caller, .. } =
-            self.authenticator.find(key, token, &region, now)
-        {
-            return caller;
-        }
-        let account = key.parse::<AccountId>().unwrap_or_else(|_| self.account.clone());
-        Arc::new(Caller {
-            arn: format!("arn:aws:iam::{account}:root"),
-            user_id: account.to_string(),
-            account,
-            region,
-            access_key_id: key.to_owned(),
-            kind: CallerKind::Open,
-        })
     }
 }
 
@@ -350,15 +319,13 @@ fn check_head(parts: &Parts) -> Result<(), ServiceError> {
     }
 }
 
-async fn read_body(body: Body) -> Result<Bytes, ServiceError> {
-    match tokio::time::timeout(BODY_TIMEOUT, body.collect(BODY_LIMIT_BYTES)).await {
-        Ok(read) => read,
-        Err(_) => Err(ServiceError::new(
-            "RequestTimeoutException",
-            408,
-            format!("The request body did not arrive within {} seconds.", BODY_TIMEOUT.as_secs()),
-        )),
-    }
+/// The answer to a request that took too long; it may have been done nonetheless.
+fn too_late(limit: Duration) -> ServiceError {
+    ServiceError::new(
+        "ServiceUnavailable",
+        503,
+        format!("The request was not answered within {} seconds.", limit.as_secs()),
+    )
 }
 
 /// The form of a call: the body's, or the query string's if the body has none.
@@ -392,14 +359,16 @@ fn respond(status: StatusCode, protocol: Protocol, body: Bytes) -> Response<Body
     response
 }
 
-fn respond_error(refusal: Refusal, arrival: Arrival) -> Response<Body> {
+fn respond_error(refusal: Refusal, arrival: Arrival<'_>) -> Response<Body> {
     let Refusal { error, protocol, service } = refusal;
     let body = protocol.encode_error(&error, service, arrival.request_id);
     let mut response = respond(error.http_status(), protocol, body);
-    if let Some(time) = error.retry_after {
+    if let Some(wait) = error.retry_after {
+        let headers = response.headers_mut();
+        let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        headers.insert(AMZ_RETRY_AFTER.clone(), HeaderValue::from(ms));
         // Whole seconds, rounded up: never earlier than advised.
-        let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        headers.insert(RETRY_AFTER, HeaderValue::from(ms.div_ceil(1000)));
     }
     response
 }

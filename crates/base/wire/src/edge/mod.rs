@@ -1,9 +1,15 @@
 //! The HTTP edge: one port for every service.
 
+mod admission;
 mod body;
 mod builder;
+mod connections;
+mod counters;
 mod dispatch;
 mod gate;
+mod intake;
+mod limits;
+mod receive;
 mod relay;
 mod resolve;
 mod route;
@@ -15,10 +21,16 @@ use std::sync::Arc;
 
 use terms::{AccountId, Clock, IdSource, Region};
 
+pub use admission::Priority;
 pub use body::Body;
 pub use builder::EdgeBuilder;
+pub use counters::EdgeLoad;
 pub use gate::{Ask, Gate, Need, Passage, Unavailable, need_by_name};
+pub use limits::{EdgeLimits, SeatLimits};
 pub use route::{Route, RouteAuth, RouteRequest};
+
+use admission::Admission;
+use connections::Connections;
 
 use crate::sigv4::Verifier;
 use crate::tls::{ClientCertificates, TlsServer};
@@ -49,6 +61,8 @@ struct Inner {
     client_certificates: ClientCertificates,
     account: AccountId,
     region: Region,
+    connections: Arc<Connections>,
+    admission: Admission,
 }
 
 impl Edge {
@@ -60,6 +74,22 @@ impl Edge {
         ids: Arc<dyn IdSource>,
     ) -> EdgeBuilder {
         EdgeBuilder::new(authenticator, clock, ids)
+    }
+
+    /// How busy the edge is, and what it has turned away.
+    pub fn load(&self) -> EdgeLoad {
+        let (connections, [api, agents]) = (&self.0.connections, self.0.admission.occupancy());
+        let (request_bytes, response_bytes) = connections.bytes();
+        EdgeLoad {
+            connections: connections.count(),
+            api_in_flight: api.0,
+            api_waiting: api.1,
+            agents_in_flight: agents.0,
+            agents_waiting: agents.1,
+            request_bytes,
+            response_bytes,
+            ..connections.counters.totals()
+        }
     }
 
     /// The services that the edge knows.

@@ -10,13 +10,13 @@ use http::request::Parts;
 use hyper::upgrade::OnUpgrade;
 use terms::{Timestamp, Uuid};
 
-use super::{Body, Need};
+use super::{Body, Need, Priority};
 use crate::Caller;
 
 /// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RouteAuth {
-    /// Anyone; the body is a stream without limit.
+    /// Anyone. The body is read whole before the handler is called, as of signed ones.
     Unsigned,
     /// Requests signed for this service, such as `ecs`. The body is signed, so it is read whole
     /// before the handler is called; at most [`super::BODY_LIMIT_BYTES`].
@@ -69,6 +69,7 @@ pub struct Route {
     pub(super) auth: RouteAuth,
     pub(super) need: Need,
     pub(super) handler: Handler,
+    pub(super) priority: Option<Priority>,
 }
 
 impl Route {
@@ -82,7 +83,7 @@ impl Route {
     {
         assert!(prefix.starts_with('/') && !prefix.ends_with('/'), "'{prefix}' is no path prefix");
         let handler: Handler = Arc::new(move |request| Box::pin(handler(request)));
-        Self { prefix, auth, need: Need::Lead, handler }
+        Self { prefix, auth, need: Need::Lead, handler, priority: None }
     }
 
     /// The same route answered by any server, once it has seen all that was acknowledged before:
@@ -98,6 +99,14 @@ impl Route {
     #[must_use]
     pub fn here(mut self) -> Self {
         self.need = Need::Nothing;
+        self
+    }
+
+    /// The same route with a class of its own. Without one, requests are of their caller's class,
+    /// and unsigned ones of [`Priority::Agents`].
+    #[must_use]
+    pub fn priority(mut self, priority: Priority) -> Self {
+        self.priority = Some(priority);
         self
     }
 
