@@ -17,8 +17,9 @@ use crate::settings;
 /// Flags of every command that calls a server.
 #[derive(Args, Clone, Debug)]
 pub struct Connection {
-    /// The server's URL [default: the one that runs with the data folder, else the AWS profile's]
-    #[arg(long, global = true, value_name = "URL", env = "LONGSHORE_ENDPOINT")]
+    /// The server's URL, or those of several with commas between [default:
+    /// LONGSHORE_SERVER, else the server of the data folder, else the AWS profile's]
+    #[arg(long, alias = "server", global = true, value_name = "URL,…", env = "LONGSHORE_ENDPOINT")]
     pub endpoint: Option<String>,
     /// The AWS profile with the keys (and the URL) of a server elsewhere
     #[arg(long, global = true, value_name = "NAME")]
@@ -53,7 +54,8 @@ impl Connection {
             secret: wire::Secret::new(target.keys.secret_access_key.as_str()),
             session_token: None,
         };
-        let endpoint = self.endpoint.as_deref().unwrap_or(&target.endpoint);
+        let said = self.endpoint.clone().or_else(|| std::env::var("LONGSHORE_SERVER").ok());
+        let endpoint = said.as_deref().unwrap_or(&target.endpoint);
         Ok(Client::new(endpoint, Some(credentials), region, Arc::new(SystemClock)))
     }
 
@@ -91,7 +93,8 @@ fn from_profile(name: &str) -> Option<Target> {
     let credentials = file("AWS_SHARED_CREDENTIALS_FILE", "credentials");
     let mut credentials = profile_files::section(&credentials, name);
     Some(Target {
-        endpoint: config.remove("endpoint_url")?,
+        // Clients of AWS take one URL; ours take a list besides.
+        endpoint: config.remove("longshore_servers").or_else(|| config.remove("endpoint_url"))?,
         region: config.remove("region").unwrap_or_else(|| "us-east-1".to_owned()),
         keys: Keys {
             access_key_id: credentials.remove("aws_access_key_id")?,

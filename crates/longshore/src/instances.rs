@@ -118,7 +118,7 @@ impl ChosenNetwork {
         match choice {
             NetworkChoice::Own => Self::own(),
             NetworkChoice::Host => Self::host(),
-            NetworkChoice::Auto if is_here(server) => Self::own(),
+            NetworkChoice::Auto if server.split(',').any(is_here) => Self::own(),
             NetworkChoice::Auto => match host_lock() {
                 Some(lock) => Self { own: false, _host: Some(lock) },
                 None => Self::own(),
@@ -146,7 +146,7 @@ fn is_here(server: &str) -> bool {
 
 /// The address of this machine on the way to the server.
 pub fn address_towards(server: &str) -> Option<IpAddr> {
-    let server = address_of(server)?;
+    let server = server.split(',').find_map(address_of)?;
     let any: IpAddr = if server.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
     let socket = UdpSocket::bind((any, 0)).ok()?;
     socket.connect(server).ok()?;

@@ -22,7 +22,7 @@ use crate::protocol::{JsonReader, JsonWriter};
 use crate::sigv4::{Credentials, Signer, sign};
 use crate::tls::{Connector, Stream, TlsClient};
 use crate::value::Value;
-use crate::{Malformed, Operation, ServiceModel};
+use crate::{Malformed, Operation, Servers, ServiceModel};
 
 use exchange::Carrier;
 pub use exchange::{Exchange, Exchanged};
@@ -103,7 +103,7 @@ impl ClientError {
 /// A caller of one endpoint with one key pair. Cheap to clone; clones share their connections.
 #[derive(Clone)]
 pub struct Client {
-    endpoint: Arc<str>,
+    servers: Servers,
     region: Region,
     credentials: Option<Credentials>,
     clock: Arc<dyn Clock>,
@@ -114,12 +114,13 @@ pub struct Client {
 
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Client").field("endpoint", &self.endpoint).finish_non_exhaustive()
+        f.debug_struct("Client").field("endpoint", &self.endpoint()).finish_non_exhaustive()
     }
 }
 
 impl Client {
-    /// A caller of `endpoint` (`http://HOST:PORT` or `https://…`), signing with `credentials` for
+    /// A caller of `endpoint` (`http://HOST:PORT` or `https://…`; several of one control plane with
+    /// commas between, of which the next is called when one cannot be reached), signing with `credentials` for
     /// `region`. Without credentials the calls are unsigned. Servers' certificates must be of an
     /// authority that this machine trusts; [`Client::with_tls`] changes that.
     pub fn new(
@@ -128,13 +129,13 @@ impl Client {
         region: Region,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let endpoint: Arc<str> = endpoint.trim_end_matches('/').into();
-        let tls = match endpoint.starts_with("https://") {
+        let servers = Servers::of(endpoint);
+        let tls = match servers.all().any(|url| url.starts_with("https://")) {
             true => TlsClient::system(),
             false => TlsClient::none(),
         };
         let carrier = Carrier::Pool(pool(&tls));
-        Self { endpoint, region, credentials, clock, carrier, tls, timeout: CALL_TIMEOUT }
+        Self { servers, region, credentials, clock, carrier, tls, timeout: CALL_TIMEOUT }
     }
 
     /// The same caller with requests that go through `exchange` instead of a socket: for
@@ -159,7 +160,7 @@ impl Client {
     /// If the endpoint is no URL, it cannot be reached within ten seconds (and as many for TLS),
     /// or its certificate is not trusted.
     pub async fn dial(&self) -> std::io::Result<Stream> {
-        let uri: Uri = self.endpoint.parse().map_err(std::io::Error::other)?;
+        let uri: Uri = self.endpoint().parse().map_err(std::io::Error::other)?;
         let host = uri.host().ok_or_else(|| std::io::Error::other("the endpoint has no host"))?;
         let is_tls = uri.scheme_str() == Some("https");
         let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
@@ -179,9 +180,20 @@ impl Client {
         self
     }
 
-    /// The endpoint, without a slash at its end.
+    /// The endpoint, without a slash at its end; of several, the one that is called next.
     pub fn endpoint(&self) -> &str {
-        &self.endpoint
+        self.servers.current()
+    }
+
+    /// All endpoints.
+    pub fn servers(&self) -> &Servers {
+        &self.servers
+    }
+
+    /// The same caller, over the same connections, of another endpoint alone.
+    #[must_use]
+    pub fn at(&self, endpoint: &str) -> Self {
+        Self { servers: Servers::of(endpoint), ..self.clone() }
     }
 
     /// Calls an operation of a service that speaks AWS JSON.
@@ -236,12 +248,16 @@ impl Client {
     /// # Errors
     /// As [`Client::get`]; the limit of time holds for the answer's head only.
     pub async fn lines(&self, path: &str) -> Result<Lines, ClientError> {
-        let request = self.request(Method::GET, path, &[], Bytes::new(), "ecs")?;
+        let url = self.endpoint().to_owned();
+        let request = self.at(&url).request(Method::GET, path, &[], Bytes::new(), "ecs")?;
         let Carrier::Pool(pool) = &self.carrier else {
             return Err(self.transport("answers come whole over this carrier"));
         };
         let head = tokio::time::timeout(self.timeout, pool.request(request)).await;
-        let answer = head.map_err(|_| self.timed_out())?.map_err(|error| self.transport(error))?;
+        let answer = head.map_err(|_| self.timed_out())?.map_err(|error| {
+            self.servers.failed(&url);
+            self.transport_of(&url, error).1
+        })?;
         let (parts, body) = answer.into_parts();
         if parts.status.is_success() {
             return Ok(Lines { client: self.clone(), body, read: Vec::new() });
@@ -273,17 +289,37 @@ impl Client {
         body: Bytes,
         service: &str,
     ) -> Result<Response<Bytes>, ClientError> {
-        let request = self.request(method, path, headers, body, service)?;
+        let mut tries = self.servers.count();
         let exchange = async {
-            let pool = match &self.carrier {
-                Carrier::Pool(pool) => pool,
-                Carrier::Given(exchange) => {
-                    let answer = exchange.exchange(request).await;
-                    return answer.map_err(|error| self.transport(error));
+            let (answer, url) = loop {
+                let (method, body) = (method.clone(), body.clone());
+                let url = self.endpoint().to_owned();
+                let request = self.at(&url).request(method, path, headers, body, service)?;
+                let pool = match &self.carrier {
+                    Carrier::Pool(pool) => pool,
+                    Carrier::Given(exchange) => {
+                        let answer = exchange.exchange(request).await;
+                        return answer.map_err(|error| self.transport(error));
+                    }
+                };
+                tries -= 1;
+                match pool.request(request).await {
+                    Ok(answer) => break (answer, url),
+                    Err(error) => {
+                        let failure = self.transport_of(&url, error);
+                        self.servers.failed(&url);
+                        // Without a connection nothing was done, so the next may be asked.
+                        match failure {
+                            (true, _) if tries > 0 => {}
+                            (_, failure) => return Err(failure),
+                        }
+                    }
                 }
             };
-            let answer = pool.request(request).await.map_err(|error| self.transport(error))?;
             let (parts, body) = answer.into_parts();
+            if parts.status == StatusCode::SERVICE_UNAVAILABLE {
+                self.servers.failed(&url);
+            }
             let body = Limited::new(body, ANSWER_LIMIT_BYTES).collect().await;
             let body = body.map_err(|source| self.transport(source))?.to_bytes();
             Ok(Response::from_parts(parts, body))
@@ -304,7 +340,7 @@ impl Client {
         body: Bytes,
         service: &str,
     ) -> Result<Request<Full<Bytes>>, ClientError> {
-        let url = format!("{}{path}", self.endpoint);
+        let url = format!("{}{path}", self.endpoint());
         let uri: Uri = url.parse().map_err(|_| ClientError::Endpoint(url.clone()))?;
         let authority = uri.authority().map(|authority| authority.as_str().to_owned());
         let authority = authority.ok_or(ClientError::Endpoint(url))?;
@@ -335,20 +371,31 @@ impl Client {
         HeaderValue::from_str(text).map_err(|_| ClientError::Endpoint(text.to_owned()))
     }
 
+    /// The failure at `url`, and whether there was no connection.
+    fn transport_of(
+        &self,
+        url: &str,
+        error: hyper_util::client::legacy::Error,
+    ) -> (bool, ClientError) {
+        let is_unreached = error.is_connect();
+        let (endpoint, source) = (url.to_owned(), error.into());
+        (is_unreached, ClientError::Transport { endpoint, source })
+    }
+
     fn transport(
         &self,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> ClientError {
-        ClientError::Transport { endpoint: self.endpoint.to_string(), source: source.into() }
+        ClientError::Transport { endpoint: self.endpoint().to_owned(), source: source.into() }
     }
 
     fn timed_out(&self) -> ClientError {
-        let (endpoint, seconds) = (self.endpoint.to_string(), self.timeout.as_secs());
+        let (endpoint, seconds) = (self.endpoint().to_owned(), self.timeout.as_secs());
         ClientError::Timeout { endpoint, seconds }
     }
 
     fn unexpected(&self, reason: String) -> ClientError {
-        ClientError::Answer { endpoint: self.endpoint.to_string(), reason }
+        ClientError::Answer { endpoint: self.endpoint().to_owned(), reason }
     }
 }
 

@@ -24,6 +24,7 @@ pub mod edge;
 mod error;
 pub mod protocol;
 pub mod schema;
+mod servers;
 mod service;
 pub mod sigv4;
 pub mod tls;
@@ -39,5 +40,6 @@ pub use edge::{
 pub use error::{ErrorModel, ServiceError};
 pub use protocol::Protocol;
 pub use schema::{Kind, Length, Location, Member, Pattern, Range, Schema, TimestampFormat};
+pub use servers::Servers;
 pub use service::{Operation, Service, ServiceModel};
 pub use value::{Blob, Malformed, Unit};

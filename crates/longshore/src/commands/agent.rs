@@ -27,8 +27,9 @@ use crate::{settings, signals};
     after_help = "Example:\n  longshore agent --server http://10.0.0.1:4566 --token TOKEN --zone us-east-1b"
 )]
 pub struct Agent {
-    /// The server's URL
-    #[arg(long, value_name = "URL", env = "LONGSHORE_SERVER")]
+    /// The URLs of the control plane's servers, with commas between; one suffices if it is a name
+    /// that leads to all of them
+    #[arg(long, value_name = "URL,…", env = "LONGSHORE_SERVER")]
     server: String,
     /// The token to join with; not needed once this machine has joined
     #[arg(long, env = "LONGSHORE_TOKEN", hide_env_values = true)]

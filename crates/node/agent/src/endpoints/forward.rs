@@ -12,6 +12,8 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
+use wire::Servers;
+
 use super::{Answer, Request, routes};
 
 /// The server must be reached within this time.
@@ -29,9 +31,9 @@ const HOP_BY_HOP: [HeaderName; 6] = [
     HeaderName::from_static("te"),
 ];
 
-/// Hands requests on to one server.
+/// Hands requests on to one server; when it cannot be reached, to the next one of the list.
 pub(crate) struct Forwarder {
-    server: String,
+    servers: Servers,
     client: Client<HttpConnector, hyper::body::Incoming>,
 }
 
@@ -45,14 +47,15 @@ impl Forwarder {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
             .build(connector);
-        Self { server: server.trim_end_matches('/').to_owned(), client }
+        Self { servers: Servers::of(server), client }
     }
 
     /// The server's answer to a request.
     pub(crate) async fn forward(self: Arc<Self>, mut request: Request) -> Answer {
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-        let Ok(uri) = format!("{}{path}", self.server).parse::<Uri>() else {
-            return self.failed("the request's path is no URL");
+        let server = self.servers.current().to_owned();
+        let Ok(uri) = format!("{server}{path}").parse::<Uri>() else {
+            return failed(&server, "the request's path is no URL");
         };
         *request.uri_mut() = uri;
         strip(request.headers_mut());
@@ -63,15 +66,18 @@ impl Forwarder {
                 let body = body.map_err(|error| error.into()).boxed();
                 http::Response::from_parts(parts, body)
             }
-            Err(error) => self.failed(&error.to_string()),
+            Err(error) => {
+                self.servers.failed(&server);
+                failed(&server, &error.to_string())
+            }
         }
     }
+}
 
-    fn failed(&self, cause: &str) -> Answer {
-        let message = format!("Longshore's server at {} cannot be reached: {cause}", self.server);
-        let body = serde_json::json!({ "__type": "ServiceUnavailable", "message": message });
-        routes::respond(StatusCode::BAD_GATEWAY, "application/x-amz-json-1.1", body.to_string())
-    }
+fn failed(server: &str, cause: &str) -> Answer {
+    let message = format!("Longshore's server at {server} cannot be reached: {cause}");
+    let body = serde_json::json!({ "__type": "ServiceUnavailable", "message": message });
+    routes::respond(StatusCode::BAD_GATEWAY, "application/x-amz-json-1.1", body.to_string())
 }
 
 fn strip(headers: &mut HeaderMap) {

@@ -45,6 +45,7 @@ pub(crate) async fn run(context: &Context) {
             }
             Err(ConnectError::Failed(error)) => Closed::Broken(error),
             Err(ConnectError::Inactive(error)) => Closed::Inactive(error),
+            Err(ConnectError::Busy { wait, .. }) => Closed::Busy(wait),
         };
         if since.elapsed() >= SETTLED {
             backoff.reset();
@@ -54,6 +55,7 @@ pub(crate) async fn run(context: &Context) {
                 backoff.reset();
                 continue;
             }
+            Closed::Busy(wait) => spread(wait, wait, &*context.ids),
             Closed::Broken(error) => {
                 let wait = backoff.next(&*context.ids);
                 tracing::warn!(error, ?wait, "the control channel is tried again");

@@ -47,12 +47,14 @@ pub(crate) async fn run(context: Arc<Context>, server: String) {
             Ok(channel) => session(&context, channel, &mut streams).await,
             Err(ConnectError::Failed(error)) => Closed::Broken(error),
             Err(ConnectError::Inactive(error)) => Closed::Inactive(error),
+            Err(ConnectError::Busy { wait, .. }) => Closed::Busy(wait),
         };
         if since.elapsed() >= SETTLED {
             backoff.reset();
         }
         let wait = match closed {
             Closed::Cleanly => AGAIN,
+            Closed::Busy(wait) => spread(wait, wait, &*context.ids),
             Closed::Broken(error) => {
                 let wait = backoff.next(&*context.ids);
                 tracing::debug!(error, ?wait, "the node channel is tried again");

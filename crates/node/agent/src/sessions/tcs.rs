@@ -44,6 +44,7 @@ pub(crate) async fn run(context: &Context) {
             Ok(channel) => session(context, &mut sampler, channel).await,
             Err(ConnectError::Failed(error)) => Closed::Broken(error),
             Err(ConnectError::Inactive(error)) => Closed::Inactive(error),
+            Err(ConnectError::Busy { wait, .. }) => Closed::Busy(wait),
         };
         if since.elapsed() >= SETTLED {
             backoff.reset();
@@ -53,6 +54,7 @@ pub(crate) async fn run(context: &Context) {
                 backoff.reset();
                 continue;
             }
+            Closed::Busy(wait) => spread(wait, wait, &*context.ids),
             Closed::Broken(error) => {
                 let wait = backoff.next(&*context.ids);
                 tracing::debug!(error, ?wait, "the telemetry channel is tried again");

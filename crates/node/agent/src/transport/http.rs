@@ -38,7 +38,8 @@ pub struct HttpTransport {
 }
 
 impl HttpTransport {
-    /// The control plane at `endpoint` (`http://HOST:PORT`).
+    /// The control plane at `endpoint` (`http://HOST:PORT`; several of its servers with commas
+    /// between). With several, its channels go to these too, whatever endpoint is discovered.
     pub fn new(
         endpoint: &str,
         credentials: Credentials,
@@ -91,6 +92,11 @@ impl HttpTransport {
         endpoint: &str,
         path_and_query: &str,
     ) -> Result<Channel<C::Sent, C::Received>, ConnectError> {
+        if self.client.servers().count() > 1 {
+            let prefix = endpoint.parse::<::http::Uri>().ok();
+            let prefix = prefix.as_ref().map_or("", |uri| uri.path().trim_end_matches('/'));
+            return self.open_listed::<C>(&format!("{prefix}{path_and_query}")).await;
+        }
         let client = Client::new(
             endpoint,
             Some(self.credentials.clone()),
@@ -98,6 +104,20 @@ impl HttpTransport {
             Arc::clone(&self.clock),
         );
         socket::connect::<C>(&client, path_and_query).await
+    }
+
+    /// Opens a channel to the server that answered last; the next try goes to another one if this
+    /// one fails.
+    async fn open_listed<C: Codec>(
+        &self,
+        path_and_query: &str,
+    ) -> Result<Channel<C::Sent, C::Received>, ConnectError> {
+        let url = self.client.endpoint().to_owned();
+        let opened = socket::connect::<C>(&self.client.at(&url), path_and_query).await;
+        if let Err(ConnectError::Failed(_) | ConnectError::Busy { .. }) = &opened {
+            self.client.servers().failed(&url);
+        }
+        opened
     }
 }
 
@@ -289,12 +309,12 @@ impl Transport for HttpTransport {
             ("containerInstance", &wanted.container_instance_arn),
         ]);
         let path = format!("{}?{query}", node::CHANNEL_PATH);
-        socket::connect::<socket::Node>(&self.client, &path).await
+        self.open_listed::<socket::Node>(&path).await
     }
 
     async fn stream(&self, id: Uuid) -> Result<Box<dyn Sender<node::StreamMessage>>, ConnectError> {
         let path = format!("{}{id}", node::STREAM_PATH_PREFIX);
-        let channel = socket::connect::<socket::Stream>(&self.client, &path).await?;
+        let channel = self.open_listed::<socket::Stream>(&path).await?;
         Ok(socket::watched(channel))
     }
 }

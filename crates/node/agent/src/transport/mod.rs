@@ -5,6 +5,7 @@ mod http;
 mod socket;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use agent_protocol::{acs, node, tcs};
 use async_trait::async_trait;
@@ -85,6 +86,14 @@ pub enum ConnectError {
     /// The control plane does not know this instance any more.
     #[error("the control plane does not know this container instance any more: {0}")]
     Inactive(String),
+    /// The control plane asks to come back later: it lets returning agents in at a bounded rate.
+    #[error("the control plane asks to wait for {} seconds: {reason}", wait.as_secs())]
+    Busy {
+        /// What it said.
+        reason: String,
+        /// How long to wait at least.
+        wait: Duration,
+    },
     /// Anything else; worth another try.
     #[error("{0}")]
     Failed(String),
@@ -97,6 +106,8 @@ pub enum Closed {
     Cleanly,
     /// In trouble: connect again after a wait.
     Broken(String),
+    /// Not taken for now: connect again after this long, and some more by chance.
+    Busy(Duration),
     /// The control plane does not know this instance any more.
     Inactive(String),
 }

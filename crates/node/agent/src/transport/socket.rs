@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use ::http::header::{CONNECTION, HeaderValue, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
-use ::http::{Method, Request};
+use ::http::header::{
+    CONNECTION, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use ::http::{Method, Request, StatusCode};
 use agent_protocol::{MAX_FRAME_BYTES, NAME_OF_INACTIVE, acs, node, tcs};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -21,6 +23,8 @@ use super::{Channel, Closed, ConnectError, Receiver, Sender};
 
 /// A connection must stand, and be upgraded, after this long each.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// A server's advice to wait is followed up to this long.
+const WAIT_MAX: Duration = Duration::from_secs(60);
 /// Without any data for this long the connection counts as lost (agent-protocol §2.3).
 const READ_TIMEOUT: Duration = Duration::from_secs(180);
 /// A frame must be taken by the network within this time.
@@ -163,9 +167,14 @@ fn refused(error: &Error) -> ConnectError {
     if let Error::Http(response) = error {
         let body = response.body().as_deref().unwrap_or_default();
         let body = String::from_utf8_lossy(&body[..body.len().min(1024)]).into_owned();
+        let wait = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let wait = wait.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
         let text = format!("the server refused the upgrade: {} {body}", response.status());
         if body.contains(NAME_OF_INACTIVE) {
             return ConnectError::Inactive(text);
+        }
+        if let (StatusCode::SERVICE_UNAVAILABLE, Some(wait)) = (response.status(), wait) {
+            return ConnectError::Busy { reason: text, wait: wait.min(WAIT_MAX) };
         }
         return ConnectError::Failed(text);
     }
