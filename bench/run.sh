@@ -1,25 +1,28 @@
 #!/usr/bin/env bash
 # Builds Longshore and the benchmarks and runs one of them, or all.
 #
-# Usage: bench/run.sh [run-task | api | contention | start | lists | placements] [OPTION]...
+# Usage: bench/run.sh [run-task | api | contention | start | lists | placements | fleet | million |
+#                      coldstart | writes] [OPTION]...
 # The figures go to standard output, and as JSON to target/bench/NAME.json.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 target=${CARGO_TARGET_DIR:-target}
-names=(run-task api contention start lists placements)
+names=(run-task api contention start lists placements writes coldstart fleet million)
 case "${1:-}" in
   '') ;;
-  run-task | api | contention | start | lists | placements) names=("$1"); shift ;;
+  run-task | api | contention | start | lists | placements | writes | coldstart | fleet | million) names=("$1"); shift ;;
   *) echo "bench: no benchmark '$1'; there are: ${names[*]}" >&2; exit 2 ;;
 esac
 
-if test "${names[*]}" = placements; then
-  cargo build --release --package bench
-else
-  cargo build --release --package longshore --package bench
-  examples/images/build.sh busybox >&2
-fi
+case "${names[*]}" in
+  placements | writes) cargo build --release --package bench ;;
+  fleet | million | coldstart) cargo build --release --package longshore --package bench ;;
+  *)
+    cargo build --release --package longshore --package bench
+    examples/images/build.sh busybox >&2
+    ;;
+esac
 for name in "${names[@]}"; do
   "$target/release/longshore-bench" "$name" --longshore "$target/release/longshore" \
     --work "$target/bench" --json "$target/bench/$name.json" "$@"

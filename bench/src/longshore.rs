@@ -32,12 +32,28 @@ pub struct Place {
     pub work: PathBuf,
 }
 
+/// A data folder: one that goes with the process, or one that stays.
+#[derive(Debug)]
+enum Data {
+    Own(TempDir),
+    Lent(PathBuf),
+}
+
+impl Data {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Own(folder) => folder.path(),
+            Self::Lent(folder) => folder,
+        }
+    }
+}
+
 /// A running `longshore`.
 #[derive(Debug)]
 pub struct Longshore {
     process: Option<Process>,
     binary: PathBuf,
-    data: TempDir,
+    data: Data,
     /// The port of its API.
     pub port: u16,
     /// From exec to the first 200 of `readyz`.
@@ -48,6 +64,27 @@ impl Longshore {
     /// Starts `longshore ROLE` with a fresh data folder and waits until it is ready.
     pub fn start(place: &Place, role: &str, extra: &[&str], core: Option<usize>) -> Result<Self> {
         let data = tempfile::Builder::new().prefix("longshore-").tempdir_in(&place.work)?;
+        Self::start_with(place, role, extra, core, Data::Own(data))
+    }
+
+    /// The same on a data folder that is there, and stays.
+    pub fn start_in(
+        place: &Place,
+        role: &str,
+        extra: &[&str],
+        core: Option<usize>,
+        data: &Path,
+    ) -> Result<Self> {
+        Self::start_with(place, role, extra, core, Data::Lent(data.to_owned()))
+    }
+
+    fn start_with(
+        place: &Place,
+        role: &str,
+        extra: &[&str],
+        core: Option<usize>,
+        data: Data,
+    ) -> Result<Self> {
         let log = place.work.join(format!("longshore-{role}.log"));
         let port = free_port()?;
         let mut command = Command::new(&place.binary);
@@ -80,11 +117,14 @@ impl Longshore {
         command
     }
 
+    /// The file with the administrator's key.
+    pub fn credentials_file(&self) -> PathBuf {
+        self.data.path().join("credentials")
+    }
+
     /// A caller with the administrator's key.
     pub fn client(&self) -> Result<Client> {
-        let path = self.data.path().join("credentials");
-        let credentials = read_credentials(&path)?;
-        client(self.port, credentials)
+        client(self.port, read_credentials(&self.credentials_file())?)
     }
 }
 
@@ -102,7 +142,8 @@ pub fn client(port: u16, credentials: Credentials) -> Result<Client> {
     Ok(Client::new(&endpoint, Some(credentials), region, Arc::new(WallClock)))
 }
 
-fn read_credentials(path: &Path) -> Result<Credentials> {
+/// The key in a file of AWS's form.
+pub fn read_credentials(path: &Path) -> Result<Credentials> {
     let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
     let value = |name: &str| {
         let found = text

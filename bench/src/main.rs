@@ -10,6 +10,9 @@
 //! - `lists`: a page of 100 of 1,000 and of 100,000.
 //! - `start`: exec to ready, memory at rest.
 //! - `placements`: the placement index alone, without peers.
+//! - `fleet`: 10,000 simulated agents, 200,000 tasks: what they cost the server.
+//! - `million`, `coldstart`: a million and 200,000 tasks: memory, disk, start.
+//! - `writes`: small durable transactions a second.
 //!
 //! **Invariant:** figures of peers and ours come from the same run; a failed request fails the run.
 
@@ -18,6 +21,7 @@ mod clock;
 mod contention;
 mod disk;
 mod docker;
+mod fleet;
 mod lists;
 mod load;
 mod longshore;
@@ -30,6 +34,7 @@ mod run_task;
 mod start;
 mod stub_agent;
 mod trace;
+mod writes;
 
 use std::path::PathBuf;
 
@@ -66,6 +71,17 @@ enum Bench {
     Start(start::Start),
     /// Placements a second of the placement index
     Placements(placements::Placements),
+    /// Heartbeats, telemetry and state changes of 10,000 agents, and RunTask meanwhile
+    Fleet(fleet::Live),
+    /// A million tasks on 10,000 instances: memory, disk and cold starts
+    Million(fleet::Hold),
+    /// 200,000 tasks on 10,000 instances: cold starts
+    Coldstart(fleet::Hold),
+    /// Small durable transactions a second of many waiting callers
+    Writes(writes::Writes),
+    /// Simulated agents in one process, for the three above
+    #[command(hide = true)]
+    Agents(fleet::Agents),
 }
 
 fn main() -> Result<()> {
@@ -79,6 +95,11 @@ fn main() -> Result<()> {
         Bench::Lists(bench) => bench.run(&place)?,
         Bench::Start(bench) => bench.run(&place)?,
         Bench::Placements(bench) => bench.run()?,
+        Bench::Fleet(bench) => bench.run(&place)?,
+        Bench::Million(bench) => bench.run(&place, "million: a million tasks held", 1_000_000)?,
+        Bench::Coldstart(bench) => bench.run(&place, "coldstart: 200,000 tasks", 200_000)?,
+        Bench::Writes(bench) => bench.run(&place)?,
+        Bench::Agents(agents) => return agents.run(),
     };
     report.print();
     if let Some(path) = cli.json {

@@ -14,6 +14,8 @@ use nix::unistd::Pid;
 
 /// What was asked to end has this long before it is killed.
 const GRACE: Duration = Duration::from_secs(20);
+/// Ticks of `/proc/PID/stat` in a second, on every Linux that we know.
+const TICKS_PER_SECOND: f64 = 100.0;
 /// How often a start is looked at.
 const LOOK: Duration = Duration::from_millis(1);
 
@@ -123,4 +125,49 @@ pub fn output(command: &mut Command) -> Result<String> {
         bail!("{name} failed: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// What a process has used so far, from `/proc`; or between two looks.
+#[derive(Clone, Copy, Debug)]
+pub struct Usage {
+    at: Instant,
+    /// Seconds between two looks.
+    pub seconds: f64,
+    /// Seconds of processor time.
+    pub processor_seconds: f64,
+    /// Bytes that went to a disk.
+    pub written_bytes: u64,
+}
+
+impl Usage {
+    /// What the process has used until now.
+    pub fn of(id: u32) -> Result<Self> {
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat"))?;
+        let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+        // After the name come the state and ten more, then utime and stime in ticks.
+        let ticks: Vec<f64> = fields.skip(11).take(2).flat_map(str::parse).collect();
+        let io = std::fs::read_to_string(format!("/proc/{id}/io"))?;
+        let written = io.lines().find_map(|line| line.strip_prefix("write_bytes: "));
+        Ok(Self {
+            at: Instant::now(),
+            seconds: 0.0,
+            processor_seconds: ticks.iter().sum::<f64>() / TICKS_PER_SECOND,
+            written_bytes: written.and_then(|bytes| bytes.parse().ok()).unwrap_or(0),
+        })
+    }
+
+    /// What was used since `before`.
+    pub fn since(&self, before: &Self) -> Self {
+        Self {
+            at: self.at,
+            seconds: (self.at - before.at).as_secs_f64(),
+            processor_seconds: self.processor_seconds - before.processor_seconds,
+            written_bytes: self.written_bytes - before.written_bytes,
+        }
+    }
+
+    /// Cores that were busy on average.
+    pub fn cores(&self) -> f64 {
+        self.processor_seconds / self.seconds
+    }
 }

@@ -16,6 +16,11 @@ impl Sample {
         Self(durations)
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The duration that this share (0 to 1) of the sample does not exceed.
     pub fn quantile(&self, share: f64) -> Duration {
         let last = self.0.len() - 1;

@@ -13,6 +13,7 @@ mod connection;
 mod control_plane;
 mod data_dir;
 mod ensemble;
+mod descriptors;
 mod instances;
 mod node;
 mod observe;

@@ -1,6 +1,6 @@
 //! `longshore server`: the control plane alone.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::control_plane::ControlPlane;
@@ -8,7 +8,7 @@ use crate::data_dir::DataDir;
 use crate::instances::InstanceFlags;
 use crate::output::{self, Format};
 use crate::settings::{ServerFlags, ServerSettings};
-use crate::{port, signals};
+use crate::{descriptors, port, signals};
 
 /// Flags of `longshore server`.
 #[derive(Args, Debug)]
@@ -30,6 +30,7 @@ impl Server {
             instances: 0,
             ..ServerSettings::resolve(&self.flags, &InstanceFlags::default())?
         };
+        descriptors::raise().context("raising the limit of open files")?;
         let data = DataDir::create(&settings.data_dir)?;
         let stop = signals::first()?;
         let listener = port::listen(settings.listen).await?;

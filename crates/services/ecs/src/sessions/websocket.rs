@@ -24,6 +24,10 @@ use super::transport::{Close, Gone, Received, Transport};
 /// The most bytes that wait for a peer that reads slowly; one payload is far below it.
 const OUTGOING_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// Bytes that a socket reads at a time. Each socket keeps this much for itself, and a server has
+/// tens of thousands; a larger frame gets what it needs.
+const READ_BYTES: usize = 4 * 1024;
+
 /// How long one message may wait for a slow peer before the connection is given up.
 pub(crate) const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -106,6 +110,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, F: Framing> Socket<S, F> {
         let config = WebSocketConfig::default()
             .max_message_size(Some(MAX_FRAME_BYTES))
             .max_frame_size(Some(MAX_FRAME_BYTES))
+            .read_buffer_size(READ_BYTES)
             .write_buffer_size(0)
             .max_write_buffer_size(OUTGOING_BYTES_MAX);
         let stream = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;

@@ -1,0 +1,150 @@
+//! Many tasks in one ledger: what they take in memory and on disk, and how soon a server that
+//! starts with them serves.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use serde_json::{Value, json};
+use wire::client::Client;
+
+use super::herd::{Herd, Size, populate};
+use super::live::rss_mib;
+use crate::longshore::{Longshore, Place, ecs};
+use crate::report::{Report, Sample};
+
+/// The goals.
+const RSS_GOAL_MIB: f64 = 4096.0;
+const START_GOAL_S: f64 = 3.0;
+/// All agents are connected within this time; the tasks run within that time.
+const CONNECT_LIMIT: Duration = Duration::from_secs(600);
+const RUN_LIMIT: Duration = Duration::from_secs(3600);
+
+/// Many tasks in one ledger: memory, disk and cold starts
+#[derive(Args, Debug)]
+pub struct Hold {
+    /// Running tasks
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=2_000_000))]
+    tasks: Option<u32>,
+    /// Container instances
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    instances: u32,
+    /// Processes that the agents are spread over while the tasks are made
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
+    processes: u32,
+    /// Cold starts
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=50))]
+    starts: u16,
+    /// Start on the data of this folder instead of making some; it is not taken away
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Keep the data that was made in this folder, which must not be there yet
+    #[arg(long, conflicts_with = "data")]
+    keep: Option<PathBuf>,
+}
+
+impl Hold {
+    /// Measures; with `tasks` if no number was asked for.
+    pub fn run(&self, place: &Place, title: &'static str, tasks: u32) -> Result<Report> {
+        let mut report = Report::new(title);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let mut made = None;
+        let data = match &self.data {
+            Some(data) => data.clone(),
+            None => {
+                let tasks = self.tasks.unwrap_or(tasks);
+                let data = tempfile::Builder::new().prefix("longshore-").tempdir_in(&place.work)?;
+                self.make(place, data.path(), tasks, &runtime, &mut report)?;
+                made.insert(data).path().to_owned()
+            }
+        };
+        let size = folder_bytes(&data)? as f64 / f64::from(1 << 20);
+        report.add("data folder", size, "MiB", "");
+        self.start(place, &data, &runtime, &mut report)?;
+        if let (Some(made), Some(keep)) = (made, &self.keep) {
+            std::fs::rename(made.keep(), keep)
+                .with_context(|| format!("keeping the data in {}", keep.display()))?;
+        }
+        Ok(report)
+    }
+
+    /// Fills a ledger through the API: agents register, RunTask places, agents report.
+    fn make(
+        &self,
+        place: &Place,
+        data: &Path,
+        tasks: u32,
+        runtime: &tokio::runtime::Runtime,
+        report: &mut Report,
+    ) -> Result<()> {
+        let size = Size::new(self.instances, tasks, self.processes, false)?;
+        let server = Longshore::start_in(place, "server", &[], None, data)?;
+        let client = server.client()?;
+        let start = Instant::now();
+        let mut herd = Herd::start(&server, size)?;
+        let agents = u64::from(size.agents);
+        herd.wait(CONNECT_LIMIT, |counts| counts.control == agents)?;
+        let empty = rss_mib(&server)?;
+        runtime.block_on(populate(&client, tasks))?;
+        herd.wait(RUN_LIMIT, |counts| counts.reports >= u64::from(tasks))?;
+        let note = format!("{} instances, {tasks} tasks", size.agents);
+        report.add("made", start.elapsed().as_secs_f64(), "s", note);
+        let rss = rss_mib(&server)?;
+        let note = format!("{empty:.0} MiB of it before the first task");
+        report.add("server that made them, agents connected, resident", rss, "MiB", note);
+        let each = (rss - empty) * f64::from(1 << 20) / f64::from(tasks);
+        report.add("    a task", each, "bytes", "");
+        drop(herd);
+        Ok(())
+    }
+
+    /// Starts a server on the data again and again.
+    fn start(
+        &self,
+        place: &Place,
+        data: &Path,
+        runtime: &tokio::runtime::Runtime,
+        report: &mut Report,
+    ) -> Result<()> {
+        let (mut ready, mut answered) = (Vec::new(), Vec::new());
+        let mut rss = 0.0_f64;
+        for _ in 0..self.starts {
+            let start = Instant::now();
+            let server = Longshore::start_in(place, "server", &[], None, data)?;
+            ready.push(server.ready_after);
+            let client = server.client()?;
+            runtime.block_on(describe_one(&client))?;
+            answered.push(start.elapsed());
+            rss = rss.max(rss_mib(&server)?);
+        }
+        let (ready, answered) = (Sample::new(ready), Sample::new(answered));
+        report.add_sample("cold start: exec to readyz", &ready);
+        report.add_sample("cold start: exec to a DescribeTasks answered", &answered);
+        let seconds = answered.median().as_secs_f64();
+        report.target("cold start", seconds, START_GOAL_S, true, "s");
+        report.target("server after a cold start, resident", rss, RSS_GOAL_MIB, true, "MiB");
+        Ok(())
+    }
+}
+
+/// Lists one task and describes it: it must run.
+async fn describe_one(client: &Client) -> Result<()> {
+    let page = ecs(client, "ListTasks", json!({"maxResults": 1})).await?;
+    let arn = page["taskArns"][0].as_str().context("a task is listed")?;
+    let answer = ecs(client, "DescribeTasks", json!({"tasks": [arn]})).await?;
+    let status: &Value = &answer["tasks"][0]["lastStatus"];
+    ensure!(*status == "RUNNING", "the task is not running: {answer}");
+    Ok(())
+}
+
+/// Bytes of all files in a folder.
+fn folder_bytes(folder: &Path) -> Result<u64> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let data = entry.metadata()?;
+        bytes += if data.is_dir() { folder_bytes(&entry.path())? } else { data.len() };
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,13 @@
+//! A fleet of simulated agents: processes of `longshore-bench agents`, each with a loopback
+//! address of its own.
+
+mod agent;
+mod crowd;
+mod frames;
+mod herd;
+mod hold;
+mod live;
+
+pub use crowd::Agents;
+pub use hold::Hold;
+pub use live::Live;
