@@ -66,7 +66,11 @@ impl Writes {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         for callers in [1, self.callers] {
             let (rate, latency) = runtime.block_on(self.drive(&ledger, table, callers, time))?;
-            let note = format!("p50 {:.2} ms, p99 {:.2} ms", ms(latency.median()), ms(latency.quantile(0.99)));
+            let note = format!(
+                "p50 {:.2} ms, p99 {:.2} ms",
+                ms(latency.median()),
+                ms(latency.quantile(0.99))
+            );
             report.add(&format!("transactions, {callers} callers"), rate, "/s", note);
             if callers == self.callers && callers > 1 {
                 report.target("against its goal", rate, GOAL, false, "/s");

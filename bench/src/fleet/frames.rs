@@ -179,7 +179,8 @@ mod tests {
 
     #[test]
     fn a_round_is_what_the_server_reads() {
-        let arn = "arn:aws:ecs:us-east-1:000000000000:task/default/0123456789abcdef0123456789abcdef";
+        let arn =
+            "arn:aws:ecs:us-east-1:000000000000:task/default/0123456789abcdef0123456789abcdef";
         let tasks: Vec<Arc<str>> = vec![arn.into(); 12];
         let read = |tasks: &[Arc<str>]| -> Vec<AgentMessage> {
             let frames = round("arn:instance", tasks, true);

@@ -66,7 +66,12 @@ impl Live {
         let tasks = u64::from(size.tasks);
         herd.wait(RUN_LIMIT, |counts| counts.reports >= tasks)?;
         let note = format!("{} of them", size.tasks);
-        report.add("tasks placed and reported as running", start.elapsed().as_secs_f64(), "s", note);
+        report.add(
+            "tasks placed and reported as running",
+            start.elapsed().as_secs_f64(),
+            "s",
+            note,
+        );
         // Their health is new in the first round, and its changes are written.
         let settle = Duration::from_secs(self.seconds.min(45));
         std::thread::sleep(settle);
@@ -82,7 +87,12 @@ impl Live {
         let (counts, usage) = (herd.counts()?, Usage::of(server.id())?);
         std::thread::sleep(Duration::from_secs(self.seconds));
         let (counts, used) = (herd.counts()?.since(&counts), Usage::of(server.id())?.since(&usage));
-        report.add("server's cores, heartbeats and telemetry alone", used.cores(), "cores", said(&counts, &used));
+        report.add(
+            "server's cores, heartbeats and telemetry alone",
+            used.cores(),
+            "cores",
+            said(&counts, &used),
+        );
         report.add("    written to its disk meanwhile", used.written_bytes as f64, "bytes", "");
         Ok(())
     }
@@ -109,13 +119,20 @@ impl Live {
         }
         herd.end_tasks(0.0)?;
         let changes = counts.reports as f64 / used.seconds;
-        report.add("state changes meanwhile", changes, "/s", format!("of {} asked for", self.changes));
+        report.add(
+            "state changes meanwhile",
+            changes,
+            "/s",
+            format!("of {} asked for", self.changes),
+        );
         report.target("server's cores with state changes", used.cores(), CORES_GOAL, true, "cores");
         let note = format!("{}; the agents themselves took {load:.2} cores", said(&counts, &used));
         report.add("    what it was told", counts.frames as f64 / used.seconds, "/s", note);
         let note = format!(
             "p99 {:.1} ms, most {:.1} ms, of {}",
-            ms(latency.quantile(0.99)), ms(latency.quantile(1.0)), latency.len(),
+            ms(latency.quantile(0.99)),
+            ms(latency.quantile(1.0)),
+            latency.len(),
         );
         report.add("RunTask meanwhile, median", ms(latency.median()), "ms", note);
         let most = ms(latency.quantile(0.99));
