@@ -46,6 +46,14 @@ pub enum LedgerError {
         /// How large it may become.
         quota_bytes: u64,
     },
+    /// A row is larger than the store can keep: nothing was written.
+    #[error("a row of table {table} is larger than the {limit_bytes} bytes that the store takes")]
+    RowTooLarge {
+        /// The table's name.
+        table: &'static str,
+        /// The most that its key and body may have together.
+        limit_bytes: usize,
+    },
     /// A transaction that ran alone guarded what was not so: a mistake of the program.
     #[error("the transaction {name:?} contradicts itself: it guards what is not so where it runs")]
     Contradiction {

@@ -16,8 +16,11 @@ use crate::state::{Entry, Revision, Row};
 /// How many commits a reader may be behind before it has to start again from a snapshot.
 pub const FEED_COMMITS: usize = 4096;
 
-/// What one transaction changed.
+/// What one transaction changed; on a server that follows, what one batch of the leader's
+/// changed, which may hold several transactions.
 pub struct Commit {
+    /// The revision that it was applied to.
+    pub(crate) since: Revision,
     pub(crate) revision: Revision,
     pub(crate) name: &'static str,
     pub(crate) cause: Option<Arc<Cause>>,
@@ -43,12 +46,13 @@ pub struct Change<K, V> {
 }
 
 impl Commit {
-    /// The revision that this commit made: one more than that of the commit before it.
+    /// The revision that this commit made: one more than that of the commit before it, or more
+    /// than that if it holds several transactions of another server.
     pub fn revision(&self) -> Revision {
         self.revision
     }
 
-    /// The name that the transaction was given.
+    /// The name that the transaction was given; `replicated` for what another server wrote.
     pub fn name(&self) -> &'static str {
         self.name
     }
@@ -85,9 +89,18 @@ impl fmt::Debug for Commit {
     }
 }
 
-/// The reader missed commits; [`Feed::restart`] and look at everything again.
+/// What goes through the feed.
+#[derive(Clone)]
+pub(crate) enum Item {
+    Commit(Arc<Commit>),
+    /// All was loaded again; what changed meanwhile is not known.
+    Reloaded,
+}
+
+/// The reader missed commits: it fell more than [`FEED_COMMITS`] behind, or the ledger loaded
+/// everything again. [`Feed::restart`] and look at everything again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the reader of the change feed fell more than {FEED_COMMITS} commits behind")]
+#[error("the reader of the change feed missed commits")]
 pub struct Lagged;
 
 /// Commits after a snapshot, in order, without gaps.
@@ -95,7 +108,7 @@ pub struct Feed {
     ledger: Ledger,
     snapshot: Snapshot,
     position: Revision,
-    commits: broadcast::Receiver<Arc<Commit>>,
+    commits: broadcast::Receiver<Item>,
     lagged: bool,
 }
 
@@ -130,8 +143,8 @@ impl Feed {
     pub async fn next(&mut self) -> Result<Arc<Commit>, Lagged> {
         while !self.lagged {
             match self.commits.recv().await {
-                Ok(commit) => {
-                    if let Some(commit) = self.pass(commit) {
+                Ok(item) => {
+                    if let Some(commit) = self.pass(item) {
                         return Ok(commit);
                     }
                 }
@@ -149,8 +162,8 @@ impl Feed {
     pub fn try_next(&mut self) -> Result<Option<Arc<Commit>>, Lagged> {
         while !self.lagged {
             match self.commits.try_recv() {
-                Ok(commit) => {
-                    if let Some(commit) = self.pass(commit) {
+                Ok(item) => {
+                    if let Some(commit) = self.pass(item) {
                         return Ok(Some(commit));
                     }
                 }
@@ -168,11 +181,15 @@ impl Feed {
     }
 
     /// The commit, unless the snapshot holds it already.
-    fn pass(&mut self, commit: Arc<Commit>) -> Option<Arc<Commit>> {
+    fn pass(&mut self, item: Item) -> Option<Arc<Commit>> {
+        let Item::Commit(commit) = item else {
+            self.lag();
+            return None;
+        };
         if commit.revision <= self.position {
             return None;
         }
-        assert_eq!(commit.revision, self.position + 1, "the feed has no gaps");
+        assert_eq!(commit.since, self.position, "the feed has no gaps");
         self.position = commit.revision;
         Some(commit)
     }

@@ -57,6 +57,11 @@ pub(crate) struct Waiter {
 }
 
 impl Waiter {
+    /// The revision that it waits for.
+    pub(crate) fn revision(&self) -> Revision {
+        self.revision
+    }
+
     pub(crate) fn tell(self, outcome: Result<(), LedgerError>) {
         // A caller that no longer listens has been cancelled; its transaction stands.
         let _ = self.answer.send(outcome);
@@ -65,8 +70,15 @@ impl Waiter {
 
 pub(crate) struct Head {
     pub(crate) state: State,
+    /// Counts the times that this ledger began to lead. What is not durable is gone when one
+    /// ends, and its revisions come again with other content in the next.
+    pub(crate) term: u64,
     recent: VecDeque<Arc<Commit>>,
-    pending: Pending,
+    /// What gathers for the store, cut where the store's limits ask for it; only the last grows.
+    packs: VecDeque<Pack>,
+    limits: Limits,
+    /// Set while the store takes no new rows.
+    pub(crate) full: Option<LedgerError>,
     waiters: VecDeque<Waiter>,
     pub(crate) refused: Option<LedgerError>,
     pub(crate) closing: bool,
@@ -74,11 +86,50 @@ pub(crate) struct Head {
     pub(crate) wake_at: usize,
 }
 
+/// What a store takes in one commit. A transaction that is larger goes alone.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// So many rows.
+    pub(crate) rows: usize,
+    /// So many bytes of keys and bodies.
+    pub(crate) bytes: usize,
+    /// So many bytes in one row, at any time.
+    pub(crate) row_bytes: usize,
+}
+
+impl Limits {
+    /// For stores that take all.
+    pub(crate) const NONE: Self =
+        Self { rows: usize::MAX, bytes: usize::MAX, row_bytes: usize::MAX };
+}
+
+/// Whole commits that go to the store together.
 #[derive(Default)]
-struct Pending {
+struct Pack {
     writes: Vec<Write>,
     positions: HashMap<(u16, Bytes), usize>,
     commits: Vec<Arc<Commit>>,
+    bytes: usize,
+    /// The state after its last commit, once a later pack has begun.
+    state: Option<State>,
+}
+
+/// What a row costs in a store's commit besides its key and body, in bytes.
+const ROW_OVERHEAD_BYTES: usize = 64;
+
+impl EncodedWrite {
+    fn size_bytes(&self) -> usize {
+        let body = self.row.as_ref().map_or(0, |(_, body)| body.len());
+        ROW_OVERHEAD_BYTES + self.key.len() + body
+    }
+}
+
+impl Write {
+    /// What it costs in a store's commit, about.
+    pub(crate) fn size_bytes(&self) -> usize {
+        let body = self.row.as_ref().map_or(0, |row| row.body.len());
+        ROW_OVERHEAD_BYTES + self.key.len() + body
+    }
 }
 
 /// What the store has to make durable next.
@@ -86,19 +137,53 @@ pub(crate) struct Taken {
     pub(crate) batch: Batch,
     pub(crate) state: State,
     pub(crate) commits: Vec<Arc<Commit>>,
+    /// Whether it is more than the store takes in one commit.
+    pub(crate) oversized: bool,
 }
 
 impl Head {
-    pub(crate) fn new(state: State) -> Self {
+    pub(crate) fn new(state: State, limits: Limits) -> Self {
         Self {
             state,
+            term: 0,
             recent: VecDeque::new(),
-            pending: Pending::default(),
+            packs: VecDeque::new(),
+            limits,
+            full: None,
             waiters: VecDeque::new(),
             refused: None,
             closing: false,
             wake_at: 1,
         }
+    }
+
+    /// Takes transactions on `state`, in a term of its own.
+    pub(crate) fn begin(&mut self, state: State) {
+        self.state = state;
+        self.term += 1;
+        self.recent.clear();
+        self.packs.clear();
+        self.refused = None;
+        self.full = None;
+        self.wake_at = 1;
+    }
+
+    /// Whether the store's limits allow the writes at all.
+    pub(crate) fn admits(
+        &self,
+        schema: &Schema,
+        writes: &[EncodedWrite],
+    ) -> Result<(), LedgerError> {
+        if let Some(large) = writes.iter().find(|write| write.size_bytes() > self.limits.row_bytes)
+        {
+            let (table, limit_bytes) = (schema.spec(large.table).name, self.limits.row_bytes);
+            return Err(LedgerError::RowTooLarge { table, limit_bytes });
+        }
+        let Some(full) = &self.full else { return Ok(()) };
+        let creates = |write: &EncodedWrite| {
+            write.row.is_some() && self.state.row(write.table, &write.key).is_none()
+        };
+        if writes.iter().any(creates) { Err(full.clone()) } else { Ok(()) }
     }
 
     /// Whether all that was read from the state at `base` is still so, and all that is guarded
@@ -143,8 +228,13 @@ impl Head {
         writes: Vec<EncodedWrite>,
     ) -> Revision {
         let revision = self.state.revision + 1;
+        self.make_room(&writes);
+        let mut pack = self.packs.pop_back().unwrap_or_default();
+        pack.state = None;
         let mut changes = Vec::with_capacity(writes.len());
-        for EncodedWrite { table, key, row } in writes {
+        for write in writes {
+            let size = write.size_bytes();
+            let EncodedWrite { table, key, row } = write;
             let created = self.state.row(table, &key).map(|entry| entry.created);
             if row.is_none() && created.is_none() {
                 continue;
@@ -163,20 +253,42 @@ impl Head {
                 })
                 .unzip();
             let before = self.state.set(table, &key, after.clone());
-            self.pending.put(table, Write { table: spec.name, key: key.clone(), row: stored });
+            pack.put(table, Write { table: spec.name, key: key.clone(), row: stored }, size);
             changes.push(ErasedChange { table, key, before, after });
         }
         if changes.is_empty() {
+            if !pack.commits.is_empty() {
+                self.packs.push_back(pack);
+            }
             return self.state.revision;
         }
         self.state.revision = revision;
-        let commit = Arc::new(Commit { revision, name, cause: Cause::current(), changes });
+        let commit = Arc::new(Commit {
+            since: revision - 1,
+            revision,
+            name,
+            cause: Cause::current(),
+            changes,
+        });
         if self.recent.len() == RECENT_COMMITS {
             self.recent.pop_front();
         }
         self.recent.push_back(commit.clone());
-        self.pending.commits.push(commit);
+        pack.commits.push(commit);
+        self.packs.push_back(pack);
         revision
+    }
+
+    /// Closes the last pack if the writes do not fit into it.
+    fn make_room(&mut self, writes: &[EncodedWrite]) {
+        let Some(last) = self.packs.back_mut() else { return };
+        let bytes: usize = writes.iter().map(EncodedWrite::size_bytes).sum();
+        if last.writes.len() + writes.len() > self.limits.rows
+            || last.bytes + bytes > self.limits.bytes
+        {
+            last.state = Some(self.state.clone());
+            self.packs.push_back(Pack::default());
+        }
     }
 
     /// A receiver that is told when `revision`, which is not yet, is durable.
@@ -205,17 +317,27 @@ impl Head {
 
     /// How many commits wait to be taken.
     pub(crate) fn pending(&self) -> usize {
-        self.pending.commits.len()
+        self.packs.iter().map(|pack| pack.commits.len()).sum()
     }
 
-    /// Takes what waits for the store, if anything does.
+    /// Whether a pack waits that will not grow.
+    pub(crate) fn has_full_pack(&self) -> bool {
+        self.packs.len() > 1
+    }
+
+    /// Whether what waits first is more than the store takes in one commit.
+    pub(crate) fn is_oversized(&self) -> bool {
+        self.packs.front().is_some_and(|pack| pack.is_over(self.limits))
+    }
+
+    /// Takes the first pack that waits for the store, if one does.
     pub(crate) fn take(&mut self) -> Option<Taken> {
-        if self.pending() == 0 {
-            return None;
-        }
-        let Pending { writes, commits, .. } = std::mem::take(&mut self.pending);
-        let batch = Batch { revision: self.state.revision, writes };
-        Some(Taken { batch, state: self.state.clone(), commits })
+        let pack = self.packs.pop_front()?;
+        let oversized = pack.is_over(self.limits);
+        let Pack { writes, commits, state, .. } = pack;
+        let revision = commits.last()?.revision;
+        let state = state.unwrap_or_else(|| self.state.clone());
+        Some(Taken { batch: Batch { revision, writes }, state, commits, oversized })
     }
 
     /// Those who wait for `durable` or less. (One may stand behind another who waits for a later
@@ -229,15 +351,16 @@ impl Head {
     pub(crate) fn refuse(&mut self, durable: State, error: LedgerError) -> Vec<Waiter> {
         self.state = durable;
         self.recent.clear();
-        self.pending = Pending::default();
+        self.packs.clear();
         self.refused = Some(error);
         self.waiters.drain(..).collect()
     }
 }
 
-impl Pending {
+impl Pack {
     /// Adds a write; a later one of the same row replaces the earlier.
-    fn put(&mut self, table: u16, write: Write) {
+    fn put(&mut self, table: u16, write: Write, size_bytes: usize) {
+        self.bytes += size_bytes;
         match self.positions.entry((table, write.key.clone())) {
             std::collections::hash_map::Entry::Occupied(place) => self.writes[*place.get()] = write,
             std::collections::hash_map::Entry::Vacant(place) => {
@@ -245,6 +368,10 @@ impl Pending {
                 self.writes.push(write);
             }
         }
+    }
+
+    fn is_over(&self, limits: Limits) -> bool {
+        self.writes.len() > limits.rows || self.bytes > limits.bytes
     }
 }
 

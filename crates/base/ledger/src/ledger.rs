@@ -13,15 +13,16 @@ use terms::{Clock, IdSource};
 use tokio::sync::{broadcast, oneshot, watch};
 use tracing::Instrument;
 
+use crate::cluster::{self, Cluster};
 use crate::error::{LedgerError, TransactError};
-use crate::feed::{Commit, FEED_COMMITS, Feed};
-use crate::head::{self, EncodedWrite, Head, Taken, Waiter};
+use crate::feed::{Commit, FEED_COMMITS, Feed, Item};
+use crate::head::{self, EncodedWrite, Head, Limits, Taken, Waiter};
 use crate::load;
 use crate::role::Leadership;
 use crate::schema::Schema;
 use crate::snapshot::Snapshot;
 use crate::state::{Revision, State};
-use crate::store::{EtcdSettings, Pace, Store, StoreError};
+use crate::store::{Etcd, EtcdSettings, Pace, Store, StoreError};
 use crate::tx::{Reads, Sources, Tx, Writes};
 
 /// How often a transaction runs beside others before it runs alone, holding the head.
@@ -39,18 +40,34 @@ struct Inner {
     thread: Option<JoinHandle<()>>,
 }
 
-struct Shared {
-    schema: Arc<Schema>,
+pub(crate) struct Shared {
+    pub(crate) schema: Arc<Schema>,
     sources: Sources,
     /// The last durable state: what snapshots show.
-    published: ArcSwap<State>,
-    feed: broadcast::Sender<Arc<Commit>>,
-    head: Mutex<Head>,
+    pub(crate) published: ArcSwap<State>,
+    feed: broadcast::Sender<Item>,
+    pub(crate) head: Mutex<Head>,
     /// Wakes the store's thread: enough is pending, or the ledger closes.
     wake: Condvar,
-    store: Mutex<Box<dyn Store>>,
-    pace: Pace,
-    leadership: watch::Sender<Leadership>,
+    writer: Writer,
+    pub(crate) leadership: watch::Sender<Leadership>,
+}
+
+/// Who makes commits durable.
+enum Writer {
+    /// The caller, at once.
+    Inline(Mutex<Box<dyn Store>>),
+    /// The ledger's thread.
+    Thread(Mutex<Box<dyn Store>>),
+    /// The tasks of a ledger that servers share.
+    Cluster(Arc<Cluster>),
+}
+
+/// What a run of a transaction's function starts from.
+struct Base {
+    state: Arc<State>,
+    /// The term that it belongs to, if it is a head: then it may never become durable.
+    term: Option<u64>,
 }
 
 /// A transaction's value, and the revision it is true at.
@@ -85,11 +102,21 @@ impl Ledger {
         ids: Arc<dyn IdSource>,
     ) -> Result<Self, StoreError> {
         let state = load::load(&schema, &mut *store)?;
-        let shared = Shared::new(Arc::new(schema), Sources { clock, ids }, state, store);
-        let shared = Arc::new(shared);
-        let thread = match shared.pace {
-            Pace::Inline => None,
-            Pace::OwnThread => Some(store_thread::start(shared.clone())?),
+        let writer = match store.pace() {
+            Pace::Inline => Writer::Inline(Mutex::new(store)),
+            Pace::OwnThread => Writer::Thread(Mutex::new(store)),
+        };
+        let head = Head::new(state, Limits::NONE);
+        let shared = Shared::new(
+            Arc::new(schema),
+            Sources { clock, ids },
+            head,
+            writer,
+            Leadership::Leading,
+        );
+        let thread = match shared.writer {
+            Writer::Thread(_) => Some(store_thread::start(shared.clone())?),
+            _ => None,
         };
         Ok(Self { inner: Arc::new(Inner { shared, thread }) })
     }
@@ -102,13 +129,37 @@ impl Ledger {
     /// When etcd cannot be reached or refuses, a newer program wrote its keys, or it holds rows
     /// that this schema's records cannot be read from.
     pub async fn join(
-        _schema: Schema,
+        schema: Schema,
         settings: EtcdSettings,
-        _clock: Arc<dyn Clock>,
-        _ids: Arc<dyn IdSource>,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn IdSource>,
     ) -> Result<Self, StoreError> {
-        let problem = "joining is not built yet".to_owned();
-        Err(StoreError::Etcd { endpoints: settings.endpoints.join(","), problem })
+        let etcd = cluster::connect(&settings).await?;
+        Self::join_on(etcd, schema, settings, clock, ids).await
+    }
+
+    /// As [`Ledger::join`], on an etcd of the caller's: endpoints, certificates and user of the
+    /// settings are not looked at.
+    ///
+    /// # Errors
+    /// As [`Ledger::join`].
+    pub async fn join_on(
+        etcd: Arc<dyn Etcd>,
+        schema: Schema,
+        settings: EtcdSettings,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn IdSource>,
+    ) -> Result<Self, StoreError> {
+        let schema = Arc::new(schema);
+        let (cluster, mirror) = Cluster::join(etcd, &schema, settings).await?;
+        let mut head = Head::new(mirror.state.clone(), cluster::LIMITS);
+        let leader = mirror.leader_member();
+        head.refused = Some(LedgerError::NotLeading { leader: leader.clone() });
+        let writer = Writer::Cluster(cluster.clone());
+        let following = Leadership::Following { leader };
+        let shared = Shared::new(schema, Sources { clock, ids }, head, writer, following);
+        cluster.start(shared.clone(), mirror);
+        Ok(Self { inner: Arc::new(Inner { shared, thread: None }) })
     }
 
     /// Whether this ledger takes transactions, and when that changes. Always
@@ -123,12 +174,19 @@ impl Ledger {
     /// # Errors
     /// When the store does not answer.
     pub async fn current(&self) -> Result<Snapshot, LedgerError> {
+        if let Writer::Cluster(cluster) = &self.inner.shared.writer {
+            cluster.catch_up().await?;
+        }
         Ok(self.snapshot())
     }
 
     /// Stops leading for good: what is acknowledged is durable, and another server takes over at
     /// once. Returns when the leadership is given up; does nothing for [`Ledger::open`].
-    pub async fn resign(&self) {}
+    pub async fn resign(&self) {
+        if let Writer::Cluster(cluster) = &self.inner.shared.writer {
+            cluster.resign().await;
+        }
+    }
 
     pub(crate) fn schema(&self) -> &Arc<Schema> {
         &self.inner.shared.schema
@@ -141,8 +199,11 @@ impl Ledger {
     /// Another ledger of the same tables, clock and ids, over a store that never waits.
     pub(crate) fn with_state(&self, state: State, store: Box<dyn Store>) -> Self {
         let Shared { schema, sources, .. } = &*self.inner.shared;
-        let shared = Shared::new(schema.clone(), sources.clone(), state, store);
-        Self { inner: Arc::new(Inner { shared: Arc::new(shared), thread: None }) }
+        let head = Head::new(state, Limits::NONE);
+        let writer = Writer::Inline(Mutex::new(store));
+        let sources = sources.clone();
+        let shared = Shared::new(schema.clone(), sources, head, writer, Leadership::Leading);
+        Self { inner: Arc::new(Inner { shared, thread: None }) }
     }
 
     /// The state after the last durable commit.
@@ -167,7 +228,7 @@ impl Ledger {
         self.inner.shared.head.lock().waiting()
     }
 
-    pub(crate) fn receiver(&self) -> broadcast::Receiver<Arc<Commit>> {
+    pub(crate) fn receiver(&self) -> broadcast::Receiver<Item> {
         self.inner.shared.feed.subscribe()
     }
 
@@ -220,6 +281,9 @@ impl Ledger {
         mut body: impl FnMut(&mut Tx<'_>) -> Result<T, E>,
     ) -> Result<Committed<T>, TransactError<E>> {
         let shared = &*self.inner.shared;
+        if let Writer::Cluster(cluster) = &shared.writer {
+            cluster.admit(&shared.leadership).await?;
+        }
         let span = tracing::info_span!(target: meters::TRACE, "transaction", name);
         let (outcome, revision, durable) = span.in_scope(|| shared.attempts(name, &mut body))?;
         if let Durable::After(receiver) = durable {
@@ -244,6 +308,9 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.shared.head.lock().closing = true;
         self.shared.wake.notify_one();
+        if let Writer::Cluster(cluster) = &self.shared.writer {
+            cluster.wake.notify_one();
+        }
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
@@ -255,19 +322,23 @@ impl Drop for Inner {
 type Settled<T, E> = (Result<T, E>, Revision, Durable);
 
 impl Shared {
-    fn new(schema: Arc<Schema>, sources: Sources, state: State, store: Box<dyn Store>) -> Self {
-        let pace = store.pace();
-        Self {
+    fn new(
+        schema: Arc<Schema>,
+        sources: Sources,
+        head: Head,
+        writer: Writer,
+        leadership: Leadership,
+    ) -> Arc<Self> {
+        Arc::new(Self {
             schema,
             sources,
-            published: ArcSwap::from_pointee(state.clone()),
+            published: ArcSwap::from_pointee(head.state.clone()),
             feed: broadcast::Sender::new(FEED_COMMITS),
-            head: Mutex::new(Head::new(state)),
+            head: Mutex::new(head),
             wake: Condvar::new(),
-            store: Mutex::new(store),
-            pace,
-            leadership: watch::Sender::new(Leadership::Leading),
-        }
+            writer,
+            leadership: watch::Sender::new(leadership),
+        })
     }
 
     /// Runs the function until an outcome stands; a conflict moves it to a fresh state.
@@ -276,19 +347,20 @@ impl Shared {
         name: &'static str,
         body: &mut impl FnMut(&mut Tx<'_>) -> Result<T, E>,
     ) -> Result<Settled<T, E>, LedgerError> {
-        let mut base = self.published.load_full();
+        let mut base = Base { state: self.published.load_full(), term: None };
         for _ in 0..OPTIMISTIC_RUNS {
-            let mut tx = Tx::new(&self.schema, &base, &self.sources);
+            let mut tx = Tx::new(&self.schema, &base.state, &self.sources);
             let outcome = body(&mut tx);
             let (reads, writes) = tx.finish();
-            match self.attempt(name, base.revision, outcome, &reads, writes)? {
+            match self.attempt(name, &base, outcome, &reads, writes)? {
                 Attempt::Done { outcome, revision, durable } => {
                     return Ok((outcome, revision, durable));
                 }
                 // What it collided with may not be durable yet, so the head is what is fresh.
                 Attempt::Conflict => {
                     meters::ledger().conflicts.inc();
-                    base = Arc::new(self.head.lock().state.clone());
+                    let head = self.head.lock();
+                    base = Base { state: Arc::new(head.state.clone()), term: Some(head.term) };
                 }
             }
         }
@@ -298,21 +370,29 @@ impl Shared {
     fn attempt<T, E>(
         &self,
         name: &'static str,
-        base: Revision,
+        base: &Base,
         outcome: Result<T, E>,
         reads: &Reads,
         writes: Writes,
     ) -> Result<Attempt<T, E>, LedgerError> {
+        let revision = base.state.revision;
         if outcome.is_err() || writes.is_empty() {
-            let durable = self.when_durable(base);
-            return Ok(Attempt::Done { outcome, revision: base, durable });
+            let durable = match base.term {
+                None => Durable::Already,
+                Some(term) => match self.when_durable(term, revision) {
+                    Some(durable) => durable,
+                    None => return Ok(Attempt::Conflict),
+                },
+            };
+            return Ok(Attempt::Done { outcome, revision, durable });
         }
         let writes = head::encode(&self.schema, writes)?;
         let head = self.writable_head()?;
-        if !head.holds(base, reads) {
+        let is_gone = base.term.is_some_and(|term| term != head.term);
+        if is_gone || !head.holds(revision, reads) {
             return Ok(Attempt::Conflict);
         }
-        let (revision, durable) = self.submit(head, name, writes);
+        let (revision, durable) = self.submit(head, name, writes)?;
         Ok(Attempt::Done { outcome, revision, durable })
     }
 
@@ -324,20 +404,20 @@ impl Shared {
     ) -> Result<Settled<T, E>, LedgerError> {
         tracing::debug!(name, "a transaction keeps colliding and runs alone");
         meters::ledger().alone.inc();
-        let head = self.writable_head()?;
+        let mut head = self.writable_head()?;
         let mut tx = Tx::new(&self.schema, &head.state, &self.sources);
         let outcome = body(&mut tx);
         let (reads, writes) = tx.finish();
         if outcome.is_err() || writes.is_empty() {
             let revision = head.state.revision;
-            drop(head);
-            return Ok((outcome, revision, self.when_durable(revision)));
+            let durable = self.durable_at(&mut head, revision);
+            return Ok((outcome, revision, durable));
         }
         if !head.guards_hold(&reads) {
             return Err(LedgerError::Contradiction { name });
         }
         let writes = head::encode(&self.schema, writes)?;
-        let (revision, durable) = self.submit(head, name, writes);
+        let (revision, durable) = self.submit(head, name, writes)?;
         Ok((outcome, revision, durable))
     }
 
@@ -358,36 +438,42 @@ impl Shared {
         mut head: MutexGuard<'_, Head>,
         name: &'static str,
         writes: Vec<EncodedWrite>,
-    ) -> (Revision, Durable) {
+    ) -> Result<(Revision, Durable), LedgerError> {
+        head.admits(&self.schema, &writes)?;
         let before = head.state.revision;
         let revision = head.apply(&self.schema, name, writes);
         if revision == before {
-            drop(head);
-            return (revision, self.when_durable(revision));
+            return Ok((revision, self.durable_at(&mut head, revision)));
         }
         let receiver = head.wait_for(revision);
-        let is_enough = head.pending() >= head.wake_at;
+        let is_enough = head.pending() >= head.wake_at || head.has_full_pack();
         drop(head);
-        match self.pace {
-            Pace::OwnThread if is_enough => {
+        match &self.writer {
+            Writer::Inline(store) => {
+                self.flush(store);
+            }
+            Writer::Thread(_) if is_enough => {
                 self.wake.notify_one();
             }
-            Pace::OwnThread => {}
-            Pace::Inline => {
-                self.flush();
-            }
+            Writer::Cluster(cluster) if is_enough => cluster.wake.notify_one(),
+            Writer::Thread(_) | Writer::Cluster(_) => {}
         }
-        (revision, Durable::After(receiver))
+        Ok((revision, Durable::After(receiver)))
     }
 
-    /// What a transaction that wrote nothing waits for: it may have read what is not durable yet.
-    fn when_durable(&self, revision: Revision) -> Durable {
-        let is_durable = || self.published.load().revision >= revision;
-        if is_durable() {
-            return Durable::Already;
-        }
+    /// What a transaction that wrote nothing waits for, after it read a head of `term` that may
+    /// not be durable yet; `None` when that term is over, so that it may never be.
+    fn when_durable(&self, term: u64, revision: Revision) -> Option<Durable> {
         let mut head = self.head.lock();
-        if is_durable() {
+        if head.refused.is_some() {
+            // The receiver has the refusal in it.
+            return Some(Durable::After(head.wait_for(revision)));
+        }
+        (head.term == term).then(|| self.durable_at(&mut head, revision))
+    }
+
+    fn durable_at(&self, head: &mut Head, revision: Revision) -> Durable {
+        if self.published.load().revision >= revision {
             return Durable::Already;
         }
         Durable::After(head.wait_for(revision))
@@ -395,9 +481,11 @@ impl Shared {
 
     /// Makes what is pending durable, publishes it, and answers those who waited. Gives how many
     /// transactions that were, and how many others gathered meanwhile.
-    fn flush(&self) -> (usize, usize) {
-        let mut store = self.store.lock();
-        let Some(Taken { batch, state, commits }) = self.head.lock().take() else { return (0, 0) };
+    fn flush(&self, store: &Mutex<Box<dyn Store>>) -> (usize, usize) {
+        let mut store = store.lock();
+        let Some(Taken { batch, state, commits, .. }) = self.head.lock().take() else {
+            return (0, 0);
+        };
         let carried = commits.len();
         tracing::trace!(revision = batch.revision, carried, rows = batch.writes.len(), "commit");
         let begun = Instant::now();
@@ -412,13 +500,26 @@ impl Shared {
         }
     }
 
-    fn publish(&self, state: State, commits: Vec<Arc<Commit>>) -> usize {
-        let durable = state.revision;
+    /// Shows a state that is durable, and the commits that led to it.
+    pub(crate) fn show(&self, state: State, commits: impl IntoIterator<Item = Arc<Commit>>) {
         self.published.store(Arc::new(state));
         for commit in commits {
             // An error means that nobody listens.
-            let _ = self.feed.send(commit);
+            let _ = self.feed.send(Item::Commit(commit));
         }
+    }
+
+    /// Shows a state that was loaded anew.
+    pub(crate) fn show_reloaded(&self, state: State) {
+        // First the state: whoever restarts because of the word finds it.
+        self.published.store(Arc::new(state));
+        let _ = self.feed.send(Item::Reloaded);
+    }
+
+    /// As [`Shared::show`], and answers those who waited for it. Gives how many others wait.
+    pub(crate) fn publish(&self, state: State, commits: Vec<Arc<Commit>>) -> usize {
+        let durable = state.revision;
+        self.show(state, commits);
         let mut head = self.head.lock();
         let (ready, gathered) = (head.take_waiters(durable), head.pending());
         drop(head);

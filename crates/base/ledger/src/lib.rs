@@ -46,6 +46,7 @@
 //! - No thread, clock or randomness of its own with a store of [`Pace::Inline`].
 
 mod archive;
+mod cluster;
 mod error;
 mod feed;
 mod fork;
@@ -79,7 +80,9 @@ pub use secrets::{SECRETS_KEY_BYTES, SecretsError, SecretsKeys};
 pub use snapshot::{Facts, Snapshot, View};
 pub use state::{Revision, Row, Rows};
 pub use store::{
-    AddressError, Batch, EmbeddedStore, EtcdSettings, EtcdTls, LoadedRow, MemoryStore, Pace,
-    Secret, Store, StoreError, StoredRow, Write,
+    AddressError, Batch, EmbeddedStore, Etcd, EtcdAnswer, EtcdCompare, EtcdError, EtcdEvent,
+    EtcdLease, EtcdOp, EtcdPage, EtcdPair, EtcdRange, EtcdSettings, EtcdStatus, EtcdTls, EtcdTxn,
+    EtcdWatch, LoadedRow, MemoryEtcd, MemoryStore, Pace, Secret, Store, StoreError, StoredRow,
+    Write,
 };
 pub use tx::Tx;

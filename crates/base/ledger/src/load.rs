@@ -13,9 +13,7 @@ use crate::store::{LoadedRow, Store, StoreError};
 pub(crate) fn load(schema: &Schema, store: &mut dyn Store) -> Result<State, StoreError> {
     let mut state = State::empty(schema);
     let mut strangers = BTreeSet::new();
-    if let Some(keys) = schema.secrets_keys() {
-        keys.begin_load();
-    }
+    begin(schema);
     state.revision = store.load(&mut |row| match schema.find(row.table) {
         Some(number) => load_row(schema, number, &mut state, &row),
         None if row.table == IMPORTING => Err(StoreError::Importing),
@@ -27,28 +25,49 @@ pub(crate) fn load(schema: &Schema, store: &mut dyn Store) -> Result<State, Stor
     if !strangers.is_empty() {
         tracing::warn!(tables = ?strangers, "the store has tables that this program does not know; they are left as they are");
     }
-    if let Some(keys) = schema.secrets_keys() {
-        keys.end_load().map_err(|error| StoreError::Row {
-            table: "of secrets".to_owned(),
-            problem: error.to_string(),
-        })?;
-    }
+    end(schema)?;
     Ok(state)
 }
 
+/// Puts one row into `state`.
 pub(crate) fn load_row(
     schema: &Schema,
     number: u16,
     state: &mut State,
     row: &LoadedRow<'_>,
 ) -> Result<(), StoreError> {
-    let spec = schema.spec(number);
-    let Some(value) = decode(schema, number, row)? else { return Ok(()) };
-    let index_keys = spec.index_keys(row.key, &*value);
-    let entry = Entry { created: row.created, version: row.version, value, index_keys };
-    let key: Bytes = row.key.into();
-    state.set(number, &key, Some(Arc::new(entry)));
+    if let Some(entry) = entry(schema, number, row)? {
+        let key: Bytes = row.key.into();
+        state.set(number, &key, Some(Arc::new(entry)));
+    }
     Ok(())
+}
+
+/// A row with its value decoded and its index keys; nothing for a secret one that is left out.
+pub(crate) fn entry(
+    schema: &Schema,
+    number: u16,
+    row: &LoadedRow<'_>,
+) -> Result<Option<Entry>, StoreError> {
+    let Some(value) = decode(schema, number, row)? else { return Ok(None) };
+    let index_keys = schema.spec(number).index_keys(row.key, &*value);
+    Ok(Some(Entry { created: row.created, version: row.version, value, index_keys }))
+}
+
+/// All rows are about to be read.
+pub(crate) fn begin(schema: &Schema) {
+    if let Some(keys) = schema.secrets_keys() {
+        keys.begin_load();
+    }
+}
+
+/// All rows were read.
+pub(crate) fn end(schema: &Schema) -> Result<(), StoreError> {
+    let Some(keys) = schema.secrets_keys() else { return Ok(()) };
+    keys.end_load().map_err(|error| StoreError::Row {
+        table: "of secrets".to_owned(),
+        problem: error.to_string(),
+    })
 }
 
 /// Whether this program can read a row; one of a table that it does not know, it can carry.

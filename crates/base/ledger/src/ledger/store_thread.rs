@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::Shared;
-use crate::store::StoreError;
+use parking_lot::Mutex;
+
+use super::{Shared, Writer};
+use crate::store::{Store, StoreError};
 
 /// From this many callers at once on, a batch waits for those who were just answered.
 const CROWD: usize = 8;
@@ -16,7 +18,10 @@ const GATHER_MAX: Duration = Duration::from_millis(4);
 pub(super) fn start(shared: Arc<Shared>) -> Result<JoinHandle<()>, StoreError> {
     std::thread::Builder::new()
         .name("ledger-store".to_owned())
-        .spawn(move || shared.serve_store())
+        .spawn(move || match &shared.writer {
+            Writer::Thread(store) => shared.serve_store(store),
+            Writer::Inline(_) | Writer::Cluster(_) => {}
+        })
         .map_err(|source| StoreError::Thread { source })
 }
 
@@ -45,12 +50,12 @@ impl Gathering {
 
 impl Shared {
     /// What the thread does until the ledger closes.
-    fn serve_store(&self) {
+    fn serve_store(&self, store: &Mutex<Box<dyn Store>>) {
         let mourner = Mourner { shared: self };
         let mut gathering = Gathering::NONE;
         while self.gather(&gathering) {
             let start = Instant::now();
-            let (carried, waiting) = self.flush();
+            let (carried, waiting) = self.flush(store);
             gathering = Gathering::after(carried, waiting, start.elapsed());
         }
         std::mem::forget(mourner);

@@ -9,7 +9,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use embedded::EmbeddedStore;
-pub use etcd::{AddressError, EtcdSettings, EtcdTls, Secret};
+pub use etcd::{
+    AddressError, Etcd, EtcdAnswer, EtcdCompare, EtcdError, EtcdEvent, EtcdLease, EtcdOp, EtcdPage,
+    EtcdPair, EtcdRange, EtcdSettings, EtcdStatus, EtcdTls, EtcdTxn, EtcdWatch, MemoryEtcd, Secret,
+};
 pub use memory::MemoryStore;
 
 use crate::state::Revision;

@@ -4,6 +4,8 @@
 mod archive;
 mod crash;
 mod directory;
+mod etcd;
+mod etcd_server;
 mod failure;
 mod feed;
 mod guards;

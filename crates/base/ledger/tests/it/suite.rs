@@ -4,7 +4,9 @@ use std::cell::Cell;
 
 use ledger::{OPTIMISTIC_RUNS, TransactError, Tx};
 
-use crate::world::{Backend, Embedded, Key, Memory, Ship, World, key, run, ship, start};
+use crate::world::{
+    Backend, Embedded, Key, Memory, OnEtcd, OnMemoryEtcd, Ship, World, key, run, ship, start,
+};
 
 macro_rules! suite {
     ($($test:ident),* $(,)?) => {
@@ -13,6 +15,12 @@ macro_rules! suite {
         }
         mod embedded {
             $(#[test] fn $test() { super::$test(&super::Embedded::default()); })*
+        }
+        mod memory_etcd {
+            $(#[test] fn $test() { super::$test(&super::OnMemoryEtcd::default()); })*
+        }
+        mod etcd {
+            $(#[test] fn $test() { super::$test(&super::OnEtcd::default()); })*
         }
     };
 }

@@ -6,10 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
-use ledger::{EmbeddedStore, Index, Ledger, MemoryStore, Record, Schema, Store, Table};
+use ledger::{
+    EmbeddedStore, Etcd, EtcdSettings, Index, Leadership, Ledger, Member, MemoryEtcd, MemoryStore,
+    Record, Schema, Store, StoreError, Table,
+};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 use terms::{Clock, IdSource, Timestamp};
+
+use crate::etcd_server;
 
 /// A ship; ports and tags are what the indexes look at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,15 +58,46 @@ impl IdSource for Sources {
     }
 }
 
+struct Declared {
+    schema: Schema,
+    ships: Table<Key, Ship>,
+    by_port: Index<String, Key, Ship>,
+    by_tag: Index<u32, Key, Ship>,
+}
+
+fn declare() -> Declared {
+    let mut schema = Schema::new();
+    let ships = schema.table("test.ships");
+    let by_port = schema.index(&ships, "by_port", |_, ship: &Ship| vec![ship.port.clone()]);
+    let by_tag = schema.index(&ships, "by_tag", |_, ship: &Ship| ship.tags.clone());
+    Declared { schema, ships, by_port, by_tag }
+}
+
 impl World {
     pub fn open(store: Box<dyn Store>) -> Self {
-        let mut schema = Schema::new();
-        let ships = schema.table("test.ships");
-        let by_port = schema.index(&ships, "by_port", |_, ship: &Ship| vec![ship.port.clone()]);
-        let by_tag = schema.index(&ships, "by_tag", |_, ship: &Ship| ship.tags.clone());
+        let Declared { schema, ships, by_port, by_tag } = declare();
         let sources = Arc::new(Sources::default());
         let ledger = Ledger::open(schema, store, sources.clone(), sources).unwrap();
         Self { ledger, ships, by_port, by_tag }
+    }
+
+    /// Joins an etcd; with `None` the one that the settings name.
+    pub async fn join(
+        etcd: Option<Arc<dyn Etcd>>,
+        settings: EtcdSettings,
+    ) -> Result<Self, StoreError> {
+        let Declared { schema, ships, by_port, by_tag } = declare();
+        let sources = Arc::new(Sources::default());
+        let ledger = match etcd {
+            Some(etcd) => Ledger::join_on(etcd, schema, settings, sources.clone(), sources).await?,
+            None => Ledger::join(schema, settings, sources.clone(), sources).await?,
+        };
+        Ok(Self { ledger, ships, by_port, by_tag })
+    }
+
+    /// Returns when it leads.
+    pub async fn leads(&self) {
+        self.ledger.leadership().wait_for(Leadership::is_leading).await.unwrap();
     }
 
     /// Writes one ship in a transaction of its own.
@@ -108,6 +144,66 @@ impl Default for Embedded {
 impl Backend for Embedded {
     fn store(&self) -> Box<dyn Store> {
         Box::new(EmbeddedStore::open(self.0.path()).unwrap())
+    }
+}
+
+/// An etcd that several servers may join, each by its name.
+pub fn settings(name: &str, endpoint: &str, prefix: &str) -> EtcdSettings {
+    let member = Member { name: name.to_owned(), url: format!("http://{name}") };
+    EtcdSettings {
+        prefix: prefix.to_owned(),
+        ..EtcdSettings::new(vec![endpoint.to_owned()], member)
+    }
+}
+
+/// Where the tasks of ledgers on an etcd run.
+pub fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+pub struct OnMemoryEtcd(MemoryEtcd, tokio::runtime::Runtime);
+
+impl Default for OnMemoryEtcd {
+    fn default() -> Self {
+        Self(MemoryEtcd::new(), runtime())
+    }
+}
+
+impl Backend for OnMemoryEtcd {
+    fn store(&self) -> Box<dyn Store> {
+        unreachable!("it is joined")
+    }
+
+    fn world(&self) -> World {
+        self.1.block_on(async {
+            let etcd = Arc::new(self.0.clone());
+            let world = World::join(Some(etcd), settings("one", "", "/test")).await.unwrap();
+            world.leads().await;
+            world
+        })
+    }
+}
+
+/// Under a prefix of its own of the etcd that all tests share.
+pub struct OnEtcd(EtcdSettings, tokio::runtime::Runtime);
+
+impl Default for OnEtcd {
+    fn default() -> Self {
+        Self(etcd_server::shared_settings("one"), runtime())
+    }
+}
+
+impl Backend for OnEtcd {
+    fn store(&self) -> Box<dyn Store> {
+        unreachable!("it is joined")
+    }
+
+    fn world(&self) -> World {
+        self.1.block_on(async {
+            let world = World::join(None, self.0.clone()).await.unwrap();
+            world.leads().await;
+            world
+        })
     }
 }
 

@@ -1,0 +1,308 @@
+//! Leading: packs of commits go to etcd, several on their way at once.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesOrdered;
+
+use super::follow::{Driver, Term};
+use super::{Cluster, bounded};
+use crate::error::LedgerError;
+use crate::head::{Taken, Waiter};
+use crate::ledger::Shared;
+use crate::role::Leadership;
+use crate::state::{Revision, State};
+use crate::store::etcd::layout::{HeadRecord, encode_row};
+use crate::store::{Batch, EtcdAnswer, EtcdCompare, EtcdError, EtcdOp, EtcdTxn};
+
+/// Packs on their way at once. Only full packs follow one that is on its way: a half-empty one
+/// gathers more meanwhile.
+const FLIGHTS: usize = 4;
+
+/// How often a pack is sent again that overtook the one before it.
+const RESENDS: usize = 3;
+
+/// Why a term ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// Given up with everything answered.
+    Resigned,
+    /// Another server leads, or may: what was not confirmed was not written.
+    Fenced,
+    /// An answer stayed away: what was sent may have been written.
+    Unknown,
+}
+
+/// A pack on its way.
+struct Flight {
+    taken: Taken,
+    /// The head that it builds on, and the one that it makes.
+    base: HeadRecord,
+    next: HeadRecord,
+}
+
+type Answers = FuturesOrdered<BoxFuture<'static, Result<EtcdAnswer, EtcdError>>>;
+
+/// Packs on their way, in their order, and their answers.
+#[derive(Default)]
+struct Flights {
+    flights: VecDeque<Flight>,
+    answers: Answers,
+}
+
+impl Driver {
+    /// Leads until the term is over.
+    pub(super) async fn lead(&mut self, term: Term) {
+        tracing::info!(term = term.created, revision = self.mirror.state.revision, "leading");
+        let ended = match self.settle(&term).await {
+            Ok(()) => {
+                self.begin(&term);
+                self.serve(&term).await
+            }
+            Err(ended) => ended,
+        };
+        tracing::info!(term = term.created, ?ended, "leading no more");
+        term.session.end();
+        self.mirror.state = State::clone(&self.shared.published.load());
+    }
+
+    fn begin(&self, term: &Term) {
+        self.shared.head.lock().begin(self.mirror.state.clone());
+        self.cluster.leading.store(Some(term.session.clone()));
+        self.shared.set_leadership(Leadership::Leading);
+    }
+
+    async fn serve(&mut self, term: &Term) -> Ended {
+        let mut flights = Flights::default();
+        let mut head = self.mirror.head;
+        let ended = loop {
+            if let Err(ended) = self.launch(term, &mut flights, &mut head).await {
+                break ended;
+            }
+            if flights.flights.is_empty() && self.is_done() {
+                break Ended::Resigned;
+            }
+            let answer = {
+                let cluster = &self.cluster;
+                tokio::select! {
+                    biased;
+                    Some(answer) = flights.answers.next() => answer,
+                    () = term.session.ended() => break Ended::Unknown,
+                    () = cluster.wake.notified() => continue,
+                }
+            };
+            let flight = flights.flights.pop_front().expect("each answer is a flight's");
+            if let Err(ended) = self.land(term, flight, answer).await {
+                break ended;
+            }
+        };
+        // First of all nobody reads here without asking.
+        self.cluster.leading.store(None);
+        // All that was launched may be written when an answer stayed away.
+        let unknown = (ended == Ended::Unknown).then_some(head.revision);
+        self.shared.end_term(unknown);
+        ended
+    }
+
+    /// Whether this server is to stop leading, and nothing waits. From the first call of a server
+    /// that resigns on, nothing more is taken.
+    fn is_done(&self) -> bool {
+        let mut head = self.shared.head.lock();
+        if !head.closing && !self.cluster.is_resigning() {
+            return false;
+        }
+        head.refused = Some(LedgerError::NotLeading { leader: None });
+        head.pending() == 0
+    }
+
+    /// Sends what is to be sent now.
+    async fn launch(
+        &mut self,
+        term: &Term,
+        flights: &mut Flights,
+        last: &mut HeadRecord,
+    ) -> Result<(), Ended> {
+        if self.cluster.is_resigning() {
+            // So that what waits is all that is left to do.
+            let refusal = LedgerError::NotLeading { leader: None };
+            self.shared.head.lock().refused.get_or_insert(refusal);
+        }
+        while flights.flights.len() < FLIGHTS {
+            let Some(taken) = self.next_pack(flights) else { return Ok(()) };
+            let base = *last;
+            *last = HeadRecord { revision: taken.batch.revision, term: term.created, staged: 0 };
+            if taken.oversized {
+                let staged = self.commit_staged(term, taken, base).await;
+                *last = self.mirror.head;
+                if staged == Err(Ended::Unknown) {
+                    last.revision = Revision::MAX;
+                }
+                staged?;
+                continue;
+            }
+            let flight = Flight { taken, base, next: *last };
+            flights.answers.push_back(self.send(term, &flight));
+            flights.flights.push_back(flight);
+        }
+        Ok(())
+    }
+
+    fn next_pack(&self, flights: &Flights) -> Option<Taken> {
+        let mut head = self.shared.head.lock();
+        let is_idle = flights.flights.is_empty();
+        let may_go = if head.is_oversized() { is_idle } else { is_idle || head.has_full_pack() };
+        let taken = if may_go { head.take() } else { None };
+        // While one is on its way, its answer wakes this task, and so does a full pack.
+        head.wake_at = if is_idle && taken.is_none() { 1 } else { usize::MAX };
+        taken
+    }
+
+    fn send(
+        &self,
+        term: &Term,
+        flight: &Flight,
+    ) -> BoxFuture<'static, Result<EtcdAnswer, EtcdError>> {
+        let cluster = self.cluster.clone();
+        let Batch { writes, .. } = &flight.taken.batch;
+        let mut then = Vec::with_capacity(writes.len() + 1);
+        for write in writes {
+            let key = cluster.keys.row(write.table, &write.key);
+            then.push(match &write.row {
+                Some(row) => EtcdOp::put(key, encode_row(row)),
+                None => EtcdOp::Delete(key),
+            });
+        }
+        // Last, so that whoever watches has all of the commit when the head comes.
+        then.push(EtcdOp::put(cluster.keys.head(), flight.next.encode()));
+        let txn = cluster.fenced(term, &flight.base, then);
+        Box::pin(async move { bounded(cluster.etcd.txn(txn)).await })
+    }
+
+    /// Takes the answer to the oldest flight.
+    async fn land(
+        &mut self,
+        term: &Term,
+        flight: Flight,
+        mut answer: Result<EtcdAnswer, EtcdError>,
+    ) -> Result<(), Ended> {
+        let mut resends = 0;
+        loop {
+            match self.cluster.judge(term, &flight.base, &flight.next, answer) {
+                Verdict::Written(revision) => {
+                    self.confirm(flight, revision);
+                    return Ok(());
+                }
+                // All before it is confirmed, so now it is its turn.
+                Verdict::Early if resends < RESENDS => {
+                    resends += 1;
+                    answer = self.send(term, &flight).await;
+                }
+                Verdict::Early => return Err(Ended::Fenced),
+                Verdict::Over(ended) => return Err(ended),
+            }
+        }
+    }
+
+    fn confirm(&mut self, flight: Flight, revision: i64) {
+        let Flight { taken, next, .. } = flight;
+        self.confirm_head(next, revision);
+        let bytes: usize = taken.batch.writes.iter().map(crate::store::Write::size_bytes).sum();
+        self.cluster.written.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.shared.publish(taken.state, taken.commits);
+        self.cluster.applied.send_replace(revision);
+    }
+
+    /// Notes the head that etcd has confirmed at its `revision`.
+    pub(super) fn confirm_head(&mut self, head: HeadRecord, revision: i64) {
+        self.mirror.head = head;
+        self.mirror.head_modified = revision;
+        self.mirror.etcd = revision;
+    }
+}
+
+/// What an answer to a fenced transaction means.
+pub(super) enum Verdict {
+    /// It was carried out, at this revision of etcd.
+    Written(i64),
+    /// It was not, because the one before it was not yet.
+    Early,
+    Over(Ended),
+}
+
+impl Cluster {
+    /// A transaction that is carried out only while the term lasts and the head is `base`.
+    pub(super) fn fenced(&self, term: &Term, base: &HeadRecord, then: Vec<EtcdOp>) -> EtcdTxn {
+        EtcdTxn {
+            compares: vec![
+                EtcdCompare::Created(self.keys.leader(), term.created),
+                EtcdCompare::Value(self.keys.head(), base.encode()),
+            ],
+            then,
+            or_else: vec![EtcdOp::Get(self.keys.leader()), EtcdOp::Get(self.keys.head())],
+        }
+    }
+
+    pub(super) fn judge(
+        &self,
+        term: &Term,
+        base: &HeadRecord,
+        next: &HeadRecord,
+        answer: Result<EtcdAnswer, EtcdError>,
+    ) -> Verdict {
+        let answer = match answer {
+            Ok(answer) if answer.succeeded => return Verdict::Written(answer.revision),
+            Ok(answer) => answer,
+            Err(EtcdError::Lost(reason)) => {
+                tracing::warn!(reason, "etcd did not answer a commit");
+                return Verdict::Over(Ended::Unknown);
+            }
+            Err(error) => {
+                tracing::error!(%error, "etcd refused a commit");
+                return Verdict::Over(Ended::Fenced);
+            }
+        };
+        let mut found = answer.found.into_iter();
+        let leader = found.next().flatten();
+        let head = found.next().flatten();
+        let seen = head.as_ref().and_then(|head| HeadRecord::decode(&head.value));
+        // It was sent twice on its way, and what answers is the second.
+        if base != next && seen == Some(*next) {
+            return Verdict::Written(head.map_or(0, |head| head.modified));
+        }
+        let leads = leader.is_some_and(|leader| leader.created == term.created);
+        if leads
+            && seen.is_some_and(|seen| seen.term <= term.created && seen.revision <= base.revision)
+        {
+            return Verdict::Early;
+        }
+        Verdict::Over(Ended::Fenced)
+    }
+}
+
+impl Shared {
+    /// Drops all that is not durable, and tells those who wait: of commits up to `unknown` that
+    /// they may have been written, of later ones that they were not.
+    fn end_term(self: &Arc<Self>, unknown: Option<Revision>) {
+        let durable = State::clone(&self.published.load());
+        let refusal = LedgerError::NotLeading { leader: None };
+        let waiting: Vec<Waiter> = self.head.lock().refuse(durable, refusal.clone());
+        self.set_leadership(Leadership::Following { leader: None });
+        for waiter in waiting {
+            let is_unknown = unknown.is_some_and(|unknown| waiter.revision() <= unknown);
+            let error = if is_unknown { LedgerError::OutcomeUnknown } else { refusal.clone() };
+            waiter.tell(Err(error));
+        }
+    }
+
+    /// Tells who leads, if that is news.
+    pub(crate) fn set_leadership(&self, now: Leadership) {
+        self.leadership.send_if_modified(|told| {
+            let is_news = *told != now;
+            *told = now;
+            is_news
+        });
+    }
+}
