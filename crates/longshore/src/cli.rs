@@ -5,12 +5,12 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
 
 use crate::commands::{
-    agent, config, doctor, down, image, import, logs, plan, profile, run, server, status, stop,
-    token, up, why,
+    agent, config, debug, doctor, down, history, image, import, logs, plan, profile, run, server,
+    status, stop, token, up, why,
 };
+use crate::observe::{self, ObserveSettings};
 use crate::output::Format;
 
 /// Worker threads of the roles that serve; more would only cost memory on a small machine.
@@ -47,6 +47,8 @@ enum Command {
     Stop(stop::Stop),
     /// Tell in plain words why a task runs where it does, waits, or stopped
     Why(why::Why),
+    /// Tell what happened to a task, an instance or a cluster, when, and because of what
+    History(history::History),
     /// Tell where tasks would be placed, and why not elsewhere, without starting them
     Plan(plan::Plan),
     /// Load images from files, and delete what nothing needs
@@ -57,6 +59,8 @@ enum Command {
     Profile(profile::Profile),
     /// Tell what this machine lacks to run containers, and how to mend it
     Doctor(doctor::Doctor),
+    /// Gather what whoever helps has to know
+    Debug(debug::Debug),
     /// Clear what a crash left on this machine
     Down(down::Down),
     /// Show every setting and where it came from
@@ -66,15 +70,17 @@ enum Command {
 impl Command {
     fn run(self, format: Format) -> Result<()> {
         match self {
-            Self::Up(command) => serving()?.block_on(command.run(format)),
-            Self::Server(command) => serving()?.block_on(command.run(format)),
-            Self::Agent(command) => serving()?.block_on(command.run(format)),
+            Self::Up(command) => serve(command.observe()?, "up", command.run(format)),
+            Self::Server(command) => serve(command.observe()?, "server", command.run(format)),
+            Self::Agent(command) => serve(command.observe()?, "agent", command.run(format)),
             Self::Token(command) => calling()?.block_on(command.run(format)),
             Self::Run(command) => calling()?.block_on(command.run(format)),
             Self::Status(command) => calling()?.block_on(command.run(format)),
             Self::Logs(command) => calling()?.block_on(command.run(format)),
             Self::Stop(command) => calling()?.block_on(command.run(format)),
             Self::Why(command) => calling()?.block_on(command.run(format)),
+            Self::History(command) => calling()?.block_on(command.run(format)),
+            Self::Debug(command) => calling()?.block_on(command.run(format)),
             Self::Plan(command) => calling()?.block_on(command.run(format)),
             Self::Down(command) => calling()?.block_on(command.run(format)),
             Self::Image(command) => calling()?.block_on(command.run(format)),
@@ -86,17 +92,22 @@ impl Command {
     }
 }
 
-/// The runtime of the roles that go on until they are told to end; they log to standard error.
-fn serving() -> Result<tokio::runtime::Runtime> {
-    let filter =
-        EnvFilter::try_from_env("LONGSHORE_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+/// Runs a role that goes on until it is told to end, seen into as the settings say.
+fn serve(
+    settings: ObserveSettings,
+    role: &'static str,
+    run: impl Future<Output = Result<()>>,
+) -> Result<()> {
     let workers = std::thread::available_parallelism().map_or(1, usize::from).min(WORKERS_MAX);
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers)
         .enable_all()
         .build()
-        .context("starting the runtime")
+        .context("starting the runtime")?;
+    let observed = observe::begin(&settings, role, runtime.handle())?;
+    let outcome = runtime.block_on(run);
+    observed.end();
+    outcome
 }
 
 /// The runtime of commands that call a server and end.

@@ -59,6 +59,15 @@ impl Connection {
         Ok(Client::new(endpoint, Some(credentials), region, Arc::new(SystemClock)))
     }
 
+    /// What this command would sign with, so that it can be kept out of what is written down.
+    pub fn secrets(&self) -> Vec<String> {
+        let target = match &self.profile {
+            Some(name) => from_profile(name),
+            None => self.local_target().ok().flatten().or_else(|| from_profile(PROFILE)),
+        };
+        target.map(|target| target.keys.secret_access_key).into_iter().collect()
+    }
+
     fn local_target(&self) -> Result<Option<Target>> {
         let data = DataDir::at(settings::data_dir(self.data_dir.clone())?);
         let (Some(running), Some(keys)) = (data.running(), data.administrator()) else {

@@ -18,8 +18,7 @@ use wire::{Edge, EdgeBuilder, Route};
 use crate::clock::{RandomIds, SystemClock};
 use crate::data_dir::{DataDir, Running};
 use crate::ensemble::{Identity, IdentityTable, LedgerGate, StoreChoice, lead};
-use crate::observe::figures;
-use crate::observe::metrics::Metrics;
+use crate::observe;
 use crate::routes;
 use crate::settings::{Auth, ServerSettings};
 
@@ -83,9 +82,9 @@ impl ControlPlane {
         };
         let ecs = Ecs::new(ecs_tables, ledger.clone(), setup);
         let vpc = Vpc::new(vpc_tables, ledger.clone());
-        let metrics = Metrics::new("server", vec![figures::of_ledger(&ledger)]);
+        let inside = observe::Inside::open(&settings, &data, &ledger, &ecs)?;
         let mut ours = routes::all(&settings, &installation, &iam, &ecs, &ledger);
-        ours.push(metrics.route());
+        ours.extend(inside.routes(&settings, &ledger));
         let shutdown = CancellationToken::new();
         let mut loops = JoinSet::new();
         let edge = edge(&settings, ours, &iam, &ecs, &vpc, clock, ids);
@@ -102,9 +101,7 @@ impl ControlPlane {
             }
         };
         let edge = edge.build();
-        if let Some(address) = settings.observe.metrics_listen {
-            metrics.listen(address, shutdown.clone()).await?;
-        }
+        inside.begin(&settings, &mut loops, &shutdown).await?;
         loops.spawn(leading(ledger.clone(), ecs.clone(), settings.clone(), shutdown.clone()));
         let token = shutdown.clone();
         loops.spawn(async move { Ok(edge.serve(listener, token).await?) });

@@ -69,6 +69,11 @@ impl DataDir {
         self.0.join("ledger")
     }
 
+    /// Where the history of tasks and instances lives.
+    pub fn history(&self) -> PathBuf {
+        self.0.join("history")
+    }
+
     /// Where images and layers live; shared by all instances of one `up`.
     pub fn images(&self) -> PathBuf {
         self.0.join("images")

@@ -22,6 +22,13 @@ impl Retention {
     }
 }
 
+impl Retention {
+    /// How long what happened is kept if nobody says: 30 days.
+    pub fn of_history() -> Self {
+        Self(Duration::from_secs(30 * 86_400))
+    }
+}
+
 impl Default for Retention {
     fn default() -> Self {
         Self(STOPPED_TASK_RETENTION_MIN)

@@ -80,6 +80,9 @@ pub struct ServerFlags {
     /// Where the ledger is kept.
     #[command(flatten)]
     pub store: StoreFlags,
+    /// How long what happened to tasks and instances is kept [default: 30d]
+    #[arg(long, value_name = "TIME")]
+    pub history_retention: Option<Retention>,
     /// Seeing inside.
     #[command(flatten)]
     pub observe: ObserveFlags,
@@ -151,6 +154,8 @@ pub struct ServerSettings {
     pub instance_memory: Option<u64>,
     /// Where the ledger is kept.
     pub store: StoreSettings,
+    /// How long the history is kept.
+    pub history_retention: Retention,
     /// Seeing inside.
     pub observe: ObserveSettings,
     /// Where each value came from.
@@ -185,6 +190,11 @@ impl ServerSettings {
             instance_cpu: resolver.optional("instance_cpu", size.instance_cpu)?,
             instance_memory: resolver.optional("instance_memory", size.instance_memory)?,
             store: StoreSettings::read(&mut resolver, &flags.store)?,
+            history_retention: resolver.value(
+                "history_retention",
+                flags.history_retention,
+                Retention::of_history,
+            )?,
             observe: ObserveSettings::read(&mut resolver, &flags.observe)?,
             origins: Vec::new(),
         };

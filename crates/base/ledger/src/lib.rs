@@ -72,7 +72,7 @@ pub use feed::{Change, Commit, FEED_COMMITS, Feed, Lagged};
 pub use fork::SnapshotStore;
 pub use head::MAX_WAITING;
 pub use key::{Key, KeyError, KeyReader, KeyWriter};
-pub use ledger::{Committed, Ledger, OPTIMISTIC_RUNS};
+pub use ledger::{Committed, Ledger, OPTIMISTIC_RUNS, TableDigest};
 pub use record::{Record, RecordError, decode_body};
 pub use role::{Leadership, Member};
 pub use schema::{Index, Schema, Table};

@@ -18,6 +18,8 @@ use crate::commands::doctor;
 use crate::data_dir::{self, DataDir};
 use crate::instances::{self, Attribute, ChosenNetwork, NetworkChoice, SizeFlags};
 use crate::node::{self, NodeSettings};
+use crate::observe::metrics::Metrics;
+use crate::observe::{ObserveFlags, ObserveSettings};
 use crate::output::Format;
 use crate::{settings, signals};
 
@@ -61,6 +63,8 @@ pub struct Agent {
     /// link-local address off on this machine
     #[arg(long, value_name = "none")]
     task_endpoint: Option<String>,
+    #[command(flatten)]
+    observe: ObserveFlags,
 }
 
 /// This machine's own key, as the server gave it.
@@ -75,6 +79,14 @@ struct Joined {
 }
 
 impl Agent {
+    /// How it is to be seen into.
+    ///
+    /// # Errors
+    /// If a setting cannot be read.
+    pub fn observe(&self) -> Result<ObserveSettings> {
+        ObserveSettings::resolve(&self.observe, None)
+    }
+
     /// Joins if need be, then runs until Ctrl-C or SIGTERM. Its containers go on after that.
     ///
     /// # Errors
@@ -95,6 +107,9 @@ impl Agent {
             stop.await;
             on_stop.cancel();
         });
+        if let Some(address) = self.observe()?.metrics_listen {
+            Metrics::new("agent", Vec::new()).listen(address, end.clone()).await?;
+        }
         println!("Longshore agent '{name}' serves {} at {}", self.cluster, self.server);
         let network = ChosenNetwork::of(self.network, &self.server);
         let images = node::open_images(&data).await?;

@@ -62,6 +62,11 @@ impl Doctor {
     }
 }
 
+/// What this machine has and lacks, for the bundle.
+pub fn findings() -> impl Serialize {
+    containers()
+}
+
 /// What it takes to run containers at all.
 fn containers() -> [Finding; 7] {
     let overlay = file_system("overlay");

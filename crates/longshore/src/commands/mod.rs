@@ -2,8 +2,10 @@
 
 pub mod agent;
 pub mod config;
+pub mod debug;
 pub mod doctor;
 pub mod down;
+pub mod history;
 pub mod image;
 pub mod import;
 pub mod logs;

@@ -6,6 +6,7 @@ use clap::Args;
 use crate::control_plane::ControlPlane;
 use crate::data_dir::DataDir;
 use crate::instances::InstanceFlags;
+use crate::observe::ObserveSettings;
 use crate::output::{self, Format};
 use crate::settings::{ServerFlags, ServerSettings};
 use crate::{descriptors, port, signals};
@@ -21,6 +22,14 @@ pub struct Server {
 }
 
 impl Server {
+    /// How it is to be seen into.
+    ///
+    /// # Errors
+    /// If a setting cannot be read.
+    pub fn observe(&self) -> Result<ObserveSettings> {
+        ObserveSettings::resolve(&self.flags.observe, self.flags.config.as_deref())
+    }
+
     /// Serves until Ctrl-C or SIGTERM.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ use crate::control_plane::ControlPlane;
 use crate::data_dir::DataDir;
 use crate::instances::{self, ChosenNetwork, InstanceFlags};
 use crate::node::{self, NodeSettings};
+use crate::observe::ObserveSettings;
 use crate::output::{self, Format};
 use crate::settings::{ServerFlags, ServerSettings};
 use crate::{port, signals};
@@ -34,6 +35,14 @@ pub struct Up {
 }
 
 impl Up {
+    /// How it is to be seen into.
+    ///
+    /// # Errors
+    /// If a setting cannot be read.
+    pub fn observe(&self) -> Result<ObserveSettings> {
+        ObserveSettings::resolve(&self.server.observe, self.server.config.as_deref())
+    }
+
     /// Runs until Ctrl-C or SIGTERM, then stops the tasks and leaves nothing behind.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! Figures that are not counted as things happen, but read when somebody asks.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use ledger::Ledger;
 use prometheus_client::encoding::{EncodeGaugeValue, EncodeLabelSet};
 use prometheus_client::metrics::family::Family;
@@ -13,6 +15,37 @@ pub type Source = Box<dyn Fn(&mut Registry) + Send + Sync>;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Table {
     table: &'static str,
+}
+
+/// One cluster's tasks or instances in one state.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfCluster {
+    cluster: String,
+    status: &'static str,
+}
+
+/// The most clusters that have figures of their own; those with the most come first, and the rest
+/// are `other` together.
+const CLUSTERS_MAX: usize = 50;
+
+/// Counts by cluster and status.
+pub fn counts(registry: &mut Registry, name: &str, help: &str, counts: Vec<ecs::Count>) {
+    let mut totals: BTreeMap<&str, i64> = BTreeMap::new();
+    for count in &counts {
+        *totals.entry(&count.cluster).or_default() += count.number;
+    }
+    let mut largest: Vec<_> = totals.into_iter().collect();
+    largest.sort_by_key(|(_, total)| std::cmp::Reverse(*total));
+    let named: BTreeSet<&str> = largest.iter().take(CLUSTERS_MAX).map(|(name, _)| *name).collect();
+    let mut values: BTreeMap<(&str, &'static str), i64> = BTreeMap::new();
+    for count in &counts {
+        let cluster = named.get(count.cluster.as_str()).copied().unwrap_or("other");
+        *values.entry((cluster, count.status)).or_default() += count.number;
+    }
+    let values = values.into_iter().map(|((cluster, status), number)| {
+        (OfCluster { cluster: cluster.to_owned(), status }, number)
+    });
+    figures(registry, name, help, values);
 }
 
 /// What the ledger holds.

@@ -1,8 +1,117 @@
-//! Seeing inside: metrics, logs, traces.
+//! Seeing inside: metrics, logs, traces, and all of it in a bundle.
 
+pub mod bundle;
 pub mod figures;
+pub mod logs;
 pub mod metrics;
+mod otlp;
 pub mod process;
 pub mod settings;
+mod traces;
 
+use std::sync::Arc;
+
+use ecs::Ecs;
+use ledger::Ledger;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use wire::Route;
+
+use anyhow::Result;
+use opentelemetry_sdk::trace::{BatchSpanProcessor, SpanProcessor};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::data_dir::DataDir;
+use crate::history::{self, Recorder};
+use crate::settings::ServerSettings;
+use metrics::Metrics;
 pub use settings::{ObserveFlags, ObserveSettings};
+
+/// What this process says, until it ends.
+pub struct Observed {
+    traces: Option<Arc<BatchSpanProcessor>>,
+}
+
+/// Begins to write logs, and to send traces if a collector is named.
+///
+/// # Errors
+/// If the collector's address is none.
+pub fn begin(
+    settings: &ObserveSettings,
+    role: &'static str,
+    runtime: &tokio::runtime::Handle,
+) -> Result<Observed> {
+    let endpoint = settings.otlp_endpoint.as_deref();
+    let traces = endpoint.map(|url| otlp::processor(url, role, runtime)).transpose()?;
+    tracing_subscriber::registry()
+        .with(logs::written(settings.log_format))
+        .with(logs::kept())
+        .with(traces.clone().map(traces::layer))
+        .init();
+    Ok(Observed { traces })
+}
+
+/// What a server tells of itself.
+pub struct Inside {
+    metrics: Metrics,
+    history: Recorder,
+}
+
+impl Inside {
+    /// Opens the history, and puts the figures together.
+    ///
+    /// # Errors
+    /// If the data folder cannot be used.
+    pub fn open(
+        settings: &ServerSettings,
+        data: &DataDir,
+        ledger: &Ledger,
+        ecs: &Ecs,
+    ) -> Result<Self> {
+        let retention = settings.history_retention.duration();
+        let history = Recorder::open(&data.history(), retention, ledger.clone(), ecs)?;
+        let metrics = Metrics::new("server", vec![figures::of_ledger(ledger), history.figures()]);
+        Ok(Self { metrics, history })
+    }
+
+    /// The signed paths of all that.
+    pub fn routes(&self, settings: &ServerSettings, ledger: &Ledger) -> [Route; 3] {
+        let bundle = bundle::Inside {
+            settings: settings.clone(),
+            ledger: ledger.clone(),
+            metrics: self.metrics.clone(),
+        };
+        [self.metrics.route(), history::route(self.history.store()), bundle.route()]
+    }
+
+    /// Begins to record, and to serve metrics where the settings say so.
+    ///
+    /// # Errors
+    /// If the address for metrics cannot be had.
+    pub async fn begin(
+        self,
+        settings: &ServerSettings,
+        loops: &mut JoinSet<Result<()>>,
+        shutdown: &CancellationToken,
+    ) -> Result<()> {
+        if let Some(address) = settings.observe.metrics_listen {
+            self.metrics.listen(address, shutdown.clone()).await?;
+        }
+        let recording = self.history.run(shutdown.clone());
+        loops.spawn(async move {
+            recording.await;
+            Ok(())
+        });
+        Ok(())
+    }
+}
+
+impl Observed {
+    /// Sends what is not sent yet.
+    pub fn end(self) {
+        if let Some(Err(error)) = self.traces.map(|traces| traces.shutdown()) {
+            tracing::debug!(%error, "some spans were not sent");
+        }
+    }
+}
