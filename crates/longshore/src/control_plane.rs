@@ -81,6 +81,7 @@ impl ControlPlane {
             vpc: vpc_tables,
         };
         let ecs = Ecs::new(ecs_tables, ledger.clone(), setup);
+        ecs.sessions().limit_arrivals(settings.limits.arrivals);
         let vpc = Vpc::new(vpc_tables, ledger.clone());
         let inside = observe::Inside::open(&settings, &data, &ledger, &ecs)?;
         let mut ours = routes::all(&settings, &installation, &iam, &ecs, &ledger);
@@ -170,6 +171,7 @@ fn edge(
     let edge = Edge::builder(Arc::new(iam.clone()), clock, ids)
         .home(settings.account.clone(), settings.region.clone())
         .open(settings.auth == Auth::Open)
+        .limits(settings.limits.edge.clone())
         .service(ecs.service())
         .service(iam.sts())
         .service(vpc.service());

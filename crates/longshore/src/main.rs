@@ -16,6 +16,7 @@ mod descriptors;
 mod ensemble;
 mod history;
 mod instances;
+mod limits;
 mod node;
 mod observe;
 mod output;

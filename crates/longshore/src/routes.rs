@@ -8,12 +8,15 @@ use iam::{Iam, IamError, JOIN_TOKEN_LIFE_DEFAULT, KeyPair};
 use ledger::{Leadership, Ledger, LedgerError};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use wire::{Body, CallerKind, Route, RouteAuth, RouteRequest};
+use wire::{Body, CallerKind, Priority, Route, RouteAuth, RouteRequest};
 
 use crate::settings::ServerSettings;
 
 /// The longest body that these paths take, in bytes.
 const BODY_MAX_BYTES: usize = 16 * 1024;
+
+/// When a client is told to come back that cannot be served now.
+const RETRY_SECONDS: u32 = 1;
 
 /// The longest life of a join token: 30 days.
 const TOKEN_LIFE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -35,6 +38,7 @@ fn health() -> Route {
         answer(StatusCode::OK, &json!({"status": "ok"}))
     })
     .here()
+    .priority(Priority::Vital)
 }
 
 /// 200 when a run-task sent now would find a server that leads and the instances that `up`
@@ -60,6 +64,7 @@ fn ready(settings: &ServerSettings, ecs: &Ecs, ledger: &Ledger) -> Route {
         async move { answer(status, &told) }
     })
     .here()
+    .priority(Priority::Vital)
 }
 
 #[derive(Deserialize)]
@@ -164,10 +169,17 @@ fn refuse(error: &IamError) -> Response<Body> {
     let status = match error {
         IamError::UnknownToken | IamError::ExpiredToken { .. } => StatusCode::FORBIDDEN,
         IamError::NodeName(_) => StatusCode::BAD_REQUEST,
-        IamError::Ledger(LedgerError::NotLeading { .. }) => StatusCode::SERVICE_UNAVAILABLE,
+        IamError::Ledger(LedgerError::NotLeading { .. } | LedgerError::Crowded) => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         IamError::Ledger(_) => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    answer(status, &json!({"message": error.to_string()}))
+    let mut response = answer(status, &json!({"message": error.to_string()}));
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        let seconds = header::HeaderValue::from(RETRY_SECONDS);
+        response.headers_mut().insert(header::RETRY_AFTER, seconds);
+    }
+    response
 }
 
 fn answer(status: StatusCode, told: &Value) -> Response<Body> {

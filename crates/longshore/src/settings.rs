@@ -12,6 +12,7 @@ use terms::{AccountId, ClusterName, Region};
 
 use crate::ensemble::{StoreFlags, StoreSettings};
 use crate::instances::{INSTANCES_MAX, InstanceFlags};
+use crate::limits::{LimitFlags, LimitSettings};
 use crate::observe::{ObserveFlags, ObserveSettings};
 use crate::retention::Retention;
 
@@ -86,6 +87,9 @@ pub struct ServerFlags {
     /// Seeing inside.
     #[command(flatten)]
     pub observe: ObserveFlags,
+    /// How much is taken at once.
+    #[command(flatten)]
+    pub limits: LimitFlags,
 }
 
 /// Where a value came from.
@@ -158,6 +162,8 @@ pub struct ServerSettings {
     pub history_retention: Retention,
     /// Seeing inside.
     pub observe: ObserveSettings,
+    /// How much is taken at once.
+    pub limits: LimitSettings,
     /// Where each value came from.
     pub origins: Vec<Origin>,
 }
@@ -196,6 +202,7 @@ impl ServerSettings {
                 Retention::of_history,
             )?,
             observe: ObserveSettings::read(&mut resolver, &flags.observe)?,
+            limits: LimitSettings::read(&mut resolver, &flags.limits)?,
             origins: Vec::new(),
         };
         let settings = Self { origins: resolver.finish()?, ..settings };

@@ -13,7 +13,8 @@ use terms::{Region, Timestamp};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use wire::{
-    Authenticator, Body, CallerKind, CredentialLookup, Edge, Route, RouteAuth, RouteRequest,
+    Authenticator, Body, CallerKind, CredentialLookup, Edge, Priority, Route, RouteAuth,
+    RouteRequest,
 };
 
 use super::figures::Source;
@@ -54,6 +55,7 @@ impl Metrics {
             async move { if may_see(&request) { metrics.answer(&request) } else { forbidden() } }
         })
         .here()
+        .priority(Priority::Vital)
     }
 
     /// Serves `/metrics` to whoever reaches the address, until `shutdown`.
@@ -73,7 +75,8 @@ impl Metrics {
         let route = Route::new("/metrics", RouteAuth::Unsigned, move |request| {
             let answer = metrics.answer(&request);
             async move { answer }
-        });
+        })
+        .priority(Priority::Vital);
         let edge = Edge::builder(Arc::new(Nobody), Arc::new(SystemClock), Arc::new(RandomIds));
         tokio::spawn(edge.route(route).build().serve(listener, shutdown));
         Ok(())

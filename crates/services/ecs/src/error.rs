@@ -1,12 +1,18 @@
 //! What can go wrong in ECS, and what clients are told of it.
 
+use std::time::Duration;
+
 use ledger::{LedgerError, TransactError};
 use wire::ServiceError;
 
 use crate::model::attribute::MAX_CUSTOM_ATTRIBUTES;
+use crate::sessions::TooMany;
 
 /// The docs page that says what is built.
 const SUPPORT_PAGE: &str = "docs/support.md";
+
+/// When a client is to try again that met a ledger with too many transactions waiting.
+const CROWDED_RETRY: Duration = Duration::from_secs(2);
 
 /// Every refusal of an ECS operation.
 ///
@@ -80,6 +86,12 @@ pub(crate) enum Error {
         /// The member and, if it matters, its value.
         what: String,
     },
+    /// More comes than can be done now.
+    #[error("Rate exceeded")]
+    Throttled {
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// The ledger could not commit. Worth another try, and agents try again.
     #[error("The change could not be stored; try again.")]
     Storage(#[source] Box<LedgerError>),
@@ -133,6 +145,7 @@ impl Error {
             Self::TokenReused { .. } => ("ConflictException", 400),
             Self::AccessDenied(_) => ("AccessDeniedException", 400),
             Self::NotBuilt { .. } => ("NotImplementedException", 501),
+            Self::Throttled { .. } => ("ThrottlingException", 400),
             Self::Storage(_) => ("ServerException", 500),
         }
     }
@@ -150,6 +163,7 @@ impl From<Error> for ServiceError {
         let answer = Self::new(code, status, error.to_string());
         match error {
             Error::TokenReused { tasks } => answer.field("resourceIds", tasks),
+            Error::Throttled { retry_after } => answer.retry_after(retry_after),
             _ => answer,
         }
     }
@@ -159,7 +173,16 @@ impl From<TransactError<Error>> for Error {
     fn from(error: TransactError<Error>) -> Self {
         match error {
             TransactError::Rejected(error) => error,
+            TransactError::Ledger(LedgerError::Crowded) => {
+                Self::Throttled { retry_after: CROWDED_RETRY }
+            }
             TransactError::Ledger(cause) => Self::Storage(Box::new(cause)),
         }
+    }
+}
+
+impl From<TooMany> for Error {
+    fn from(told: TooMany) -> Self {
+        Self::Throttled { retry_after: told.retry_after }
     }
 }

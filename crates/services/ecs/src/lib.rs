@@ -46,8 +46,9 @@ pub use crate::decide::history::{Happening, ResourceKind};
 use crate::placing::Placer;
 use crate::sessions::SessionTables;
 pub use crate::sessions::{
-    AGENT_AWAY_AFTER, Close, CredentialsRequest, Gone, Hello, IamCredentials, InstanceTelemetry,
-    Minted, Received, SessionSetup, Sessions, TaskCredentials, TaskEndpointSetting, Transport,
+    AGENT_AWAY_AFTER, ArrivalLimits, Close, CredentialsRequest, Gone, Hello, IamCredentials,
+    InstanceTelemetry, Minted, Received, SessionSetup, Sessions, TaskCredentials,
+    TaskEndpointSetting, Transport,
 };
 
 /// The tables of this crate: declared before the ledger is opened, handed to [`Ecs::new`] after.

@@ -8,12 +8,13 @@ use http::{HeaderValue, Response, StatusCode, header};
 use terms::ContainerInstanceArn;
 use wire::{Body, Caller, CallerKind, RouteRequest};
 
+use super::arrivals::TooMany;
 use super::registry::Full;
 use super::websocket::NoUpgrade;
 use crate::model::{ContainerInstance, InstanceStatus};
 
 /// Seconds after which a refused agent may try again (`Retry-After`).
-const RETRY_AFTER_SECONDS: u32 = 5;
+const RETRY_AFTER_SECONDS: u64 = 5;
 
 /// Why a session is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -49,6 +50,9 @@ pub(crate) enum Refusal {
     /// No room now.
     #[error("{0}")]
     Full(#[from] Full),
+    /// Too many come at the moment.
+    #[error("{0}")]
+    TooMany(#[from] TooMany),
     /// The server has only begun.
     #[error("the server is starting; connect again in a moment")]
     Starting,
@@ -71,7 +75,9 @@ impl Refusal {
             Self::Denied { .. } => ("AccessDeniedException", StatusCode::FORBIDDEN),
             Self::Unsigned => ("AccessDeniedException", StatusCode::FORBIDDEN),
             Self::NoStream => ("ResourceNotFoundException", StatusCode::NOT_FOUND),
-            Self::Full(_) | Self::Starting => ("ServerException", StatusCode::SERVICE_UNAVAILABLE),
+            Self::Full(_) | Self::TooMany(_) | Self::Starting => {
+                ("ServerException", StatusCode::SERVICE_UNAVAILABLE)
+            }
             Self::NoUpgrade(_) => ("BadRequestException", StatusCode::BAD_REQUEST),
         }
     }
@@ -92,7 +98,11 @@ impl Refusal {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+            let seconds = match self {
+                Self::TooMany(told) => told.retry_after.as_secs(),
+                _ => RETRY_AFTER_SECONDS,
+            };
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

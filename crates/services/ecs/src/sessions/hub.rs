@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::acs::{self, Acs, AcsStart, CredentialsDesk, CredentialsRequest, Surroundings};
+use super::arrivals::{ArrivalLimits, Arriving, Gates, TooMany};
 use super::ledger_view::{LedgerView, TaskEndpointSetting};
 use super::node::{self, Streams};
 use super::presence::Versions;
@@ -78,6 +79,7 @@ pub(super) struct Hub {
     pub(super) telemetry: Telemetry,
     pub(super) streams: Arc<Streams>,
     pub(super) desks: Mutex<HashMap<ContainerInstanceArn, CredentialsDesk>>,
+    pub(super) gates: Gates,
     pub(super) tasks: TaskTracker,
 }
 
@@ -105,6 +107,7 @@ impl Sessions {
             telemetry: Telemetry::default(),
             streams: Arc::default(),
             desks: Mutex::default(),
+            gates: Gates::default(),
             tasks: TaskTracker::new(),
         };
         Self { hub: Arc::new(hub) }
@@ -141,6 +144,24 @@ impl Sessions {
         Ok(())
     }
 
+    /// Lets agents come by these limits, from now on.
+    pub fn limit_arrivals(&self, limits: ArrivalLimits) {
+        self.hub.gates.limit(limits);
+    }
+
+    /// How many control sessions were refused because too many agents came at the time.
+    pub fn refused_arrivals(&self) -> u64 {
+        self.hub.gates.control.refused()
+    }
+
+    /// Lets a registration begin, if not too many come; it has ended when the guard is dropped.
+    ///
+    /// # Errors
+    /// [`TooMany`].
+    pub(crate) fn registering(&self) -> Result<Arriving, TooMany> {
+        self.hub.gates.registrations.admit(self.hub.clock.now())
+    }
+
     /// How many instances have a control session.
     pub fn connected(&self) -> usize {
         self.hub.control.count()
@@ -172,7 +193,7 @@ impl Sessions {
     where
         T: Transport<In = acs_messages::AgentMessage, Out = acs_messages::ServerMessage>,
     {
-        self.hub.serve_control(transport, &instance, hello).await;
+        self.hub.serve_control(transport, &instance, hello, None).await;
     }
 
     /// Serves a telemetry connection over any transport.
@@ -272,11 +293,12 @@ impl Hub {
         }
     }
 
-    async fn serve_control<T>(
+    pub(super) async fn serve_control<T>(
         self: &Arc<Self>,
         mut transport: T,
         instance: &ContainerInstanceArn,
         hello: Hello,
+        arriving: Option<Arriving>,
     ) where
         T: Transport<In = acs_messages::AgentMessage, Out = acs_messages::ServerMessage>,
     {
@@ -298,7 +320,11 @@ impl Hub {
         meters::ecs().sessions_begun.get_or_create(&meters::Session { session: "acs" }).inc();
         tracing::info!(%instance, "an agent connected");
         let session = acs::serve(&mut transport, &mut acs, seat.mailbox(), &around);
-        let (ended, ()) = tokio::join!(session, self.settle(instance, Some(&hello.versions)));
+        let settled = async {
+            self.settle(instance, Some(&hello.versions)).await;
+            drop(arriving);
+        };
+        let (ended, ()) = tokio::join!(session, settled);
         drop(seat);
         drop(transport);
         tracing::info!(%instance, ?ended, "an agent's session ended");

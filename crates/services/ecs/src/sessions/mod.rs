@@ -5,7 +5,7 @@
 //! same and the node channel besides.
 //!
 //! - [`hub`](self::Sessions): who is connected, and the life of a connection.
-//! - `routes`, `admission`, `websocket`: how a connection begins.
+//! - `routes`, `admission`, `arrivals`, `websocket`: how a connection begins.
 //! - `acs`: decides what an agent must be told ([`acs::Acs`], pure) and carries it out.
 //! - `payload`: a task as the agent gets it, pure.
 //! - `tcs`: health and metrics; `node`, `logs`: streams of output.
@@ -18,6 +18,7 @@
 
 mod acs;
 mod admission;
+mod arrivals;
 mod hub;
 mod ledger_view;
 mod logs;
@@ -40,6 +41,8 @@ mod view;
 mod websocket;
 
 pub use acs::{CredentialsRequest, Minted};
+pub use arrivals::ArrivalLimits;
+pub(crate) use arrivals::TooMany;
 pub(crate) use hub::SessionTables;
 pub use hub::{Hello, SessionSetup, Sessions};
 pub use ledger_view::TaskEndpointSetting;

@@ -62,23 +62,30 @@ impl Sessions {
         }
         let row = self.hub.view(instance).instance();
         let admitted = admit(caller, instance, row.as_deref());
-        let room = || Ok(self.hub.control.check_room()?);
+        let room = || {
+            self.hub.control.check_room()?;
+            // Whoever comes this way is settled by the time that the session serves it.
+            self.hub.gates.control.admit(self.hub.clock.now())?;
+            Ok(())
+        };
         admitted.and_then(|()| room()).map_err(|refusal| refusal.response())
     }
 
     fn answer_control(&self, request: RouteRequest) -> Answer {
         let instance = self.hub.admitted(&request, "containerInstanceArn")?;
         self.hub.control.check_room()?;
+        let arriving = self.hub.gates.control.admit(self.hub.clock.now())?;
         let hello = Hello::from_query(|name| request.query(name));
-        let sessions = self.clone();
+        let hub = self.hub.clone();
         self.hub.upgraded::<AcsFraming, _, _>(request, move |socket| async move {
-            sessions.serve_control(socket, instance, hello).await;
+            hub.serve_control(socket, &instance, hello, Some(arriving)).await;
         })
     }
 
     fn answer_telemetry(&self, request: RouteRequest) -> Answer {
         let instance = self.hub.admitted(&request, "containerInstance")?;
         self.hub.telemetry_sessions.check_room()?;
+        self.hub.gates.telemetry.admit(self.hub.clock.now())?;
         let sessions = self.clone();
         self.hub.upgraded::<TcsFraming, _, _>(request, move |socket| async move {
             sessions.serve_telemetry(socket, instance).await;
@@ -88,6 +95,7 @@ impl Sessions {
     fn answer_node(&self, request: RouteRequest) -> Answer {
         let instance = self.hub.admitted(&request, "containerInstance")?;
         self.hub.nodes.check_room()?;
+        self.hub.gates.node.admit(self.hub.clock.now())?;
         let sessions = self.clone();
         self.hub.upgraded::<NodeFraming, _, _>(request, move |socket| async move {
             sessions.serve_node(socket, instance).await;

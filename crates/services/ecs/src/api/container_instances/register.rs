@@ -41,6 +41,7 @@ impl Api {
         let known = known.map(|arn| known_instance(&cluster, &arn)).transpose()?;
         let registration = read(&context, input)?;
         let tables = self.tables;
+        let _arriving = self.sessions.registering()?;
         let done = self.ledger.transact("register container instance", |tx| {
             target::active_cluster(tx, &tables, &cluster)?;
             let row = match known {
