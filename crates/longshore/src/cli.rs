@@ -8,8 +8,9 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     agent, config, debug, doctor, down, history, image, import, logs, plan, profile, run, server,
-    status, stop, token, up, why,
+    status, stop, store, token, up, why,
 };
+use crate::exit::Exit;
 use crate::observe::{self, ObserveSettings};
 use crate::output::Format;
 
@@ -49,12 +50,14 @@ enum Command {
     Why(why::Why),
     /// Tell what happened to a task, an instance or a cluster, when, and because of what
     History(history::History),
-    /// Tell where tasks would be placed, and why not elsewhere, without starting them
+    /// Tell where tasks would go, now or after a failure, and what would not fit, and do nothing
     Plan(plan::Plan),
     /// Load images from files, and delete what nothing needs
     Image(image::ImageCommand),
     /// Turn a Compose file, `docker inspect` or a task definition of AWS into one for here
     Import(import::Import),
+    /// Back up, restore and check everything that the control plane knows
+    Store(store::StoreCommand),
     /// Write an AWS profile that points the aws CLI and the SDKs at Longshore
     Profile(profile::Profile),
     /// Tell what this machine lacks to run containers, and how to mend it
@@ -82,6 +85,7 @@ impl Command {
             Self::History(command) => calling()?.block_on(command.run(format)),
             Self::Debug(command) => calling()?.block_on(command.run(format)),
             Self::Plan(command) => calling()?.block_on(command.run(format)),
+            Self::Store(command) => calling()?.block_on(command.run(format)),
             Self::Down(command) => calling()?.block_on(command.run(format)),
             Self::Image(command) => calling()?.block_on(command.run(format)),
             Self::Import(command) => command.run(),
@@ -125,6 +129,9 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         // Who reads the output has seen enough, as `head` has.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Exit>() => {
+            error.downcast_ref::<Exit>().map_or(ExitCode::FAILURE, |exit| exit.0.into())
+        }
         Err(error) => {
             eprintln!("longshore: {error:#}");
             ExitCode::FAILURE

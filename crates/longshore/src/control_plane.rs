@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use ecs::{Ecs, EcsSetup, EcsTables, IamCredentials, SessionSetup, TaskEndpointSetting};
+use ecs::{Ecs, EcsSetup, IamCredentials, SessionSetup, TaskEndpointSetting};
 use iam::Iam;
 use ledger::{EmbeddedStore, EtcdSettings, Ledger, Member, Schema};
 use terms::{Clock, IdSource};
@@ -15,12 +15,14 @@ use tokio_util::sync::CancellationToken;
 use vpc::Vpc;
 use wire::{Edge, EdgeBuilder, Route};
 
+use crate::archive_route;
 use crate::clock::{RandomIds, SystemClock};
 use crate::data_dir::{DataDir, Running};
 use crate::ensemble::{Identity, IdentityTable, LedgerGate, StoreChoice, lead};
 use crate::observe;
 use crate::routes;
 use crate::settings::{Auth, ServerSettings};
+use crate::tables::Tables;
 
 /// A control plane that serves until it is told to stop.
 pub struct ControlPlane {
@@ -55,10 +57,8 @@ impl ControlPlane {
         let address = listener.local_addr()?;
         let running = running(&settings, address);
         let mut schema = Schema::new();
-        let (iam_tables, ecs_tables) =
-            (iam::Tables::new(&mut schema), EcsTables::declare(&mut schema));
-        let vpc_tables = vpc::Tables::declare(&mut schema);
-        let identity_table = IdentityTable::declare(&mut schema);
+        let Tables { iam: iam_tables, ecs: ecs_tables, vpc: vpc_tables, identity: identity_table } =
+            Tables::declare(&mut schema);
         let member = member(&settings, &running, &*ids)?;
         let ledger = open(schema, &settings, &data, &member, clock.clone(), ids.clone()).await?;
         let tables = (iam_tables, identity_table);
@@ -86,6 +86,7 @@ impl ControlPlane {
         let inside = observe::Inside::open(&settings, &data, &ledger, &ecs)?;
         let mut ours = routes::all(&settings, &installation, &iam, &ecs, &ledger);
         ours.extend(inside.routes(&settings, &ledger));
+        ours.push(archive_route::export(ledger.clone()));
         let shutdown = CancellationToken::new();
         let mut loops = JoinSet::new();
         let edge = edge(&settings, ours, &iam, &ecs, &vpc, clock, ids);

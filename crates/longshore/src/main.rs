@@ -6,6 +6,7 @@
 //! - `settings.rs`: flags, environment, file; `data_dir.rs`: what lies in the data folder.
 
 mod api;
+mod archive_route;
 mod cli;
 mod clock;
 mod commands;
@@ -14,6 +15,7 @@ mod control_plane;
 mod data_dir;
 mod descriptors;
 mod ensemble;
+mod exit;
 mod history;
 mod instances;
 mod limits;
@@ -28,6 +30,7 @@ mod routes;
 mod settings;
 mod shorthand;
 mod signals;
+mod tables;
 
 use std::process::ExitCode;
 

@@ -455,6 +455,26 @@ impl Lines {
         }
     }
 
+    /// The next bytes as they come, for an answer that is no text; `None` at its end.
+    ///
+    /// # Errors
+    /// If the connection breaks before the end.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, ClientError> {
+        if !self.read.is_empty() {
+            return Ok(Some(std::mem::take(&mut self.read).into()));
+        }
+        loop {
+            match self.body.frame().await {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => return Ok(Some(data)),
+                    Err(_) => continue,
+                },
+                Some(Err(error)) => return Err(self.client.transport(error)),
+                None => return Ok(None),
+            }
+        }
+    }
+
     fn text(&self, line: Vec<u8>) -> Result<String, ClientError> {
         String::from_utf8(line)
             .map_err(|_| self.client.unexpected("bytes that are no UTF-8".to_owned()))

@@ -34,8 +34,8 @@ pub use auth::{Authenticator, CredentialLookup, Secret};
 pub use check::Violation;
 pub use context::{Caller, CallerKind, Context};
 pub use edge::{
-    Ask, Body, Edge, EdgeBuilder, EdgeLimits, EdgeLoad, Gate, Need, Passage, Priority, Route,
-    RouteAuth, RouteRequest, SeatLimits, Unavailable, need_by_name,
+    Ask, Body, BodyWriter, Edge, EdgeBuilder, EdgeLimits, EdgeLoad, Gate, Need, Passage, Priority,
+    Route, RouteAuth, RouteRequest, SeatLimits, Unavailable, need_by_name,
 };
 pub use error::{ErrorModel, ServiceError};
 pub use protocol::Protocol;

@@ -15,6 +15,7 @@ pub mod run;
 pub mod server;
 pub mod status;
 pub mod stop;
+pub mod store;
 pub mod token;
 pub mod up;
 pub mod why;

@@ -33,6 +33,13 @@ ecs.get_waiter("tasks_stopped").wait(
     tasks=arns + [first], WaiterConfig={"Delay": 1, "MaxAttempts": 60})
 "#;
 
+/// What a plan says in which something does not fit.
+fn unfit(up: &Up, args: &[&str]) -> String {
+    let output = up.try_cli(args);
+    assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
 #[test]
 fn a_plan_tells_where_tasks_go_and_they_go_there() {
     let up = Up::start_with(&["--instances", "3"], &["busybox"]);
@@ -52,10 +59,10 @@ fn a_plan_tells_where_tasks_go_and_they_go_there() {
         "type=distinctInstance",
     ];
     let asked = [&wanted[..], &rules].concat();
-    let plan = up.cli(&[&["plan", "run-task"], &asked[..], &["--output", "json"]].concat());
+    let plan = unfit(&up, &[&["plan", "run-task"], &asked[..], &["--output", "json"]].concat());
     let plan: Value = serde_json::from_str(&plan).unwrap();
     assert_eq!((&plan["count"], &plan["placed"]), (&json!(4), &json!(3)), "{plan}");
-    let words = up.cli(&[&["plan", "run-task"], &asked[..]].concat());
+    let words = unfit(&up, &[&["plan", "run-task"], &asked[..]].concat());
     assert!(words.starts_with("3 of 4 tasks of sleeper:1 would be placed"), "{words}");
     assert!(words.contains("3 × DistinctInstance"), "{words}");
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ledger::{Findings, Snapshot};
-use terms::ContainerInstanceId;
+use terms::{AccountId, ContainerInstanceId, Region};
 
 use crate::EcsTables;
 use crate::decide::room;
@@ -19,6 +19,13 @@ impl EcsTables {
         tasks(tables, snapshot, findings);
         instances(tables, snapshot, findings);
         families(tables, snapshot, findings);
+    }
+
+    /// The accounts and regions that have clusters.
+    pub fn scopes(&self, snapshot: &Snapshot) -> Vec<(AccountId, Region)> {
+        let rows = snapshot.range(&self.rows.clusters, ..);
+        let scopes = rows.map(|(key, _)| (key.scope.account, key.scope.region));
+        scopes.collect::<BTreeSet<_>>().into_iter().collect()
     }
 }
 

@@ -14,6 +14,7 @@
 //! rules are shown, and all traffic passes, until the networks issue.
 
 mod api;
+mod check;
 mod decide;
 mod error;
 mod model;

@@ -15,6 +15,7 @@ mod resolve;
 mod route;
 mod seen;
 mod serve;
+mod writer;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,6 +29,7 @@ pub use counters::EdgeLoad;
 pub use gate::{Ask, Gate, Need, Passage, Unavailable, need_by_name};
 pub use limits::{EdgeLimits, SeatLimits};
 pub use route::{Route, RouteAuth, RouteRequest};
+pub use writer::BodyWriter;
 
 use admission::Admission;
 use connections::Connections;

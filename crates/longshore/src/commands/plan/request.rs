@@ -1,28 +1,18 @@
-//! `longshore plan run-task`: where tasks would go, what would not fit, and why.
+//! `longshore plan run-task`: the request, and what is told of its plan.
 
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use clap::{Args, Subcommand};
+use clap::Args;
 use serde_json::{Map, Value, json};
 
+use super::changes::ChangeFlags;
+use super::{ask, draw, print_json};
 use crate::api::{short, text};
 use crate::connection::Connection;
+use crate::exit;
 use crate::output::{self, Format};
 use crate::shorthand;
-
-/// Flags of `longshore plan`.
-#[derive(Args, Debug)]
-pub struct Plan {
-    #[command(subcommand)]
-    action: Action,
-}
-
-#[derive(Subcommand, Debug)]
-enum Action {
-    /// Tell where `aws ecs run-task` would place tasks now, and start none
-    RunTask(RunTask),
-}
 
 const EXAMPLES: &str = "\
 Examples:
@@ -32,14 +22,16 @@ Examples:
   longshore plan run-task --task-definition web \\
     --placement-constraints 'type=memberOf,expression=attribute:ecs.instance-type =~ t2.*'
   longshore plan run-task --cli-input-json run-task.json --output json
+  longshore plan run-task --task-definition web --count 10 --add-instances 2:m5.large@b
+  longshore plan run-task --task-definition web --memory 4096 --snapshot backup.longshore
 
-The plan is made by the code that RunTask runs, from what the cluster has now. Nothing is kept for
+Ends with code 0 when all tasks would be placed, 3 when some would not, 1 on an error. The plan is made by the code that RunTask runs, from what the cluster has now. Nothing is kept for
 it: another task may be faster.";
 
 /// A RunTask that is not carried out. Flags are those of `aws ecs run-task`.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
-struct RunTask {
+pub struct RunTask {
     /// The cluster [default: default]
     #[arg(long)]
     cluster: Option<String>,
@@ -70,28 +62,37 @@ struct RunTask {
     /// A file with the whole request, as `aws ecs run-task --cli-input-json` takes it; flags win
     #[arg(long, value_name = "FILE")]
     cli_input_json: Option<PathBuf>,
+    /// CPU units of each task, in place of the definition's
+    #[arg(long, value_name = "UNITS")]
+    cpu: Option<u32>,
+    /// Memory of each task in MiB, in place of the definition's
+    #[arg(long, value_name = "MIB")]
+    memory: Option<u32>,
+    #[command(flatten)]
+    changes: ChangeFlags,
     #[command(flatten)]
     connection: Connection,
 }
 
-impl Plan {
-    /// Makes the plan and prints it.
+impl RunTask {
+    /// Asks and tells.
     ///
     /// # Errors
-    /// If the server cannot be reached, or RunTask would be refused.
+    /// As [`super::Plan::run`].
     pub async fn run(self, format: Format) -> Result<()> {
-        let Action::RunTask(flags) = self.action;
-        let client = flags.connection.client()?;
-        let plan = client.post("/_longshore/plan", &flags.request()?).await?;
+        let question = json!({"runTask": self.request()?, "changes": self.changes.question()});
+        let answer = ask(&question, &self.changes, &self.connection).await?;
+        let fits = answer["fits"] == true;
         match format {
-            Format::Json => output::json(&plan)?,
-            Format::Text => tell(&plan)?,
+            Format::Json => print_json(answer, "runTask")?,
+            Format::Text => {
+                tell(&answer["runTask"])?;
+                draw::instances(&answer)?;
+            }
         }
-        Ok(())
+        exit::unless(fits)
     }
-}
 
-impl RunTask {
     /// The request: what the file says, and the flags over it.
     fn request(&self) -> Result<Value> {
         let mut request = match &self.cli_input_json {
@@ -123,6 +124,12 @@ impl RunTask {
             if let Some(value) = value {
                 let value = shorthand::object(value).with_context(|| format!("the {member}"))?;
                 request.insert(member.to_owned(), value);
+            }
+        }
+        for (member, amount) in [("cpu", self.cpu), ("memory", self.memory)] {
+            if let Some(amount) = amount {
+                let overrides = request.entry("overrides").or_insert_with(|| json!({}));
+                overrides[member] = json!(amount.to_string());
             }
         }
         let lists = [
@@ -194,7 +201,7 @@ fn chosen(plan: &Value) -> String {
 }
 
 /// Each reason with its count, and some instances of each with what is lacking there.
-fn reasons(refused: &Value) {
+pub fn reasons(refused: &Value) {
     for reason in refused["reasons"].as_array().into_iter().flatten() {
         let code = text(reason, "reason");
         println!("  {} × {code}", reason["instances"]);

@@ -1,0 +1,73 @@
+//! A body that a thread writes as if into a file.
+
+use std::io::{self, Write};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use hyper::body::Frame;
+use tokio::sync::mpsc;
+
+use super::body::{Body, BodyError};
+
+/// Bytes that are sent at once.
+const CHUNK_BYTES: usize = 64 << 10;
+/// Chunks that wait for a client that reads slowly; then the writer waits.
+const CHUNKS_WAITING: usize = 4;
+
+/// Writes a body; for threads that may wait. Nothing is buffered beyond a few hundred KiB: who
+/// writes waits for who reads. A client that is gone is an error of kind `BrokenPipe`.
+#[derive(Debug)]
+pub struct BodyWriter {
+    sender: mpsc::Sender<Result<Bytes, BodyError>>,
+    gathered: BytesMut,
+}
+
+struct Chunks(mpsc::Receiver<Result<Bytes, BodyError>>);
+
+impl Body {
+    /// A body, and what writes it. It ends when the writer is dropped; what is gathered there and
+    /// not flushed is lost.
+    pub fn written() -> (BodyWriter, Self) {
+        let (sender, receiver) = mpsc::channel(CHUNKS_WAITING);
+        (BodyWriter { sender, gathered: BytesMut::new() }, Self::stream(Chunks(receiver)))
+    }
+}
+
+impl BodyWriter {
+    /// Breaks the answer off, so that the client does not take it for whole.
+    pub fn fail(self, error: impl Into<BodyError>) {
+        // Nobody may be reading any more.
+        let _ = self.sender.blocking_send(Err(error.into()));
+    }
+}
+
+impl Write for BodyWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.gathered.extend_from_slice(bytes);
+        if self.gathered.len() >= CHUNK_BYTES {
+            self.flush()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.gathered.is_empty() {
+            return Ok(());
+        }
+        let chunk = self.gathered.split().freeze();
+        self.sender.blocking_send(Ok(chunk)).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+impl hyper::body::Body for Chunks {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.0.poll_recv(cx).map(|chunk| chunk.map(|chunk| chunk.map(Frame::data)))
+    }
+}

@@ -1,0 +1,44 @@
+//! The tables of every service, joined in one schema.
+
+use ecs::EcsTables;
+use ledger::{Findings, Schema, Snapshot};
+
+use crate::ensemble::IdentityTable;
+
+/// Handles of all tables. Whoever opens a store of Longshore's declares them all.
+pub struct Tables {
+    /// Keys and tokens.
+    pub iam: iam::Tables,
+    /// Clusters, definitions, instances, tasks.
+    pub ecs: EcsTables,
+    /// Networks.
+    pub vpc: vpc::Tables,
+    /// What the servers of one store share.
+    pub identity: IdentityTable,
+}
+
+impl Tables {
+    /// Declares them.
+    pub fn declare(schema: &mut Schema) -> Self {
+        Self {
+            iam: iam::Tables::new(schema),
+            ecs: EcsTables::declare(schema),
+            vpc: vpc::Tables::declare(schema),
+            identity: IdentityTable::declare(schema),
+        }
+    }
+
+    /// What breaks an invariant that a service states of its rows.
+    pub fn check(&self, snapshot: &Snapshot, findings: &mut Findings) {
+        self.ecs.check(snapshot, findings);
+        self.vpc.check(snapshot, findings);
+    }
+}
+
+/// The tables of a store that is read without the keys of its secrets.
+pub fn without_secrets() -> (Schema, Tables) {
+    let mut schema = Schema::new();
+    let tables = Tables::declare(&mut schema);
+    schema.leave_secrets_out();
+    (schema, tables)
+}
