@@ -4,11 +4,11 @@ use std::io;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    agent, config, debug, doctor, down, history, image, import, logs, plan, profile, run, server,
-    status, stop, store, token, up, why,
+    agent, completions, config, debug, doctor, down, history, image, import, logs, man, plan,
+    profile, run, server, status, stop, store, token, up, version, why,
 };
 use crate::exit::Exit;
 use crate::observe::{self, ObserveSettings};
@@ -68,6 +68,12 @@ enum Command {
     Down(down::Down),
     /// Show every setting and where it came from
     Config(config::Config),
+    /// Tell which version this is, and which formats it reads and writes
+    Version(version::Version),
+    /// Print what completes this command's words in a shell
+    Completions(completions::Completions),
+    /// Write the manual pages
+    Man(man::Man),
 }
 
 impl Command {
@@ -92,6 +98,9 @@ impl Command {
             Self::Profile(command) => command.run(format),
             Self::Doctor(command) => command.run(format),
             Self::Config(command) => command.run(format),
+            Self::Version(command) => command.run(format),
+            Self::Completions(command) => command.run(&mut Cli::command()),
+            Self::Man(command) => command.run(Cli::command()),
         }
     }
 }
@@ -142,4 +151,34 @@ pub fn main() -> ExitCode {
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
     causes.into_iter().any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every command that does something, with its words.
+    fn leaves(command: &clap::Command, words: &str, found: &mut Vec<(String, clap::Command)>) {
+        let words = format!("{words} {}", command.get_name()).trim().to_owned();
+        let below: Vec<_> = command.get_subcommands().filter(|one| !one.is_hide_set()).collect();
+        if below.is_empty() {
+            found.push((words, command.clone()));
+            return;
+        }
+        below.into_iter().for_each(|one| leaves(one, &words, found));
+    }
+
+    #[test]
+    fn every_command_tells_what_it_does_and_shows_it() {
+        Cli::command().debug_assert();
+        let mut found = Vec::new();
+        leaves(&Cli::command(), "", &mut found);
+        assert!(found.len() > 20, "{}", found.len());
+        for (words, mut command) in found {
+            assert!(command.get_about().is_some(), "'{words}' has no description");
+            let help = command.render_long_help().to_string();
+            assert!(help.contains("Example"), "'{words}' has no example");
+            assert!(help.contains(&format!("  {words}")) || help.contains("$ "), "'{words}': {help}");
+        }
+    }
 }

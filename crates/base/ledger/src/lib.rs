@@ -80,7 +80,7 @@ pub use secrets::{SECRETS_KEY_BYTES, SecretsError, SecretsKeys};
 pub use snapshot::{Facts, Snapshot, View};
 pub use state::{Revision, Row, Rows};
 pub use store::{
-    AddressError, Batch, EmbeddedStore, Etcd, EtcdAnswer, EtcdCompare, EtcdError, EtcdEvent,
+    AddressError, Batch, EMBEDDED_FORMAT, EmbeddedStore, Etcd, EtcdAnswer, EtcdCompare, EtcdError, EtcdEvent,
     EtcdLease, EtcdOp, EtcdPage, EtcdPair, EtcdRange, EtcdSettings, EtcdStatus, EtcdTls, EtcdTxn,
     EtcdWatch, LoadedRow, MemoryEtcd, MemoryStore, Pace, Secret, Store, StoreError, StoredRow,
     Write,

@@ -14,6 +14,7 @@ use crate::settings;
 
 /// Flags of `longshore down`.
 #[derive(Args, Debug)]
+#[command(after_help = "Example:\n  longshore down --data-dir /var/lib/longshore")]
 pub struct Down {
     /// The data folder to clear after [default: /var/lib/longshore]
     #[arg(long, value_name = "DIR")]

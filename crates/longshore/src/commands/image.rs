@@ -23,6 +23,7 @@ enum Action {
     /// Take images from a file: `docker save`, an OCI layout or archive, or a root file system
     Load(Load),
     /// Delete what no image and no container needs; nothing else may use the store meanwhile
+    #[command(after_help = "Example:\n  longshore image prune")]
     Prune(Prune),
 }
 
@@ -35,7 +36,7 @@ struct Prune {
 
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Example:\n  docker save nginx | gzip > nginx.tar.gz && longshore image load nginx.tar.gz"
+    after_help = "Examples:\n  longshore image load nginx.tar.gz\n  docker save nginx | gzip > nginx.tar.gz && longshore image load nginx.tar.gz"
 )]
 struct Load {
     /// A tar (plain, gzip or zstd), or an OCI layout's folder

@@ -1,6 +1,7 @@
 //! One file for each command of the `longshore` binary.
 
 pub mod agent;
+pub mod completions;
 pub mod config;
 pub mod debug;
 pub mod doctor;
@@ -9,6 +10,7 @@ pub mod history;
 pub mod image;
 pub mod import;
 pub mod logs;
+pub mod man;
 pub mod plan;
 pub mod profile;
 pub mod run;
@@ -18,4 +20,5 @@ pub mod stop;
 pub mod store;
 pub mod token;
 pub mod up;
+pub mod version;
 pub mod why;

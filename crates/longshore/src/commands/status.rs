@@ -14,6 +14,7 @@ const DESCRIBE_MAX: usize = 100;
 
 /// Flags of `longshore status`.
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  longshore status\n  longshore status --output json")]
 pub struct Status {
     /// Show this cluster alone [default: all]
     #[arg(long)]

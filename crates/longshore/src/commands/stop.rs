@@ -16,6 +16,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Flags of `longshore stop`.
 #[derive(Args, Debug)]
+#[command(after_help = "Example:\n  longshore stop TASK")]
 pub struct Stop {
     /// The task's id or ARN
     task: String,

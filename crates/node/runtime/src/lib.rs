@@ -19,6 +19,9 @@ pub mod networks;
 mod id;
 mod sweep;
 
+/// The version of the messages between a node and the shims that hold its containers.
+pub const SHIM_PROTOCOL: u32 = shim::PROTOCOL_VERSION;
+
 pub use containers::{
     CallError, ContainerEvent, ContainerSpec, ContainerState, ContainerStatus, Containers,
     CreateError, Created, ExecOutcome, Exit, InterfaceStats, Signal, Stats, TaskLimits,

@@ -11,7 +11,7 @@ use super::StoreError;
 /// the older one was; older formats are converted when opened.
 ///
 /// - 1: `lock`, `format`, and `rows/`, a fjall database (see `embedded.rs` for its rows).
-pub(super) const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 1;
 
 /// What `format` holds before the number.
 const FORMAT_PREFIX: &str = "longshore-ledger ";

@@ -8,6 +8,7 @@ mod memory;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use directory::FORMAT as EMBEDDED_FORMAT;
 pub use embedded::EmbeddedStore;
 pub use etcd::{
     AddressError, Etcd, EtcdAnswer, EtcdCompare, EtcdError, EtcdEvent, EtcdLease, EtcdOp, EtcdPage,
