@@ -153,4 +153,5 @@ def main():
         build(recipes.IMAGES[name], is_forced)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -18,7 +18,7 @@ use wire::{Edge, EdgeBuilder, Route};
 use crate::archive_route;
 use crate::clock::{RandomIds, SystemClock};
 use crate::data_dir::{DataDir, Running};
-use crate::ensemble::{Identity, IdentityTable, LedgerGate, StoreChoice, lead};
+use crate::ensemble::{Identity, LedgerGate, StoreChoice, lead};
 use crate::observe;
 use crate::routes;
 use crate::settings::{Auth, ServerSettings};

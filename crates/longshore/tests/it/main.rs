@@ -19,4 +19,5 @@ mod people;
 mod placing;
 mod protection;
 mod sdk;
+mod stores;
 mod tasks;
