@@ -134,7 +134,7 @@ async fn fail(
     let before = usage::of(api, cluster).len();
     let tables = api.tables;
     let done = api.ledger.transact("imagine a failure", |tx| {
-        let missing = || Error::invalid(format!("The cluster has no instance that is {told}."));
+        let missing = || Error::invalid(format!("There is no instance to lose with {told}."));
         change::remove(tx, &tables, cluster, &*whether)?.ok_or_else(missing)
     });
     let displaced = done.await?.value;

@@ -145,7 +145,7 @@ async fn questions_that_make_no_sense_are_refused() {
         let told = refused(&server, question).await;
         assert!(told.contains(expected), "{told}");
     };
-    check(json!({"failover": {"zone": "z"}}), "no instance that is zone us-east-1z").await;
+    check(json!({"failover": {"zone": "z"}}), "no instance to lose with zone us-east-1z").await;
     check(json!({"runTask": run, "changes": {"remove": ["x"]}}), "no instance 'x'").await;
     check(json!({"runTask": run, "changes": {"removeZones": ["q"]}}), "in zone us-east-1q").await;
     let add = |count: u32, kind: &str| json!({"add": [{"count": count, "type": kind}]});
