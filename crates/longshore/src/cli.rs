@@ -178,7 +178,10 @@ mod tests {
             assert!(command.get_about().is_some(), "'{words}' has no description");
             let help = command.render_long_help().to_string();
             assert!(help.contains("Example"), "'{words}' has no example");
-            assert!(help.contains(&format!("  {words}")) || help.contains("$ "), "'{words}': {help}");
+            assert!(
+                help.contains(&format!("  {words}")) || help.contains("$ "),
+                "'{words}': {help}"
+            );
         }
     }
 }

@@ -80,9 +80,9 @@ pub use secrets::{SECRETS_KEY_BYTES, SecretsError, SecretsKeys};
 pub use snapshot::{Facts, Snapshot, View};
 pub use state::{Revision, Row, Rows};
 pub use store::{
-    AddressError, Batch, EMBEDDED_FORMAT, EmbeddedStore, Etcd, EtcdAnswer, EtcdCompare, EtcdError, EtcdEvent,
-    EtcdLease, EtcdOp, EtcdPage, EtcdPair, EtcdRange, EtcdSettings, EtcdStatus, EtcdTls, EtcdTxn,
-    EtcdWatch, LoadedRow, MemoryEtcd, MemoryStore, Pace, Secret, Store, StoreError, StoredRow,
-    Write,
+    AddressError, Batch, EMBEDDED_FORMAT, EmbeddedStore, Etcd, EtcdAnswer, EtcdCompare, EtcdError,
+    EtcdEvent, EtcdLease, EtcdOp, EtcdPage, EtcdPair, EtcdRange, EtcdSettings, EtcdStatus, EtcdTls,
+    EtcdTxn, EtcdWatch, LoadedRow, MemoryEtcd, MemoryStore, Pace, Secret, Store, StoreError,
+    StoredRow, Write,
 };
 pub use tx::Tx;

@@ -17,7 +17,9 @@ pub struct Config {
 #[derive(Subcommand, Debug)]
 enum Action {
     /// Show every setting, its value, and where it came from
-    #[command(after_help = "Example:\n  longshore config show --config /etc/longshore/longshore.toml")]
+    #[command(
+        after_help = "Example:\n  longshore config show --config /etc/longshore/longshore.toml"
+    )]
     Show(ServerFlags),
 }
 

@@ -20,7 +20,9 @@ const FREE_MIB_MIN: u64 = 1024;
 
 /// Flags of `longshore doctor`.
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  longshore doctor\n  longshore doctor --listen 0.0.0.0:4566 --output json")]
+#[command(
+    after_help = "Examples:\n  longshore doctor\n  longshore doctor --listen 0.0.0.0:4566 --output json"
+)]
 pub struct Doctor {
     #[command(flatten)]
     server: ServerFlags,

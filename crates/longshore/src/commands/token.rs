@@ -18,7 +18,9 @@ pub struct Token {
 #[derive(Subcommand, Debug)]
 enum Action {
     /// Make a token with which instances may join until it expires
-    #[command(after_help = "Examples:\n  longshore token create --hours 4\n  longshore token create --as-keys web-1")]
+    #[command(
+        after_help = "Examples:\n  longshore token create --hours 4\n  longshore token create --as-keys web-1"
+    )]
     Create(Create),
 }
 

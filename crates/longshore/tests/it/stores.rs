@@ -50,11 +50,15 @@ fn a_running_server_is_backed_up_and_restored_elsewhere() {
 
     // What would be, asked of the file.
     let snapshot = ["--snapshot", &backup, "--output", "json"];
-    let failover = |zone| longshore(&[&["plan", "failover", "--zone", zone], &snapshot[..]].concat());
+    let failover =
+        |zone| longshore(&[&["plan", "failover", "--zone", zone], &snapshot[..]].concat());
     let zone = up.task(&task)["availabilityZone"].as_str().unwrap().to_owned();
     let plan = failover(&zone);
     let told = json_of(&plan);
-    assert_eq!((plan.status.code(), &told["tasks"], &told["placed"]), (Some(0), &json!(1), &json!(1)));
+    assert_eq!(
+        (plan.status.code(), &told["tasks"], &told["placed"]),
+        (Some(0), &json!(1), &json!(1))
+    );
     assert_ne!(told["moves"][0]["toZone"], zone.as_str());
     let big = ["plan", "run-task", "--task-definition", "sleeper", "--memory", "90000000"];
     let plan = longshore(&[&big[..], &snapshot].concat());
@@ -121,7 +125,8 @@ fn only_operators_may_take_a_backup_and_only_of_a_store() {
     let asked = format!("{}/_longshore/store/export", served.endpoint());
     let key = |name: &str| made[name].as_str().unwrap().to_owned();
     let user = format!("{}:{}", key("accessKeyId"), key("secretAccessKey"));
-    let sign = ["--aws-sigv4", "aws:amz:us-east-1:ecs", "--user", &user, "-s", "-w", "%{http_code}"];
+    let sign =
+        ["--aws-sigv4", "aws:amz:us-east-1:ecs", "--user", &user, "-s", "-w", "%{http_code}"];
     let answer = Command::new("curl").args(sign).arg(asked).output().unwrap();
     let answer = String::from_utf8_lossy(&answer.stdout).into_owned();
     assert!(answer.ends_with("403") && answer.contains("only an operator's key"), "{answer}");
