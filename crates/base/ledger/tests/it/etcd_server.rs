@@ -36,9 +36,10 @@ impl EtcdServer {
     pub fn start_with(extra: &[&str]) -> Self {
         for _ in 0..TRIES {
             let (client_port, peer_port) = free_ports();
+            let scheme = if extra.contains(&"--cert-file") { "https" } else { "http" };
             let extra = extra.iter().map(|&text| text.to_owned()).collect();
             let mut server = Self {
-                endpoint: format!("http://127.0.0.1:{client_port}"),
+                endpoint: format!("{scheme}://127.0.0.1:{client_port}"),
                 client_port,
                 peer_port,
                 extra,

@@ -109,6 +109,12 @@ impl World {
         put.await.unwrap().revision
     }
 
+    /// As [`World::put`], when this server leads.
+    pub async fn put_when_leading(&self, key: Key) {
+        self.leads().await;
+        self.put(key, ship("Oslo", 1)).await;
+    }
+
     pub fn all(&self) -> Vec<(Key, Ship)> {
         let snapshot = self.ledger.snapshot();
         snapshot.range(&self.ships, ..).map(|(key, row)| (key, Ship::clone(&row))).collect()
