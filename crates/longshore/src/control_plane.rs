@@ -103,7 +103,8 @@ impl ControlPlane {
             }
         };
         let edge = edge.build();
-        inside.begin(&settings, &mut loops, &shutdown).await?;
+        let metrics = inside.begin(&settings, &mut loops, &shutdown).await?;
+        let running = Running { metrics, ..running };
         loops.spawn(leading(ledger.clone(), ecs.clone(), settings.clone(), shutdown.clone()));
         let token = shutdown.clone();
         loops.spawn(async move { Ok(edge.serve(listener, token).await?) });
@@ -246,6 +247,7 @@ fn running(settings: &ServerSettings, address: SocketAddr) -> Running {
         pid: std::process::id(),
         account: settings.account.clone(),
         region: settings.region.clone(),
+        metrics: None,
     }
 }
 

@@ -29,6 +29,9 @@ pub struct Running {
     pub account: AccountId,
     /// Its home region.
     pub region: Region,
+    /// Where its metrics are read without a signature, if anywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<String>,
 }
 
 /// An access key and its secret.

@@ -4,9 +4,9 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::Unit;
 
-use crate::{Counts, Histograms, counter, counters, gauge, histogram, timers};
+use crate::{Catalogue, Counts, Histograms};
 
 /// A step of a task or container, and how it went.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -42,20 +42,18 @@ pub struct Agent {
 }
 
 impl Agent {
-    pub(crate) fn register(registry: &mut Registry) -> Self {
-        let r = registry.sub_registry_with_prefix("agent");
+    pub(crate) fn register(catalogue: &mut Catalogue) -> Self {
+        let r = &mut catalogue.group("agent");
         Self {
-            tasks: gauge(r, "tasks", "Tasks that the engine knows"),
-            events: counter(r, "engine_events", "Events that the engine took"),
-            steps: counters(r, "steps", "Steps of tasks and containers that were carried out"),
-            step_seconds: timers(r, "step", "Steps of tasks and containers"),
-            journal_seconds: histogram(
-                r,
-                "journal",
+            tasks: r.gauge("tasks", "Tasks that the engine knows"),
+            events: r.counter("engine_events", "Events that the engine took"),
+            steps: r.counters("steps", "Steps of tasks and containers that were carried out"),
+            step_seconds: r.timers("step", "Steps of tasks and containers"),
+            journal_seconds: r.histogram("journal",
                 Unit::Seconds,
                 "Appending to the journal, with the wait for the disk where there is one",
             ),
-            journal_records: counter(r, "journal_records", "Records appended to the journal"),
+            journal_records: r.counter("journal_records", "Records appended to the journal"),
         }
     }
 

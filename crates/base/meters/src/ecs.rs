@@ -3,9 +3,9 @@
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::Unit;
 
-use crate::{Counts, Histograms, Reason, Word, counter, counters, histogram, timers};
+use crate::{Catalogue, Counts, Histograms, Reason, Word};
 
 /// A message of an agent's session.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -63,29 +63,25 @@ pub struct Ecs {
 }
 
 impl Ecs {
-    pub(crate) fn register(registry: &mut Registry) -> Self {
-        let r = registry.sub_registry_with_prefix("ecs");
+    pub(crate) fn register(catalogue: &mut Catalogue) -> Self {
+        let r = &mut catalogue.group("ecs");
         Self {
-            plan_seconds: histogram(
-                r,
-                "plan",
+            plan_seconds: r.histogram("plan",
                 Unit::Seconds,
                 "Finding places for the tasks of one request",
             ),
-            placed: counter(r, "tasks_placed", "Tasks that found a place"),
-            unplaced: counters(r, "tasks_unplaced", "Tasks that found no place, by reason"),
-            placed_again: counter(r, "placements_again", "Choices that were made again"),
-            start_seconds: histogram(
-                r,
-                "task_start",
+            placed: r.counter("tasks_placed", "Tasks that found a place"),
+            unplaced: r.counters("tasks_unplaced", "Tasks that found no place, by reason"),
+            placed_again: r.counter("placements_again", "Choices that were made again"),
+            start_seconds: r.histogram("task_start",
                 Unit::Seconds,
                 "From a task's creation to RUNNING",
             ),
-            stopped: counters(r, "tasks_stopped", "Tasks that stopped, by their stop code"),
-            sessions_begun: counters(r, "sessions_begun", "Sessions of agents that began"),
-            messages: counters(r, "session_messages", "Messages of agents' sessions"),
-            payloads_again: counter(r, "payloads_again", "Tasks that were sent again, unacked"),
-            loop_seconds: timers(r, "loop", "Runs of loops"),
+            stopped: r.counters("tasks_stopped", "Tasks that stopped, by their stop code"),
+            sessions_begun: r.counters("sessions_begun", "Sessions of agents that began"),
+            messages: r.counters("session_messages", "Messages of agents' sessions"),
+            payloads_again: r.counter("payloads_again", "Tasks that were sent again, unacked"),
+            loop_seconds: r.timers("loop", "Runs of loops"),
         }
     }
 

@@ -5,9 +5,8 @@ use std::time::Duration;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
 
-use crate::{Counts, Histograms, Word, counter, counters, gauge, timers};
+use crate::{Catalogue, Counts, Histograms, Word};
 
 /// Which operation of which service, and what came of it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -65,17 +64,17 @@ pub struct Edge {
 }
 
 impl Edge {
-    pub(crate) fn register(registry: &mut Registry) -> Self {
-        let r = registry.sub_registry_with_prefix("edge");
+    pub(crate) fn register(catalogue: &mut Catalogue) -> Self {
+        let r = &mut catalogue.group("edge");
         Self {
-            requests: counters(r, "requests", "Requests that were answered, by code"),
-            request_seconds: timers(r, "request", "From a request's head to its answer's"),
-            in_flight: gauge(r, "requests_in_flight", "Requests that are not answered yet"),
-            body_bytes: counters(r, "body_bytes", "Bytes of requests' and answers' bodies"),
-            throttled: counters(r, "throttled", "Requests refused because there were too many"),
-            connections: gauge(r, "connections", "Connections that are open"),
-            accepted: counter(r, "connections_accepted", "Connections that were accepted"),
-            cut_off: counters(r, "connections_cut_off", "Connections that we ended, by reason"),
+            requests: r.counters("requests", "Requests that were answered, by code"),
+            request_seconds: r.timers("request", "From a request's head to its answer's"),
+            in_flight: r.gauge("requests_in_flight", "Requests that are not answered yet"),
+            body_bytes: r.counters("body_bytes", "Bytes of requests' and answers' bodies"),
+            throttled: r.counters("throttled", "Requests refused because there were too many"),
+            connections: r.gauge("connections", "Connections that are open"),
+            accepted: r.counter("connections_accepted", "Connections that were accepted"),
+            cut_off: r.counters("connections_cut_off", "Connections that we ended, by reason"),
         }
     }
 

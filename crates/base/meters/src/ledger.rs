@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::Unit;
 
-use crate::{counter, histogram};
+use crate::Catalogue;
 
 /// Meters of the ledger.
 #[derive(Debug)]
@@ -32,24 +32,22 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    pub(crate) fn register(registry: &mut Registry) -> Self {
-        let r = registry.sub_registry_with_prefix("ledger");
+    pub(crate) fn register(catalogue: &mut Catalogue) -> Self {
+        let r = &mut catalogue.group("ledger");
         let size = || Unit::Other("transactions".to_owned());
         Self {
-            transactions: counter(r, "transactions", "Transactions that were made durable"),
-            commit_seconds: histogram(
-                r,
-                "commit",
+            transactions: r.counter("transactions", "Transactions that were made durable"),
+            commit_seconds: r.histogram("commit",
                 Unit::Seconds,
                 "From taking a batch to the store's word that it is durable",
             ),
-            batch_transactions: histogram(r, "batch", size(), "Transactions of one batch"),
-            rows_written: counter(r, "rows_written", "Rows written or deleted"),
-            conflicts: counter(r, "conflicts", "Transactions that collided and ran again"),
-            alone: counter(r, "alone", "Transactions that ran with all others waiting"),
-            crowded: counter(r, "crowded", "Transactions refused because too many waited"),
-            failures: counter(r, "store_failures", "Batches that the store did not take"),
-            lagged: counter(r, "feed_lagged", "Readers of the feed that fell behind"),
+            batch_transactions: r.histogram("batch", size(), "Transactions of one batch"),
+            rows_written: r.counter("rows_written", "Rows written or deleted"),
+            conflicts: r.counter("conflicts", "Transactions that collided and ran again"),
+            alone: r.counter("alone", "Transactions that ran with all others waiting"),
+            crowded: r.counter("crowded", "Transactions refused because too many waited"),
+            failures: r.counter("store_failures", "Batches that the store did not take"),
+            lagged: r.counter("feed_lagged", "Readers of the feed that fell behind"),
         }
     }
 

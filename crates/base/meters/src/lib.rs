@@ -11,6 +11,7 @@
 //!   [`Word::of`], which knows at most [`WORDS_MAX`]. No id, ARN or name that a client chose.
 
 mod agent;
+mod catalogue;
 mod ecs;
 mod edge;
 mod ledger;
@@ -22,9 +23,10 @@ use std::sync::LazyLock;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::Registry;
+
+use catalogue::Catalogue;
 
 pub use agent::{Agent, Step, StepName};
 pub use ecs::{Ecs, Loop, Message, Refused, Session};
@@ -44,17 +46,17 @@ struct Meters {
     ledger: Ledger,
     ecs: Ecs,
     agent: Agent,
-    registry: Registry,
+    catalogue: Catalogue,
 }
 
 static METERS: LazyLock<Meters> = LazyLock::new(|| {
-    let mut registry = Registry::with_prefix(NAME_PREFIX);
+    let mut catalogue = Catalogue::default();
     Meters {
-        edge: Edge::register(&mut registry),
-        ledger: Ledger::register(&mut registry),
-        ecs: Ecs::register(&mut registry),
-        agent: Agent::register(&mut registry),
-        registry,
+        edge: Edge::register(&mut catalogue),
+        ledger: Ledger::register(&mut catalogue),
+        ecs: Ecs::register(&mut catalogue),
+        agent: Agent::register(&mut catalogue),
+        catalogue,
     }
 });
 
@@ -78,80 +80,12 @@ pub fn agent() -> &'static Agent {
     &METERS.agent
 }
 
+/// The names of all meters as samples have them, each with what it tells; also of those that have
+/// counted nothing yet, which are not written down.
+pub fn names() -> &'static [(String, &'static str)] {
+    METERS.catalogue.names()
+}
+
 fn registry() -> &'static Registry {
-    &METERS.registry
-}
-
-/// Upper bounds in seconds for what takes from a tenth of a millisecond to half a minute.
-const SECONDS: [f64; 17] = [
-    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
-    5.0, 10.0, 30.0,
-];
-
-/// A histogram of seconds.
-fn seconds() -> Histogram {
-    Histogram::new(SECONDS)
-}
-
-/// A histogram of numbers of things: powers of two up to 4,096.
-fn sizes() -> Histogram {
-    Histogram::new((0..=12).map(|power| f64::from(1_u32 << power)))
-}
-
-fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
-    let counter = Counter::default();
-    registry.register(name, help, counter.clone());
-    counter
-}
-
-fn counters<L: Labels>(registry: &mut Registry, name: &str, help: &str) -> Counts<L> {
-    let counters = Counts::default();
-    registry.register(name, help, counters.clone());
-    counters
-}
-
-fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
-    let gauge = Gauge::default();
-    registry.register(name, help, gauge.clone());
-    gauge
-}
-
-fn histogram(registry: &mut Registry, name: &str, unit: Unit, help: &str) -> Histogram {
-    let histogram = match unit {
-        Unit::Seconds => seconds(),
-        _ => sizes(),
-    };
-    registry.register_with_unit(name, help, unit, histogram.clone());
-    histogram
-}
-
-fn timers<L: Labels>(registry: &mut Registry, name: &str, help: &str) -> Histograms<L> {
-    let timers = Histograms::new_with_constructor(seconds as fn() -> Histogram);
-    registry.register_with_unit(name, help, Unit::Seconds, timers.clone());
-    timers
-}
-
-/// What tells the meters of one name apart.
-trait Labels:
-    Clone
-    + std::hash::Hash
-    + Eq
-    + prometheus_client::encoding::EncodeLabelSet
-    + std::fmt::Debug
-    + Send
-    + Sync
-    + 'static
-{
-}
-
-impl<L> Labels for L where
-    L: Clone
-        + std::hash::Hash
-        + Eq
-        + prometheus_client::encoding::EncodeLabelSet
-        + std::fmt::Debug
-        + Send
-        + Sync
-        + 'static
-{
+    METERS.catalogue.registry()
 }

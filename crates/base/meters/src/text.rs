@@ -50,8 +50,9 @@ pub fn render(more: &Registry, form: Form) -> String {
     }
 }
 
-/// OpenMetrics names a counter without the `_total` of its samples, and tells units; the classic
-/// format names what the samples are called, and knows no units.
+/// OpenMetrics names a counter without the `_total` of its samples, and an info without `_info`, and
+/// tells units; the classic format names what the samples are called, and knows neither units nor
+/// infos.
 fn classic(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut lines = text.lines().peekable();
@@ -59,16 +60,17 @@ fn classic(text: &str) -> String {
         let mut words = line.splitn(4, ' ');
         let (mark, kind) = (words.next(), words.next());
         let (name, rest) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        let next = lines.peek().copied().unwrap_or_default();
         match (mark, kind) {
             (Some("#"), Some("UNIT")) => continue,
-            (Some("#"), Some("HELP"))
-                if next.strip_prefix("# TYPE ") == Some(&format!("{name} counter")) =>
-            {
-                out.push_str(&format!("# HELP {name}_total {rest}"));
+            (Some("#"), Some("HELP")) => {
+                let next = lines.peek().copied().unwrap_or_default();
+                let of_type = next.rsplit_once(' ').map_or("", |(_, of_type)| of_type);
+                let end = classic_type(of_type).0;
+                out.push_str(&format!("# HELP {name}{end} {rest}"));
             }
-            (Some("#"), Some("TYPE")) if rest == "counter" => {
-                out.push_str(&format!("# TYPE {name}_total counter"));
+            (Some("#"), Some("TYPE")) => {
+                let (end, of_type) = classic_type(rest);
+                out.push_str(&format!("# TYPE {name}{end} {of_type}"));
             }
             // An exemplar stands after the value.
             _ => out.push_str(line.split(" # {").next().unwrap_or(line)),
@@ -76,6 +78,16 @@ fn classic(text: &str) -> String {
         out.push('\n');
     }
     out
+}
+
+/// What the classic format appends to the name of a metric of this type, and calls the type.
+fn classic_type(open: &str) -> (&'static str, &str) {
+    match open {
+        "counter" => ("_total", "counter"),
+        "info" => ("_info", "gauge"),
+        "unknown" => ("", "untyped"),
+        other => ("", other),
+    }
 }
 
 #[cfg(test)]
@@ -101,6 +113,7 @@ mod tests {
         );
         assert!(classic.contains(&expected), "{classic}");
         assert!(classic.contains("# TYPE longshore_edge_request_seconds histogram\n"), "{classic}");
+        assert_eq!(classic_type("info"), ("_info", "gauge"));
         assert!(!classic.contains("# UNIT") && !classic.contains("# EOF"), "{classic}");
         let open = render(&more, Form::OpenMetrics);
         assert!(open.contains("# TYPE longshore_edge_requests counter\n"), "{open}");

@@ -26,6 +26,8 @@ pub struct Recorder {
     witness: Arc<Mutex<Witness>>,
     store: Arc<Mutex<HistoryStore>>,
     ledger: Ledger,
+    /// Taken when the recording begins; made before anything is written, so that nothing is missed.
+    feed: Arc<Mutex<Option<Feed>>>,
 }
 
 impl Recorder {
@@ -36,7 +38,8 @@ impl Recorder {
     pub fn open(folder: &Path, retention: Duration, ledger: Ledger, ecs: &Ecs) -> Result<Self> {
         let store = HistoryStore::open(folder, retention)?;
         let witness = Arc::new(Mutex::new(ecs.witness()));
-        Ok(Self { witness, store: Arc::new(Mutex::new(store)), ledger })
+        let feed = Arc::new(Mutex::new(Some(ledger.subscribe())));
+        Ok(Self { witness, store: Arc::new(Mutex::new(store)), ledger, feed })
     }
 
     /// The files, to be read.
@@ -54,7 +57,8 @@ impl Recorder {
     }
 
     async fn follow(&self, shutdown: &CancellationToken) -> Result<()> {
-        let mut feed = self.ledger.subscribe();
+        let feed = self.feed.lock().take();
+        let mut feed = feed.unwrap_or_else(|| self.ledger.subscribe());
         self.catch_up(&feed).await?;
         let mut pruned = Instant::now();
         loop {
@@ -157,8 +161,14 @@ impl Recorder {
         figures::counts(registry, "ecs_tasks", "Tasks by cluster and status", tasks);
         let help = "Container instances by cluster and status";
         figures::counts(registry, "ecs_instances", help, instances);
-        let bytes = self.store.lock().bytes();
+        let (bytes, position) = {
+            let store = self.store.lock();
+            (store.bytes(), store.position().ok().flatten().unwrap_or_default())
+        };
         figures::figure(registry, "history_bytes", "Disk space of the history", bytes);
+        let behind = self.ledger.snapshot().revision().saturating_sub(position);
+        let help = "Commits that are not in the history yet";
+        figures::figure(registry, "history_behind_commits", help, behind);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ledger::Ledger;
+use ledger::{Leadership, Ledger};
 use prometheus_client::encoding::{EncodeGaugeValue, EncodeLabelSet};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
@@ -58,6 +58,8 @@ pub fn of_ledger(ledger: &Ledger) -> Source {
         let rows = ledger.row_counts().into_iter();
         let rows = rows.map(|(table, rows)| (Table { table }, rows as i64));
         figures(registry, "rows", "Rows in memory", rows);
+        let leads = matches!(*ledger.leadership().borrow(), Leadership::Leading);
+        figure(registry, "leads", "1 if this server takes writes, else 0", u64::from(leads));
         let waiting = ledger.waiting() as u64;
         figure(registry, "waiting", "Transactions that wait for the store", waiting);
     })

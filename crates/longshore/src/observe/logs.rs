@@ -23,6 +23,10 @@ const RECENT_BYTES: usize = 1 << 20;
 /// The longest line that is kept; the rest is cut off.
 const LINE_BYTES: usize = 4 << 10;
 
+/// The crates whose lines are kept from INFO on; others have to warn.
+const OURS: [&str; 8] =
+    ["agent", "ecs", "iam", "ledger", "longshore", "runtime", "vpc", "wire"];
+
 /// The form of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -74,7 +78,7 @@ where
     }
 }
 
-/// The last lines at INFO and above, as they came.
+/// The last lines, as they came.
 static RECENT: Mutex<Recent> = Mutex::new(Recent { lines: VecDeque::new(), bytes: 0 });
 
 struct Recent {
@@ -103,7 +107,11 @@ pub fn kept<S>() -> impl Layer<S> + Send + Sync
 where
     S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
 {
-    Keep.with_filter(filter_fn(|meta| meta.is_event() && *meta.level() <= Level::INFO))
+    Keep.with_filter(filter_fn(|meta| {
+        let ours = || OURS.iter().any(|name| meta.target().starts_with(name));
+        meta.is_event()
+            && (*meta.level() <= Level::WARN || *meta.level() == Level::INFO && ours())
+    }))
 }
 
 struct Keep;

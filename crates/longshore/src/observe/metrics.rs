@@ -58,11 +58,11 @@ impl Metrics {
         .priority(Priority::Vital)
     }
 
-    /// Serves `/metrics` to whoever reaches the address, until `shutdown`.
+    /// Serves `/metrics` to whoever reaches the address, until `shutdown`; gives its URL.
     ///
     /// # Errors
     /// If the address cannot be had.
-    pub async fn listen(&self, address: SocketAddr, shutdown: CancellationToken) -> Result<()> {
+    pub async fn listen(&self, address: SocketAddr, shutdown: CancellationToken) -> Result<String> {
         let listener = TcpListener::bind(address)
             .await
             .with_context(|| format!("listening on --metrics-listen {address}"))?;
@@ -79,7 +79,7 @@ impl Metrics {
         .priority(Priority::Vital);
         let edge = Edge::builder(Arc::new(Nobody), Arc::new(SystemClock), Arc::new(RandomIds));
         tokio::spawn(edge.route(route).build().serve(listener, shutdown));
-        Ok(())
+        Ok(format!("http://{address}/metrics"))
     }
 
     fn answer(&self, request: &RouteRequest) -> Response<Body> {

@@ -85,7 +85,7 @@ impl Inside {
         [self.metrics.route(), history::route(self.history.store()), bundle.route()]
     }
 
-    /// Begins to record, and to serve metrics where the settings say so.
+    /// Begins to record, and to serve metrics where the settings say so: at the URL that it gives.
     ///
     /// # Errors
     /// If the address for metrics cannot be had.
@@ -94,16 +94,17 @@ impl Inside {
         settings: &ServerSettings,
         loops: &mut JoinSet<Result<()>>,
         shutdown: &CancellationToken,
-    ) -> Result<()> {
-        if let Some(address) = settings.observe.metrics_listen {
-            self.metrics.listen(address, shutdown.clone()).await?;
-        }
+    ) -> Result<Option<String>> {
+        let url = match settings.observe.metrics_listen {
+            Some(address) => Some(self.metrics.listen(address, shutdown.clone()).await?),
+            None => None,
+        };
         let recording = self.history.run(shutdown.clone());
         loops.spawn(async move {
             recording.await;
             Ok(())
         });
-        Ok(())
+        Ok(url)
     }
 }
 

@@ -15,6 +15,7 @@ mod listings;
 mod many;
 mod namespaces;
 mod networks;
+mod observing;
 mod people;
 mod placing;
 mod protection;

@@ -115,3 +115,73 @@ fn instance_state(instance: &ContainerInstance) -> &'static str {
         status => status.as_str(),
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Arc;
+
+    use ledger::Tx;
+    use terms::{Cause, Uuid};
+
+    use super::*;
+    use crate::model::{DesiredStatus, Stop, StopCode, TaskStatus, sample};
+    use crate::tables::{sample::ledger, task_key};
+
+    /// What a commit tells of tasks, as `what: text`.
+    fn told(witness: &mut Witness, commit: &Commit) -> Vec<String> {
+        let told = witness.see(commit).into_iter();
+        told.filter(|told| told.arn.contains(":task/"))
+            .map(|told| format!("{}: {}", told.what, told.text))
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn commits_are_counted_and_told_with_their_cause() {
+        let (ledger, tables) = ledger();
+        let mut feed = ledger.subscribe();
+        let mut witness = Witness::new(tables);
+        let task = sample::task(1);
+        let put = async |task: &Task| {
+            let body = |tx: &mut Tx<'_>| {
+                tx.put(&tables.tasks, task_key(&task.arn), task.clone());
+                Ok::<_, ()>(())
+            };
+            let request_id = Uuid::from_random([9; 16]);
+            let caller = "arn:aws:iam::000000000000:root".to_owned();
+            let cause = Cause { request_id, service: "ecs", operation: "RunTask", caller };
+            let mut done = std::pin::pin!(ledger.transact("run task", body));
+            let cause = Arc::new(cause);
+            std::future::poll_fn(|cx| cause.scope(|| done.as_mut().poll(cx))).await
+        };
+        assert!(put(&task).await.is_ok());
+        let commit = feed.next().await.unwrap();
+        assert_eq!(commit.cause().map(|cause| cause.operation), Some("RunTask"));
+        let lines = told(&mut witness, &commit);
+        assert!(lines[0].starts_with("created: created from web:1 for family:web: PENDING"), "{lines:?}");
+        let count = |status, number| Count { cluster: "default".to_owned(), status, number };
+        assert_eq!(witness.tasks(), [count("PENDING", 1)]);
+
+        let mut stopping = task.clone();
+        stopping.desired = DesiredStatus::Stopped;
+        stopping.status = TaskStatus::Stopping;
+        let reason = "enough".to_owned();
+        stopping.stop = Some(Stop { code: StopCode::UserInitiated, reason });
+        assert!(put(&stopping).await.is_ok());
+        let commit = feed.next().await.unwrap();
+        let lines = told(&mut witness, &commit);
+        let expected = [
+            "desired: wanted STOPPED instead of RUNNING: enough (UserInitiated)",
+            "status: PENDING → STOPPING",
+        ];
+        assert_eq!(lines, expected);
+        assert_eq!(witness.tasks(), [count("STOPPING", 1)]);
+
+        let mut late = Witness::new(tables);
+        late.look_around(&ledger.snapshot());
+        assert_eq!(late.tasks(), [count("STOPPING", 1)]);
+        assert!(late.found_after(&ledger.snapshot(), commit.revision()).is_empty());
+        let found = late.found_after(&ledger.snapshot(), commit.revision() - 1);
+        assert!(found[0].text.starts_with("found STOPPING (wanted STOPPED)"), "{found:?}");
+    }
+}

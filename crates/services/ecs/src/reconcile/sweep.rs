@@ -4,7 +4,7 @@
 //! The rows say when they stopped mattering, and indexes have them in that order, so a round
 //! costs what it forgets.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ledger::{Ledger, TransactError, Tx};
 use terms::Timestamp;
@@ -55,9 +55,12 @@ pub(crate) async fn run(
             () = shutdown.cancelled() => return,
             () = tokio::time::sleep(ROUND) => {}
         }
+        let begun = Instant::now();
         if let Err(error) = round(ledger, tables, vpc, kept).await {
             tracing::warn!(%error, "old rows could not be forgotten");
         }
+        let timer = meters::ecs().loop_seconds.get_or_create_owned(&meters::Loop { name: "sweep" });
+        timer.observe(begun.elapsed().as_secs_f64());
     }
 }
 

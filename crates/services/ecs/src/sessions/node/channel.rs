@@ -35,6 +35,7 @@ pub(crate) async fn serve<T>(
             },
             Some(request) = requests.recv() => request,
             received = transport.receive() => {
+                meters::ecs().message("node", "in");
                 match received {
                     Received::Closed => return,
                     Received::Message(AgentMessage::HeartbeatAck(_)) => beats.answered(),

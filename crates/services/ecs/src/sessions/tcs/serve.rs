@@ -46,7 +46,7 @@ pub(crate) async fn serve<T, R>(
                 Letter::Changed(_) => continue,
                 Letter::End(close) => return transport.close(close).await,
             },
-            received = transport.receive() => match received {
+            received = transport.receive() => match counted(received) {
                 Received::Closed => return,
                 Received::Undecodable(why) => {
                     tracing::debug!(why, "an agent sent a frame that is no telemetry request");
@@ -109,4 +109,9 @@ impl State {
     fn deadline(&self) -> Timestamp {
         self.said + QUIET_MAX
     }
+}
+
+fn counted<M>(received: Received<M>) -> Received<M> {
+    meters::ecs().message("tcs", "in");
+    received
 }
