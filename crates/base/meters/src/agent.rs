@@ -49,7 +49,8 @@ impl Agent {
             events: r.counter("engine_events", "Events that the engine took"),
             steps: r.counters("steps", "Steps of tasks and containers that were carried out"),
             step_seconds: r.timers("step", "Steps of tasks and containers"),
-            journal_seconds: r.histogram("journal",
+            journal_seconds: r.histogram(
+                "journal",
                 Unit::Seconds,
                 "Appending to the journal, with the wait for the disk where there is one",
             ),

@@ -66,14 +66,16 @@ impl Ecs {
     pub(crate) fn register(catalogue: &mut Catalogue) -> Self {
         let r = &mut catalogue.group("ecs");
         Self {
-            plan_seconds: r.histogram("plan",
+            plan_seconds: r.histogram(
+                "plan",
                 Unit::Seconds,
                 "Finding places for the tasks of one request",
             ),
             placed: r.counter("tasks_placed", "Tasks that found a place"),
             unplaced: r.counters("tasks_unplaced", "Tasks that found no place, by reason"),
             placed_again: r.counter("placements_again", "Choices that were made again"),
-            start_seconds: r.histogram("task_start",
+            start_seconds: r.histogram(
+                "task_start",
                 Unit::Seconds,
                 "From a task's creation to RUNNING",
             ),

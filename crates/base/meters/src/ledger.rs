@@ -37,7 +37,8 @@ impl Ledger {
         let size = || Unit::Other("transactions".to_owned());
         Self {
             transactions: r.counter("transactions", "Transactions that were made durable"),
-            commit_seconds: r.histogram("commit",
+            commit_seconds: r.histogram(
+                "commit",
                 Unit::Seconds,
                 "From taking a batch to the store's word that it is durable",
             ),

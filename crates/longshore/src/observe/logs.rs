@@ -24,8 +24,7 @@ const RECENT_BYTES: usize = 1 << 20;
 const LINE_BYTES: usize = 4 << 10;
 
 /// The crates whose lines are kept from INFO on; others have to warn.
-const OURS: [&str; 8] =
-    ["agent", "ecs", "iam", "ledger", "longshore", "runtime", "vpc", "wire"];
+const OURS: [&str; 8] = ["agent", "ecs", "iam", "ledger", "longshore", "runtime", "vpc", "wire"];
 
 /// The form of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -109,8 +108,7 @@ where
 {
     Keep.with_filter(filter_fn(|meta| {
         let ours = || OURS.iter().any(|name| meta.target().starts_with(name));
-        meta.is_event()
-            && (*meta.level() <= Level::WARN || *meta.level() == Level::INFO && ours())
+        meta.is_event() && (*meta.level() <= Level::WARN || *meta.level() == Level::INFO && ours())
     }))
 }
 

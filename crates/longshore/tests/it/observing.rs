@@ -42,7 +42,10 @@ fn families(text: &str) -> BTreeMap<String, String> {
     for line in text.lines() {
         if let Some(rest) = line.strip_prefix("# TYPE ") {
             let (name, kind) = rest.split_once(' ').unwrap();
-            assert!(types.insert(name.to_owned(), kind.to_owned()).is_none(), "{name} is there twice");
+            assert!(
+                types.insert(name.to_owned(), kind.to_owned()).is_none(),
+                "{name} is there twice"
+            );
             assert!(["counter", "gauge", "histogram"].contains(&kind), "{line}");
             assert!(kind != "counter" || name.ends_with("_total"), "{line}");
             continue;
@@ -69,7 +72,8 @@ fn named(text: &str) -> BTreeSet<String> {
     let words = text.split(|c: char| !is_word(c));
     let ours = words.filter(|word| word.starts_with("longshore_") || word.starts_with("process_"));
     let ends = ["_bucket", "_sum", "_count"];
-    let base = |word: &str| ends.iter().find_map(|end| word.strip_suffix(end)).unwrap_or(word).to_owned();
+    let base =
+        |word: &str| ends.iter().find_map(|end| word.strip_suffix(end)).unwrap_or(word).to_owned();
     ours.map(base).collect()
 }
 
@@ -156,7 +160,8 @@ fn collect(mut stream: &TcpStream, kept: &Mutex<Vec<Span>>) -> Option<()> {
     let request = ExportTraceServiceRequest::decode(&*body).ok()?;
     let scopes = request.resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
     kept.lock().unwrap().extend(scopes.flat_map(|scope| scope.spans));
-    let answer = "HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n";
+    let answer =
+        "HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n";
     stream.write_all(answer.as_bytes()).ok()
 }
 
@@ -168,8 +173,21 @@ fn a_task_is_followed_from_the_edge_to_running() {
     up.await_status(&task, "RUNNING");
     let trace = u128::from_str_radix(&task, 16).unwrap().to_be_bytes();
     let wanted = [
-        "ecs.RunTask", "transaction", "plan", "commit", "payload", "journal", "prepare", "pull",
-        "create", "network", "snapshot", "start", "report", "ecs.SubmitTaskStateChange", "RUNNING",
+        "ecs.RunTask",
+        "transaction",
+        "plan",
+        "commit",
+        "payload",
+        "journal",
+        "prepare",
+        "pull",
+        "create",
+        "network",
+        "snapshot",
+        "start",
+        "report",
+        "ecs.SubmitTaskStateChange",
+        "RUNNING",
     ];
     let names = || -> BTreeSet<String> {
         collector.of_trace(&trace).into_iter().map(|span| span.name).collect()
@@ -178,7 +196,8 @@ fn a_task_is_followed_from_the_edge_to_running() {
     let is_whole = || {
         let spans = collector.of_trace(&trace);
         let ids: BTreeSet<_> = spans.iter().map(|span| span.span_id.clone()).collect();
-        let hangs = |span: &Span| span.parent_span_id.is_empty() || ids.contains(&span.parent_span_id);
+        let hangs =
+            |span: &Span| span.parent_span_id.is_empty() || ids.contains(&span.parent_span_id);
         wanted.iter().all(|name| names().contains(*name)) && spans.iter().all(hangs)
     };
     assert!(eventually(is_whole), "{:?}", names());
@@ -219,7 +238,8 @@ fn a_task_is_followed_from_the_edge_to_running() {
         let spans = collector.spans.lock().unwrap();
         spans.iter().any(|span| {
             let linked = span.links.first().map(|link| link.span_id.clone());
-            span.name == "ecs.ListClusters" && linked == Some(0xb7ad_6b71_6920_3331_u64.to_be_bytes().into())
+            span.name == "ecs.ListClusters"
+                && linked == Some(0xb7ad_6b71_6920_3331_u64.to_be_bytes().into())
         })
     };
     assert!(eventually(is_linked));
@@ -237,9 +257,8 @@ fn what_happened_is_told_with_its_cause_and_outlives_a_kill() {
     };
     let has = |up: &Up, resource: &str, what: &str, text: &str| {
         let all = history(up, resource);
-        all.into_iter().find(|entry| {
-            entry["what"] == what && entry["text"].as_str().unwrap().contains(text)
-        })
+        all.into_iter()
+            .find(|entry| entry["what"] == what && entry["text"].as_str().unwrap().contains(text))
     };
     assert!(eventually(|| has(&up, &task, "status", "→ RUNNING").is_some()));
     let created = has(&up, &task[..8], "created", "remembered:1").unwrap();
@@ -258,7 +277,10 @@ fn what_happened_is_told_with_its_cause_and_outlives_a_kill() {
     assert_eq!(asked["request"]["operation"], "ecs:StopTask");
 
     let lines = up.cli(&["history", &task[..8]]);
-    assert!(lines.contains("ago)") && lines.contains("RunTask by") && !lines.contains('\x1b'), "{lines}");
+    assert!(
+        lines.contains("ago)") && lines.contains("RunTask by") && !lines.contains('\x1b'),
+        "{lines}"
+    );
     let cluster = history(&up, "default");
     assert!(cluster.iter().any(|entry| entry["what"] == "created"), "{cluster:?}");
     assert!(cluster.iter().any(|entry| entry["what"] == "instance"), "{cluster:?}");
@@ -287,30 +309,44 @@ fn the_bundle_and_the_logs_hold_no_secret() {
     let up = Up::adopt(data);
     let definition = sleeper("secretive").to_string();
     up.aws(&["ecs", "register-task-definition", "--cli-input-json", &definition]);
-    let token: Value = serde_json::from_str(&up.cli(&["token", "create", "--output", "json"])).unwrap();
+    let token: Value =
+        serde_json::from_str(&up.cli(&["token", "create", "--output", "json"])).unwrap();
     let token = token["token"].as_str().unwrap().to_owned();
     let (_, secret) = up.keys();
 
     let file = up.data().join("bundle.tar.gz");
     let out = file.display().to_string();
     let told: Value =
-        serde_json::from_str(&up.cli(&["debug", "bundle", "--out", &out, "--output", "json"])).unwrap();
-    for name in ["version.json", "config.json", "ledger.json", "metrics.txt", "logs.txt",
-        "threads.json", "runtime.json", "doctor.json", "agents.json"] {
+        serde_json::from_str(&up.cli(&["debug", "bundle", "--out", &out, "--output", "json"]))
+            .unwrap();
+    for name in [
+        "version.json",
+        "config.json",
+        "ledger.json",
+        "metrics.txt",
+        "logs.txt",
+        "threads.json",
+        "runtime.json",
+        "doctor.json",
+        "agents.json",
+    ] {
         assert!(told["contents"][name].as_u64().is_some(), "no {name} in {told}");
     }
     let unpacked = Command::new("tar").args(["-xzOf", &out]).output().unwrap();
     let bundle = String::from_utf8_lossy(&unpacked.stdout).into_owned();
     assert!(bundle.contains("longshore_edge_requests_total"), "{bundle}");
 
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(server.id() as i32), Signal::SIGTERM).unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(server.id() as i32), Signal::SIGTERM)
+        .unwrap();
     server.wait().unwrap();
     let logs = logs.join().unwrap();
     for line in &logs {
         serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{error}: {line}"));
     }
     let is_call = |line: &&String| {
-        line.contains("answered") && line.contains("RegisterTaskDefinition") && line.contains("request_id")
+        line.contains("answered")
+            && line.contains("RegisterTaskDefinition")
+            && line.contains("request_id")
     };
     assert!(logs.iter().any(|line| is_call(&line)), "{logs:#?}");
     for planted in [PLANTED, &token, &secret] {

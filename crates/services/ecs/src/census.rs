@@ -158,7 +158,10 @@ mod tests {
         let commit = feed.next().await.unwrap();
         assert_eq!(commit.cause().map(|cause| cause.operation), Some("RunTask"));
         let lines = told(&mut witness, &commit);
-        assert!(lines[0].starts_with("created: created from web:1 for family:web: PENDING"), "{lines:?}");
+        assert!(
+            lines[0].starts_with("created: created from web:1 for family:web: PENDING"),
+            "{lines:?}"
+        );
         let count = |status, number| Count { cluster: "default".to_owned(), status, number };
         assert_eq!(witness.tasks(), [count("PENDING", 1)]);
 
