@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    agent, completions, config, debug, doctor, down, history, image, import, logs, man, plan,
+    agent, completions, config, debug, doctor, down, history, image, import, init, logs, man, plan,
     profile, run, server, status, stop, store, token, up, version, why,
 };
 use crate::exit::Exit;
@@ -36,6 +36,8 @@ enum Command {
     Server(server::Server),
     /// Make this machine a container instance of a server elsewhere
     Agent(agent::Agent),
+    /// Make certificates and keys with which servers, agents and etcd trust each other
+    Init(init::Init),
     /// Make what container instances join with
     Token(token::Token),
     /// Register a task definition file, run it and follow it to RUNNING
@@ -95,6 +97,7 @@ impl Command {
             Self::Down(command) => calling()?.block_on(command.run(format)),
             Self::Image(command) => calling()?.block_on(command.run(format)),
             Self::Import(command) => command.run(),
+            Self::Init(command) => command.run(format),
             Self::Profile(command) => command.run(format),
             Self::Doctor(command) => command.run(format),
             Self::Config(command) => command.run(format),

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use terms::Region;
 use wire::client::Client;
 use wire::sigv4::Credentials;
+use wire::tls::TlsClient;
 
 use crate::clock::SystemClock;
 use crate::data_dir::{DataDir, Keys, PROFILE};
@@ -21,6 +22,10 @@ pub struct Connection {
     /// LONGSHORE_SERVER, else the server of the data folder, else the AWS profile's]
     #[arg(long, alias = "server", global = true, value_name = "URL,…", env = "LONGSHORE_ENDPOINT")]
     pub endpoint: Option<String>,
+    /// The authority that the server's certificate must be of (PEM) [default: the server's on this
+    /// machine, else the profile's ca_bundle, else this machine's]
+    #[arg(long, global = true, value_name = "FILE", env = "LONGSHORE_CA")]
+    pub ca: Option<PathBuf>,
     /// The AWS profile with the keys (and the URL) of a server elsewhere
     #[arg(long, global = true, value_name = "NAME")]
     pub profile: Option<String>,
@@ -34,6 +39,7 @@ struct Target {
     endpoint: String,
     region: String,
     keys: Keys,
+    ca: Option<PathBuf>,
 }
 
 impl Connection {
@@ -56,7 +62,13 @@ impl Connection {
         };
         let said = self.endpoint.clone().or_else(|| std::env::var("LONGSHORE_SERVER").ok());
         let endpoint = said.as_deref().unwrap_or(&target.endpoint);
-        Ok(Client::new(endpoint, Some(credentials), region, Arc::new(SystemClock)))
+        let client = Client::new(endpoint, Some(credentials), region, Arc::new(SystemClock));
+        let Some(ca) = self.ca.clone().or(target.ca).filter(|_| endpoint.contains("https://"))
+        else {
+            return Ok(client);
+        };
+        let pem = std::fs::read(&ca).with_context(|| format!("reading {}", ca.display()))?;
+        Ok(client.with_tls(TlsClient::with_authorities(&ca.display().to_string(), &pem)?))
     }
 
     /// What this command would sign with, so that it can be kept out of what is written down.
@@ -74,7 +86,7 @@ impl Connection {
             return Ok(None);
         };
         let region = running.region.to_string();
-        Ok(Some(Target { endpoint: running.endpoint, region, keys }))
+        Ok(Some(Target { endpoint: running.endpoint, region, keys, ca: running.ca }))
     }
 
     fn what_is_missing(&self) -> String {
@@ -104,6 +116,10 @@ fn from_profile(name: &str) -> Option<Target> {
     Some(Target {
         // Clients of AWS take one URL; ours take a list besides.
         endpoint: config.remove("longshore_servers").or_else(|| config.remove("endpoint_url"))?,
+        ca: config
+            .remove("ca_bundle")
+            .map(PathBuf::from)
+            .or_else(|| std::env::var_os("AWS_CA_BUNDLE").map(PathBuf::from)),
         region: config.remove("region").unwrap_or_else(|| "us-east-1".to_owned()),
         keys: Keys {
             access_key_id: credentials.remove("aws_access_key_id")?,

@@ -20,9 +20,10 @@ use crate::clock::{RandomIds, SystemClock};
 use crate::data_dir::{DataDir, Running};
 use crate::ensemble::{Identity, LedgerGate, StoreChoice, lead};
 use crate::observe;
-use crate::routes;
+use crate::security::Tls;
 use crate::settings::{Auth, ServerSettings};
 use crate::tables::Tables;
+use crate::{routes, tls_upkeep};
 
 /// A control plane that serves until it is told to stop.
 pub struct ControlPlane {
@@ -34,6 +35,8 @@ pub struct ControlPlane {
     pub iam: Iam,
     /// Clusters, tasks, agents.
     pub ecs: Ecs,
+    /// What it shows, if it serves with TLS.
+    pub tls: Option<Tls>,
     ledger: Ledger,
     /// What it runs with.
     settings: ServerSettings,
@@ -55,10 +58,13 @@ impl ControlPlane {
     ) -> Result<Self> {
         let (clock, ids) = (Arc::new(SystemClock), Arc::new(RandomIds));
         let address = listener.local_addr()?;
-        let running = running(&settings, address);
+        let tls = settings.security.tls()?;
+        let running = running(&settings, tls.as_ref(), address);
         let mut schema = Schema::new();
         let Tables { iam: iam_tables, ecs: ecs_tables, vpc: vpc_tables, identity: identity_table } =
             Tables::declare(&mut schema);
+        let makes_key = matches!(settings.store.choice, StoreChoice::Embedded);
+        schema.seal_secrets(Arc::new(settings.security.secrets(&data, makes_key)?));
         let member = member(&settings, &running, &*ids)?;
         let ledger = open(schema, &settings, &data, &member, clock.clone(), ids.clone()).await?;
         let tables = (iam_tables, identity_table);
@@ -84,12 +90,13 @@ impl ControlPlane {
         ecs.sessions().limit_arrivals(settings.limits.arrivals);
         let vpc = Vpc::new(vpc_tables, ledger.clone());
         let inside = observe::Inside::open(&settings, &data, &ledger, &ecs)?;
-        let mut ours = routes::all(&settings, &installation, &iam, &ecs, &ledger);
+        let mut ours = routes::all(&settings, &installation, tls.as_ref(), &iam, &ecs, &ledger);
         ours.extend(inside.routes(&settings, &ledger));
         ours.push(archive_route::export(ledger.clone()));
         let shutdown = CancellationToken::new();
         let mut loops = JoinSet::new();
-        let edge = edge(&settings, ours, &iam, &ecs, &vpc, clock, ids);
+        let shared = (clock.clone() as Arc<dyn Clock>, ids as Arc<dyn IdSource>);
+        let edge = edge(&settings, tls.as_ref(), ours, (&iam, &ecs, &vpc), shared);
         let edge = match &settings.store.choice {
             StoreChoice::Embedded => edge,
             StoreChoice::Etcd(_) => {
@@ -99,16 +106,21 @@ impl ControlPlane {
                     watching.watch().await;
                     Ok(())
                 });
-                edge.gate(gate, None)
+                let peers = tls.as_ref().map(|tls| tls.server.peers());
+                edge.gate(gate, peers.as_ref())
             }
         };
         let edge = edge.build();
         let metrics = inside.begin(&settings, &mut loops, &shutdown).await?;
         let running = Running { metrics, ..running };
+        if let Some(tls) = &tls {
+            let (tls, clock, token) = (tls.server.clone(), clock.clone(), shutdown.clone());
+            loops.spawn(async move { tls_upkeep::keep(tls, &*clock, token).await });
+        }
         loops.spawn(leading(ledger.clone(), ecs.clone(), settings.clone(), shutdown.clone()));
         let token = shutdown.clone();
         loops.spawn(async move { Ok(edge.serve(listener, token).await?) });
-        Ok(Self { running, installation, iam, ecs, ledger, settings, data, shutdown, loops })
+        Ok(Self { running, installation, iam, ecs, tls, ledger, settings, data, shutdown, loops })
     }
 
     /// Waits until this many instances of the cluster are ACTIVE and connected, then tells other
@@ -163,17 +175,17 @@ impl ControlPlane {
 
 fn edge(
     settings: &ServerSettings,
+    tls: Option<&Tls>,
     ours: Vec<Route>,
-    iam: &Iam,
-    ecs: &Ecs,
-    vpc: &Vpc,
-    clock: Arc<dyn Clock>,
-    ids: Arc<dyn IdSource>,
+    (iam, ecs, vpc): (&Iam, &Ecs, &Vpc),
+    (clock, ids): (Arc<dyn Clock>, Arc<dyn IdSource>),
 ) -> EdgeBuilder {
     let edge = Edge::builder(Arc::new(iam.clone()), clock, ids)
         .home(settings.account.clone(), settings.region.clone())
         .open(settings.auth == Auth::Open)
         .limits(settings.limits.edge.clone())
+        .tls(tls.map(|tls| tls.server.clone()))
+        .client_certificates(settings.security.client_certificates())
         .service(ecs.service())
         .service(iam.sts())
         .service(vpc.service());
@@ -226,8 +238,9 @@ async fn leading(
 ) -> Result<()> {
     let ServerSettings { account, region, cluster, .. } = &settings;
     let work = |term| {
-        let ecs = &ecs;
+        let (ecs, ledger) = (&ecs, &ledger);
         async move {
+            ledger.reseal().await?;
             ecs.ensure_cluster(account, region, cluster).await?;
             ecs.run(term).await
         }
@@ -236,14 +249,26 @@ async fn leading(
 }
 
 /// Where clients reach a server that listens on `address`.
-fn running(settings: &ServerSettings, address: SocketAddr) -> Running {
+fn running(settings: &ServerSettings, tls: Option<&Tls>, address: SocketAddr) -> Running {
     let host = match address.ip() {
         ip if ip.is_unspecified() => "127.0.0.1".to_owned(),
         std::net::IpAddr::V6(ip) => format!("[{ip}]"),
         ip => ip.to_string(),
     };
+    // A certificate that others made may not be for the address; then its first name has to do.
+    let shown = tls.map(|tls| tls.server.certificate());
+    let other = shown.filter(|shown| !shown.is_for(&host)).map(|shown| {
+        let names = shown.names.into_iter().filter(|name| !name.starts_with('*'));
+        names.fold(
+            None,
+            |found, name| if name == "localhost" { Some(name) } else { found.or(Some(name)) },
+        )
+    });
+    let host = other.flatten().unwrap_or(host);
+    let scheme = if tls.is_some() { "https" } else { "http" };
     Running {
-        endpoint: format!("http://{host}:{}", address.port()),
+        endpoint: format!("{scheme}://{host}:{}", address.port()),
+        ca: tls.and_then(|tls| tls.authority_file.clone()),
         pid: std::process::id(),
         account: settings.account.clone(),
         region: settings.region.clone(),

@@ -23,6 +23,9 @@ pub struct DataDir(PathBuf);
 pub struct Running {
     /// The base URL of the API.
     pub endpoint: String,
+    /// The authority to trust, if it is not one of the machine's.
+    #[serde(default)]
+    pub ca: Option<PathBuf>,
     /// The server's process.
     pub pid: u32,
     /// Its home account.

@@ -22,15 +22,18 @@ mod limits;
 mod node;
 mod observe;
 mod output;
+mod pki;
 mod port;
 mod profile_files;
 mod registries;
 mod retention;
 mod routes;
+mod security;
 mod settings;
 mod shorthand;
 mod signals;
 mod tables;
+mod tls_upkeep;
 
 use std::process::ExitCode;
 

@@ -16,6 +16,7 @@ use runtime::networks::{self, LinuxNetworks, NetworkOptions};
 use terms::{AccountId, Clock, ClusterName, IdSource, Region};
 use tokio_util::sync::CancellationToken;
 use wire::sigv4::Credentials;
+use wire::tls::TlsClient;
 
 use crate::clock::{RandomIds, SystemClock};
 use crate::data_dir::DataDir;
@@ -29,6 +30,8 @@ const JOURNAL: &str = "journal";
 pub struct NodeSettings {
     /// The control plane's URL.
     pub server: String,
+    /// Whom to trust as that, and what to show.
+    pub tls: Option<TlsClient>,
     /// The instance's own key.
     pub credentials: Credentials,
     /// The cluster to join.
@@ -163,7 +166,8 @@ async fn serve(
     let journal = FileJournal::open(&folder.join(JOURNAL))?;
     let credentials = settings.credentials.clone();
     let transport =
-        HttpTransport::new(&settings.server, credentials, settings.region.clone(), clock.clone());
+        HttpTransport::new(&settings.server, credentials, settings.region.clone(), clock.clone())
+            .with_tls(settings.tls.clone());
     let address = networks.address().map(IpAddr::from);
     let address = address.or_else(|| instances::address_towards(&settings.server));
     let parts = Parts {
@@ -183,6 +187,7 @@ async fn serve(
 fn config(settings: NodeSettings, folder: PathBuf, address: Option<IpAddr>) -> Result<Config> {
     Ok(Config {
         server: settings.server,
+        tls: settings.tls,
         cluster: settings.cluster,
         name: settings.name,
         zone: Some(settings.zone),

@@ -15,6 +15,7 @@ use crate::instances::{INSTANCES_MAX, InstanceFlags};
 use crate::limits::{LimitFlags, LimitSettings};
 use crate::observe::{ObserveFlags, ObserveSettings};
 use crate::retention::Retention;
+use crate::security::{SecurityFlags, SecuritySettings};
 
 /// The file that is read when `--config` and `LONGSHORE_CONFIG` name none; it may be absent.
 const CONFIG_FILE: &str = "/etc/longshore/longshore.toml";
@@ -75,6 +76,8 @@ pub struct ServerFlags {
     /// How long stopped tasks are shown, an hour at least, as in `90m` or `2d` [default: 1h]
     #[arg(long, value_name = "TIME")]
     pub stopped_task_retention: Option<Retention>,
+    #[command(flatten)]
+    pub security: SecurityFlags,
     /// A TOML file with any of these settings [default: /etc/longshore/longshore.toml]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -148,6 +151,8 @@ pub struct ServerSettings {
     pub agent_endpoint: Option<String>,
     /// How long stopped tasks are shown.
     pub stopped_task_retention: Retention,
+    /// TLS, and secrets at rest.
+    pub security: SecuritySettings,
     /// Container instances that `up` makes.
     pub instances: u32,
     /// What they say they are, if anything.
@@ -191,6 +196,7 @@ impl ServerSettings {
                 flags.stopped_task_retention,
                 Retention::default,
             )?,
+            security: SecuritySettings::resolve(&flags.security, &mut resolver)?,
             instances: resolver.value("instances", instances, || 1)?,
             instance_type: resolver.optional("instance_type", size.instance_type)?,
             instance_cpu: resolver.optional("instance_cpu", size.instance_cpu)?,
@@ -220,6 +226,7 @@ impl ServerSettings {
                 self.listen.port()
             );
         }
+        self.security.check(self.listen)?;
         if !(1..=INSTANCES_MAX).contains(&self.instances) {
             bail!(
                 "--instances {}: one machine has 1 to {INSTANCES_MAX}; more join with \
@@ -315,6 +322,18 @@ impl Resolver {
         Ok(value)
     }
 
+    /// A file or folder, as an absolute path, if anybody named one.
+    ///
+    /// # Errors
+    /// As [`Resolver::optional`].
+    pub fn file(&mut self, name: &'static str, flag: Option<PathBuf>) -> Result<Option<PathBuf>> {
+        let flag = flag.map(|path| path.display().to_string());
+        let said: Option<String> = self.optional(name, flag)?;
+        let absolute =
+            |text: String| std::path::absolute(&text).with_context(|| format!("{name} = {text}"));
+        said.map(absolute).transpose()
+    }
+
     /// A setting that may be absent.
     ///
     /// # Errors
@@ -350,6 +369,7 @@ impl Resolver {
         let text = match entry {
             toml::Value::String(text) => text.clone(),
             toml::Value::Integer(number) => number.to_string(),
+            toml::Value::Boolean(truth) => truth.to_string(),
             other => bail!("{}: {name} = {other} is no text or number", self.file.display()),
         };
         let value = text

@@ -58,6 +58,24 @@ pub enum CredentialLookup {
     TokenMismatch,
 }
 
+/// What a caller wants to do, as far as it is known before the input is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action<'a> {
+    /// Call an operation of a service, such as `ecs` and `RunTask`.
+    Operation(&'a str, &'a str),
+    /// Use a route, by its prefix.
+    Route(&'a str),
+}
+
+impl fmt::Display for Action<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Operation(service, operation) => write!(f, "{service}:{operation}"),
+            Self::Route(prefix) => f.write_str(prefix),
+        }
+    }
+}
+
 /// Finds the credentials behind an access key id.
 pub trait Authenticator: Send + Sync + 'static {
     /// What is known about `access_key_id` at `now`. `session_token` is what the request carried;
@@ -69,4 +87,9 @@ pub trait Authenticator: Send + Sync + 'static {
         scope_region: &Region,
         now: Timestamp,
     ) -> CredentialLookup;
+
+    /// Whether the caller may do this at all. What it may do it to, the handler checks.
+    fn may(&self, _caller: &Caller, _action: Action<'_>) -> bool {
+        true
+    }
 }

@@ -130,10 +130,7 @@ impl Client {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let servers = Servers::of(endpoint);
-        let tls = match servers.all().any(|url| url.starts_with("https://")) {
-            true => TlsClient::system(),
-            false => TlsClient::none(),
-        };
+        let tls = TlsClient::of(endpoint);
         let carrier = Carrier::Pool(pool(&tls));
         Self { servers, region, credentials, clock, carrier, tls, timeout: CALL_TIMEOUT }
     }

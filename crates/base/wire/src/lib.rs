@@ -30,7 +30,7 @@ pub mod sigv4;
 pub mod tls;
 pub mod value;
 
-pub use auth::{Authenticator, CredentialLookup, Secret};
+pub use auth::{Action, Authenticator, CredentialLookup, Secret};
 pub use check::Violation;
 pub use context::{Caller, CallerKind, Context};
 pub use edge::{

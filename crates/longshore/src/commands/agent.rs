@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use data_encoding::HEXLOWER_PERMISSIVE;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use terms::{AccountId, ClusterName, Region};
+use terms::{AccountId, Clock, ClusterName, Region};
 use tokio_util::sync::CancellationToken;
 use wire::client::Client;
 use wire::sigv4::Credentials;
+use wire::tls::{PinnedAuthority, TlsClient};
 
 use crate::clock::SystemClock;
 use crate::commands::doctor;
@@ -21,6 +23,7 @@ use crate::node::{self, NodeSettings};
 use crate::observe::metrics::Metrics;
 use crate::observe::{ObserveFlags, ObserveSettings};
 use crate::output::Format;
+use crate::pki::{self, NodeFiles};
 use crate::{settings, signals};
 
 /// Flags of `longshore agent`.
@@ -36,6 +39,10 @@ pub struct Agent {
     /// The token to join with; not needed once this machine has joined
     #[arg(long, env = "LONGSHORE_TOKEN", hide_env_values = true)]
     token: Option<String>,
+    /// The authority that the server's certificate must be of (PEM) [default: the one that the
+    /// token names, or that this machine joined with, else this machine's]
+    #[arg(long, value_name = "FILE", env = "LONGSHORE_CA")]
+    ca: Option<PathBuf>,
     /// Folder for everything that is kept [default: /var/lib/longshore]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
@@ -100,8 +107,17 @@ impl Agent {
             Some(name) => name.clone(),
             None => nix::unistd::gethostname()?.to_string_lossy().into_owned(),
         };
-        let joined = self.key(&data.node(&name).join("key.json"), &name).await?;
+        let joined = self.joined(&data.node(&name), &name).await?;
+        let files = NodeFiles::at(&data.node(&name));
+        let tls = self.trust(&files)?;
         let end = CancellationToken::new();
+        if let Some(tls) = &tls {
+            files.show(tls, SystemClock.now())?;
+            if files.certificate().is_some() {
+                let client = self.client(Some(joined.credentials()), tls)?;
+                tokio::spawn(pki::renew_while(files, client, tls.clone(), end.clone()));
+            }
+        }
         let on_stop = end.clone();
         tokio::spawn(async move {
             stop.await;
@@ -113,7 +129,7 @@ impl Agent {
         println!("Longshore agent '{name}' serves {} at {}", self.cluster, self.server);
         let network = ChosenNetwork::of(self.network, &self.server);
         let images = node::open_images(&data).await?;
-        let settings = self.settings(name, joined, &network)?;
+        let settings = self.settings(name, joined, tls, &network)?;
         let journal = node::journal(&data, &settings.name);
         let lived = node::run(settings, data, images, end).await;
         lived.map_err(|error| match node::was_deregistered(&error) {
@@ -130,17 +146,15 @@ impl Agent {
         self,
         name: String,
         joined: Joined,
+        tls: Option<TlsClient>,
         network: &ChosenNetwork,
     ) -> Result<NodeSettings> {
         let SizeFlags { instance_type, instance_cpu, instance_memory } = self.size;
         let attributes = self.attributes.into_iter().map(|a| (a.name, a.value));
         Ok(NodeSettings {
             server: self.server,
-            credentials: Credentials {
-                access_key_id: joined.access_key_id,
-                secret: wire::Secret::new(joined.secret_access_key),
-                session_token: None,
-            },
+            tls,
+            credentials: joined.credentials(),
             cluster: self.cluster,
             name,
             zone: self.zone.unwrap_or_else(|| format!("{}a", joined.region)),
@@ -159,29 +173,107 @@ impl Agent {
         })
     }
 
-    /// The key that this machine joined with, or a fresh one for the token.
-    async fn key(&self, file: &Path, name: &str) -> Result<Joined> {
-        match (std::fs::read(file), &self.token) {
-            (Ok(text), _) => {
-                serde_json::from_slice(&text).with_context(|| format!("in {}", file.display()))
-            }
-            (Err(_), Some(token)) => {
-                let region: Region = "us-east-1".parse()?;
-                let client = Client::new(&self.server, None, region, Arc::new(SystemClock));
-                let input = json!({"token": token, "name": name});
-                let answer = client.post("/_longshore/join", &input).await?;
-                let joined: Joined = serde_json::from_value(answer)?;
-                if let Some(folder) = file.parent() {
-                    DataDir::create(folder)?;
-                }
-                data_dir::write_private(file, &serde_json::to_string(&joined)?)?;
-                Ok(joined)
-            }
-            (Err(_), None) => bail!(
+    /// The key that this machine joined with, or a fresh one for the token; with it come the
+    /// authority to trust and a certificate, if the server has them.
+    async fn joined(&self, folder: &Path, name: &str) -> Result<Joined> {
+        let (file, files) = (folder.join("key.json"), NodeFiles::at(folder));
+        if let Ok(text) = std::fs::read(&file) {
+            return serde_json::from_slice(&text).with_context(|| format!("in {}", file.display()));
+        }
+        let Some(token) = &self.token else {
+            bail!(
                 "this machine has not joined {} yet: make a token there with 'longshore token \
                  create' and give it with --token",
                 self.server
+            )
+        };
+        let (tls, pinned) = self.first_trust(token)?;
+        let (key, request) = pki::signing_request()?;
+        let input = json!({"token": token, "name": name, "certificateRequest": request});
+        let client = match &tls {
+            Some(tls) => self.client(None, tls)?,
+            None => Client::new(&self.server, None, self.any_region()?, Arc::new(SystemClock)),
+        };
+        let answer = client.post("/_longshore/join", &input).await?;
+        let joined: Joined = serde_json::from_value(answer.clone())?;
+        DataDir::create(folder)?;
+        let authority = match (&self.ca, pinned) {
+            (Some(ca), _) => Some(String::from_utf8(read_authority(ca)?)?),
+            (None, Some(pinned)) => pinned.pem(),
+            (None, None) => None,
+        };
+        if let Some(pem) = authority {
+            files.keep_authority(&pem)?;
+        }
+        if let Some(certificate) = answer["certificate"].as_str() {
+            files.keep(certificate, &key)?;
+        }
+        data_dir::write_private(&file, &serde_json::to_string(&joined)?)?;
+        Ok(joined)
+    }
+
+    fn client(&self, credentials: Option<Credentials>, tls: &TlsClient) -> Result<Client> {
+        let region = self.any_region()?;
+        let client = Client::new(&self.server, credentials, region, Arc::new(SystemClock));
+        Ok(client.with_tls(tls.clone()))
+    }
+
+    /// Joining is signed for no region; renewing is for all alike.
+    fn any_region(&self) -> Result<Region> {
+        Ok("us-east-1".parse()?)
+    }
+
+    /// Whom to trust once this machine has joined.
+    fn trust(&self, files: &NodeFiles) -> Result<Option<TlsClient>> {
+        if !self.server.starts_with("https://") {
+            return Ok(None);
+        }
+        let pem = match &self.ca {
+            Some(ca) => Some(read_authority(ca)?),
+            None => files.authority(),
+        };
+        Ok(Some(match pem {
+            Some(pem) => TlsClient::with_authorities("the authority", &pem)?,
+            None => TlsClient::system(),
+        }))
+    }
+
+    /// Whom to trust with the token: who `--ca` says, or whom the token itself names.
+    fn first_trust(&self, token: &str) -> Result<(Option<TlsClient>, Option<PinnedAuthority>)> {
+        let pin = token.split_once('.').map(|(_, pin)| pin);
+        match (self.server.starts_with("https://"), &self.ca, pin) {
+            (false, None, None) => Ok((None, None)),
+            (false, _, _) => bail!(
+                "the token is for a server with TLS, and {} is without: give --server \
+                 https://HOST:PORT",
+                self.server
             ),
+            (true, Some(ca), _) => {
+                let pem = read_authority(ca)?;
+                Ok((Some(TlsClient::with_authorities("the authority", &pem)?), None))
+            }
+            (true, None, Some(pin)) => {
+                let hash = HEXLOWER_PERMISSIVE.decode(pin.as_bytes()).ok();
+                let hash = hash.and_then(|hash| hash.try_into().ok());
+                let hash = hash.context("the token is not whole: copy it once more")?;
+                let (tls, pinned) = TlsClient::pinned(hash);
+                Ok((Some(tls), Some(pinned)))
+            }
+            (true, None, None) => Ok((Some(TlsClient::system()), None)),
         }
     }
+}
+
+impl Joined {
+    fn credentials(&self) -> Credentials {
+        Credentials {
+            access_key_id: self.access_key_id.clone(),
+            secret: wire::Secret::new(self.secret_access_key.as_str()),
+            session_token: None,
+        }
+    }
+}
+
+fn read_authority(file: &Path) -> Result<Vec<u8>> {
+    std::fs::read(file).with_context(|| format!("reading {}", file.display()))
 }

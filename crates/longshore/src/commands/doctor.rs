@@ -7,10 +7,13 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use clap::Args;
 use serde::Serialize;
+use terms::Clock;
 
+use crate::clock::SystemClock;
 use crate::instances::InstanceFlags;
 use crate::output::{self, Format};
 use crate::settings::{ServerFlags, ServerSettings};
+use crate::tls_upkeep;
 
 /// Kernels from 5.6 on have all that the node uses (openat2, pidfd, time-safe overlayfs).
 const KERNEL_MIN: (u32, u32) = (5, 6);
@@ -53,7 +56,8 @@ impl Doctor {
     pub fn run(self, format: Format) -> Result<()> {
         let settings = ServerSettings::resolve(&self.server, &InstanceFlags::default())?;
         let around = [space(&settings.data_dir), port(settings.listen)];
-        let findings: Vec<Finding> = containers().into_iter().chain(around).collect();
+        let findings = containers().into_iter().chain(around).chain(certificate(&settings));
+        let findings: Vec<Finding> = findings.collect();
         match format {
             Format::Json => output::json(&findings)?,
             Format::Text => print(&findings)?,
@@ -193,6 +197,28 @@ fn port(listen: SocketAddr) -> Finding {
             Finding::new("API port", false, format!("{listen}: {error}"), mend)
         }
     }
+}
+
+/// The server's certificate, if it is to serve with one.
+fn certificate(settings: &ServerSettings) -> Option<Finding> {
+    let mend = "'longshore init --renew' makes a new one; servers take it up by themselves";
+    let finding = |ok, found: String| Finding::new("certificate", ok, found, mend);
+    let tls = match settings.security.tls() {
+        Ok(tls) => tls?.server,
+        Err(error) => return Some(finding(false, format!("{error:#}"))),
+    };
+    let now = SystemClock.now();
+    let ending: Vec<_> = tls_upkeep::ending(&tls, now)
+        .into_iter()
+        .map(|(what, ends_at)| match ends_at <= now {
+            true => format!("the {what} ended at {ends_at}"),
+            false => format!("the {what} ends at {ends_at}"),
+        })
+        .collect();
+    Some(match ending.is_empty() {
+        true => finding(true, format!("valid until {}", tls.certificate().ends_at)),
+        false => finding(false, ending.join("; ")),
+    })
 }
 
 #[cfg(test)]

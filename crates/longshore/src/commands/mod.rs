@@ -9,6 +9,7 @@ pub mod down;
 pub mod history;
 pub mod image;
 pub mod import;
+pub mod init;
 pub mod logs;
 pub mod man;
 pub mod plan;

@@ -68,8 +68,10 @@ impl Profile {
                 data.path().display()
             );
         };
-        let config =
-            [("endpoint_url", running.endpoint.as_str()), ("region", running.region.as_str())];
+        let ca = running.ca.as_ref().map(|ca| ca.display().to_string());
+        let mut config =
+            vec![("endpoint_url", running.endpoint.as_str()), ("region", running.region.as_str())];
+        config.extend(ca.as_deref().map(|ca| ("ca_bundle", ca)));
         let credentials = [
             ("aws_access_key_id", keys.access_key_id.as_str()),
             ("aws_secret_access_key", keys.secret_access_key.as_str()),

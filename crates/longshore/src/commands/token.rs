@@ -22,6 +22,10 @@ enum Action {
         after_help = "Examples:\n  longshore token create --hours 4\n  longshore token create --as-keys web-1"
     )]
     Create(Create),
+    /// Show the tokens that still work, without themselves
+    List(List),
+    /// Withdraw a token; instances that joined with it stay
+    Revoke(Revoke),
 }
 
 #[derive(Args, Debug)]
@@ -29,29 +33,92 @@ struct Create {
     /// How long instances may join with it, in hours (at most 720)
     #[arg(long, default_value_t = 24, value_name = "HOURS")]
     life: u64,
-    /// Make a key pair bound to this instance name instead, for the real amazon-ecs-agent
+    /// How many instances may join with it [default: any number]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    uses: Option<u32>,
+    /// The one instance name that it is for: it may take the place of an instance of that name
     #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Make a key pair bound to this instance name instead, for the real amazon-ecs-agent
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["uses", "name"])]
     as_keys: Option<String>,
     #[command(flatten)]
     connection: Connection,
 }
 
+#[derive(Args, Debug)]
+struct List {
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(Args, Debug)]
+struct Revoke {
+    /// The token's id, or how it begins; `longshore token list` shows it
+    id: String,
+    #[command(flatten)]
+    connection: Connection,
+}
+
 impl Token {
-    /// Makes the token and prints it: it is shown this once.
+    /// Makes the token and prints it (it is shown this once), lists tokens, or withdraws one.
     ///
     /// # Errors
     /// If the server cannot be reached or refuses.
     pub async fn run(self, format: Format) -> Result<()> {
-        let Action::Create(create) = self.action;
-        let client = create.connection.client()?;
-        let mut input = json!({"lifeSeconds": create.life.saturating_mul(3600)});
-        if let Some(name) = &create.as_keys {
+        match self.action {
+            Action::Create(create) => create.run(format).await,
+            Action::List(list) => list.run(format).await,
+            Action::Revoke(revoke) => {
+                let client = revoke.connection.client()?;
+                let input = json!({"id": revoke.id});
+                client.post("/_longshore/tokens/revoke", &input).await?;
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Create {
+    async fn run(self, format: Format) -> Result<()> {
+        let client = self.connection.client()?;
+        let mut input = json!({
+            "lifeSeconds": self.life.saturating_mul(3600),
+            "uses": self.uses,
+            "name": self.name,
+        });
+        if let Some(name) = &self.as_keys {
             input["asKeysFor"] = name.as_str().into();
         }
         let made = client.post("/_longshore/tokens", &input).await?;
         match format {
             Format::Json => output::json(&made)?,
             Format::Text => tell(&made, client.endpoint()),
+        }
+        Ok(())
+    }
+}
+
+impl List {
+    async fn run(self, format: Format) -> Result<()> {
+        let told = self.connection.client()?.get("/_longshore/tokens").await?;
+        if format == Format::Json {
+            return Ok(output::json(&told)?);
+        }
+        let tokens = told["tokens"].as_array().cloned().unwrap_or_default();
+        if tokens.is_empty() {
+            println!("no token works now; 'longshore token create' makes one");
+        }
+        for token in tokens {
+            let uses = match token["usesLeft"].as_u64() {
+                Some(uses) => format!("{uses} more instances"),
+                None => "any number of instances".to_owned(),
+            };
+            let name = match text(&token, "name") {
+                "" => String::new(),
+                name => format!(", for '{name}'"),
+            };
+            println!("{}  until {}, {uses}{name}", text(&token, "id"), text(&token, "expiresAt"));
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use clap::Args;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use wire::sigv4::Credentials;
+use wire::tls::TlsClient;
 
 use crate::commands::doctor;
 use crate::control_plane::ControlPlane;
@@ -17,7 +18,7 @@ use crate::node::{self, NodeSettings};
 use crate::observe::ObserveSettings;
 use crate::output::{self, Format};
 use crate::settings::{ServerFlags, ServerSettings};
-use crate::{port, signals};
+use crate::{pki, port, signals};
 
 /// Flags of `longshore up`.
 #[derive(Args, Debug)]
@@ -109,7 +110,7 @@ impl Nodes {
         };
         let mut all = Vec::new();
         for number in 0..settings.instances {
-            let instance = node_settings(settings, plane, number).await?;
+            let instance = node_settings(settings, plane, number, &nodes.end).await?;
             all.push(NodeSettings { registry_auth: registry_auth.clone(), ..instance });
         }
         // Only now: one that has begun is to be ended in order.
@@ -162,18 +163,35 @@ fn warn_of_others(settings: &ServerSettings, data: &DataDir) {
     }
 }
 
+/// What an instance trusts and shows: never the server's own certificate, for tasks' calls go out
+/// under it too.
+fn tls(plane: &ControlPlane, name: &str, end: &CancellationToken) -> Result<Option<TlsClient>> {
+    let Some(tls) = &plane.tls else { return Ok(None) };
+    let client = match tls.server.authority_pem() {
+        Some(pem) => TlsClient::with_authorities("the authority", &pem)?,
+        None => TlsClient::system(),
+    };
+    if let Some(authority) = &tls.authority {
+        pki::issue_while(&client, authority, name, end.clone())?;
+    }
+    Ok(Some(client))
+}
+
 async fn node_settings(
     settings: &ServerSettings,
     plane: &ControlPlane,
     number: u32,
+    end: &CancellationToken,
 ) -> Result<NodeSettings> {
     let name = format!("instance-{}", number + 1);
     let key = plane.iam.node_key(&name).await?;
     let credentials =
         Credentials { access_key_id: key.access_key_id, secret: key.secret, session_token: None };
     let count = settings.instances;
+    let tls = tls(plane, &name, end)?;
     Ok(NodeSettings {
         server: plane.running.endpoint.clone(),
+        tls,
         credentials,
         cluster: settings.cluster.clone(),
         name,

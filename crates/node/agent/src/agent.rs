@@ -80,13 +80,15 @@ impl Running {
             cluster: config.cluster.to_string(),
             control_plane: ControlPlane {
                 server: config.server.clone(),
+                tls: config.tls.clone(),
                 region: config.region.clone(),
                 clock: Arc::clone(&clock),
             },
             zone: RwLock::new(config.zone.clone()),
             vpc: RwLock::default(),
         };
-        let forwarder = config.forwards_api.then(|| Forwarder::new(&config.server));
+        let forwarder =
+            config.forwards_api.then(|| Forwarder::new(&config.server, config.tls.as_ref()));
         let endpoints = Endpoints::new(Arc::clone(&networks), directory, sources, forwarder);
         let tools = Arc::new(Tools {
             images,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use runtime::images::RegistryAuth;
 use runtime::{Containers, Images, Networks};
 use terms::{AccountId, Clock, ClusterName, IdSource, Region};
+use wire::tls::TlsClient;
 
 use crate::engine::{Capacity, Settings};
 use crate::folders::Folders;
@@ -18,8 +19,11 @@ use crate::transport::Transport;
 /// Everything about one agent that a person may choose.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The control plane: `http://HOST:PORT`. Tasks' API calls are forwarded there.
+    /// The control plane: `http://HOST:PORT` or `https://…`. Tasks' API calls are forwarded there.
     pub server: String,
+    /// Whom to trust as the control plane, and what to show it, for forwarded calls. Without it an
+    /// `https` server must be of an authority that this machine trusts.
+    pub tls: Option<TlsClient>,
     /// The cluster to join.
     pub cluster: ClusterName,
     /// The container instance's name: unique among the agents of one data directory.

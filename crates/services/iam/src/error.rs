@@ -15,6 +15,21 @@ pub enum IamError {
         /// When.
         at: Timestamp,
     },
+    /// As many instances have joined with it as were to.
+    #[error("this join token is used up; 'longshore token create' makes a new one")]
+    UsedToken,
+    /// The token is for an instance of another name.
+    #[error("this join token is for an instance named '{0}' alone")]
+    TokenOfOther(String),
+    /// An instance of this name has joined, and the token is not for that name.
+    #[error(
+        "an instance named '{0}' has joined already; choose another --name, or, if this machine \
+         takes its place, make a token with 'longshore token create --name {0}'"
+    )]
+    NameTaken(String),
+    /// No token has an id that begins so, or more than one has.
+    #[error("no single join token has an id that begins with '{0}'; see 'longshore token list'")]
+    NoSuchToken(String),
     /// A node's name has another form.
     #[error("'{0}' is no instance name: up to 128 letters, digits, dots, hyphens and underscores")]
     NodeName(String),

@@ -25,7 +25,7 @@ use ledger::Ledger;
 use terms::AccountId;
 
 pub use error::IamError;
-pub use join::JOIN_TOKEN_LIFE_DEFAULT;
+pub use join::{JOIN_TOKEN_LIFE_DEFAULT, TokenSummary, TokenTerms};
 pub use keys::KeyPair;
 pub use sessions::{SESSION_LIFE, SessionCredentials, SessionRequest, Sessions};
 pub use tables::Tables;

@@ -61,6 +61,15 @@ impl TlsClient {
         Self::trusting(ROOTS.get_or_init(load).clone())
     }
 
+    /// What an endpoint, or a list of them, needs when nobody said more: this machine's authorities for `https`, and
+    /// none for `http`.
+    pub fn of(endpoint: &str) -> Self {
+        match endpoint.contains("https://") {
+            true => Self::system(),
+            false => Self::none(),
+        }
+    }
+
     /// Trusts nobody: for endpoints without TLS.
     pub(crate) fn none() -> Self {
         Self::trusting(RootCertStore::empty())

@@ -13,6 +13,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use wire::Servers;
+use wire::tls::{Connector, TlsClient};
 
 use super::{Answer, Request, routes};
 
@@ -34,19 +35,19 @@ const HOP_BY_HOP: [HeaderName; 6] = [
 /// Hands requests on to one server; when it cannot be reached, to the next one of the list.
 pub(crate) struct Forwarder {
     servers: Servers,
-    client: Client<HttpConnector, hyper::body::Incoming>,
+    client: Client<Connector, hyper::body::Incoming>,
 }
 
 impl Forwarder {
-    /// A forwarder to `server` (`http://HOST:PORT`).
-    pub(crate) fn new(server: &str) -> Self {
+    /// A forwarder to `server` (`http://HOST:PORT` or `https://…`), whom `tls` is to trust.
+    pub(crate) fn new(server: &str, tls: Option<&TlsClient>) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
-            .build(connector);
+            .build(tls.cloned().unwrap_or_else(|| TlsClient::of(server)).connector(connector));
         Self { servers: Servers::of(server), client }
     }
 

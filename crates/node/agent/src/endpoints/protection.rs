@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use terms::{Clock, Region, Timestamp};
 use wire::Secret;
 use wire::client::{Client, ClientError};
+use wire::tls::TlsClient;
 
 use super::{Answer, Directory, Request, Sources, routes};
 use crate::engine::TaskState;
@@ -28,8 +29,10 @@ pub(super) const PATH: [&str; 3] = ["task-protection", "v1", "state"];
 
 /// The control plane as tasks' calls reach it.
 pub(crate) struct ControlPlane {
-    /// `http://HOST:PORT`.
+    /// `http://HOST:PORT` or `https://…`.
     pub(crate) server: String,
+    /// Whom to trust there.
+    pub(crate) tls: Option<TlsClient>,
     /// What calls are signed for.
     pub(crate) region: Region,
     /// When they are signed.
@@ -163,8 +166,12 @@ impl ControlPlane {
             session_token: Some(credentials.session_token),
         };
         let clock = Arc::clone(&self.clock);
-        Client::new(&self.server, Some(credentials), self.region.clone(), clock)
-            .with_timeout(CALL_TIMEOUT)
+        let client = Client::new(&self.server, Some(credentials), self.region.clone(), clock);
+        let client = match &self.tls {
+            Some(tls) => client.with_tls(tls.clone()),
+            None => client,
+        };
+        client.with_timeout(CALL_TIMEOUT)
     }
 }
 

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use terms::{Clock, Region, Timestamp, Uuid};
 use wire::client::{Client, Exchange};
 use wire::sigv4::Credentials;
+use wire::tls::TlsClient;
 
 use super::socket::{self, Codec};
 use super::{
@@ -35,11 +36,13 @@ pub struct HttpTransport {
     credentials: Credentials,
     region: Region,
     clock: Arc<dyn Clock>,
+    tls: Option<TlsClient>,
 }
 
 impl HttpTransport {
-    /// The control plane at `endpoint` (`http://HOST:PORT`; several of its servers with commas
-    /// between). With several, its channels go to these too, whatever endpoint is discovered.
+    /// The control plane at `endpoint` (`http://HOST:PORT` or `https://…`; several of its servers
+    /// with commas between). With several, its channels go to these too, whatever endpoint is
+    /// discovered.
     pub fn new(
         endpoint: &str,
         credentials: Credentials,
@@ -48,7 +51,18 @@ impl HttpTransport {
     ) -> Self {
         let client =
             Client::new(endpoint, Some(credentials.clone()), region.clone(), Arc::clone(&clock));
-        Self { client, credentials, region, clock }
+        Self { client, credentials, region, clock, tls: None }
+    }
+
+    /// The same trusting and showing what `tls` says; without it, an `https` endpoint must be of
+    /// an authority that this machine trusts.
+    #[must_use]
+    pub fn with_tls(mut self, tls: Option<TlsClient>) -> Self {
+        if let Some(tls) = tls {
+            self.client = self.client.with_tls(tls.clone());
+            self.tls = Some(tls);
+        }
+        self
     }
 
     /// The same with calls that go through `exchange` instead of a socket. Channels would still be
@@ -103,6 +117,10 @@ impl HttpTransport {
             self.region.clone(),
             Arc::clone(&self.clock),
         );
+        let client = match &self.tls {
+            Some(tls) => client.with_tls(tls.clone()),
+            None => client,
+        };
         socket::connect::<C>(&client, path_and_query).await
     }
 

@@ -11,7 +11,6 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
-use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -21,8 +20,8 @@ use wire::client::Client;
 
 use super::{Channel, Closed, ConnectError, Receiver, Sender};
 
-/// A connection must stand, and be upgraded, after this long each.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// A connection must be upgraded after this long.
+const UPGRADE_TIMEOUT: Duration = Duration::from_secs(30);
 /// A server's advice to wait is followed up to this long.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 /// Without any data for this long the connection counts as lost (agent-protocol §2.3).
@@ -30,7 +29,7 @@ const READ_TIMEOUT: Duration = Duration::from_secs(180);
 /// A frame must be taken by the network within this time.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
-type Socket = WebSocketStream<TcpStream>;
+type Socket = WebSocketStream<wire::tls::Stream>;
 
 /// The messages of one channel.
 pub(super) trait Codec: Send + 'static {
@@ -134,21 +133,17 @@ pub(super) async fn connect<C: Codec>(
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
     headers.insert(SEC_WEBSOCKET_KEY, key);
-    let authority = request.uri().authority().ok_or_else(|| failed(&"the endpoint has no host"))?;
-    let address = (authority.host().to_owned(), authority.port_u16().unwrap_or(80));
-    let tcp = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await;
-    let tcp = tcp.map_err(|_| failed(&"no connection within 30 seconds"))?;
-    let tcp = tcp.map_err(|error| failed(&format!("cannot reach the server: {error}")))?;
-    _ = tcp.set_nodelay(true);
+    let stream = client.dial().await;
+    let stream = stream.map_err(|error| failed(&format!("cannot reach the server: {error}")))?;
     let config = WebSocketConfig::default()
         .max_message_size(Some(MAX_FRAME_BYTES))
         .max_frame_size(Some(MAX_FRAME_BYTES));
     // The request line of an upgrade has a path only; the scheme must be a websocket's.
     let uri = request.uri().to_string();
-    let uri = uri.strip_prefix("http://").map(|rest| format!("ws://{rest}")).unwrap_or(uri);
+    let uri = uri.strip_prefix("http").map(|rest| format!("ws{rest}")).unwrap_or(uri);
     *request.uri_mut() = uri.parse().map_err(|error| failed(&error))?;
-    let upgraded = tokio_tungstenite::client_async_with_config(request, tcp, Some(config));
-    let upgraded = tokio::time::timeout(CONNECT_TIMEOUT, upgraded).await;
+    let upgraded = tokio_tungstenite::client_async_with_config(request, stream, Some(config));
+    let upgraded = tokio::time::timeout(UPGRADE_TIMEOUT, upgraded).await;
     let upgraded = upgraded.map_err(|_| failed(&"no upgrade within 30 seconds"))?;
     let (socket, _) = upgraded.map_err(|error| refused(&error))?;
     let (sink, stream) = socket.split();

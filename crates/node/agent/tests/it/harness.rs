@@ -139,6 +139,7 @@ impl World {
             capacity: self.capacity.clone(),
             settings: self.settings.clone(),
             registries: [("private.test:5000".to_owned(), registry_auth())].into(),
+            tls: None,
             forwards_api: false,
             at_end: self.at_end,
             stop_timeout_at_end: STOP_TIMEOUT_AT_END,

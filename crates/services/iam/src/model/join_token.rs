@@ -9,6 +9,12 @@ use terms::{AccountId, Timestamp};
 pub(crate) struct JoinToken {
     pub(crate) account: AccountId,
     pub(crate) expires_at: Timestamp,
+    /// How many more instances may join with it; any number if there is none.
+    #[serde(default)]
+    pub(crate) uses_left: Option<u32>,
+    /// The one name that it is for: then also in place of an instance of that name.
+    #[serde(default)]
+    pub(crate) name: Option<String>,
 }
 
 impl Record for JoinToken {}

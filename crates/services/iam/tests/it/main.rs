@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-use iam::{Iam, IamError, SESSION_LIFE, SessionRequest, Tables};
+use iam::{Iam, IamError, SESSION_LIFE, SessionRequest, Tables, TokenTerms};
 use ledger::{Ledger, MemoryStore, Schema};
 use terms::{Clock, IdSource, Region, Timestamp};
 use wire::{Authenticator, CallerKind, CredentialLookup};
@@ -81,14 +81,16 @@ async fn what_is_no_key_is_told_apart() {
     assert!(matches!(world.find("ASIANONE", Some("é")), CredentialLookup::TokenMismatch));
 }
 
+fn minute(uses: Option<u32>, name: Option<&str>) -> TokenTerms {
+    TokenTerms { life: Duration::from_secs(60), uses, name: name.map(str::to_owned) }
+}
+
 #[tokio::test]
-async fn an_instance_joins_with_a_token_and_joining_again_replaces_its_key() {
+async fn an_instance_joins_with_a_token_until_it_expires() {
     let world = world().await;
-    let (token, expires_at) = world.iam.create_join_token(Duration::from_secs(60)).await.unwrap();
-    let first = world.iam.join(&token, "node-1").await.unwrap();
-    let second = world.iam.join(&token, "node-1").await.unwrap();
-    assert!(matches!(world.find(&first.access_key_id, None), CredentialLookup::Inactive));
-    let CredentialLookup::Found { caller, .. } = world.find(&second.access_key_id, None) else {
+    let (token, expires_at) = world.iam.create_join_token(minute(None, None)).await.unwrap();
+    let key = world.iam.join(&token, "node-1").await.unwrap();
+    let CredentialLookup::Found { caller, .. } = world.find(&key.access_key_id, None) else {
         panic!("the new key is known");
     };
     assert_eq!(caller.kind, CallerKind::Node { name: "node-1".into() });
@@ -100,12 +102,50 @@ async fn an_instance_joins_with_a_token_and_joining_again_replaces_its_key() {
     world.clock.0.store(expires_at.millis(), Ordering::SeqCst);
     let late = world.iam.join(&token, "node-2").await.unwrap_err();
     assert!(matches!(late, IamError::ExpiredToken { .. }));
+    assert!(world.iam.join_tokens().is_empty());
 
     let much_later = expires_at + Duration::from_secs(8 * 24 * 3600);
     world.clock.0.store(much_later.millis(), Ordering::SeqCst);
-    world.iam.create_join_token(Duration::from_secs(60)).await.unwrap();
+    world.iam.create_join_token(minute(None, None)).await.unwrap();
     let forgotten = world.iam.join(&token, "node-2").await.unwrap_err();
     assert!(matches!(forgotten, IamError::UnknownToken));
+}
+
+#[tokio::test]
+async fn only_a_token_for_its_name_takes_an_instances_place() {
+    let world = world().await;
+    let (any, _) = world.iam.create_join_token(minute(None, None)).await.unwrap();
+    let first = world.iam.join(&any, "node-1").await.unwrap();
+    let taken = world.iam.join(&any, "node-1").await.unwrap_err();
+    assert!(matches!(taken, IamError::NameTaken(_)));
+    let (named, _) = world.iam.create_join_token(minute(None, Some("node-1"))).await.unwrap();
+    let other = world.iam.join(&named, "node-2").await.unwrap_err();
+    assert!(matches!(other, IamError::TokenOfOther(_)));
+    let second = world.iam.join(&named, "node-1").await.unwrap();
+    assert!(matches!(world.find(&first.access_key_id, None), CredentialLookup::Inactive));
+    assert!(matches!(world.find(&second.access_key_id, None), CredentialLookup::Found { .. }));
+}
+
+#[tokio::test]
+async fn tokens_are_counted_listed_and_withdrawn() {
+    let world = world().await;
+    let (once, _) = world.iam.create_join_token(minute(Some(1), None)).await.unwrap();
+    let (open, expires_at) = world.iam.create_join_token(minute(None, None)).await.unwrap();
+    assert_eq!(world.iam.join_tokens().len(), 2);
+    world.iam.join(&once, "node-1").await.unwrap();
+    let used = world.iam.join(&once, "node-2").await.unwrap_err();
+    assert!(matches!(used, IamError::UsedToken));
+    let listed = world.iam.join_tokens();
+    let [left] = listed.as_slice() else { panic!("{listed:?}") };
+    assert_eq!((left.expires_at, left.uses_left), (expires_at, None));
+    assert!(!open.contains(&left.id), "the id tells nothing of the token");
+    for wrong in ["", "zzz"] {
+        let none = world.iam.revoke_join_token(wrong).await.unwrap_err();
+        assert!(matches!(none, IamError::NoSuchToken(_)));
+    }
+    world.iam.revoke_join_token(&left.id).await.unwrap();
+    let withdrawn = world.iam.join(&open, "node-2").await.unwrap_err();
+    assert!(matches!(withdrawn, IamError::UnknownToken));
 }
 
 #[tokio::test]

@@ -175,7 +175,13 @@ async fn nobody_is_told_why() {
     assert!(body.contains("<Code>SignatureDoesNotMatch</Code>"), "{body}");
     assert!(!body.contains(key.secret.expose()), "{body}");
 
-    let (token, _) = iam.create_join_token(Duration::from_secs(60)).await.unwrap();
+    let (token, _) = iam
+        .create_join_token(iam::TokenTerms {
+            name: Some("node-1".to_owned()),
+            ..Default::default()
+        })
+        .await
+        .unwrap();
     let replaced = iam.join(&token, "node-1").await.unwrap();
     iam.join(&token, "node-1").await.unwrap();
     let replaced = credentials(&replaced.access_key_id, &replaced.secret, None);
