@@ -88,6 +88,7 @@ impl ControlPlane {
         };
         let ecs = Ecs::new(ecs_tables, ledger.clone(), setup);
         ecs.sessions().limit_arrivals(settings.limits.arrivals);
+        iam.sessions().end_with_tasks(Arc::new(ecs.clone()));
         let vpc = Vpc::new(vpc_tables, ledger.clone());
         let inside = observe::Inside::open(&settings, &data, &ledger, &ecs)?;
         let mut ours = routes::all(&settings, &installation, tls.as_ref(), &iam, &ecs, &ledger);

@@ -1,12 +1,12 @@
 //! What the binary and higher services may ask of this one, without a request.
 
-use terms::{AccountId, ClusterName, Region};
+use terms::{AccountId, ClusterName, Region, TaskArn};
 
 use crate::Ecs;
 use crate::api;
 use crate::error::Error;
-use crate::model::{Cluster, ClusterStatus, InstanceStatus};
-use crate::tables::Scope;
+use crate::model::{Cluster, ClusterStatus, InstanceStatus, TaskStatus};
+use crate::tables::{Scope, task_key};
 
 impl Ecs {
     /// Makes the cluster if there is none of that name that is ACTIVE.
@@ -51,5 +51,13 @@ impl Ecs {
             .into_iter()
             .filter(|(_, row)| row.status == InstanceStatus::Active && row.agent.connected)
             .count()
+    }
+}
+
+/// So that a task's credentials end with it.
+impl iam::TaskLife for Ecs {
+    fn is_over(&self, task: &TaskArn) -> bool {
+        let row = self.api.ledger.snapshot().get(&self.api.tables.tasks, &task_key(task));
+        row.is_none_or(|row| row.status == TaskStatus::Stopped)
     }
 }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use terms::{Region, Timestamp};
-use wire::{Authenticator, Caller, CallerKind, CredentialLookup, Secret};
+use wire::{Action, Authenticator, Caller, CallerKind, CredentialLookup, Secret};
 
-use crate::Iam;
 use crate::model::{AccessKey, KeyStatus, Owner};
+use crate::{Iam, permission};
 
 /// What temporary access key ids begin with.
 const TEMPORARY_PREFIX: &str = "ASIA";
@@ -35,6 +35,10 @@ impl Authenticator for Iam {
                 }
             }
         }
+    }
+
+    fn may(&self, caller: &Caller, action: Action<'_>) -> bool {
+        permission::may(caller, action)
     }
 }
 

@@ -18,6 +18,7 @@ mod error;
 mod join;
 mod keys;
 mod model;
+mod permission;
 mod sessions;
 mod tables;
 
@@ -27,7 +28,7 @@ use terms::AccountId;
 pub use error::IamError;
 pub use join::{JOIN_TOKEN_LIFE_DEFAULT, TokenSummary, TokenTerms};
 pub use keys::KeyPair;
-pub use sessions::{SESSION_LIFE, SessionCredentials, SessionRequest, Sessions};
+pub use sessions::{SESSION_LIFE, SessionCredentials, SessionRequest, Sessions, TaskLife};
 pub use tables::Tables;
 
 /// The room's face: cheap to clone.

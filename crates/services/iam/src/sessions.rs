@@ -1,7 +1,7 @@
 //! Temporary credentials of roles. The session is sealed in its token and stored nowhere: it
 //! survives restarts, costs no write, and its secret is derived from it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use data_encoding::{BASE32, BASE64, BASE64URL_NOPAD};
@@ -9,7 +9,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use ledger::Ledger;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use terms::{AccountId, IdSource, Region, TaskArn, Timestamp};
+use terms::{IdSource, Region, TaskArn, Timestamp};
 use wire::{Caller, CallerKind, CredentialLookup, Secret};
 
 use crate::IamError;
@@ -59,10 +59,17 @@ struct Claims {
     expires_at: Timestamp,
 }
 
+/// Knows whether tasks are over; a higher service does.
+pub trait TaskLife: Send + Sync {
+    /// Whether the task has stopped, or is not known.
+    fn is_over(&self, task: &TaskArn) -> bool;
+}
+
 /// Mints sessions and opens their tokens. Cheap to clone.
 #[derive(Clone)]
 pub struct Sessions {
     secret: Arc<[u8]>,
+    life: Arc<OnceLock<Arc<dyn TaskLife>>>,
 }
 
 impl std::fmt::Debug for Sessions {
@@ -76,7 +83,7 @@ impl Sessions {
     pub(crate) async fn open(ledger: &Ledger, tables: &Tables) -> Result<Self, IamError> {
         // Before the transaction: a server that does not lead can read.
         if let Some(row) = ledger.snapshot().get(&tables.seal, &()) {
-            return Ok(Self { secret: row.0.clone().into() });
+            return Ok(Self { secret: row.0.clone().into(), life: Arc::default() });
         }
         let committed = ledger
             .transact("iam: seal", |tx| -> Result<_, IamError> {
@@ -88,7 +95,13 @@ impl Sessions {
                 Ok(secret)
             })
             .await?;
-        Ok(Self { secret: committed.value.into() })
+        Ok(Self { secret: committed.value.into(), life: Arc::default() })
+    }
+
+    /// Lets sessions end with their tasks, on all clones. Until this was called, and without it,
+    /// they end by time alone.
+    pub fn end_with_tasks(&self, life: Arc<dyn TaskLife>) {
+        _ = self.life.set(life);
     }
 
     /// Fresh credentials of a role for a task, from `now` on for [`SESSION_LIFE`].
@@ -127,7 +140,8 @@ impl Sessions {
         if claims.access_key_id != access_key_id {
             return CredentialLookup::TokenMismatch;
         }
-        if claims.expires_at <= now {
+        let is_over = self.life.get().is_some_and(|life| life.is_over(&claims.task));
+        if claims.expires_at <= now || is_over {
             return CredentialLookup::Expired;
         }
         CredentialLookup::Found { secret, caller: Arc::new(caller(claims, region)) }
@@ -163,7 +177,8 @@ impl Sessions {
 
 /// The principal behind a session (IAM semantics: role sessions carry the role's unique id).
 fn caller(claims: Claims, region: &Region) -> Caller {
-    let account = account_of(&claims.role_arn).unwrap_or_else(|| claims.task.account.clone());
+    // Not the account that the role names: whoever may write a task definition may write any.
+    let account = claims.task.account.clone();
     let role = claims.role_arn.rsplit('/').next().unwrap_or_default();
     let session = claims.task.id;
     Caller {
@@ -174,10 +189,6 @@ fn caller(claims: Claims, region: &Region) -> Caller {
         access_key_id: claims.access_key_id,
         kind: CallerKind::Task { task_arn: claims.task.to_string() },
     }
-}
-
-fn account_of(role_arn: &str) -> Option<AccountId> {
-    role_arn.split(':').nth(4)?.parse().ok()
 }
 
 /// A stable `AROA…` for a role that has no record of its own yet.

@@ -21,7 +21,7 @@ use super::{Body, Edge, Inner, Need, Priority, Route, RouteRequest};
 use crate::protocol::Form;
 use crate::service::{self, Call};
 use crate::tls::Connection;
-use crate::{Context, Protocol, Service, ServiceError, ServiceModel};
+use crate::{Action, Context, Protocol, Service, ServiceError, ServiceModel};
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
@@ -258,8 +258,9 @@ impl Inner {
         if let Some(response) = gated().await? {
             return Ok(response);
         }
+        let action = Action::Operation(model.name, operation);
         let caller = self
-            .authenticated(parts, &bytes, Some(model.name), arrival, protocol)
+            .authenticated(parts, &bytes, (model.name, action), arrival, protocol)
             .await
             .map_err(|error| refuse(error, Some(service)))?;
         tracing::Span::current().record("caller", caller.arn.as_str());

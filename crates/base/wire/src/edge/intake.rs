@@ -16,7 +16,7 @@ use super::receive::receive;
 use super::{Body, Inner, Priority, Route, RouteAuth};
 use crate::sigv4::Claim;
 use crate::tls;
-use crate::{Caller, CallerKind, Protocol, ServiceError};
+use crate::{Action, Caller, CallerKind, Protocol, ServiceError};
 
 impl Inner {
     /// The request's body; from here on the connection is not closed to make room.
@@ -42,7 +42,8 @@ impl Inner {
     ) -> Result<Option<Arc<Caller>>, ServiceError> {
         let RouteAuth::Signed(service) = route.auth else { return Ok(None) };
         let protocol = Protocol::AwsJson11;
-        self.authenticated(parts, body, Some(service), arrival, protocol).await.map(Some)
+        let action = Action::Route(route.prefix);
+        self.authenticated(parts, body, (service, action), arrival, protocol).await.map(Some)
     }
 
     /// A seat for the request, in its client's turn: that of a key, or of an address.
@@ -63,16 +64,20 @@ impl Inner {
         self.admission.admit(priority, &address, arrival.jitter).await
     }
 
-    /// Who calls. A connection that fails too often is answered late.
+    /// Who calls, if it may do that. A connection that fails too often is answered late.
     pub(super) async fn authenticated(
         &self,
         parts: &Parts,
         body: &[u8],
-        service: Option<&str>,
+        (service, action): (&str, Action<'_>),
         arrival: Arrival<'_>,
         protocol: Protocol,
     ) -> Result<Arc<Caller>, ServiceError> {
-        let caller = self.caller(parts, body, service, arrival.now, protocol);
+        let caller = self.caller(parts, body, Some(service), arrival.now, protocol);
+        let caller = caller.and_then(|caller| {
+            let may = self.authenticator.may(&caller, action);
+            if may { Ok(caller) } else { Err(denied(&caller, action)) }
+        });
         if caller.is_err() && arrival.exchange.is_some_and(Exchange::failed) {
             self.admission.hold().await;
         }
@@ -122,6 +127,17 @@ impl Inner {
             kind: CallerKind::Open,
         })
     }
+}
+
+/// What a caller is told that may not do something at all (IAM's wording).
+fn denied(caller: &Caller, action: Action<'_>) -> ServiceError {
+    let why = match action {
+        Action::Route(_) => "only an operator's key may",
+        Action::Operation(..) => "a key of this kind may not",
+    };
+    let message =
+        format!("User: {} is not authorized to perform: {action} because {why}", caller.arn);
+    ServiceError::new("AccessDeniedException", 403, message)
 }
 
 /// The bytes of a request's head, about.

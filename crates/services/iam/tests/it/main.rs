@@ -177,3 +177,92 @@ async fn a_session_is_its_task_until_it_expires() {
     world.clock.0.store(SESSION_LIFE.as_millis().try_into().unwrap(), Ordering::SeqCst);
     assert!(matches!(world.find(key, Some(token)), CredentialLookup::Expired));
 }
+
+struct Over(std::sync::atomic::AtomicBool);
+
+impl iam::TaskLife for Over {
+    fn is_over(&self, _: &terms::TaskArn) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+#[tokio::test]
+async fn a_session_ends_with_its_task_and_stays_in_its_account() {
+    let world = world().await;
+    let task = "arn:aws:ecs:us-east-1:000000000000:task/default/00000000000000000000000000000001";
+    let task = task.parse().unwrap();
+    let request = SessionRequest { role_arn: "arn:aws:iam::999999999999:role/admin", task: &task };
+    let session = world.iam.sessions().assume(&request, &*world.ids, world.clock.now());
+    let (key, token) = (session.access_key_id.as_str(), session.session_token.as_str());
+    let over = std::sync::Arc::new(Over(false.into()));
+    world.iam.sessions().end_with_tasks(over.clone());
+    let CredentialLookup::Found { caller, .. } = world.find(key, Some(token)) else {
+        panic!("the task runs");
+    };
+    assert_eq!(caller.account.as_str(), "000000000000", "a role's ARN opens no other account");
+    over.0.store(true, Ordering::SeqCst);
+    assert!(matches!(world.find(key, Some(token)), CredentialLookup::Expired));
+}
+
+#[tokio::test]
+async fn each_kind_of_caller_has_its_own_operations() {
+    let world = world().await;
+    let key = world.iam.administrator().await.unwrap();
+    let CredentialLookup::Found { caller, .. } = world.find(&key.access_key_id, None) else {
+        panic!("the key is known");
+    };
+    let of = |kind: &CallerKind| wire::Caller { kind: kind.clone(), ..(*caller).clone() };
+    let node = CallerKind::Node { name: "a".to_owned() };
+    let task = CallerKind::Task { task_arn: "t".to_owned() };
+    let check = |kind: &CallerKind, action: wire::Action<'_>, expected: bool| {
+        assert_eq!(world.iam.may(&of(kind), action), expected, "{kind:?} {action}");
+    };
+    for operation in shapes_of_ecs() {
+        let action = wire::Action::Operation("ecs", operation);
+        check(&CallerKind::Operator, action, true);
+        let reports = operation.starts_with("Submit") || operation == "DiscoverPollEndpoint";
+        let is_agents = reports || operation == "RegisterContainerInstance";
+        let also = [
+            "CreateCluster",
+            "DeregisterContainerInstance",
+            "ListTagsForResource",
+            "UpdateContainerInstancesState",
+        ];
+        check(&node, action, is_agents || also.contains(&operation));
+        check(&task, action, !is_agents);
+    }
+    check(&node, wire::Action::Operation("ec2", "DescribeSubnets"), false);
+    check(&node, wire::Action::Route("/_longshore/certificate"), true);
+    for route in ["/_longshore/tokens", "/_longshore/why", "/_longshore/new"] {
+        check(&node, wire::Action::Route(route), false);
+        check(&task, wire::Action::Route(route), false);
+        check(&CallerKind::Operator, wire::Action::Route(route), true);
+    }
+    check(&task, wire::Action::Route("/acs/ws"), false);
+}
+
+/// What ECS has, as far as it matters here.
+fn shapes_of_ecs() -> Vec<&'static str> {
+    vec![
+        "CreateCluster",
+        "DeleteCluster",
+        "DeregisterContainerInstance",
+        "DescribeTasks",
+        "DiscoverPollEndpoint",
+        "ExecuteCommand",
+        "ListTagsForResource",
+        "ListTasks",
+        "PutAttributes",
+        "RegisterContainerInstance",
+        "RegisterTaskDefinition",
+        "RunTask",
+        "StartTask",
+        "StopTask",
+        "SubmitAttachmentStateChanges",
+        "SubmitContainerStateChange",
+        "SubmitTaskStateChange",
+        "TagResource",
+        "UpdateContainerInstancesState",
+        "UpdateTaskProtection",
+    ]
+}

@@ -55,6 +55,16 @@ pub(super) fn check_node(context: &Context, row: &ContainerInstance) -> Result<(
     }
 }
 
+/// An instance that is known no more is nobody's.
+pub(super) fn check_no_node(context: &Context) -> Result<(), Error> {
+    match &context.caller.kind {
+        CallerKind::Node { name } => Err(Error::AccessDenied(format!(
+            "The instance is not known any more, so the key of node {name} is not its."
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// The id that an operation on one instance names.
 ///
 /// # Errors

@@ -107,11 +107,13 @@ impl Api {
             moved = None;
             // A task that is not known is acknowledged, so that the agent forgets it.
             let Some(row) = tx.get(&tables.tasks, key) else { return Ok(()) };
-            if let Some(instance) = tx.get(&tables.instances, &(key.0.clone(), row.instance)) {
-                // Not AccessDenied: the agent would repeat it for ever.
-                let check = container_instances::check_node(context, &instance);
-                check.map_err(|refusal| Error::invalid(refusal.to_string()))?;
-            }
+            let instance = tx.get(&tables.instances, &(key.0.clone(), row.instance));
+            let check = match &instance {
+                Some(instance) => container_instances::check_node(context, instance),
+                None => container_instances::check_no_node(context),
+            };
+            // Not AccessDenied: the agent would repeat it for ever.
+            check.map_err(|refusal| Error::invalid(refusal.to_string()))?;
             if let Some(next) = report::apply(&row, reported, tx.now()) {
                 moved = Some((row.status, next.clone()));
                 self.put_task(tx, key.clone(), next);

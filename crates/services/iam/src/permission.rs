@@ -1,0 +1,51 @@
+//! What kinds of callers may do at all. What they may do it to, handlers check: an agent's key is
+//! good for its own instance and the tasks on it.
+//!
+//! **Invariant:** what is not listed for agents is refused to them; a new operation or route is
+//! closed to them until it is listed here.
+
+use wire::{Action, Caller, CallerKind};
+
+/// What agents call: the actions of `AmazonEC2ContainerServiceforEC2Role` that are requests of
+/// ECS, and what they read besides.
+const OF_AGENTS: [(&str, &str); 10] = [
+    ("ecs", "CreateCluster"),
+    ("ecs", "DeregisterContainerInstance"),
+    ("ecs", "DiscoverPollEndpoint"),
+    ("ecs", "ListTagsForResource"),
+    ("ecs", "RegisterContainerInstance"),
+    ("ecs", "SubmitAttachmentStateChanges"),
+    ("ecs", "SubmitContainerStateChange"),
+    ("ecs", "SubmitTaskStateChange"),
+    ("ecs", "UpdateContainerInstancesState"),
+    ("sts", "GetCallerIdentity"),
+];
+
+/// Where agents' channels and streams are, and where they renew their certificates.
+const ROUTES_OF_AGENTS: [&str; 5] =
+    ["/acs/ws", "/tcs/ws", "/_longshore/node/ws", "/_longshore/streams", "/_longshore/certificate"];
+
+/// What is said in an instance's name: never by a task, whatever its role is one day allowed.
+const IN_AN_INSTANCES_NAME: [&str; 5] = [
+    "DiscoverPollEndpoint",
+    "RegisterContainerInstance",
+    "SubmitAttachmentStateChanges",
+    "SubmitContainerStateChange",
+    "SubmitTaskStateChange",
+];
+
+/// Whether the caller may do this at all.
+pub(crate) fn may(caller: &Caller, action: Action<'_>) -> bool {
+    match (&caller.kind, action) {
+        (CallerKind::Operator | CallerKind::Open, _) => true,
+        (CallerKind::Node { .. }, Action::Operation(service, operation)) => {
+            OF_AGENTS.contains(&(service, operation))
+        }
+        (CallerKind::Node { .. }, Action::Route(prefix)) => ROUTES_OF_AGENTS.contains(&prefix),
+        (CallerKind::Task { .. }, Action::Operation("ecs", operation)) => {
+            !IN_AN_INSTANCES_NAME.contains(&operation)
+        }
+        (CallerKind::Task { .. }, Action::Operation(..)) => true,
+        (CallerKind::Task { .. }, Action::Route(_)) => false,
+    }
+}
