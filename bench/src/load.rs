@@ -109,18 +109,35 @@ async fn caller(port: u16, request: Vec<u8>, until: Until) -> Result<Vec<Duratio
     bail!("the server closed {RECONNECTS} connections")
 }
 
+/// Sends one request and reads its answer, whatever it is: its status, and whether the connection
+/// can be used again.
+pub async fn exchange(
+    stream: &mut TcpStream,
+    request: &[u8],
+    buffer: &mut Vec<u8>,
+) -> Result<([u8; 3], bool)> {
+    stream.set_nodelay(true)?;
+    stream.write_all(request).await?;
+    read(stream, buffer).await
+}
+
 /// Reads one answer; whether the connection can be used again.
 async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<bool> {
+    let (status, keep) = read(stream, buffer).await?;
+    if status != *b"200" {
+        bail!("not 200: {}", String::from_utf8_lossy(buffer));
+    }
+    Ok(keep)
+}
+
+async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<([u8; 3], bool)> {
     buffer.clear();
     loop {
         let ended = stream.read_buf(buffer).await.context("reading an answer")? == 0;
         if let Some(head) = Head::of(buffer) {
             let complete = head.length.is_some_and(|length| buffer.len() >= head.end + length);
             if complete || ended {
-                if head.status != *b"200" {
-                    bail!("not 200: {}", String::from_utf8_lossy(buffer));
-                }
-                return Ok(complete && !head.closes);
+                return Ok((head.status, complete && !head.closes));
             }
         } else if ended {
             bail!("the server closed a connection in the midst of an answer");

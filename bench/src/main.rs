@@ -7,6 +7,7 @@
 //! - `run-task`: RunTask to RUNNING, against `docker run -d`.
 //! - `api`: signed requests a second on one core, against ministack and moto.
 //! - `contention`: RunTask from 64 clients at once on 3 and on 100 instances.
+//! - `overload`: what clients that behave get beside a greedy one.
 //! - `lists`: a page of 100 of 1,000 and of 100,000.
 //! - `start`: exec to ready, memory at rest.
 //! - `placements`: the placement index alone, without peers.
@@ -26,6 +27,7 @@ mod lists;
 mod load;
 mod longshore;
 mod memory;
+mod overload;
 mod peers;
 mod placements;
 mod process;
@@ -65,6 +67,8 @@ enum Bench {
     Api(api::Api),
     /// RunTask a second from many clients on few instances
     Contention(contention::Contention),
+    /// What well-behaved clients get beside a greedy one
+    Overload(overload::Overload),
     /// A page of a listing, with little and with much to list
     Lists(lists::Lists),
     /// Exec to ready, and memory at rest
@@ -92,6 +96,7 @@ fn main() -> Result<()> {
         Bench::RunTask(bench) => bench.run(&place)?,
         Bench::Api(bench) => bench.run(&place)?,
         Bench::Contention(bench) => bench.run(&place)?,
+        Bench::Overload(bench) => bench.run(&place)?,
         Bench::Lists(bench) => bench.run(&place)?,
         Bench::Start(bench) => bench.run(&place)?,
         Bench::Placements(bench) => bench.run()?,

@@ -9,6 +9,7 @@ mod deregistered;
 mod durability;
 mod ec2;
 mod harness;
+mod hostile;
 mod import;
 mod inside;
 mod listings;

@@ -53,7 +53,7 @@ impl Inner {
         caller: Option<&Caller>,
         arrival: Arrival<'_>,
     ) -> Result<Seat, Throttled> {
-        if priority == Priority::Api && self.connections.is_choked() {
+        if priority == Priority::Api && !self.connections.has_room_for_answers().await {
             return Err(self.admission.refuse(priority, arrival.jitter));
         }
         let key = caller.map(|caller| caller.access_key_id.as_str());

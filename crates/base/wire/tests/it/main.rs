@@ -6,6 +6,7 @@ mod codecs;
 mod ec2;
 mod gates;
 mod generated;
+mod hostile;
 mod malformed;
 mod raw;
 mod refusals;

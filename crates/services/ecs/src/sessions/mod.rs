@@ -24,6 +24,7 @@ mod ledger_view;
 mod logs;
 mod mailbox;
 mod node;
+mod pace;
 mod payload;
 mod presence;
 mod registry;

@@ -198,6 +198,8 @@ impl Framing for StreamFraming {
     type In = node::StreamMessage;
     type Out = std::convert::Infallible;
 
+    const IS_PACED: bool = false;
+
     fn decode(text: &str) -> Result<node::StreamMessage, String> {
         node::StreamMessage::decode(text).map_err(|error| error.to_string())
     }

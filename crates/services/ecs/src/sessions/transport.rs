@@ -39,6 +39,11 @@ impl Close {
         Self { code: 1001, reason: "the server is shutting down".to_owned() }
     }
 
+    /// The peer does what it may not (1008): the agent waits before it comes back.
+    pub fn policy(text: &str) -> Self {
+        Self { code: 1008, reason: text.to_owned() }
+    }
+
     /// The instance is no member of its cluster any more (1008): the agent waits an hour
     /// (`ecs-agent/acs/session/session.go`, the inactive-instance path).
     pub fn inactive_instance(text: &str) -> Self {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -19,6 +19,7 @@ use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use wire::Body;
 
+use super::pace::{Flood, Pace};
 use super::transport::{Close, Gone, Received, Transport};
 
 /// The most bytes that wait for a peer that reads slowly; one payload is far below it.
@@ -88,6 +89,9 @@ pub(crate) trait Framing: Send + 'static {
     /// What we send.
     type Out: Send;
 
+    /// Whether frames are read at a bounded pace. Not so for a stream whose reader sets the pace.
+    const IS_PACED: bool = true;
+
     /// Reads a frame's text.
     ///
     /// # Errors
@@ -101,6 +105,7 @@ pub(crate) trait Framing: Send + 'static {
 /// A websocket after its upgrade, speaking the messages of one protocol.
 pub(crate) struct Socket<S, F> {
     stream: WebSocketStream<S>,
+    pace: Pace,
     framing: std::marker::PhantomData<fn() -> F>,
 }
 
@@ -114,13 +119,38 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, F: Framing> Socket<S, F> {
             .write_buffer_size(0)
             .max_write_buffer_size(OUTGOING_BYTES_MAX);
         let stream = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
-        Self { stream, framing: std::marker::PhantomData }
+        Self { stream, pace: Pace::new(), framing: std::marker::PhantomData }
+    }
+
+    /// Waits until the next frame may be read; `None` for a peer that floods.
+    async fn keep_pace(&mut self) -> Option<()> {
+        if !F::IS_PACED {
+            return Some(());
+        }
+        match self.pace.wait(Instant::now()) {
+            Ok(Duration::ZERO) => {}
+            Ok(wait) => {
+                tokio::time::sleep(wait).await;
+                self.pace.waited(wait);
+            }
+            Err(Flood) => {
+                tracing::warn!("an agent floods its websocket; the connection is closed");
+                self.close(Close::policy("too many frames")).await;
+                return None;
+            }
+        }
+        Some(())
     }
 
     /// The next frame with data; `None` once the connection is over.
     async fn next_data(&mut self) -> Option<Result<Utf8Bytes, String>> {
         loop {
-            match self.stream.next().await? {
+            self.keep_pace().await?;
+            let next = self.stream.next().await?;
+            if let Ok(message) = &next {
+                self.pace.read(message.len());
+            }
+            match next {
                 Ok(Message::Text(text)) => return Some(Ok(text)),
                 Ok(Message::Binary(bytes)) => return Some(text_of(bytes)),
                 Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {}

@@ -117,9 +117,33 @@ impl Connections {
         (get(&self.request_bytes), get(&self.response_bytes))
     }
 
-    /// Whether so much of answers waits to be read that no more should be made.
-    pub(crate) fn is_choked(&self) -> bool {
-        self.response_bytes.load(Ordering::Relaxed) >= self.limits.response_bytes
+    /// Waits while so much of answers waits to be read that no more should be made; ends
+    /// connections that hold some and do not read. False if that did not help in time.
+    pub(crate) async fn has_room_for_answers(&self) -> bool {
+        let over = || {
+            let held = self.response_bytes.load(Ordering::Relaxed);
+            (held + 1).saturating_sub(self.limits.response_bytes)
+        };
+        if over() == 0 {
+            return true;
+        }
+        let room = async {
+            loop {
+                let freed = self.freed.notified();
+                tokio::pin!(freed);
+                freed.as_mut().enable();
+                match over() {
+                    0 => return,
+                    bytes => self.make_room(bytes, None),
+                };
+                freed.await;
+            }
+        };
+        let has_room = tokio::time::timeout(MEMORY_WAIT, room).await.is_ok();
+        if !has_room {
+            count(&self.counters.refused_for_memory);
+        }
+        has_room
     }
 
     /// Room for so many bytes of a request; ends slow connections that hold some if there is none,

@@ -14,6 +14,9 @@ use super::Streams;
 /// Requests that may wait for one agent; further ones are refused.
 pub(crate) const REQUESTS_MAX: usize = 64;
 
+/// The most unreadable frames before the peer is taken for no agent of ours.
+const UNDECODABLE_MAX: u32 = 32;
+
 /// Serves a channel until it ends: passes on requests, keeps it alive.
 pub(crate) async fn serve<T>(
     transport: &mut T,
@@ -25,6 +28,7 @@ pub(crate) async fn serve<T>(
     T: Transport<In = AgentMessage, Out = ServerMessage>,
 {
     let mut beats = Heartbeats::starting(clock.now());
+    let mut undecodable = 0;
     loop {
         let wait = beats.due().since(clock.now());
         let out = tokio::select! {
@@ -43,6 +47,10 @@ pub(crate) async fn serve<T>(
                         streams.refused(refused.stream_id, refused.reason);
                     }
                     Received::Undecodable(why) => {
+                        undecodable += 1;
+                        if undecodable > UNDECODABLE_MAX {
+                            return transport.close(Close::policy("no messages of ours")).await;
+                        }
                         tracing::debug!(why, "an agent sent a frame that the channel has not");
                     }
                 }

@@ -12,6 +12,26 @@ const TASKS_PER_INSTANCE_MAX: usize = 1_000;
 /// The most checks of one instance whose status is kept; agents have one today.
 const CHECKS_PER_INSTANCE_MAX: usize = 16;
 
+/// The longest name of a check, and of its result, in bytes.
+const CHECK_NAME_MAX: usize = 64;
+
+/// The most containers of one task's metrics: ECS has ten in a definition, agents add a few.
+const CONTAINERS_MAX: usize = 16;
+
+/// The longest name in a task's metrics, in bytes (ECS: 255 characters).
+const NAME_MAX_BYTES: usize = 1_024;
+
+/// Whether metrics are of a size that an agent sends: others are dropped, for they are kept in
+/// memory.
+fn is_small(task: &TaskMetric) -> bool {
+    let is_short = |name: &str| name.len() <= NAME_MAX_BYTES;
+    let mut containers = task.container_metrics.iter();
+    task.container_metrics.len() <= CONTAINERS_MAX
+        && is_short(&task.task_definition_family)
+        && is_short(&task.task_definition_version)
+        && containers.all(|container| is_short(&container.container_name))
+}
+
 /// What is known of one instance by telemetry. Gone when its session ends.
 #[derive(Debug, Clone, Default)]
 pub struct InstanceTelemetry {
@@ -77,7 +97,7 @@ impl Telemetry {
             known.round = metrics.metadata.message_id;
         }
         for task in metrics.task_metrics {
-            if known.tasks.len() < TASKS_PER_INSTANCE_MAX {
+            if known.tasks.len() < TASKS_PER_INSTANCE_MAX && is_small(&task) {
                 known.tasks.insert(task.task_arn.clone(), task);
             }
         }
@@ -95,6 +115,9 @@ impl Telemetry {
         known.reported_at = now;
         let mut changed = Vec::new();
         for status in report.statuses {
+            if status.kind.len().max(status.status.len()) > CHECK_NAME_MAX {
+                continue;
+            }
             let before = known.statuses.get(&status.kind);
             if before.is_none() && known.statuses.len() >= CHECKS_PER_INSTANCE_MAX {
                 continue;

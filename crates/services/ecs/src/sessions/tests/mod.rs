@@ -2,6 +2,7 @@
 //! sockets; and one round over a real socket.
 
 mod control;
+mod crowd;
 mod logs;
 mod recording;
 mod sockets;

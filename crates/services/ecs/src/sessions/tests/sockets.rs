@@ -29,14 +29,14 @@ impl Authenticator for Nobody {
     }
 }
 
-struct Served {
-    world: World,
+pub(super) struct Served {
+    pub(super) world: World,
     address: SocketAddr,
     _stop: tokio_util::sync::DropGuard,
 }
 
 impl Served {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let world = World::start().await;
         let clock = HeldClock::at(Timestamp::from_millis(1_795_226_828_000));
         let mut edge = Edge::builder(Arc::new(Nobody), clock, Arc::new(CountedIds::default()));
@@ -58,11 +58,11 @@ impl Served {
         format!("ws://{}{path}", self.address)
     }
 
-    async fn connect(&self, path: &str) -> Result<Socket, tungstenite::Error> {
+    pub(super) async fn connect(&self, path: &str) -> Result<Socket, tungstenite::Error> {
         connect_async(self.url(path)).await.map(|(socket, _)| socket)
     }
 
-    async fn connect_control(&self) -> Socket {
+    pub(super) async fn connect_control(&self) -> Socket {
         let path = format!(
             "/acs/ws?agentHash=a8b3e7d3&agentVersion=1.105.1&clusterArn=default\
              &containerInstanceArn={}&dockerVersion=DockerVersion:+20.10.24&protocolVersion=2\
@@ -73,7 +73,7 @@ impl Served {
     }
 }
 
-async fn hear(socket: &mut Socket) -> String {
+pub(super) async fn hear(socket: &mut Socket) -> String {
     loop {
         match socket.next().await.expect("not the end").expect("no error") {
             Message::Text(text) => return text.to_string(),
@@ -98,7 +98,7 @@ fn refusal(error: tungstenite::Error) -> (u16, String) {
 }
 
 /// Two ends of time: what must come comes within it.
-async fn soon<T>(future: impl Future<Output = T>) -> T {
+pub(super) async fn soon<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(30), future).await.expect("within half a minute")
 }
 
