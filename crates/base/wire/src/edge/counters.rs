@@ -26,12 +26,24 @@ pub(crate) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
+/// So many connections more were ended or refused for this reason.
+pub(crate) fn cut_off(counter: &AtomicU64, reason: &'static str, number: u64) {
+    counter.fetch_add(number, Ordering::Relaxed);
+    meters::edge().cut_off.get_or_create(&meters::Reason { reason }).inc_by(number);
+}
+
+/// One more request was refused for this reason.
+pub(crate) fn refused(counter: &AtomicU64, reason: &'static str) {
+    count(counter);
+    meters::edge().throttled.get_or_create(&meters::Reason { reason }).inc();
+}
+
 impl Counters {
     pub(crate) fn throttled(&self, priority: Priority) {
         match priority {
             Priority::Vital => {}
-            Priority::Agents => count(&self.throttled_agents),
-            Priority::Api => count(&self.throttled_api),
+            Priority::Agents => refused(&self.throttled_agents, "agents"),
+            Priority::Api => refused(&self.throttled_api, "api"),
         }
     }
 }

@@ -8,7 +8,7 @@ use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout_at};
 
 use super::connections::{Charge, Connections, Exchange, with_charge};
-use super::counters::count;
+use super::counters::refused;
 use super::{BODY_LIMIT_BYTES, Body, EdgeLimits, body};
 use crate::ServiceError;
 
@@ -38,7 +38,7 @@ pub(super) async fn receive(
             Ok(Some(Err(_))) => return Err(body::incomplete()),
             Ok(None) => return Ok(received.whole()),
             Err(_) => {
-                count(&connections.counters.slow_bodies);
+                refused(&connections.counters.slow_bodies, "slow_body");
                 return Err(too_slow(patience));
             }
         };

@@ -25,7 +25,7 @@ use table::{Change, ConnectionId, Table};
 pub(crate) use watched::Watched;
 
 use super::EdgeLimits;
-use super::counters::{Counters, count};
+use super::counters::{Counters, count, cut_off, refused};
 
 /// Answers, and heads that were read, up to this size are not counted: they are at most 64 MiB
 /// each over all connections.
@@ -80,12 +80,12 @@ impl Connections {
         let end = CancellationToken::new();
         let opened = self.table.lock().open(address, &end);
         let Some((id, in_place_of_another)) = opened else {
-            count(&self.counters.connections_refused);
+            cut_off(&self.counters.connections_refused, "all_at_work", 1);
             return None;
         };
         count(&self.counters.connections_accepted);
         if in_place_of_another {
-            count(&self.counters.connections_evicted);
+            cut_off(&self.counters.connections_evicted, "room", 1);
         }
         let connections = self.clone();
         Some(Arc::new(Link {
@@ -102,7 +102,7 @@ impl Connections {
     /// Closes some connections that are not at work: descriptors have run out.
     pub(crate) fn relieve(&self) -> usize {
         let ended = self.table.lock().end_some(RELIEF);
-        self.counters.connections_evicted.fetch_add(ended as u64, Ordering::Relaxed);
+        cut_off(&self.counters.connections_evicted, "room", ended as u64);
         ended
     }
 
@@ -141,7 +141,7 @@ impl Connections {
         };
         let has_room = tokio::time::timeout(MEMORY_WAIT, room).await.is_ok();
         if !has_room {
-            count(&self.counters.refused_for_memory);
+            refused(&self.counters.refused_for_memory, "memory");
         }
         has_room
     }
@@ -169,7 +169,7 @@ impl Connections {
         };
         let charge = tokio::time::timeout(MEMORY_WAIT, free).await.ok().flatten();
         if charge.is_none() {
-            count(&self.counters.refused_for_memory);
+            refused(&self.counters.refused_for_memory, "memory");
         }
         charge
     }
@@ -183,7 +183,7 @@ impl Connections {
         let charge = self.charge(connection, bytes);
         if charge.is_none() {
             self.make_room(bytes, connection);
-            count(&self.counters.refused_for_memory);
+            refused(&self.counters.refused_for_memory, "memory");
         }
         charge
     }
@@ -225,7 +225,7 @@ impl Connections {
 
     fn make_room(&self, bytes: usize, spared: Option<ConnectionId>) -> usize {
         let ended = self.table.lock().end_holders(bytes, spared);
-        self.counters.connections_evicted.fetch_add(ended as u64, Ordering::Relaxed);
+        cut_off(&self.counters.connections_evicted, "room", ended as u64);
         ended
     }
 }

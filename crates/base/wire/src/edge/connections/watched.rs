@@ -12,7 +12,7 @@ use tokio::time::Sleep;
 
 use super::table::Change;
 use super::{Charge, Link};
-use crate::edge::counters::count;
+use crate::edge::counters::cut_off;
 
 /// Bytes of a head that are not counted: at most 128 MiB over all connections.
 const UNCOUNTED_HEAD_BYTES: usize = 8 * 1024;
@@ -91,7 +91,7 @@ impl<S> Watched<S> {
                 }
                 let limits = &self.link.connections.limits;
                 ready!(elapsed(&mut self.stall, limits.write_stall, cx));
-                count(&self.link.connections.counters.stalled_writes);
+                cut_off(&self.link.connections.counters.stalled_writes, "not_reading", 1);
                 Poll::Ready(Err(timed_out("the client does not take its answer")))
             }
         }
@@ -127,7 +127,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         if this.head.bytes > 0 {
             let limits = &this.link.connections.limits;
             ready!(elapsed(&mut this.head.deadline, limits.head, cx));
-            count(&this.link.connections.counters.slow_heads);
+            cut_off(&this.link.connections.counters.slow_heads, "slow_head", 1);
             return Poll::Ready(Err(timed_out("the head did not come")));
         }
         Poll::Pending
