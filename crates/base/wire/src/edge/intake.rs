@@ -10,7 +10,6 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use terms::{AccountId, Timestamp};
 
 use super::admission::{Seat, Throttled};
-use super::connections::Exchange;
 use super::dispatch::Arrival;
 use super::receive::receive;
 use super::{Body, Inner, Priority, Route, RouteAuth};
@@ -78,8 +77,10 @@ impl Inner {
             let may = self.authenticator.may(&caller, action);
             if may { Ok(caller) } else { Err(denied(&caller, action)) }
         });
-        if caller.is_err() && arrival.exchange.is_some_and(Exchange::failed) {
-            self.admission.hold().await;
+        match (&caller, arrival.exchange) {
+            (Ok(_), Some(exchange)) => exchange.authenticated(),
+            (Err(_), Some(exchange)) if exchange.failed() => self.admission.hold().await,
+            _ => {}
         }
         caller
     }

@@ -95,6 +95,7 @@ impl Connections {
             in_flight: AtomicU32::new(0),
             requests: AtomicU64::new(0),
             failures: AtomicU32::new(0),
+            known: AtomicBool::new(false),
             over: AtomicBool::new(false),
         }))
     }
@@ -240,6 +241,7 @@ pub(crate) struct Link {
     in_flight: AtomicU32,
     requests: AtomicU64,
     failures: AtomicU32,
+    known: AtomicBool,
     over: AtomicBool,
 }
 
@@ -315,6 +317,13 @@ impl Exchange {
         self.work();
         if self.stage.swap(WRITING, Ordering::Relaxed) == WORKING {
             self.link.change(Change::Answered);
+        }
+    }
+
+    /// The request was authenticated: the connection goes after those of strangers.
+    pub(crate) fn authenticated(&self) {
+        if !self.link.known.swap(true, Ordering::Relaxed) {
+            self.link.change(Change::Known);
         }
     }
 

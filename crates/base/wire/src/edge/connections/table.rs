@@ -10,15 +10,23 @@ use tokio_util::sync::CancellationToken;
 /// What a connection is known by.
 pub(crate) type ConnectionId = u64;
 
-/// Why a connection could be closed without harm to a client that behaves. The first goes first.
+/// How dispensable a connection is. The least goes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Rank {
+struct Rank {
+    /// Whether a request that came over it was authenticated: those of strangers go before.
+    is_known: bool,
+    waits_for: Wait,
+}
+
+/// Why a connection could be closed without harm to a client that behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Wait {
     /// No request is under way: none was sent, or its head has not come as a whole.
-    Idle,
+    Request,
     /// All that is under way waits for the client's body.
-    Reading,
+    Body,
     /// All that is under way waits for the client to take its answer.
-    Stalled,
+    Reader,
 }
 
 /// A connection's place in the order: rank, since when, id.
@@ -53,6 +61,7 @@ struct Entry {
     working: u32,
     writing: u32,
     stalled: bool,
+    is_known: bool,
     bytes: usize,
     place: Option<Place>,
 }
@@ -62,13 +71,14 @@ impl Entry {
         if self.ending {
             return None;
         }
-        match (self.stalled, self.working, self.writing, self.reading) {
-            (true, _, _, _) => Some(Rank::Stalled),
-            (false, 1.., _, _) => None,
-            (false, 0, 1.., _) => Some(Rank::Stalled),
-            (false, 0, 0, 1..) => Some(Rank::Reading),
-            (false, 0, 0, 0) => Some(Rank::Idle),
-        }
+        let waits_for = match (self.stalled, self.working, self.writing, self.reading) {
+            (true, _, _, _) => Wait::Reader,
+            (false, 1.., _, _) => return None,
+            (false, 0, 1.., _) => Wait::Reader,
+            (false, 0, 0, 1..) => Wait::Body,
+            (false, 0, 0, 0) => Wait::Request,
+        };
+        Some(Rank { is_known: self.is_known, waits_for })
     }
 }
 
@@ -89,6 +99,8 @@ pub(crate) enum Change {
     WritingEnded,
     /// The client stopped (true) or went on (false) to take what is written.
     Stalled(bool),
+    /// A request was authenticated.
+    Known,
     /// So many bytes more are held for it.
     Holds(usize),
     /// So many fewer.
@@ -144,6 +156,7 @@ impl Table {
             working: 0,
             writing: 0,
             stalled: false,
+            is_known: false,
             bytes: 0,
             place: None,
         };
@@ -171,6 +184,7 @@ impl Table {
             Change::WorkEnded => entry.working -= 1,
             Change::WritingEnded => entry.writing -= 1,
             Change::Stalled(stalled) => entry.stalled = stalled,
+            Change::Known => entry.is_known = true,
             Change::Holds(bytes) => entry.bytes += bytes,
             Change::Released(bytes) => entry.bytes -= bytes,
         }
@@ -297,6 +311,19 @@ mod tests {
         open(&mut table, 3).unwrap();
         assert!(second_end.is_cancelled() && !first_end.is_cancelled());
         assert_eq!(table.len(), 2);
+    }
+
+    #[test]
+    fn strangers_make_room_before_those_who_are_known() {
+        let mut table = Table::new(2, 2);
+        let (known, known_end) = open(&mut table, 1).unwrap();
+        table.change(known, Change::Known);
+        for _ in 0..3 {
+            let (stranger, end) = open(&mut table, 2).unwrap();
+            table.change(stranger, Change::RequestBegan);
+            open(&mut table, 3).unwrap();
+            assert!(end.is_cancelled() && !known_end.is_cancelled());
+        }
     }
 
     #[test]
