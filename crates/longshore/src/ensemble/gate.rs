@@ -15,6 +15,8 @@ use wire::{Ask, Gate, Need, Passage, Unavailable, need_by_name};
 const HELD_MAX: usize = 1_024;
 /// A held request looks again after this long, even if nothing was told.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// How long a request of another server is held: until this one knows what that one knew.
+const OF_OTHERS: Duration = Duration::from_millis(300);
 /// What refused clients are advised to wait.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// What DescribeContainerInstances reads from the leader's memory, and not from the ledger.
@@ -100,6 +102,11 @@ impl LedgerGate {
     async fn lead(&self, ask: &Ask<'_>) -> Passage {
         let mut leadership = self.leadership.clone();
         let (mut permit, mut unreachable) = (None, ask.unreachable);
+        // Another server holds what it sent here, and knows at least as well who leads.
+        let until = match ask.through {
+            [] => ask.until,
+            _ => ask.until.min(Instant::now() + OF_OTHERS),
+        };
         loop {
             let known = leadership.borrow_and_update().clone();
             match known {
@@ -111,10 +118,14 @@ impl LedgerGate {
                         return Passage::Here;
                     }
                 }
+                Leadership::Following { leader: Some(leader) }
+                    if ask.through.contains(&leader.name.as_str()) =>
+                {
+                    return shut("The server that sent this here leads by now.");
+                }
                 Leadership::Following { leader: Some(leader) } => {
-                    let is_usable = leader.name != self.name
-                        && unreachable != Some(leader.url.as_str())
-                        && !ask.through.contains(&leader.name.as_str());
+                    let is_usable =
+                        leader.name != self.name && unreachable != Some(leader.url.as_str());
                     if let Some(end) = is_usable.then(|| self.end_of(&leader)).flatten() {
                         return Passage::Onward { url: leader.url, end };
                     }
@@ -124,10 +135,10 @@ impl LedgerGate {
             if !self.hold(&mut permit) {
                 return crowded();
             }
-            if Instant::now() >= ask.until {
+            if Instant::now() >= until {
                 return shut("No server leads at the moment; try again.");
             }
-            let again = ask.until.min(Instant::now() + LOOK_AGAIN);
+            let again = until.min(Instant::now() + LOOK_AGAIN);
             let _ = timeout_at(again, leadership.changed()).await;
             // It may have come back by now; if not, the request comes here again.
             unreachable = None;

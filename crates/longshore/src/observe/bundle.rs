@@ -51,6 +51,7 @@ impl Inside {
                 response
             }
         })
+        .here()
     }
 
     fn files(&self, runtime: &Value) -> BTreeMap<&'static str, String> {

@@ -14,7 +14,7 @@ use tracing::{Instrument, field};
 use super::admission::throttled;
 use super::connections::{Exchange, held_response};
 use super::gate::{Asking, Gated};
-use super::relay::Relayed;
+use super::relay::{ELSEWHERE, Relayed};
 use super::resolve::{Target, of_forms, unknown_operation};
 use super::seen::{self, Seen};
 use super::{Body, Edge, Inner, Need, Priority, Route, RouteRequest};
@@ -320,11 +320,11 @@ fn check_head(parts: &Parts) -> Result<(), ServiceError> {
     }
 }
 
-/// The answer to a request that took too long; it may have been done nonetheless.
+/// The answer to a request that took too long; it may have been done nonetheless, so it is no 503.
 fn too_late(limit: Duration) -> ServiceError {
     ServiceError::new(
-        "ServiceUnavailable",
-        503,
+        "ServerException",
+        504,
         format!("The request was not answered within {} seconds.", limit.as_secs()),
     )
 }
@@ -364,6 +364,9 @@ fn respond_error(refusal: Refusal, arrival: Arrival<'_>) -> Response<Body> {
     let Refusal { error, protocol, service } = refusal;
     let body = protocol.encode_error(&error, service, arrival.request_id);
     let mut response = respond(error.http_status(), protocol, body);
+    if error.is_elsewhere {
+        response.headers_mut().insert(ELSEWHERE.clone(), HeaderValue::from_static("true"));
+    }
     if let Some(wait) = error.retry_after {
         let headers = response.headers_mut();
         let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);

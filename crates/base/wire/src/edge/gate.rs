@@ -18,9 +18,8 @@ use crate::{Protocol, ServiceError};
 /// How long a request may be held in all until it is known who leads. Shorter than the least
 /// time-out of the SDKs, longer than a usual change of the leader.
 const HOLD_MAX: Duration = Duration::from_secs(3);
-/// How often a request may be sent on by one server: to the leader, and to those that follow it
-/// while it cannot be reached.
-const TRIES_MAX: usize = 4;
+/// The pause before a request is sent on a third time, or more often, within [`HOLD_MAX`].
+const PAUSE: Duration = Duration::from_millis(100);
 /// Through how many servers a request may come. A leader that has just changed costs one more.
 const HOPS_MAX: usize = 3;
 
@@ -108,7 +107,8 @@ impl Unavailable {
             Protocol::AwsQuery => "ServiceUnavailable",
             Protocol::Ec2Query => "Unavailable",
         };
-        ServiceError::new(code, 503, self.message.clone()).retry_after(self.retry_after)
+        let error = ServiceError::new(code, 503, self.message.clone());
+        ServiceError { is_elsewhere: true, ..error.retry_after(self.retry_after) }
     }
 }
 
@@ -150,7 +150,14 @@ impl Inner {
         }
         let until = Instant::now() + HOLD_MAX;
         let mut unreachable: Option<String> = None;
-        for _ in 0..TRIES_MAX {
+        // What another server sent is that server's to try again.
+        let tries_max = if through.is_empty() { usize::MAX } else { 1 };
+        let mut tries = 0;
+        while tries < tries_max && (tries == 0 || Instant::now() < until) {
+            if tries > 1 {
+                tokio::time::sleep(PAUSE).await;
+            }
+            tries += 1;
             let unreachable_url = unreachable.as_deref();
             let ask =
                 Ask { need: asking.need, through: &through, unreachable: unreachable_url, until };

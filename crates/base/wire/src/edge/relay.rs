@@ -36,6 +36,10 @@ const UNDER_WAY_MAX: usize = 2_048;
 /// sets it harms itself alone.
 static HOPS: HeaderName = HeaderName::from_static("x-longshore-through");
 
+/// Marks a refusal of a server that has done nothing, because it leads no more: the one that sent
+/// the request there looks again for who leads.
+pub(super) static ELSEWHERE: HeaderName = HeaderName::from_static("x-longshore-elsewhere");
+
 /// Headers of one connection, not of the request (RFC 9110 §7.6.1).
 const OF_CONNECTION: [HeaderName; 8] = [
     header::CONNECTION,
@@ -118,12 +122,15 @@ impl Relay {
         let answer = answer.map_err(|_| Failure::Lost("no answer in time".to_owned()))?;
         let mut answer = answer.map_err(|error| match error.is_connect() {
             true => Failure::Unreachable(chain(&error)),
-            // What only reads may be asked again.
-            false if asking.parts.method == Method::GET && asking.upgrade.is_none() => {
+            // What only reads, or opens a channel, may be asked again.
+            false if asking.parts.method == Method::GET => {
                 Failure::Unreachable(chain(&error))
             }
             false => Failure::Lost(chain(&error)),
         })?;
+        if answer.headers().contains_key(&ELSEWHERE) {
+            return Err(Failure::Unreachable("it leads no more".to_owned()));
+        }
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS
             && let Some(upgrade) = asking.upgrade.take()
         {
