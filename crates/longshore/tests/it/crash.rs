@@ -9,6 +9,7 @@ use nix::unistd::Pid;
 use serde_json::json;
 
 use crate::apart::Apart;
+use crate::chance::Chance;
 use crate::harness::{Up, eventually};
 
 fn sleeper() -> serde_json::Value {
@@ -196,38 +197,4 @@ fn parent(pid: i64) -> Option<i32> {
     let parent = parent.trim().parse().ok()?;
     let program = fs::read_link(format!("/proc/{parent}/exe")).ok()?;
     program.to_string_lossy().contains("shim").then_some(parent)
-}
-
-/// Numbers by chance that can be had again: `LONGSHORE_TEST_SEED` sets where they begin.
-#[derive(Debug)]
-struct Chance {
-    /// Printed with each failure.
-    #[allow(dead_code, reason = "read by Debug")]
-    seed: u64,
-    state: u64,
-}
-
-impl Chance {
-    fn new() -> Self {
-        let seed = std::env::var("LONGSHORE_TEST_SEED").ok().and_then(|text| text.parse().ok());
-        let seed = seed.unwrap_or(20_261_121);
-        Self { seed, state: seed | 1 }
-    }
-
-    /// Marsaglia's xorshift.
-    fn next(&mut self) -> u64 {
-        self.state ^= self.state << 13;
-        self.state ^= self.state >> 7;
-        self.state ^= self.state << 17;
-        self.state
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        usize::try_from(self.next() % u64::try_from(limit).unwrap()).unwrap()
-    }
-
-    /// From 0 to 1.
-    fn share(&mut self) -> f64 {
-        f64::from(u32::try_from(self.next() >> 32).unwrap()) / f64::from(u32::MAX)
-    }
 }

@@ -28,8 +28,13 @@ pub struct Process {
 impl Process {
     /// Starts the binary and waits for the line on standard output that contains `ready`.
     pub fn start(args: &[&str], ready: &str) -> Self {
+        Self::start_with(args, &[], ready)
+    }
+
+    /// The same with some variables of the environment.
+    pub fn start_with(args: &[&str], env: &[(&str, &str)], ready: &str) -> Self {
         let mut command = Command::new(LONGSHORE);
-        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped());
+        command.args(args).envs(env.iter().copied()).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("the binary starts");
         let stdout = child.stdout.take().expect("stdout is piped");
         let mut lines = BufReader::new(stdout).lines();
@@ -56,10 +61,15 @@ impl Process {
         }
     }
 
-    /// Sends a signal and waits for the end.
-    pub fn end(&mut self, signal: Signal) -> Option<i32> {
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).expect("pids are small"));
         let _ = kill(pid, signal);
+    }
+
+    /// Sends a signal and waits for the end.
+    pub fn end(&mut self, signal: Signal) -> Option<i32> {
+        self.signal(signal);
         self.child.wait().expect("a child can be waited for").code()
     }
 }
@@ -170,9 +180,20 @@ impl Up {
         serde_json::from_slice(&output.stdout).unwrap_or(Value::Null)
     }
 
-    fn try_aws(&self, args: &[&str]) -> Output {
+    /// Runs `aws`, whatever comes of it.
+    pub fn try_aws(&self, args: &[&str]) -> Output {
         let mut command = self.with_profile("aws");
         command.args(args).output().expect("the aws CLI is installed: ./x test does it")
+    }
+
+    /// Runs `aws` with the tries that it makes by itself.
+    pub fn aws_patiently(&self, args: &[&str]) -> Value {
+        let mut command = self.with_profile("aws");
+        let output = command.args(args).env_remove("AWS_MAX_ATTEMPTS").output();
+        let output = output.expect("the aws CLI is installed: ./x test does it");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "aws {args:?} failed: {stderr}");
+        serde_json::from_slice(&output.stdout).unwrap_or(Value::Null)
     }
 
     /// A command whose environment points AWS's tools at this Longshore.
@@ -237,6 +258,14 @@ pub fn eventually(mut holds: impl FnMut() -> bool) -> bool {
         std::thread::park_timeout(Duration::from_millis(20));
     }
     false
+}
+
+/// The first process of a container of an instance, as its shim put it down.
+pub fn pid_of(up: &Up, instance: &str, runtime_id: &str) -> i32 {
+    let folder = up.data().join("node").join(instance).join("containers").join(runtime_id);
+    let text = fs::read(folder.join("running.json")).expect("the container runs");
+    let running: Value = serde_json::from_slice(&text).expect("running.json is JSON");
+    i32::try_from(running["pid"].as_i64().expect("it has a process")).expect("pids are small")
 }
 
 /// The file of an example image; `./x test` builds them.

@@ -4,14 +4,17 @@
 
 mod apart;
 mod awsvpc;
+mod chance;
 mod crash;
 mod deregistered;
 mod durability;
 mod ec2;
+mod ensemble;
 mod harness;
 mod hostile;
 mod import;
 mod inside;
+mod linear;
 mod listings;
 mod many;
 mod namespaces;

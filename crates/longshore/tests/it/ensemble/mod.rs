@@ -1,0 +1,8 @@
+//! Three servers over one etcd, with agents that know all three.
+
+mod etcd;
+mod failover;
+mod several;
+mod stage;
+
+pub use stage::Ensemble;

@@ -1,0 +1,97 @@
+//! Histories of real servers through changes of the leader.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use super::checker::is_linearizable;
+use super::models::{Counter, Register};
+use super::record::{Recorder, client, cluster};
+use crate::chance::{Chance, seed};
+use crate::ensemble::Ensemble;
+
+/// How long clients call in the short form; `LONGSHORE_LINEAR_SECONDS` says otherwise.
+const SECONDS: u64 = 15;
+/// Clients at the same time.
+const CLIENTS: u64 = 6;
+/// Registers and counters, each.
+const OBJECTS: usize = 3;
+/// A leader is left alone for this long at least, so that there is something to lose.
+const CALM: Duration = Duration::from_millis(1_500);
+/// A stopped leader is woken after this long: its lease is 2 s.
+const STOPPED: Duration = Duration::from_secs(4);
+
+/// What becomes of the leader.
+#[derive(Clone, Copy, Debug)]
+enum Fate {
+    Killed,
+    Ended,
+    Stopped,
+}
+
+#[test]
+fn clients_of_three_servers_see_one_through_every_change_of_the_leader() {
+    let seconds = std::env::var("LONGSHORE_LINEAR_SECONDS").ok();
+    let seconds = seconds.and_then(|text| text.parse().ok()).unwrap_or(SECONDS);
+    let mut ensemble = Ensemble::start();
+    let keys = ensemble.servers[0].up.keys();
+    let endpoints: Vec<_> = ensemble.servers.iter().map(|server| server.url()).collect();
+    for object in 0..OBJECTS {
+        let name = cluster(object);
+        ensemble.servers[0].up.aws(&["ecs", "create-cluster", "--cluster-name", &name]);
+    }
+    let until = Instant::now() + Duration::from_secs(seconds);
+    let recorder = Arc::new(Recorder::new(OBJECTS));
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|number| {
+            let (recorder, keys, endpoints) = (recorder.clone(), keys.clone(), endpoints.clone());
+            runtime.spawn(async move {
+                let clients: Vec<_> = endpoints.iter().map(|url| client(url, &keys)).collect();
+                recorder.run(&clients, seed() ^ (number + 1), until).await;
+            })
+        })
+        .collect();
+    let mut chance = Chance::new();
+    let mut changes = 0;
+    while Instant::now() < until {
+        std::thread::sleep(CALM);
+        let leader = ensemble.leader();
+        let fate = [Fate::Killed, Fate::Ended, Fate::Stopped][(changes + chance.below(2)) % 3];
+        befall(&mut ensemble, leader, fate);
+        changes += 1;
+    }
+    for client in clients {
+        runtime.block_on(client).unwrap();
+    }
+    for object in 0..OBJECTS {
+        let history = recorder.registers[object].lock();
+        assert!(is_linearizable::<Register>(&history), "{chance:?}: {history:#?}");
+        let history = recorder.counters[object].lock();
+        assert!(is_linearizable::<Counter>(&history), "{chance:?}: {history:#?}");
+    }
+    eprintln!("{changes} changes of the leader; calls: {:?}", recorder.counts);
+    drop(runtime);
+    ensemble.end();
+}
+
+/// Lets it happen to the server, and brings it back.
+fn befall(ensemble: &mut Ensemble, server: usize, fate: Fate) {
+    match fate {
+        Fate::Killed => {
+            ensemble.servers[server].end(Signal::SIGKILL);
+            ensemble.servers[server].resume();
+        }
+        Fate::Ended => {
+            ensemble.servers[server].end(Signal::SIGTERM);
+            ensemble.servers[server].resume();
+        }
+        Fate::Stopped => {
+            ensemble.servers[server].signal(Signal::SIGSTOP);
+            std::thread::sleep(STOPPED);
+            ensemble.servers[server].signal(Signal::SIGCONT);
+        }
+    }
+}
