@@ -112,7 +112,7 @@ impl ControlPlane {
             }
         };
         let edge = edge.build();
-        let metrics = inside.begin(&settings, &mut loops, &shutdown).await?;
+        let metrics = inside.begin(&settings, &edge, &mut loops, &shutdown).await?;
         let running = Running { metrics, ..running };
         if let Some(tls) = &tls {
             let (tls, clock, token) = (tls.server.clone(), clock.clone(), shutdown.clone());

@@ -2,6 +2,7 @@
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Unit;
@@ -24,11 +25,20 @@ pub struct StepName {
     pub step: &'static str,
 }
 
+/// Where a container is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ContainerState {
+    /// `coming`, `running` or `stopped`.
+    pub state: &'static str,
+}
+
 /// Meters of the agent.
 #[derive(Debug)]
 pub struct Agent {
     /// Tasks that the engine knows.
     pub tasks: Gauge,
+    /// Its containers.
+    pub containers: Family<ContainerState, Gauge>,
     /// Events that the engine took.
     pub events: Counter,
     /// Steps that were carried out.
@@ -46,6 +56,7 @@ impl Agent {
         let r = &mut catalogue.group("agent");
         Self {
             tasks: r.gauge("tasks", "Tasks that the engine knows"),
+            containers: r.gauges("containers", "Containers of those tasks by state"),
             events: r.counter("engine_events", "Events that the engine took"),
             steps: r.counters("steps", "Steps of tasks and containers that were carried out"),
             step_seconds: r.timers("step", "Steps of tasks and containers"),
@@ -55,6 +66,14 @@ impl Agent {
                 "Appending to the journal, with the wait for the disk where there is one",
             ),
             journal_records: r.counter("journal_records", "Records appended to the journal"),
+        }
+    }
+
+    /// Sets how many tasks there are, and containers in each state.
+    pub fn counted(&self, tasks: i64, containers: [(&'static str, i64); 3]) {
+        self.tasks.set(tasks);
+        for (state, number) in containers {
+            self.containers.get_or_create(&ContainerState { state }).set(number);
         }
     }
 

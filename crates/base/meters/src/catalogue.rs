@@ -5,6 +5,7 @@ use std::hash::Hash;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry, Unit};
@@ -71,6 +72,10 @@ impl Group<'_> {
 
     pub(crate) fn gauge(&mut self, name: &str, help: &'static str) -> Gauge {
         self.add(name, "", help, Gauge::default())
+    }
+
+    pub(crate) fn gauges<L: Labels>(&mut self, name: &str, help: &'static str) -> Family<L, Gauge> {
+        self.add(name, "", help, Family::default())
     }
 
     /// A histogram of seconds, or of numbers of other things: powers of two up to 4,096.

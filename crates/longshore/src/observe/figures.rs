@@ -7,6 +7,7 @@ use prometheus_client::encoding::{EncodeGaugeValue, EncodeLabelSet};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
+use wire::EdgeLoad;
 
 /// Where figures are read from: writes them into the registry.
 pub type Source = Box<dyn Fn(&mut Registry) + Send + Sync>;
@@ -46,6 +47,36 @@ pub fn counts(registry: &mut Registry, name: &str, help: &str, counts: Vec<ecs::
         (OfCluster { cluster: cluster.to_owned(), status }, number)
     });
     figures(registry, name, help, values);
+}
+
+/// One of the queues of the edge.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Class {
+    class: &'static str,
+}
+
+/// Where the edge's memory goes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Bodies {
+    direction: &'static str,
+}
+
+/// How busy the edge is.
+pub fn of_edge(registry: &mut Registry, load: &EdgeLoad) {
+    let registry = registry.sub_registry_with_prefix("edge");
+    let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    let classes = |api, agents| {
+        [(Class { class: "api" }, number(api)), (Class { class: "agents" }, number(agents))]
+    };
+    let seated = classes(load.api_in_flight, load.agents_in_flight);
+    figures(registry, "seats_taken", "Requests that are worked on", seated);
+    let waiting = classes(load.api_waiting, load.agents_waiting);
+    figures(registry, "seats_awaited", "Requests that wait until they are worked on", waiting);
+    let bodies = [
+        (Bodies { direction: "in" }, number(load.request_bytes)),
+        (Bodies { direction: "out" }, number(load.response_bytes)),
+    ];
+    figures(registry, "bodies_held_bytes", "Bytes of bodies in memory", bodies);
 }
 
 /// What the ledger holds.

@@ -2,7 +2,7 @@
 //! for Prometheus cannot sign.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result};
 use http::{HeaderValue, Response, StatusCode, header};
@@ -17,7 +17,7 @@ use wire::{
     RouteRequest,
 };
 
-use super::figures::Source;
+use super::figures::{self, Source};
 use super::process;
 use crate::clock::{RandomIds, SystemClock};
 
@@ -26,12 +26,19 @@ use crate::clock::{RandomIds, SystemClock};
 pub struct Metrics {
     role: &'static str,
     sources: Arc<Vec<Source>>,
+    /// The server's edge, once it is there: it is made after the paths that this is read by.
+    edge: Arc<OnceLock<Edge>>,
 }
 
 impl Metrics {
     /// The process's counters, and the figures of these sources.
     pub fn new(role: &'static str, sources: Vec<Source>) -> Self {
-        Self { role, sources: Arc::new(sources) }
+        Self { role, sources: Arc::new(sources), edge: Arc::default() }
+    }
+
+    /// Adds the figures of the server's edge.
+    pub fn watch(&self, edge: &Edge) {
+        let _ = self.edge.set(edge.clone());
     }
 
     /// All of them as text.
@@ -43,6 +50,9 @@ impl Metrics {
         ours.register("build", "What runs here", build);
         for source in self.sources.iter() {
             source(ours);
+        }
+        if let Some(edge) = self.edge.get() {
+            figures::of_edge(ours, &edge.load());
         }
         meters::render(&registry, form)
     }

@@ -15,7 +15,7 @@ use ecs::Ecs;
 use ledger::Ledger;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use wire::Route;
+use wire::{Edge, Route};
 
 use anyhow::Result;
 use opentelemetry_sdk::trace::{BatchSpanProcessor, SpanProcessor};
@@ -92,9 +92,11 @@ impl Inside {
     pub async fn begin(
         self,
         settings: &ServerSettings,
+        edge: &Edge,
         loops: &mut JoinSet<Result<()>>,
         shutdown: &CancellationToken,
     ) -> Result<Option<String>> {
+        self.metrics.watch(edge);
         let url = match settings.observe.metrics_listen {
             Some(address) => Some(self.metrics.listen(address, shutdown.clone()).await?),
             None => None,

@@ -190,7 +190,7 @@ impl Core {
         for (task, since) in journaled {
             meters::step!("journal", task, since.millis());
         }
-        meters::agent().tasks.set(i64::try_from(self.engine.tasks().count()).unwrap_or(i64::MAX));
+        self.count();
         for answer in answers {
             match answer {
                 Answer::Done(done) => _ = done.send(()),
@@ -206,6 +206,25 @@ impl Core {
             self.waits_for_empty.drain(..).for_each(|answer| _ = answer.send(()));
         }
         Ok(())
+    }
+
+    /// Tells how many tasks and containers there are.
+    fn count(&self) {
+        let (mut tasks, mut running, mut stopped, mut coming) = (0, 0, 0, 0);
+        for task in self.engine.tasks() {
+            tasks += 1;
+            for container in &task.containers {
+                match container.status() {
+                    Status::Running => running += 1,
+                    Status::Stopped => stopped += 1,
+                    Status::None | Status::ManifestPulled | Status::Pulled | Status::Created => {
+                        coming += 1;
+                    }
+                }
+            }
+        }
+        meters::agent()
+            .counted(tasks, [("coming", coming), ("running", running), ("stopped", stopped)]);
     }
 
     /// Journals what is to be kept, then has the commands carried out.
