@@ -2,21 +2,21 @@
 # Builds Longshore and the benchmarks and runs one of them, or all.
 #
 # Usage: bench/run.sh [run-task | api | contention | start | lists | placements | fleet | million |
-#                      coldstart | writes] [OPTION]...
+#                      coldstart | writes | etcd] [OPTION]...
 # The figures go to standard output, and as JSON to target/bench/NAME.json.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 target=${CARGO_TARGET_DIR:-target}
-names=(run-task api contention start lists placements writes coldstart fleet million)
+names=(run-task api contention start lists placements writes etcd coldstart fleet million)
 case "${1:-}" in
   '') ;;
-  run-task | api | contention | start | lists | placements | writes | coldstart | fleet | million) names=("$1"); shift ;;
+  run-task | api | contention | start | lists | placements | writes | etcd | coldstart | fleet | million) names=("$1"); shift ;;
   *) echo "bench: no benchmark '$1'; there are: ${names[*]}" >&2; exit 2 ;;
 esac
 
 case "${names[*]}" in
-  placements | writes) cargo build --release --package bench ;;
+  placements | writes | etcd) cargo build --release --package bench ;;
   fleet | million | coldstart) cargo build --release --package longshore --package bench ;;
   *)
     cargo build --release --package longshore --package bench

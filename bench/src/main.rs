@@ -14,6 +14,7 @@
 //! - `fleet`: 10,000 simulated agents, 200,000 tasks: what they cost the server.
 //! - `million`, `coldstart`: a million and 200,000 tasks: memory, disk, start.
 //! - `writes`: small durable transactions a second.
+//! - `etcd`: durable writes on etcd, against a bare loop of etcd-client.
 //!
 //! **Invariant:** figures of peers and ours come from the same run; a failed request fails the run.
 
@@ -22,6 +23,7 @@ mod clock;
 mod contention;
 mod disk;
 mod docker;
+mod etcd;
 mod fleet;
 mod lists;
 mod load;
@@ -83,6 +85,8 @@ enum Bench {
     Coldstart(fleet::Hold),
     /// Small durable transactions a second of many waiting callers
     Writes(writes::Writes),
+    /// Durable writes on etcd against a bare loop; loading what etcd holds
+    Etcd(etcd::Etcd),
     /// Simulated agents in one process, for the three above
     #[command(hide = true)]
     Agents(fleet::Agents),
@@ -104,6 +108,7 @@ fn main() -> Result<()> {
         Bench::Million(bench) => bench.run(&place, "million: a million tasks held", 1_000_000)?,
         Bench::Coldstart(bench) => bench.run(&place, "coldstart: 200,000 tasks", 200_000)?,
         Bench::Writes(bench) => bench.run(&place)?,
+        Bench::Etcd(bench) => bench.run(&place)?,
         Bench::Agents(agents) => return agents.run(),
     };
     report.print();

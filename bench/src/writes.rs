@@ -34,15 +34,18 @@ pub struct Writes {
 
 /// A small row: about 130 bytes in the store.
 #[derive(Serialize, Deserialize)]
-struct Small {
-    counter: u64,
-    text: String,
+pub struct Small {
+    /// How often it was written.
+    pub counter: u64,
+    /// Its bulk.
+    pub text: String,
 }
 
 impl Record for Small {}
 
+/// Ids that count.
 #[derive(Default)]
-struct Numbers(AtomicU64);
+pub struct Numbers(AtomicU64);
 
 impl IdSource for Numbers {
     fn next(&self) -> [u8; 16] {
@@ -65,7 +68,8 @@ impl Writes {
         let ledger = Ledger::open(schema, Box::new(store), Arc::new(WallClock), ids)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         for callers in [1, self.callers] {
-            let (rate, latency) = runtime.block_on(self.drive(&ledger, table, callers, time))?;
+            let (rate, latency) =
+                runtime.block_on(drive(&ledger, table, self.rows, callers, time))?;
             let note = format!(
                 "p50 {:.2} ms, p99 {:.2} ms",
                 ms(latency.median()),
@@ -78,42 +82,44 @@ impl Writes {
         }
         Ok(report)
     }
+}
 
-    async fn drive(
-        &self,
-        ledger: &Ledger,
-        table: Table<u64, Small>,
-        callers: u16,
-        time: Duration,
-    ) -> Result<(f64, Sample)> {
-        let start = Instant::now();
-        let rows = u64::from(self.rows);
-        let caller = |number: u16| {
-            let ledger = ledger.clone();
-            async move {
-                let mut latencies = Vec::new();
-                let mut row = u64::from(number);
-                while start.elapsed() < time {
-                    let begin = Instant::now();
-                    let write = |tx: &mut ledger::Tx<'_>| {
-                        let counter = tx.get(&table, &row).map_or(0, |small| small.counter);
-                        let text = format!("{:0>100}", counter);
-                        tx.put(&table, row, Small { counter: counter + 1, text });
-                        Ok::<_, std::convert::Infallible>(())
-                    };
-                    ledger.transact("write", write).await.context("a transaction")?;
-                    latencies.push(begin.elapsed());
-                    row = (row + u64::from(callers)) % rows.max(1);
-                }
-                anyhow::Ok(latencies)
+/// Writes small rows over from many callers at once; gives transactions a second, and how long
+/// each took.
+pub async fn drive(
+    ledger: &Ledger,
+    table: Table<u64, Small>,
+    rows: u32,
+    callers: u16,
+    time: Duration,
+) -> Result<(f64, Sample)> {
+    let start = Instant::now();
+    let rows = u64::from(rows);
+    let caller = |number: u16| {
+        let ledger = ledger.clone();
+        async move {
+            let mut latencies = Vec::new();
+            let mut row = u64::from(number);
+            while start.elapsed() < time {
+                let begin = Instant::now();
+                let write = |tx: &mut ledger::Tx<'_>| {
+                    let counter = tx.get(&table, &row).map_or(0, |small| small.counter);
+                    let text = format!("{:0>100}", counter);
+                    tx.put(&table, row, Small { counter: counter + 1, text });
+                    Ok::<_, std::convert::Infallible>(())
+                };
+                ledger.transact("write", write).await.context("a transaction")?;
+                latencies.push(begin.elapsed());
+                row = (row + u64::from(callers)) % rows.max(1);
             }
-        };
-        let tasks: Vec<_> = (0..callers).map(|number| tokio::spawn(caller(number))).collect();
-        let mut latencies = Vec::new();
-        for task in tasks {
-            latencies.extend(task.await??);
+            anyhow::Ok(latencies)
         }
-        let rate = latencies.len() as f64 / start.elapsed().as_secs_f64();
-        Ok((rate, Sample::new(latencies)))
+    };
+    let tasks: Vec<_> = (0..callers).map(|number| tokio::spawn(caller(number))).collect();
+    let mut latencies = Vec::new();
+    for task in tasks {
+        latencies.extend(task.await??);
     }
+    let rate = latencies.len() as f64 / start.elapsed().as_secs_f64();
+    Ok((rate, Sample::new(latencies)))
 }

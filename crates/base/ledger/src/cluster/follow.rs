@@ -7,6 +7,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
 use super::barrier::Newest;
+use super::fence::Fence;
 use super::{Cluster, Leader, Mirror, RETRY, Session, bounded};
 use crate::ledger::Shared;
 use crate::role::Leadership;
@@ -31,8 +32,7 @@ pub(super) struct Driver {
 
 /// A time of leading.
 pub(super) struct Term {
-    /// The revision that created the leader's key.
-    pub(super) created: i64,
+    pub(super) fence: Fence,
     pub(super) session: Arc<Session>,
 }
 
@@ -105,8 +105,12 @@ impl Driver {
     fn own_term(&self) -> Option<Term> {
         let session = self.session.borrow().clone()?;
         let leader = self.mirror.leader.as_ref()?;
-        (leader.lease == session.lease && !session.is_over())
-            .then_some(Term { created: leader.created, session })
+        if leader.lease != session.lease || session.is_over() {
+            return None;
+        }
+        let Cluster { etcd, keys, .. } = &*self.cluster;
+        let fence = Fence { etcd: etcd.clone(), keys: keys.clone(), created: leader.created };
+        Some(Term { fence, session })
     }
 
     /// Tells who leads, when that has changed.

@@ -8,15 +8,16 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
 
+use super::bounded;
+use super::fence::{Ended, Verdict};
 use super::follow::{Driver, Term};
-use super::{Cluster, bounded};
 use crate::error::LedgerError;
 use crate::head::{Taken, Waiter};
 use crate::ledger::Shared;
 use crate::role::Leadership;
 use crate::state::{Revision, State};
 use crate::store::etcd::layout::{HeadRecord, encode_row};
-use crate::store::{Batch, EtcdAnswer, EtcdCompare, EtcdError, EtcdOp, EtcdTxn};
+use crate::store::{Batch, EtcdAnswer, EtcdError, EtcdOp};
 
 /// Packs on their way at once. Only full packs follow one that is on its way: a half-empty one
 /// gathers more meanwhile.
@@ -24,17 +25,6 @@ const FLIGHTS: usize = 4;
 
 /// How often a pack is sent again that overtook the one before it.
 const RESENDS: usize = 3;
-
-/// Why a term ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ended {
-    /// Given up with everything answered.
-    Resigned,
-    /// Another server leads, or may: what was not confirmed was not written.
-    Fenced,
-    /// An answer stayed away: what was sent may have been written.
-    Unknown,
-}
 
 /// A pack on its way.
 struct Flight {
@@ -56,17 +46,46 @@ struct Flights {
 impl Driver {
     /// Leads until the term is over.
     pub(super) async fn lead(&mut self, term: Term) {
-        tracing::info!(term = term.created, revision = self.mirror.state.revision, "leading");
-        let ended = match self.settle(&term).await {
+        tracing::info!(term = term.fence.created, revision = self.mirror.state.revision, "leading");
+        let settled = term.fence.settle(self.mirror.head).await;
+        let ended = match settled.map(|settled| self.confirm_settled(settled)) {
             Ok(()) => {
                 self.begin(&term);
                 self.serve(&term).await
             }
             Err(ended) => ended,
         };
-        tracing::info!(term = term.created, ?ended, "leading no more");
+        tracing::info!(term = term.fence.created, ?ended, "leading no more");
         term.session.end();
         self.mirror.state = State::clone(&self.shared.published.load());
+    }
+
+    fn confirm_settled(&mut self, settled: Option<(HeadRecord, i64)>) {
+        if let Some((head, revision)) = settled {
+            self.confirm_head(head, revision);
+            self.cluster.applied.send_replace(revision);
+        }
+        self.mirror.forget_staged();
+    }
+
+    /// Commits what is too large for one transaction. Nothing else is on its way.
+    async fn commit_staged(
+        &mut self,
+        term: &Term,
+        taken: Taken,
+        base: HeadRecord,
+    ) -> Result<(), Ended> {
+        let Batch { revision, writes } = &taken.batch;
+        let (valid, modified) = term.fence.stage(&base, *revision, writes).await?;
+        let bytes: usize = writes.iter().map(crate::store::Write::size_bytes).sum();
+        // Once in its parts, and once in its place.
+        self.cluster.written.fetch_add(2 * bytes as u64, Ordering::Relaxed);
+        self.confirm_head(valid, modified);
+        self.shared.publish(taken.state, taken.commits);
+        self.cluster.applied.send_replace(modified);
+        let settled = term.fence.settle(valid).await?;
+        self.confirm_settled(settled);
+        Ok(())
     }
 
     fn begin(&self, term: &Term) {
@@ -133,7 +152,8 @@ impl Driver {
         while flights.flights.len() < FLIGHTS {
             let Some(taken) = self.next_pack(flights) else { return Ok(()) };
             let base = *last;
-            *last = HeadRecord { revision: taken.batch.revision, term: term.created, staged: 0 };
+            *last =
+                HeadRecord { revision: taken.batch.revision, term: term.fence.created, staged: 0 };
             if taken.oversized {
                 let staged = self.commit_staged(term, taken, base).await;
                 *last = self.mirror.head;
@@ -165,20 +185,21 @@ impl Driver {
         term: &Term,
         flight: &Flight,
     ) -> BoxFuture<'static, Result<EtcdAnswer, EtcdError>> {
-        let cluster = self.cluster.clone();
+        let keys = &term.fence.keys;
         let Batch { writes, .. } = &flight.taken.batch;
         let mut then = Vec::with_capacity(writes.len() + 1);
         for write in writes {
-            let key = cluster.keys.row(write.table, &write.key);
+            let key = keys.row(write.table, &write.key);
             then.push(match &write.row {
                 Some(row) => EtcdOp::put(key, encode_row(row)),
                 None => EtcdOp::Delete(key),
             });
         }
         // Last, so that whoever watches has all of the commit when the head comes.
-        then.push(EtcdOp::put(cluster.keys.head(), flight.next.encode()));
-        let txn = cluster.fenced(term, &flight.base, then);
-        Box::pin(async move { bounded(cluster.etcd.txn(txn)).await })
+        then.push(EtcdOp::put(keys.head(), flight.next.encode()));
+        let fence = term.fence.clone();
+        let txn = fence.txn(&flight.base, then);
+        Box::pin(async move { bounded(fence.etcd.txn(txn)).await })
     }
 
     /// Takes the answer to the oldest flight.
@@ -190,7 +211,7 @@ impl Driver {
     ) -> Result<(), Ended> {
         let mut resends = 0;
         loop {
-            match self.cluster.judge(term, &flight.base, &flight.next, answer) {
+            match term.fence.judge(&flight.base, &flight.next, answer) {
                 Verdict::Written(revision) => {
                     self.confirm(flight, revision);
                     return Ok(());
@@ -216,69 +237,10 @@ impl Driver {
     }
 
     /// Notes the head that etcd has confirmed at its `revision`.
-    pub(super) fn confirm_head(&mut self, head: HeadRecord, revision: i64) {
+    fn confirm_head(&mut self, head: HeadRecord, revision: i64) {
         self.mirror.head = head;
         self.mirror.head_modified = revision;
         self.mirror.etcd = revision;
-    }
-}
-
-/// What an answer to a fenced transaction means.
-pub(super) enum Verdict {
-    /// It was carried out, at this revision of etcd.
-    Written(i64),
-    /// It was not, because the one before it was not yet.
-    Early,
-    Over(Ended),
-}
-
-impl Cluster {
-    /// A transaction that is carried out only while the term lasts and the head is `base`.
-    pub(super) fn fenced(&self, term: &Term, base: &HeadRecord, then: Vec<EtcdOp>) -> EtcdTxn {
-        EtcdTxn {
-            compares: vec![
-                EtcdCompare::Created(self.keys.leader(), term.created),
-                EtcdCompare::Value(self.keys.head(), base.encode()),
-            ],
-            then,
-            or_else: vec![EtcdOp::Get(self.keys.leader()), EtcdOp::Get(self.keys.head())],
-        }
-    }
-
-    pub(super) fn judge(
-        &self,
-        term: &Term,
-        base: &HeadRecord,
-        next: &HeadRecord,
-        answer: Result<EtcdAnswer, EtcdError>,
-    ) -> Verdict {
-        let answer = match answer {
-            Ok(answer) if answer.succeeded => return Verdict::Written(answer.revision),
-            Ok(answer) => answer,
-            Err(EtcdError::Lost(reason)) => {
-                tracing::warn!(reason, "etcd did not answer a commit");
-                return Verdict::Over(Ended::Unknown);
-            }
-            Err(error) => {
-                tracing::error!(%error, "etcd refused a commit");
-                return Verdict::Over(Ended::Fenced);
-            }
-        };
-        let mut found = answer.found.into_iter();
-        let leader = found.next().flatten();
-        let head = found.next().flatten();
-        let seen = head.as_ref().and_then(|head| HeadRecord::decode(&head.value));
-        // It was sent twice on its way, and what answers is the second.
-        if base != next && seen == Some(*next) {
-            return Verdict::Written(head.map_or(0, |head| head.modified));
-        }
-        let leads = leader.is_some_and(|leader| leader.created == term.created);
-        if leads
-            && seen.is_some_and(|seen| seen.term <= term.created && seen.revision <= base.revision)
-        {
-            return Verdict::Early;
-        }
-        Verdict::Over(Ended::Fenced)
     }
 }
 

@@ -13,9 +13,11 @@
 //!   watch, from the last confirmed revision on, tells what became of it.
 
 mod barrier;
+mod fence;
 mod follow;
 mod lead;
 mod mirror;
+mod offline;
 mod session;
 mod stage;
 mod upkeep;
@@ -39,6 +41,7 @@ use crate::store::etcd::layout::{Announcement, FORMAT, Keys};
 use crate::store::{Etcd, EtcdError, EtcdSettings, StoreError};
 use barrier::Barrier;
 pub(crate) use mirror::Mirror;
+pub use offline::EtcdStore;
 use session::Session;
 
 /// What goes into one transaction: etcd takes 128 operations, one of which writes the head, and

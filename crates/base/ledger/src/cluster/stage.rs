@@ -6,128 +6,99 @@
 //! meanwhile, so whoever finds a head that names parts, lays them over the rows, and it makes no
 //! difference how many of these have moved.
 
-use super::follow::{Driver, Term};
-use super::lead::{Ended, Verdict};
+use super::fence::{Ended, Fence};
 use super::{LIMITS, bounded};
-use crate::head::Taken;
+use crate::state::Revision;
 use crate::store::etcd::layout::{
     HeadRecord, StagedKey, StagedWrite, behind, stage_write, staged_writes,
 };
 use crate::store::{EtcdError, EtcdOp, EtcdRange, Write};
 
-/// Parts that are read at once when a new leader moves them.
+/// Parts that are read at once when they are moved.
 const PARTS_PAGE: u32 = 16;
 
-impl Driver {
-    /// Commits what is too large for one transaction. Nothing else is on its way.
-    pub(super) async fn commit_staged(
-        &mut self,
-        term: &Term,
-        taken: Taken,
-        base: HeadRecord,
-    ) -> Result<(), Ended> {
-        let revision = taken.batch.revision;
-        let parts = parts(&taken.batch.writes);
+impl Fence {
+    /// Makes a commit of any size, and leaves its rows in parts. Gives the head that it made, and
+    /// etcd's revision of that.
+    pub(crate) async fn stage(
+        &self,
+        base: &HeadRecord,
+        revision: Revision,
+        writes: &[Write],
+    ) -> Result<(HeadRecord, i64), Ended> {
+        let parts = parts(writes);
         let staged = u32::try_from(parts.len()).expect("fewer parts than memory holds bytes");
         tracing::debug!(revision, parts = staged, "a commit in parts");
         for (number, part) in (0..).zip(parts) {
-            let key = self.cluster.keys.staged(StagedKey { term: term.created, revision, number });
-            self.step(term, &base, &base, vec![EtcdOp::put(key, part)]).await?;
+            let key = self.keys.staged(StagedKey { term: self.created, revision, number });
+            self.step(base, base, vec![EtcdOp::put(key, part)]).await?;
         }
-        let valid = HeadRecord { revision, term: term.created, staged };
-        let validate = vec![EtcdOp::put(self.cluster.keys.head(), valid.encode())];
-        let modified = self.step(term, &base, &valid, validate).await?;
-        self.confirm_head(valid, modified);
-        self.shared.publish(taken.state, taken.commits);
-        self.cluster.applied.send_replace(modified);
-        self.fold(term).await
+        let valid = HeadRecord { revision, term: self.created, staged };
+        let validate = vec![EtcdOp::put(self.keys.head(), valid.encode())];
+        let modified = self.step(base, &valid, validate).await?;
+        Ok((valid, modified))
     }
 
-    /// Finishes what an earlier leader left: moves the rows of its staged commit to their places,
-    /// and deletes parts that never became valid.
-    pub(super) async fn settle(&mut self, term: &Term) -> Result<(), Ended> {
-        if self.mirror.head.staged > 0 {
-            return self.fold(term).await;
+    /// Finishes what was staged: moves the rows of a valid commit to their places, and deletes
+    /// parts, also those that never became valid. Gives the head, and etcd's revision of it, if it
+    /// was written.
+    pub(crate) async fn settle(
+        &self,
+        head: HeadRecord,
+    ) -> Result<Option<(HeadRecord, i64)>, Ended> {
+        if head.staged > 0 {
+            return self.fold(head).await.map(Some);
         }
-        let all = self.cluster.keys.all_staged();
+        let all = self.keys.all_staged();
         let garbage = EtcdRange { to: behind(&all), from: all.clone(), limit: 1, revision: 0 };
-        let page = bounded(self.cluster.etcd.range(garbage)).await.map_err(ended)?;
+        let page = bounded(self.etcd.range(garbage)).await.map_err(ended)?;
         if !page.pairs.is_empty() {
-            let head = self.mirror.head;
-            self.step(term, &head, &head, vec![EtcdOp::DeletePrefix(all)]).await?;
+            self.step(&head, &head, vec![EtcdOp::DeletePrefix(all)]).await?;
         }
-        self.mirror.forget_staged();
-        Ok(())
+        Ok(None)
     }
 
     /// Moves the rows of the valid staged commit to their places, and deletes all parts.
-    async fn fold(&mut self, term: &Term) -> Result<(), Ended> {
-        let head = self.mirror.head;
-        let keys = self.cluster.keys.clone();
-        let parts = keys.all_staged_of(head.term, head.revision);
+    async fn fold(&self, head: HeadRecord) -> Result<(HeadRecord, i64), Ended> {
+        let parts = self.keys.all_staged_of(head.term, head.revision);
         let mut range =
             EtcdRange { to: behind(&parts), from: parts, limit: PARTS_PAGE, revision: 0 };
         loop {
-            let page = bounded(self.cluster.etcd.range(range.clone())).await.map_err(ended)?;
+            let page = bounded(self.etcd.range(range.clone())).await.map_err(ended)?;
             for part in &page.pairs {
-                self.fold_part(term, &head, &part.value).await?;
+                self.fold_part(&head, &part.value).await?;
             }
             match page.pairs.last() {
                 Some(last) if page.more => range.from = [last.key.as_slice(), &[0]].concat(),
                 _ => break,
             }
         }
-        let clear = HeadRecord { staged: 0, term: term.created, ..head };
-        let ops =
-            vec![EtcdOp::DeletePrefix(keys.all_staged()), EtcdOp::put(keys.head(), clear.encode())];
-        let modified = self.step(term, &head, &clear, ops).await?;
-        self.confirm_head(clear, modified);
-        self.mirror.forget_staged();
-        self.cluster.applied.send_replace(modified);
-        Ok(())
+        let clear = HeadRecord { staged: 0, term: self.created, ..head };
+        let ops = vec![
+            EtcdOp::DeletePrefix(self.keys.all_staged()),
+            EtcdOp::put(self.keys.head(), clear.encode()),
+        ];
+        Ok((clear, self.step(&head, &clear, ops).await?))
     }
 
-    async fn fold_part(
-        &mut self,
-        term: &Term,
-        head: &HeadRecord,
-        part: &[u8],
-    ) -> Result<(), Ended> {
+    async fn fold_part(&self, head: &HeadRecord, part: &[u8]) -> Result<(), Ended> {
         let writes = staged_writes(part).ok_or(Ended::Fenced)?;
         for writes in writes.chunks(LIMITS.rows) {
             let op = |write: &StagedWrite<'_>| {
-                let key = self.cluster.keys.row(write.table, write.key);
+                let key = self.keys.row(write.table, write.key);
                 match write.row {
                     Some(row) => EtcdOp::put(key, row.to_vec()),
                     None => EtcdOp::Delete(key),
                 }
             };
-            let ops = writes.iter().map(op).collect();
-            self.step(term, head, head, ops).await?;
+            self.step(head, head, writes.iter().map(op).collect()).await?;
         }
         Ok(())
-    }
-
-    /// One fenced transaction; gives etcd's revision after it.
-    async fn step(
-        &self,
-        term: &Term,
-        base: &HeadRecord,
-        next: &HeadRecord,
-        ops: Vec<EtcdOp>,
-    ) -> Result<i64, Ended> {
-        let txn = self.cluster.fenced(term, base, ops);
-        let answer = bounded(self.cluster.etcd.txn(txn)).await;
-        match self.cluster.judge(term, base, next, answer) {
-            Verdict::Written(revision) => Ok(revision),
-            Verdict::Early => Err(Ended::Fenced),
-            Verdict::Over(ended) => Err(ended),
-        }
     }
 }
 
 fn ended(error: EtcdError) -> Ended {
-    tracing::warn!(%error, "what an earlier leader left cannot be read");
+    tracing::warn!(%error, "parts of a commit cannot be read");
     Ended::Fenced
 }
 

@@ -3,7 +3,10 @@
 use std::process::Command;
 use std::time::Duration;
 
-use ledger::{EtcdSettings, EtcdTls, LedgerError, Secret, StoreError, TransactError};
+use ledger::{
+    Batch, EtcdSettings, EtcdStore, EtcdTls, LedgerError, Secret, Store, StoreError, StoredRow,
+    TransactError, Write,
+};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tokio::time::{sleep, timeout};
 
@@ -233,6 +236,45 @@ fn a_nearly_full_etcd_takes_changes_but_no_new_rows() {
         };
         let full = matches!(refused, TransactError::Ledger(LedgerError::StoreNearlyFull { .. }));
         assert!(full, "{refused:?}");
+    });
+}
+
+#[test]
+fn commands_read_beside_servers_and_write_without_them() {
+    let settings = shared_settings("one");
+    let mut store = EtcdStore::open(settings.clone()).unwrap();
+    let row = |version| {
+        let body = rmp_serde::to_vec_named(&ship("Oslo", version)).unwrap();
+        Some(StoredRow { created: 1, version, record_version: 1, body: body.into() })
+    };
+    let write = |number: u32, version| {
+        let key = [b"red\0\x01".as_slice(), &number.to_be_bytes()].concat();
+        Write { table: "test.ships", key: key.into(), row: row(version) }
+    };
+    let count = |store: &mut EtcdStore| {
+        let mut rows = 0;
+        let revision = store.load(&mut |_| {
+            rows += 1;
+            Ok(())
+        });
+        (revision.unwrap(), rows)
+    };
+    store.commit(&Batch { revision: 4, writes: vec![write(0, 4)] }).unwrap();
+    let many = (0..1_000).map(|number| write(number, 5)).collect();
+    store.commit(&Batch { revision: 5, writes: many }).unwrap();
+    assert_eq!(count(&mut store), (5, 1_000));
+    drop(store);
+    run(async {
+        let one = join(&settings, "one").await;
+        one.leads().await;
+        assert_eq!(one.all().len(), 1_000);
+        one.put(key("red", 7), ship("Bergen", 7)).await;
+        // As commands do: from a runtime.
+        let mut store = EtcdStore::open(settings.clone()).unwrap();
+        assert_eq!(count(&mut store), (6, 1_000));
+        let error = store.commit(&Batch { revision: 7, writes: vec![write(0, 7)] }).unwrap_err();
+        assert!(error.to_string().contains("it is in use by one at http://one"), "{error}");
+        one.put(key("red", 8), ship("Bergen", 8)).await;
     });
 }
 

@@ -17,7 +17,7 @@ use tokio::time::sleep;
 use crate::faulty_etcd::{Dice, FaultyEtcd};
 use crate::world::{Key, Ship, World, key, settings, ship};
 
-const SEEDS: u64 = 24;
+const SEEDS: u64 = 12;
 const SERVERS: u64 = 3;
 const CLIENTS: u32 = 6;
 const OPERATIONS: u32 = 60;

@@ -51,7 +51,7 @@ impl EtcdClient {
             options = options.with_user(name, password.reveal()).with_auto_token_refresh(true);
         }
         if let Some(tls) = &settings.tls {
-            options = options.with_tls(tls_options(tls)?);
+            options = options.with_tls(tls_options(tls));
         }
         let client = Client::connect(&settings.endpoints, Some(options)).await.map_err(explain)?;
         // What we ask for has limits of its own; one answer too large would stop a reader for good.
@@ -74,16 +74,15 @@ impl EtcdClient {
     }
 }
 
-fn tls_options(tls: &EtcdTls) -> Result<TlsOptions, EtcdError> {
-    let Some(ca) = &tls.ca else {
-        let problem = "TLS needs the certificate of the authority that signed etcd's";
-        return Err(EtcdError::Refused(problem.to_owned()));
+fn tls_options(tls: &EtcdTls) -> TlsOptions {
+    let mut options = match &tls.ca {
+        Some(ca) => TlsOptions::new().ca_certificate(Certificate::from_pem(ca)),
+        None => TlsOptions::new().with_native_roots(),
     };
-    let mut options = TlsOptions::new().ca_certificate(Certificate::from_pem(ca));
     if let Some((certificate, key)) = &tls.identity {
         options = options.identity(Identity::from_pem(certificate, key.reveal()));
     }
-    Ok(options)
+    options
 }
 
 #[async_trait]
