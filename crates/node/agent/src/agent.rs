@@ -17,6 +17,7 @@ use crate::core::{Core, Handle, merge};
 use crate::effects::{Executor, Tools, place};
 use crate::endpoints::{ControlPlane, Directory, Endpoints, Forwarder, Sources};
 use crate::engine::{Engine, Event, Outcome};
+use crate::orphans;
 use crate::sessions::{self, Context, InstanceHealth};
 use crate::view::{CredentialStore, View};
 
@@ -155,9 +156,8 @@ impl Running {
         let of_networks = attachments.iter().map(|attachment| &attachment.container);
         let orphans: BTreeSet<_> =
             of_containers.chain(of_networks).filter(|id| !known.contains(id)).collect();
-        for orphan in orphans {
-            self.tools.remove_orphan(orphan).await;
-        }
+        let orphans = orphans.into_iter().cloned().collect();
+        orphans::remove(&self.tools, orphans, &self.ended).await;
         let tasks: BTreeSet<String> =
             self.core.engine.tasks().map(|task| task.task.arn.id.to_string()).collect();
         for lost in of_tasks.iter().filter(|network| !tasks.contains(&network.task)) {

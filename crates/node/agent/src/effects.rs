@@ -393,20 +393,6 @@ impl Tools {
         self.containers.remove_task(&id).await.map_err(|error| failed(&error))?;
         self.folders.remove(&self.volumes.join(&id)).await.map_err(|error| failed(&error))
     }
-
-    /// Removes a container that no task of the journal has.
-    pub(crate) async fn remove_orphan(&self, id: &ContainerId) {
-        tracing::warn!(%id, "a container that belongs to no task is removed");
-        if let Err(error) = self.containers.remove(id, false).await {
-            tracing::warn!(%id, %error, "the container is left behind");
-        }
-        if let Err(error) = self.networks.detach(id).await {
-            tracing::warn!(%id, %error, "the container's network is left behind");
-        }
-        if let Err(error) = self.images.release(id).await {
-            tracing::warn!(%id, %error, "the container's file system is left behind");
-        }
-    }
 }
 
 /// What the engine keeps of an attachment.

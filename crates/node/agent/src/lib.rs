@@ -24,6 +24,7 @@ mod endpoints;
 pub mod engine;
 mod folders;
 pub mod journal;
+mod orphans;
 mod sessions;
 pub mod spec;
 mod steps;
