@@ -1,0 +1,312 @@
+//! The invariants, and a model of what was acknowledged.
+//!
+//! The checker follows the server's change feed through all its lives: its own picture of tasks and
+//! instances is what was published, and what a restarted server shows must be no less.
+
+mod clients;
+mod settled;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ecs::audit::{AuditedChange, AuditedInstance, AuditedTask};
+use ledger::Revision;
+use runtime::ContainerSpec;
+use terms::{ContainerInstanceId, TaskId, Timestamp};
+
+pub(crate) use clients::{Seen, id_of};
+
+use crate::world::Violation;
+
+/// What is known, and what has been promised.
+#[derive(Default)]
+pub(crate) struct Checker {
+    revision: Revision,
+    pub(crate) tasks: BTreeMap<TaskId, AuditedTask>,
+    pub(crate) instances: BTreeMap<ContainerInstanceId, AuditedInstance>,
+    /// Tasks that were forgotten rightly.
+    forgotten: BTreeSet<TaskId>,
+    /// What each machine can take, as it really is.
+    pub(crate) machines: BTreeMap<String, (u64, u64)>,
+    /// Which container each `task/name` was started as.
+    started: BTreeMap<(String, String), String>,
+    clients: clients::Promises,
+}
+
+fn broken(invariant: &'static str, detail: impl Into<String>) -> Violation {
+    Violation { invariant, detail: detail.into() }
+}
+
+impl Checker {
+    /// A server has loaded its disk: nothing that was published may be missing.
+    pub(crate) fn loaded(
+        &mut self,
+        (tasks, instances): &(Vec<AuditedTask>, Vec<AuditedInstance>),
+        revision: Revision,
+    ) -> Vec<Violation> {
+        const LOST: &str = "no acknowledged write is lost";
+        let mut found = Vec::new();
+        if revision < self.revision {
+            let detail = format!("revision {} was published, {revision} is left", self.revision);
+            found.push(broken(LOST, detail));
+        }
+        let tasks: BTreeMap<_, _> = tasks.iter().map(|task| (task.arn.id, task.clone())).collect();
+        let instances: BTreeMap<_, _> =
+            instances.iter().map(|row| (row.arn.id, row.clone())).collect();
+        // The disk may be ahead of what was published, by writes that nobody was told of.
+        for (id, before) in &self.tasks {
+            match tasks.get(id) {
+                None if revision == self.revision => {
+                    found.push(broken(LOST, format!("task {id} is gone")));
+                }
+                None if before.holds() => {
+                    found.push(broken(LOST, format!("task {id} is gone, though it had not stopped")));
+                }
+                Some(after) if after != before && after.version <= self.revision => {
+                    found.push(broken(LOST, format!("{before:?} has become {after:?}")));
+                }
+                Some(after) => found.extend(task_moves(before, after)),
+                None => {}
+            }
+        }
+        for (id, before) in &self.instances {
+            match instances.get(id) {
+                None if revision == self.revision || !before.is_gone => {
+                    found.push(broken(LOST, format!("instance {id} is gone")));
+                }
+                Some(after) if after != before && after.version <= self.revision => {
+                    found.push(broken(LOST, format!("{before:?} has become {after:?}")));
+                }
+                Some(after) => found.extend(instance_moves(before, after)),
+                None => {}
+            }
+        }
+        (self.revision, self.tasks, self.instances) = (revision, tasks, instances);
+        let all: Vec<_> = self.instances.keys().copied().collect();
+        found.extend(all.into_iter().flat_map(|id| self.room(id)));
+        found
+    }
+
+    /// The server has published a commit.
+    pub(crate) fn commit(
+        &mut self,
+        revision: Revision,
+        name: &str,
+        changes: Vec<AuditedChange>,
+        now: Timestamp,
+    ) -> Vec<Violation> {
+        let mut found = Vec::new();
+        if revision != self.revision + 1 {
+            let detail = format!("{revision} came after {}", self.revision);
+            found.push(broken("the feed has no gap", detail));
+        }
+        self.revision = revision;
+        let mut touched = BTreeSet::new();
+        for change in changes {
+            match change {
+                AuditedChange::Task { before, after } => {
+                    let (before, after) = (before.map(|row| *row), after.map(|row| *row));
+                    touched.extend(after.iter().map(|row| row.instance));
+                    found.extend(self.task_changes(name, before, after, now));
+                }
+                AuditedChange::Instance { before, after } => {
+                    let (before, after) = (before.map(|row| *row), after.map(|row| *row));
+                    touched.extend(after.iter().map(|row| row.arn.id));
+                    found.extend(self.instance_changes(before, after));
+                }
+            }
+        }
+        found.extend(touched.into_iter().flat_map(|id| self.room(id)));
+        found
+    }
+
+    fn task_changes(
+        &mut self,
+        name: &str,
+        before: Option<AuditedTask>,
+        after: Option<AuditedTask>,
+        now: Timestamp,
+    ) -> Vec<Violation> {
+        let mut found = Vec::new();
+        let Some(id) = before.as_ref().or(after.as_ref()).map(|row| row.arn.id) else {
+            return found;
+        };
+        if self.tasks.get(&id) != before.as_ref() {
+            found.push(broken("the feed has no gap", format!("{name} changes another task {id}")));
+        }
+        match (&before, &after) {
+            (Some(before), Some(after)) => found.extend(task_moves(before, after)),
+            (Some(before), None) => {
+                if before.holds() {
+                    let detail = format!("{name} at {now} forgets {before:?}");
+                    found.push(broken("only stopped tasks are forgotten", detail));
+                }
+                self.forgotten.insert(id);
+            }
+            (None, Some(after)) => {
+                let place = self.instances.get(&after.instance);
+                let is_good = |row: &AuditedInstance| row.status == "ACTIVE" && row.connected;
+                if !place.is_some_and(is_good) {
+                    let detail = format!("{name} places {id} on {place:?}");
+                    found.push(broken("tasks go to ACTIVE, connected instances only", detail));
+                }
+                if self.forgotten.contains(&id) {
+                    found.push(broken("no id is given twice", format!("task {id}")));
+                }
+            }
+            (None, None) => {}
+        }
+        match after {
+            Some(after) => self.tasks.insert(id, after),
+            None => self.tasks.remove(&id),
+        };
+        found
+    }
+
+    fn instance_changes(
+        &mut self,
+        before: Option<AuditedInstance>,
+        after: Option<AuditedInstance>,
+    ) -> Vec<Violation> {
+        let mut found = Vec::new();
+        let Some(id) = before.as_ref().or(after.as_ref()).map(|row| row.arn.id) else {
+            return found;
+        };
+        if self.instances.get(&id) != before.as_ref() {
+            found.push(broken("the feed has no gap", format!("another instance {id} is changed")));
+        }
+        match (&before, &after) {
+            (Some(before), Some(after)) => found.extend(instance_moves(before, after)),
+            (Some(before), None) if !before.is_gone => {
+                let detail = format!("{before:?} is forgotten");
+                found.push(broken("only deregistered instances are forgotten", detail));
+            }
+            (Some(_) | None, _) => {}
+        }
+        match after {
+            Some(after) => self.instances.insert(id, after),
+            None => self.instances.remove(&id),
+        };
+        found
+    }
+
+    /// What holds on one instance in the records.
+    fn room(&self, id: ContainerInstanceId) -> Vec<Violation> {
+        const ROOM: &str = "no instance is over-committed in the records";
+        let Some(instance) = self.instances.get(&id) else { return Vec::new() };
+        let held: Vec<_> =
+            self.tasks.values().filter(|task| task.instance == id && task.holds()).collect();
+        let mut found = Vec::new();
+        let mut complain = |what: String| found.push(broken(ROOM, format!("{}: {what}", instance.arn)));
+        let sum = |of: fn(&AuditedTask) -> u32| held.iter().map(|task| u64::from(of(task))).sum::<u64>();
+        let (cpu, memory) = (sum(|task| task.cpu), sum(|task| task.memory));
+        if cpu > u64::from(instance.cpu) || memory > u64::from(instance.memory) {
+            complain(format!(
+                "{cpu} CPU units of {}, {memory} MiB of {}",
+                instance.cpu, instance.memory
+            ));
+        }
+        if instance.is_gone && !held.is_empty() {
+            complain(format!("deregistered, with {} tasks that have not stopped", held.len()));
+        }
+        let mut ports: BTreeSet<(u16, bool)> =
+            instance.reserved_tcp.iter().map(|port| (*port, true)).collect();
+        ports.extend(instance.reserved_udp.iter().map(|port| (*port, false)));
+        let mut gpus: BTreeSet<&String> = BTreeSet::new();
+        for task in &held {
+            let wanted = task.tcp.iter().map(|port| (*port, true));
+            for (port, is_tcp) in wanted.chain(task.udp.iter().map(|port| (*port, false))) {
+                if !ports.insert((port, is_tcp)) {
+                    complain(format!("port {port} twice, the second time for {}", task.arn.id));
+                }
+            }
+            for gpu in &task.gpus {
+                if !gpus.insert(gpu) || !instance.gpus.contains(gpu) {
+                    complain(format!("GPU {gpu} is not free for {}", task.arn.id));
+                }
+            }
+        }
+        let mut addresses = BTreeSet::new();
+        for task in self.tasks.values().filter(|task| task.holds()) {
+            if task.interface.as_ref().is_some_and(|address| !addresses.insert(address)) {
+                complain(format!("the address {:?} is given twice", task.interface));
+            }
+        }
+        found
+    }
+
+    /// A machine has started a container; `running` is all that runs there now.
+    pub(crate) fn started(
+        &mut self,
+        machine: &str,
+        spec: &ContainerSpec,
+        running: &[ContainerSpec],
+    ) -> Vec<Violation> {
+        let mut found = Vec::new();
+        let key = (spec.task.clone(), container_name(spec).to_owned());
+        if let Some(before) = self.started.insert(key, spec.id.to_string()) {
+            let detail = format!("{} on {machine}: {} and before it {before}", spec.name, spec.id);
+            found.push(broken("no task runs twice under one id", detail));
+        }
+        let Some(task) = self.task(&spec.task) else {
+            let detail = format!("{machine} starts {}, of no task that was made", spec.name);
+            return vec![broken("only tasks that were made are run", detail)];
+        };
+        let node = self.instances.get(&task.instance).and_then(|row| row.node.as_deref());
+        if node.is_some_and(|node| node != machine) {
+            let detail = format!("{} runs on {machine}, placed on {node:?}", spec.name);
+            found.push(broken("tasks run where they were placed", detail));
+        }
+        let tasks: BTreeSet<&String> = running.iter().map(|spec| &spec.task).collect();
+        let known: Vec<_> = tasks.iter().filter_map(|task| self.task(task)).collect();
+        let cpu: u64 = known.iter().map(|task| u64::from(task.cpu)).sum();
+        let memory: u64 = known.iter().map(|task| u64::from(task.memory)).sum();
+        let (cpu_max, memory_max) = self.machines.get(machine).copied().unwrap_or_default();
+        if cpu > cpu_max || memory > memory_max {
+            let all = known.iter().map(|t| format!("{} {} {} MiB", t.arn.id, t.status, t.memory));
+            let all = all.collect::<Vec<_>>().join(", ");
+            let detail = format!(
+                "{machine} runs tasks of {cpu} CPU units and {memory} MiB, and has {cpu_max} and {memory_max}: {all}"
+            );
+            found.push(broken("no machine is over-committed", detail));
+        }
+        found
+    }
+
+    /// The task of a machine's container.
+    pub(crate) fn task(&self, id: &str) -> Option<&AuditedTask> {
+        self.tasks.get(&id.parse().ok()?)
+    }
+}
+
+/// The container's name in its task, of `ecs-<family>-<revision>-<name>-<hex>`.
+fn container_name(spec: &ContainerSpec) -> &str {
+    spec.name.split('-').nth(3).unwrap_or(&spec.name)
+}
+
+fn task_moves(before: &AuditedTask, after: &AuditedTask) -> Vec<Violation> {
+    const FORWARD: &str = "states only move forward";
+    let id = before.arn.id;
+    let mut found = Vec::new();
+    if after.rank < before.rank {
+        let detail = format!("task {id} goes from {} to {}", before.status, after.status);
+        found.push(broken(FORWARD, detail));
+    }
+    if after.wants_running && !before.wants_running {
+        found.push(broken(FORWARD, format!("task {id} is to run again")));
+    }
+    if after.instance != before.instance || after.definition != before.definition {
+        found.push(broken(FORWARD, format!("task {id} has moved: {before:?}, {after:?}")));
+    }
+    for (before, after) in before.containers.iter().zip(&after.containers) {
+        let changed = before.runtime_id.is_some() && before.runtime_id != after.runtime_id;
+        if after.rank < before.rank || changed || before.name != after.name {
+            found.push(broken(FORWARD, format!("of task {id}: {before:?} becomes {after:?}")));
+        }
+    }
+    found
+}
+
+fn instance_moves(before: &AuditedInstance, after: &AuditedInstance) -> Option<Violation> {
+    let back = before.is_gone && !after.is_gone;
+    back.then(|| broken("states only move forward", format!("{} comes back", before.arn)))
+}

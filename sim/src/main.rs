@@ -1,0 +1,91 @@
+//! `longshore-sim`: runs seeds of the simulation (docs/simulation.md).
+
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use clap::Parser;
+use sim::{Mutation, Options, Report};
+
+/// Runs whole clusters under virtual time, with faults that follow from a seed.
+#[derive(Debug, Parser)]
+#[command(name = "longshore-sim")]
+struct Arguments {
+    /// Run this seed alone and print every event.
+    #[arg(long, conflicts_with = "seeds")]
+    seed: Option<u64>,
+    /// Run so many seeds.
+    #[arg(long, default_value_t = 100)]
+    seeds: u64,
+    /// The first of them.
+    #[arg(long, default_value_t = 0)]
+    first: u64,
+    /// Threads; each runs seeds of its own. Default: one a processor.
+    #[arg(long)]
+    threads: Option<usize>,
+    /// With --seed: what the program itself says, too.
+    #[arg(long)]
+    trace: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if let Some(seed) = arguments.seed {
+        return one(seed, arguments.trace);
+    }
+    many(&arguments)
+}
+
+fn one(seed: u64, trace: bool) -> ExitCode {
+    if trace {
+        tracing_subscriber::fmt().without_time().with_max_level(tracing::Level::DEBUG).init();
+    }
+    let report = sim::run(seed, Options { verbose: true, mutation: Mutation::None });
+    println!("{:?}", report.counts);
+    tell(&report)
+}
+
+fn many(arguments: &Arguments) -> ExitCode {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let threads = arguments.threads.unwrap_or(cores);
+    let (next, end) = (AtomicU64::new(arguments.first), arguments.first + arguments.seeds);
+    let (failed, events) = (AtomicU64::new(0), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= end {
+                        return;
+                    }
+                    let report = sim::run(seed, Options::default());
+                    events.fetch_add(report.events, Ordering::Relaxed);
+                    if report.violation.is_some() {
+                        failed.fetch_add(1, Ordering::Relaxed);
+                        tell(&report);
+                    }
+                }
+            });
+        }
+    });
+    let (failed, events) = (failed.into_inner(), events.into_inner());
+    println!("{} seeds, {events} events, {failed} failed", arguments.seeds);
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn tell(report: &Report) -> ExitCode {
+    let Report { seed, hash, events, lasted, violation, tail, .. } = report;
+    match violation {
+        None => {
+            println!("seed {seed}: {events} events in {} s, hash {hash:016x}", lasted.as_secs());
+            ExitCode::SUCCESS
+        }
+        Some(violation) => {
+            let tail = tail.join("\n");
+            println!(
+                "{tail}\nseed {seed} breaks: {}\n  {}\n  hash {hash:016x}; again: ./x sim --seed {seed}",
+                violation.invariant, violation.detail
+            );
+            ExitCode::FAILURE
+        }
+    }
+}

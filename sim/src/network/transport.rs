@@ -1,0 +1,158 @@
+//! The agent's transport: its own calls, over the simulated network; channels of decoded messages.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent::engine::StateChange;
+use agent::transport::{
+    AcsQuery, CallError, Channel, ConnectError, HttpTransport, InstanceQuery, PollEndpoints,
+    Registered, Registration, Sender, Transport,
+};
+use agent_protocol::{AGENT_VERSION, NAME_OF_INACTIVE, acs, node, tcs};
+use async_trait::async_trait;
+use ecs::Hello;
+use terms::{ContainerInstanceArn, Uuid};
+use wire::{Caller, CallerKind};
+
+use super::channel::Message;
+use super::{Channels, Wire};
+use crate::plan::Mutation;
+use crate::server::{ENDPOINT, Server, caller};
+
+/// The longest time that a connection takes to stand on a good day.
+const CONNECT: Duration = Duration::from_millis(20);
+
+/// The control plane as one life of an agent sees it.
+pub(crate) struct AgentTransport {
+    pub(crate) calls: HttpTransport,
+    pub(crate) wire: Wire,
+    pub(crate) channels: Channels,
+    pub(crate) node: String,
+}
+
+impl AgentTransport {
+    /// Connects: what an upgrade asks, without the upgrade.
+    async fn connect(
+        &self,
+        instance: &str,
+    ) -> Result<(Arc<Server>, ContainerInstanceArn), ConnectError> {
+        let failed = |what: &str| ConnectError::Failed(what.to_owned());
+        let Wire { world, life, link, .. } = &self.wire;
+        life.pass().await;
+        link.open().await;
+        tokio::time::sleep(world.delay(CONNECT)).await;
+        life.pass().await;
+        let server = world.present_server().ok_or_else(|| failed("connection refused"))?;
+        let arn: ContainerInstanceArn =
+            instance.parse().map_err(|_| failed("the instance has no ARN"))?;
+        let caller: Caller = caller(CallerKind::Node { name: self.node.clone() });
+        let admitted = server.ecs.sessions().admit(&caller, &arn);
+        let admitted = tokio::select! {
+            biased;
+            () = server.life.over() => return Err(failed("connection reset by peer")),
+            admitted = admitted => admitted,
+        };
+        let Err(refused) = admitted else { return Ok((server, arn)) };
+        let (status, body) = (refused.status(), refused.into_body().collect(4096).await);
+        let body = String::from_utf8_lossy(&body.unwrap_or_default()).into_owned();
+        let text = format!("the server refused the upgrade: {status} {body}");
+        world.note(format!("{} is refused: {status}", self.wire.name));
+        match body.contains(NAME_OF_INACTIVE) {
+            true => Err(ConnectError::Inactive(text)),
+            false => Err(ConnectError::Failed(text)),
+        }
+    }
+
+    /// The call, unless the process dies meanwhile: then nothing comes back.
+    async fn alive<T>(&self, call: impl Future<Output = T>) -> T {
+        self.wire.life.pass().await;
+        let answer = call.await;
+        self.wire.life.pass().await;
+        answer
+    }
+
+    fn open<A: Message, S: Message>(
+        &self,
+        kind: &str,
+        server: &Server,
+    ) -> (Channel<A, S>, super::channel::ServerSide<A, S>) {
+        let Wire { world, life, link, name } = &self.wire;
+        world.note(format!("{name} opens {kind}"));
+        self.channels.open(world, format!("{name}/{kind}"), link, life, &server.life)
+    }
+}
+
+#[async_trait]
+impl Transport for AgentTransport {
+    async fn register(&self, registration: &Registration) -> Result<Registered, CallError> {
+        if self.wire.world.is_mutated(Mutation::OverstatesCapacity) {
+            let twice = Registration {
+                cpu: registration.cpu * 2,
+                memory: registration.memory * 2,
+                ..registration.clone()
+            };
+            return self.alive(self.calls.register(&twice)).await;
+        }
+        self.alive(self.calls.register(registration)).await
+    }
+
+    async fn create_cluster(&self, name: &str) -> Result<(), CallError> {
+        self.alive(self.calls.create_cluster(name)).await
+    }
+
+    async fn discover(&self, cluster: &str, instance: &str) -> Result<PollEndpoints, CallError> {
+        self.alive(self.calls.discover(cluster, instance)).await
+    }
+
+    async fn submit(&self, cluster: &str, change: &StateChange) -> Result<(), CallError> {
+        self.wire.life.pass().await;
+        let (task, status) = (change.task.id, change.status);
+        self.wire.world.note(format!("{} reports {task} {}", self.wire.name, status.name()));
+        self.alive(self.calls.submit(cluster, change)).await
+    }
+
+    async fn acs(
+        &self,
+        query: &AcsQuery,
+    ) -> Result<Channel<acs::AgentMessage, acs::ServerMessage>, ConnectError> {
+        let (server, instance) = self.connect(&query.container_instance_arn).await?;
+        let (ours, theirs) = self.open("acs", &server);
+        let sends = query.send_credentials;
+        let hello = Hello::from_query(|name| match name {
+            "agentVersion" => Some(AGENT_VERSION.to_owned()),
+            "agentHash" => Some("longshore".to_owned()),
+            "dockerVersion" => Some(format!("DockerVersion: longshore {AGENT_VERSION}")),
+            "sendCredentials" => Some(sends.to_string()),
+            _ => None,
+        });
+        let sessions = server.ecs.sessions().clone();
+        server.spawn(async move { sessions.serve_control(theirs, instance, hello).await });
+        Ok(ours)
+    }
+
+    async fn tcs(
+        &self,
+        query: &InstanceQuery,
+    ) -> Result<Channel<tcs::AgentMessage, tcs::ServerMessage>, ConnectError> {
+        let (server, instance) = self.connect(&query.container_instance_arn).await?;
+        let (ours, theirs) = self.open("tcs", &server);
+        let sessions = server.ecs.sessions().clone();
+        server.spawn(async move { sessions.serve_telemetry(theirs, instance).await });
+        Ok(ours)
+    }
+
+    async fn node(
+        &self,
+        query: &InstanceQuery,
+    ) -> Result<Channel<node::AgentMessage, node::ServerMessage>, ConnectError> {
+        let (server, instance) = self.connect(&query.container_instance_arn).await?;
+        let (ours, theirs) = self.open("node", &server);
+        let sessions = server.ecs.sessions().clone();
+        server.spawn(async move { sessions.serve_node(theirs, instance).await });
+        Ok(ours)
+    }
+
+    async fn stream(&self, _: Uuid) -> Result<Box<dyn Sender<node::StreamMessage>>, ConnectError> {
+        Err(ConnectError::Failed(format!("{ENDPOINT} has no streams in a simulation")))
+    }
+}

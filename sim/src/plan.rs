@@ -1,0 +1,171 @@
+//! What a seed is about: how large its world is, and which faults meet it how often.
+
+use std::time::Duration;
+
+use crate::chance::Chance;
+
+/// Parts of a hundred thousand: how often a fault happens of the times it could.
+pub(crate) type Parts = u32;
+
+/// A deliberate mistake in the simulation's own adapters, to show that the checks find it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mutation {
+    /// None: what users get.
+    #[default]
+    None,
+    /// The store says that a batch is durable and loses it when the server crashes soon after.
+    AcknowledgesBeforeDurable,
+    /// The store writes all rows of a batch but one.
+    TearsBatches,
+    /// The journal says that records are durable, and a loss of power takes them.
+    JournalLies,
+    /// Reports of agents are answered without having been handed to the server.
+    SwallowsReports,
+    /// The runtime starts a container twice when it is asked once.
+    StartsTwice,
+    /// The runtime says that it has stopped a container that goes on.
+    LeavesRunning,
+    /// The server hands out each payload a second time under the name of another task.
+    RenamesTasks,
+    /// Each agent's control messages to the server are lost: acks among them.
+    DropsAcks,
+    /// A registration claims twice the machine that there is.
+    OverstatesCapacity,
+    /// Randomness that does not come from the seed.
+    ForgetsSeed,
+}
+
+impl Mutation {
+    /// All that are mistakes.
+    pub const ALL: [Self; 10] = [
+        Self::AcknowledgesBeforeDurable,
+        Self::TearsBatches,
+        Self::JournalLies,
+        Self::SwallowsReports,
+        Self::StartsTwice,
+        Self::LeavesRunning,
+        Self::RenamesTasks,
+        Self::DropsAcks,
+        Self::OverstatesCapacity,
+        Self::ForgetsSeed,
+    ];
+}
+
+/// The faults of a run. Each seed has some of them, so that each is also met without the others
+/// (swarm testing: Groce et al., ISSTA 2012).
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Faults {
+    /// The server dies before a commit is written.
+    pub(crate) crash_before_commit: Parts,
+    /// The server dies when a commit is written and nobody knows.
+    pub(crate) crash_after_commit: Parts,
+    /// The store fails; the commit may or may not have been written.
+    pub(crate) store_fails: Parts,
+    /// The disk takes its time for a commit.
+    pub(crate) slow_commit: Parts,
+    /// An agent dies before an effect on its host.
+    pub(crate) crash_before_effect: Parts,
+    /// An agent dies after an effect, before it knows.
+    pub(crate) crash_after_effect: Parts,
+    /// A call is lost on its way.
+    pub(crate) lost_request: Parts,
+    /// A call's answer is lost.
+    pub(crate) lost_answer: Parts,
+    /// What is lost is lost without a word: the caller waits until its time is over.
+    pub(crate) silent_loss: Parts,
+    /// A call, an answer or a message takes seconds.
+    pub(crate) late: Parts,
+    /// A call reaches the server twice.
+    pub(crate) doubled_call: Parts,
+    /// A message of a channel comes twice.
+    pub(crate) doubled_message: Parts,
+    /// A channel breaks at a message.
+    pub(crate) broken_channel: Parts,
+    /// A pull fails.
+    pub(crate) pull_fails: Parts,
+    /// A pull takes many seconds.
+    pub(crate) slow_pull: Parts,
+    /// A container cannot be created: the disk is full.
+    pub(crate) create_fails: Parts,
+    /// A container cannot be started.
+    pub(crate) start_fails: Parts,
+    /// A network cannot be had: somebody else has the port.
+    pub(crate) network_fails: Parts,
+    /// A container cannot be removed just now.
+    pub(crate) remove_fails: Parts,
+    /// A clean-up of the journal fails: no room.
+    pub(crate) journal_fails: Parts,
+    /// Each few seconds: a node is cut off for a while.
+    pub(crate) partition: Parts,
+    /// Each few seconds: an agent dies.
+    pub(crate) agent_dies: Parts,
+    /// Each few seconds: a machine loses power, with all its containers.
+    pub(crate) power_loss: Parts,
+    /// Each few seconds: the server dies.
+    pub(crate) server_dies: Parts,
+    /// Each few seconds: the server is stopped in an orderly way.
+    pub(crate) server_stops: Parts,
+    /// Each few seconds: a machine's clock jumps.
+    pub(crate) clock_jumps: Parts,
+}
+
+/// Everything that a seed decides at the start.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) faults: Faults,
+    pub(crate) nodes: u64,
+    pub(crate) clients: u64,
+    /// How long faults happen.
+    pub(crate) chaos: Duration,
+    /// The longest wait of a client between two calls, in milliseconds.
+    pub(crate) think_ms: u64,
+    pub(crate) mutation: Mutation,
+}
+
+impl Plan {
+    pub(crate) fn of(chance: &mut Chance, mutation: Mutation) -> Self {
+        // Every eighth seed is a calm one: what fails there fails without any fault.
+        let calm = chance.below(8) == 0;
+        let mut fault = |often: Parts| {
+            let present = chance.below(2) == 0;
+            let weight = [1, 3, 10][usize::try_from(chance.below(3)).unwrap_or(0)];
+            if calm || !present { 0 } else { often * weight / 3 }
+        };
+        let faults = Faults {
+            crash_before_commit: fault(300),
+            crash_after_commit: fault(300),
+            store_fails: fault(100),
+            slow_commit: fault(2_000),
+            crash_before_effect: fault(700),
+            crash_after_effect: fault(700),
+            lost_request: fault(1_000),
+            lost_answer: fault(1_000),
+            silent_loss: fault(30_000),
+            late: fault(2_000),
+            doubled_call: fault(1_000),
+            doubled_message: fault(1_000),
+            broken_channel: fault(500),
+            pull_fails: fault(2_000),
+            slow_pull: fault(5_000),
+            create_fails: fault(2_000),
+            start_fails: fault(2_000),
+            network_fails: fault(2_000),
+            remove_fails: fault(2_000),
+            journal_fails: fault(200),
+            partition: fault(4_000),
+            agent_dies: fault(4_000),
+            power_loss: fault(1_500),
+            server_dies: fault(3_000),
+            server_stops: fault(2_000),
+            clock_jumps: fault(2_000),
+        };
+        Self {
+            faults,
+            nodes: 1 + chance.below(4),
+            clients: 1 + chance.below(4),
+            chaos: chance.millis(30_000, 150_000),
+            think_ms: [200, 1_000, 4_000][usize::try_from(chance.below(3)).unwrap_or(0)],
+            mutation,
+        }
+    }
+}
