@@ -42,17 +42,17 @@ impl Kept {
 
 impl Disk {
     /// The store of one server's life.
-    pub(crate) fn store(
-        &self,
-        world: &World,
-        life: &Life,
-        failed: &Arc<AtomicBool>,
-    ) -> SimStore {
+    pub(crate) fn store(&self, world: &World, life: &Life, failed: &Arc<AtomicBool>) -> SimStore {
         let before = self.0.lock().lying_about.take();
         if let Some(before) = before {
             *self.0.lock() = *before;
         }
-        SimStore { disk: self.clone(), world: world.clone(), life: life.clone(), failed: failed.clone() }
+        SimStore {
+            disk: self.clone(),
+            world: world.clone(),
+            life: life.clone(),
+            failed: failed.clone(),
+        }
     }
 }
 

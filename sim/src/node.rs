@@ -8,7 +8,7 @@ use std::time::Duration;
 use agent::engine::{Capacity, Settings};
 use agent::journal::LineJournal;
 use agent::transport::HttpTransport;
-use agent::{Agent, AgentError, AtEnd, Config, Directory, Parts, STOP_TIMEOUT_AT_END};
+use agent::{Agent, AgentError, AtEnd, Config, Directory, Parts, Remains, STOP_TIMEOUT_AT_END};
 use parking_lot::Mutex;
 use terms::Clock;
 use tokio_util::sync::CancellationToken;
@@ -116,8 +116,33 @@ impl Node {
                 world.tally("agent gives up", format!("{name}: {error}"));
                 if matches!(error, AgentError::Deregistered { .. }) {
                     // As `longshore up` does: the machine joins as a new instance.
-                    self.journal.remove();
+                    self.leave().await;
                 }
+            }
+        }
+    }
+
+    /// The instance is no more: all that it left goes. Faults may meet this, too.
+    async fn leave(&self) {
+        let life = Life::default();
+        *self.life.lock() = life.clone();
+        let seen = self.host.seen_by(&life);
+        let remains = Remains {
+            images: Arc::new(seen.clone()),
+            containers: Arc::new(seen.clone()),
+            networks: Arc::new(seen.clone()),
+            folders: Arc::new(seen.clone()),
+            clock: Arc::new(self.host.clock.clone()),
+        };
+        let journal = Box::new(LineJournal::on(self.journal.written_by(&seen)));
+        let folder = self.config().folder;
+        let world = &self.host.world;
+        tokio::select! {
+            biased;
+            () = life.over() => world.tally("agent dies leaving", &self.host.name),
+            left = agent::leave(journal, remains, &folder) => match left {
+                Ok(()) => world.tally("instance leaves", &self.host.name),
+                Err(error) => world.note(format!("{}: {error}", self.host.name)),
             }
         }
     }
@@ -174,9 +199,5 @@ impl Node {
 
 /// The key of somebody.
 pub(crate) fn credentials(name: &str) -> Credentials {
-    Credentials {
-        access_key_id: name.to_owned(),
-        secret: Secret::new(SECRET),
-        session_token: None,
-    }
+    Credentials { access_key_id: name.to_owned(), secret: Secret::new(SECRET), session_token: None }
 }

@@ -206,9 +206,11 @@ async fn storm(world: &World, nodes: &[Node], clock: &crate::clock::SimClock) {
         if world.strikes(|faults| faults.clock_jumps) {
             let wrong_ms = world.draw(|chance| {
                 let size = [500, 30_000, 200_000, 4_000_000][chance.below(4) as usize];
-                i64::try_from(chance.below(size)).unwrap_or(0) - i64::try_from(size / 2).unwrap_or(0)
+                i64::try_from(chance.below(size)).unwrap_or(0)
+                    - i64::try_from(size / 2).unwrap_or(0)
             });
-            let whose = if world.draw(|chance| chance.below(2)) == 0 { clock } else { &node.host.clock };
+            let whose =
+                if world.draw(|chance| chance.below(2)) == 0 { clock } else { &node.host.clock };
             world.tally("clock jump", format!("by {wrong_ms} ms, {name} or the server"));
             whose.jump(wrong_ms);
         }

@@ -166,9 +166,8 @@ impl Plane {
         };
         let ecs = Ecs::new(tables, ledger.clone(), setup);
         let vpc = Vpc::new(vpc_tables, ledger.clone());
-        let edge = Edge::builder(Arc::new(Keys), clock, ids)
-            .service(ecs.service())
-            .service(vpc.service());
+        let edge =
+            Edge::builder(Arc::new(Keys), clock, ids).service(ecs.service()).service(vpc.service());
         let edge = ecs.routes().into_iter().fold(edge, |edge, route| edge.route(route)).build();
         let server = Server {
             life: life.clone(),

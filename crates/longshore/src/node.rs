@@ -8,8 +8,10 @@ use std::sync::Arc;
 use agent::engine::{Capacity, Settings};
 use agent::journal::FileJournal;
 use agent::transport::HttpTransport;
-use agent::{Agent, AgentError, AtEnd, Config, Directory, HostFolders, Parts, STOP_TIMEOUT_AT_END};
-use anyhow::{Context, Result};
+use agent::{
+    Agent, AgentError, AtEnd, Config, Directory, HostFolders, Parts, Remains, STOP_TIMEOUT_AT_END,
+};
+use anyhow::Result;
 use runtime::containers::{ContainerState, Containers, LinuxContainers};
 use runtime::images::{self, ImageStore};
 use runtime::networks::{self, LinuxNetworks, NetworkOptions};
@@ -97,9 +99,6 @@ pub async fn run(
     match lived {
         Err(error) if settings.joins_anew && was_deregistered(&error) => {
             tracing::warn!(instance = settings.name, "it was deregistered, and joins as a new one");
-            let journal = journal(&data, &settings.name);
-            let forgotten = std::fs::remove_file(&journal);
-            forgotten.with_context(|| format!("removing {}", journal.display()))?;
             live(settings, &data, images, shutdown).await
         }
         lived => lived,
@@ -170,18 +169,32 @@ async fn serve(
             .with_tls(settings.tls.clone());
     let address = networks.address().map(IpAddr::from);
     let address = address.or_else(|| instances::address_towards(&settings.server));
+    let folders = Arc::new(HostFolders);
+    let remains = Remains {
+        images: images.clone(),
+        containers: containers.clone(),
+        networks: networks.clone(),
+        folders: folders.clone(),
+        clock: clock.clone(),
+    };
+    let joins_anew = settings.joins_anew;
     let parts = Parts {
         images,
         containers,
         networks,
-        folders: Arc::new(HostFolders),
+        folders,
         transport: Arc::new(transport),
         journal: Box::new(journal),
         clock,
         ids,
     };
-    let config = config(settings, folder, address)?;
-    Ok(Agent::run(config, parts, Directory::default(), shutdown).await?)
+    let config = config(settings, folder.clone(), address)?;
+    let lived = Agent::run(config, parts, Directory::default(), shutdown).await;
+    if joins_anew && matches!(lived, Err(AgentError::Deregistered { .. })) {
+        let journal = Box::new(FileJournal::open(&folder.join(JOURNAL))?);
+        agent::leave(journal, remains, &folder).await?;
+    }
+    Ok(lived?)
 }
 
 fn config(settings: NodeSettings, folder: PathBuf, address: Option<IpAddr>) -> Result<Config> {

@@ -70,7 +70,8 @@ impl Checker {
             }
         }
         if tasks.len() > count {
-            found.push(broken("RunTask starts what was asked for", format!("{tasks:?} of {count}")));
+            found
+                .push(broken("RunTask starts what was asked for", format!("{tasks:?} of {count}")));
         }
         let Some(token) = token else { return found };
         let known = self.clients.tokens.entry(token.to_owned()).or_default();

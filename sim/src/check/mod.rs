@@ -59,7 +59,10 @@ impl Checker {
                     found.push(broken(LOST, format!("task {id} is gone")));
                 }
                 None if before.holds() => {
-                    found.push(broken(LOST, format!("task {id} is gone, though it had not stopped")));
+                    found.push(broken(
+                        LOST,
+                        format!("task {id} is gone, though it had not stopped"),
+                    ));
                 }
                 Some(after) if after != before && after.version <= self.revision => {
                     found.push(broken(LOST, format!("{before:?} has become {after:?}")));
@@ -196,8 +199,10 @@ impl Checker {
         let held: Vec<_> =
             self.tasks.values().filter(|task| task.instance == id && task.holds()).collect();
         let mut found = Vec::new();
-        let mut complain = |what: String| found.push(broken(ROOM, format!("{}: {what}", instance.arn)));
-        let sum = |of: fn(&AuditedTask) -> u32| held.iter().map(|task| u64::from(of(task))).sum::<u64>();
+        let mut complain =
+            |what: String| found.push(broken(ROOM, format!("{}: {what}", instance.arn)));
+        let sum =
+            |of: fn(&AuditedTask) -> u32| held.iter().map(|task| u64::from(of(task))).sum::<u64>();
         let (cpu, memory) = (sum(|task| task.cpu), sum(|task| task.memory));
         if cpu > u64::from(instance.cpu) || memory > u64::from(instance.memory) {
             complain(format!(

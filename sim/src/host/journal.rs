@@ -37,11 +37,6 @@ impl JournalFile {
         kept.durable = kept.bytes.len();
         world.note(format!("of {length} bytes of a journal {} are left", kept.bytes.len()));
     }
-
-    /// Somebody moves it away: the agent joins as a new one.
-    pub(crate) fn remove(&self) {
-        *self.0.lock() = Kept::default();
-    }
 }
 
 /// The file, with the life that writes it.

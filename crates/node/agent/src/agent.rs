@@ -157,7 +157,8 @@ impl Running {
         let orphans: BTreeSet<_> =
             of_containers.chain(of_networks).filter(|id| !known.contains(id)).collect();
         let orphans = orphans.into_iter().cloned().collect();
-        orphans::remove(&self.tools, orphans, &self.ended).await;
+        let ground = self.tools.ground();
+        orphans::remove(&ground, orphans, &self.ended).await;
         let tasks: BTreeSet<String> =
             self.core.engine.tasks().map(|task| task.task.arn.id.to_string()).collect();
         for lost in of_tasks.iter().filter(|network| !tasks.contains(&network.task)) {

@@ -91,6 +91,20 @@ pub struct Parts {
     pub ids: Arc<dyn IdSource>,
 }
 
+/// What an instance's remains are taken away by; see [`crate::leave`].
+pub struct Remains {
+    /// Images.
+    pub images: Arc<dyn Images>,
+    /// Containers.
+    pub containers: Arc<dyn Containers>,
+    /// Networks.
+    pub networks: Arc<dyn Networks>,
+    /// Folders of volumes.
+    pub folders: Arc<dyn Folders>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
 /// Why an agent ended by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
@@ -113,6 +127,12 @@ pub enum AgentError {
         cluster: ClusterName,
         /// What the control plane said.
         reason: String,
+    },
+    /// Something of a deregistered instance is still on the machine.
+    #[error("cannot take away all that the deregistered instance left: {what}")]
+    Remains {
+        /// What, and why.
+        what: String,
     },
     /// The journal belongs to another cluster.
     #[error(

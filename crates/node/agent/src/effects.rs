@@ -25,6 +25,7 @@ use crate::engine::{
     PulledImage, StateChange,
 };
 use crate::folders::Folders;
+use crate::orphans::Ground;
 use crate::spec::{self, Ingredients, Joined, NetworkMode};
 use crate::steps;
 use crate::transport::Transport;
@@ -108,6 +109,16 @@ impl Executor {
 }
 
 impl Tools {
+    /// What works on the machine.
+    pub(crate) fn ground(&self) -> Ground {
+        Ground {
+            images: Arc::clone(&self.images),
+            containers: Arc::clone(&self.containers),
+            networks: Arc::clone(&self.networks),
+            folders: Arc::clone(&self.folders),
+        }
+    }
+
     /// Carries a command out that has one answer or none.
     async fn answer(&self, command: Command) -> Option<Event> {
         match command {

@@ -33,7 +33,9 @@ pub mod view;
 
 pub use agent::Agent;
 pub use config::{
-    AgentError, AtEnd, Config, Parts, RESERVED_TCP_PORTS, STOP_TIMEOUT_AT_END, detect_capacity,
+    AgentError, AtEnd, Config, Parts, RESERVED_TCP_PORTS, Remains, STOP_TIMEOUT_AT_END,
+    detect_capacity,
 };
 pub use endpoints::Directory;
 pub use folders::{Folders, HostFolders};
+pub use orphans::leave;

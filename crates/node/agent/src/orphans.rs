@@ -1,12 +1,80 @@
-//! Containers that no task of the journal has: left by an agent whose journal was moved away.
+//! What is on the machine for no task: containers that an agent left whose journal was moved away,
+//! and everything of an instance that was deregistered ([`leave`]).
 
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use runtime::{ContainerId, ContainerState, Signal};
+use runtime::{ContainerId, ContainerState, Containers, Images, Networks, Signal};
+use terms::TaskArn;
 use tokio_util::sync::CancellationToken;
 
-use crate::effects::Tools;
+use crate::config::{AgentError, Remains};
+use crate::engine::{Capacity, Engine, Event, Settings};
+use crate::folders::Folders;
+use crate::journal::Journal;
+
+/// What works on the machine.
+#[derive(Clone)]
+pub(crate) struct Ground {
+    pub(crate) images: Arc<dyn Images>,
+    pub(crate) containers: Arc<dyn Containers>,
+    pub(crate) networks: Arc<dyn Networks>,
+    pub(crate) folders: Arc<dyn Folders>,
+}
+
+/// Takes away all that the journal's instance has on this machine, and empties the journal last: the
+/// next agent joins as a new instance. For an instance that was deregistered, whose tasks nobody
+/// wants any more. A crash in the middle is made good by calling it again. `folder` is the agent's
+/// own, as in [`crate::Config::folder`].
+///
+/// # Errors
+/// If the journal cannot be read or written, or something could not be removed in a minute; the
+/// journal is as it was then.
+pub async fn leave(
+    mut journal: Box<dyn Journal>,
+    remains: Remains,
+    folder: &Path,
+) -> Result<(), AgentError> {
+    let Remains { images, containers, networks, folders, clock } = remains;
+    let ground = Ground { images, containers, networks, folders };
+    let records = journal.load().await?;
+    let mut engine = Engine::replay(Settings::default(), Capacity::default(), records);
+    // First of all: an agent that starts in the middle of this must not make again what is gone.
+    let arns: Vec<TaskArn> = engine.tasks().map(|task| task.task.arn.clone()).collect();
+    let stops = arns
+        .into_iter()
+        .flat_map(|task| engine.handle(Event::StopRequested { task }, clock.now()).records);
+    journal.append(stops.collect(), true).await?;
+    let mut all: BTreeSet<ContainerId> = engine.container_ids().into_iter().collect();
+    all.extend(ground.containers.list().await.into_iter().map(|status| status.id));
+    all.extend(ground.networks.list().await.into_iter().map(|attachment| attachment.container));
+    let mut tasks: BTreeSet<String> =
+        engine.tasks().map(|task| task.task.arn.id.to_string()).collect();
+    tasks.extend(ground.networks.task_networks().await.into_iter().map(|network| network.task));
+    let mut left: Vec<ContainerId> = all.into_iter().collect();
+    let tries = async {
+        loop {
+            left = try_all(&ground, std::mem::take(&mut left)).await;
+            if left.is_empty() {
+                return;
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    };
+    if tokio::time::timeout(REMOVAL_MAX, tries).await.is_err() {
+        return Err(AgentError::Remains { what: format!("{} containers", left.len()) });
+    }
+    for task in tasks {
+        let failed = |what: String| AgentError::Remains { what };
+        ground.networks.detach_task(&task).await.map_err(|error| failed(error.to_string()))?;
+        ground.containers.remove_task(&task).await.map_err(|error| failed(error.to_string()))?;
+        let volumes = folder.join("volumes").join(&task);
+        ground.folders.remove(&volumes).await.map_err(|error| failed(error.to_string()))?;
+    }
+    Ok(journal.compact(Vec::new()).await?)
+}
 
 /// The wait between two tries at one container.
 const RETRY: Duration = Duration::from_secs(1);
@@ -21,15 +89,11 @@ const EXIT_POLL: Duration = Duration::from_millis(50);
 const EXIT_POLLS_MAX: u32 = 100;
 
 /// Removes them. What cannot be removed soon is tried again until `ended`.
-pub(crate) async fn remove(
-    tools: &Arc<Tools>,
-    orphans: Vec<ContainerId>,
-    ended: &CancellationToken,
-) {
+pub(crate) async fn remove(ground: &Ground, orphans: Vec<ContainerId>, ended: &CancellationToken) {
     let mut left = orphans;
     let tries = async {
         loop {
-            left = try_all(tools, std::mem::take(&mut left)).await;
+            left = try_all(ground, std::mem::take(&mut left)).await;
             if left.is_empty() {
                 return;
             }
@@ -41,7 +105,7 @@ pub(crate) async fn remove(
         return;
     }
     tracing::error!(?left, "containers of no task cannot be removed; the instance goes on");
-    let (tools, ended) = (Arc::clone(tools), ended.clone());
+    let (ground, ended) = (ground.clone(), ended.clone());
     tokio::spawn(async move {
         while !left.is_empty() {
             tokio::select! {
@@ -49,16 +113,16 @@ pub(crate) async fn remove(
                 () = ended.cancelled() => return,
                 () = tokio::time::sleep(RETRY_LATER) => {}
             }
-            left = try_all(&tools, left).await;
+            left = try_all(&ground, left).await;
         }
     });
 }
 
 /// Gives those that are still there.
-async fn try_all(tools: &Tools, orphans: Vec<ContainerId>) -> Vec<ContainerId> {
+async fn try_all(ground: &Ground, orphans: Vec<ContainerId>) -> Vec<ContainerId> {
     let mut left = Vec::new();
     for id in orphans {
-        if let Err(error) = try_one(tools, &id).await {
+        if let Err(error) = try_one(ground, &id).await {
             tracing::warn!(%id, error, "a container of no task is not removed yet");
             left.push(id);
         }
@@ -67,23 +131,23 @@ async fn try_all(tools: &Tools, orphans: Vec<ContainerId>) -> Vec<ContainerId> {
 }
 
 /// The container itself goes last: by it the next start finds what a crash leaves of the rest.
-async fn try_one(tools: &Tools, id: &ContainerId) -> Result<(), String> {
+async fn try_one(ground: &Ground, id: &ContainerId) -> Result<(), String> {
     tracing::warn!(%id, "a container that belongs to no task is removed");
-    kill(tools, id).await?;
-    tools.images.release(id).await.map_err(|error| error.to_string())?;
-    tools.networks.detach(id).await.map_err(|error| error.to_string())?;
-    tools.containers.remove(id, false).await.map_err(|error| error.to_string())
+    kill(ground, id).await?;
+    ground.images.release(id).await.map_err(|error| error.to_string())?;
+    ground.networks.detach(id).await.map_err(|error| error.to_string())?;
+    ground.containers.remove(id, false).await.map_err(|error| error.to_string())
 }
 
 /// Returns once nothing of it runs.
-async fn kill(tools: &Tools, id: &ContainerId) -> Result<(), String> {
+async fn kill(ground: &Ground, id: &ContainerId) -> Result<(), String> {
     for poll in 0..EXIT_POLLS_MAX {
-        match tools.containers.status(id).await.map(|status| status.state) {
+        match ground.containers.status(id).await.map(|status| status.state) {
             None | Some(ContainerState::Exited(_)) => return Ok(()),
             Some(ContainerState::Created { .. } | ContainerState::Running { .. }) => {}
         }
         if poll == 0 {
-            let killed = tools.containers.signal(id, Signal::KILL).await;
+            let killed = ground.containers.signal(id, Signal::KILL).await;
             killed.map_err(|error| error.to_string())?;
         }
         tokio::time::sleep(EXIT_POLL).await;

@@ -1,0 +1,92 @@
+//! Deliberate mistakes, each of which the checks must find.
+
+use sim::{Mutation, Options};
+
+use super::runs;
+
+/// Within so many seeds each mistake is found.
+const SEEDS: u64 = 300;
+
+/// The mistake is found, as one of these invariants.
+fn check(mutation: Mutation, invariants: &[&str]) {
+    let options = Options { verbose: false, mutation };
+    let reports = runs(0..SEEDS, options, |report| report.violation.is_some());
+    let found = reports.iter().find_map(|report| report.violation.as_ref());
+    let found = found.unwrap_or_else(|| panic!("{mutation:?} is not found in {SEEDS} seeds"));
+    assert!(invariants.contains(&found.invariant), "{mutation:?} is found as {found:?}");
+}
+
+#[test]
+fn a_store_that_acknowledges_too_early() {
+    check(Mutation::AcknowledgesBeforeDurable, &["no acknowledged write is lost"]);
+}
+
+#[test]
+fn a_store_that_tears_batches() {
+    let found = [
+        "no acknowledged write is lost",
+        "the server starts on its disk",
+        "no instance is over-committed in the records",
+        "every task ends where its desired state says",
+    ];
+    check(Mutation::TearsBatches, &found);
+}
+
+#[test]
+fn a_journal_that_lies() {
+    let found = [
+        "no task runs twice under one id",
+        "every task ends where its desired state says",
+        "every task that is stopped stops",
+        "nothing is left of a task that has stopped",
+        "no machine is over-committed",
+        "no port of a host is given to two",
+    ];
+    check(Mutation::JournalLies, &found);
+}
+
+#[test]
+fn a_network_that_swallows_reports() {
+    let found =
+        ["every task ends where its desired state says", "every task that is stopped stops"];
+    check(Mutation::SwallowsReports, &found);
+}
+
+#[test]
+fn a_runtime_that_starts_twice() {
+    check(Mutation::StartsTwice, &["no task runs twice under one id"]);
+}
+
+#[test]
+fn a_runtime_that_stops_nothing() {
+    let found = [
+        "no machine is over-committed",
+        "every task ends where its desired state says",
+        "no port of a host is given to two",
+    ];
+    check(Mutation::LeavesRunning, &found);
+}
+
+#[test]
+fn a_server_that_sends_payloads_again_under_new_ids() {
+    check(Mutation::RenamesTasks, &["only tasks that were made are run"]);
+}
+
+#[test]
+fn a_network_that_drops_acks() {
+    let found =
+        ["every task ends where its desired state says", "a payload that is acknowledged rests"];
+    check(Mutation::DropsAcks, &found);
+}
+
+#[test]
+fn a_machine_that_overstates_itself() {
+    check(Mutation::OverstatesCapacity, &["no machine is over-committed"]);
+}
+
+#[test]
+fn chance_that_no_seed_knows() {
+    let options = Options { verbose: false, mutation: Mutation::ForgetsSeed };
+    let (first, second) = (sim::run(1, options), sim::run(1, options));
+    assert_ne!(first.hash, second.hash);
+}
