@@ -178,6 +178,7 @@ impl Node {
     fn config(&self) -> Config {
         Config {
             server: ENDPOINT.to_owned(),
+            tls: None,
             cluster: CLUSTER.parse().expect("a cluster's name"),
             name: self.host.name.clone(),
             zone: Some(self.zone.to_owned()),

@@ -27,8 +27,8 @@ pub enum Mutation {
     LeavesRunning,
     /// The server hands out each payload a second time under the name of another task.
     RenamesTasks,
-    /// Each agent's control messages to the server are lost: acks among them.
-    DropsAcks,
+    /// Payloads are acknowledged without having reached the agent.
+    SwallowsPayloads,
     /// A registration claims twice the machine that there is.
     OverstatesCapacity,
     /// Randomness that does not come from the seed.
@@ -45,7 +45,7 @@ impl Mutation {
         Self::StartsTwice,
         Self::LeavesRunning,
         Self::RenamesTasks,
-        Self::DropsAcks,
+        Self::SwallowsPayloads,
         Self::OverstatesCapacity,
         Self::ForgetsSeed,
     ];
@@ -61,8 +61,6 @@ pub(crate) struct Faults {
     pub(crate) crash_after_commit: Parts,
     /// The store fails; the commit may or may not have been written.
     pub(crate) store_fails: Parts,
-    /// The disk takes its time for a commit.
-    pub(crate) slow_commit: Parts,
     /// An agent dies before an effect on its host.
     pub(crate) crash_before_effect: Parts,
     /// An agent dies after an effect, before it knows.
@@ -135,7 +133,6 @@ impl Plan {
             crash_before_commit: fault(300),
             crash_after_commit: fault(300),
             store_fails: fault(100),
-            slow_commit: fault(2_000),
             crash_before_effect: fault(700),
             crash_after_effect: fault(700),
             lost_request: fault(1_000),

@@ -2,6 +2,7 @@
 
 mod calls;
 mod channel;
+mod mutated;
 mod transport;
 
 use std::sync::Arc;

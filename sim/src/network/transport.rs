@@ -15,6 +15,7 @@ use terms::{ContainerInstanceArn, Uuid};
 use wire::{Caller, CallerKind};
 
 use super::channel::Message;
+use super::mutated::MutatedControl;
 use super::{Channels, Wire};
 use crate::plan::Mutation;
 use crate::server::{ENDPOINT, Server, caller};
@@ -126,6 +127,8 @@ impl Transport for AgentTransport {
             _ => None,
         });
         let sessions = server.ecs.sessions().clone();
+        let world = self.wire.world.clone();
+        let theirs = MutatedControl { inner: theirs, world, forged: Vec::new() };
         server.spawn(async move { sessions.serve_control(theirs, instance, hello).await });
         Ok(ours)
     }

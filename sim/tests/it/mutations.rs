@@ -73,10 +73,10 @@ fn a_server_that_sends_payloads_again_under_new_ids() {
 }
 
 #[test]
-fn a_network_that_drops_acks() {
+fn a_network_that_swallows_payloads() {
     let found =
-        ["every task ends where its desired state says", "a payload that is acknowledged rests"];
-    check(Mutation::DropsAcks, &found);
+        ["every task ends where its desired state says", "every task that is stopped stops"];
+    check(Mutation::SwallowsPayloads, &found);
 }
 
 #[test]
