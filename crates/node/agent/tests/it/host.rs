@@ -47,6 +47,10 @@ pub struct State {
     generation: u64,
     effects: usize,
     crash: Option<(usize, Moment)>,
+    /// So many removals of containers fail.
+    pub removals_that_fail: usize,
+    /// So many detachments fail.
+    pub detachments_that_fail: usize,
     /// What a health check answers.
     pub probe: i32,
 }
@@ -297,8 +301,15 @@ impl Containers for Seen {
     }
 
     async fn remove(&self, id: &ContainerId, _: bool) -> Result<(), CallError> {
-        self.effect(|state| _ = state.containers.remove(id)).await;
-        Ok(())
+        self.effect(|state| {
+            if state.removals_that_fail > 0 {
+                state.removals_that_fail -= 1;
+                return Err(CallError::Refused("device or resource busy".to_owned()));
+            }
+            state.containers.remove(id);
+            Ok(())
+        })
+        .await
     }
 
     async fn list(&self) -> Vec<ContainerStatus> {
@@ -382,8 +393,15 @@ impl Networks for Seen {
     }
 
     async fn detach(&self, id: &ContainerId) -> Result<(), NetworkError> {
-        self.effect(|state| _ = state.attachments.remove(id)).await;
-        Ok(())
+        self.effect(|state| {
+            if state.detachments_that_fail > 0 {
+                state.detachments_that_fail -= 1;
+                return Err(NetworkError::Firewall("busy".to_owned()));
+            }
+            state.attachments.remove(id);
+            Ok(())
+        })
+        .await
     }
 
     async fn attach_task(

@@ -6,4 +6,5 @@ mod engine;
 mod harness;
 mod host;
 mod lifecycle;
+mod orphans;
 mod server;
