@@ -37,7 +37,8 @@ def main():
     tools = recipes.Layer("longshore", ["nftables"], ["usr/sbin/nft"], finish)
     image = recipes.Image("longshore", [recipes.BASE, tools], {
         "Entrypoint": ["longshore"],
-        "Cmd": ["up", "--listen", "0.0.0.0:4566"],
+        # Inside a container only what is published or shares its network reaches it.
+        "Cmd": ["up", "--listen", "0.0.0.0:4566", "--insecure-http"],
         "Env": [recipes.PATH, "SSL_CERT_FILE=" + CERTIFICATES],
         "ExposedPorts": {"4566/tcp": {}},
         "Volumes": {"/var/lib/longshore": {}},

@@ -24,5 +24,6 @@ mod people;
 mod placing;
 mod protection;
 mod sdk;
+mod security;
 mod stores;
 mod tasks;
