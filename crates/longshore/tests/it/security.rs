@@ -148,7 +148,7 @@ fn tls_holds_from_the_cli_to_the_container() {
     }
     let definition = text(&up.data().join("task.json"));
     let task = json!({"family": "hello", "containerDefinitions": [
-        {"name": "main", "image": "busybox", "memory": 32, "command": ["echo", "through TLS"]}]});
+        {"name": "main", "image": "busybox", "memory": 32, "command": ["sleep", "600"]}]});
     fs::write(&definition, task.to_string()).unwrap();
     let ran = up.cli(&["run", &definition, "--output", "json"]);
     assert!(ran.contains("task/default/"), "{ran}");
