@@ -246,13 +246,10 @@ impl Head {
                     let NewRow { value, index_keys } = row;
                     let entry = Entry { created, version: revision, value, index_keys };
                     let record_version = spec.record_version;
-                    (
-                        Arc::new(entry),
-                        StoredRow { created, version: revision, record_version, body },
-                    )
+                    (entry, StoredRow { created, version: revision, record_version, body })
                 })
                 .unzip();
-            let before = self.state.set(table, &key, after.clone());
+            let (before, after) = self.state.set(table, &key, after);
             pack.put(table, Write { table: spec.name, key: key.clone(), row: stored }, size);
             changes.push(ErasedChange { table, key, before, after });
         }
@@ -384,7 +381,7 @@ fn touches(change: &ErasedChange, read: &ReadSpan) -> bool {
         Some(index) => [&change.before, &change.after]
             .into_iter()
             .flatten()
-            .flat_map(|entry| &entry.index_keys[usize::from(index)])
-            .any(|full| read.span.contains(full)),
+            .flat_map(|entry| entry.index_keys.of(index))
+            .any(|key| read.span.contains_joined(key, &change.key)),
     }
 }

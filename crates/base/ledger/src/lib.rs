@@ -51,6 +51,7 @@ mod error;
 mod feed;
 mod fork;
 mod head;
+mod index;
 mod key;
 mod ledger;
 mod load;

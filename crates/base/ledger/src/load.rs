@@ -2,31 +2,158 @@
 
 use std::collections::BTreeSet;
 use std::error::Error;
-use std::sync::Arc;
+use std::ops::Range;
+use std::sync::mpsc;
+
+use parking_lot::Mutex;
 
 use crate::archive::IMPORTING;
 use crate::schema::{Bytes, ErasedValue, Schema};
-use crate::state::{Entry, State};
-use crate::store::{LoadedRow, Store, StoreError};
+use crate::state::{Entry, Revision, State, TableState};
+use crate::store::{LoadedRow, Pace, Store, StoreError};
 
-/// All rows of the store, with their indexes.
+/// Rows that are decoded together.
+const CHUNK_ROWS: usize = 1024;
+
+/// The most threads that decode.
+const DECODERS_MAX: usize = 8;
+
+/// All rows of the store, with their indexes. A store with a thread of its own is decoded on all
+/// processors while it is read.
 pub(crate) fn load(schema: &Schema, store: &mut dyn Store) -> Result<State, StoreError> {
-    let mut state = State::empty(schema);
-    let mut strangers = BTreeSet::new();
     begin(schema);
-    state.revision = store.load(&mut |row| match schema.find(row.table) {
-        Some(number) => load_row(schema, number, &mut state, &row),
+    let (revision, decoded) = match store.pace() {
+        Pace::Inline => {
+            let mut decoded = Vec::new();
+            let revision = read(schema, store, &mut |chunk| {
+                decoded.push(decode_chunk(schema, &chunk)?);
+                Ok(())
+            })?;
+            (revision, decoded)
+        }
+        Pace::OwnThread => read_and_decode(schema, store)?,
+    };
+    end(schema)?;
+    let mut tables: Vec<Vec<(Bytes, Entry)>> = Vec::new();
+    tables.resize_with(schema.tables().len(), Vec::new);
+    for (table, key, entry) in decoded.into_iter().flatten() {
+        tables[usize::from(table)].push((key, entry));
+    }
+    let tables = schema.tables().iter().zip(tables);
+    let tables = tables.map(|(spec, rows)| TableState::build(spec.indexes.len(), rows));
+    Ok(State::of(revision, tables))
+}
+
+/// Rows as they are stored, one after the other.
+#[derive(Default)]
+struct Chunk {
+    bytes: Vec<u8>,
+    rows: Vec<Raw>,
+}
+
+/// One of them; key and body are parts of the chunk's bytes.
+struct Raw {
+    table: u16,
+    created: Revision,
+    version: Revision,
+    record_version: u16,
+    key: Range<usize>,
+    body: Range<usize>,
+}
+
+impl Chunk {
+    fn push(&mut self, table: u16, row: &LoadedRow<'_>) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(row.key);
+        let middle = self.bytes.len();
+        self.bytes.extend_from_slice(row.body);
+        let &LoadedRow { created, version, record_version, .. } = row;
+        let (key, body) = (start..middle, middle..self.bytes.len());
+        self.rows.push(Raw { table, created, version, record_version, key, body });
+    }
+}
+
+type Decoded = Vec<(u16, Bytes, Entry)>;
+
+/// Gives all rows of tables that are known to `sink`, by chunks in the store's order.
+fn read(
+    schema: &Schema,
+    store: &mut dyn Store,
+    sink: &mut dyn FnMut(Chunk) -> Result<(), StoreError>,
+) -> Result<Revision, StoreError> {
+    let mut strangers = BTreeSet::new();
+    let mut chunk = Chunk::default();
+    let revision = store.load(&mut |row| match schema.find(row.table) {
+        Some(number) => {
+            chunk.push(number, &row);
+            if chunk.rows.len() < CHUNK_ROWS {
+                return Ok(());
+            }
+            sink(std::mem::take(&mut chunk))
+        }
         None if row.table == IMPORTING => Err(StoreError::Importing),
         None => {
             strangers.insert(row.table.to_owned());
             Ok(())
         }
     })?;
+    sink(chunk)?;
     if !strangers.is_empty() {
         tracing::warn!(tables = ?strangers, "the store has tables that this program does not know; they are left as they are");
     }
-    end(schema)?;
-    Ok(state)
+    Ok(revision)
+}
+
+/// The same, decoded meanwhile by other threads.
+fn read_and_decode(
+    schema: &Schema,
+    store: &mut dyn Store,
+) -> Result<(Revision, Vec<Decoded>), StoreError> {
+    let decoders = std::thread::available_parallelism().map_or(1, |n| n.get().min(DECODERS_MAX));
+    let (sender, receiver) = mpsc::sync_channel::<(usize, Chunk)>(decoders * 2);
+    let receiver = Mutex::new(receiver);
+    let decode = || {
+        let mut done = Vec::new();
+        loop {
+            let next = receiver.lock().recv();
+            let Ok((number, chunk)) = next else { return done };
+            done.push((number, decode_chunk(schema, &chunk)));
+        }
+    };
+    let (revision, done) = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..decoders).map(|_| scope.spawn(&decode)).collect();
+        let mut number = 0;
+        let revision = read(schema, store, &mut |chunk| {
+            number += 1;
+            // The decoders take chunks until this sender is gone.
+            sender.send((number, chunk)).map_err(|_| StoreError::Stopped)
+        });
+        drop(sender);
+        let done = threads.into_iter().map(|thread| thread.join().map_err(|_| StoreError::Stopped));
+        (revision, done.collect::<Result<Vec<_>, _>>())
+    });
+    let mut done: Vec<_> = done?.into_iter().flatten().collect();
+    done.sort_unstable_by_key(|(number, _)| *number);
+    let decoded = done.into_iter().map(|(_, decoded)| decoded).collect::<Result<_, _>>()?;
+    Ok((revision?, decoded))
+}
+
+fn decode_chunk(schema: &Schema, chunk: &Chunk) -> Result<Decoded, StoreError> {
+    let mut decoded = Vec::with_capacity(chunk.rows.len());
+    for raw in &chunk.rows {
+        let row = LoadedRow {
+            table: schema.spec(raw.table).name,
+            key: &chunk.bytes[raw.key.clone()],
+            created: raw.created,
+            version: raw.version,
+            record_version: raw.record_version,
+            body: &chunk.bytes[raw.body.clone()],
+        };
+        if let Some(entry) = entry(schema, raw.table, &row)? {
+            decoded.push((raw.table, row.key.into(), entry));
+        }
+    }
+    Ok(decoded)
 }
 
 /// Puts one row into `state`.
@@ -38,7 +165,7 @@ pub(crate) fn load_row(
 ) -> Result<(), StoreError> {
     if let Some(entry) = entry(schema, number, row)? {
         let key: Bytes = row.key.into();
-        state.set(number, &key, Some(Arc::new(entry)));
+        state.set(number, &key, Some(entry));
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use crate::index::IndexKeys;
 use crate::key::{self, Key, KeyError};
 use crate::record::{self, Record, RecordError};
 use crate::secrets::{self, Place, SecretsKeys};
@@ -15,7 +16,9 @@ pub(crate) type ErasedValue = Arc<dyn Any + Send + Sync>;
 /// Encoded keys, shared between maps, changes and batches.
 pub(crate) type Bytes = Arc<[u8]>;
 
-type IndexKeys = dyn Fn(&[u8], &(dyn Any + Send + Sync), &mut Vec<Bytes>) + Send + Sync;
+/// Gives an index's number and keys for a row: its key and its value, whose types only the table
+/// knows.
+type KeysOf = dyn Fn(u16, &dyn Any, &(dyn Any + Send + Sync), &mut Vec<(u16, Bytes)>) + Send + Sync;
 
 /// The tables of a ledger. Each service declares its own when the program starts.
 #[derive(Default)]
@@ -40,6 +43,7 @@ pub(crate) struct TableSpec {
     pub(crate) name: &'static str,
     pub(crate) record_version: u16,
     pub(crate) check_key: fn(&[u8]) -> Result<(), KeyError>,
+    decode_key: fn(&[u8]) -> Box<dyn Any>,
     /// See [`Schema::decode_row`].
     decode: fn(u16, &[u8]) -> Result<ErasedValue, RecordError>,
     /// See [`Schema::encode_row`].
@@ -50,7 +54,7 @@ pub(crate) struct TableSpec {
 
 pub(crate) struct IndexSpec {
     pub(crate) name: &'static str,
-    keys: Box<IndexKeys>,
+    keys: Box<KeysOf>,
 }
 
 impl TableSpec {
@@ -58,20 +62,17 @@ impl TableSpec {
         Place { number, table: self.name, record_version, key }
     }
 
-    /// For each index the full keys (index key, then row key) of this row, in order.
-    pub(crate) fn index_keys(
-        &self,
-        key: &[u8],
-        value: &(dyn Any + Send + Sync),
-    ) -> Vec<Vec<Bytes>> {
-        let keys_of = |index: &IndexSpec| {
-            let mut keys = Vec::new();
-            (index.keys)(key, value, &mut keys);
-            keys.sort_unstable();
-            keys.dedup();
-            keys
-        };
-        self.indexes.iter().map(keys_of).collect()
+    /// The keys that lead to this row.
+    pub(crate) fn index_keys(&self, key: &[u8], value: &(dyn Any + Send + Sync)) -> IndexKeys {
+        if self.indexes.is_empty() {
+            return IndexKeys::default();
+        }
+        let key = (self.decode_key)(key);
+        let mut keys = Vec::with_capacity(self.indexes.len());
+        for (number, index) in (0..).zip(&self.indexes) {
+            (index.keys)(number, &*key, value, &mut keys);
+        }
+        IndexKeys::new(keys)
     }
 }
 
@@ -96,6 +97,9 @@ impl Schema {
             name,
             record_version: V::VERSION,
             check_key: |bytes| key::decode::<K>(bytes).map(drop),
+            decode_key: |bytes| {
+                Box::new(key::decode::<K>(bytes).expect("checked when written or loaded"))
+            },
             decode: |version, body| Ok(Arc::new(record::decode::<V>(version, body)?)),
             encode: |value| record::encode(downcast_ref::<V>(value)),
             is_secret: false,
@@ -115,13 +119,13 @@ impl Schema {
         let indexes = &mut self.tables[usize::from(table.number)].indexes;
         assert!(indexes.iter().all(|index| index.name != name), "two indexes are named {name}");
         let number = u16::try_from(indexes.len()).expect("fewer indexes than 65,536");
-        let keys = move |row_key: &[u8], value: &(dyn Any + Send + Sync), out: &mut Vec<Bytes>| {
-            let typed: K = key::decode(row_key).expect("checked when written or loaded");
-            for index_key in keys(&typed, downcast_ref::<V>(value)) {
-                let mut full = key::encode(&index_key);
-                full.extend_from_slice(row_key);
-                out.push(full.into());
-            }
+        let keys = move |number: u16,
+                         key: &dyn Any,
+                         value: &(dyn Any + Send + Sync),
+                         out: &mut Vec<(u16, Bytes)>| {
+            let key: &K = key.downcast_ref().expect("a table's keys are of its handle's type");
+            let keys = keys(key, downcast_ref::<V>(value));
+            out.extend(keys.iter().map(|key| (number, key::encode(key).into())));
         };
         indexes.push(IndexSpec { name, keys: Box::new(keys) });
         Index { table: *table, number, types: PhantomData }

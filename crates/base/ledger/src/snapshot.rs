@@ -143,6 +143,18 @@ impl Snapshot {
     ) -> Rows<'_, K, V> {
         self.facts().index_range(index, bounds)
     }
+
+    /// The rows that the index has under exactly `key`, in the order of their own keys, behind
+    /// the row with the key `after` (whether it is there or not), or from the first: how a
+    /// listing goes on where the page before ended.
+    pub fn index_after<I: Key, K: Key, V: Record>(
+        &self,
+        index: &Index<I, K, V>,
+        key: &I,
+        after: Option<&K>,
+    ) -> Rows<'_, K, V> {
+        self.facts().indexed(index, &Span::behind(key, after))
+    }
 }
 
 impl<'a> Facts<'a> {

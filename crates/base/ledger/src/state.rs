@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use imbl::OrdMap;
 
+use crate::index::{Gathering, IndexKeys, Indexes, Place, compare_joined, filled};
 use crate::key::{self, Key};
 use crate::record::Record;
 use crate::schema::{Bytes, ErasedValue, Schema};
@@ -19,15 +20,29 @@ pub(crate) struct Entry {
     pub(crate) created: Revision,
     pub(crate) version: Revision,
     pub(crate) value: ErasedValue,
-    /// For each index the full keys that lead to this row.
-    pub(crate) index_keys: Vec<Vec<Bytes>>,
+    /// The keys of the indexes that lead to this row.
+    pub(crate) index_keys: IndexKeys,
 }
 
 #[derive(Clone, Default)]
 pub(crate) struct TableState {
     pub(crate) rows: OrdMap<Bytes, Arc<Entry>>,
-    /// For each index: full key to row key.
-    pub(crate) indexes: Vec<OrdMap<Bytes, Bytes>>,
+    pub(crate) indexes: Indexes,
+}
+
+impl TableState {
+    /// A table of these rows, each once.
+    pub(crate) fn build(indexes: usize, mut rows: Vec<(Bytes, Entry)>) -> Self {
+        if !rows.is_sorted_by(|one, next| one.0 < next.0) {
+            rows.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+        }
+        let mut gathering = Gathering::new(indexes);
+        let entries = rows.into_iter().map(|(key, mut entry)| {
+            gathering.take(&key, &mut entry.index_keys);
+            (key, Arc::new(entry))
+        });
+        Self { rows: filled(entries), indexes: gathering.finish() }
+    }
 }
 
 /// All tables at one revision.
@@ -39,10 +54,8 @@ pub(crate) struct State {
 
 impl State {
     pub(crate) fn empty(schema: &Schema) -> Self {
-        let table = |indexes: usize| TableState {
-            rows: OrdMap::new(),
-            indexes: vec![OrdMap::new(); indexes],
-        };
+        let table =
+            |indexes: usize| TableState { rows: OrdMap::new(), indexes: Indexes::new(indexes) };
         let tables = schema.tables().iter().map(|spec| Arc::new(table(spec.indexes.len())));
         Self { revision: 0, tables: tables.collect() }
     }
@@ -55,32 +68,33 @@ impl State {
         self.table(table).rows.get(key)
     }
 
-    /// Puts or removes a row, moves its index entries, and gives the row that was there before.
+    /// The same with these tables, in the order of the schema.
+    pub(crate) fn of(revision: Revision, tables: impl Iterator<Item = TableState>) -> Self {
+        Self { revision, tables: tables.map(Arc::new).collect() }
+    }
+
+    /// Puts or removes a row and moves its index entries; gives the row that was there before,
+    /// and the one that is there now.
     pub(crate) fn set(
         &mut self,
         number: u16,
         key: &Bytes,
-        after: Option<Arc<Entry>>,
-    ) -> Option<Arc<Entry>> {
+        after: Option<Entry>,
+    ) -> (Option<Arc<Entry>>, Option<Arc<Entry>>) {
         let table = Arc::make_mut(&mut self.tables[usize::from(number)]);
+        let after = after.map(|mut entry| {
+            table.indexes.share(&mut entry.index_keys);
+            Arc::new(entry)
+        });
         let before = match &after {
             Some(entry) => table.rows.insert(key.clone(), entry.clone()),
             None => table.rows.remove(key),
         };
-        for (position, index) in table.indexes.iter_mut().enumerate() {
-            let old = before.as_ref().map_or(&[][..], |entry| &entry.index_keys[position]);
-            let new = after.as_ref().map_or(&[][..], |entry| &entry.index_keys[position]);
-            if old == new {
-                continue;
-            }
-            for full in old.iter().filter(|full| !new.contains(full)) {
-                index.remove(full);
-            }
-            for full in new {
-                index.insert(full.clone(), key.clone());
-            }
-        }
-        before
+        let none = IndexKeys::default();
+        let old = before.as_ref().map_or(&none, |entry| &entry.index_keys);
+        let new = after.as_ref().map_or(&none, |entry| &entry.index_keys);
+        table.indexes.replace(key, old, new);
+        (before, after)
     }
 }
 
@@ -178,6 +192,22 @@ impl Span {
         self.from.as_slice() <= key && self.to.as_deref().is_none_or(|to| key < to)
     }
 
+    /// Whether an index key with a row's key behind it lies inside.
+    pub(crate) fn contains_joined(&self, key: &[u8], row: &[u8]) -> bool {
+        compare_joined(key, row, &self.from).is_ge()
+            && self.to.as_deref().is_none_or(|to| compare_joined(key, row, to).is_lt())
+    }
+
+    /// The rows of an index under exactly this key, behind the row `after` if there is one.
+    pub(crate) fn behind<I: Key, K: Key>(index_key: &I, after: Option<&K>) -> Self {
+        let mut span = Self::prefix(index_key);
+        if let Some(after) = after {
+            span.from.extend_from_slice(&key::encode(after));
+            span.from.push(0);
+        }
+        span
+    }
+
     /// As bounds for a map; `None` when nothing can be inside (maps panic on turned bounds).
     pub(crate) fn as_bounds(&self) -> Option<EncodedBounds<'_>> {
         let to = match self.to.as_deref() {
@@ -209,7 +239,7 @@ pub(crate) enum Entries<'a> {
     Straight(imbl::ordmap::RangedIter<'a, Bytes, Arc<Entry>, imbl::shared_ptr::DefaultSharedPtr>),
     Indexed {
         rows: &'a OrdMap<Bytes, Arc<Entry>>,
-        index: imbl::ordmap::RangedIter<'a, Bytes, Bytes, imbl::shared_ptr::DefaultSharedPtr>,
+        index: imbl::ordmap::RangedIter<'a, Place, (), imbl::shared_ptr::DefaultSharedPtr>,
     },
 }
 
@@ -222,11 +252,8 @@ impl<'a> Entries<'a> {
     }
 
     pub(crate) fn indexed(table: &'a TableState, index: u16, span: &Span) -> Self {
-        match span.as_bounds() {
-            Some(bounds) => Self::Indexed {
-                rows: &table.rows,
-                index: table.indexes[usize::from(index)].range::<_, [u8]>(bounds),
-            },
+        match table.indexes.of(index).walk(span) {
+            Some(index) => Self::Indexed { rows: &table.rows, index },
             None => Self::None,
         }
     }
@@ -236,9 +263,10 @@ pub(crate) type Walked<'a> = (&'a Bytes, &'a Bytes, &'a Arc<Entry>);
 
 fn row_of_index<'a>(
     rows: &'a OrdMap<Bytes, Arc<Entry>>,
-    (full, key): (&'a Bytes, &'a Bytes),
+    (place, ()): (&'a Place, &'a ()),
 ) -> Walked<'a> {
-    (full, key, rows.get(key).expect("an index names only rows that exist"))
+    let Place { key, row } = place;
+    (key, row, rows.get(row).expect("an index names only rows that exist"))
 }
 
 impl<'a> Iterator for Entries<'a> {

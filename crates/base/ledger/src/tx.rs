@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use terms::{Clock, IdSource, Timestamp};
 
+use crate::index::IndexKeys;
 use crate::key::{self, Key};
 use crate::record::Record;
 use crate::schema::{Bytes, ErasedValue, Index, Schema, Table};
@@ -45,7 +46,7 @@ pub(crate) struct ReadSpan {
 #[derive(Clone)]
 pub(crate) struct NewRow {
     pub(crate) value: ErasedValue,
-    pub(crate) index_keys: Vec<Vec<Bytes>>,
+    pub(crate) index_keys: IndexKeys,
 }
 
 /// Rows to write (or, `None`, to delete), by table and key.
@@ -232,12 +233,15 @@ impl<'a> Tx<'a> {
         let mut found = Vec::new();
         let rows = self.written(table).into_iter().flatten();
         for (key, row) in rows.filter_map(|(key, row)| Some((key, row.as_ref()?))) {
-            let walked = match index {
-                None => std::slice::from_ref(key),
-                Some(index) => &row.index_keys[usize::from(index)],
-            };
-            let inside = walked.iter().filter(|walked| span.contains(walked));
-            found.extend(inside.map(|walked| (walked.clone(), key.clone())));
+            match index {
+                None if span.contains(key) => found.push((key.clone(), key.clone())),
+                None => {}
+                Some(index) => {
+                    let inside = row.index_keys.of(index);
+                    let inside = inside.filter(|walked| span.contains_joined(walked, key));
+                    found.extend(inside.map(|walked| (walked.clone(), key.clone())));
+                }
+            }
         }
         found.sort_unstable();
         found
@@ -282,7 +286,8 @@ struct Walk<'t, 'a, K, V> {
     span: Span,
     base: std::iter::Peekable<Entries<'t>>,
     own: std::iter::Peekable<std::vec::IntoIter<(Bytes, Bytes)>>,
-    last: Option<Bytes>,
+    /// The key that was walked over last, and its row's.
+    last: Option<(Bytes, Bytes)>,
     ended: bool,
     types: std::marker::PhantomData<fn() -> (K, V)>,
 }
@@ -298,19 +303,19 @@ impl<K: Key, V: Record> Iterator for Walk<'_, '_, K, V> {
             .is_some()
         {}
         let own_first = match (self.own.peek(), self.base.peek()) {
-            (Some((own, _)), Some((based, _, _))) => own < *based,
+            (Some((own, row)), Some((based, based_row, _))) => (own, row) < (*based, *based_row),
             (own, _) => own.is_some(),
         };
         if own_first {
             let (walked, key) = self.own.next()?;
-            self.last = Some(walked);
+            self.last = Some((walked, key.clone()));
             return Some(self.tx.own_typed(self.table, &key));
         }
         let Some((walked, key, entry)) = self.base.next() else {
             self.ended = true;
             return None;
         };
-        self.last = Some(walked.clone());
+        self.last = Some((walked.clone(), key.clone()));
         Some(crate::state::typed(key, entry))
     }
 }
@@ -320,8 +325,11 @@ impl<K, V> Drop for Walk<'_, '_, K, V> {
     fn drop(&mut self) {
         let mut span = std::mem::replace(&mut self.span, Span { from: Vec::new(), to: None });
         if !self.ended {
-            let Some(last) = &self.last else { return };
-            let mut to = last.to_vec();
+            let Some((walked, row)) = &self.last else { return };
+            let mut to = walked.to_vec();
+            if self.index.is_some() {
+                to.extend_from_slice(row);
+            }
             to.push(0);
             span.to = Some(to);
         }

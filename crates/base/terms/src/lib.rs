@@ -7,8 +7,10 @@
 mod arn;
 mod cause;
 mod id;
+mod interned;
 mod name;
 mod quantity;
+mod text;
 mod time;
 
 pub use arn::{
@@ -19,4 +21,5 @@ pub use cause::Cause;
 pub use id::{ContainerInstanceId, IdSource, ParseIdError, TaskId, Uuid};
 pub use name::{AccountId, CapacityProviderName, ClusterName, Family, ParseNameError, Region};
 pub use quantity::{CpuUnits, MemoryMib};
+pub use text::Text;
 pub use time::{Clock, Timestamp};

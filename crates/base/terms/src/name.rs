@@ -5,6 +5,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use crate::interned::interned;
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A text that is no name of the wanted form.
@@ -57,7 +59,7 @@ macro_rules! name {
             fn from_str(text: &str) -> Result<Self, ParseNameError> {
                 let valid: fn(&str) -> bool = $valid;
                 if valid(text) {
-                    Ok(Self(text.into()))
+                    Ok(Self(interned(text)))
                 } else {
                     Err(ParseNameError { text: text.to_owned(), expected: $expected })
                 }
@@ -72,8 +74,7 @@ macro_rules! name {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = String::deserialize(deserializer)?;
-                text.parse().map_err(serde::de::Error::custom)
+                crate::interned::deserialize(deserializer)
             }
         }
     };

@@ -161,7 +161,7 @@ fn task(row: &Task, version: Revision) -> AuditedTask {
         version,
         instance: row.instance,
         definition: row.definition.clone(),
-        started_by: row.started_by.clone(),
+        started_by: row.started_by.as_ref().map(Into::into),
         wants_running: row.desired == DesiredStatus::Running,
         status: row.status.as_str(),
         rank: row.status as u8,
@@ -184,7 +184,7 @@ fn container(row: &Container) -> AuditedContainer {
         ContainerStatus::Stopped => 2,
     };
     AuditedContainer {
-        name: row.name.clone(),
+        name: row.name.to_string(),
         status: row.status.as_str(),
         rank,
         runtime_id: row.runtime_id.clone(),

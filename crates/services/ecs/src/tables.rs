@@ -1,7 +1,9 @@
 //! Keys, tables and indexes. Only this crate reads and writes them.
 //!
-//! The last part of an index that listings walk is the row's own id, so that a page begins where
-//! the one before ended.
+//! Rows under one key of an index come in the order of their own keys, so a page of a listing
+//! begins behind the row that the one before ended with; keys that many rows have in common are
+//! in memory once. Indexes of instances and definitions whose listings may run backwards end with
+//! the row's own id instead.
 
 mod indexes;
 #[cfg(test)]
@@ -175,11 +177,10 @@ impl Record for Task {}
 impl Record for RunToken {}
 impl Record for OrphanedInterface {}
 
-/// Tasks by instance: `(cluster, instance, desired, task)`.
-type TasksByInstance =
-    Index<(ClusterKey, ContainerInstanceId, DesiredStatus, TaskId), TaskKey, Task>;
-/// Tasks by a text: `(cluster, text, desired, task)`.
-type TasksByText = Index<(ClusterKey, String, DesiredStatus, TaskId), TaskKey, Task>;
+/// Tasks by instance: `(cluster, instance, desired)`.
+type TasksByInstance = Index<(ClusterKey, ContainerInstanceId, DesiredStatus), TaskKey, Task>;
+/// Tasks by a text: `(cluster, text, desired)`.
+type TasksByText = Index<(ClusterKey, String, DesiredStatus), TaskKey, Task>;
 
 /// Every table and index of this crate.
 #[derive(Clone, Copy, Debug)]
@@ -226,8 +227,8 @@ pub(crate) struct Tables {
     pub(crate) held: Index<(ClusterKey, ContainerInstanceId), TaskKey, Task>,
     /// Tasks that have not stopped, by `lastStatus`.
     pub(crate) live: Index<(ClusterKey, TaskStatus), TaskKey, Task>,
-    /// Tasks by `desiredStatus`: `(cluster, desired, task)`.
-    pub(crate) tasks_by_desired: Index<(ClusterKey, DesiredStatus, TaskId), TaskKey, Task>,
+    /// Tasks by `desiredStatus`: `(cluster, desired)`.
+    pub(crate) tasks_by_desired: Index<(ClusterKey, DesiredStatus), TaskKey, Task>,
     /// Tasks that have not stopped, by the capacity provider that placed them.
     pub(crate) tasks_by_provider: Index<(ClusterKey, CapacityProviderName), TaskKey, Task>,
     /// Tasks by instance.
@@ -298,10 +299,10 @@ impl Tables {
             tasks_by_provider: schema.index(&tasks, "provider", indexes::tasks_by_provider),
             tasks_by_instance: schema.index(&tasks, "instance", indexes::tasks_by_instance),
             tasks_by_family: indexes::by_text(schema, &tasks, "family", |row| {
-                Some(row.definition.family.to_string())
+                Some(row.definition.family.as_str())
             }),
             tasks_by_starter: indexes::by_text(schema, &tasks, "starter", |row| {
-                row.started_by.clone()
+                row.started_by.as_deref()
             }),
             tasks_by_attachment: schema.index(&tasks, "attachment", indexes::tasks_by_attachment),
             stopped: schema.index(&tasks, "stopped", indexes::stopped),

@@ -1,7 +1,6 @@
 //! What etcd holds, as this server has it: loaded page by page, then kept by the watch.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use super::{Leader, bounded};
 use crate::archive::IMPORTING;
@@ -316,15 +315,15 @@ impl Mirror {
     ) -> Result<Option<ErasedChange>, StoreError> {
         let Some(number) = schema.find(table) else { return Ok(None) };
         let bytes: Bytes = key.into();
-        let after: Option<Arc<Entry>> = match body {
+        let after: Option<Entry> = match body {
             None => None,
             Some(body) => {
                 let row = decode_row(table, key, body)
                     .ok_or_else(|| damaged(&self.endpoints, "a row"))?;
-                load::entry(schema, number, &row)?.map(Arc::new)
+                load::entry(schema, number, &row)?
             }
         };
-        let before = self.state.set(number, &bytes, after.clone());
+        let (before, after) = self.state.set(number, &bytes, after);
         if before.is_none() && after.is_none() {
             return Ok(None);
         }

@@ -181,7 +181,10 @@ fn apply_container(known: &mut Container, report: &ContainerReport) {
         }
     };
     keep(&mut known.runtime_id, &report.runtime_id);
-    keep(&mut known.image_digest, &report.image_digest);
+    if let Some(digest) = report.image_digest.as_ref().filter(|digest| !digest.is_empty()) {
+        let digest: String = digest.chars().take(MAX_REASON_CHARS).collect();
+        known.image_digest = Some(digest.into());
+    }
     keep(&mut known.reason, &report.reason);
     known.exit_code = report.exit_code.or(known.exit_code);
     if let Some(bindings) = report.bindings.as_ref().filter(|bindings| !bindings.is_empty()) {
@@ -297,7 +300,7 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_happens_goes_forward(happenings in prop::collection::vec(happening(), 0..20)) {
-            let mut before = Task { network: Some(network()), ..task(1) };
+            let mut before = Task { network: Some(Box::new(network())), ..task(1) };
             let mut now = MADE;
             for what in happenings {
                 now = now + Duration::from_secs(1);

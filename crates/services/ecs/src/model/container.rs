@@ -1,7 +1,7 @@
 //! The containers of a task.
 
 use serde::{Deserialize, Serialize};
-use terms::Uuid;
+use terms::{Text, Uuid};
 
 /// TCP or UDP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -71,7 +71,7 @@ impl Health {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Binding {
     /// The host's address that it is bound to.
-    pub(crate) bind_ip: String,
+    pub(crate) bind_ip: Text,
     /// The port inside, if it is a single one.
     pub(crate) container_port: Option<u16>,
     /// The port of the host, if it is a single one.
@@ -90,9 +90,9 @@ pub(crate) struct Container {
     /// Its own id, the last part of its ARN.
     pub(crate) id: Uuid,
     /// The name in the task definition.
-    pub(crate) name: String,
+    pub(crate) name: Text,
     /// The image as written in the task definition.
-    pub(crate) image: String,
+    pub(crate) image: Text,
     /// Whether its end is the task's end.
     pub(crate) essential: bool,
     /// Whether it has a health check.
@@ -106,7 +106,7 @@ pub(crate) struct Container {
     /// Where it is.
     pub(crate) status: ContainerStatus,
     /// `sha256:…` of the image that it runs.
-    pub(crate) image_digest: Option<String>,
+    pub(crate) image_digest: Option<Text>,
     /// The runtime's id: 64 hexadecimal digits.
     pub(crate) runtime_id: Option<String>,
     /// How it ended.

@@ -20,7 +20,7 @@ pub(crate) fn task(number: u8) -> Task {
     Task {
         arn: format!("{text}:task/default/{id}").parse().expect("a task ARN"),
         definition: format!("{text}:task-definition/web:1").parse().expect("an ARN"),
-        group: "family:web".to_owned(),
+        group: "family:web".into(),
         started_by: None,
         instance: ContainerInstanceId::from_bytes([1; 16]),
         capacity_provider: None,
@@ -84,8 +84,8 @@ pub(crate) fn network() -> TaskNetwork {
 fn container(name: &str, essential: bool) -> Container {
     Container {
         id: Uuid::from_random([name.len() as u8; 16]),
-        name: name.to_owned(),
-        image: name.to_owned(),
+        name: name.into(),
+        image: name.into(),
         essential,
         health_check: false,
         cpu: 0,

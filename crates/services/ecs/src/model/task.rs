@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 use shapes_ecs as shapes;
-use terms::{CapacityProviderName, ContainerInstanceId, TaskArn, TaskDefinitionArn, Timestamp};
+use terms::{
+    CapacityProviderName, ContainerInstanceId, TaskArn, TaskDefinitionArn, Text, Timestamp,
+};
 
 use super::{
     Container, Demand, DesiredStatus, Document, Explanation, Health, Stop, Tag, TaskNetwork,
@@ -39,18 +41,18 @@ pub(crate) struct Task {
     /// What it runs.
     pub(crate) definition: TaskDefinitionArn,
     /// The group that spread and distinctInstance count, as in `family:web`.
-    pub(crate) group: String,
+    pub(crate) group: Text,
     /// Who started it, as the caller said.
-    pub(crate) started_by: Option<String>,
+    pub(crate) started_by: Option<Text>,
     /// The instance that it was placed on.
     pub(crate) instance: ContainerInstanceId,
     /// The capacity provider that placed it; none for a task with a launch type.
     #[serde(default)]
     pub(crate) capacity_provider: Option<CapacityProviderName>,
     /// The zone of that instance.
-    pub(crate) zone: Option<String>,
+    pub(crate) zone: Option<Text>,
     /// Its `ecs.cpu-architecture`, shown among the task's attributes.
-    pub(crate) architecture: Option<String>,
+    pub(crate) architecture: Option<Text>,
     /// What scheduling reserves for it until it has stopped.
     pub(crate) demand: Demand,
     /// Task-level CPU units, after overrides.
@@ -73,7 +75,7 @@ pub(crate) struct Task {
     pub(crate) times: TaskTimes,
     /// Its interface, if its network mode is awsvpc.
     #[serde(default)]
-    pub(crate) network: Option<TaskNetwork>,
+    pub(crate) network: Option<Box<TaskNetwork>>,
     /// Until when a service may not end it to grow smaller or to deploy; past is as good as none.
     #[serde(default)]
     pub(crate) protected_until: Option<Timestamp>,

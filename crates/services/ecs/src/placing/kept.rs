@@ -171,7 +171,7 @@ impl Kept {
             return;
         }
         self.release(id);
-        let (instance, group) = (row.instance, row.group.as_str().into());
+        let (instance, group) = (row.instance, row.group.shared());
         self.hold(id, Held { instance, group, demand, state: State::Told });
     }
 

@@ -213,7 +213,7 @@ fn check_container(task: &Task, container: Option<&str>) -> Result<(), LogsError
     if task.containers.iter().any(|known| known.name == container) {
         return Ok(());
     }
-    let known = task.containers.iter().map(|container| container.name.clone()).collect();
+    let known = task.containers.iter().map(|container| container.name.to_string()).collect();
     Err(LogsError::NoContainer { task: task.arn.id, container: container.to_owned(), known })
 }
 

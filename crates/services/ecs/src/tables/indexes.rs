@@ -1,7 +1,7 @@
 //! What each index has of a row: none, one or several keys.
 
 use ledger::{Schema, Table};
-use terms::{CapacityProviderName, ContainerInstanceId, Family, TaskId, Timestamp, Uuid};
+use terms::{CapacityProviderName, ContainerInstanceId, Family, Timestamp, Uuid};
 
 use super::{
     ClusterKey, DefinitionKey, FamilyKey, InstanceKey, InterfaceKey, OrphanedInterface,
@@ -89,11 +89,8 @@ pub(super) fn live(key: &TaskKey, row: &Task) -> Vec<(ClusterKey, TaskStatus)> {
     once_if(is_live(row), (key.0.clone(), row.status))
 }
 
-pub(super) fn tasks_by_desired(
-    key: &TaskKey,
-    row: &Task,
-) -> Vec<(ClusterKey, DesiredStatus, TaskId)> {
-    vec![(key.0.clone(), row.desired, key.1)]
+pub(super) fn tasks_by_desired(key: &TaskKey, row: &Task) -> Vec<(ClusterKey, DesiredStatus)> {
+    vec![(key.0.clone(), row.desired)]
 }
 
 pub(super) fn tasks_by_provider(
@@ -107,8 +104,8 @@ pub(super) fn tasks_by_provider(
 pub(super) fn tasks_by_instance(
     key: &TaskKey,
     row: &Task,
-) -> Vec<(ClusterKey, ContainerInstanceId, DesiredStatus, TaskId)> {
-    vec![(key.0.clone(), row.instance, row.desired, key.1)]
+) -> Vec<(ClusterKey, ContainerInstanceId, DesiredStatus)> {
+    vec![(key.0.clone(), row.instance, row.desired)]
 }
 
 pub(super) fn tasks_by_attachment(_: &TaskKey, row: &Task) -> Vec<Uuid> {
@@ -133,10 +130,10 @@ pub(super) fn by_text(
     schema: &mut Schema,
     tasks: &Table<TaskKey, Task>,
     name: &'static str,
-    text: fn(&Task) -> Option<String>,
+    text: fn(&Task) -> Option<&str>,
 ) -> TasksByText {
     schema.index(tasks, name, move |key: &TaskKey, row: &Task| {
-        let key_of = |text| (key.0.clone(), text, row.desired, key.1);
+        let key_of = |text: &str| (key.0.clone(), text.to_owned(), row.desired);
         Vec::from_iter(text(row).map(key_of))
     })
 }

@@ -169,7 +169,7 @@ async fn place(
     });
     written.await?;
     let group = Group {
-        group: first.group.clone(),
+        group: first.group.to_string(),
         task_definition_arn: first.definition.to_string(),
         tasks: tasks.len(),
         placed: goes.len(),

@@ -2,7 +2,7 @@
 
 use ledger::{Row, Snapshot, Tx};
 use shapes_ecs as shapes;
-use terms::{CpuUnits, MemoryMib, TaskId, Uuid};
+use terms::{CpuUnits, MemoryMib, TaskId, Text, Uuid};
 
 use super::super::{Api, tags, target};
 use super::devices::Devices;
@@ -118,13 +118,13 @@ pub(super) struct Template {
     /// What it runs.
     pub(super) definition: Row<TaskDefinition>,
     /// The group, `family:…` if none was given.
-    pub(super) group: String,
+    pub(super) group: Text,
     /// What each task takes of its instance.
     pub(super) demand: Demand,
     /// What each task gets of the network.
     pub(super) network: Network,
     cluster: ClusterKey,
-    started_by: Option<String>,
+    started_by: Option<Text>,
     cpu: Option<CpuUnits>,
     memory: Option<MemoryMib>,
     containers: Vec<ContainerSpec>,
@@ -151,15 +151,15 @@ impl Template {
         exec(launch, &definition, &merged.shown)?;
         unbuilt(launch, &definition)?;
         let group = match launch.group.filter(|group| !group.is_empty()) {
-            Some(group) => group.to_owned(),
-            None => format!("family:{}", definition.family()),
+            Some(group) => group.into(),
+            None => format!("family:{}", definition.family()).into(),
         };
         let tags = tags(launch, cluster, &definition)?;
         Ok(Self {
             group,
             network,
             cluster: cluster.clone(),
-            started_by: launch.started_by.map(str::to_owned),
+            started_by: launch.started_by.map(Text::from),
             demand: merged.demand,
             cpu: merged.cpu,
             memory: merged.memory,
@@ -206,7 +206,7 @@ impl Template {
         instance: &ContainerInstance,
         explanation: &Explanation,
     ) -> Task {
-        let attribute = |name: &str| instance.attributes.get(name).cloned().flatten();
+        let attribute = |name: &str| instance.attributes.get(name)?.as_deref().map(Text::from);
         let container = |spec: &ContainerSpec| container(spec, Uuid::from_random(tx.next_id()));
         Task {
             arn: self.cluster.task_arn(id),
@@ -325,8 +325,8 @@ fn tags(
 fn container(spec: &ContainerSpec, id: Uuid) -> Container {
     Container {
         id,
-        name: spec.name.clone(),
-        image: spec.image.clone(),
+        name: spec.name.as_str().into(),
+        image: spec.image.as_str().into(),
         essential: spec.essential,
         health_check: spec.health_check,
         cpu: spec.cpu.get(),

@@ -1,7 +1,5 @@
 //! ListTasks (ECS semantics §5.1).
 
-use std::ops::Bound;
-
 use ledger::{Row, Snapshot};
 use shapes_ecs as shapes;
 use terms::{ContainerInstanceId, TaskId};
@@ -23,10 +21,6 @@ struct Filters {
     started_by: Option<String>,
 }
 
-/// The id before all others, and the one after.
-const FIRST: TaskId = TaskId::from_bytes([0; 16]);
-const LAST: TaskId = TaskId::from_bytes([0xff; 16]);
-
 impl Api {
     /// Lists the ARNs of tasks: of those that should run, unless asked for the others.
     pub(crate) async fn list_tasks(
@@ -43,11 +37,7 @@ impl Api {
             return Ok(nothing);
         };
         let page = Page::open("ListTasks", &filters, max, token.as_deref())?;
-        let from = match page.after_as()? {
-            Some(after) => Bound::Excluded(after),
-            None => Bound::Included(FIRST),
-        };
-        let rows = find(&snapshot, &self.tables, &filters, from);
+        let rows = find(&snapshot, &self.tables, &filters, page.after_as()?);
         let (ids, next_token) = page.take(rows, ToString::to_string);
         let arns = ids.into_iter().map(|id| filters.cluster.task_arn(id).to_string());
         Ok(shapes::ListTasksResponse { task_arns: Some(arns.collect()), next_token })
@@ -101,26 +91,27 @@ fn filters(
     Ok(Some(Filters { cluster, desired, instance, family, started_by }))
 }
 
-/// The tasks that meet the filters, from one on, by id: found by the index that leaves fewest.
+/// The tasks that meet the filters, behind one of them, by id: found by the index that leaves
+/// fewest.
 fn find<'a>(
     snapshot: &'a Snapshot,
     tables: &Tables,
     filters: &'a Filters,
-    from: Bound<TaskId>,
+    after: Option<TaskId>,
 ) -> Box<dyn Iterator<Item = TaskId> + 'a> {
     let Filters { cluster, desired, instance, family, started_by } = filters;
+    let after = after.map(|id| cluster.task(id));
     let by_text = |index, text: &String| {
-        let key = |id| (cluster.clone(), text.clone(), *desired, id);
-        snapshot.index_range(index, (from.map(key), Bound::Included(key(LAST))))
+        let key = (cluster.clone(), text.clone(), *desired);
+        snapshot.index_after(index, &key, after.as_ref())
     };
     let ids = |(key, _): (TaskKey, Row<Task>)| key.1;
     if let Some(text) = started_by {
         return Box::new(by_text(&tables.tasks_by_starter, text).map(ids));
     }
     if let Some(instance) = *instance {
-        let key = |id| (cluster.clone(), instance, *desired, id);
-        let bounds = (from.map(key), Bound::Included(key(LAST)));
-        let rows = snapshot.index_range(&tables.tasks_by_instance, bounds);
+        let key = (cluster.clone(), instance, *desired);
+        let rows = snapshot.index_after(&tables.tasks_by_instance, &key, after.as_ref());
         let of_family = move |(_, row): &(TaskKey, Row<Task>)| {
             family.as_ref().is_none_or(|family| row.definition.family.as_str() == family)
         };
@@ -129,7 +120,6 @@ fn find<'a>(
     if let Some(text) = family {
         return Box::new(by_text(&tables.tasks_by_family, text).map(ids));
     }
-    let key = |id| (cluster.clone(), *desired, id);
-    let bounds = (from.map(key), Bound::Included(key(LAST)));
-    Box::new(snapshot.index_range(&tables.tasks_by_desired, bounds).map(ids))
+    let key = (cluster.clone(), *desired);
+    Box::new(snapshot.index_after(&tables.tasks_by_desired, &key, after.as_ref()).map(ids))
 }

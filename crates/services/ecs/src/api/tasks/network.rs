@@ -74,7 +74,9 @@ impl Network {
         instance: &ContainerInstance,
     ) {
         let Some(network) = &self.awsvpc else { return };
-        let near = network.subnets.iter().filter(|subnet| Some(&subnet.zone) == task.zone.as_ref());
+        let zone = task.zone.clone();
+        let is_near = |subnet: &&vpc::Subnet| Some(&*subnet.zone) == zone.as_deref();
+        let near = network.subnets.iter().filter(is_near);
         let attachment = Uuid::from_random(tx.next_id());
         let new = NewInterface {
             groups: network.groups.clone(),
@@ -87,7 +89,7 @@ impl Network {
         for subnet in near {
             match api.vpc.attach(tx, &scope, subnet, new.clone()) {
                 Ok(interface) => {
-                    task.network = Some(record(attachment, interface));
+                    task.network = Some(Box::new(record(attachment, interface)));
                     return;
                 }
                 Err(_) => full = Some(subnet),

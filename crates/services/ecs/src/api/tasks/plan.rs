@@ -122,7 +122,7 @@ impl Api {
         Ok(Outlook {
             cluster_arn: cluster.arn().to_string(),
             task_definition_arn: template.definition.arn.to_string(),
-            group: template.group.clone(),
+            group: template.group.to_string(),
             count: request.count,
             placed: count(plan.placed.len()),
             strategy: request.strategies.iter().map(ToString::to_string).collect(),

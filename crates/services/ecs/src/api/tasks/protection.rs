@@ -159,7 +159,7 @@ mod tests {
     const MINUTE: Duration = Duration::from_secs(60);
 
     fn of_service() -> Task {
-        Task { group: "service:web".to_owned(), ..task(1) }
+        Task { group: "service:web".into(), ..task(1) }
     }
 
     /// What GetTaskProtection says of the task, so many minutes after it was made.

@@ -13,9 +13,9 @@ pub(super) fn show_started(task: &Task) -> shapes::Task {
     let Some(network) = task.network.clone().filter(|_| task.status == TaskStatus::Pending) else {
         return show(task, true);
     };
-    let network = TaskNetwork { status: AttachmentStatus::Precreated, ..network };
+    let network = TaskNetwork { status: AttachmentStatus::Precreated, ..*network };
     let status = TaskStatus::Provisioning;
-    show(&Task { status, network: Some(network), ..task.clone() }, true)
+    show(&Task { status, network: Some(Box::new(network)), ..task.clone() }, true)
 }
 
 /// A task as the API shows it.
@@ -34,9 +34,9 @@ pub(super) fn show(task: &Task, with_tags: bool) -> shapes::Task {
     };
     let times = &task.times;
     shapes::Task {
-        attachments: Some(task.network.iter().map(attachment).collect()),
+        attachments: Some(task.network.iter().map(|it| attachment(it)).collect()),
         attributes: Some(attributes(task)),
-        availability_zone: task.zone.clone(),
+        availability_zone: task.zone.as_ref().map(Into::into),
         capacity_provider_name: task.capacity_provider.as_ref().map(ToString::to_string),
         cluster_arn: Some(cluster.to_string()),
         connectivity: times.connected_at.map(|_| shapes::Connectivity::Connected),
@@ -48,7 +48,7 @@ pub(super) fn show(task: &Task, with_tags: bool) -> shapes::Task {
         desired_status: Some(task.desired.as_str().to_owned()),
         enable_execute_command: Some(task.execute_command),
         execution_stopped_at: times.execution_stopped_at,
-        group: Some(task.group.clone()),
+        group: Some(task.group.to_string()),
         health_status: shapes::HealthStatus::parse(task.health().as_str()),
         inference_accelerators: Some(Vec::new()),
         last_status: Some(task.status.as_str().to_owned()),
@@ -58,7 +58,7 @@ pub(super) fn show(task: &Task, with_tags: bool) -> shapes::Task {
         pull_started_at: times.pull_started_at,
         pull_stopped_at: times.pull_stopped_at,
         started_at: times.started_at,
-        started_by: task.started_by.clone(),
+        started_by: task.started_by.as_ref().map(Into::into),
         stop_code: task.stop.as_ref().and_then(|s| shapes::TaskStopCode::parse(s.code.as_str())),
         stopped_at: times.stopped_at,
         stopped_reason: task.stop.as_ref().map(|stop| stop.reason.clone()),
@@ -74,7 +74,7 @@ pub(super) fn show(task: &Task, with_tags: bool) -> shapes::Task {
 fn attributes(task: &Task) -> Vec<shapes::Attribute> {
     let architecture = task.architecture.iter().map(|value| shapes::Attribute {
         name: "ecs.cpu-architecture".to_owned(),
-        value: Some(value.clone()),
+        value: Some(value.to_string()),
         ..Default::default()
     });
     architecture.collect()
@@ -92,15 +92,15 @@ fn container(task: &Task, one: &Container) -> shapes::Container {
     shapes::Container {
         container_arn: Some(arn.to_string()),
         task_arn: Some(task.arn.to_string()),
-        name: Some(one.name.clone()),
-        image: Some(one.image.clone()),
-        image_digest: one.image_digest.clone(),
+        name: Some(one.name.to_string()),
+        image: Some(one.image.to_string()),
+        image_digest: one.image_digest.as_ref().map(Into::into),
         runtime_id: one.runtime_id.clone(),
         last_status: Some(one.status.as_str().to_owned()),
         exit_code: one.exit_code,
         reason: one.reason.clone(),
         network_bindings: Some(one.bindings.iter().map(binding).collect()),
-        network_interfaces: Some(task.network.iter().filter_map(interface).collect()),
+        network_interfaces: Some(task.network.iter().filter_map(|it| interface(it)).collect()),
         health_status: shapes::HealthStatus::parse(one.health.as_str()),
         cpu: Some(one.cpu.to_string()),
         gpu_ids: Some(one.gpu_ids.clone()).filter(|ids| !ids.is_empty()),
@@ -144,7 +144,7 @@ fn interface(network: &TaskNetwork) -> Option<shapes::NetworkInterface> {
 
 fn binding(binding: &Binding) -> shapes::NetworkBinding {
     shapes::NetworkBinding {
-        bind_ip: Some(binding.bind_ip.clone()),
+        bind_ip: Some(binding.bind_ip.to_string()),
         container_port: binding.container_port.map(i32::from),
         host_port: binding.host_port.map(i32::from),
         protocol: Some(match binding.protocol {

@@ -181,7 +181,7 @@ fn container(one: shapes::ContainerStateChange) -> ContainerReport {
 fn binding(one: shapes::NetworkBinding) -> Binding {
     let port = |port: Option<i32>| port.and_then(|port| u16::try_from(port).ok());
     Binding {
-        bind_ip: one.bind_ip.unwrap_or_default(),
+        bind_ip: one.bind_ip.unwrap_or_default().into(),
         container_port: port(one.container_port),
         host_port: port(one.host_port),
         container_port_range: one.container_port_range,

@@ -59,7 +59,7 @@ pub(crate) fn task(task: &Task, definition: &TaskDefinition, settings: &Settings
         family: definition.arn.family.to_string(),
         version: definition.arn.revision.to_string(),
         service_name: task.group.strip_prefix("service:").map(str::to_owned),
-        group: Some(task.group.clone()),
+        group: Some(task.group.to_string()),
         launch_type: Some("EC2".to_owned()),
         // Its id, as in `use1-az1`; the agent knows the name.
         zone: task.zone.as_deref().and_then(|zone| vpc::zone_id(&task.arn.region, zone)),
@@ -123,7 +123,7 @@ impl Context<'_> {
 fn gpus(container: &Container) -> impl Iterator<Item = serde_json::Value> {
     container.gpu_ids.iter().map(|id| {
         serde_json::json!({
-            "containers": [container.name],
+            "containers": [container.name.as_str()],
             "content": {"encoding": "base64", "value": ""},
             "name": id,
             "type": "gpu",

@@ -53,8 +53,8 @@ fn task_of(golden: &Value) -> Task {
         cpu: number("cpu"),
         memory: number("memory"),
         execute_command: golden["task"]["executeCommand"] == true,
-        group: golden["task"]["group"].as_str().unwrap_or("family:hello").to_owned(),
-        network: network(golden),
+        group: golden["task"]["group"].as_str().unwrap_or("family:hello").into(),
+        network: network(golden).map(Box::new),
         overrides,
         ..world::task(1, TaskStatus::Pending, desired)
     }

@@ -202,11 +202,11 @@ pub(in super::super) fn task(number: u32, status: TaskStatus, desired: DesiredSt
     Task {
         arn: task_arn(number),
         definition: definition().arn,
-        group: "family:hello".to_owned(),
+        group: "family:hello".into(),
         started_by: None,
         instance: instance_of(&instance_arn()),
         capacity_provider: None,
-        zone: Some("us-east-1a".to_owned()),
+        zone: Some("us-east-1a".into()),
         architecture: None,
         demand: Demand::default(),
         cpu: None,
@@ -235,8 +235,8 @@ fn instance_of(arn: &ContainerInstanceArn) -> terms::ContainerInstanceId {
 pub(in super::super) fn container(name: &str) -> Container {
     Container {
         id: Uuid::from_random([7; 16]),
-        name: name.to_owned(),
-        image: "busybox:latest".to_owned(),
+        name: name.into(),
+        image: "busybox:latest".into(),
         essential: true,
         health_check: false,
         cpu: 0,
