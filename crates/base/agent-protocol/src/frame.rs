@@ -73,6 +73,10 @@ pub(crate) fn open(text: &str) -> Result<(String, &str), DecodeError> {
 
 /// The message of type `kind` from its JSON.
 pub(crate) fn read<T: DeserializeOwned>(kind: &str, json: &str) -> Result<T, DecodeError> {
+    // Keeping the path costs as much as reading, and is wanted of wrong messages only.
+    if let Ok(message) = serde_json::from_str(json) {
+        return Ok(message);
+    }
     let mut deserializer = serde_json::Deserializer::from_str(json);
     serde_path_to_error::deserialize(&mut deserializer).map_err(|error| DecodeError::Member {
         kind: kind.to_owned(),

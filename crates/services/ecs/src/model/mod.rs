@@ -1,4 +1,8 @@
 //! Records and state machines. No I/O, no clock, no ids of their own making.
+//!
+//! What there are millions of (tasks and what is in them) is stored under names of one letter, and
+//! without what is absent or empty. A letter never changes its meaning; the member's own name is
+//! an alias, by which older rows are read (docs/decisions/0026).
 
 mod account_setting;
 pub(crate) mod attribute;
@@ -40,3 +44,8 @@ pub(crate) use stop::{Stop, StopCode};
 pub(crate) use tag::Tag;
 pub(crate) use task::{Task, TaskTimes};
 pub(crate) use task_state::{DesiredStatus, TaskEvent, TaskStatus};
+
+/// Whether a member need not be stored.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
