@@ -1,9 +1,9 @@
 //! The ledger itself: transactions in, batches to the store, snapshots and the feed out.
 
+mod figures;
 mod store_thread;
 
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -25,6 +25,8 @@ use crate::snapshot::Snapshot;
 use crate::state::{Revision, State};
 use crate::store::{Etcd, EtcdSettings, Pace, Store, StoreError};
 use crate::tx::{Reads, Sources, Tx, Writes};
+
+pub use figures::TableDigest;
 
 /// How often a transaction runs beside others before it runs alone, holding the head.
 pub const OPTIMISTIC_RUNS: usize = 3;
@@ -78,17 +80,6 @@ pub struct Committed<T> {
     pub value: T,
     /// The revision of its commit; if it wrote nothing, the revision that it read.
     pub revision: Revision,
-}
-
-/// What a table holds, in a few bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TableDigest {
-    /// The table's name.
-    pub name: &'static str,
-    /// How many rows it has.
-    pub rows: usize,
-    /// Of its keys and their rows' versions.
-    pub digest: u64,
 }
 
 /// What has to become durable before a transaction's answer may go out.
@@ -226,34 +217,6 @@ impl Ledger {
     /// The changes from now on.
     pub fn subscribe(&self) -> Feed {
         Feed::new(self.clone())
-    }
-
-    /// How many rows each table has, by the tables' names.
-    pub fn row_counts(&self) -> Vec<(&'static str, usize)> {
-        let state = self.inner.shared.published.load();
-        let tables = self.inner.shared.schema.tables().iter().zip(0..);
-        tables.map(|(spec, number)| (spec.name, state.table(number).rows.len())).collect()
-    }
-
-    /// For each table a digest of its keys and their rows' versions: equal on servers of one build
-    /// that hold the same. The cost is that of looking at every row.
-    pub fn digests(&self) -> Vec<TableDigest> {
-        let state = self.inner.shared.published.load_full();
-        let tables = self.inner.shared.schema.tables().iter().zip(0..);
-        let digest = |(spec, number): (&crate::schema::TableSpec, u16)| {
-            let rows = &state.table(number).rows;
-            let mut hasher = DefaultHasher::new();
-            for (key, entry) in rows {
-                (&**key, entry.created, entry.version).hash(&mut hasher);
-            }
-            TableDigest { name: spec.name, rows: rows.len(), digest: hasher.finish() }
-        };
-        tables.map(digest).collect()
-    }
-
-    /// How many transactions wait for the store; at most [`crate::MAX_WAITING`].
-    pub fn waiting(&self) -> usize {
-        self.inner.shared.head.lock().waiting()
     }
 
     pub(crate) fn receiver(&self) -> broadcast::Receiver<Item> {
