@@ -72,12 +72,14 @@ impl History {
         }
         println!("{}", text(&told, "resource"));
         let mut last = print(&told, since, (0, 0))?;
-        while self.follow {
+        if !self.follow {
+            return Ok(());
+        }
+        loop {
             tokio::time::sleep(FOLLOW_EVERY).await;
             told = client.get(&path(last.0.max(since))).await?;
             last = print(&told, since, last)?;
         }
-        Ok(())
     }
 }
 

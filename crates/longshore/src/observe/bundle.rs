@@ -77,7 +77,7 @@ impl Inside {
         json!({
             "role": role,
             "store": match self.settings.origins.iter().find(|o| o.name == "store") {
-                Some(origin) if !origin.value.is_empty() => masked(&origin.name, &origin.value),
+                Some(origin) if !origin.value.is_empty() => masked(origin.name, &origin.value),
                 _ => "embedded".to_owned(),
             },
             "revision": self.ledger.snapshot().revision(),

@@ -202,12 +202,17 @@ fn a_task_is_followed_from_the_edge_to_running() {
     };
     assert!(eventually(is_whole), "{:?}", names());
 
-    let spans = collector.of_trace(&trace);
+    is_a_tree(&collector.of_trace(&trace));
+    links_to_its_client(&up, &collector);
+}
+
+/// Whether everything hangs where it should, from the edge on.
+fn is_a_tree(spans: &[Span]) {
     let roots: Vec<_> = spans.iter().filter(|span| span.parent_span_id.is_empty()).collect();
     let [root] = &roots[..] else { panic!("several roots: {roots:#?}") };
     assert_eq!(root.name, "ecs.RunTask");
     let above = |span: &Span| spans.iter().find(|other| other.span_id == span.parent_span_id);
-    for span in &spans {
+    for span in spans {
         if span.span_id != root.span_id {
             assert!(above(span).is_some(), "{} hangs in the air", span.name);
         }
@@ -222,8 +227,10 @@ fn a_task_is_followed_from_the_edge_to_running() {
     for name in ["payload", "journal", "pull", "create", "start", "report", "RUNNING"] {
         is_under(name, "ecs.RunTask");
     }
+}
 
-    // A client's own trace is linked to, also by a request that is refused.
+/// A client's own trace is linked to, also by a request that is refused.
+fn links_to_its_client(up: &Up, collector: &Collector) {
     let host = up.endpoint().trim_start_matches("http://").to_owned();
     let mut stream = TcpStream::connect(&host).unwrap();
     let client = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";

@@ -123,9 +123,7 @@ impl Relay {
         let mut answer = answer.map_err(|error| match error.is_connect() {
             true => Failure::Unreachable(chain(&error)),
             // What only reads, or opens a channel, may be asked again.
-            false if asking.parts.method == Method::GET => {
-                Failure::Unreachable(chain(&error))
-            }
+            false if asking.parts.method == Method::GET => Failure::Unreachable(chain(&error)),
             false => Failure::Lost(chain(&error)),
         })?;
         if answer.headers().contains_key(&ELSEWHERE) {
