@@ -93,7 +93,7 @@ impl Command {
             Self::History(command) => calling()?.block_on(command.run(format)),
             Self::Debug(command) => calling()?.block_on(command.run(format)),
             Self::Plan(command) => calling()?.block_on(command.run(format)),
-            Self::Store(command) => calling()?.block_on(command.run(format)),
+            Self::Store(command) => working()?.block_on(command.run(format)),
             Self::Down(command) => calling()?.block_on(command.run(format)),
             Self::Image(command) => calling()?.block_on(command.run(format)),
             Self::Import(command) => command.run(),
@@ -124,6 +124,12 @@ fn serve(
     let outcome = runtime.block_on(run);
     observed.end();
     outcome
+}
+
+/// The runtime of commands that work on stores, which wait for disks.
+fn working() -> Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(1).enable_all().build().context("starting the runtime")
 }
 
 /// The runtime of commands that call a server and end.

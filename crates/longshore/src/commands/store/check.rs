@@ -7,7 +7,7 @@ use clap::Args;
 use ledger::{ArchiveStore, Examined, Store, examine};
 use serde_json::{Value, json};
 
-use super::source::{Draft, Source};
+use super::source::{Draft, EtcdFlags, Source, waiting};
 use crate::connection::Connection;
 use crate::output::{self, Format};
 use crate::{exit, tables};
@@ -26,6 +26,8 @@ pub struct Check {
     /// A file that 'longshore store export' wrote [default: the store of the data folder or server]
     file: Option<PathBuf>,
     #[command(flatten)]
+    etcd: EtcdFlags,
+    #[command(flatten)]
     connection: Connection,
 }
 
@@ -37,7 +39,7 @@ impl Check {
     pub async fn run(self, format: Format) -> Result<()> {
         let (examined, name) = match &self.file {
             Some(file) => look(&mut ArchiveStore::open(file)?, file.display().to_string())?,
-            None => match Source::open(&self.connection)? {
+            None => match Source::open(&self.connection, &self.etcd)? {
                 Source::Offline { mut store, name } => look(&mut *store, name)?,
                 mut server => {
                     let draft = Draft::begin(&std::env::temp_dir().join(draft_name()))?;
@@ -61,7 +63,7 @@ fn draft_name() -> String {
 /// What the ledger finds in each row, then what services find between them.
 fn look(store: &mut dyn Store, name: String) -> Result<(Examined, String)> {
     let (schema, tables) = tables::without_secrets();
-    let mut examined = examine(&schema, store)?;
+    let mut examined = waiting(|| examine(&schema, store))?;
     tables.check(&examined.snapshot, &mut examined.findings);
     Ok((examined, name))
 }

@@ -8,7 +8,7 @@ use clap::Args;
 use ledger::ArchiveStore;
 use serde_json::json;
 
-use super::source::{Draft, Source};
+use super::source::{Draft, EtcdFlags, Source};
 use crate::connection::Connection;
 use crate::output::{self, Format};
 
@@ -18,6 +18,7 @@ use crate::output::{self, Format};
 Examples:
   longshore store export backup.longshore
   longshore store export backup.longshore --profile production
+  longshore store export backup.longshore --store etcd://10.0.0.1:2379,10.0.0.2:2379
   longshore store export - | ssh vault 'cat > backup.longshore'
 
 A running server writes on meanwhile: the file is of one revision. Secrets stay sealed; keep the
@@ -25,6 +26,8 @@ key that they are sealed with as well, but elsewhere.")]
 pub struct Export {
     /// The file, or - for standard output
     file: PathBuf,
+    #[command(flatten)]
+    etcd: EtcdFlags,
     #[command(flatten)]
     connection: Connection,
 }
@@ -35,7 +38,7 @@ impl Export {
     /// # Errors
     /// If the store cannot be read or the file cannot be written.
     pub async fn run(self, format: Format) -> Result<()> {
-        let mut source = Source::open(&self.connection)?;
+        let mut source = Source::open(&self.connection, &self.etcd)?;
         if self.file == Path::new("-") {
             return source.write(BufWriter::new(io::stdout().lock())).await;
         }

@@ -7,6 +7,7 @@ use clap::Args;
 use ledger::{ArchiveStore, EmbeddedStore, IfNotEmpty, Store};
 use serde_json::json;
 
+use super::source::{EtcdFlags, waiting};
 use crate::data_dir::DataDir;
 use crate::output::{self, Format};
 use crate::{settings, tables};
@@ -17,6 +18,7 @@ use crate::{settings, tables};
 Examples:
   longshore store import backup.longshore --data-dir /var/lib/longshore
   longshore store import backup.longshore --replace
+  longshore store import backup.longshore --store etcd://10.0.0.1:2379
 
 The file is checked before anything is written. If the import is cut short, no server starts on the
 store until the same import has been run again.")]
@@ -24,11 +26,13 @@ pub struct Import {
     /// The file that 'longshore store export' wrote
     file: PathBuf,
     /// The data folder to fill; its server must not run [default: /var/lib/longshore]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "store")]
     data_dir: Option<PathBuf>,
     /// Delete what the store has already
     #[arg(long)]
     replace: bool,
+    #[command(flatten)]
+    etcd: EtcdFlags,
 }
 
 impl Import {
@@ -36,12 +40,21 @@ impl Import {
     ///
     /// # Errors
     /// If the file is damaged, or of a newer program; if the store is in use, or not empty.
-    pub async fn run(self, format: Format) -> Result<()> {
+    pub fn run(self, format: Format) -> Result<()> {
         let archive = ArchiveStore::open(&self.file)?;
-        let (mut store, name) = self.target()?;
         let if_not_empty = if self.replace { IfNotEmpty::Replace } else { IfNotEmpty::Refuse };
         let (schema, _) = tables::without_secrets();
-        let contents = ledger::import(&schema, &archive, &mut *store, if_not_empty)?;
+        let fill = |store: &mut dyn Store| {
+            waiting(|| ledger::import(&schema, &archive, store, if_not_empty))
+        };
+        let (contents, name) = match self.etcd.open()? {
+            Some((mut store, name)) => (fill(&mut store)?, name),
+            None => {
+                let data = DataDir::create(&settings::data_dir(self.data_dir.clone())?)?;
+                let name = format!("the data folder {}", data.path().display());
+                (fill(&mut EmbeddedStore::open(&data.ledger())?)?, name)
+            }
+        };
         match format {
             Format::Json => output::json(&json!({
                 "store": name, "header": archive.header(),
@@ -56,11 +69,5 @@ impl Import {
             ),
         }
         Ok(())
-    }
-
-    fn target(&self) -> Result<(Box<dyn Store>, String)> {
-        let data = DataDir::create(&settings::data_dir(self.data_dir.clone())?)?;
-        let name = format!("the data folder {}", data.path().display());
-        Ok((Box::new(EmbeddedStore::open(&data.ledger())?), name))
     }
 }

@@ -35,7 +35,7 @@ impl StoreCommand {
     pub async fn run(self, format: Format) -> Result<()> {
         match self.action {
             Action::Export(export) => export.run(format).await,
-            Action::Import(import) => import.run(format).await,
+            Action::Import(import) => import.run(format),
             Action::Check(check) => check.run(format).await,
         }
     }

@@ -1,4 +1,4 @@
-//! Where rows come from: a running server, a data folder, an archive.
+//! Where rows come from: a running server, a data folder, an etcd.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -6,13 +6,15 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use ledger::{About, EmbeddedStore, Store, StoreError};
+use clap::Args;
+use ledger::{About, EmbeddedStore, EtcdStore, Store, StoreError};
 use terms::Clock;
 
 use crate::archive_route;
 use crate::clock::SystemClock;
 use crate::connection::Connection;
 use crate::data_dir::DataDir;
+use crate::ensemble::{StoreChoice, StoreFlags, StoreSettings};
 use crate::{settings, tables};
 
 /// A store to read.
@@ -29,12 +31,15 @@ pub enum Source {
 }
 
 impl Source {
-    /// The server that an endpoint or a profile names, else the store in the data folder, be it at
-    /// rest or with the server that runs on it.
+    /// The etcd that is named; else the server that an endpoint or a profile names; else the store
+    /// in the data folder, be it at rest or with the server that runs on it.
     ///
     /// # Errors
     /// If there is no store, or it cannot be opened.
-    pub fn open(connection: &Connection) -> Result<Self> {
+    pub fn open(connection: &Connection, etcd: &EtcdFlags) -> Result<Self> {
+        if let Some((store, name)) = etcd.open()? {
+            return Ok(Self::Offline { store: Box::new(store), name });
+        }
         if connection.endpoint.is_some() || connection.profile.is_some() {
             return Ok(Self::Server(connection.client()?));
         }
@@ -59,7 +64,7 @@ impl Source {
         match self {
             Self::Offline { store, name } => {
                 let (schema, _) = tables::without_secrets();
-                ledger::export(&schema, &mut **store, out, &about(name))?;
+                waiting(|| ledger::export(&schema, &mut **store, out, &about(name)))?;
             }
             Self::Server(client) => {
                 let mut answer = client.lines(archive_route::PATH).await?;
@@ -70,6 +75,59 @@ impl Source {
             }
         }
         Ok(())
+    }
+}
+
+/// Does what may wait for a disk or a network, in the middle of the runtime.
+pub fn waiting<T>(work: impl FnOnce() -> T) -> T {
+    tokio::task::block_in_place(work)
+}
+
+/// Flags about an etcd, in place of a data folder or a server.
+#[derive(Args, Clone, Debug, Default)]
+pub struct EtcdFlags {
+    /// The store on an etcd: etcd://HOST:PORT,HOST:PORT[/PREFIX], or etcds:// for TLS
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+    /// The authority that signed etcd's certificates, a PEM file [default: this machine's]
+    #[arg(long, value_name = "FILE", requires = "store")]
+    etcd_ca: Option<PathBuf>,
+    /// A certificate for etcd, a PEM file
+    #[arg(long, value_name = "FILE", requires = "store")]
+    etcd_cert: Option<PathBuf>,
+    /// The key of that certificate, a PEM file
+    #[arg(long, value_name = "FILE", requires = "store")]
+    etcd_key: Option<PathBuf>,
+    /// The user that etcd is to know this command by
+    #[arg(long, value_name = "NAME", requires = "store")]
+    etcd_user: Option<String>,
+    /// A file with that user's password; LONGSHORE_ETCD_PASSWORD holds the password itself
+    #[arg(long, value_name = "FILE", requires = "store")]
+    etcd_password_file: Option<PathBuf>,
+}
+
+impl EtcdFlags {
+    /// The etcd's rows and what to call them, if `--store` names one.
+    ///
+    /// # Errors
+    /// If it cannot be reached, or a flag's file not be read.
+    pub fn open(&self) -> Result<Option<(EtcdStore, String)>> {
+        let Some(store) = &self.store else { return Ok(None) };
+        let flags = StoreFlags {
+            store: self.store.clone(),
+            etcd_ca: self.etcd_ca.clone(),
+            etcd_cert: self.etcd_cert.clone(),
+            etcd_key: self.etcd_key.clone(),
+            etcd_user: self.etcd_user.clone(),
+            etcd_password_file: self.etcd_password_file.clone(),
+            ..StoreFlags::default()
+        };
+        let settings = StoreSettings::read(&mut settings::Resolver::open(None)?, &flags)?;
+        let StoreChoice::Etcd(settings) = settings.choice else {
+            bail!("--store {store} is no etcd");
+        };
+        let name = format!("the etcd {}", settings.endpoints.join(","));
+        Ok(Some((EtcdStore::open(*settings)?, name)))
     }
 }
 
