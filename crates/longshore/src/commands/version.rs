@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use clap::Args;
-use ledger::{ARCHIVE_FORMAT, EMBEDDED_FORMAT, fingerprint};
+use ledger::{ARCHIVE_FORMAT, EMBEDDED_FORMAT, ETCD_FORMAT, fingerprint};
 use serde_json::json;
 
 use crate::output::{self, Format};
@@ -32,6 +32,7 @@ type Formats = BTreeMap<&'static str, u32>;
 fn formats() -> Formats {
     BTreeMap::from([
         ("data folder (ledger/format)", EMBEDDED_FORMAT),
+        ("etcd (key 'format')", ETCD_FORMAT),
         ("archive (store export)", ARCHIVE_FORMAT),
         ("shim socket", runtime::SHIM_PROTOCOL),
     ])

@@ -44,6 +44,9 @@ pub(crate) use mirror::Mirror;
 pub use offline::EtcdStore;
 use session::Session;
 
+/// The number of the layout of keys on an etcd, as `longshore version --formats` tells it.
+pub const ETCD_FORMAT: u32 = FORMAT;
+
 /// What goes into one transaction: etcd takes 128 operations, one of which writes the head, and
 /// by default 1.5 MiB.
 pub(crate) const LIMITS: Limits = Limits { rows: 127, bytes: 1 << 20, row_bytes: 1 << 20 };
