@@ -42,6 +42,7 @@ enum Action {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "Example:\n  longshore debug bundle")]
 struct Bundle {
     /// Where to write it [default: longshore-debug-<time>.tar.gz here]
     #[arg(long, value_name = "FILE")]

@@ -184,3 +184,85 @@ fn words_are_completed_and_the_manual_is_written() {
     assert!(page.contains("longshore plan failover \\-\\-zone a"), "{page}");
     assert!(folder.path().join("longshore.1").exists());
 }
+
+#[test]
+fn a_store_moves_to_etcd_and_back() {
+    let etcd = Etcd::start();
+    let data = TempDir::new().unwrap();
+    let path = data.path().display().to_string();
+    let server = || {
+        let args = ["server", "--listen", "127.0.0.1:0", "--data-dir", &path];
+        Process::start(&args, "serves at")
+    };
+    let first = server();
+    let served = Up::adopt(data_of(&path));
+    served.aws(&["ecs", "create-cluster", "--cluster-name", "shop"]);
+    drop(first);
+    let folder = TempDir::new().unwrap();
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let tell = |args: &[&str]| {
+        let output = longshore(&[&["store"], args, &["--output", "json"]].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        json_of(&output)
+    };
+    let out = tell(&["export", &file("a"), "--data-dir", &path]);
+    tell(&["import", &file("a"), "--store", &etcd.url]);
+    let there = tell(&["check", "--store", &etcd.url]);
+    assert_eq!((&there["tables"], &there["ok"]), (&out["contents"]["tables"], &json!(true)));
+    let back = tell(&["export", &file("b"), "--store", &etcd.url]);
+    assert_eq!(back["contents"], out["contents"]);
+    let refused = longshore(&["store", "import", &file("a"), "--store", &etcd.url]);
+    let refusal = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && refusal.contains("--replace"), "{refusal}");
+    tell(&["import", &file("b"), "--replace", "--data-dir", &path]);
+    drop(served);
+}
+
+/// A folder that another value owns; it is not deleted when this one is dropped.
+fn data_of(path: &str) -> TempDir {
+    let link = TempDir::new().unwrap();
+    for name in ["server.json", "credentials"] {
+        fs::copy(format!("{path}/{name}"), link.path().join(name)).unwrap();
+    }
+    link
+}
+
+/// Debian's etcd, alone.
+struct Etcd {
+    process: std::process::Child,
+    url: String,
+    _data: TempDir,
+}
+
+impl Etcd {
+    fn start() -> Self {
+        let data = TempDir::new().unwrap();
+        let port = || {
+            let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            socket.local_addr().unwrap().port()
+        };
+        let (client, peer) = (port(), port());
+        let client_url = format!("http://127.0.0.1:{client}");
+        let peer_url = format!("http://127.0.0.1:{peer}");
+        let process = Command::new("etcd")
+            .arg("--data-dir")
+            .arg(data.path())
+            .args(["--listen-client-urls", &client_url, "--advertise-client-urls", &client_url])
+            .args(["--listen-peer-urls", &peer_url, "--initial-advertise-peer-urls", &peer_url])
+            .args(["--initial-cluster", &format!("default={peer_url}"), "--log-level", "error"])
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("etcd is installed: ./x test does it");
+        let answers = || crate::harness::fetch(&format!("{client_url}/health")).is_some();
+        assert!(crate::harness::eventually(answers), "etcd does not answer");
+        Self { process, url: format!("etcd://127.0.0.1:{client}"), _data: data }
+    }
+}
+
+impl Drop for Etcd {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
