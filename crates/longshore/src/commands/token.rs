@@ -23,8 +23,10 @@ enum Action {
     )]
     Create(Create),
     /// Show the tokens that still work, without themselves
+    #[command(after_help = "Example:\n  longshore token list")]
     List(List),
     /// Withdraw a token; instances that joined with it stay
+    #[command(after_help = "Example:\n  longshore token revoke TOKEN-ID")]
     Revoke(Revoke),
 }
 
