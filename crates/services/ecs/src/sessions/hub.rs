@@ -363,6 +363,11 @@ impl Hub {
         }
     }
 
+    /// Cancelled when the sessions of the present run are to end; none if none is under way.
+    pub(super) fn stopping(&self) -> Option<CancellationToken> {
+        self.started.borrow().as_ref().map(|started| started.stopping.clone())
+    }
+
     /// Ends all sessions and waits for them, but not for long.
     async fn goodbye(&self) {
         if let Some(started) = self.started.send_replace(None) {

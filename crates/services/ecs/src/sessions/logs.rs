@@ -18,6 +18,7 @@ use ledger::Row;
 use terms::{Region, TaskId, Uuid};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use wire::{Body, Caller, CallerKind, RouteRequest};
 
 use super::hub::Sessions;
@@ -257,8 +258,13 @@ fn chunk(group: Result<Vec<LogLine>, String>, format: Format) -> Bytes {
     text.into()
 }
 
-/// Moves what the agent sends on a stream to the client that waits for it, at the client's pace.
-pub(super) async fn pump<T: Transport<In = StreamMessage>>(mut transport: T, opened: Opened) {
+/// Moves what the agent sends on a stream to the client that waits for it, at the client's pace,
+/// until the sessions are to end.
+pub(super) async fn pump<T: Transport<In = StreamMessage>>(
+    mut transport: T,
+    opened: Opened,
+    stopping: CancellationToken,
+) {
     let (sender, lines) = mpsc::channel(GROUPS_MAX);
     if opened.send(Ok(lines)).is_err() {
         return transport.close(Close::normal("nobody waits for this stream any more")).await;
@@ -268,6 +274,12 @@ pub(super) async fn pump<T: Transport<In = StreamMessage>>(mut transport: T, ope
             biased;
             () = sender.closed() => {
                 return transport.close(Close::normal("the reader is gone")).await;
+            }
+            // A follower would hold the server's end up for as long as it may.
+            () = stopping.cancelled() => {
+                let _ = sender.try_send(Err("the server is shutting down".to_owned()));
+                drop(sender);
+                return transport.close(Close::going_away()).await;
             }
             received = transport.receive() => received,
         };

@@ -13,6 +13,7 @@ use wire::{Body, Caller, Route, RouteAuth, RouteRequest};
 use super::admission::{Refusal, admit, instance_of};
 use super::hub::{Hello, Hub, Sessions};
 use super::logs;
+use super::registry::Full;
 use super::websocket::{Framing, Socket, accept};
 
 /// Agents sign their upgrades like every other call.
@@ -28,7 +29,7 @@ impl Sessions {
                 async move {
                     let answer = match sessions.hub.is_ready().await {
                         true => answer(&sessions, request),
-                        false => Err(Refusal::Starting),
+                        false => Err(sessions.hub.not_ready()),
                     };
                     answer.unwrap_or_else(|refusal| refusal.response())
                 }
@@ -58,7 +59,7 @@ impl Sessions {
         instance: &ContainerInstanceArn,
     ) -> Result<(), Response<Body>> {
         if !self.hub.is_ready().await {
-            return Err(Refusal::Starting.response());
+            return Err(self.hub.not_ready().response());
         }
         let row = self.hub.view(instance).instance();
         let admitted = admit(caller, instance, row.as_deref());
@@ -109,8 +110,9 @@ impl Sessions {
         let instance = self.hub.streams.instance(id).ok_or(Refusal::NoStream)?;
         self.hub.check_caller(&request, &instance)?;
         let opened = self.hub.streams.take(id).ok_or(Refusal::NoStream)?;
+        let stopping = self.hub.stopping().ok_or(Refusal::Starting)?;
         self.hub.upgraded::<StreamFraming, _, _>(request, move |socket| async move {
-            logs::pump(socket, opened).await;
+            logs::pump(socket, opened, stopping).await;
         })
     }
 }
@@ -128,6 +130,14 @@ impl Hub {
         let instance = instance_of(request, parameter)?;
         self.check_caller(request, &instance)?;
         Ok(instance)
+    }
+
+    /// Why no session may begin while no run is under way.
+    fn not_ready(&self) -> Refusal {
+        match self.control.check_room() {
+            Err(Full::Draining) => Full::Draining.into(),
+            Ok(()) | Err(Full::Overloaded) => Refusal::Starting,
+        }
     }
 
     fn check_caller(

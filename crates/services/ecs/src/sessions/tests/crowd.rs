@@ -63,3 +63,25 @@ async fn a_frame_that_is_too_large_ends_its_connection() {
     soon(async { while let Some(Ok(_)) = bad.next().await {} }).await;
     served.world.until(|world| world.sessions.connected() == 0).await;
 }
+
+#[tokio::test]
+async fn a_stop_ends_streams_that_are_followed() {
+    let served = Served::start().await;
+    let streams = served.world.sessions.hub.streams.clone();
+    let id = terms::Uuid::from_random([7; 16]);
+    let mut expected = streams.expect(id, instance_arn()).expect("room");
+    let mut stream = soon(served.connect(&format!("/_longshore/streams/{id}"))).await.expect("it");
+    let mut lines = soon(expected.opened()).await.expect("an agent").expect("a stream");
+    served.world.shutdown.cancel();
+    let last = soon(lines.recv()).await.expect("a last word");
+    assert_eq!(last.expect_err("no line"), "the server is shutting down");
+    assert!(soon(lines.recv()).await.is_none());
+    let close = loop {
+        match soon(stream.next()).await {
+            Some(Ok(Message::Close(Some(frame)))) => break u16::from(frame.code),
+            Some(Ok(_)) => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(close, 1001);
+}

@@ -82,7 +82,7 @@ async fn hear_open(agent: &mut Agent) -> OpenLogs {
 fn open(world: &World, open: &OpenLogs) -> Stream {
     let opened = world.sessions.hub.streams.take(open.stream_id).expect("somebody waits");
     let (transport, peer) = wire();
-    tokio::spawn(pump(transport, opened));
+    tokio::spawn(pump(transport, opened, tokio_util::sync::CancellationToken::new()));
     peer
 }
 
