@@ -2,16 +2,16 @@
 # Builds Longshore and the benchmarks and runs one of them, or all.
 #
 # Usage: bench/run.sh [run-task | api | contention | start | lists | placements | fleet | million |
-#                      coldstart | writes | etcd] [OPTION]...
+#                      coldstart | writes | etcd | overload] [OPTION]...
 # The figures go to standard output, and as JSON to target/bench/NAME.json.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 target=${CARGO_TARGET_DIR:-target}
-names=(run-task api contention start lists placements writes etcd coldstart fleet million)
+names=(run-task api contention start lists placements overload writes etcd coldstart fleet million)
 case "${1:-}" in
   '') ;;
-  run-task | api | contention | start | lists | placements | writes | etcd | coldstart | fleet | million) names=("$1"); shift ;;
+  run-task | api | contention | start | lists | placements | overload | writes | etcd | coldstart | fleet | million) names=("$1"); shift ;;
   *) echo "bench: no benchmark '$1'; there are: ${names[*]}" >&2; exit 2 ;;
 esac
 
