@@ -2,12 +2,21 @@
 # Builds Longshore and the benchmarks and runs one of them, or all.
 #
 # Usage: bench/run.sh [run-task | api | contention | start | lists | placements | fleet | million |
-#                      coldstart | writes | etcd | overload] [OPTION]...
+#                      coldstart | writes | etcd | overload | failover] [OPTION]...
 # The figures go to standard output, and as JSON to target/bench/NAME.json.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 target=${CARGO_TARGET_DIR:-target}
+if [ "${1:-}" = failover ]; then
+  cargo build --release --package longshore
+  [ -x "$target/aws/bin/python3" ] || { python3 -m venv "$target/aws"
+    "$target/aws/bin/pip" install --quiet --requirement crates/longshore/tests/requirements.txt; }
+  mkdir -p "$target/bench"
+  exec "$target/aws/bin/python3" bench/failover.py "$target/release/longshore" \
+    --json "$target/bench/failover.json" "${@:2}"
+fi
+
 names=(run-task api contention start lists placements overload writes etcd coldstart fleet million)
 case "${1:-}" in
   '') ;;

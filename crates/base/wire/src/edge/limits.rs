@@ -30,7 +30,7 @@ pub struct EdgeLimits {
     pub body_max: Duration,
     /// A client that takes nothing of its answer for so long is cut off.
     pub write_stall: Duration,
-    /// A request that is not answered after so long is answered with 503.
+    /// A request that is not answered after so long is answered with 504: it may have been done.
     pub request: Duration,
     /// How long requests under way may take to end after the shutdown began.
     pub drain: Duration,

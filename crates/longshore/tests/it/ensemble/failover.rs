@@ -60,6 +60,11 @@ fn nothing_is_lost_or_touched_when_the_leader_is_killed_or_ended() {
     up.aws(&["ecs", "stop-task", "--task", &task]);
     let stopped = up.await_status(&task, "STOPPED");
     assert_eq!(stopped["stopCode"], "UserInitiated");
+    // And a fleet that was kept from an earlier leadership places as the ledger has it.
+    let (task, _) = run(&ensemble, ensemble.leader());
+    assert_eq!(up.task(&task)["lastStatus"], "RUNNING");
+    up.aws(&["ecs", "stop-task", "--task", &task]);
+    up.await_status(&task, "STOPPED");
     ensemble.end();
 }
 

@@ -1,6 +1,6 @@
 //! The objects whose histories are recorded.
 
-use super::checker::Model;
+use super::checker::{Entry, Model};
 
 /// One value: a tag of a cluster.
 pub struct Register;
@@ -28,6 +28,18 @@ impl Model for Register {
             RegisterCall::Read(seen) => (!is_known || seen == state).then_some(*state),
         }
     }
+}
+
+/// The history without the writes of unknown outcome whose value nobody read: whether they
+/// happened makes no difference to anybody.
+pub fn without_unseen(history: &[Entry<RegisterCall>]) -> Vec<Entry<RegisterCall>> {
+    let is_seen =
+        |value: u64| history.iter().any(|entry| entry.call == RegisterCall::Read(Some(value)));
+    let counts = |entry: &&Entry<RegisterCall>| match entry.call {
+        RegisterCall::Write(value) => entry.returned.is_some() || is_seen(value),
+        RegisterCall::Read(_) => true,
+    };
+    history.iter().filter(counts).cloned().collect()
 }
 
 /// A number that only rises: the revisions of a task definition.

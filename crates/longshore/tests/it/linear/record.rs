@@ -171,6 +171,12 @@ impl Recorder {
                 Outcome::Answered(Value::Null)
             }
             Err(error @ ClientError::Service { .. }) => panic!("{operation}: {error}"),
+            // Without a connection nothing was sent.
+            Err(ClientError::Transport { source, .. })
+                if format!("{source:?}").contains("Error(Connect") =>
+            {
+                Outcome::Refused
+            }
             Err(_) => Outcome::Unsure,
         };
         let count = match outcome {
