@@ -34,6 +34,10 @@ pub struct StoreFlags {
     /// A file with that user's password; LONGSHORE_ETCD_PASSWORD holds the password itself
     #[arg(long, value_name = "FILE")]
     pub etcd_password_file: Option<PathBuf>,
+    /// The size in MiB that etcd's database may grow to, its --quota-backend-bytes; an etcd that
+    /// tells its own is believed [default: 2048]
+    #[arg(long, value_name = "MIB")]
+    pub etcd_quota: Option<u64>,
     /// How many seconds a leader that falls silent goes on to count as leading [default: 2]
     #[arg(long, value_name = "SECONDS")]
     pub lease: Option<u64>,
@@ -81,6 +85,7 @@ impl StoreSettings {
         let file: Option<String> =
             resolver.optional("etcd_password_file", path(&flags.etcd_password_file))?;
         let lease = resolver.value("lease", flags.lease, || 2)?;
+        let quota_mib: u64 = resolver.value("etcd_quota", flags.etcd_quota, || 2_048)?;
         let Some(store) = store else {
             return Ok(Self { choice: StoreChoice::Embedded, advertise });
         };
@@ -97,6 +102,7 @@ impl StoreSettings {
         let nobody = Member { name: String::new(), url: String::new() };
         let mut etcd = EtcdSettings::from_address(&store, nobody)?;
         etcd.lease = std::time::Duration::from_secs(lease);
+        etcd.quota_bytes = quota_mib.saturating_mul(1 << 20);
         let tls = tls(ca, cert, key)?;
         match (&etcd.tls, tls) {
             (_, None) => {}
