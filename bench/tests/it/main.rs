@@ -46,8 +46,17 @@ fn figure(figures: &Value, name: &str) -> f64 {
 #[test]
 fn a_small_fleet_reports_and_nothing_breaks() {
     let figures = run(&[
-        "fleet", "--agents", "50", "--tasks", "1000", "--seconds", "3", "--changes", "20",
-        "--processes", "2",
+        "fleet",
+        "--agents",
+        "50",
+        "--tasks",
+        "1000",
+        "--seconds",
+        "3",
+        "--changes",
+        "20",
+        "--processes",
+        "2",
     ]);
     assert_eq!(figure(&figures, "channels that broke"), 0.0);
     assert!(figure(&figures, "state changes meanwhile") > 0.0);
@@ -57,7 +66,15 @@ fn a_small_fleet_reports_and_nothing_breaks() {
 #[test]
 fn tasks_that_were_made_are_there_after_a_start() {
     let figures = run(&[
-        "coldstart", "--tasks", "1000", "--instances", "20", "--starts", "1", "--processes", "2",
+        "coldstart",
+        "--tasks",
+        "1000",
+        "--instances",
+        "20",
+        "--starts",
+        "1",
+        "--processes",
+        "2",
     ]);
     assert!(figure(&figures, "    a task") > 0.0);
     assert!(figure(&figures, "cold start: exec to a DescribeTasks") > 0.0);
