@@ -47,6 +47,15 @@ struct Refusal {
     service: Option<&'static ServiceModel>,
 }
 
+/// A call that was understood.
+struct Meant<'e> {
+    service: &'e Service,
+    operation: &'static str,
+    protocol: Protocol,
+    bytes: Bytes,
+    form: Option<Form>,
+}
+
 impl Edge {
     /// Answers one request, from a socket or made in memory. `source` is the client's address.
     pub async fn handle<B: Into<Body>>(
@@ -201,13 +210,13 @@ impl Inner {
         response
     }
 
-    async fn answer(
+    /// What a request means, with its body read.
+    async fn understand(
         &self,
         parts: &Parts,
         body: Body,
         arrival: Arrival<'_>,
-        seen: &mut Seen,
-    ) -> Result<Response<Body>, Refusal> {
+    ) -> Result<Meant<'_>, Refusal> {
         let Target { mut protocol, mut service, operation } = self.target(parts);
         let refusal = |error, protocol, service: Option<&Service>| Refusal {
             error,
@@ -242,7 +251,20 @@ impl Inner {
         let Some((service, operation)) = known else {
             return Err(refuse(unknown_operation(protocol, named), service));
         };
+        Ok(Meant { service, operation, protocol, bytes, form })
+    }
+
+    async fn answer(
+        &self,
+        parts: &Parts,
+        body: Body,
+        arrival: Arrival<'_>,
+        seen: &mut Seen,
+    ) -> Result<Response<Body>, Refusal> {
+        let meant = self.understand(parts, body, arrival).await?;
+        let Meant { service, operation, protocol, bytes, form } = meant;
         let model = service.model();
+        let refuse = |error| Refusal { error, protocol, service: Some(model) };
         seen.call(model.name, operation);
         tracing::Span::current().record("service", model.name).record("operation", operation);
         let gated = async || {
@@ -252,7 +274,7 @@ impl Inner {
             match self.gate(asking).await {
                 Gated::Here(_) => Ok(None),
                 Gated::Answered(response) => Ok(Some(response)),
-                Gated::Refused(error) => Err(refuse(error, Some(service))),
+                Gated::Refused(error) => Err(refuse(error)),
             }
         };
         if let Some(response) = gated().await? {
@@ -262,14 +284,14 @@ impl Inner {
         let caller = self
             .authenticated(parts, &bytes, (model.name, action), arrival, protocol)
             .await
-            .map_err(|error| refuse(error, Some(service)))?;
+            .map_err(refuse)?;
         tracing::Span::current().record("caller", caller.arn.as_str());
         let seat = match self.admit(Priority::of(&caller), Some(&caller), arrival).await {
             Ok(seat) => seat,
             Err(full) => {
                 drop((bytes, form));
                 self.admission.hold().await;
-                return Err(refuse(throttled(protocol, full), Some(service)));
+                return Err(refuse(throttled(protocol, full)));
             }
         };
         let Arrival { request_id, now, source, .. } = arrival;
@@ -284,7 +306,7 @@ impl Inner {
         };
         let body = form.map_or(service::Body::Bytes(bytes.clone()), service::Body::Form);
         let Some(answer) = service.call(Call { context, protocol, body }) else {
-            return Err(refuse(not_implemented(model.name, operation), Some(service)));
+            return Err(refuse(not_implemented(model.name, operation)));
         };
         let limit = self.connections.limits.request;
         let answer = tokio::time::timeout(limit, answer).await;
@@ -294,9 +316,9 @@ impl Inner {
             // The leadership ended meanwhile, and nothing was done: who leads now does it.
             Err(error) if error.is_elsewhere => match gated().await? {
                 Some(response) => Ok(response),
-                None => Err(refuse(error, Some(service))),
+                None => Err(refuse(error)),
             },
-            Err(error) => Err(refuse(error, Some(service))),
+            Err(error) => Err(refuse(error)),
         }
     }
 }
