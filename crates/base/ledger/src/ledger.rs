@@ -1,6 +1,7 @@
 //! The ledger itself: transactions in, batches to the store, snapshots and the feed out.
 
 mod figures;
+mod reseal;
 mod store_thread;
 
 use std::fmt;
@@ -226,33 +227,6 @@ impl Ledger {
     /// The clock that transactions read.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.inner.shared.sources.clock
-    }
-
-    /// Seals with the first key what was read in the clear or sealed with an older one. Gives how
-    /// many rows that were; none without keys.
-    ///
-    /// # Errors
-    /// As [`Ledger::transact`].
-    pub async fn reseal(&self) -> Result<usize, LedgerError> {
-        let Some(keys) = self.inner.shared.schema.secrets_keys().cloned() else { return Ok(0) };
-        let stale = keys.stale();
-        if stale.is_empty() {
-            return Ok(0);
-        }
-        let written = self
-            .transact("ledger: reseal", |tx| {
-                stale.iter().for_each(|(table, key)| tx.rewrite(*table, key));
-                Ok::<_, std::convert::Infallible>(())
-            })
-            .await;
-        match written {
-            Ok(_) => {
-                stale.iter().for_each(|(table, key)| keys.is_fresh(*table, key));
-                Ok(stale.len())
-            }
-            Err(TransactError::Ledger(error)) => Err(error),
-            Err(TransactError::Rejected(never)) => match never {},
-        }
     }
 
     /// Runs `body` as one transaction: all its reads (but those of [`Tx::facts`]) and writes

@@ -193,7 +193,7 @@ fn tokens_end_and_are_counted_and_withdrawn() {
         up.cli(&["token", "revoke", token["id"].as_str().unwrap()]);
     }
     assert_eq!(join(&up, &open, "c").0, 403);
-    assert_eq!(curl(&up, "/_longshore/tokens", None, &[]).0, 403, "unsigned");
+    assert_eq!(curl(&up, "/_longshore/tokens", None, &[]).0, 400, "unsigned");
 }
 
 #[test]
@@ -382,7 +382,7 @@ fn logs_at_their_fullest_hold_no_secret() {
     let definition = text(&up.data().join("task.json"));
     let task = json!({"family": "role", "taskRoleArn": "arn:aws:iam::000000000000:role/app",
         "containerDefinitions": [{"name": "main", "image": "busybox", "memory": 32, "command":
-        ["sh", "-c", "wget -qO- http://169.254.170.2$AWS_CONTAINER_CREDENTIALS_RELATIVE_URI; sleep 600"]}]});
+        ["sh", "-c", "wget -qO- http://169.254.170.2$AWS_CONTAINER_CREDENTIALS_RELATIVE_URI; echo; sleep 600"]}]});
     fs::write(&definition, task.to_string()).unwrap();
     let ran: Value =
         serde_json::from_str(&up.cli(&["run", &definition, "--output", "json"])).unwrap();
