@@ -245,7 +245,7 @@ async fn a_request_that_is_never_done_is_answered_and_gives_its_seat_back() {
     let edge = builder().service(service).limits(small()).build();
     let answer = send(&edge, signed(ecs_call("ListClusters"), "{}", "ecs"), "{}").await;
     let text = "The request was not answered within 60 seconds.";
-    assert_eq!(answer.error(), (503, "ServiceUnavailable".to_owned(), text.to_owned()));
+    assert_eq!(answer.error(), (504, "ServerException".to_owned(), text.to_owned()));
     assert_eq!(edge.load().api_in_flight, 0);
 }
 
