@@ -160,7 +160,7 @@ impl Plan {
             faults,
             nodes: 1 + chance.below(4),
             clients: 1 + chance.below(4),
-            chaos: chance.millis(30_000, 150_000),
+            chaos: chance.millis(20_000, 100_000),
             think_ms: [200, 1_000, 4_000][usize::try_from(chance.below(3)).unwrap_or(0)],
             mutation,
         }

@@ -8,7 +8,7 @@ use ecs::{
     CredentialsRequest, Ecs, EcsSetup, EcsTables, Minted, SessionSetup, TaskCredentials,
     TaskEndpointSetting,
 };
-use ledger::{Ledger, Schema};
+use ledger::{Commit, Feed, Ledger, Schema};
 use parking_lot::Mutex;
 use terms::{Clock, Region, Timestamp};
 use tokio::task::AbortHandle;
@@ -98,24 +98,31 @@ impl Plane {
             }
         });
         *world.server.lock() = Some(server.clone());
+        self.follow(&server, &mut feed, &tables).await;
+        // What was published before the end counts: somebody may have seen it.
+        while let Ok(Some(commit)) = feed.try_next() {
+            self.check(&tables, &commit);
+        }
+        *world.server.lock() = None;
+        world.tally("server ends", format!("at revision {}", feed.position()));
+        server.abort();
+        self.channels.mourn(world);
+    }
+
+    /// Checks each commit, until the server's end.
+    async fn follow(&self, server: &Server, feed: &mut Feed, tables: &EcsTables) {
+        let (world, life) = (&self.world, &server.life);
         // How long until somebody restarts a server whose store has failed.
         let tended = world.draw(|chance| chance.millis(1_000, 15_000));
-        let mut broken_since = None;
-        let mut stops_at = None;
+        let (mut broken_since, mut stops_at) = (None, None);
         loop {
             tokio::select! {
                 biased;
                 commit = feed.next() => match commit {
-                    Ok(commit) => {
-                        let changes = tables.audit_commit(&commit);
-                        let now = self.clock.now();
-                        let found =
-                            world.checker.lock().commit(commit.revision(), commit.name(), changes, now);
-                        world.judge(found);
-                    }
+                    Ok(commit) => self.check(tables, &commit),
                     Err(_) => world.violate("the feed has no gap", "a reader that kept up lagged"),
                 },
-                () = life.over() => break,
+                () = life.over() => return,
                 () = server.shutdown.cancelled(), if stops_at.is_none() => {
                     // Orderly: what was acknowledged is finished.
                     stops_at = Some(Instant::now() + Duration::from_millis(100));
@@ -131,17 +138,14 @@ impl Plane {
                 }
             }
         }
-        // What was published before the end counts: somebody may have seen it.
-        while let Ok(Some(commit)) = feed.try_next() {
-            let changes = tables.audit_commit(&commit);
-            let now = self.clock.now();
-            let found = world.checker.lock().commit(commit.revision(), commit.name(), changes, now);
-            world.judge(found);
-        }
-        *world.server.lock() = None;
-        world.tally("server ends", format!("at revision {}", feed.position()));
-        server.abort();
-        self.channels.mourn(world);
+    }
+
+    fn check(&self, tables: &EcsTables, commit: &Commit) {
+        let (changes, now) = (tables.audit_commit(commit), self.clock.now());
+        let mut checker = self.world.checker.lock();
+        let found = checker.commit(commit.revision(), commit.name(), changes, now);
+        drop(checker);
+        self.world.judge(found);
     }
 
     fn start(&self, life: &Life) -> Result<(Arc<Server>, Ledger, EcsTables), String> {

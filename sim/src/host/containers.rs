@@ -59,36 +59,33 @@ impl Containers for Seen {
             return Err(CallError::Refused("no such program".to_owned()));
         }
         let started_at = host.clock.now();
-        let started = self
-            .effect(&format!("starts {}", id.short()), |state| {
-                let container =
-                    state.containers.get_mut(id).ok_or(CallError::Unknown(id.clone()))?;
-                match container.state {
-                    ContainerState::Created { .. } => {}
-                    // What is already so is success.
-                    ContainerState::Running { .. } => return Ok(()),
-                    ContainerState::Exited(_) => return Err(CallError::NotRunning(id.clone())),
-                }
-                container.state = ContainerState::Running { pid: PID, started_at };
-                let spec = container.spec.clone();
-                self.plan_exit(id, &spec.args);
-                let running: Vec<_> = state
-                    .containers
-                    .values()
-                    .filter(|container| container.is_running())
-                    .map(|container| container.spec.clone())
-                    .collect();
-                let mut checker = world.checker.lock();
-                let mut found = checker.started(&host.name, &spec, &running);
-                if world.is_mutated(Mutation::StartsTwice) && world.draw(|c| c.below(10)) == 0 {
-                    found.extend(checker.started(&host.name, &spec, &running));
-                }
-                drop(checker);
-                world.judge(found);
-                Ok(())
-            })
-            .await;
-        started
+        self.effect(&format!("starts {}", id.short()), |state| {
+            let container = state.containers.get_mut(id).ok_or(CallError::Unknown(id.clone()))?;
+            match container.state {
+                ContainerState::Created { .. } => {}
+                // What is already so is success.
+                ContainerState::Running { .. } => return Ok(()),
+                ContainerState::Exited(_) => return Err(CallError::NotRunning(id.clone())),
+            }
+            container.state = ContainerState::Running { pid: PID, started_at };
+            let spec = container.spec.clone();
+            self.plan_exit(id, &spec.args);
+            let running: Vec<_> = state
+                .containers
+                .values()
+                .filter(|container| container.is_running())
+                .map(|container| container.spec.clone())
+                .collect();
+            let mut checker = world.checker.lock();
+            let mut found = checker.started(&host.name, &spec, &running);
+            if world.is_mutated(Mutation::StartsTwice) && world.draw(|c| c.below(10)) == 0 {
+                found.extend(checker.started(&host.name, &spec, &running));
+            }
+            drop(checker);
+            world.judge(found);
+            Ok(())
+        })
+        .await
     }
 
     async fn signal(&self, id: &ContainerId, signal: Signal) -> Result<(), CallError> {

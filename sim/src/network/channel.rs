@@ -35,7 +35,10 @@ struct Ends {
 
 /// The open connections of a run, by the lives at their ends.
 #[derive(Clone, Default)]
-pub(crate) struct Channels(Arc<Mutex<Vec<(Life, Life, Weak<Ends>)>>>);
+pub(crate) struct Channels(Arc<Mutex<Vec<Open>>>);
+
+/// The agent's life, the server's, and what they know of their connection.
+type Open = (Life, Life, Weak<Ends>);
 
 impl Channels {
     /// What becomes of a dead process's connections: most peers see them break.

@@ -134,7 +134,7 @@ impl Client {
     ) -> Self {
         let servers = Servers::of(endpoint);
         let tls = TlsClient::of(endpoint);
-        let carrier = Carrier::Pool(pool(&tls));
+        let carrier = Carrier::Pool(Box::new(pool(&tls)));
         Self { servers, region, credentials, clock, carrier, tls, timeout: CALL_TIMEOUT }
     }
 
@@ -149,7 +149,7 @@ impl Client {
     /// The same caller trusting and showing what `tls` says, over connections of its own.
     #[must_use]
     pub fn with_tls(mut self, tls: TlsClient) -> Self {
-        self.carrier = Carrier::Pool(pool(&tls));
+        self.carrier = Carrier::Pool(Box::new(pool(&tls)));
         self.tls = tls;
         self
     }

@@ -27,6 +27,6 @@ pub trait Exchange: Send + Sync + 'static {
 
 #[derive(Clone)]
 pub(super) enum Carrier {
-    Pool(Pool<Connector, Full<Bytes>>),
+    Pool(Box<Pool<Connector, Full<Bytes>>>),
     Given(Arc<dyn Exchange>),
 }
