@@ -21,6 +21,8 @@ const SETTLE_MAX: Duration = Duration::from_secs(90 * 60);
 const LOOK: Duration = Duration::from_secs(2);
 /// How often faults that need no occasion may strike.
 const STORM: Duration = Duration::from_secs(3);
+/// By then every call that was on its way when the faults ended has arrived.
+const STRAGGLERS: Duration = Duration::from_secs(15);
 /// A run that goes on for longer in virtual time hangs.
 const RUN_MAX: Duration = Duration::from_secs(6 * 3600);
 
@@ -113,13 +115,15 @@ async fn live(world: &World) {
     for node in &nodes {
         node.link.mend();
         node.host.clock.jump(0);
-        node.restart_if_gone();
     }
     clock.jump(0);
     for client in clients {
         // It ends with the call that it is at.
         let _ = client.await;
     }
+    // Until doubled calls have arrived, too.
+    tokio::time::sleep(STRAGGLERS).await;
+    nodes.iter().for_each(Node::restart_if_gone);
     let hosts: Vec<&Host> = nodes.iter().map(|node| &node.host).collect();
     settle(world, &hosts, "every task ends where its desired state says").await;
     operator.stop_everything().await;
