@@ -52,6 +52,15 @@ impl Display for LogFormat {
     }
 }
 
+/// What carries messages prints them whole below INFO: tasks' credentials go by there.
+const CARRIERS: [&str; 6] = ["tungstenite", "tokio_tungstenite", "h2", "hyper", "tonic", "tower"];
+
+/// Whether it cannot be a message as it went over the wire, whatever `LONGSHORE_LOG` asks for.
+fn tells_no_bodies(meta: &tracing::Metadata<'_>) -> bool {
+    *meta.level() <= tracing::Level::INFO
+        || !CARRIERS.iter().any(|name| meta.target().starts_with(name))
+}
+
 /// Writes what `LONGSHORE_LOG` asks for (default `warn`) to standard error. The spans of requests
 /// are always there for it, so that a warning in one tells its request, operation and caller.
 pub fn written<S>(format: LogFormat) -> Box<dyn Layer<S> + Send + Sync>
@@ -64,15 +73,16 @@ where
             && matches!(meta.name(), "call" | "route")
             && meta.target().starts_with("wire")
     });
+    let asked = asked.or(requests).and(filter_fn(tells_no_bodies));
     let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr);
     match format {
-        LogFormat::Text => layer.with_filter(asked.or(requests)).boxed(),
+        LogFormat::Text => layer.with_filter(asked).boxed(),
         LogFormat::Json => layer
             .json()
             .flatten_event(true)
             .with_current_span(false)
             .with_span_list(true)
-            .with_filter(asked.or(requests))
+            .with_filter(asked)
             .boxed(),
     }
 }
