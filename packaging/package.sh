@@ -62,8 +62,11 @@ deb() {
   install -D -m 644 packaging/config/longshore.toml "$root/etc/longshore/longshore.toml"
   local doc=$root/usr/share/doc/longshore
   install -D -m 644 packaging/config/agent.env.example "$doc/examples/agent.env"
-  install -D -m 644 LICENSE "$doc/copyright"
-  gzip -9n <CHANGELOG.md >"$doc/changelog.gz"
+  install -m 644 packaging/debian/copyright "$doc/copyright"
+  gzip -9n <CHANGELOG.md >"$doc/CHANGELOG.md.gz"
+  printf '%s (%s) stable; urgency=medium\n\n  * See CHANGELOG.md.gz.\n\n -- %s  %s\n' longshore "$version" \
+    "$(sed -n 's/^Maintainer: //p' packaging/debian/control.in)" \
+    "$(date --utc --rfc-email --date="@$SOURCE_DATE_EPOCH")" | gzip -9n >"$doc/changelog.gz"
   mkdir -p "$doc/guides"
   install -m 644 docs/guides/*.md "$doc/guides/"
   "$out/longshore" man "$root/usr/share/man/man1"
