@@ -121,7 +121,7 @@ fn read_and_decode(
         }
     };
     let (revision, done) = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..decoders).map(|_| scope.spawn(&decode)).collect();
+        let threads: Vec<_> = (0..decoders).map(|_| scope.spawn(decode)).collect();
         let mut number = 0;
         let revision = read(schema, store, &mut |chunk| {
             number += 1;

@@ -136,6 +136,7 @@ fn endpoint(scheme: &str, host: &str) -> Option<String> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
