@@ -79,7 +79,7 @@ impl Edge {
             }
             None => inner.run_call(arrival, request, &mut seen).await,
         };
-        seen.answered(&response);
+        seen.answered(&response, arrival.request_id);
         if response.extensions_mut().remove::<Relayed>().is_none() {
             mark(&mut response, arrival);
         }

@@ -5,6 +5,8 @@ use std::time::Instant;
 use http::{HeaderMap, Request, Response};
 use meters::{Call, Direction, Word};
 
+use terms::Uuid;
+
 use super::Body;
 
 /// The code of an answer that is no error.
@@ -48,7 +50,7 @@ impl Seen {
     }
 
     /// Counts it, and says so to who listens at the level of debugging.
-    pub(super) fn answered(mut self, response: &Response<Body>) {
+    pub(super) fn answered(mut self, response: &Response<Body>, request_id: Uuid) {
         let status = response.status();
         if self.code == OK && (status.is_client_error() || status.is_server_error()) {
             self.refused(status.as_str());
@@ -56,6 +58,7 @@ impl Seen {
         count_body("out", response.body());
         let Self { service, operation, code, .. } = self;
         tracing::debug!(
+            %request_id,
             service = service.as_str(),
             operation = operation.as_str(),
             code = code.as_str(),
