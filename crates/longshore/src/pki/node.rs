@@ -72,7 +72,7 @@ impl NodeFiles {
     pub fn show(&self, tls: &TlsClient, now: Timestamp) -> Result<()> {
         // One that is over would end each handshake; without one the key still works, unless
         // the server asks for certificates.
-        if !self.certificate().is_some_and(|found| now < found.ends_at) {
+        if self.certificate().is_none_or(|found| now >= found.ends_at) {
             return Ok(());
         }
         let read = |path: &Path| {

@@ -44,7 +44,7 @@ impl Check {
                 mut server => {
                     let draft = Draft::begin(&std::env::temp_dir().join(draft_name()))?;
                     server.write(draft.file()).await?;
-                    look(&mut ArchiveStore::open(draft.path())?, "the running server".to_owned())?
+                    look(&mut ArchiveStore::open(draft.draft())?, "the running server".to_owned())?
                 }
             },
         };

@@ -47,7 +47,7 @@ impl Export {
         source.write(&mut out).await?;
         out.flush()?;
         drop(out);
-        let archive = ArchiveStore::open(draft.path())?;
+        let archive = ArchiveStore::open(draft.draft())?;
         let contents = archive.read(&mut |_| Ok(()))?;
         let bytes = draft.file().metadata().context("looking at the file")?.len();
         draft.keep()?;

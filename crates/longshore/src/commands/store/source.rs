@@ -183,7 +183,7 @@ impl Draft {
     }
 
     /// Where it is until then.
-    pub fn path(&self) -> &Path {
+    pub fn draft(&self) -> &Path {
         &self.draft
     }
 
