@@ -77,6 +77,8 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         if self.child.try_wait().is_ok_and(|status| status.is_none()) {
+            // One that a test has stopped would never end.
+            self.signal(Signal::SIGCONT);
             self.end(Signal::SIGTERM);
         }
     }

@@ -25,6 +25,8 @@ use crate::{Protocol, ServiceError};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// It answers within this time. What an operation may take is far below.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// A server that leads no more may still answer what it has finished, for this long.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Connections that wait for their next request are closed after this long.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How many connections may wait for their next request.
@@ -108,7 +110,8 @@ impl Relay {
         Self { pool, under_way: Arc::new(Semaphore::new(UNDER_WAY_MAX)) }
     }
 
-    /// The other server's answer. A websocket goes on through this server until `end`.
+    /// The other server's answer, waited for until a moment after `end`. A websocket goes on
+    /// through this server until `end`.
     pub(super) async fn send(
         &self,
         url: &str,
@@ -118,13 +121,19 @@ impl Relay {
     ) -> Result<Response<Body>, Failure> {
         let _permit = self.under_way.try_acquire().map_err(|_| Failure::Crowded)?;
         let request = request(url, name, asking.parts, asking.body.clone())?;
-        let answer = tokio::time::timeout(ANSWER_TIMEOUT, self.pool.request(request)).await;
-        let answer = answer.map_err(|_| Failure::Lost("no answer in time".to_owned()))?;
+        // What only reads, or opens a channel, may be asked again.
+        let lost = match asking.parts.method {
+            Method::GET => Failure::Unreachable,
+            _ => Failure::Lost,
+        };
+        let answer = tokio::select! {
+            biased;
+            answer = self.pool.request(request) => answer,
+            why = patience(&end) => return Err(lost(why.to_owned())),
+        };
         let mut answer = answer.map_err(|error| match error.is_connect() {
             true => Failure::Unreachable(chain(&error)),
-            // What only reads, or opens a channel, may be asked again.
-            false if asking.parts.method == Method::GET => Failure::Unreachable(chain(&error)),
-            false => Failure::Lost(chain(&error)),
+            false => lost(chain(&error)),
         })?;
         if answer.headers().contains_key(&ELSEWHERE) {
             return Err(Failure::Unreachable("it leads no more".to_owned()));
@@ -143,6 +152,18 @@ impl Relay {
         parts.version = Version::HTTP_11;
         parts.extensions.insert(Relayed);
         Ok(Response::from_parts(parts, Body::from(body)))
+    }
+}
+
+/// Runs out when an answer is waited for no longer, and says why: after its time, or a moment after
+/// its server leads no more. One that hangs, or is cut off, would hold the request for all its time.
+async fn patience(end: &CancellationToken) -> &'static str {
+    match tokio::time::timeout(ANSWER_TIMEOUT, end.cancelled()).await {
+        Err(_) => "no answer in time",
+        Ok(()) => {
+            tokio::time::sleep(LAST_WORDS).await;
+            "it leads no more, and has not answered"
+        }
     }
 }
 
