@@ -76,7 +76,8 @@ impl Live {
         let settle = Duration::from_secs(self.seconds.min(45));
         std::thread::sleep(settle);
         self.rest(&server, &mut herd, &mut report)?;
-        self.work(&server, &client, &mut herd, &runtime, &mut report)?;
+        // The connections of the client before were closed while nobody looked at them.
+        self.work(&server, &server.client()?, &mut herd, &runtime, &mut report)?;
         let rss = rss_mib(&server)?;
         report.target("server, resident", rss, RSS_GOAL_MIB, true, "MiB");
         Ok(report)
