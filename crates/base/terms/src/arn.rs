@@ -6,7 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{
-    AccountId, CapacityProviderName, ClusterName, ContainerInstanceId, Family, Region, TaskId, Uuid,
+    AccountId, CapacityProviderName, ClusterName, ContainerInstanceId, Family, Region, ServiceName,
+    TaskId, Uuid,
 };
 
 /// A text that is no ARN of the wanted resource.
@@ -172,6 +173,22 @@ arn! {
     |rest| (rest.parse().ok()?,)
 }
 
+arn! {
+    /// `arn:aws:ecs:<region>:<account>:service/<cluster>/<service>`.
+    ServiceArn, "service", "a service ARN",
+    {
+        /// The cluster that the service is in.
+        cluster: ClusterName,
+        /// The service's name.
+        name: ServiceName
+    },
+    |arn, f| write!(f, "{}/{}", arn.cluster, arn.name),
+    |rest| {
+        let (cluster, name) = rest.split_once('/')?;
+        (cluster.parse().ok()?, name.parse().ok()?)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,6 +205,7 @@ mod tests {
         round_trip::<ClusterArn>(&format!("{prefix}:cluster/default"));
         round_trip::<TaskArn>(&format!("{prefix}:task/default/{id}"));
         round_trip::<ContainerInstanceArn>(&format!("{prefix}:container-instance/default/{id}"));
+        round_trip::<ServiceArn>(&format!("{prefix}:service/default/web"));
         round_trip::<CapacityProviderArn>(&format!("{prefix}:capacity-provider/FARGATE"));
         round_trip::<TaskDefinitionArn>(&format!("{prefix}:task-definition/web:7"));
         round_trip::<ContainerArn>(&format!(

@@ -14,12 +14,14 @@ mod text;
 mod time;
 
 pub use arn::{
-    CapacityProviderArn, ClusterArn, ContainerArn, ContainerInstanceArn, ParseArnError, TaskArn,
-    TaskDefinitionArn,
+    CapacityProviderArn, ClusterArn, ContainerArn, ContainerInstanceArn, ParseArnError, ServiceArn,
+    TaskArn, TaskDefinitionArn,
 };
 pub use cause::Cause;
 pub use id::{ContainerInstanceId, IdSource, ParseIdError, TaskId, Uuid};
-pub use name::{AccountId, CapacityProviderName, ClusterName, Family, ParseNameError, Region};
+pub use name::{
+    AccountId, CapacityProviderName, ClusterName, Family, ParseNameError, Region, ServiceName,
+};
 pub use quantity::{CpuUnits, MemoryMib};
 pub use text::Text;
 pub use time::{Clock, Timestamp};

@@ -112,6 +112,11 @@ name! {
     is_resource_name
 }
 name! {
+    /// A service's name, unique in its cluster.
+    ServiceName, "a service name (up to 255 letters, digits, hyphens and underscores)",
+    is_resource_name
+}
+name! {
     /// A capacity provider's name, unique in its account and region; `FARGATE` and `FARGATE_SPOT`
     /// are ECS's own.
     CapacityProviderName,

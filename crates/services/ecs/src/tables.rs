@@ -8,6 +8,7 @@
 mod indexes;
 #[cfg(test)]
 pub(crate) mod sample;
+mod services;
 
 use ledger::{Index, Key, KeyError, KeyReader, KeyWriter, Record, Schema, Table};
 use serde::{Deserialize, Serialize};
@@ -18,9 +19,14 @@ use terms::{
     Timestamp, Uuid,
 };
 
+pub(crate) use self::services::{
+    DeploymentKey, RevisionKey, ServiceEventKey, ServiceKey, ServiceTables, TaskSetKey,
+    service_key, service_of,
+};
 use crate::model::{
     AccountSetting, CapacityProvider, Cluster, ContainerInstance, DefinitionStatus, DesiredStatus,
-    Document, FamilyCounter, FamilyListing, InstanceStatus, Task, TaskDefinition, TaskStatus,
+    Document, FamilyCounter, FamilyListing, InstanceStatus, SchedulingStrategy, ServiceStatus,
+    Task, TaskDefinition, TaskStatus,
 };
 
 /// Account and region: the first part of every key.
@@ -249,6 +255,8 @@ pub(crate) struct Tables {
     pub(crate) orphans: Table<InterfaceKey, OrphanedInterface>,
     /// Interfaces of abandoned tasks by age.
     pub(crate) orphans_by_age: Index<Timestamp, InterfaceKey, OrphanedInterface>,
+    /// Services and what belongs to them.
+    pub(crate) services: ServiceTables,
 }
 
 impl Tables {
@@ -310,6 +318,7 @@ impl Tables {
             run_tokens_by_age: schema.index(&run_tokens, "age", indexes::run_tokens_by_age),
             orphans,
             orphans_by_age: schema.index(&orphans, "age", indexes::orphans_by_age),
+            services: ServiceTables::declare(schema, &tasks),
         }
     }
 }
@@ -338,6 +347,8 @@ key_of_enum! {
     FamilyListing: All Active Inactive;
     InstanceStatus: Active Draining Inactive;
     DesiredStatus: Running Stopped;
+    SchedulingStrategy: Replica Daemon;
+    ServiceStatus: Active Draining Inactive;
     TaskStatus:
         Provisioning Pending Activating Running Deactivating Stopping Deprovisioning Stopped;
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use terms::{
-    AccountId, CapacityProviderName, ClusterName, ContainerInstanceId, Family, Region, TaskId,
-    Timestamp, Uuid,
+    AccountId, CapacityProviderName, ClusterName, ContainerInstanceId, Family, Region, ServiceName,
+    TaskId, Timestamp, Uuid,
 };
 
 use super::{Key, KeyError, KeyReader, KeyWriter};
@@ -106,6 +106,7 @@ texts! {
     CapacityProviderName, "a capacity provider name";
     ClusterName, "a cluster name";
     Family, "a family";
+    ServiceName, "a service name";
 }
 
 macro_rules! ids {

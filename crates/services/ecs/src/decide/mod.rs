@@ -4,6 +4,7 @@ pub(crate) mod history;
 pub(crate) mod placing;
 pub(crate) mod report;
 pub(crate) mod room;
+pub(crate) mod service;
 pub(crate) mod subject;
 pub(crate) mod token;
 pub(crate) mod why;

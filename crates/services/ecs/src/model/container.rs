@@ -150,6 +150,10 @@ pub(crate) struct Container {
         skip_serializing_if = "Option::is_none"
     )]
     pub(crate) image_digest: Option<Text>,
+    /// Whether it is to run just the image of `image_digest`: an earlier task of its service told
+    /// what the tag means.
+    #[serde(rename = "p", alias = "pinned", default, skip_serializing_if = "is_default")]
+    pub(crate) pinned: bool,
     /// The runtime's id: 64 hexadecimal digits.
     #[serde(rename = "r", alias = "runtime_id", default, skip_serializing_if = "Option::is_none")]
     pub(crate) runtime_id: Option<String>,

@@ -41,6 +41,9 @@ pub(crate) struct AgentInfo {
     pub(crate) hash: Option<String>,
     /// The container runtime's version, as in `DockerVersion: 20.10.24`.
     pub(crate) docker_version: Option<String>,
+    /// Since when it is away; none while it is connected.
+    #[serde(default)]
+    pub(crate) away_since: Option<Timestamp>,
 }
 
 /// One container instance. Its free resources are never stored: they follow from its tasks.

@@ -10,16 +10,23 @@ mod capacity_provider;
 mod cluster;
 mod container;
 mod definition;
+mod deployment;
 mod document;
 mod explanation;
 mod instance;
+pub(crate) mod machine;
 mod network;
 mod resources;
+mod revision;
+mod rollout_rules;
 #[cfg(test)]
 pub(crate) mod sample;
+mod service;
+mod service_id;
 mod stop;
 mod tag;
 mod task;
+mod task_set;
 mod task_state;
 
 pub(crate) use account_setting::AccountSetting;
@@ -33,6 +40,10 @@ pub(crate) use definition::{
     ContainerSpec, DefinitionStatus, FamilyCounter, FamilyListing, NetworkMode, PortSpec,
     TaskDefinition,
 };
+pub(crate) use deployment::{
+    Deployment, DeploymentChange, DeploymentStatus, MonitorStatus, Progress, ProgressChange,
+    Rollback, RolloutChange, RolloutState, TaskCounts, Throttle,
+};
 #[cfg(test)]
 pub(crate) use document::parse_json;
 pub(crate) use document::{Document, json};
@@ -40,9 +51,19 @@ pub(crate) use explanation::{Explanation, RefusalCount, RefusalNote};
 pub(crate) use instance::{AgentInfo, ContainerInstance, InstanceStatus};
 pub(crate) use network::{AttachmentStatus, TaskNetwork};
 pub(crate) use resources::{Capacity, Demand};
+pub(crate) use revision::{Resolution, Revision, RevisionImage, Workload};
+pub(crate) use rollout_rules::{
+    CircuitBreaker, DeploymentAlarms, DeploymentConfiguration, Threshold,
+};
+pub(crate) use service::{
+    CapacityChoice, Course, DeploymentController, SchedulingStrategy, Service, ServiceChange,
+    ServiceEvent, ServiceEventKind, ServiceStatus, ZoneRebalancing,
+};
+pub(crate) use service_id::{DeploymentId, RevisionId, ServiceDeploymentId};
 pub(crate) use stop::{Stop, StopCode};
 pub(crate) use tag::Tag;
-pub(crate) use task::{Task, TaskTimes};
+pub(crate) use task::{OfDeployment, Task, TaskTimes};
+pub(crate) use task_set::{Stability, TaskSet, TaskSetChange, TaskSetStatus};
 pub(crate) use task_state::{DesiredStatus, TaskEvent, TaskStatus};
 
 /// Whether a member need not be stored.

@@ -7,8 +7,8 @@ use terms::{
 };
 
 use super::{
-    Container, Demand, DesiredStatus, Document, Explanation, Health, Stop, Tag, TaskNetwork,
-    TaskStatus, is_default,
+    Container, Demand, DeploymentId, DesiredStatus, Document, Explanation, Health, Stop, Tag,
+    TaskNetwork, TaskStatus, is_default,
 };
 
 /// When things happened to a task; absent means not yet, or never.
@@ -142,6 +142,9 @@ pub(crate) struct Task {
     /// has it, but nobody stopped its containers: they may still run there.
     #[serde(rename = "f", alias = "abandoned", default, skip_serializing_if = "is_default")]
     pub(crate) abandoned: bool,
+    /// The deployment or task set of a service that it belongs to.
+    #[serde(rename = "r", alias = "deployment", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) deployment: Option<OfDeployment>,
     /// Tags.
     #[serde(rename = "k", alias = "tags", default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) tags: Vec<Tag>,
@@ -156,6 +159,17 @@ pub(crate) struct Task {
     pub(crate) version: u64,
 }
 
+/// What a task is to its service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OfDeployment {
+    /// The deployment, or the task set.
+    #[serde(rename = "i", alias = "id")]
+    pub(crate) id: DeploymentId,
+    /// Whether the scheduler has seen the task's end.
+    #[serde(rename = "c", alias = "counted", default, skip_serializing_if = "is_default")]
+    pub(crate) counted: bool,
+}
+
 /// What stands before a service's name in the group of its tasks.
 const SERVICE_GROUP: &str = "service:";
 
@@ -163,6 +177,11 @@ impl Task {
     /// Whether a service started it (ECS semantics §5.1, group).
     pub(crate) fn is_of_service(&self) -> bool {
         self.group.starts_with(SERVICE_GROUP)
+    }
+
+    /// The name of the service that started it, if one did.
+    pub(crate) fn service_name(&self) -> Option<&str> {
+        self.group.strip_prefix(SERVICE_GROUP)
     }
 
     /// When its protection ends, if it is protected at `now` (ECS semantics §5.5). Nothing clears
@@ -196,12 +215,12 @@ mod tests {
 
     const TASK: &str = "a arn d definition g group b started_by i instance p capacity_provider \
         z zone h architecture m demand c cpu y memory o overrides w desired s status x stop \
-        n containers t created_at l times e network u protected_until f abandoned k tags \
+        n containers t created_at l times e network u protected_until f abandoned r deployment k tags \
         q execute_command j explanation v version";
     const TIMES: &str = "c connected_at p pull_started_at q pull_stopped_at r started_at \
         s stopping_at e execution_stopped_at t stopped_at";
     const CONTAINER: &str = "i id n name m image e essential k health_check c cpu y memory \
-        z memory_reservation s status d image_digest r runtime_id x exit_code o reason b bindings \
+        z memory_reservation s status d image_digest p pinned r runtime_id x exit_code o reason b bindings \
         h health g gpu_ids";
     const BINDING: &str = "a bind_ip c container_port h host_port r container_port_range \
         s host_port_range p protocol";
@@ -236,6 +255,8 @@ mod tests {
         full.protected_until = Some(now);
         (full.abandoned, full.execute_command) = (true, true);
         full.tags.push(Tag { key: "k".to_owned(), value: "v".to_owned() });
+        let id = DeploymentId::from_bytes([7; 16]);
+        full.deployment = Some(OfDeployment { id, counted: true });
         full.explanation.strategy.push("spread".to_owned());
         (full.explanation.fitting, full.explanation.retries) = (2, 1);
         let times = &mut full.times;
@@ -253,6 +274,7 @@ mod tests {
         let web = &mut full.containers[0];
         (web.memory, web.memory_reservation) = (Some(64), Some(32));
         web.image_digest = Some("sha256:00".into());
+        web.pinned = true;
         web.runtime_id = Some("00".to_owned());
         (web.exit_code, web.reason) = (Some(1), Some("why".to_owned()));
         (web.health_check, web.health) = (true, Health::Healthy);
@@ -278,6 +300,9 @@ mod tests {
                 [("times", TIMES), ("demand", DEMAND), ("explanation", EXPLANATION)]
             {
                 old[member] = older(&old[member], letters).into();
+            }
+            if let Some(of) = old.get_mut("deployment") {
+                *of = older(of, "i id c counted").into();
             }
             for container in old["containers"].as_array_mut().unwrap() {
                 let mut older_container = older(container, CONTAINER);

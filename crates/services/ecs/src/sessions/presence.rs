@@ -45,6 +45,7 @@ async fn connected(
         version: versions.agent.clone().or_else(|| before.version.clone()),
         hash: versions.hash.clone().or_else(|| before.hash.clone()),
         docker_version: versions.docker.clone().or_else(|| before.docker_version.clone()),
+        away_since: None,
     };
     write(ledger, tables, instance, "ecs.agent_connected", next).await
 }
@@ -78,6 +79,9 @@ async fn write(
         if agent != row.agent {
             let mut changed = (*row).clone();
             changed.agent = agent;
+            if row.agent.connected && !changed.agent.connected {
+                changed.agent.away_since = Some(tx.now());
+            }
             changed.version += 1;
             tx.put(&tables.instances, key.clone(), changed);
         }

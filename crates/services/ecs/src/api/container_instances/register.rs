@@ -206,5 +206,6 @@ fn agent(known: AgentInfo, told: Option<&shapes::VersionInfo>) -> AgentInfo {
         version: told.agent_version.clone().or(known.version),
         hash: told.agent_hash.clone().or(known.hash),
         docker_version: told.docker_version.clone().or(known.docker_version),
+        away_since: known.away_since,
     }
 }

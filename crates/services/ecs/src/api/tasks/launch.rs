@@ -1,8 +1,10 @@
 //! What RunTask and StartTask have in common: which task is meant, and its row.
 
-use ledger::{Row, Snapshot, Tx};
+use std::collections::BTreeMap;
+
+use ledger::{Row, Snapshot, Tx, View};
 use shapes_ecs as shapes;
-use terms::{CpuUnits, MemoryMib, TaskId, Text, Uuid};
+use terms::{CapacityProviderName, CpuUnits, MemoryMib, TaskId, Text, Uuid};
 
 use super::super::{Api, tags, target};
 use super::devices::Devices;
@@ -11,7 +13,8 @@ use super::overrides;
 use crate::error::Error;
 use crate::model::{
     Container, ContainerInstance, ContainerSpec, ContainerStatus, DefinitionStatus, Demand,
-    DesiredStatus, Document, Explanation, Health, Tag, Task, TaskDefinition, TaskStatus, TaskTimes,
+    DesiredStatus, Document, Explanation, Health, OfDeployment, Tag, Task, TaskDefinition,
+    TaskStatus, TaskTimes,
 };
 use crate::tables::{ClusterKey, Tables};
 
@@ -132,6 +135,12 @@ pub(super) struct Template {
     gpus: Vec<u32>,
     overrides: Document<shapes::TaskOverride>,
     tags: Vec<Tag>,
+    /// The deployment or task set that its tasks belong to.
+    pub(super) deployment: Option<OfDeployment>,
+    /// The provider that its tasks go to.
+    pub(super) capacity_provider: Option<CapacityProviderName>,
+    /// The digest that each container is to run; empty if tags are used as written.
+    pub(super) digests: BTreeMap<String, Text>,
 }
 
 impl Template {
@@ -141,12 +150,12 @@ impl Template {
     /// For each rule of ECS that the request breaks, and for what is not built.
     pub(super) fn read(
         api: &Api,
-        snapshot: &Snapshot,
+        view: &impl View,
         cluster: &ClusterKey,
         launch: &Launch<'_>,
         definition: Row<TaskDefinition>,
     ) -> Result<Self, Error> {
-        let network = Network::read(api, snapshot, &cluster.scope, launch, &definition)?;
+        let network = Network::read(api, view, &cluster.scope, launch, &definition)?;
         let merged = overrides::merge(launch.operation, &definition, launch.overrides)?;
         exec(launch, &definition, &merged.shown)?;
         unbuilt(launch, &definition)?;
@@ -167,6 +176,9 @@ impl Template {
             gpus: merged.gpus,
             overrides: Document::new(merged.shown),
             tags,
+            deployment: None,
+            capacity_provider: None,
+            digests: BTreeMap::new(),
             definition,
         })
     }
@@ -207,14 +219,18 @@ impl Template {
         explanation: &Explanation,
     ) -> Task {
         let attribute = |name: &str| instance.attributes.get(name)?.as_deref().map(Text::from);
-        let container = |spec: &ContainerSpec| container(spec, Uuid::from_random(tx.next_id()));
+        let container = |spec: &ContainerSpec| {
+            let digest = self.digests.get(&spec.name).cloned();
+            let made = container(spec, Uuid::from_random(tx.next_id()));
+            Container { pinned: digest.is_some(), image_digest: digest, ..made }
+        };
         Task {
             arn: self.cluster.task_arn(id),
             definition: self.definition.arn.clone(),
             group: self.group.clone(),
             started_by: self.started_by.clone(),
             instance: instance.arn.id,
-            capacity_provider: None,
+            capacity_provider: self.capacity_provider.clone(),
             zone: attribute("ecs.availability-zone"),
             architecture: attribute("ecs.cpu-architecture"),
             demand: self.demand.clone(),
@@ -231,6 +247,7 @@ impl Template {
             network: None,
             protected_until: None,
             abandoned: false,
+            deployment: self.deployment,
             execute_command: false,
             explanation: explanation.clone(),
             version: 1,
@@ -334,6 +351,7 @@ fn container(spec: &ContainerSpec, id: Uuid) -> Container {
         memory_reservation: spec.memory_reservation.map(MemoryMib::get),
         status: ContainerStatus::Pending,
         image_digest: None,
+        pinned: false,
         runtime_id: None,
         exit_code: None,
         reason: None,

@@ -23,8 +23,11 @@ pub(super) fn request(
 ) -> Result<Request, Error> {
     Ok(Request {
         count,
-        constraints: constraints(input, &template.definition)?,
-        strategies: strategies(input)?,
+        constraints: constraints(
+            input.placement_constraints.as_deref().unwrap_or_default(),
+            &template.definition,
+        )?,
+        strategies: strategies(input.placement_strategy.as_deref().unwrap_or_default())?,
         ..started(template)
     })
 }
@@ -54,12 +57,12 @@ pub(super) fn started(template: &Template) -> Request {
     }
 }
 
-fn constraints(
-    input: &shapes::RunTaskRequest,
+/// The constraints of a definition, then those that were `given` besides.
+pub(crate) fn constraints(
+    given: &[shapes::PlacementConstraint],
     definition: &TaskDefinition,
 ) -> Result<Vec<Constraint>, Error> {
     let own = definition.document.placement_constraints.as_deref().unwrap_or_default();
-    let given = input.placement_constraints.as_deref().unwrap_or_default();
     if own.len() + given.len() > MAX_CONSTRAINTS {
         return Err(Error::invalid("At most 10 placement constraints are allowed."));
     }
@@ -80,8 +83,8 @@ pub(crate) fn definition_constraints(
     own.iter().map(one).collect()
 }
 
-fn strategies(input: &shapes::RunTaskRequest) -> Result<Vec<Strategy>, Error> {
-    let given = input.placement_strategy.as_deref().unwrap_or_default();
+/// Reads placement strategies.
+pub(crate) fn strategies(given: &[shapes::PlacementStrategy]) -> Result<Vec<Strategy>, Error> {
     if given.len() > MAX_STRATEGIES {
         return Err(Error::invalid("At most 5 placement strategies are allowed."));
     }

@@ -15,7 +15,13 @@ pub(super) fn container(context: &Context<'_>, spec: &shapes::ContainerDefinitio
     let name = spec.name.clone().unwrap_or_default();
     let overrides = context.overrides(&name);
     let record = context.task.containers.iter().find(|container| container.name == name);
-    let image = spec.image.clone().unwrap_or_default();
+    let written = spec.image.clone().unwrap_or_default();
+    let pinned = record.filter(|record| record.pinned).and_then(|one| one.image_digest.as_deref());
+    let image = match pinned {
+        // What a tag meant to the first task of a service revision (ECS semantics §7.9).
+        Some(digest) if !written.contains('@') => format!("{written}@{digest}"),
+        Some(_) | None => written,
+    };
     let arn = record.map(|record| ContainerArn {
         region: context.task.arn.region.clone(),
         account: context.task.arn.account.clone(),

@@ -1,0 +1,63 @@
+//! Service revisions: what a deployment brings.
+
+use serde::{Deserialize, Serialize};
+use shapes_ecs as shapes;
+use terms::{TaskDefinitionArn, Timestamp};
+
+use super::{CapacityChoice, Document, RevisionId};
+
+/// What tasks of a revision or of a task set are made from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Workload {
+    /// What they run.
+    pub(crate) definition: TaskDefinitionArn,
+    /// What they go to.
+    pub(crate) capacity: CapacityChoice,
+    /// Fargate's platform version, as given.
+    #[serde(default)]
+    pub(crate) platform_version: Option<String>,
+    /// Subnets and security groups, as given.
+    #[serde(default)]
+    pub(crate) network: Option<Document<shapes::NetworkConfiguration>>,
+}
+
+/// The image of one container, and what its tag was found to mean.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RevisionImage {
+    /// The container.
+    pub(crate) container: String,
+    /// The image as written.
+    pub(crate) image: String,
+    /// `sha256:…`, once it is known; later tasks run just that.
+    #[serde(default)]
+    pub(crate) digest: Option<String>,
+}
+
+/// Whether the tags of a revision's images are fixed (ECS semantics §7.9).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Resolution {
+    /// The first task has yet to tell.
+    #[default]
+    Open,
+    /// They are.
+    Fixed,
+    /// Too many tasks failed before one could tell: tags are used as written.
+    GivenUp,
+}
+
+/// One service revision. Immutable but for what its images were found to be.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Revision {
+    /// Its number.
+    pub(crate) id: RevisionId,
+    /// What its tasks are made from.
+    pub(crate) workload: Workload,
+    /// The images of its containers, in the order of the task definition.
+    #[serde(default)]
+    pub(crate) images: Vec<RevisionImage>,
+    /// Whether they are fixed.
+    #[serde(default)]
+    pub(crate) resolution: Resolution,
+    /// When it was made.
+    pub(crate) created_at: Timestamp,
+}
