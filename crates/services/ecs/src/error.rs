@@ -28,6 +28,24 @@ pub(crate) enum Error {
     /// No service has the name.
     #[error("Service not found.")]
     ServiceNotFound,
+    /// The service is being deleted, or is deleted. The text was observed on ECS.
+    #[error("Service was not ACTIVE.")]
+    ServiceNotActive,
+    /// No service deployment has the ARN.
+    #[error("The specified service deployment does not exist.")]
+    ServiceDeploymentNotFound,
+    /// The service has no such task set. The text is that of getmoto/moto.
+    #[error("The specified task set does not exist.")]
+    TaskSetNotFound,
+    /// The cluster cannot be deleted: services are in it. The text was observed on ECS.
+    #[error("The Cluster cannot be deleted while Services are active.")]
+    ClusterContainsServices,
+    /// What is asked for does not go with where the resource is in its life.
+    #[error("{0}")]
+    Conflict(String),
+    /// What is asked for does not go with the kind of the resource.
+    #[error("{0}")]
+    UnsupportedFeature(String),
     /// The cluster cannot be deleted: instances are registered in it.
     #[error("The Cluster cannot be deleted while Container Instances are active or draining.")]
     ClusterContainsContainerInstances,
@@ -127,6 +145,12 @@ impl Error {
         match self {
             Self::ClusterNotFound | Self::ClusterInactive => ("ClusterNotFoundException", 400),
             Self::ServiceNotFound => ("ServiceNotFoundException", 400),
+            Self::ServiceNotActive => ("ServiceNotActiveException", 400),
+            Self::ServiceDeploymentNotFound => ("ServiceDeploymentNotFoundException", 400),
+            Self::TaskSetNotFound => ("TaskSetNotFoundException", 400),
+            Self::ClusterContainsServices => ("ClusterContainsServicesException", 400),
+            Self::Conflict(_) => ("ConflictException", 400),
+            Self::UnsupportedFeature(_) => ("UnsupportedFeatureException", 400),
             Self::ClusterContainsContainerInstances => {
                 ("ClusterContainsContainerInstancesException", 400)
             }

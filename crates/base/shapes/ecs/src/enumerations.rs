@@ -67,6 +67,8 @@ pub enum AcceleratorName {
     A10g,
     H100,
     T4g,
+    L40s,
+    L4,
 }
 
 impl Enumeration for AcceleratorName {
@@ -84,6 +86,8 @@ impl Enumeration for AcceleratorName {
             "a10g" => Self::A10g,
             "h100" => Self::H100,
             "t4g" => Self::T4g,
+            "l40s" => Self::L40s,
+            "l4" => Self::L4,
             _ => return None,
         })
     }
@@ -101,6 +105,8 @@ impl Enumeration for AcceleratorName {
             Self::A10g => "a10g",
             Self::H100 => "h100",
             Self::T4g => "t4g",
+            Self::L40s => "l40s",
+            Self::L4 => "l4",
         }
     }
 }
@@ -153,6 +159,44 @@ impl AcceleratorType {
 }
 
 impl Value for AcceleratorType {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AccessType {
+    #[default]
+    Public,
+    Private,
+}
+
+impl Enumeration for AccessType {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "PUBLIC" => Self::Public,
+            "PRIVATE" => Self::Private,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Public => "PUBLIC",
+            Self::Private => "PRIVATE",
+        }
+    }
+}
+
+impl AccessType {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for AccessType {
     fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
         read_enumeration(reader, schema)
     }
@@ -291,6 +335,41 @@ impl Value for AssignPublicIp {
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AttestationPolicyStatus {
+    #[default]
+    Configured,
+}
+
+impl Enumeration for AttestationPolicyStatus {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "CONFIGURED" => Self::Configured,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Configured => "CONFIGURED",
+        }
+    }
+}
+
+impl AttestationPolicyStatus {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for AttestationPolicyStatus {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AutoRepairActionsStatus {
     #[default]
     Enabled,
@@ -320,6 +399,44 @@ impl AutoRepairActionsStatus {
 }
 
 impl Value for AutoRepairActionsStatus {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AvailabilityZoneRebalancing {
+    #[default]
+    Enabled,
+    Disabled,
+}
+
+impl Enumeration for AvailabilityZoneRebalancing {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "ENABLED" => Self::Enabled,
+            "DISABLED" => Self::Disabled,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Enabled => "ENABLED",
+            Self::Disabled => "DISABLED",
+        }
+    }
+}
+
+impl AvailabilityZoneRebalancing {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for AvailabilityZoneRebalancing {
     fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
         read_enumeration(reader, schema)
     }
@@ -1047,6 +1164,311 @@ impl Value for CpuManufacturer {
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DeploymentControllerType {
+    #[default]
+    Ecs,
+    CodeDeploy,
+    External,
+}
+
+impl Enumeration for DeploymentControllerType {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "ECS" => Self::Ecs,
+            "CODE_DEPLOY" => Self::CodeDeploy,
+            "EXTERNAL" => Self::External,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Ecs => "ECS",
+            Self::CodeDeploy => "CODE_DEPLOY",
+            Self::External => "EXTERNAL",
+        }
+    }
+}
+
+impl DeploymentControllerType {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for DeploymentControllerType {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DeploymentLifecycleHookAction {
+    #[default]
+    Rollback,
+    Continue,
+}
+
+impl Enumeration for DeploymentLifecycleHookAction {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "ROLLBACK" => Self::Rollback,
+            "CONTINUE" => Self::Continue,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Rollback => "ROLLBACK",
+            Self::Continue => "CONTINUE",
+        }
+    }
+}
+
+impl DeploymentLifecycleHookAction {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for DeploymentLifecycleHookAction {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DeploymentLifecycleHookStage {
+    #[default]
+    ReconcileService,
+    PreScaleUp,
+    PostScaleUp,
+    TestTrafficShift,
+    PostTestTrafficShift,
+    PreProductionTrafficShift,
+    ProductionTrafficShift,
+    PostProductionTrafficShift,
+}
+
+impl Enumeration for DeploymentLifecycleHookStage {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "RECONCILE_SERVICE" => Self::ReconcileService,
+            "PRE_SCALE_UP" => Self::PreScaleUp,
+            "POST_SCALE_UP" => Self::PostScaleUp,
+            "TEST_TRAFFIC_SHIFT" => Self::TestTrafficShift,
+            "POST_TEST_TRAFFIC_SHIFT" => Self::PostTestTrafficShift,
+            "PRE_PRODUCTION_TRAFFIC_SHIFT" => Self::PreProductionTrafficShift,
+            "PRODUCTION_TRAFFIC_SHIFT" => Self::ProductionTrafficShift,
+            "POST_PRODUCTION_TRAFFIC_SHIFT" => Self::PostProductionTrafficShift,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::ReconcileService => "RECONCILE_SERVICE",
+            Self::PreScaleUp => "PRE_SCALE_UP",
+            Self::PostScaleUp => "POST_SCALE_UP",
+            Self::TestTrafficShift => "TEST_TRAFFIC_SHIFT",
+            Self::PostTestTrafficShift => "POST_TEST_TRAFFIC_SHIFT",
+            Self::PreProductionTrafficShift => "PRE_PRODUCTION_TRAFFIC_SHIFT",
+            Self::ProductionTrafficShift => "PRODUCTION_TRAFFIC_SHIFT",
+            Self::PostProductionTrafficShift => "POST_PRODUCTION_TRAFFIC_SHIFT",
+        }
+    }
+}
+
+impl DeploymentLifecycleHookStage {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for DeploymentLifecycleHookStage {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DeploymentLifecycleHookStatus {
+    #[default]
+    AwaitingAction,
+    InProgress,
+    Succeeded,
+    Failed,
+    TimedOut,
+}
+
+impl Enumeration for DeploymentLifecycleHookStatus {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "AWAITING_ACTION" => Self::AwaitingAction,
+            "IN_PROGRESS" => Self::InProgress,
+            "SUCCEEDED" => Self::Succeeded,
+            "FAILED" => Self::Failed,
+            "TIMED_OUT" => Self::TimedOut,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::AwaitingAction => "AWAITING_ACTION",
+            Self::InProgress => "IN_PROGRESS",
+            Self::Succeeded => "SUCCEEDED",
+            Self::Failed => "FAILED",
+            Self::TimedOut => "TIMED_OUT",
+        }
+    }
+}
+
+impl DeploymentLifecycleHookStatus {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for DeploymentLifecycleHookStatus {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DeploymentLifecycleHookTargetType {
+    #[default]
+    AwsLambda,
+    Pause,
+}
+
+impl Enumeration for DeploymentLifecycleHookTargetType {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "AWS_LAMBDA" => Self::AwsLambda,
+            "PAUSE" => Self::Pause,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::AwsLambda => "AWS_LAMBDA",
+            Self::Pause => "PAUSE",
+        }
+    }
+}
+
+impl DeploymentLifecycleHookTargetType {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for DeploymentLifecycleHookTargetType {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DeploymentRolloutState {
+    #[default]
+    Completed,
+    Failed,
+    InProgress,
+}
+
+impl Enumeration for DeploymentRolloutState {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "COMPLETED" => Self::Completed,
+            "FAILED" => Self::Failed,
+            "IN_PROGRESS" => Self::InProgress,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "COMPLETED",
+            Self::Failed => "FAILED",
+            Self::InProgress => "IN_PROGRESS",
+        }
+    }
+}
+
+impl DeploymentRolloutState {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for DeploymentRolloutState {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DeploymentStrategy {
+    #[default]
+    Rolling,
+    BlueGreen,
+    Linear,
+    Canary,
+}
+
+impl Enumeration for DeploymentStrategy {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "ROLLING" => Self::Rolling,
+            "BLUE_GREEN" => Self::BlueGreen,
+            "LINEAR" => Self::Linear,
+            "CANARY" => Self::Canary,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Rolling => "ROLLING",
+            Self::BlueGreen => "BLUE_GREEN",
+            Self::Linear => "LINEAR",
+            Self::Canary => "CANARY",
+        }
+    }
+}
+
+impl DeploymentStrategy {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for DeploymentStrategy {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DesiredStatus {
     #[default]
     Running,
@@ -1354,6 +1776,138 @@ impl Value for FirelensConfigurationType {
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum GatewayConnectorHealthCheckProtocol {
+    #[default]
+    Http,
+    Https,
+}
+
+impl Enumeration for GatewayConnectorHealthCheckProtocol {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "HTTP" => Self::Http,
+            "HTTPS" => Self::Https,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "HTTP",
+            Self::Https => "HTTPS",
+        }
+    }
+}
+
+impl GatewayConnectorHealthCheckProtocol {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for GatewayConnectorHealthCheckProtocol {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum GatewayRouteStatus {
+    #[default]
+    Active,
+    CreateInProgress,
+    CreateFailed,
+    UpdateInProgress,
+    UpdateFailed,
+    DeleteInProgress,
+    DeleteFailed,
+}
+
+impl Enumeration for GatewayRouteStatus {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "ACTIVE" => Self::Active,
+            "CREATE_IN_PROGRESS" => Self::CreateInProgress,
+            "CREATE_FAILED" => Self::CreateFailed,
+            "UPDATE_IN_PROGRESS" => Self::UpdateInProgress,
+            "UPDATE_FAILED" => Self::UpdateFailed,
+            "DELETE_IN_PROGRESS" => Self::DeleteInProgress,
+            "DELETE_FAILED" => Self::DeleteFailed,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "ACTIVE",
+            Self::CreateInProgress => "CREATE_IN_PROGRESS",
+            Self::CreateFailed => "CREATE_FAILED",
+            Self::UpdateInProgress => "UPDATE_IN_PROGRESS",
+            Self::UpdateFailed => "UPDATE_FAILED",
+            Self::DeleteInProgress => "DELETE_IN_PROGRESS",
+            Self::DeleteFailed => "DELETE_FAILED",
+        }
+    }
+}
+
+impl GatewayRouteStatus {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for GatewayRouteStatus {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum GpuSharingMode {
+    #[default]
+    Idle,
+    NvidiaMps,
+    Dedicated,
+}
+
+impl Enumeration for GpuSharingMode {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "IDLE" => Self::Idle,
+            "NVIDIA_MPS" => Self::NvidiaMps,
+            "DEDICATED" => Self::Dedicated,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Idle => "IDLE",
+            Self::NvidiaMps => "NVIDIA_MPS",
+            Self::Dedicated => "DEDICATED",
+        }
+    }
+}
+
+impl GpuSharingMode {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for GpuSharingMode {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum HealthStatus {
     #[default]
     Healthy,
@@ -1482,6 +2036,7 @@ pub enum InstanceHealthCheckType {
     ContainerRuntime,
     AcceleratedCompute,
     Daemon,
+    AgentConnectivity,
 }
 
 impl Enumeration for InstanceHealthCheckType {
@@ -1490,6 +2045,7 @@ impl Enumeration for InstanceHealthCheckType {
             "CONTAINER_RUNTIME" => Self::ContainerRuntime,
             "ACCELERATED_COMPUTE" => Self::AcceleratedCompute,
             "DAEMON" => Self::Daemon,
+            "AGENT_CONNECTIVITY" => Self::AgentConnectivity,
             _ => return None,
         })
     }
@@ -1498,6 +2054,7 @@ impl Enumeration for InstanceHealthCheckType {
             Self::ContainerRuntime => "CONTAINER_RUNTIME",
             Self::AcceleratedCompute => "ACCELERATED_COMPUTE",
             Self::Daemon => "DAEMON",
+            Self::AgentConnectivity => "AGENT_CONNECTIVITY",
         }
     }
 }
@@ -1550,6 +2107,47 @@ impl IpcMode {
 }
 
 impl Value for IpcMode {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum IsolationMode {
+    #[default]
+    Shared,
+    IsolatedSandbox,
+    ConfidentialSandbox,
+}
+
+impl Enumeration for IsolationMode {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "SHARED" => Self::Shared,
+            "ISOLATED_SANDBOX" => Self::IsolatedSandbox,
+            "CONFIDENTIAL_SANDBOX" => Self::ConfidentialSandbox,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Shared => "SHARED",
+            Self::IsolatedSandbox => "ISOLATED_SANDBOX",
+            Self::ConfidentialSandbox => "CONFIDENTIAL_SANDBOX",
+        }
+    }
+}
+
+impl IsolationMode {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for IsolationMode {
     fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
         read_enumeration(reader, schema)
     }
@@ -1840,6 +2438,53 @@ impl ManagedInstancesMonitoringOptions {
 }
 
 impl Value for ManagedInstancesMonitoringOptions {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ManagedResourceStatus {
+    #[default]
+    Provisioning,
+    Active,
+    Deprovisioning,
+    Deleted,
+    Failed,
+}
+
+impl Enumeration for ManagedResourceStatus {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "PROVISIONING" => Self::Provisioning,
+            "ACTIVE" => Self::Active,
+            "DEPROVISIONING" => Self::Deprovisioning,
+            "DELETED" => Self::Deleted,
+            "FAILED" => Self::Failed,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Provisioning => "PROVISIONING",
+            Self::Active => "ACTIVE",
+            Self::Deprovisioning => "DEPROVISIONING",
+            Self::Deleted => "DELETED",
+            Self::Failed => "FAILED",
+        }
+    }
+}
+
+impl ManagedResourceStatus {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for ManagedResourceStatus {
     fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
         read_enumeration(reader, schema)
     }
@@ -2151,18 +2796,21 @@ impl Value for PlacementStrategyType {
 pub enum PlatformDeviceType {
     #[default]
     Gpu,
+    NeuronDevice,
 }
 
 impl Enumeration for PlatformDeviceType {
     fn parse(text: &str) -> Option<Self> {
         Some(match text {
             "GPU" => Self::Gpu,
+            "NEURON_DEVICE" => Self::NeuronDevice,
             _ => return None,
         })
     }
     fn as_str(self) -> &'static str {
         match self {
             Self::Gpu => "GPU",
+            Self::NeuronDevice => "NEURON_DEVICE",
         }
     }
 }
@@ -2297,10 +2945,49 @@ impl Value for ProxyConfigurationType {
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ResourceManagementType {
+    #[default]
+    Customer,
+    Ecs,
+}
+
+impl Enumeration for ResourceManagementType {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "CUSTOMER" => Self::Customer,
+            "ECS" => Self::Ecs,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Customer => "CUSTOMER",
+            Self::Ecs => "ECS",
+        }
+    }
+}
+
+impl ResourceManagementType {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for ResourceManagementType {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ResourceType {
     #[default]
     Gpu,
     InferenceAccelerator,
+    NeuronDevice,
 }
 
 impl Enumeration for ResourceType {
@@ -2308,6 +2995,7 @@ impl Enumeration for ResourceType {
         Some(match text {
             "GPU" => Self::Gpu,
             "InferenceAccelerator" => Self::InferenceAccelerator,
+            "NeuronDevice" => Self::NeuronDevice,
             _ => return None,
         })
     }
@@ -2315,6 +3003,7 @@ impl Enumeration for ResourceType {
         match self {
             Self::Gpu => "GPU",
             Self::InferenceAccelerator => "InferenceAccelerator",
+            Self::NeuronDevice => "NeuronDevice",
         }
     }
 }
@@ -2326,6 +3015,79 @@ impl ResourceType {
 }
 
 impl Value for ResourceType {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ScaleUnit {
+    #[default]
+    Percent,
+}
+
+impl Enumeration for ScaleUnit {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "PERCENT" => Self::Percent,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Percent => "PERCENT",
+        }
+    }
+}
+
+impl ScaleUnit {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for ScaleUnit {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SchedulingStrategy {
+    #[default]
+    Replica,
+    Daemon,
+}
+
+impl Enumeration for SchedulingStrategy {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "REPLICA" => Self::Replica,
+            "DAEMON" => Self::Daemon,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Replica => "REPLICA",
+            Self::Daemon => "DAEMON",
+        }
+    }
+}
+
+impl SchedulingStrategy {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for SchedulingStrategy {
     fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
         read_enumeration(reader, schema)
     }
@@ -2364,6 +3126,358 @@ impl Scope {
 }
 
 impl Value for Scope {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ServiceConnectAccessLoggingFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+impl Enumeration for ServiceConnectAccessLoggingFormat {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "TEXT" => Self::Text,
+            "JSON" => Self::Json,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "TEXT",
+            Self::Json => "JSON",
+        }
+    }
+}
+
+impl ServiceConnectAccessLoggingFormat {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for ServiceConnectAccessLoggingFormat {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ServiceConnectContainerLogLevel {
+    #[default]
+    Debug,
+    Info,
+}
+
+impl Enumeration for ServiceConnectContainerLogLevel {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "debug" => Self::Debug,
+            "info" => Self::Info,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+        }
+    }
+}
+
+impl ServiceConnectContainerLogLevel {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for ServiceConnectContainerLogLevel {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ServiceConnectIncludeQueryParameters {
+    #[default]
+    Disabled,
+    Enabled,
+}
+
+impl Enumeration for ServiceConnectIncludeQueryParameters {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "DISABLED" => Self::Disabled,
+            "ENABLED" => Self::Enabled,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Disabled => "DISABLED",
+            Self::Enabled => "ENABLED",
+        }
+    }
+}
+
+impl ServiceConnectIncludeQueryParameters {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for ServiceConnectIncludeQueryParameters {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ServiceDeploymentLifecycleStage {
+    #[default]
+    ReconcileService,
+    PreScaleUp,
+    ScaleUp,
+    PostScaleUp,
+    TestTrafficShift,
+    PostTestTrafficShift,
+    ProductionTrafficShift,
+    PostProductionTrafficShift,
+    BakeTime,
+    CleanUp,
+}
+
+impl Enumeration for ServiceDeploymentLifecycleStage {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "RECONCILE_SERVICE" => Self::ReconcileService,
+            "PRE_SCALE_UP" => Self::PreScaleUp,
+            "SCALE_UP" => Self::ScaleUp,
+            "POST_SCALE_UP" => Self::PostScaleUp,
+            "TEST_TRAFFIC_SHIFT" => Self::TestTrafficShift,
+            "POST_TEST_TRAFFIC_SHIFT" => Self::PostTestTrafficShift,
+            "PRODUCTION_TRAFFIC_SHIFT" => Self::ProductionTrafficShift,
+            "POST_PRODUCTION_TRAFFIC_SHIFT" => Self::PostProductionTrafficShift,
+            "BAKE_TIME" => Self::BakeTime,
+            "CLEAN_UP" => Self::CleanUp,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::ReconcileService => "RECONCILE_SERVICE",
+            Self::PreScaleUp => "PRE_SCALE_UP",
+            Self::ScaleUp => "SCALE_UP",
+            Self::PostScaleUp => "POST_SCALE_UP",
+            Self::TestTrafficShift => "TEST_TRAFFIC_SHIFT",
+            Self::PostTestTrafficShift => "POST_TEST_TRAFFIC_SHIFT",
+            Self::ProductionTrafficShift => "PRODUCTION_TRAFFIC_SHIFT",
+            Self::PostProductionTrafficShift => "POST_PRODUCTION_TRAFFIC_SHIFT",
+            Self::BakeTime => "BAKE_TIME",
+            Self::CleanUp => "CLEAN_UP",
+        }
+    }
+}
+
+impl ServiceDeploymentLifecycleStage {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for ServiceDeploymentLifecycleStage {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ServiceDeploymentRollbackMonitorsStatus {
+    #[default]
+    Triggered,
+    Monitoring,
+    MonitoringComplete,
+    Disabled,
+}
+
+impl Enumeration for ServiceDeploymentRollbackMonitorsStatus {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "TRIGGERED" => Self::Triggered,
+            "MONITORING" => Self::Monitoring,
+            "MONITORING_COMPLETE" => Self::MonitoringComplete,
+            "DISABLED" => Self::Disabled,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Triggered => "TRIGGERED",
+            Self::Monitoring => "MONITORING",
+            Self::MonitoringComplete => "MONITORING_COMPLETE",
+            Self::Disabled => "DISABLED",
+        }
+    }
+}
+
+impl ServiceDeploymentRollbackMonitorsStatus {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for ServiceDeploymentRollbackMonitorsStatus {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ServiceDeploymentStatus {
+    #[default]
+    Pending,
+    Successful,
+    Stopped,
+    StopRequested,
+    InProgress,
+    RollbackRequested,
+    RollbackInProgress,
+    RollbackSuccessful,
+    RollbackFailed,
+}
+
+impl Enumeration for ServiceDeploymentStatus {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "PENDING" => Self::Pending,
+            "SUCCESSFUL" => Self::Successful,
+            "STOPPED" => Self::Stopped,
+            "STOP_REQUESTED" => Self::StopRequested,
+            "IN_PROGRESS" => Self::InProgress,
+            "ROLLBACK_REQUESTED" => Self::RollbackRequested,
+            "ROLLBACK_IN_PROGRESS" => Self::RollbackInProgress,
+            "ROLLBACK_SUCCESSFUL" => Self::RollbackSuccessful,
+            "ROLLBACK_FAILED" => Self::RollbackFailed,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "PENDING",
+            Self::Successful => "SUCCESSFUL",
+            Self::Stopped => "STOPPED",
+            Self::StopRequested => "STOP_REQUESTED",
+            Self::InProgress => "IN_PROGRESS",
+            Self::RollbackRequested => "ROLLBACK_REQUESTED",
+            Self::RollbackInProgress => "ROLLBACK_IN_PROGRESS",
+            Self::RollbackSuccessful => "ROLLBACK_SUCCESSFUL",
+            Self::RollbackFailed => "ROLLBACK_FAILED",
+        }
+    }
+}
+
+impl ServiceDeploymentStatus {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for ServiceDeploymentStatus {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ServiceField {
+    #[default]
+    Tags,
+}
+
+impl Enumeration for ServiceField {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "TAGS" => Self::Tags,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Tags => "TAGS",
+        }
+    }
+}
+
+impl ServiceField {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for ServiceField {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ServiceRevisionCleanup {
+    #[default]
+    Blocking,
+    Deferred,
+}
+
+impl Enumeration for ServiceRevisionCleanup {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "BLOCKING" => Self::Blocking,
+            "DEFERRED" => Self::Deferred,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Blocking => "BLOCKING",
+            Self::Deferred => "DEFERRED",
+        }
+    }
+}
+
+impl ServiceRevisionCleanup {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for ServiceRevisionCleanup {
     fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
         read_enumeration(reader, schema)
     }
@@ -2508,6 +3622,82 @@ impl SortOrder {
 }
 
 impl Value for SortOrder {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StabilityStatus {
+    #[default]
+    SteadyState,
+    Stabilizing,
+}
+
+impl Enumeration for StabilityStatus {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "STEADY_STATE" => Self::SteadyState,
+            "STABILIZING" => Self::Stabilizing,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::SteadyState => "STEADY_STATE",
+            Self::Stabilizing => "STABILIZING",
+        }
+    }
+}
+
+impl StabilityStatus {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for StabilityStatus {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StopServiceDeploymentStopType {
+    #[default]
+    Abort,
+    Rollback,
+}
+
+impl Enumeration for StopServiceDeploymentStopType {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "ABORT" => Self::Abort,
+            "ROLLBACK" => Self::Rollback,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Abort => "ABORT",
+            Self::Rollback => "ROLLBACK",
+        }
+    }
+}
+
+impl StopServiceDeploymentStopType {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for StopServiceDeploymentStopType {
     fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
         read_enumeration(reader, schema)
     }
@@ -2783,6 +3973,41 @@ impl Value for TaskFilesystemType {
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TaskSetField {
+    #[default]
+    Tags,
+}
+
+impl Enumeration for TaskSetField {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "TAGS" => Self::Tags,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Tags => "TAGS",
+        }
+    }
+}
+
+impl TaskSetField {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for TaskSetField {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TaskStopCode {
     #[default]
     TaskFailedToStart,
@@ -2791,6 +4016,7 @@ pub enum TaskStopCode {
     ServiceSchedulerInitiated,
     SpotInterruption,
     TerminationNotice,
+    InfrastructureHealth,
 }
 
 impl Enumeration for TaskStopCode {
@@ -2802,6 +4028,7 @@ impl Enumeration for TaskStopCode {
             "ServiceSchedulerInitiated" => Self::ServiceSchedulerInitiated,
             "SpotInterruption" => Self::SpotInterruption,
             "TerminationNotice" => Self::TerminationNotice,
+            "InfrastructureHealth" => Self::InfrastructureHealth,
             _ => return None,
         })
     }
@@ -2813,6 +4040,7 @@ impl Enumeration for TaskStopCode {
             Self::ServiceSchedulerInitiated => "ServiceSchedulerInitiated",
             Self::SpotInterruption => "SpotInterruption",
             Self::TerminationNotice => "TerminationNotice",
+            Self::InfrastructureHealth => "InfrastructureHealth",
         }
     }
 }
@@ -2824,6 +4052,47 @@ impl TaskStopCode {
 }
 
 impl Value for TaskStopCode {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ThresholdType {
+    #[default]
+    Count,
+    BoundedPercent,
+    UnboundedPercent,
+}
+
+impl Enumeration for ThresholdType {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "COUNT" => Self::Count,
+            "BOUNDED_PERCENT" => Self::BoundedPercent,
+            "UNBOUNDED_PERCENT" => Self::UnboundedPercent,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Count => "COUNT",
+            Self::BoundedPercent => "BOUNDED_PERCENT",
+            Self::UnboundedPercent => "UNBOUNDED_PERCENT",
+        }
+    }
+}
+
+impl ThresholdType {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for ThresholdType {
     fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
         read_enumeration(reader, schema)
     }

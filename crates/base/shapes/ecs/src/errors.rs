@@ -22,6 +22,8 @@ pub const DAEMON_NOT_ACTIVE: ErrorModel =
     ErrorModel { code: "DaemonNotActiveException", status: 400 };
 pub const DAEMON_NOT_FOUND: ErrorModel =
     ErrorModel { code: "DaemonNotFoundException", status: 400 };
+pub const GATEWAY_NOT_FOUND: ErrorModel =
+    ErrorModel { code: "GatewayNotFoundException", status: 400 };
 pub const INVALID_PARAMETER: ErrorModel =
     ErrorModel { code: "InvalidParameterException", status: 400 };
 pub const LIMIT_EXCEEDED: ErrorModel = ErrorModel { code: "LimitExceededException", status: 400 };

@@ -5,6 +5,26 @@ use wire::{Operation, Schema, ServiceModel};
 use crate::{schemas, structures};
 
 #[derive(Debug, Clone, Copy)]
+pub struct ContinueServiceDeployment;
+
+impl Operation for ContinueServiceDeployment {
+    type Input = structures::ContinueServiceDeploymentRequest;
+    type Output = structures::ContinueServiceDeploymentResponse;
+    const NAME: &'static str = "ContinueServiceDeployment";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::CONTINUE_SERVICE_DEPLOYMENT_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::CONTINUE_SERVICE_DEPLOYMENT_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "AccessDeniedException",
+        "ServerException",
+        "InvalidParameterException",
+        "ClientException",
+        "ServiceDeploymentNotFoundException",
+        "UnsupportedFeatureException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
 pub struct CreateCapacityProvider;
 
 impl Operation for CreateCapacityProvider {
@@ -42,6 +62,55 @@ impl Operation for CreateCluster {
         "ServerException",
         "InvalidParameterException",
         "ClientException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct CreateService;
+
+impl Operation for CreateService {
+    type Input = structures::CreateServiceRequest;
+    type Output = structures::CreateServiceResponse;
+    const NAME: &'static str = "CreateService";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::CREATE_SERVICE_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::CREATE_SERVICE_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "AccessDeniedException",
+        "PlatformUnknownException",
+        "NamespaceNotFoundException",
+        "ServerException",
+        "InvalidParameterException",
+        "ClientException",
+        "ClusterNotFoundException",
+        "PlatformTaskDefinitionIncompatibilityException",
+        "UnsupportedFeatureException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct CreateTaskSet;
+
+impl Operation for CreateTaskSet {
+    type Input = structures::CreateTaskSetRequest;
+    type Output = structures::CreateTaskSetResponse;
+    const NAME: &'static str = "CreateTaskSet";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::CREATE_TASK_SET_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::CREATE_TASK_SET_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "AccessDeniedException",
+        "LimitExceededException",
+        "PlatformUnknownException",
+        "NamespaceNotFoundException",
+        "ServiceNotActiveException",
+        "ServerException",
+        "InvalidParameterException",
+        "ClientException",
+        "ServiceNotFoundException",
+        "ClusterNotFoundException",
+        "PlatformTaskDefinitionIncompatibilityException",
+        "UnsupportedFeatureException",
     ];
 }
 
@@ -129,6 +198,26 @@ impl Operation for DeleteCluster {
 }
 
 #[derive(Debug, Clone, Copy)]
+pub struct DeleteService;
+
+impl Operation for DeleteService {
+    type Input = structures::DeleteServiceRequest;
+    type Output = structures::DeleteServiceResponse;
+    const NAME: &'static str = "DeleteService";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::DELETE_SERVICE_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::DELETE_SERVICE_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "AccessDeniedException",
+        "ServerException",
+        "InvalidParameterException",
+        "ClientException",
+        "ServiceNotFoundException",
+        "ClusterNotFoundException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
 pub struct DeleteTaskDefinitions;
 
 impl Operation for DeleteTaskDefinitions {
@@ -143,6 +232,30 @@ impl Operation for DeleteTaskDefinitions {
         "ServerException",
         "InvalidParameterException",
         "ClientException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct DeleteTaskSet;
+
+impl Operation for DeleteTaskSet {
+    type Input = structures::DeleteTaskSetRequest;
+    type Output = structures::DeleteTaskSetResponse;
+    const NAME: &'static str = "DeleteTaskSet";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::DELETE_TASK_SET_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::DELETE_TASK_SET_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "AccessDeniedException",
+        "LimitExceededException",
+        "ServiceNotActiveException",
+        "ServerException",
+        "InvalidParameterException",
+        "TaskSetNotFoundException",
+        "ClientException",
+        "ServiceNotFoundException",
+        "ClusterNotFoundException",
+        "UnsupportedFeatureException",
     ];
 }
 
@@ -241,6 +354,67 @@ impl Operation for DescribeContainerInstances {
 }
 
 #[derive(Debug, Clone, Copy)]
+pub struct DescribeServiceDeployments;
+
+impl Operation for DescribeServiceDeployments {
+    type Input = structures::DescribeServiceDeploymentsRequest;
+    type Output = structures::DescribeServiceDeploymentsResponse;
+    const NAME: &'static str = "DescribeServiceDeployments";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::DESCRIBE_SERVICE_DEPLOYMENTS_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::DESCRIBE_SERVICE_DEPLOYMENTS_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "AccessDeniedException",
+        "ServerException",
+        "InvalidParameterException",
+        "ClientException",
+        "ServiceNotFoundException",
+        "ClusterNotFoundException",
+        "UnsupportedFeatureException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct DescribeServiceRevisions;
+
+impl Operation for DescribeServiceRevisions {
+    type Input = structures::DescribeServiceRevisionsRequest;
+    type Output = structures::DescribeServiceRevisionsResponse;
+    const NAME: &'static str = "DescribeServiceRevisions";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::DESCRIBE_SERVICE_REVISIONS_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::DESCRIBE_SERVICE_REVISIONS_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "AccessDeniedException",
+        "ServerException",
+        "InvalidParameterException",
+        "ClientException",
+        "ServiceNotFoundException",
+        "ClusterNotFoundException",
+        "UnsupportedFeatureException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct DescribeServices;
+
+impl Operation for DescribeServices {
+    type Input = structures::DescribeServicesRequest;
+    type Output = structures::DescribeServicesResponse;
+    const NAME: &'static str = "DescribeServices";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::DESCRIBE_SERVICES_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::DESCRIBE_SERVICES_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "AccessDeniedException",
+        "ServerException",
+        "InvalidParameterException",
+        "ClientException",
+        "ClusterNotFoundException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
 pub struct DescribeTaskDefinition;
 
 impl Operation for DescribeTaskDefinition {
@@ -255,6 +429,28 @@ impl Operation for DescribeTaskDefinition {
         "ServerException",
         "InvalidParameterException",
         "ClientException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct DescribeTaskSets;
+
+impl Operation for DescribeTaskSets {
+    type Input = structures::DescribeTaskSetsRequest;
+    type Output = structures::DescribeTaskSetsResponse;
+    const NAME: &'static str = "DescribeTaskSets";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::DESCRIBE_TASK_SETS_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::DESCRIBE_TASK_SETS_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "AccessDeniedException",
+        "ServiceNotActiveException",
+        "ServerException",
+        "InvalidParameterException",
+        "ClientException",
+        "ServiceNotFoundException",
+        "ClusterNotFoundException",
+        "UnsupportedFeatureException",
     ];
 }
 
@@ -387,6 +583,65 @@ impl Operation for ListContainerInstances {
         "InvalidParameterException",
         "ClientException",
         "ClusterNotFoundException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct ListServiceDeployments;
+
+impl Operation for ListServiceDeployments {
+    type Input = structures::ListServiceDeploymentsRequest;
+    type Output = structures::ListServiceDeploymentsResponse;
+    const NAME: &'static str = "ListServiceDeployments";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::LIST_SERVICE_DEPLOYMENTS_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::LIST_SERVICE_DEPLOYMENTS_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "AccessDeniedException",
+        "ServerException",
+        "InvalidParameterException",
+        "ClientException",
+        "ServiceNotFoundException",
+        "ClusterNotFoundException",
+        "UnsupportedFeatureException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct ListServices;
+
+impl Operation for ListServices {
+    type Input = structures::ListServicesRequest;
+    type Output = structures::ListServicesResponse;
+    const NAME: &'static str = "ListServices";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::LIST_SERVICES_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::LIST_SERVICES_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "AccessDeniedException",
+        "ServerException",
+        "InvalidParameterException",
+        "ClientException",
+        "ClusterNotFoundException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct ListServicesByNamespace;
+
+impl Operation for ListServicesByNamespace {
+    type Input = structures::ListServicesByNamespaceRequest;
+    type Output = structures::ListServicesByNamespaceResponse;
+    const NAME: &'static str = "ListServicesByNamespace";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::LIST_SERVICES_BY_NAMESPACE_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::LIST_SERVICES_BY_NAMESPACE_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "AccessDeniedException",
+        "NamespaceNotFoundException",
+        "ServerException",
+        "InvalidParameterException",
+        "ClientException",
     ];
 }
 
@@ -627,6 +882,27 @@ impl Operation for StartTask {
 }
 
 #[derive(Debug, Clone, Copy)]
+pub struct StopServiceDeployment;
+
+impl Operation for StopServiceDeployment {
+    type Input = structures::StopServiceDeploymentRequest;
+    type Output = structures::StopServiceDeploymentResponse;
+    const NAME: &'static str = "StopServiceDeployment";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::STOP_SERVICE_DEPLOYMENT_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::STOP_SERVICE_DEPLOYMENT_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "ConflictException",
+        "AccessDeniedException",
+        "ServerException",
+        "InvalidParameterException",
+        "ClientException",
+        "ServiceDeploymentNotFoundException",
+        "UnsupportedFeatureException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
 pub struct StopTask;
 
 impl Operation for StopTask {
@@ -845,6 +1121,54 @@ impl Operation for UpdateContainerInstancesState {
 }
 
 #[derive(Debug, Clone, Copy)]
+pub struct UpdateService;
+
+impl Operation for UpdateService {
+    type Input = structures::UpdateServiceRequest;
+    type Output = structures::UpdateServiceResponse;
+    const NAME: &'static str = "UpdateService";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::UPDATE_SERVICE_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::UPDATE_SERVICE_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "AccessDeniedException",
+        "PlatformUnknownException",
+        "NamespaceNotFoundException",
+        "ServiceNotActiveException",
+        "ServerException",
+        "InvalidParameterException",
+        "ClientException",
+        "ServiceNotFoundException",
+        "ClusterNotFoundException",
+        "PlatformTaskDefinitionIncompatibilityException",
+        "UnsupportedFeatureException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct UpdateServicePrimaryTaskSet;
+
+impl Operation for UpdateServicePrimaryTaskSet {
+    type Input = structures::UpdateServicePrimaryTaskSetRequest;
+    type Output = structures::UpdateServicePrimaryTaskSetResponse;
+    const NAME: &'static str = "UpdateServicePrimaryTaskSet";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::UPDATE_SERVICE_PRIMARY_TASK_SET_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::UPDATE_SERVICE_PRIMARY_TASK_SET_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "AccessDeniedException",
+        "ServiceNotActiveException",
+        "ServerException",
+        "InvalidParameterException",
+        "TaskSetNotFoundException",
+        "ClientException",
+        "ServiceNotFoundException",
+        "ClusterNotFoundException",
+        "UnsupportedFeatureException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
 pub struct UpdateTaskProtection;
 
 impl Operation for UpdateTaskProtection {
@@ -860,6 +1184,30 @@ impl Operation for UpdateTaskProtection {
         "ServerException",
         "InvalidParameterException",
         "ClientException",
+        "ClusterNotFoundException",
+        "UnsupportedFeatureException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct UpdateTaskSet;
+
+impl Operation for UpdateTaskSet {
+    type Input = structures::UpdateTaskSetRequest;
+    type Output = structures::UpdateTaskSetResponse;
+    const NAME: &'static str = "UpdateTaskSet";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::UPDATE_TASK_SET_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::UPDATE_TASK_SET_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "AccessDeniedException",
+        "LimitExceededException",
+        "ServiceNotActiveException",
+        "ServerException",
+        "InvalidParameterException",
+        "TaskSetNotFoundException",
+        "ClientException",
+        "ServiceNotFoundException",
         "ClusterNotFoundException",
         "UnsupportedFeatureException",
     ];

@@ -31,6 +31,8 @@ pub static ACCELERATOR_NAME: Schema = Schema::new(
         "a10g",
         "h100",
         "t4g",
+        "l40s",
+        "l4",
     ]),
 );
 pub static ACCELERATOR_NAME_SET: Schema =
@@ -43,6 +45,24 @@ pub static ACCELERATOR_TYPE: Schema =
     Schema::new("AcceleratorType", Kind::Enum(&["gpu", "fpga", "inference"]));
 pub static ACCELERATOR_TYPE_SET: Schema =
     Schema::new("AcceleratorTypeSet", Kind::List(&Member::new("member", &ACCELERATOR_TYPE)));
+pub static ACCESS_TYPE: Schema = Schema::new("AccessType", Kind::Enum(&["PUBLIC", "PRIVATE"]));
+pub static ACCESS_TYPE_LIST: Schema = Schema {
+    name: "AccessTypeList",
+    kind: Kind::List(&Member::new("member", &ACCESS_TYPE)),
+    length: Some(Length { min: Some(0), max: Some(2) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static ADVANCED_CONFIGURATION: Schema = Schema::new(
+    "AdvancedConfiguration",
+    Kind::Structure(&[
+        Member::new("alternateTargetGroupArn", &STRING),
+        Member::new("productionListenerRule", &STRING),
+        Member::new("roleArn", &STRING),
+        Member::new("testListenerRule", &STRING),
+    ]),
+);
 pub static AGENT_UPDATE_STATUS: Schema = Schema::new(
     "AgentUpdateStatus",
     Kind::Enum(&["PENDING", "STAGING", "STAGED", "UPDATING", "UPDATED", "FAILED"]),
@@ -91,6 +111,8 @@ pub static ATTACHMENT_STATE_CHANGES: Schema = Schema::new(
 );
 pub static ATTACHMENTS: Schema =
     Schema::new("Attachments", Kind::List(&Member::new("member", &ATTACHMENT)));
+pub static ATTESTATION_POLICY_STATUS: Schema =
+    Schema::new("AttestationPolicyStatus", Kind::Enum(&["CONFIGURED"]));
 pub static ATTRIBUTE: Schema = Schema::new(
     "Attribute",
     Kind::Structure(&[
@@ -125,6 +147,8 @@ pub static AUTO_SCALING_GROUP_PROVIDER_UPDATE: Schema = Schema::new(
         Member::new("managedTerminationProtection", &MANAGED_TERMINATION_PROTECTION),
     ]),
 );
+pub static AVAILABILITY_ZONE_REBALANCING: Schema =
+    Schema::new("AvailabilityZoneRebalancing", Kind::Enum(&["ENABLED", "DISABLED"]));
 pub static AWS_VPC_CONFIGURATION: Schema = Schema::new(
     "AwsVpcConfiguration",
     Kind::Structure(&[
@@ -147,6 +171,13 @@ pub static BURSTABLE_PERFORMANCE: Schema =
     Schema::new("BurstablePerformance", Kind::Enum(&["included", "required", "excluded"]));
 pub static CPU_ARCHITECTURE: Schema =
     Schema::new("CPUArchitecture", Kind::Enum(&["X86_64", "ARM64"]));
+pub static CANARY_CONFIGURATION: Schema = Schema::new(
+    "CanaryConfiguration",
+    Kind::Structure(&[
+        Member::new("canaryBakeTimeInMinutes", &INTEGER),
+        Member::new("canaryPercent", &DOUBLE),
+    ]),
+);
 pub static CAPACITY_OPTION_TYPE: Schema =
     Schema::new("CapacityOptionType", Kind::Enum(&["ON_DEMAND", "SPOT", "RESERVED"]));
 pub static CAPACITY_PROVIDER: Schema = Schema::new(
@@ -297,6 +328,7 @@ pub static CONTAINER: Schema = Schema::new(
         Member::new("cpu", &STRING),
         Member::new("exitCode", &BOXED_INTEGER),
         Member::new("gpuIds", &GPU_IDS),
+        Member::new("gpuSharingStrategy", &SHARING_STRATEGY),
         Member::new("healthStatus", &HEALTH_STATUS),
         Member::new("image", &STRING),
         Member::new("imageDigest", &STRING),
@@ -307,6 +339,7 @@ pub static CONTAINER: Schema = Schema::new(
         Member::new("name", &STRING),
         Member::new("networkBindings", &NETWORK_BINDINGS),
         Member::new("networkInterfaces", &NETWORK_INTERFACES),
+        Member::new("neuronDeviceIds", &NEURON_DEVICE_IDS),
         Member::new("reason", &STRING),
         Member::new("runtimeId", &STRING),
         Member::new("taskArn", &STRING),
@@ -372,6 +405,16 @@ pub static CONTAINER_DEPENDENCY: Schema = Schema::new(
         Member::new("containerName", &STRING).required(),
     ]),
 );
+pub static CONTAINER_IMAGE: Schema = Schema::new(
+    "ContainerImage",
+    Kind::Structure(&[
+        Member::new("containerName", &STRING),
+        Member::new("image", &STRING),
+        Member::new("imageDigest", &STRING),
+    ]),
+);
+pub static CONTAINER_IMAGES: Schema =
+    Schema::new("ContainerImages", Kind::List(&Member::new("member", &CONTAINER_IMAGE)));
 pub static CONTAINER_INSTANCE: Schema = Schema::new(
     "ContainerInstance",
     Kind::Structure(&[
@@ -382,6 +425,7 @@ pub static CONTAINER_INSTANCE: Schema = Schema::new(
         Member::new("capacityProviderName", &STRING),
         Member::new("containerInstanceArn", &STRING),
         Member::new("ec2InstanceId", &STRING),
+        Member::new("gpuDevices", &GPU_DEVICES),
         Member::new("healthStatus", &CONTAINER_INSTANCE_HEALTH_STATUS),
         Member::new("pendingTasksCount", &INTEGER),
         Member::new("registeredAt", &TIMESTAMP),
@@ -455,6 +499,18 @@ pub static CONTAINER_STATE_CHANGES: Schema = Schema::new(
 );
 pub static CONTAINERS: Schema =
     Schema::new("Containers", Kind::List(&Member::new("member", &CONTAINER)));
+pub static CONTINUE_SERVICE_DEPLOYMENT_REQUEST: Schema = Schema::new(
+    "ContinueServiceDeploymentRequest",
+    Kind::Structure(&[
+        Member::new("action", &DEPLOYMENT_LIFECYCLE_HOOK_ACTION),
+        Member::new("hookId", &STRING).required(),
+        Member::new("serviceDeploymentArn", &STRING).required(),
+    ]),
+);
+pub static CONTINUE_SERVICE_DEPLOYMENT_RESPONSE: Schema = Schema::new(
+    "ContinueServiceDeploymentResponse",
+    Kind::Structure(&[Member::new("serviceDeploymentArn", &STRING)]),
+);
 pub static CPU_MANUFACTURER: Schema =
     Schema::new("CpuManufacturer", Kind::Enum(&["intel", "amd", "amazon-web-services"]));
 pub static CPU_MANUFACTURER_SET: Schema =
@@ -497,6 +553,65 @@ pub static CREATE_MANAGED_INSTANCES_PROVIDER_CONFIGURATION: Schema = Schema::new
         Member::new("propagateTags", &PROPAGATE_MI_TAGS),
     ]),
 );
+pub static CREATE_SERVICE_REQUEST: Schema = Schema::new(
+    "CreateServiceRequest",
+    Kind::Structure(&[
+        Member::new("availabilityZoneRebalancing", &AVAILABILITY_ZONE_REBALANCING),
+        Member::new("capacityProviderStrategy", &CAPACITY_PROVIDER_STRATEGY),
+        Member::new("clientToken", &STRING),
+        Member::new("cluster", &STRING),
+        Member::new("deploymentConfiguration", &DEPLOYMENT_CONFIGURATION),
+        Member::new("deploymentController", &DEPLOYMENT_CONTROLLER),
+        Member::new("desiredCount", &BOXED_INTEGER),
+        Member::new("enableECSManagedTags", &BOOLEAN),
+        Member::new("enableExecuteCommand", &BOOLEAN),
+        Member::new("gatewayConnectors", &GATEWAY_CONNECTOR_LIST),
+        Member::new("healthCheckGracePeriodSeconds", &BOXED_INTEGER),
+        Member::new("launchType", &LAUNCH_TYPE),
+        Member::new("loadBalancers", &LOAD_BALANCERS),
+        Member::new("monitoring", &MONITORING_CONFIGURATION),
+        Member::new("networkConfiguration", &NETWORK_CONFIGURATION),
+        Member::new("placementConstraints", &PLACEMENT_CONSTRAINTS),
+        Member::new("placementStrategy", &PLACEMENT_STRATEGIES),
+        Member::new("platformVersion", &STRING),
+        Member::new("propagateTags", &PROPAGATE_TAGS),
+        Member::new("role", &STRING),
+        Member::new("schedulingStrategy", &SCHEDULING_STRATEGY),
+        Member::new("serviceConnectConfiguration", &SERVICE_CONNECT_CONFIGURATION),
+        Member::new("serviceName", &STRING).required(),
+        Member::new("serviceRegistries", &SERVICE_REGISTRIES),
+        Member::new("tags", &TAGS),
+        Member::new("taskDefinition", &STRING),
+        Member::new("volumeConfigurations", &SERVICE_VOLUME_CONFIGURATIONS),
+        Member::new("vpcLatticeConfigurations", &VPC_LATTICE_CONFIGURATIONS),
+    ]),
+);
+pub static CREATE_SERVICE_RESPONSE: Schema =
+    Schema::new("CreateServiceResponse", Kind::Structure(&[Member::new("service", &SERVICE)]));
+pub static CREATE_TASK_SET_REQUEST: Schema = Schema::new(
+    "CreateTaskSetRequest",
+    Kind::Structure(&[
+        Member::new("capacityProviderStrategy", &CAPACITY_PROVIDER_STRATEGY),
+        Member::new("clientToken", &STRING),
+        Member::new("cluster", &STRING).required(),
+        Member::new("externalId", &STRING),
+        Member::new("launchType", &LAUNCH_TYPE),
+        Member::new("loadBalancers", &LOAD_BALANCERS),
+        Member::new("networkConfiguration", &NETWORK_CONFIGURATION),
+        Member::new("platformVersion", &STRING),
+        Member::new("scale", &SCALE),
+        Member::new("service", &STRING).required(),
+        Member::new("serviceRegistries", &SERVICE_REGISTRIES),
+        Member::new("tags", &TAGS),
+        Member::new("taskDefinition", &STRING).required(),
+    ]),
+);
+pub static CREATE_TASK_SET_RESPONSE: Schema =
+    Schema::new("CreateTaskSetResponse", Kind::Structure(&[Member::new("taskSet", &TASK_SET)]));
+pub static CREATED_AT: Schema = Schema::new(
+    "CreatedAt",
+    Kind::Structure(&[Member::new("after", &TIMESTAMP), Member::new("before", &TIMESTAMP)]),
+);
 pub static DELETE_ACCOUNT_SETTING_REQUEST: Schema = Schema::new(
     "DeleteAccountSettingRequest",
     Kind::Structure(&[
@@ -536,6 +651,16 @@ pub static DELETE_CLUSTER_REQUEST: Schema = Schema::new(
 );
 pub static DELETE_CLUSTER_RESPONSE: Schema =
     Schema::new("DeleteClusterResponse", Kind::Structure(&[Member::new("cluster", &CLUSTER)]));
+pub static DELETE_SERVICE_REQUEST: Schema = Schema::new(
+    "DeleteServiceRequest",
+    Kind::Structure(&[
+        Member::new("cluster", &STRING),
+        Member::new("force", &BOXED_BOOLEAN),
+        Member::new("service", &STRING).required(),
+    ]),
+);
+pub static DELETE_SERVICE_RESPONSE: Schema =
+    Schema::new("DeleteServiceResponse", Kind::Structure(&[Member::new("service", &SERVICE)]));
 pub static DELETE_TASK_DEFINITIONS_REQUEST: Schema = Schema::new(
     "DeleteTaskDefinitionsRequest",
     Kind::Structure(&[Member::new("taskDefinitions", &STRING_LIST).required()]),
@@ -547,6 +672,167 @@ pub static DELETE_TASK_DEFINITIONS_RESPONSE: Schema = Schema::new(
         Member::new("taskDefinitions", &TASK_DEFINITION_LIST),
     ]),
 );
+pub static DELETE_TASK_SET_REQUEST: Schema = Schema::new(
+    "DeleteTaskSetRequest",
+    Kind::Structure(&[
+        Member::new("cluster", &STRING).required(),
+        Member::new("force", &BOXED_BOOLEAN),
+        Member::new("service", &STRING).required(),
+        Member::new("taskSet", &STRING).required(),
+    ]),
+);
+pub static DELETE_TASK_SET_RESPONSE: Schema =
+    Schema::new("DeleteTaskSetResponse", Kind::Structure(&[Member::new("taskSet", &TASK_SET)]));
+pub static DEPLOYMENT: Schema = Schema::new(
+    "Deployment",
+    Kind::Structure(&[
+        Member::new("capacityProviderStrategy", &CAPACITY_PROVIDER_STRATEGY),
+        Member::new("createdAt", &TIMESTAMP),
+        Member::new("desiredCount", &INTEGER),
+        Member::new("failedTasks", &INTEGER),
+        Member::new("fargateEphemeralStorage", &DEPLOYMENT_EPHEMERAL_STORAGE),
+        Member::new("id", &STRING),
+        Member::new("launchType", &LAUNCH_TYPE),
+        Member::new("networkConfiguration", &NETWORK_CONFIGURATION),
+        Member::new("pendingCount", &INTEGER),
+        Member::new("platformFamily", &STRING),
+        Member::new("platformVersion", &STRING),
+        Member::new("rolloutState", &DEPLOYMENT_ROLLOUT_STATE),
+        Member::new("rolloutStateReason", &STRING),
+        Member::new("runningCount", &INTEGER),
+        Member::new("serviceConnectConfiguration", &SERVICE_CONNECT_CONFIGURATION),
+        Member::new("serviceConnectResources", &SERVICE_CONNECT_SERVICE_RESOURCE_LIST),
+        Member::new("status", &STRING),
+        Member::new("taskDefinition", &STRING),
+        Member::new("updatedAt", &TIMESTAMP),
+        Member::new("volumeConfigurations", &SERVICE_VOLUME_CONFIGURATIONS),
+        Member::new("vpcLatticeConfigurations", &VPC_LATTICE_CONFIGURATIONS),
+    ]),
+);
+pub static DEPLOYMENT_ALARMS: Schema = Schema::new(
+    "DeploymentAlarms",
+    Kind::Structure(&[
+        Member::new("alarmNames", &STRING_LIST).required(),
+        Member::new("enable", &BOOLEAN).required(),
+        Member::new("rollback", &BOOLEAN).required(),
+    ]),
+);
+pub static DEPLOYMENT_CIRCUIT_BREAKER: Schema = Schema::new(
+    "DeploymentCircuitBreaker",
+    Kind::Structure(&[
+        Member::new("enable", &BOOLEAN).required(),
+        Member::new("resetOnHealthyTask", &BOXED_BOOLEAN),
+        Member::new("rollback", &BOOLEAN).required(),
+        Member::new("thresholdConfiguration", &THRESHOLD_CONFIGURATION),
+    ]),
+);
+pub static DEPLOYMENT_CONFIGURATION: Schema = Schema::new(
+    "DeploymentConfiguration",
+    Kind::Structure(&[
+        Member::new("alarms", &DEPLOYMENT_ALARMS),
+        Member::new("bakeTimeInMinutes", &BOXED_INTEGER),
+        Member::new("canaryConfiguration", &CANARY_CONFIGURATION),
+        Member::new("deploymentCircuitBreaker", &DEPLOYMENT_CIRCUIT_BREAKER),
+        Member::new("earlySuccessCriteria", &DEPLOYMENT_EARLY_SUCCESS_CRITERIA),
+        Member::new("lifecycleHooks", &DEPLOYMENT_LIFECYCLE_HOOK_LIST),
+        Member::new("linearConfiguration", &LINEAR_CONFIGURATION),
+        Member::new("maximumPercent", &BOXED_INTEGER),
+        Member::new("minimumHealthyPercent", &BOXED_INTEGER),
+        Member::new("strategy", &DEPLOYMENT_STRATEGY),
+    ]),
+);
+pub static DEPLOYMENT_CONTROLLER: Schema = Schema::new(
+    "DeploymentController",
+    Kind::Structure(&[Member::new("type", &DEPLOYMENT_CONTROLLER_TYPE).required()]),
+);
+pub static DEPLOYMENT_CONTROLLER_TYPE: Schema =
+    Schema::new("DeploymentControllerType", Kind::Enum(&["ECS", "CODE_DEPLOY", "EXTERNAL"]));
+pub static DEPLOYMENT_EARLY_SUCCESS_CRITERIA: Schema = Schema::new(
+    "DeploymentEarlySuccessCriteria",
+    Kind::Structure(&[
+        Member::new("enable", &BOOLEAN).required(),
+        Member::new("healthyPercent", &HEALTHY_PERCENT_INTEGER),
+        Member::new("sourceServiceRevisionCleanup", &SERVICE_REVISION_CLEANUP),
+    ]),
+);
+pub static DEPLOYMENT_EPHEMERAL_STORAGE: Schema =
+    Schema::new("DeploymentEphemeralStorage", Kind::Structure(&[Member::new("kmsKeyId", &STRING)]));
+pub static DEPLOYMENT_LIFECYCLE_HOOK: Schema = Schema::new(
+    "DeploymentLifecycleHook",
+    Kind::Structure(&[
+        Member::new("hookDetails", &HOOK_DETAILS),
+        Member::new("hookTargetArn", &STRING),
+        Member::new("lifecycleStages", &DEPLOYMENT_LIFECYCLE_HOOK_STAGE_LIST),
+        Member::new("roleArn", &IAM_ROLE_ARN),
+        Member::new("targetType", &DEPLOYMENT_LIFECYCLE_HOOK_TARGET_TYPE),
+        Member::new("timeoutConfiguration", &DEPLOYMENT_LIFECYCLE_HOOK_TIMEOUT_CONFIGURATION),
+    ]),
+);
+pub static DEPLOYMENT_LIFECYCLE_HOOK_ACTION: Schema =
+    Schema::new("DeploymentLifecycleHookAction", Kind::Enum(&["ROLLBACK", "CONTINUE"]));
+pub static DEPLOYMENT_LIFECYCLE_HOOK_DETAIL: Schema = Schema::new(
+    "DeploymentLifecycleHookDetail",
+    Kind::Structure(&[
+        Member::new("expiresAt", &TIMESTAMP),
+        Member::new("hookId", &STRING),
+        Member::new("status", &DEPLOYMENT_LIFECYCLE_HOOK_STATUS),
+        Member::new("targetArn", &STRING),
+        Member::new("targetType", &DEPLOYMENT_LIFECYCLE_HOOK_TARGET_TYPE),
+        Member::new("timeoutAction", &DEPLOYMENT_LIFECYCLE_HOOK_ACTION),
+    ]),
+);
+pub static DEPLOYMENT_LIFECYCLE_HOOK_DETAIL_LIST: Schema = Schema::new(
+    "DeploymentLifecycleHookDetailList",
+    Kind::List(&Member::new("member", &DEPLOYMENT_LIFECYCLE_HOOK_DETAIL)),
+);
+pub static DEPLOYMENT_LIFECYCLE_HOOK_DURATION: Schema = Schema {
+    name: "DeploymentLifecycleHookDuration",
+    kind: Kind::Integer,
+    length: None,
+    range: Some(Range { min: Some(1.0), max: Some(20160.0) }),
+    pattern: None,
+    sensitive: false,
+};
+pub static DEPLOYMENT_LIFECYCLE_HOOK_LIST: Schema = Schema::new(
+    "DeploymentLifecycleHookList",
+    Kind::List(&Member::new("member", &DEPLOYMENT_LIFECYCLE_HOOK)),
+);
+pub static DEPLOYMENT_LIFECYCLE_HOOK_STAGE: Schema = Schema::new(
+    "DeploymentLifecycleHookStage",
+    Kind::Enum(&[
+        "RECONCILE_SERVICE",
+        "PRE_SCALE_UP",
+        "POST_SCALE_UP",
+        "TEST_TRAFFIC_SHIFT",
+        "POST_TEST_TRAFFIC_SHIFT",
+        "PRE_PRODUCTION_TRAFFIC_SHIFT",
+        "PRODUCTION_TRAFFIC_SHIFT",
+        "POST_PRODUCTION_TRAFFIC_SHIFT",
+    ]),
+);
+pub static DEPLOYMENT_LIFECYCLE_HOOK_STAGE_LIST: Schema = Schema::new(
+    "DeploymentLifecycleHookStageList",
+    Kind::List(&Member::new("member", &DEPLOYMENT_LIFECYCLE_HOOK_STAGE)),
+);
+pub static DEPLOYMENT_LIFECYCLE_HOOK_STATUS: Schema = Schema::new(
+    "DeploymentLifecycleHookStatus",
+    Kind::Enum(&["AWAITING_ACTION", "IN_PROGRESS", "SUCCEEDED", "FAILED", "TIMED_OUT"]),
+);
+pub static DEPLOYMENT_LIFECYCLE_HOOK_TARGET_TYPE: Schema =
+    Schema::new("DeploymentLifecycleHookTargetType", Kind::Enum(&["AWS_LAMBDA", "PAUSE"]));
+pub static DEPLOYMENT_LIFECYCLE_HOOK_TIMEOUT_CONFIGURATION: Schema = Schema::new(
+    "DeploymentLifecycleHookTimeoutConfiguration",
+    Kind::Structure(&[
+        Member::new("action", &DEPLOYMENT_LIFECYCLE_HOOK_ACTION),
+        Member::new("timeoutInMinutes", &DEPLOYMENT_LIFECYCLE_HOOK_DURATION),
+    ]),
+);
+pub static DEPLOYMENT_ROLLOUT_STATE: Schema =
+    Schema::new("DeploymentRolloutState", Kind::Enum(&["COMPLETED", "FAILED", "IN_PROGRESS"]));
+pub static DEPLOYMENT_STRATEGY: Schema =
+    Schema::new("DeploymentStrategy", Kind::Enum(&["ROLLING", "BLUE_GREEN", "LINEAR", "CANARY"]));
+pub static DEPLOYMENTS: Schema =
+    Schema::new("Deployments", Kind::List(&Member::new("member", &DEPLOYMENT)));
 pub static DEREGISTER_CONTAINER_INSTANCE_REQUEST: Schema = Schema::new(
     "DeregisterContainerInstanceRequest",
     Kind::Structure(&[
@@ -611,6 +897,40 @@ pub static DESCRIBE_CONTAINER_INSTANCES_RESPONSE: Schema = Schema::new(
         Member::new("failures", &FAILURES),
     ]),
 );
+pub static DESCRIBE_SERVICE_DEPLOYMENTS_REQUEST: Schema = Schema::new(
+    "DescribeServiceDeploymentsRequest",
+    Kind::Structure(&[Member::new("serviceDeploymentArns", &STRING_LIST).required()]),
+);
+pub static DESCRIBE_SERVICE_DEPLOYMENTS_RESPONSE: Schema = Schema::new(
+    "DescribeServiceDeploymentsResponse",
+    Kind::Structure(&[
+        Member::new("failures", &FAILURES),
+        Member::new("serviceDeployments", &SERVICE_DEPLOYMENTS),
+    ]),
+);
+pub static DESCRIBE_SERVICE_REVISIONS_REQUEST: Schema = Schema::new(
+    "DescribeServiceRevisionsRequest",
+    Kind::Structure(&[Member::new("serviceRevisionArns", &STRING_LIST).required()]),
+);
+pub static DESCRIBE_SERVICE_REVISIONS_RESPONSE: Schema = Schema::new(
+    "DescribeServiceRevisionsResponse",
+    Kind::Structure(&[
+        Member::new("failures", &FAILURES),
+        Member::new("serviceRevisions", &SERVICE_REVISIONS),
+    ]),
+);
+pub static DESCRIBE_SERVICES_REQUEST: Schema = Schema::new(
+    "DescribeServicesRequest",
+    Kind::Structure(&[
+        Member::new("cluster", &STRING),
+        Member::new("include", &SERVICE_FIELD_LIST),
+        Member::new("services", &STRING_LIST).required(),
+    ]),
+);
+pub static DESCRIBE_SERVICES_RESPONSE: Schema = Schema::new(
+    "DescribeServicesResponse",
+    Kind::Structure(&[Member::new("failures", &FAILURES), Member::new("services", &SERVICES)]),
+);
 pub static DESCRIBE_TASK_DEFINITION_REQUEST: Schema = Schema::new(
     "DescribeTaskDefinitionRequest",
     Kind::Structure(&[
@@ -621,6 +941,19 @@ pub static DESCRIBE_TASK_DEFINITION_REQUEST: Schema = Schema::new(
 pub static DESCRIBE_TASK_DEFINITION_RESPONSE: Schema = Schema::new(
     "DescribeTaskDefinitionResponse",
     Kind::Structure(&[Member::new("tags", &TAGS), Member::new("taskDefinition", &TASK_DEFINITION)]),
+);
+pub static DESCRIBE_TASK_SETS_REQUEST: Schema = Schema::new(
+    "DescribeTaskSetsRequest",
+    Kind::Structure(&[
+        Member::new("cluster", &STRING).required(),
+        Member::new("include", &TASK_SET_FIELD_LIST),
+        Member::new("service", &STRING).required(),
+        Member::new("taskSets", &STRING_LIST),
+    ]),
+);
+pub static DESCRIBE_TASK_SETS_RESPONSE: Schema = Schema::new(
+    "DescribeTaskSetsResponse",
+    Kind::Structure(&[Member::new("failures", &FAILURES), Member::new("taskSets", &TASK_SETS)]),
 );
 pub static DESCRIBE_TASKS_REQUEST: Schema = Schema::new(
     "DescribeTasksRequest",
@@ -679,6 +1012,14 @@ pub static DOCKER_VOLUME_CONFIGURATION: Schema = Schema::new(
     ]),
 );
 pub static DOUBLE: Schema = Schema::new("Double", Kind::Double);
+pub static DURATION: Schema = Schema {
+    name: "Duration",
+    kind: Kind::Integer,
+    length: None,
+    range: Some(Range { min: Some(0.0), max: Some(2147483647.0) }),
+    pattern: None,
+    sensitive: false,
+};
 pub static EBSKMS_KEY_ID: Schema = Schema::new("EBSKMSKeyId", Kind::String);
 pub static EBS_RESOURCE_TYPE: Schema = Schema::new("EBSResourceType", Kind::Enum(&["volume"]));
 pub static EBS_SNAPSHOT_ID: Schema = Schema::new("EBSSnapshotId", Kind::String);
@@ -693,6 +1034,17 @@ pub static EBS_TAG_SPECIFICATION: Schema = Schema::new(
 pub static EBS_TAG_SPECIFICATIONS: Schema =
     Schema::new("EBSTagSpecifications", Kind::List(&Member::new("member", &EBS_TAG_SPECIFICATION)));
 pub static EBS_VOLUME_TYPE: Schema = Schema::new("EBSVolumeType", Kind::String);
+pub static ECS_MANAGED_RESOURCES: Schema = Schema::new(
+    "ECSManagedResources",
+    Kind::Structure(&[
+        Member::new("autoScaling", &MANAGED_AUTO_SCALING),
+        Member::new("gatewayConnections", &GATEWAY_CONNECTION_LIST),
+        Member::new("ingressPaths", &MANAGED_INGRESS_PATHS),
+        Member::new("logGroups", &MANAGED_LOG_GROUPS),
+        Member::new("metricAlarms", &MANAGED_METRIC_ALARMS),
+        Member::new("serviceSecurityGroups", &MANAGED_SECURITY_GROUPS),
+    ]),
+);
 pub static ECS_VOLUME_NAME: Schema = Schema::new("ECSVolumeName", Kind::String);
 pub static EFS_AUTHORIZATION_CONFIG: Schema = Schema::new(
     "EFSAuthorizationConfig",
@@ -811,6 +1163,118 @@ pub static FIRELENS_CONFIGURATION_OPTIONS_MAP: Schema = Schema::new(
 );
 pub static FIRELENS_CONFIGURATION_TYPE: Schema =
     Schema::new("FirelensConfigurationType", Kind::Enum(&["fluentd", "fluentbit"]));
+pub static GATEWAY_CONNECTION: Schema = Schema::new(
+    "GatewayConnection",
+    Kind::Structure(&[
+        Member::new("accessType", &ACCESS_TYPE),
+        Member::new("gatewayArn", &STRING),
+        Member::new("gatewayRouteArn", &STRING),
+        Member::new("portName", &STRING),
+        Member::new("resources", &GATEWAY_CONNECTION_RESOURCES),
+        Member::new("serviceUrl", &STRING),
+        Member::new("status", &GATEWAY_ROUTE_STATUS),
+    ]),
+);
+pub static GATEWAY_CONNECTION_ALB_RESOURCES: Schema = Schema::new(
+    "GatewayConnectionAlbResources",
+    Kind::Structure(&[
+        Member::new("acmCertificateArn", &STRING),
+        Member::new("alternateTargetGroupArn", &STRING),
+        Member::new("listenerArn", &STRING),
+        Member::new("listenerRuleArn", &STRING),
+        Member::new("loadBalancerArn", &STRING),
+        Member::new("loadBalancerSecurityGroupArns", &STRING_LIST),
+        Member::new("targetGroupArn", &STRING),
+        Member::new("testListenerRuleArn", &STRING),
+    ]),
+);
+pub static GATEWAY_CONNECTION_ALB_RESOURCES_LIST: Schema = Schema {
+    name: "GatewayConnectionAlbResourcesList",
+    kind: Kind::List(&Member::new("member", &GATEWAY_CONNECTION_ALB_RESOURCES)),
+    length: Some(Length { min: Some(0), max: Some(1) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static GATEWAY_CONNECTION_LIST: Schema = Schema {
+    name: "GatewayConnectionList",
+    kind: Kind::List(&Member::new("member", &GATEWAY_CONNECTION)),
+    length: Some(Length { min: Some(0), max: Some(5) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static GATEWAY_CONNECTION_RESOURCES: Schema = Schema::new(
+    "GatewayConnectionResources",
+    Kind::Union(&[Member::new("hostSharedAlb", &GATEWAY_CONNECTION_ALB_RESOURCES_LIST)]),
+);
+pub static GATEWAY_CONNECTOR: Schema = Schema::new(
+    "GatewayConnector",
+    Kind::Structure(&[
+        Member::new("deregistrationDelay", &GATEWAY_CONNECTOR_DEREGISTRATION_DELAY),
+        Member::new("filters", &GATEWAY_CONNECTOR_FILTERS),
+        Member::new("healthCheck", &GATEWAY_CONNECTOR_HEALTH_CHECK),
+        Member::new("portName", &STRING).required(),
+    ]),
+);
+pub static GATEWAY_CONNECTOR_DEREGISTRATION_DELAY: Schema = Schema::new(
+    "GatewayConnectorDeregistrationDelay",
+    Kind::Structure(&[Member::new(
+        "timeoutSeconds",
+        &GATEWAY_CONNECTOR_DEREGISTRATION_DELAY_TIMEOUT_SECONDS_INTEGER,
+    )]),
+);
+pub static GATEWAY_CONNECTOR_DEREGISTRATION_DELAY_TIMEOUT_SECONDS_INTEGER: Schema = Schema {
+    name: "GatewayConnectorDeregistrationDelayTimeoutSecondsInteger",
+    kind: Kind::Integer,
+    length: None,
+    range: Some(Range { min: Some(0.0), max: Some(3600.0) }),
+    pattern: None,
+    sensitive: false,
+};
+pub static GATEWAY_CONNECTOR_FILTERS: Schema = Schema::new(
+    "GatewayConnectorFilters",
+    Kind::Structure(&[Member::new("accessTypes", &ACCESS_TYPE_LIST)]),
+);
+pub static GATEWAY_CONNECTOR_HEALTH_CHECK: Schema = Schema::new(
+    "GatewayConnectorHealthCheck",
+    Kind::Structure(&[
+        Member::new("healthCheckIntervalSeconds", &BOXED_INTEGER),
+        Member::new("healthCheckPath", &STRING),
+        Member::new("healthCheckPort", &BOXED_INTEGER),
+        Member::new("healthCheckProtocol", &GATEWAY_CONNECTOR_HEALTH_CHECK_PROTOCOL),
+        Member::new("healthCheckTimeoutSeconds", &BOXED_INTEGER),
+        Member::new("healthyThresholdCount", &BOXED_INTEGER),
+        Member::new("matcher", &GATEWAY_CONNECTOR_HEALTH_CHECK_MATCHER),
+        Member::new("unhealthyThresholdCount", &BOXED_INTEGER),
+    ]),
+);
+pub static GATEWAY_CONNECTOR_HEALTH_CHECK_MATCHER: Schema = Schema::new(
+    "GatewayConnectorHealthCheckMatcher",
+    Kind::Structure(&[Member::new("grpcCode", &STRING), Member::new("httpCode", &STRING)]),
+);
+pub static GATEWAY_CONNECTOR_HEALTH_CHECK_PROTOCOL: Schema =
+    Schema::new("GatewayConnectorHealthCheckProtocol", Kind::Enum(&["HTTP", "HTTPS"]));
+pub static GATEWAY_CONNECTOR_LIST: Schema = Schema {
+    name: "GatewayConnectorList",
+    kind: Kind::List(&Member::new("member", &GATEWAY_CONNECTOR)),
+    length: Some(Length { min: Some(0), max: Some(1) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static GATEWAY_ROUTE_STATUS: Schema = Schema::new(
+    "GatewayRouteStatus",
+    Kind::Enum(&[
+        "ACTIVE",
+        "CREATE_IN_PROGRESS",
+        "CREATE_FAILED",
+        "UPDATE_IN_PROGRESS",
+        "UPDATE_FAILED",
+        "DELETE_IN_PROGRESS",
+        "DELETE_FAILED",
+    ]),
+);
 pub static GET_TASK_PROTECTION_REQUEST: Schema = Schema::new(
     "GetTaskProtectionRequest",
     Kind::Structure(&[
@@ -825,7 +1289,21 @@ pub static GET_TASK_PROTECTION_RESPONSE: Schema = Schema::new(
         Member::new("protectedTasks", &PROTECTED_TASKS),
     ]),
 );
+pub static GPU_DEVICE: Schema = Schema::new(
+    "GpuDevice",
+    Kind::Structure(&[
+        Member::new("containerCount", &BOXED_INTEGER),
+        Member::new("gpuId", &STRING),
+        Member::new("remainingMemoryInMiB", &BOXED_INTEGER),
+        Member::new("sharingMode", &GPU_SHARING_MODE),
+        Member::new("totalMemoryInMiB", &BOXED_INTEGER),
+    ]),
+);
+pub static GPU_DEVICES: Schema =
+    Schema::new("GpuDevices", Kind::List(&Member::new("member", &GPU_DEVICE)));
 pub static GPU_IDS: Schema = Schema::new("GpuIds", Kind::List(&Member::new("member", &STRING)));
+pub static GPU_SHARING_MODE: Schema =
+    Schema::new("GpuSharingMode", Kind::Enum(&["IDLE", "NVIDIA_MPS", "DEDICATED"]));
 pub static HEALTH_CHECK: Schema = Schema::new(
     "HealthCheck",
     Kind::Structure(&[
@@ -838,6 +1316,15 @@ pub static HEALTH_CHECK: Schema = Schema::new(
 );
 pub static HEALTH_STATUS: Schema =
     Schema::new("HealthStatus", Kind::Enum(&["HEALTHY", "UNHEALTHY", "UNKNOWN"]));
+pub static HEALTHY_PERCENT_INTEGER: Schema = Schema {
+    name: "HealthyPercentInteger",
+    kind: Kind::Integer,
+    length: None,
+    range: Some(Range { min: Some(0.0), max: Some(100.0) }),
+    pattern: None,
+    sensitive: false,
+};
+pub static HOOK_DETAILS: Schema = Schema::new("HookDetails", Kind::Structure(&[]));
 pub static HOST_ENTRY: Schema = Schema::new(
     "HostEntry",
     Kind::Structure(&[
@@ -897,7 +1384,7 @@ pub static INSTANCE_HEALTH_CHECK_STATE: Schema = Schema::new(
 );
 pub static INSTANCE_HEALTH_CHECK_TYPE: Schema = Schema::new(
     "InstanceHealthCheckType",
-    Kind::Enum(&["CONTAINER_RUNTIME", "ACCELERATED_COMPUTE", "DAEMON"]),
+    Kind::Enum(&["CONTAINER_RUNTIME", "ACCELERATED_COMPUTE", "DAEMON", "AGENT_CONNECTIVITY"]),
 );
 pub static INSTANCE_LAUNCH_TEMPLATE: Schema = Schema::new(
     "InstanceLaunchTemplate",
@@ -911,6 +1398,7 @@ pub static INSTANCE_LAUNCH_TEMPLATE: Schema = Schema::new(
         Member::new("localStorageConfiguration", &MANAGED_INSTANCES_LOCAL_STORAGE_CONFIGURATION),
         Member::new("monitoring", &MANAGED_INSTANCES_MONITORING_OPTIONS),
         Member::new("networkConfiguration", &MANAGED_INSTANCES_NETWORK_CONFIGURATION).required(),
+        Member::new("nitroEnclavesEnabled", &BOXED_BOOLEAN),
         Member::new("storageConfiguration", &MANAGED_INSTANCES_STORAGE_CONFIGURATION),
     ]),
 );
@@ -960,6 +1448,10 @@ pub static INTEGER: Schema = Schema::new("Integer", Kind::Integer);
 pub static INTEGER_LIST: Schema =
     Schema::new("IntegerList", Kind::List(&Member::new("member", &BOXED_INTEGER)));
 pub static IPC_MODE: Schema = Schema::new("IpcMode", Kind::Enum(&["host", "task", "none"]));
+pub static ISOLATION_MODE: Schema = Schema::new(
+    "IsolationMode",
+    Kind::Enum(&["SHARED", "ISOLATED_SANDBOX", "CONFIDENTIAL_SANDBOX"]),
+);
 pub static KERNEL_CAPABILITIES: Schema = Schema::new(
     "KernelCapabilities",
     Kind::Structure(&[Member::new("add", &STRING_LIST), Member::new("drop", &STRING_LIST)]),
@@ -970,6 +1462,13 @@ pub static KEY_VALUE_PAIR: Schema = Schema::new(
 );
 pub static LAUNCH_TYPE: Schema =
     Schema::new("LaunchType", Kind::Enum(&["EC2", "FARGATE", "EXTERNAL", "MANAGED_INSTANCES"]));
+pub static LINEAR_CONFIGURATION: Schema = Schema::new(
+    "LinearConfiguration",
+    Kind::Structure(&[
+        Member::new("stepBakeTimeInMinutes", &INTEGER),
+        Member::new("stepPercent", &DOUBLE),
+    ]),
+);
 pub static LINUX_PARAMETERS: Schema = Schema::new(
     "LinuxParameters",
     Kind::Structure(&[
@@ -1040,6 +1539,51 @@ pub static LIST_CONTAINER_INSTANCES_RESPONSE: Schema = Schema::new(
         Member::new("nextToken", &STRING),
     ]),
 );
+pub static LIST_SERVICE_DEPLOYMENTS_REQUEST: Schema = Schema::new(
+    "ListServiceDeploymentsRequest",
+    Kind::Structure(&[
+        Member::new("cluster", &STRING),
+        Member::new("createdAt", &CREATED_AT),
+        Member::new("maxResults", &BOXED_INTEGER),
+        Member::new("nextToken", &STRING),
+        Member::new("service", &STRING).required(),
+        Member::new("status", &SERVICE_DEPLOYMENT_STATUS_LIST),
+    ]),
+);
+pub static LIST_SERVICE_DEPLOYMENTS_RESPONSE: Schema = Schema::new(
+    "ListServiceDeploymentsResponse",
+    Kind::Structure(&[
+        Member::new("nextToken", &STRING),
+        Member::new("serviceDeployments", &SERVICE_DEPLOYMENTS_BRIEF),
+    ]),
+);
+pub static LIST_SERVICES_BY_NAMESPACE_REQUEST: Schema = Schema::new(
+    "ListServicesByNamespaceRequest",
+    Kind::Structure(&[
+        Member::new("maxResults", &BOXED_INTEGER),
+        Member::new("namespace", &STRING).required(),
+        Member::new("nextToken", &STRING),
+    ]),
+);
+pub static LIST_SERVICES_BY_NAMESPACE_RESPONSE: Schema = Schema::new(
+    "ListServicesByNamespaceResponse",
+    Kind::Structure(&[Member::new("nextToken", &STRING), Member::new("serviceArns", &STRING_LIST)]),
+);
+pub static LIST_SERVICES_REQUEST: Schema = Schema::new(
+    "ListServicesRequest",
+    Kind::Structure(&[
+        Member::new("cluster", &STRING),
+        Member::new("launchType", &LAUNCH_TYPE),
+        Member::new("maxResults", &BOXED_INTEGER),
+        Member::new("nextToken", &STRING),
+        Member::new("resourceManagementType", &RESOURCE_MANAGEMENT_TYPE),
+        Member::new("schedulingStrategy", &SCHEDULING_STRATEGY),
+    ]),
+);
+pub static LIST_SERVICES_RESPONSE: Schema = Schema::new(
+    "ListServicesResponse",
+    Kind::Structure(&[Member::new("nextToken", &STRING), Member::new("serviceArns", &STRING_LIST)]),
+);
 pub static LIST_TAGS_FOR_RESOURCE_REQUEST: Schema = Schema::new(
     "ListTagsForResourceRequest",
     Kind::Structure(&[Member::new("resourceArn", &STRING).required()]),
@@ -1095,6 +1639,18 @@ pub static LIST_TASKS_RESPONSE: Schema = Schema::new(
     "ListTasksResponse",
     Kind::Structure(&[Member::new("nextToken", &STRING), Member::new("taskArns", &STRING_LIST)]),
 );
+pub static LOAD_BALANCER: Schema = Schema::new(
+    "LoadBalancer",
+    Kind::Structure(&[
+        Member::new("advancedConfiguration", &ADVANCED_CONFIGURATION),
+        Member::new("containerName", &STRING),
+        Member::new("containerPort", &BOXED_INTEGER),
+        Member::new("loadBalancerName", &STRING),
+        Member::new("targetGroupArn", &STRING),
+    ]),
+);
+pub static LOAD_BALANCERS: Schema =
+    Schema::new("LoadBalancers", Kind::List(&Member::new("member", &LOAD_BALANCER)));
 pub static LOCAL_STORAGE: Schema =
     Schema::new("LocalStorage", Kind::Enum(&["included", "required", "excluded"]));
 pub static LOCAL_STORAGE_TYPE: Schema =
@@ -1153,8 +1709,56 @@ pub static MANAGED_AGENT_STATE_CHANGES: Schema = Schema::new(
 );
 pub static MANAGED_AGENTS: Schema =
     Schema::new("ManagedAgents", Kind::List(&Member::new("member", &MANAGED_AGENT)));
+pub static MANAGED_APPLICATION_AUTO_SCALING_POLICIES: Schema = Schema::new(
+    "ManagedApplicationAutoScalingPolicies",
+    Kind::List(&Member::new("member", &MANAGED_APPLICATION_AUTO_SCALING_POLICY)),
+);
+pub static MANAGED_APPLICATION_AUTO_SCALING_POLICY: Schema = Schema::new(
+    "ManagedApplicationAutoScalingPolicy",
+    Kind::Structure(&[
+        Member::new("arn", &STRING),
+        Member::new("metric", &STRING).required(),
+        Member::new("policyType", &STRING).required(),
+        Member::new("status", &MANAGED_RESOURCE_STATUS).required(),
+        Member::new("statusReason", &STRING),
+        Member::new("targetValue", &DOUBLE).required(),
+        Member::new("updatedAt", &TIMESTAMP).required(),
+    ]),
+);
+pub static MANAGED_AUTO_SCALING: Schema = Schema::new(
+    "ManagedAutoScaling",
+    Kind::Structure(&[
+        Member::new("applicationAutoScalingPolicies", &MANAGED_APPLICATION_AUTO_SCALING_POLICIES),
+        Member::new("scalableTarget", &MANAGED_SCALABLE_TARGET),
+    ]),
+);
+pub static MANAGED_CERTIFICATE: Schema = Schema::new(
+    "ManagedCertificate",
+    Kind::Structure(&[
+        Member::new("arn", &STRING),
+        Member::new("domainName", &STRING).required(),
+        Member::new("status", &MANAGED_RESOURCE_STATUS).required(),
+        Member::new("statusReason", &STRING),
+        Member::new("updatedAt", &TIMESTAMP).required(),
+    ]),
+);
 pub static MANAGED_DRAINING: Schema =
     Schema::new("ManagedDraining", Kind::Enum(&["ENABLED", "DISABLED"]));
+pub static MANAGED_INGRESS_PATH: Schema = Schema::new(
+    "ManagedIngressPath",
+    Kind::Structure(&[
+        Member::new("accessType", &ACCESS_TYPE).required(),
+        Member::new("certificate", &MANAGED_CERTIFICATE),
+        Member::new("endpoint", &STRING).required(),
+        Member::new("listener", &MANAGED_LISTENER),
+        Member::new("loadBalancer", &MANAGED_LOAD_BALANCER),
+        Member::new("loadBalancerSecurityGroups", &MANAGED_SECURITY_GROUPS),
+        Member::new("rule", &MANAGED_LISTENER_RULE),
+        Member::new("targetGroups", &MANAGED_TARGET_GROUPS),
+    ]),
+);
+pub static MANAGED_INGRESS_PATHS: Schema =
+    Schema::new("ManagedIngressPaths", Kind::List(&Member::new("member", &MANAGED_INGRESS_PATH)));
 pub static MANAGED_INSTANCES_LOCAL_STORAGE_CONFIGURATION: Schema = Schema::new(
     "ManagedInstancesLocalStorageConfiguration",
     Kind::Structure(&[Member::new("useLocalStorage", &BOOLEAN)]),
@@ -1181,6 +1785,74 @@ pub static MANAGED_INSTANCES_PROVIDER: Schema = Schema::new(
 pub static MANAGED_INSTANCES_STORAGE_CONFIGURATION: Schema = Schema::new(
     "ManagedInstancesStorageConfiguration",
     Kind::Structure(&[Member::new("storageSizeGiB", &TASK_VOLUME_STORAGE_GI_B)]),
+);
+pub static MANAGED_LISTENER: Schema = Schema::new(
+    "ManagedListener",
+    Kind::Structure(&[
+        Member::new("arn", &STRING),
+        Member::new("status", &MANAGED_RESOURCE_STATUS).required(),
+        Member::new("statusReason", &STRING),
+        Member::new("updatedAt", &TIMESTAMP).required(),
+    ]),
+);
+pub static MANAGED_LISTENER_RULE: Schema = Schema::new(
+    "ManagedListenerRule",
+    Kind::Structure(&[
+        Member::new("arn", &STRING),
+        Member::new("status", &MANAGED_RESOURCE_STATUS).required(),
+        Member::new("statusReason", &STRING),
+        Member::new("updatedAt", &TIMESTAMP).required(),
+    ]),
+);
+pub static MANAGED_LOAD_BALANCER: Schema = Schema::new(
+    "ManagedLoadBalancer",
+    Kind::Structure(&[
+        Member::new("arn", &STRING),
+        Member::new("scheme", &STRING).required(),
+        Member::new("securityGroupIds", &STRING_LIST),
+        Member::new("status", &MANAGED_RESOURCE_STATUS).required(),
+        Member::new("statusReason", &STRING),
+        Member::new("subnetIds", &STRING_LIST),
+        Member::new("updatedAt", &TIMESTAMP).required(),
+    ]),
+);
+pub static MANAGED_LOG_GROUP: Schema = Schema::new(
+    "ManagedLogGroup",
+    Kind::Structure(&[
+        Member::new("arn", &STRING),
+        Member::new("logGroupName", &STRING).required(),
+        Member::new("status", &MANAGED_RESOURCE_STATUS).required(),
+        Member::new("statusReason", &STRING),
+        Member::new("updatedAt", &TIMESTAMP).required(),
+    ]),
+);
+pub static MANAGED_LOG_GROUPS: Schema =
+    Schema::new("ManagedLogGroups", Kind::List(&Member::new("member", &MANAGED_LOG_GROUP)));
+pub static MANAGED_METRIC_ALARM: Schema = Schema::new(
+    "ManagedMetricAlarm",
+    Kind::Structure(&[
+        Member::new("arn", &STRING),
+        Member::new("status", &MANAGED_RESOURCE_STATUS).required(),
+        Member::new("statusReason", &STRING),
+        Member::new("updatedAt", &TIMESTAMP).required(),
+    ]),
+);
+pub static MANAGED_METRIC_ALARMS: Schema =
+    Schema::new("ManagedMetricAlarms", Kind::List(&Member::new("member", &MANAGED_METRIC_ALARM)));
+pub static MANAGED_RESOURCE_STATUS: Schema = Schema::new(
+    "ManagedResourceStatus",
+    Kind::Enum(&["PROVISIONING", "ACTIVE", "DEPROVISIONING", "DELETED", "FAILED"]),
+);
+pub static MANAGED_SCALABLE_TARGET: Schema = Schema::new(
+    "ManagedScalableTarget",
+    Kind::Structure(&[
+        Member::new("arn", &STRING),
+        Member::new("maxCapacity", &INTEGER).required(),
+        Member::new("minCapacity", &INTEGER).required(),
+        Member::new("status", &MANAGED_RESOURCE_STATUS).required(),
+        Member::new("statusReason", &STRING),
+        Member::new("updatedAt", &TIMESTAMP).required(),
+    ]),
 );
 pub static MANAGED_SCALING: Schema = Schema::new(
     "ManagedScaling",
@@ -1218,6 +1890,19 @@ pub static MANAGED_SCALING_TARGET_CAPACITY: Schema = Schema {
     pattern: None,
     sensitive: false,
 };
+pub static MANAGED_SECURITY_GROUP: Schema = Schema::new(
+    "ManagedSecurityGroup",
+    Kind::Structure(&[
+        Member::new("arn", &STRING),
+        Member::new("status", &MANAGED_RESOURCE_STATUS).required(),
+        Member::new("statusReason", &STRING),
+        Member::new("updatedAt", &TIMESTAMP).required(),
+    ]),
+);
+pub static MANAGED_SECURITY_GROUPS: Schema = Schema::new(
+    "ManagedSecurityGroups",
+    Kind::List(&Member::new("member", &MANAGED_SECURITY_GROUP)),
+);
 pub static MANAGED_STORAGE_CONFIGURATION: Schema = Schema::new(
     "ManagedStorageConfiguration",
     Kind::Structure(&[
@@ -1225,6 +1910,20 @@ pub static MANAGED_STORAGE_CONFIGURATION: Schema = Schema::new(
         Member::new("kmsKeyId", &STRING),
     ]),
 );
+pub static MANAGED_TARGET_GROUP: Schema = Schema::new(
+    "ManagedTargetGroup",
+    Kind::Structure(&[
+        Member::new("arn", &STRING),
+        Member::new("healthCheckPath", &STRING).required(),
+        Member::new("healthCheckPort", &INTEGER).required(),
+        Member::new("port", &INTEGER).required(),
+        Member::new("status", &MANAGED_RESOURCE_STATUS).required(),
+        Member::new("statusReason", &STRING),
+        Member::new("updatedAt", &TIMESTAMP).required(),
+    ]),
+);
+pub static MANAGED_TARGET_GROUPS: Schema =
+    Schema::new("ManagedTargetGroups", Kind::List(&Member::new("member", &MANAGED_TARGET_GROUP)));
 pub static MANAGED_TERMINATION_PROTECTION: Schema =
     Schema::new("ManagedTerminationProtection", Kind::Enum(&["ENABLED", "DISABLED"]));
 pub static MEMORY_GI_B_PER_V_CPU_REQUEST: Schema = Schema::new(
@@ -1237,6 +1936,49 @@ pub static MEMORY_MI_B_REQUEST: Schema = Schema::new(
         Member::new("max", &BOXED_INTEGER),
         Member::new("min", &BOXED_INTEGER).required(),
     ]),
+);
+pub static METRIC_CONFIGURATION: Schema = Schema::new(
+    "MetricConfiguration",
+    Kind::Structure(&[
+        Member::new("metricNames", &METRIC_NAMES_LIST).required(),
+        Member::new("resolutionSeconds", &METRIC_RESOLUTION_SECONDS).required(),
+    ]),
+);
+pub static METRIC_CONFIGURATION_LIST: Schema = Schema {
+    name: "MetricConfigurationList",
+    kind: Kind::List(&Member::new("member", &METRIC_CONFIGURATION)),
+    length: Some(Length { min: Some(0), max: Some(5) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static METRIC_NAME: Schema = Schema {
+    name: "MetricName",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: Some(255) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static METRIC_NAMES_LIST: Schema = Schema {
+    name: "MetricNamesList",
+    kind: Kind::List(&Member::new("member", &METRIC_NAME)),
+    length: Some(Length { min: Some(1), max: Some(5) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static METRIC_RESOLUTION_SECONDS: Schema = Schema {
+    name: "MetricResolutionSeconds",
+    kind: Kind::Integer,
+    length: None,
+    range: Some(Range { min: Some(20.0), max: Some(60.0) }),
+    pattern: None,
+    sensitive: false,
+};
+pub static MONITORING_CONFIGURATION: Schema = Schema::new(
+    "MonitoringConfiguration",
+    Kind::Structure(&[Member::new("metricConfigurations", &METRIC_CONFIGURATION_LIST)]),
 );
 pub static MOUNT_POINT: Schema = Schema::new(
     "MountPoint",
@@ -1285,6 +2027,31 @@ pub static NETWORK_INTERFACES: Schema =
     Schema::new("NetworkInterfaces", Kind::List(&Member::new("member", &NETWORK_INTERFACE)));
 pub static NETWORK_MODE: Schema =
     Schema::new("NetworkMode", Kind::Enum(&["bridge", "host", "awsvpc", "none"]));
+pub static NEURON_DEVICE_IDS: Schema =
+    Schema::new("NeuronDeviceIds", Kind::List(&Member::new("member", &STRING)));
+pub static NVIDIA_MPS_ALLOCATION: Schema = Schema::new(
+    "NvidiaMpsAllocation",
+    Kind::Structure(&[
+        Member::new("maxComputePercent", &NVIDIA_MPS_ALLOCATION_MAX_COMPUTE_PERCENT_INTEGER),
+        Member::new("memory", &NVIDIA_MPS_ALLOCATION_MEMORY_INTEGER).required(),
+    ]),
+);
+pub static NVIDIA_MPS_ALLOCATION_MAX_COMPUTE_PERCENT_INTEGER: Schema = Schema {
+    name: "NvidiaMpsAllocationMaxComputePercentInteger",
+    kind: Kind::Integer,
+    length: None,
+    range: Some(Range { min: Some(1.0), max: Some(100.0) }),
+    pattern: None,
+    sensitive: false,
+};
+pub static NVIDIA_MPS_ALLOCATION_MEMORY_INTEGER: Schema = Schema {
+    name: "NvidiaMpsAllocationMemoryInteger",
+    kind: Kind::Integer,
+    length: None,
+    range: Some(Range { min: Some(1.0), max: None }),
+    pattern: None,
+    sensitive: false,
+};
 pub static OS_FAMILY: Schema = Schema::new(
     "OSFamily",
     Kind::Enum(&[
@@ -1330,7 +2097,8 @@ pub static PLATFORM_DEVICE: Schema = Schema::new(
         Member::new("type", &PLATFORM_DEVICE_TYPE).required(),
     ]),
 );
-pub static PLATFORM_DEVICE_TYPE: Schema = Schema::new("PlatformDeviceType", Kind::Enum(&["GPU"]));
+pub static PLATFORM_DEVICE_TYPE: Schema =
+    Schema::new("PlatformDeviceType", Kind::Enum(&["GPU", "NEURON_DEVICE"]));
 pub static PLATFORM_DEVICES: Schema =
     Schema::new("PlatformDevices", Kind::List(&Member::new("member", &PLATFORM_DEVICE)));
 pub static PORT_MAPPING: Schema = Schema::new(
@@ -1346,6 +2114,14 @@ pub static PORT_MAPPING: Schema = Schema::new(
 );
 pub static PORT_MAPPING_LIST: Schema =
     Schema::new("PortMappingList", Kind::List(&Member::new("member", &PORT_MAPPING)));
+pub static PORT_NUMBER: Schema = Schema {
+    name: "PortNumber",
+    kind: Kind::Integer,
+    length: None,
+    range: Some(Range { min: Some(0.0), max: Some(65535.0) }),
+    pattern: None,
+    sensitive: false,
+};
 pub static PROPAGATE_MI_TAGS: Schema =
     Schema::new("PropagateMITags", Kind::Enum(&["CAPACITY_PROVIDER", "NONE"]));
 pub static PROPAGATE_TAGS: Schema =
@@ -1456,6 +2232,7 @@ pub static REGISTER_TASK_DEFINITION_REQUEST: Schema = Schema::new(
         Member::new("runtimePlatform", &RUNTIME_PLATFORM),
         Member::new("tags", &TAGS),
         Member::new("taskRoleArn", &STRING),
+        Member::new("trustedExecutionConfiguration", &TRUSTED_EXECUTION_CONFIGURATION),
         Member::new("volumes", &VOLUME_LIST),
     ]),
 );
@@ -1473,6 +2250,13 @@ pub static REPOSITORY_CREDENTIALS: Schema = Schema {
 };
 pub static REQUIRES_ATTRIBUTES: Schema =
     Schema::new("RequiresAttributes", Kind::List(&Member::new("member", &ATTRIBUTE)));
+pub static RESOLVED_CONFIGURATION: Schema = Schema::new(
+    "ResolvedConfiguration",
+    Kind::Structure(&[
+        Member::new("loadBalancers", &SERVICE_REVISION_LOAD_BALANCERS),
+        Member::new("vpcLatticeConfigurations", &SERVICE_REVISION_VPC_LATTICE_CONFIGURATIONS),
+    ]),
+);
 pub static RESOURCE: Schema = Schema::new(
     "Resource",
     Kind::Structure(&[
@@ -1484,19 +2268,30 @@ pub static RESOURCE: Schema = Schema::new(
         Member::new("type", &STRING),
     ]),
 );
+pub static RESOURCE_MANAGEMENT_TYPE: Schema =
+    Schema::new("ResourceManagementType", Kind::Enum(&["CUSTOMER", "ECS"]));
 pub static RESOURCE_REQUIREMENT: Schema = Schema::new(
     "ResourceRequirement",
     Kind::Structure(&[
+        Member::new("sharingStrategy", &SHARING_STRATEGY),
         Member::new("type", &RESOURCE_TYPE).required(),
-        Member::new("value", &STRING).required(),
+        Member::new("value", &STRING),
     ]),
 );
 pub static RESOURCE_REQUIREMENTS: Schema =
     Schema::new("ResourceRequirements", Kind::List(&Member::new("member", &RESOURCE_REQUIREMENT)));
 pub static RESOURCE_TYPE: Schema =
-    Schema::new("ResourceType", Kind::Enum(&["GPU", "InferenceAccelerator"]));
+    Schema::new("ResourceType", Kind::Enum(&["GPU", "InferenceAccelerator", "NeuronDevice"]));
 pub static RESOURCES: Schema =
     Schema::new("Resources", Kind::List(&Member::new("member", &RESOURCE)));
+pub static ROLLBACK: Schema = Schema::new(
+    "Rollback",
+    Kind::Structure(&[
+        Member::new("reason", &STRING),
+        Member::new("serviceRevisionArn", &STRING),
+        Member::new("startedAt", &TIMESTAMP),
+    ]),
+);
 pub static RUN_TASK_REQUEST: Schema = Schema::new(
     "RunTaskRequest",
     Kind::Structure(&[
@@ -1532,6 +2327,10 @@ pub static RUNTIME_PLATFORM: Schema = Schema::new(
         Member::new("operatingSystemFamily", &OS_FAMILY),
     ]),
 );
+pub static RUNTIME_PLATFORM_OVERRIDE: Schema = Schema::new(
+    "RuntimePlatformOverride",
+    Kind::Structure(&[Member::new("cpuArchitecture", &STRING)]),
+);
 pub static S3_FILES_VOLUME_CONFIGURATION: Schema = Schema::new(
     "S3FilesVolumeConfiguration",
     Kind::Structure(&[
@@ -1541,6 +2340,13 @@ pub static S3_FILES_VOLUME_CONFIGURATION: Schema = Schema::new(
         Member::new("transitEncryptionPort", &BOXED_INTEGER),
     ]),
 );
+pub static SCALE: Schema = Schema::new(
+    "Scale",
+    Kind::Structure(&[Member::new("unit", &SCALE_UNIT), Member::new("value", &DOUBLE)]),
+);
+pub static SCALE_UNIT: Schema = Schema::new("ScaleUnit", Kind::Enum(&["PERCENT"]));
+pub static SCHEDULING_STRATEGY: Schema =
+    Schema::new("SchedulingStrategy", Kind::Enum(&["REPLICA", "DAEMON"]));
 pub static SCOPE: Schema = Schema::new("Scope", Kind::Enum(&["task", "shared"]));
 pub static SECRET: Schema = Schema::new(
     "Secret",
@@ -1551,6 +2357,381 @@ pub static SECRET: Schema = Schema::new(
 );
 pub static SECRET_LIST: Schema =
     Schema::new("SecretList", Kind::List(&Member::new("member", &SECRET)));
+pub static SERVICE: Schema = Schema::new(
+    "Service",
+    Kind::Structure(&[
+        Member::new("availabilityZoneRebalancing", &AVAILABILITY_ZONE_REBALANCING),
+        Member::new("capacityProviderStrategy", &CAPACITY_PROVIDER_STRATEGY),
+        Member::new("clusterArn", &STRING),
+        Member::new("createdAt", &TIMESTAMP),
+        Member::new("createdBy", &STRING),
+        Member::new("currentServiceDeployment", &STRING),
+        Member::new("currentServiceRevisions", &SERVICE_CURRENT_REVISION_SUMMARY_LIST),
+        Member::new("deploymentConfiguration", &DEPLOYMENT_CONFIGURATION),
+        Member::new("deploymentController", &DEPLOYMENT_CONTROLLER),
+        Member::new("deployments", &DEPLOYMENTS),
+        Member::new("desiredCount", &INTEGER),
+        Member::new("enableECSManagedTags", &BOOLEAN),
+        Member::new("enableExecuteCommand", &BOOLEAN),
+        Member::new("events", &SERVICE_EVENTS),
+        Member::new("healthCheckGracePeriodSeconds", &BOXED_INTEGER),
+        Member::new("launchType", &LAUNCH_TYPE),
+        Member::new("loadBalancers", &LOAD_BALANCERS),
+        Member::new("networkConfiguration", &NETWORK_CONFIGURATION),
+        Member::new("pendingCount", &INTEGER),
+        Member::new("placementConstraints", &PLACEMENT_CONSTRAINTS),
+        Member::new("placementStrategy", &PLACEMENT_STRATEGIES),
+        Member::new("platformFamily", &STRING),
+        Member::new("platformVersion", &STRING),
+        Member::new("propagateTags", &PROPAGATE_TAGS),
+        Member::new("resourceManagementType", &RESOURCE_MANAGEMENT_TYPE),
+        Member::new("roleArn", &STRING),
+        Member::new("runningCount", &INTEGER),
+        Member::new("schedulingStrategy", &SCHEDULING_STRATEGY),
+        Member::new("serviceArn", &STRING),
+        Member::new("serviceName", &STRING),
+        Member::new("serviceRegistries", &SERVICE_REGISTRIES),
+        Member::new("status", &STRING),
+        Member::new("tags", &TAGS),
+        Member::new("taskDefinition", &STRING),
+        Member::new("taskSets", &TASK_SETS),
+    ]),
+);
+pub static SERVICE_CONNECT_ACCESS_LOG_CONFIGURATION: Schema = Schema::new(
+    "ServiceConnectAccessLogConfiguration",
+    Kind::Structure(&[
+        Member::new("format", &SERVICE_CONNECT_ACCESS_LOGGING_FORMAT).required(),
+        Member::new("includeQueryParameters", &SERVICE_CONNECT_INCLUDE_QUERY_PARAMETERS),
+    ]),
+);
+pub static SERVICE_CONNECT_ACCESS_LOGGING_FORMAT: Schema =
+    Schema::new("ServiceConnectAccessLoggingFormat", Kind::Enum(&["TEXT", "JSON"]));
+pub static SERVICE_CONNECT_CLIENT_ALIAS: Schema = Schema::new(
+    "ServiceConnectClientAlias",
+    Kind::Structure(&[
+        Member::new("dnsName", &STRING),
+        Member::new("port", &PORT_NUMBER).required(),
+        Member::new("testTrafficRules", &SERVICE_CONNECT_TEST_TRAFFIC_RULES),
+    ]),
+);
+pub static SERVICE_CONNECT_CLIENT_ALIAS_LIST: Schema = Schema::new(
+    "ServiceConnectClientAliasList",
+    Kind::List(&Member::new("member", &SERVICE_CONNECT_CLIENT_ALIAS)),
+);
+pub static SERVICE_CONNECT_CONFIGURATION: Schema = Schema::new(
+    "ServiceConnectConfiguration",
+    Kind::Structure(&[
+        Member::new("accessLogConfiguration", &SERVICE_CONNECT_ACCESS_LOG_CONFIGURATION),
+        Member::new("containerConfigurations", &SERVICE_CONNECT_CONTAINER_CONFIGURATIONS),
+        Member::new("enabled", &BOOLEAN).required(),
+        Member::new("logConfiguration", &LOG_CONFIGURATION),
+        Member::new("namespace", &STRING),
+        Member::new("services", &SERVICE_CONNECT_SERVICE_LIST),
+    ]),
+);
+pub static SERVICE_CONNECT_CONTAINER_CONFIGURATION: Schema = Schema::new(
+    "ServiceConnectContainerConfiguration",
+    Kind::Union(&[Member::new("logLevel", &SERVICE_CONNECT_CONTAINER_LOG_LEVEL)]),
+);
+pub static SERVICE_CONNECT_CONTAINER_CONFIGURATIONS: Schema = Schema {
+    name: "ServiceConnectContainerConfigurations",
+    kind: Kind::List(&Member::new("member", &SERVICE_CONNECT_CONTAINER_CONFIGURATION)),
+    length: Some(Length { min: Some(0), max: Some(10) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static SERVICE_CONNECT_CONTAINER_LOG_LEVEL: Schema =
+    Schema::new("ServiceConnectContainerLogLevel", Kind::Enum(&["debug", "info"]));
+pub static SERVICE_CONNECT_INCLUDE_QUERY_PARAMETERS: Schema =
+    Schema::new("ServiceConnectIncludeQueryParameters", Kind::Enum(&["DISABLED", "ENABLED"]));
+pub static SERVICE_CONNECT_SERVICE: Schema = Schema::new(
+    "ServiceConnectService",
+    Kind::Structure(&[
+        Member::new("clientAliases", &SERVICE_CONNECT_CLIENT_ALIAS_LIST),
+        Member::new("discoveryName", &STRING),
+        Member::new("ingressPortOverride", &PORT_NUMBER),
+        Member::new("portName", &STRING).required(),
+        Member::new("timeout", &TIMEOUT_CONFIGURATION),
+        Member::new("tls", &SERVICE_CONNECT_TLS_CONFIGURATION),
+    ]),
+);
+pub static SERVICE_CONNECT_SERVICE_LIST: Schema = Schema::new(
+    "ServiceConnectServiceList",
+    Kind::List(&Member::new("member", &SERVICE_CONNECT_SERVICE)),
+);
+pub static SERVICE_CONNECT_SERVICE_RESOURCE: Schema = Schema::new(
+    "ServiceConnectServiceResource",
+    Kind::Structure(&[Member::new("discoveryArn", &STRING), Member::new("discoveryName", &STRING)]),
+);
+pub static SERVICE_CONNECT_SERVICE_RESOURCE_LIST: Schema = Schema::new(
+    "ServiceConnectServiceResourceList",
+    Kind::List(&Member::new("member", &SERVICE_CONNECT_SERVICE_RESOURCE)),
+);
+pub static SERVICE_CONNECT_TEST_TRAFFIC_HEADER_MATCH_RULES: Schema = Schema::new(
+    "ServiceConnectTestTrafficHeaderMatchRules",
+    Kind::Structure(&[Member::new("exact", &STRING).required()]),
+);
+pub static SERVICE_CONNECT_TEST_TRAFFIC_HEADER_RULES: Schema = Schema::new(
+    "ServiceConnectTestTrafficHeaderRules",
+    Kind::Structure(&[
+        Member::new("name", &STRING).required(),
+        Member::new("value", &SERVICE_CONNECT_TEST_TRAFFIC_HEADER_MATCH_RULES),
+    ]),
+);
+pub static SERVICE_CONNECT_TEST_TRAFFIC_RULES: Schema = Schema::new(
+    "ServiceConnectTestTrafficRules",
+    Kind::Structure(
+        &[Member::new("header", &SERVICE_CONNECT_TEST_TRAFFIC_HEADER_RULES).required()],
+    ),
+);
+pub static SERVICE_CONNECT_TLS_CERTIFICATE_AUTHORITY: Schema = Schema::new(
+    "ServiceConnectTlsCertificateAuthority",
+    Kind::Structure(&[Member::new("awsPcaAuthorityArn", &STRING)]),
+);
+pub static SERVICE_CONNECT_TLS_CONFIGURATION: Schema = Schema::new(
+    "ServiceConnectTlsConfiguration",
+    Kind::Structure(&[
+        Member::new("issuerCertificateAuthority", &SERVICE_CONNECT_TLS_CERTIFICATE_AUTHORITY)
+            .required(),
+        Member::new("kmsKey", &STRING),
+        Member::new("roleArn", &STRING),
+    ]),
+);
+pub static SERVICE_CURRENT_REVISION_SUMMARY: Schema = Schema::new(
+    "ServiceCurrentRevisionSummary",
+    Kind::Structure(&[
+        Member::new("arn", &STRING),
+        Member::new("pendingTaskCount", &INTEGER),
+        Member::new("requestedTaskCount", &INTEGER),
+        Member::new("runningTaskCount", &INTEGER),
+    ]),
+);
+pub static SERVICE_CURRENT_REVISION_SUMMARY_LIST: Schema = Schema::new(
+    "ServiceCurrentRevisionSummaryList",
+    Kind::List(&Member::new("member", &SERVICE_CURRENT_REVISION_SUMMARY)),
+);
+pub static SERVICE_DEPLOYMENT: Schema = Schema::new(
+    "ServiceDeployment",
+    Kind::Structure(&[
+        Member::new("alarms", &SERVICE_DEPLOYMENT_ALARMS),
+        Member::new("clusterArn", &STRING),
+        Member::new("createdAt", &TIMESTAMP),
+        Member::new("deploymentCircuitBreaker", &SERVICE_DEPLOYMENT_CIRCUIT_BREAKER),
+        Member::new("deploymentConfiguration", &DEPLOYMENT_CONFIGURATION),
+        Member::new("finishedAt", &TIMESTAMP),
+        Member::new("lifecycleHookDetails", &DEPLOYMENT_LIFECYCLE_HOOK_DETAIL_LIST),
+        Member::new("lifecycleStage", &SERVICE_DEPLOYMENT_LIFECYCLE_STAGE),
+        Member::new("rollback", &ROLLBACK),
+        Member::new("serviceArn", &STRING),
+        Member::new("serviceDeploymentArn", &STRING),
+        Member::new("sourceServiceRevisions", &SERVICE_REVISIONS_SUMMARY_LIST),
+        Member::new("startedAt", &TIMESTAMP),
+        Member::new("status", &SERVICE_DEPLOYMENT_STATUS),
+        Member::new("statusReason", &STRING),
+        Member::new("stoppedAt", &TIMESTAMP),
+        Member::new("targetServiceRevision", &SERVICE_REVISION_SUMMARY),
+        Member::new("updatedAt", &TIMESTAMP),
+    ]),
+);
+pub static SERVICE_DEPLOYMENT_ALARMS: Schema = Schema::new(
+    "ServiceDeploymentAlarms",
+    Kind::Structure(&[
+        Member::new("alarmNames", &STRING_LIST),
+        Member::new("status", &SERVICE_DEPLOYMENT_ROLLBACK_MONITORS_STATUS),
+        Member::new("triggeredAlarmNames", &STRING_LIST),
+    ]),
+);
+pub static SERVICE_DEPLOYMENT_BRIEF: Schema = Schema::new(
+    "ServiceDeploymentBrief",
+    Kind::Structure(&[
+        Member::new("clusterArn", &STRING),
+        Member::new("createdAt", &TIMESTAMP),
+        Member::new("finishedAt", &TIMESTAMP),
+        Member::new("serviceArn", &STRING),
+        Member::new("serviceDeploymentArn", &STRING),
+        Member::new("startedAt", &TIMESTAMP),
+        Member::new("status", &SERVICE_DEPLOYMENT_STATUS),
+        Member::new("statusReason", &STRING),
+        Member::new("targetServiceRevisionArn", &STRING),
+    ]),
+);
+pub static SERVICE_DEPLOYMENT_CIRCUIT_BREAKER: Schema = Schema::new(
+    "ServiceDeploymentCircuitBreaker",
+    Kind::Structure(&[
+        Member::new("failureCount", &INTEGER),
+        Member::new("status", &SERVICE_DEPLOYMENT_ROLLBACK_MONITORS_STATUS),
+        Member::new("threshold", &INTEGER),
+    ]),
+);
+pub static SERVICE_DEPLOYMENT_LIFECYCLE_STAGE: Schema = Schema::new(
+    "ServiceDeploymentLifecycleStage",
+    Kind::Enum(&[
+        "RECONCILE_SERVICE",
+        "PRE_SCALE_UP",
+        "SCALE_UP",
+        "POST_SCALE_UP",
+        "TEST_TRAFFIC_SHIFT",
+        "POST_TEST_TRAFFIC_SHIFT",
+        "PRODUCTION_TRAFFIC_SHIFT",
+        "POST_PRODUCTION_TRAFFIC_SHIFT",
+        "BAKE_TIME",
+        "CLEAN_UP",
+    ]),
+);
+pub static SERVICE_DEPLOYMENT_ROLLBACK_MONITORS_STATUS: Schema = Schema::new(
+    "ServiceDeploymentRollbackMonitorsStatus",
+    Kind::Enum(&["TRIGGERED", "MONITORING", "MONITORING_COMPLETE", "DISABLED"]),
+);
+pub static SERVICE_DEPLOYMENT_STATUS: Schema = Schema::new(
+    "ServiceDeploymentStatus",
+    Kind::Enum(&[
+        "PENDING",
+        "SUCCESSFUL",
+        "STOPPED",
+        "STOP_REQUESTED",
+        "IN_PROGRESS",
+        "ROLLBACK_REQUESTED",
+        "ROLLBACK_IN_PROGRESS",
+        "ROLLBACK_SUCCESSFUL",
+        "ROLLBACK_FAILED",
+    ]),
+);
+pub static SERVICE_DEPLOYMENT_STATUS_LIST: Schema = Schema::new(
+    "ServiceDeploymentStatusList",
+    Kind::List(&Member::new("member", &SERVICE_DEPLOYMENT_STATUS)),
+);
+pub static SERVICE_DEPLOYMENTS: Schema =
+    Schema::new("ServiceDeployments", Kind::List(&Member::new("member", &SERVICE_DEPLOYMENT)));
+pub static SERVICE_DEPLOYMENTS_BRIEF: Schema = Schema::new(
+    "ServiceDeploymentsBrief",
+    Kind::List(&Member::new("member", &SERVICE_DEPLOYMENT_BRIEF)),
+);
+pub static SERVICE_EVENT: Schema = Schema::new(
+    "ServiceEvent",
+    Kind::Structure(&[
+        Member::new("createdAt", &TIMESTAMP),
+        Member::new("id", &STRING),
+        Member::new("message", &STRING),
+    ]),
+);
+pub static SERVICE_EVENTS: Schema =
+    Schema::new("ServiceEvents", Kind::List(&Member::new("member", &SERVICE_EVENT)));
+pub static SERVICE_FIELD: Schema = Schema::new("ServiceField", Kind::Enum(&["TAGS"]));
+pub static SERVICE_FIELD_LIST: Schema =
+    Schema::new("ServiceFieldList", Kind::List(&Member::new("member", &SERVICE_FIELD)));
+pub static SERVICE_MANAGED_EBS_VOLUME_CONFIGURATION: Schema = Schema::new(
+    "ServiceManagedEBSVolumeConfiguration",
+    Kind::Structure(&[
+        Member::new("encrypted", &BOXED_BOOLEAN),
+        Member::new("filesystemType", &TASK_FILESYSTEM_TYPE),
+        Member::new("iops", &BOXED_INTEGER),
+        Member::new("kmsKeyId", &EBSKMS_KEY_ID),
+        Member::new("roleArn", &IAM_ROLE_ARN).required(),
+        Member::new("sizeInGiB", &BOXED_INTEGER),
+        Member::new("snapshotId", &EBS_SNAPSHOT_ID),
+        Member::new("tagSpecifications", &EBS_TAG_SPECIFICATIONS),
+        Member::new("throughput", &BOXED_INTEGER),
+        Member::new("volumeInitializationRate", &BOXED_INTEGER),
+        Member::new("volumeType", &EBS_VOLUME_TYPE),
+    ]),
+);
+pub static SERVICE_REGISTRIES: Schema =
+    Schema::new("ServiceRegistries", Kind::List(&Member::new("member", &SERVICE_REGISTRY)));
+pub static SERVICE_REGISTRY: Schema = Schema::new(
+    "ServiceRegistry",
+    Kind::Structure(&[
+        Member::new("containerName", &STRING),
+        Member::new("containerPort", &BOXED_INTEGER),
+        Member::new("port", &BOXED_INTEGER),
+        Member::new("registryArn", &STRING),
+    ]),
+);
+pub static SERVICE_REVISION: Schema = Schema::new(
+    "ServiceRevision",
+    Kind::Structure(&[
+        Member::new("capacityProviderStrategy", &CAPACITY_PROVIDER_STRATEGY),
+        Member::new("clusterArn", &STRING),
+        Member::new("containerImages", &CONTAINER_IMAGES),
+        Member::new("createdAt", &TIMESTAMP),
+        Member::new("ecsManagedResources", &ECS_MANAGED_RESOURCES),
+        Member::new("fargateEphemeralStorage", &DEPLOYMENT_EPHEMERAL_STORAGE),
+        Member::new("gatewayConnectors", &GATEWAY_CONNECTOR_LIST),
+        Member::new("guardDutyEnabled", &BOOLEAN),
+        Member::new("launchType", &LAUNCH_TYPE),
+        Member::new("loadBalancers", &LOAD_BALANCERS),
+        Member::new("monitoring", &MONITORING_CONFIGURATION),
+        Member::new("networkConfiguration", &NETWORK_CONFIGURATION),
+        Member::new("overrides", &SERVICE_REVISION_OVERRIDES),
+        Member::new("platformFamily", &STRING),
+        Member::new("platformVersion", &STRING),
+        Member::new("resolvedConfiguration", &RESOLVED_CONFIGURATION),
+        Member::new("serviceArn", &STRING),
+        Member::new("serviceConnectConfiguration", &SERVICE_CONNECT_CONFIGURATION),
+        Member::new("serviceRegistries", &SERVICE_REGISTRIES),
+        Member::new("serviceRevisionArn", &STRING),
+        Member::new("taskDefinition", &STRING),
+        Member::new("volumeConfigurations", &SERVICE_VOLUME_CONFIGURATIONS),
+        Member::new("vpcLatticeConfigurations", &VPC_LATTICE_CONFIGURATIONS),
+    ]),
+);
+pub static SERVICE_REVISION_CLEANUP: Schema =
+    Schema::new("ServiceRevisionCleanup", Kind::Enum(&["BLOCKING", "DEFERRED"]));
+pub static SERVICE_REVISION_LOAD_BALANCER: Schema = Schema::new(
+    "ServiceRevisionLoadBalancer",
+    Kind::Structure(&[
+        Member::new("productionListenerRule", &STRING),
+        Member::new("targetGroupArn", &STRING),
+    ]),
+);
+pub static SERVICE_REVISION_LOAD_BALANCERS: Schema = Schema::new(
+    "ServiceRevisionLoadBalancers",
+    Kind::List(&Member::new("member", &SERVICE_REVISION_LOAD_BALANCER)),
+);
+pub static SERVICE_REVISION_OVERRIDES: Schema = Schema::new(
+    "ServiceRevisionOverrides",
+    Kind::Structure(&[Member::new("runtimePlatform", &RUNTIME_PLATFORM_OVERRIDE)]),
+);
+pub static SERVICE_REVISION_SUMMARY: Schema = Schema::new(
+    "ServiceRevisionSummary",
+    Kind::Structure(&[
+        Member::new("arn", &STRING),
+        Member::new("pendingTaskCount", &INTEGER),
+        Member::new("requestedProductionTrafficWeight", &DOUBLE),
+        Member::new("requestedTaskCount", &INTEGER),
+        Member::new("requestedTestTrafficWeight", &DOUBLE),
+        Member::new("runningTaskCount", &INTEGER),
+    ]),
+);
+pub static SERVICE_REVISION_VPC_LATTICE_CONFIGURATION: Schema = Schema::new(
+    "ServiceRevisionVpcLatticeConfiguration",
+    Kind::Structure(&[
+        Member::new("productionListenerRule", &STRING),
+        Member::new("targetGroupArn", &STRING),
+    ]),
+);
+pub static SERVICE_REVISION_VPC_LATTICE_CONFIGURATIONS: Schema = Schema::new(
+    "ServiceRevisionVpcLatticeConfigurations",
+    Kind::List(&Member::new("member", &SERVICE_REVISION_VPC_LATTICE_CONFIGURATION)),
+);
+pub static SERVICE_REVISIONS: Schema =
+    Schema::new("ServiceRevisions", Kind::List(&Member::new("member", &SERVICE_REVISION)));
+pub static SERVICE_REVISIONS_SUMMARY_LIST: Schema = Schema::new(
+    "ServiceRevisionsSummaryList",
+    Kind::List(&Member::new("member", &SERVICE_REVISION_SUMMARY)),
+);
+pub static SERVICE_VOLUME_CONFIGURATION: Schema = Schema::new(
+    "ServiceVolumeConfiguration",
+    Kind::Structure(&[
+        Member::new("managedEBSVolume", &SERVICE_MANAGED_EBS_VOLUME_CONFIGURATION),
+        Member::new("name", &ECS_VOLUME_NAME).required(),
+    ]),
+);
+pub static SERVICE_VOLUME_CONFIGURATIONS: Schema = Schema::new(
+    "ServiceVolumeConfigurations",
+    Kind::List(&Member::new("member", &SERVICE_VOLUME_CONFIGURATION)),
+);
+pub static SERVICES: Schema = Schema::new("Services", Kind::List(&Member::new("member", &SERVICE)));
 pub static SETTING: Schema = Schema::new(
     "Setting",
     Kind::Structure(&[
@@ -1579,7 +2760,13 @@ pub static SETTING_NAME: Schema = Schema::new(
 );
 pub static SETTING_TYPE: Schema = Schema::new("SettingType", Kind::Enum(&["user", "aws_managed"]));
 pub static SETTINGS: Schema = Schema::new("Settings", Kind::List(&Member::new("member", &SETTING)));
+pub static SHARING_STRATEGY: Schema = Schema::new(
+    "SharingStrategy",
+    Kind::Union(&[Member::new("nvidiaMps", &NVIDIA_MPS_ALLOCATION)]),
+);
 pub static SORT_ORDER: Schema = Schema::new("SortOrder", Kind::Enum(&["ASC", "DESC"]));
+pub static STABILITY_STATUS: Schema =
+    Schema::new("StabilityStatus", Kind::Enum(&["STEADY_STATE", "STABILIZING"]));
 pub static START_TASK_REQUEST: Schema = Schema::new(
     "StartTaskRequest",
     Kind::Structure(&[
@@ -1604,6 +2791,19 @@ pub static START_TASK_RESPONSE: Schema = Schema::new(
 );
 pub static STATISTICS: Schema =
     Schema::new("Statistics", Kind::List(&Member::new("member", &KEY_VALUE_PAIR)));
+pub static STOP_SERVICE_DEPLOYMENT_REQUEST: Schema = Schema::new(
+    "StopServiceDeploymentRequest",
+    Kind::Structure(&[
+        Member::new("serviceDeploymentArn", &STRING).required(),
+        Member::new("stopType", &STOP_SERVICE_DEPLOYMENT_STOP_TYPE),
+    ]),
+);
+pub static STOP_SERVICE_DEPLOYMENT_RESPONSE: Schema = Schema::new(
+    "StopServiceDeploymentResponse",
+    Kind::Structure(&[Member::new("serviceDeploymentArn", &STRING)]),
+);
+pub static STOP_SERVICE_DEPLOYMENT_STOP_TYPE: Schema =
+    Schema::new("StopServiceDeploymentStopType", Kind::Enum(&["ABORT", "ROLLBACK"]));
 pub static STOP_TASK_REQUEST: Schema = Schema::new(
     "StopTaskRequest",
     Kind::Structure(&[
@@ -1751,6 +2951,7 @@ pub static TASK: Schema = Schema::new(
         Member::new("tags", &TAGS),
         Member::new("taskArn", &STRING),
         Member::new("taskDefinitionArn", &STRING),
+        Member::new("trustedExecutionSummary", &TRUSTED_EXECUTION_SUMMARY),
         Member::new("version", &LONG),
     ]),
 );
@@ -1782,6 +2983,7 @@ pub static TASK_DEFINITION: Schema = Schema::new(
         Member::new("status", &TASK_DEFINITION_STATUS),
         Member::new("taskDefinitionArn", &STRING),
         Member::new("taskRoleArn", &STRING),
+        Member::new("trustedExecutionConfiguration", &TRUSTED_EXECUTION_CONFIGURATION),
         Member::new("volumes", &VOLUME_LIST),
     ]),
 );
@@ -1852,6 +3054,41 @@ pub static TASK_OVERRIDE: Schema = Schema::new(
         Member::new("taskRoleArn", &STRING),
     ]),
 );
+pub static TASK_SET: Schema = Schema::new(
+    "TaskSet",
+    Kind::Structure(&[
+        Member::new("capacityProviderStrategy", &CAPACITY_PROVIDER_STRATEGY),
+        Member::new("clusterArn", &STRING),
+        Member::new("computedDesiredCount", &INTEGER),
+        Member::new("createdAt", &TIMESTAMP),
+        Member::new("externalId", &STRING),
+        Member::new("fargateEphemeralStorage", &DEPLOYMENT_EPHEMERAL_STORAGE),
+        Member::new("id", &STRING),
+        Member::new("launchType", &LAUNCH_TYPE),
+        Member::new("loadBalancers", &LOAD_BALANCERS),
+        Member::new("networkConfiguration", &NETWORK_CONFIGURATION),
+        Member::new("pendingCount", &INTEGER),
+        Member::new("platformFamily", &STRING),
+        Member::new("platformVersion", &STRING),
+        Member::new("runningCount", &INTEGER),
+        Member::new("scale", &SCALE),
+        Member::new("serviceArn", &STRING),
+        Member::new("serviceRegistries", &SERVICE_REGISTRIES),
+        Member::new("stabilityStatus", &STABILITY_STATUS),
+        Member::new("stabilityStatusAt", &TIMESTAMP),
+        Member::new("startedBy", &STRING),
+        Member::new("status", &STRING),
+        Member::new("tags", &TAGS),
+        Member::new("taskDefinition", &STRING),
+        Member::new("taskSetArn", &STRING),
+        Member::new("updatedAt", &TIMESTAMP),
+    ]),
+);
+pub static TASK_SET_FIELD: Schema = Schema::new("TaskSetField", Kind::Enum(&["TAGS"]));
+pub static TASK_SET_FIELD_LIST: Schema =
+    Schema::new("TaskSetFieldList", Kind::List(&Member::new("member", &TASK_SET_FIELD)));
+pub static TASK_SETS: Schema =
+    Schema::new("TaskSets", Kind::List(&Member::new("member", &TASK_SET)));
 pub static TASK_STOP_CODE: Schema = Schema::new(
     "TaskStopCode",
     Kind::Enum(&[
@@ -1861,6 +3098,7 @@ pub static TASK_STOP_CODE: Schema = Schema::new(
         "ServiceSchedulerInitiated",
         "SpotInterruption",
         "TerminationNotice",
+        "InfrastructureHealth",
     ]),
 );
 pub static TASK_VOLUME_CONFIGURATION: Schema = Schema::new(
@@ -1883,6 +3121,22 @@ pub static TASK_VOLUME_STORAGE_GI_B: Schema = Schema {
     sensitive: false,
 };
 pub static TASKS: Schema = Schema::new("Tasks", Kind::List(&Member::new("member", &TASK)));
+pub static THRESHOLD_CONFIGURATION: Schema = Schema::new(
+    "ThresholdConfiguration",
+    Kind::Structure(&[
+        Member::new("type", &THRESHOLD_TYPE).required(),
+        Member::new("value", &INTEGER).required(),
+    ]),
+);
+pub static THRESHOLD_TYPE: Schema =
+    Schema::new("ThresholdType", Kind::Enum(&["COUNT", "BOUNDED_PERCENT", "UNBOUNDED_PERCENT"]));
+pub static TIMEOUT_CONFIGURATION: Schema = Schema::new(
+    "TimeoutConfiguration",
+    Kind::Structure(&[
+        Member::new("idleTimeoutSeconds", &DURATION),
+        Member::new("perRequestTimeoutSeconds", &DURATION),
+    ]),
+);
 pub static TIMESTAMP: Schema = Schema::new("Timestamp", Kind::Timestamp(None));
 pub static TMPFS: Schema = Schema::new(
     "Tmpfs",
@@ -1900,6 +3154,20 @@ pub static TOTAL_LOCAL_STORAGE_GB_REQUEST: Schema = Schema::new(
 );
 pub static TRANSPORT_PROTOCOL: Schema =
     Schema::new("TransportProtocol", Kind::Enum(&["tcp", "udp"]));
+pub static TRUSTED_EXECUTION_CONFIGURATION: Schema = Schema::new(
+    "TrustedExecutionConfiguration",
+    Kind::Structure(&[
+        Member::new("attestationPolicy", &STRING),
+        Member::new("isolationMode", &ISOLATION_MODE).required(),
+    ]),
+);
+pub static TRUSTED_EXECUTION_SUMMARY: Schema = Schema::new(
+    "TrustedExecutionSummary",
+    Kind::Structure(&[
+        Member::new("attestationPolicyStatus", &ATTESTATION_POLICY_STATUS),
+        Member::new("isolationMode", &ISOLATION_MODE).required(),
+    ]),
+);
 pub static ULIMIT: Schema = Schema::new(
     "Ulimit",
     Kind::Structure(&[
@@ -2010,6 +3278,49 @@ pub static UPDATE_MANAGED_INSTANCES_PROVIDER_CONFIGURATION: Schema = Schema::new
         Member::new("propagateTags", &PROPAGATE_MI_TAGS),
     ]),
 );
+pub static UPDATE_SERVICE_PRIMARY_TASK_SET_REQUEST: Schema = Schema::new(
+    "UpdateServicePrimaryTaskSetRequest",
+    Kind::Structure(&[
+        Member::new("cluster", &STRING).required(),
+        Member::new("primaryTaskSet", &STRING).required(),
+        Member::new("service", &STRING).required(),
+    ]),
+);
+pub static UPDATE_SERVICE_PRIMARY_TASK_SET_RESPONSE: Schema = Schema::new(
+    "UpdateServicePrimaryTaskSetResponse",
+    Kind::Structure(&[Member::new("taskSet", &TASK_SET)]),
+);
+pub static UPDATE_SERVICE_REQUEST: Schema = Schema::new(
+    "UpdateServiceRequest",
+    Kind::Structure(&[
+        Member::new("availabilityZoneRebalancing", &AVAILABILITY_ZONE_REBALANCING),
+        Member::new("capacityProviderStrategy", &CAPACITY_PROVIDER_STRATEGY),
+        Member::new("cluster", &STRING),
+        Member::new("deploymentConfiguration", &DEPLOYMENT_CONFIGURATION),
+        Member::new("deploymentController", &DEPLOYMENT_CONTROLLER),
+        Member::new("desiredCount", &BOXED_INTEGER),
+        Member::new("enableECSManagedTags", &BOXED_BOOLEAN),
+        Member::new("enableExecuteCommand", &BOXED_BOOLEAN),
+        Member::new("forceNewDeployment", &BOOLEAN),
+        Member::new("gatewayConnectors", &GATEWAY_CONNECTOR_LIST),
+        Member::new("healthCheckGracePeriodSeconds", &BOXED_INTEGER),
+        Member::new("loadBalancers", &LOAD_BALANCERS),
+        Member::new("monitoring", &MONITORING_CONFIGURATION),
+        Member::new("networkConfiguration", &NETWORK_CONFIGURATION),
+        Member::new("placementConstraints", &PLACEMENT_CONSTRAINTS),
+        Member::new("placementStrategy", &PLACEMENT_STRATEGIES),
+        Member::new("platformVersion", &STRING),
+        Member::new("propagateTags", &PROPAGATE_TAGS),
+        Member::new("service", &STRING).required(),
+        Member::new("serviceConnectConfiguration", &SERVICE_CONNECT_CONFIGURATION),
+        Member::new("serviceRegistries", &SERVICE_REGISTRIES),
+        Member::new("taskDefinition", &STRING),
+        Member::new("volumeConfigurations", &SERVICE_VOLUME_CONFIGURATIONS),
+        Member::new("vpcLatticeConfigurations", &VPC_LATTICE_CONFIGURATIONS),
+    ]),
+);
+pub static UPDATE_SERVICE_RESPONSE: Schema =
+    Schema::new("UpdateServiceResponse", Kind::Structure(&[Member::new("service", &SERVICE)]));
 pub static UPDATE_TASK_PROTECTION_REQUEST: Schema = Schema::new(
     "UpdateTaskProtectionRequest",
     Kind::Structure(&[
@@ -2026,6 +3337,17 @@ pub static UPDATE_TASK_PROTECTION_RESPONSE: Schema = Schema::new(
         Member::new("protectedTasks", &PROTECTED_TASKS),
     ]),
 );
+pub static UPDATE_TASK_SET_REQUEST: Schema = Schema::new(
+    "UpdateTaskSetRequest",
+    Kind::Structure(&[
+        Member::new("cluster", &STRING).required(),
+        Member::new("scale", &SCALE).required(),
+        Member::new("service", &STRING).required(),
+        Member::new("taskSet", &STRING).required(),
+    ]),
+);
+pub static UPDATE_TASK_SET_RESPONSE: Schema =
+    Schema::new("UpdateTaskSetResponse", Kind::Structure(&[Member::new("taskSet", &TASK_SET)]));
 pub static V_CPU_COUNT_RANGE_REQUEST: Schema = Schema::new(
     "VCpuCountRangeRequest",
     Kind::Structure(&[
@@ -2069,3 +3391,24 @@ pub static VOLUME_FROM_LIST: Schema =
     Schema::new("VolumeFromList", Kind::List(&Member::new("member", &VOLUME_FROM)));
 pub static VOLUME_LIST: Schema =
     Schema::new("VolumeList", Kind::List(&Member::new("member", &VOLUME)));
+pub static VPC_LATTICE_ADVANCED_CONFIGURATION: Schema = Schema::new(
+    "VpcLatticeAdvancedConfiguration",
+    Kind::Structure(&[
+        Member::new("alternateTargetGroupArn", &STRING),
+        Member::new("productionListenerRule", &STRING),
+        Member::new("testListenerRule", &STRING),
+    ]),
+);
+pub static VPC_LATTICE_CONFIGURATION: Schema = Schema::new(
+    "VpcLatticeConfiguration",
+    Kind::Structure(&[
+        Member::new("advancedConfiguration", &VPC_LATTICE_ADVANCED_CONFIGURATION),
+        Member::new("portName", &STRING).required(),
+        Member::new("roleArn", &IAM_ROLE_ARN).required(),
+        Member::new("targetGroupArn", &STRING).required(),
+    ]),
+);
+pub static VPC_LATTICE_CONFIGURATIONS: Schema = Schema::new(
+    "VpcLatticeConfigurations",
+    Kind::List(&Member::new("member", &VPC_LATTICE_CONFIGURATION)),
+);

@@ -76,6 +76,44 @@ impl Value for AcceleratorTotalMemoryMiBRequest {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct AdvancedConfiguration {
+    pub alternate_target_group_arn: Option<String>,
+    pub production_listener_rule: Option<String>,
+    pub role_arn: Option<String>,
+    pub test_listener_rule: Option<String>,
+}
+
+impl Structure for AdvancedConfiguration {
+    const SCHEMA: &'static Schema = &schemas::ADVANCED_CONFIGURATION;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.alternate_target_group_arn, reader, member),
+            1 => read_optional(&mut self.production_listener_rule, reader, member),
+            2 => read_optional(&mut self.role_arn, reader, member),
+            3 => read_optional(&mut self.test_listener_rule, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.alternate_target_group_arn, 0, writer, members);
+        write_optional(&self.production_listener_rule, 1, writer, members);
+        write_optional(&self.role_arn, 2, writer, members);
+        write_optional(&self.test_listener_rule, 3, writer, members);
+    }
+}
+
+impl Value for AdvancedConfiguration {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Attachment {
     pub details: Option<Vec<KeyValuePair>>,
     pub id: Option<String>,
@@ -344,6 +382,38 @@ impl Structure for BaselineEbsBandwidthMbpsRequest {
 }
 
 impl Value for BaselineEbsBandwidthMbpsRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CanaryConfiguration {
+    pub canary_bake_time_in_minutes: Option<i32>,
+    pub canary_percent: Option<f64>,
+}
+
+impl Structure for CanaryConfiguration {
+    const SCHEMA: &'static Schema = &schemas::CANARY_CONFIGURATION;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.canary_bake_time_in_minutes, reader, member),
+            1 => read_optional(&mut self.canary_percent, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.canary_bake_time_in_minutes, 0, writer, members);
+        write_optional(&self.canary_percent, 1, writer, members);
+    }
+}
+
+impl Value for CanaryConfiguration {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }
@@ -677,6 +747,7 @@ pub struct Container {
     pub cpu: Option<String>,
     pub exit_code: Option<i32>,
     pub gpu_ids: Option<Vec<String>>,
+    pub gpu_sharing_strategy: Option<SharingStrategy>,
     pub health_status: Option<HealthStatus>,
     pub image: Option<String>,
     pub image_digest: Option<String>,
@@ -687,6 +758,7 @@ pub struct Container {
     pub name: Option<String>,
     pub network_bindings: Option<Vec<NetworkBinding>>,
     pub network_interfaces: Option<Vec<NetworkInterface>>,
+    pub neuron_device_ids: Option<Vec<String>>,
     pub reason: Option<String>,
     pub runtime_id: Option<String>,
     pub task_arn: Option<String>,
@@ -701,19 +773,21 @@ impl Structure for Container {
             1 => read_optional(&mut self.cpu, reader, member),
             2 => read_optional(&mut self.exit_code, reader, member),
             3 => read_optional(&mut self.gpu_ids, reader, member),
-            4 => read_optional(&mut self.health_status, reader, member),
-            5 => read_optional(&mut self.image, reader, member),
-            6 => read_optional(&mut self.image_digest, reader, member),
-            7 => read_optional(&mut self.last_status, reader, member),
-            8 => read_optional(&mut self.managed_agents, reader, member),
-            9 => read_optional(&mut self.memory, reader, member),
-            10 => read_optional(&mut self.memory_reservation, reader, member),
-            11 => read_optional(&mut self.name, reader, member),
-            12 => read_optional(&mut self.network_bindings, reader, member),
-            13 => read_optional(&mut self.network_interfaces, reader, member),
-            14 => read_optional(&mut self.reason, reader, member),
-            15 => read_optional(&mut self.runtime_id, reader, member),
-            16 => read_optional(&mut self.task_arn, reader, member),
+            4 => read_optional(&mut self.gpu_sharing_strategy, reader, member),
+            5 => read_optional(&mut self.health_status, reader, member),
+            6 => read_optional(&mut self.image, reader, member),
+            7 => read_optional(&mut self.image_digest, reader, member),
+            8 => read_optional(&mut self.last_status, reader, member),
+            9 => read_optional(&mut self.managed_agents, reader, member),
+            10 => read_optional(&mut self.memory, reader, member),
+            11 => read_optional(&mut self.memory_reservation, reader, member),
+            12 => read_optional(&mut self.name, reader, member),
+            13 => read_optional(&mut self.network_bindings, reader, member),
+            14 => read_optional(&mut self.network_interfaces, reader, member),
+            15 => read_optional(&mut self.neuron_device_ids, reader, member),
+            16 => read_optional(&mut self.reason, reader, member),
+            17 => read_optional(&mut self.runtime_id, reader, member),
+            18 => read_optional(&mut self.task_arn, reader, member),
             _ => Ok(false),
         }
     }
@@ -723,19 +797,21 @@ impl Structure for Container {
         write_optional(&self.cpu, 1, writer, members);
         write_optional(&self.exit_code, 2, writer, members);
         write_optional(&self.gpu_ids, 3, writer, members);
-        write_optional(&self.health_status, 4, writer, members);
-        write_optional(&self.image, 5, writer, members);
-        write_optional(&self.image_digest, 6, writer, members);
-        write_optional(&self.last_status, 7, writer, members);
-        write_optional(&self.managed_agents, 8, writer, members);
-        write_optional(&self.memory, 9, writer, members);
-        write_optional(&self.memory_reservation, 10, writer, members);
-        write_optional(&self.name, 11, writer, members);
-        write_optional(&self.network_bindings, 12, writer, members);
-        write_optional(&self.network_interfaces, 13, writer, members);
-        write_optional(&self.reason, 14, writer, members);
-        write_optional(&self.runtime_id, 15, writer, members);
-        write_optional(&self.task_arn, 16, writer, members);
+        write_optional(&self.gpu_sharing_strategy, 4, writer, members);
+        write_optional(&self.health_status, 5, writer, members);
+        write_optional(&self.image, 6, writer, members);
+        write_optional(&self.image_digest, 7, writer, members);
+        write_optional(&self.last_status, 8, writer, members);
+        write_optional(&self.managed_agents, 9, writer, members);
+        write_optional(&self.memory, 10, writer, members);
+        write_optional(&self.memory_reservation, 11, writer, members);
+        write_optional(&self.name, 12, writer, members);
+        write_optional(&self.network_bindings, 13, writer, members);
+        write_optional(&self.network_interfaces, 14, writer, members);
+        write_optional(&self.neuron_device_ids, 15, writer, members);
+        write_optional(&self.reason, 16, writer, members);
+        write_optional(&self.runtime_id, 17, writer, members);
+        write_optional(&self.task_arn, 18, writer, members);
     }
 }
 
@@ -933,6 +1009,41 @@ impl Value for ContainerDependency {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct ContainerImage {
+    pub container_name: Option<String>,
+    pub image: Option<String>,
+    pub image_digest: Option<String>,
+}
+
+impl Structure for ContainerImage {
+    const SCHEMA: &'static Schema = &schemas::CONTAINER_IMAGE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.container_name, reader, member),
+            1 => read_optional(&mut self.image, reader, member),
+            2 => read_optional(&mut self.image_digest, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.container_name, 0, writer, members);
+        write_optional(&self.image, 1, writer, members);
+        write_optional(&self.image_digest, 2, writer, members);
+    }
+}
+
+impl Value for ContainerImage {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ContainerInstance {
     pub agent_connected: Option<bool>,
     pub agent_update_status: Option<AgentUpdateStatus>,
@@ -941,6 +1052,7 @@ pub struct ContainerInstance {
     pub capacity_provider_name: Option<String>,
     pub container_instance_arn: Option<String>,
     pub ec2_instance_id: Option<String>,
+    pub gpu_devices: Option<Vec<GpuDevice>>,
     pub health_status: Option<ContainerInstanceHealthStatus>,
     pub pending_tasks_count: Option<i32>,
     pub registered_at: Option<terms::Timestamp>,
@@ -966,17 +1078,18 @@ impl Structure for ContainerInstance {
             4 => read_optional(&mut self.capacity_provider_name, reader, member),
             5 => read_optional(&mut self.container_instance_arn, reader, member),
             6 => read_optional(&mut self.ec2_instance_id, reader, member),
-            7 => read_optional(&mut self.health_status, reader, member),
-            8 => read_optional(&mut self.pending_tasks_count, reader, member),
-            9 => read_optional(&mut self.registered_at, reader, member),
-            10 => read_optional(&mut self.registered_resources, reader, member),
-            11 => read_optional(&mut self.remaining_resources, reader, member),
-            12 => read_optional(&mut self.running_tasks_count, reader, member),
-            13 => read_optional(&mut self.status, reader, member),
-            14 => read_optional(&mut self.status_reason, reader, member),
-            15 => read_optional(&mut self.tags, reader, member),
-            16 => read_optional(&mut self.version, reader, member),
-            17 => read_optional(&mut self.version_info, reader, member),
+            7 => read_optional(&mut self.gpu_devices, reader, member),
+            8 => read_optional(&mut self.health_status, reader, member),
+            9 => read_optional(&mut self.pending_tasks_count, reader, member),
+            10 => read_optional(&mut self.registered_at, reader, member),
+            11 => read_optional(&mut self.registered_resources, reader, member),
+            12 => read_optional(&mut self.remaining_resources, reader, member),
+            13 => read_optional(&mut self.running_tasks_count, reader, member),
+            14 => read_optional(&mut self.status, reader, member),
+            15 => read_optional(&mut self.status_reason, reader, member),
+            16 => read_optional(&mut self.tags, reader, member),
+            17 => read_optional(&mut self.version, reader, member),
+            18 => read_optional(&mut self.version_info, reader, member),
             _ => Ok(false),
         }
     }
@@ -989,17 +1102,18 @@ impl Structure for ContainerInstance {
         write_optional(&self.capacity_provider_name, 4, writer, members);
         write_optional(&self.container_instance_arn, 5, writer, members);
         write_optional(&self.ec2_instance_id, 6, writer, members);
-        write_optional(&self.health_status, 7, writer, members);
-        write_optional(&self.pending_tasks_count, 8, writer, members);
-        write_optional(&self.registered_at, 9, writer, members);
-        write_optional(&self.registered_resources, 10, writer, members);
-        write_optional(&self.remaining_resources, 11, writer, members);
-        write_optional(&self.running_tasks_count, 12, writer, members);
-        write_optional(&self.status, 13, writer, members);
-        write_optional(&self.status_reason, 14, writer, members);
-        write_optional(&self.tags, 15, writer, members);
-        write_optional(&self.version, 16, writer, members);
-        write_optional(&self.version_info, 17, writer, members);
+        write_optional(&self.gpu_devices, 7, writer, members);
+        write_optional(&self.health_status, 8, writer, members);
+        write_optional(&self.pending_tasks_count, 9, writer, members);
+        write_optional(&self.registered_at, 10, writer, members);
+        write_optional(&self.registered_resources, 11, writer, members);
+        write_optional(&self.remaining_resources, 12, writer, members);
+        write_optional(&self.running_tasks_count, 13, writer, members);
+        write_optional(&self.status, 14, writer, members);
+        write_optional(&self.status_reason, 15, writer, members);
+        write_optional(&self.tags, 16, writer, members);
+        write_optional(&self.version, 17, writer, members);
+        write_optional(&self.version_info, 18, writer, members);
     }
 }
 
@@ -1168,6 +1282,70 @@ impl Structure for ContainerStateChange {
 }
 
 impl Value for ContainerStateChange {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ContinueServiceDeploymentRequest {
+    pub action: Option<DeploymentLifecycleHookAction>,
+    pub hook_id: String,
+    pub service_deployment_arn: String,
+}
+
+impl Structure for ContinueServiceDeploymentRequest {
+    const SCHEMA: &'static Schema = &schemas::CONTINUE_SERVICE_DEPLOYMENT_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.action, reader, member),
+            1 => read_required(&mut self.hook_id, reader, member),
+            2 => read_required(&mut self.service_deployment_arn, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.action, 0, writer, members);
+        write_required(&self.hook_id, 1, writer, members);
+        write_required(&self.service_deployment_arn, 2, writer, members);
+    }
+}
+
+impl Value for ContinueServiceDeploymentRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ContinueServiceDeploymentResponse {
+    pub service_deployment_arn: Option<String>,
+}
+
+impl Structure for ContinueServiceDeploymentResponse {
+    const SCHEMA: &'static Schema = &schemas::CONTINUE_SERVICE_DEPLOYMENT_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.service_deployment_arn, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.service_deployment_arn, 0, writer, members);
+    }
+}
+
+impl Value for ContinueServiceDeploymentResponse {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }
@@ -1355,6 +1533,271 @@ impl Structure for CreateManagedInstancesProviderConfiguration {
 }
 
 impl Value for CreateManagedInstancesProviderConfiguration {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateServiceRequest {
+    pub availability_zone_rebalancing: Option<AvailabilityZoneRebalancing>,
+    pub capacity_provider_strategy: Option<Vec<CapacityProviderStrategyItem>>,
+    pub client_token: Option<String>,
+    pub cluster: Option<String>,
+    pub deployment_configuration: Option<DeploymentConfiguration>,
+    pub deployment_controller: Option<DeploymentController>,
+    pub desired_count: Option<i32>,
+    pub enable_ecs_managed_tags: Option<bool>,
+    pub enable_execute_command: Option<bool>,
+    pub gateway_connectors: Option<Vec<GatewayConnector>>,
+    pub health_check_grace_period_seconds: Option<i32>,
+    pub launch_type: Option<LaunchType>,
+    pub load_balancers: Option<Vec<LoadBalancer>>,
+    pub monitoring: Option<MonitoringConfiguration>,
+    pub network_configuration: Option<NetworkConfiguration>,
+    pub placement_constraints: Option<Vec<PlacementConstraint>>,
+    pub placement_strategy: Option<Vec<PlacementStrategy>>,
+    pub platform_version: Option<String>,
+    pub propagate_tags: Option<PropagateTags>,
+    pub role: Option<String>,
+    pub scheduling_strategy: Option<SchedulingStrategy>,
+    pub service_connect_configuration: Option<ServiceConnectConfiguration>,
+    pub service_name: String,
+    pub service_registries: Option<Vec<ServiceRegistry>>,
+    pub tags: Option<Vec<Tag>>,
+    pub task_definition: Option<String>,
+    pub volume_configurations: Option<Vec<ServiceVolumeConfiguration>>,
+    pub vpc_lattice_configurations: Option<Vec<VpcLatticeConfiguration>>,
+}
+
+impl Structure for CreateServiceRequest {
+    const SCHEMA: &'static Schema = &schemas::CREATE_SERVICE_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.availability_zone_rebalancing, reader, member),
+            1 => read_optional(&mut self.capacity_provider_strategy, reader, member),
+            2 => read_optional(&mut self.client_token, reader, member),
+            3 => read_optional(&mut self.cluster, reader, member),
+            4 => read_optional(&mut self.deployment_configuration, reader, member),
+            5 => read_optional(&mut self.deployment_controller, reader, member),
+            6 => read_optional(&mut self.desired_count, reader, member),
+            7 => read_optional(&mut self.enable_ecs_managed_tags, reader, member),
+            8 => read_optional(&mut self.enable_execute_command, reader, member),
+            9 => read_optional(&mut self.gateway_connectors, reader, member),
+            10 => read_optional(&mut self.health_check_grace_period_seconds, reader, member),
+            11 => read_optional(&mut self.launch_type, reader, member),
+            12 => read_optional(&mut self.load_balancers, reader, member),
+            13 => read_optional(&mut self.monitoring, reader, member),
+            14 => read_optional(&mut self.network_configuration, reader, member),
+            15 => read_optional(&mut self.placement_constraints, reader, member),
+            16 => read_optional(&mut self.placement_strategy, reader, member),
+            17 => read_optional(&mut self.platform_version, reader, member),
+            18 => read_optional(&mut self.propagate_tags, reader, member),
+            19 => read_optional(&mut self.role, reader, member),
+            20 => read_optional(&mut self.scheduling_strategy, reader, member),
+            21 => read_optional(&mut self.service_connect_configuration, reader, member),
+            22 => read_required(&mut self.service_name, reader, member),
+            23 => read_optional(&mut self.service_registries, reader, member),
+            24 => read_optional(&mut self.tags, reader, member),
+            25 => read_optional(&mut self.task_definition, reader, member),
+            26 => read_optional(&mut self.volume_configurations, reader, member),
+            27 => read_optional(&mut self.vpc_lattice_configurations, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.availability_zone_rebalancing, 0, writer, members);
+        write_optional(&self.capacity_provider_strategy, 1, writer, members);
+        write_optional(&self.client_token, 2, writer, members);
+        write_optional(&self.cluster, 3, writer, members);
+        write_optional(&self.deployment_configuration, 4, writer, members);
+        write_optional(&self.deployment_controller, 5, writer, members);
+        write_optional(&self.desired_count, 6, writer, members);
+        write_optional(&self.enable_ecs_managed_tags, 7, writer, members);
+        write_optional(&self.enable_execute_command, 8, writer, members);
+        write_optional(&self.gateway_connectors, 9, writer, members);
+        write_optional(&self.health_check_grace_period_seconds, 10, writer, members);
+        write_optional(&self.launch_type, 11, writer, members);
+        write_optional(&self.load_balancers, 12, writer, members);
+        write_optional(&self.monitoring, 13, writer, members);
+        write_optional(&self.network_configuration, 14, writer, members);
+        write_optional(&self.placement_constraints, 15, writer, members);
+        write_optional(&self.placement_strategy, 16, writer, members);
+        write_optional(&self.platform_version, 17, writer, members);
+        write_optional(&self.propagate_tags, 18, writer, members);
+        write_optional(&self.role, 19, writer, members);
+        write_optional(&self.scheduling_strategy, 20, writer, members);
+        write_optional(&self.service_connect_configuration, 21, writer, members);
+        write_required(&self.service_name, 22, writer, members);
+        write_optional(&self.service_registries, 23, writer, members);
+        write_optional(&self.tags, 24, writer, members);
+        write_optional(&self.task_definition, 25, writer, members);
+        write_optional(&self.volume_configurations, 26, writer, members);
+        write_optional(&self.vpc_lattice_configurations, 27, writer, members);
+    }
+}
+
+impl Value for CreateServiceRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateServiceResponse {
+    pub service: Option<Service>,
+}
+
+impl Structure for CreateServiceResponse {
+    const SCHEMA: &'static Schema = &schemas::CREATE_SERVICE_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.service, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.service, 0, writer, members);
+    }
+}
+
+impl Value for CreateServiceResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateTaskSetRequest {
+    pub capacity_provider_strategy: Option<Vec<CapacityProviderStrategyItem>>,
+    pub client_token: Option<String>,
+    pub cluster: String,
+    pub external_id: Option<String>,
+    pub launch_type: Option<LaunchType>,
+    pub load_balancers: Option<Vec<LoadBalancer>>,
+    pub network_configuration: Option<NetworkConfiguration>,
+    pub platform_version: Option<String>,
+    pub scale: Option<Scale>,
+    pub service: String,
+    pub service_registries: Option<Vec<ServiceRegistry>>,
+    pub tags: Option<Vec<Tag>>,
+    pub task_definition: String,
+}
+
+impl Structure for CreateTaskSetRequest {
+    const SCHEMA: &'static Schema = &schemas::CREATE_TASK_SET_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.capacity_provider_strategy, reader, member),
+            1 => read_optional(&mut self.client_token, reader, member),
+            2 => read_required(&mut self.cluster, reader, member),
+            3 => read_optional(&mut self.external_id, reader, member),
+            4 => read_optional(&mut self.launch_type, reader, member),
+            5 => read_optional(&mut self.load_balancers, reader, member),
+            6 => read_optional(&mut self.network_configuration, reader, member),
+            7 => read_optional(&mut self.platform_version, reader, member),
+            8 => read_optional(&mut self.scale, reader, member),
+            9 => read_required(&mut self.service, reader, member),
+            10 => read_optional(&mut self.service_registries, reader, member),
+            11 => read_optional(&mut self.tags, reader, member),
+            12 => read_required(&mut self.task_definition, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.capacity_provider_strategy, 0, writer, members);
+        write_optional(&self.client_token, 1, writer, members);
+        write_required(&self.cluster, 2, writer, members);
+        write_optional(&self.external_id, 3, writer, members);
+        write_optional(&self.launch_type, 4, writer, members);
+        write_optional(&self.load_balancers, 5, writer, members);
+        write_optional(&self.network_configuration, 6, writer, members);
+        write_optional(&self.platform_version, 7, writer, members);
+        write_optional(&self.scale, 8, writer, members);
+        write_required(&self.service, 9, writer, members);
+        write_optional(&self.service_registries, 10, writer, members);
+        write_optional(&self.tags, 11, writer, members);
+        write_required(&self.task_definition, 12, writer, members);
+    }
+}
+
+impl Value for CreateTaskSetRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateTaskSetResponse {
+    pub task_set: Option<TaskSet>,
+}
+
+impl Structure for CreateTaskSetResponse {
+    const SCHEMA: &'static Schema = &schemas::CREATE_TASK_SET_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.task_set, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.task_set, 0, writer, members);
+    }
+}
+
+impl Value for CreateTaskSetResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreatedAt {
+    pub after: Option<terms::Timestamp>,
+    pub before: Option<terms::Timestamp>,
+}
+
+impl Structure for CreatedAt {
+    const SCHEMA: &'static Schema = &schemas::CREATED_AT;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.after, reader, member),
+            1 => read_optional(&mut self.before, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.after, 0, writer, members);
+        write_optional(&self.before, 1, writer, members);
+    }
+}
+
+impl Value for CreatedAt {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }
@@ -1605,6 +2048,70 @@ impl Value for DeleteClusterResponse {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteServiceRequest {
+    pub cluster: Option<String>,
+    pub force: Option<bool>,
+    pub service: String,
+}
+
+impl Structure for DeleteServiceRequest {
+    const SCHEMA: &'static Schema = &schemas::DELETE_SERVICE_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.cluster, reader, member),
+            1 => read_optional(&mut self.force, reader, member),
+            2 => read_required(&mut self.service, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.cluster, 0, writer, members);
+        write_optional(&self.force, 1, writer, members);
+        write_required(&self.service, 2, writer, members);
+    }
+}
+
+impl Value for DeleteServiceRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteServiceResponse {
+    pub service: Option<Service>,
+}
+
+impl Structure for DeleteServiceResponse {
+    const SCHEMA: &'static Schema = &schemas::DELETE_SERVICE_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.service, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.service, 0, writer, members);
+    }
+}
+
+impl Value for DeleteServiceResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct DeleteTaskDefinitionsRequest {
     pub task_definitions: Vec<String>,
 }
@@ -1657,6 +2164,504 @@ impl Structure for DeleteTaskDefinitionsResponse {
 }
 
 impl Value for DeleteTaskDefinitionsResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteTaskSetRequest {
+    pub cluster: String,
+    pub force: Option<bool>,
+    pub service: String,
+    pub task_set: String,
+}
+
+impl Structure for DeleteTaskSetRequest {
+    const SCHEMA: &'static Schema = &schemas::DELETE_TASK_SET_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.cluster, reader, member),
+            1 => read_optional(&mut self.force, reader, member),
+            2 => read_required(&mut self.service, reader, member),
+            3 => read_required(&mut self.task_set, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.cluster, 0, writer, members);
+        write_optional(&self.force, 1, writer, members);
+        write_required(&self.service, 2, writer, members);
+        write_required(&self.task_set, 3, writer, members);
+    }
+}
+
+impl Value for DeleteTaskSetRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteTaskSetResponse {
+    pub task_set: Option<TaskSet>,
+}
+
+impl Structure for DeleteTaskSetResponse {
+    const SCHEMA: &'static Schema = &schemas::DELETE_TASK_SET_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.task_set, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.task_set, 0, writer, members);
+    }
+}
+
+impl Value for DeleteTaskSetResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Deployment {
+    pub capacity_provider_strategy: Option<Vec<CapacityProviderStrategyItem>>,
+    pub created_at: Option<terms::Timestamp>,
+    pub desired_count: Option<i32>,
+    pub failed_tasks: Option<i32>,
+    pub fargate_ephemeral_storage: Option<DeploymentEphemeralStorage>,
+    pub id: Option<String>,
+    pub launch_type: Option<LaunchType>,
+    pub network_configuration: Option<NetworkConfiguration>,
+    pub pending_count: Option<i32>,
+    pub platform_family: Option<String>,
+    pub platform_version: Option<String>,
+    pub rollout_state: Option<DeploymentRolloutState>,
+    pub rollout_state_reason: Option<String>,
+    pub running_count: Option<i32>,
+    pub service_connect_configuration: Option<ServiceConnectConfiguration>,
+    pub service_connect_resources: Option<Vec<ServiceConnectServiceResource>>,
+    pub status: Option<String>,
+    pub task_definition: Option<String>,
+    pub updated_at: Option<terms::Timestamp>,
+    pub volume_configurations: Option<Vec<ServiceVolumeConfiguration>>,
+    pub vpc_lattice_configurations: Option<Vec<VpcLatticeConfiguration>>,
+}
+
+impl Structure for Deployment {
+    const SCHEMA: &'static Schema = &schemas::DEPLOYMENT;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.capacity_provider_strategy, reader, member),
+            1 => read_optional(&mut self.created_at, reader, member),
+            2 => read_optional(&mut self.desired_count, reader, member),
+            3 => read_optional(&mut self.failed_tasks, reader, member),
+            4 => read_optional(&mut self.fargate_ephemeral_storage, reader, member),
+            5 => read_optional(&mut self.id, reader, member),
+            6 => read_optional(&mut self.launch_type, reader, member),
+            7 => read_optional(&mut self.network_configuration, reader, member),
+            8 => read_optional(&mut self.pending_count, reader, member),
+            9 => read_optional(&mut self.platform_family, reader, member),
+            10 => read_optional(&mut self.platform_version, reader, member),
+            11 => read_optional(&mut self.rollout_state, reader, member),
+            12 => read_optional(&mut self.rollout_state_reason, reader, member),
+            13 => read_optional(&mut self.running_count, reader, member),
+            14 => read_optional(&mut self.service_connect_configuration, reader, member),
+            15 => read_optional(&mut self.service_connect_resources, reader, member),
+            16 => read_optional(&mut self.status, reader, member),
+            17 => read_optional(&mut self.task_definition, reader, member),
+            18 => read_optional(&mut self.updated_at, reader, member),
+            19 => read_optional(&mut self.volume_configurations, reader, member),
+            20 => read_optional(&mut self.vpc_lattice_configurations, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.capacity_provider_strategy, 0, writer, members);
+        write_optional(&self.created_at, 1, writer, members);
+        write_optional(&self.desired_count, 2, writer, members);
+        write_optional(&self.failed_tasks, 3, writer, members);
+        write_optional(&self.fargate_ephemeral_storage, 4, writer, members);
+        write_optional(&self.id, 5, writer, members);
+        write_optional(&self.launch_type, 6, writer, members);
+        write_optional(&self.network_configuration, 7, writer, members);
+        write_optional(&self.pending_count, 8, writer, members);
+        write_optional(&self.platform_family, 9, writer, members);
+        write_optional(&self.platform_version, 10, writer, members);
+        write_optional(&self.rollout_state, 11, writer, members);
+        write_optional(&self.rollout_state_reason, 12, writer, members);
+        write_optional(&self.running_count, 13, writer, members);
+        write_optional(&self.service_connect_configuration, 14, writer, members);
+        write_optional(&self.service_connect_resources, 15, writer, members);
+        write_optional(&self.status, 16, writer, members);
+        write_optional(&self.task_definition, 17, writer, members);
+        write_optional(&self.updated_at, 18, writer, members);
+        write_optional(&self.volume_configurations, 19, writer, members);
+        write_optional(&self.vpc_lattice_configurations, 20, writer, members);
+    }
+}
+
+impl Value for Deployment {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeploymentAlarms {
+    pub alarm_names: Vec<String>,
+    pub enable: bool,
+    pub rollback: bool,
+}
+
+impl Structure for DeploymentAlarms {
+    const SCHEMA: &'static Schema = &schemas::DEPLOYMENT_ALARMS;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.alarm_names, reader, member),
+            1 => read_required(&mut self.enable, reader, member),
+            2 => read_required(&mut self.rollback, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.alarm_names, 0, writer, members);
+        write_required(&self.enable, 1, writer, members);
+        write_required(&self.rollback, 2, writer, members);
+    }
+}
+
+impl Value for DeploymentAlarms {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeploymentCircuitBreaker {
+    pub enable: bool,
+    pub reset_on_healthy_task: Option<bool>,
+    pub rollback: bool,
+    pub threshold_configuration: Option<ThresholdConfiguration>,
+}
+
+impl Structure for DeploymentCircuitBreaker {
+    const SCHEMA: &'static Schema = &schemas::DEPLOYMENT_CIRCUIT_BREAKER;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.enable, reader, member),
+            1 => read_optional(&mut self.reset_on_healthy_task, reader, member),
+            2 => read_required(&mut self.rollback, reader, member),
+            3 => read_optional(&mut self.threshold_configuration, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.enable, 0, writer, members);
+        write_optional(&self.reset_on_healthy_task, 1, writer, members);
+        write_required(&self.rollback, 2, writer, members);
+        write_optional(&self.threshold_configuration, 3, writer, members);
+    }
+}
+
+impl Value for DeploymentCircuitBreaker {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeploymentConfiguration {
+    pub alarms: Option<DeploymentAlarms>,
+    pub bake_time_in_minutes: Option<i32>,
+    pub canary_configuration: Option<CanaryConfiguration>,
+    pub deployment_circuit_breaker: Option<DeploymentCircuitBreaker>,
+    pub early_success_criteria: Option<DeploymentEarlySuccessCriteria>,
+    pub lifecycle_hooks: Option<Vec<DeploymentLifecycleHook>>,
+    pub linear_configuration: Option<LinearConfiguration>,
+    pub maximum_percent: Option<i32>,
+    pub minimum_healthy_percent: Option<i32>,
+    pub strategy: Option<DeploymentStrategy>,
+}
+
+impl Structure for DeploymentConfiguration {
+    const SCHEMA: &'static Schema = &schemas::DEPLOYMENT_CONFIGURATION;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.alarms, reader, member),
+            1 => read_optional(&mut self.bake_time_in_minutes, reader, member),
+            2 => read_optional(&mut self.canary_configuration, reader, member),
+            3 => read_optional(&mut self.deployment_circuit_breaker, reader, member),
+            4 => read_optional(&mut self.early_success_criteria, reader, member),
+            5 => read_optional(&mut self.lifecycle_hooks, reader, member),
+            6 => read_optional(&mut self.linear_configuration, reader, member),
+            7 => read_optional(&mut self.maximum_percent, reader, member),
+            8 => read_optional(&mut self.minimum_healthy_percent, reader, member),
+            9 => read_optional(&mut self.strategy, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.alarms, 0, writer, members);
+        write_optional(&self.bake_time_in_minutes, 1, writer, members);
+        write_optional(&self.canary_configuration, 2, writer, members);
+        write_optional(&self.deployment_circuit_breaker, 3, writer, members);
+        write_optional(&self.early_success_criteria, 4, writer, members);
+        write_optional(&self.lifecycle_hooks, 5, writer, members);
+        write_optional(&self.linear_configuration, 6, writer, members);
+        write_optional(&self.maximum_percent, 7, writer, members);
+        write_optional(&self.minimum_healthy_percent, 8, writer, members);
+        write_optional(&self.strategy, 9, writer, members);
+    }
+}
+
+impl Value for DeploymentConfiguration {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeploymentController {
+    pub type_: DeploymentControllerType,
+}
+
+impl Structure for DeploymentController {
+    const SCHEMA: &'static Schema = &schemas::DEPLOYMENT_CONTROLLER;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.type_, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.type_, 0, writer, members);
+    }
+}
+
+impl Value for DeploymentController {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeploymentEarlySuccessCriteria {
+    pub enable: bool,
+    pub healthy_percent: Option<i32>,
+    pub source_service_revision_cleanup: Option<ServiceRevisionCleanup>,
+}
+
+impl Structure for DeploymentEarlySuccessCriteria {
+    const SCHEMA: &'static Schema = &schemas::DEPLOYMENT_EARLY_SUCCESS_CRITERIA;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.enable, reader, member),
+            1 => read_optional(&mut self.healthy_percent, reader, member),
+            2 => read_optional(&mut self.source_service_revision_cleanup, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.enable, 0, writer, members);
+        write_optional(&self.healthy_percent, 1, writer, members);
+        write_optional(&self.source_service_revision_cleanup, 2, writer, members);
+    }
+}
+
+impl Value for DeploymentEarlySuccessCriteria {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeploymentEphemeralStorage {
+    pub kms_key_id: Option<String>,
+}
+
+impl Structure for DeploymentEphemeralStorage {
+    const SCHEMA: &'static Schema = &schemas::DEPLOYMENT_EPHEMERAL_STORAGE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.kms_key_id, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.kms_key_id, 0, writer, members);
+    }
+}
+
+impl Value for DeploymentEphemeralStorage {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeploymentLifecycleHook {
+    pub hook_details: Option<HookDetails>,
+    pub hook_target_arn: Option<String>,
+    pub lifecycle_stages: Option<Vec<DeploymentLifecycleHookStage>>,
+    pub role_arn: Option<String>,
+    pub target_type: Option<DeploymentLifecycleHookTargetType>,
+    pub timeout_configuration: Option<DeploymentLifecycleHookTimeoutConfiguration>,
+}
+
+impl Structure for DeploymentLifecycleHook {
+    const SCHEMA: &'static Schema = &schemas::DEPLOYMENT_LIFECYCLE_HOOK;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.hook_details, reader, member),
+            1 => read_optional(&mut self.hook_target_arn, reader, member),
+            2 => read_optional(&mut self.lifecycle_stages, reader, member),
+            3 => read_optional(&mut self.role_arn, reader, member),
+            4 => read_optional(&mut self.target_type, reader, member),
+            5 => read_optional(&mut self.timeout_configuration, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.hook_details, 0, writer, members);
+        write_optional(&self.hook_target_arn, 1, writer, members);
+        write_optional(&self.lifecycle_stages, 2, writer, members);
+        write_optional(&self.role_arn, 3, writer, members);
+        write_optional(&self.target_type, 4, writer, members);
+        write_optional(&self.timeout_configuration, 5, writer, members);
+    }
+}
+
+impl Value for DeploymentLifecycleHook {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeploymentLifecycleHookDetail {
+    pub expires_at: Option<terms::Timestamp>,
+    pub hook_id: Option<String>,
+    pub status: Option<DeploymentLifecycleHookStatus>,
+    pub target_arn: Option<String>,
+    pub target_type: Option<DeploymentLifecycleHookTargetType>,
+    pub timeout_action: Option<DeploymentLifecycleHookAction>,
+}
+
+impl Structure for DeploymentLifecycleHookDetail {
+    const SCHEMA: &'static Schema = &schemas::DEPLOYMENT_LIFECYCLE_HOOK_DETAIL;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.expires_at, reader, member),
+            1 => read_optional(&mut self.hook_id, reader, member),
+            2 => read_optional(&mut self.status, reader, member),
+            3 => read_optional(&mut self.target_arn, reader, member),
+            4 => read_optional(&mut self.target_type, reader, member),
+            5 => read_optional(&mut self.timeout_action, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.expires_at, 0, writer, members);
+        write_optional(&self.hook_id, 1, writer, members);
+        write_optional(&self.status, 2, writer, members);
+        write_optional(&self.target_arn, 3, writer, members);
+        write_optional(&self.target_type, 4, writer, members);
+        write_optional(&self.timeout_action, 5, writer, members);
+    }
+}
+
+impl Value for DeploymentLifecycleHookDetail {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeploymentLifecycleHookTimeoutConfiguration {
+    pub action: Option<DeploymentLifecycleHookAction>,
+    pub timeout_in_minutes: Option<i32>,
+}
+
+impl Structure for DeploymentLifecycleHookTimeoutConfiguration {
+    const SCHEMA: &'static Schema = &schemas::DEPLOYMENT_LIFECYCLE_HOOK_TIMEOUT_CONFIGURATION;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.action, reader, member),
+            1 => read_optional(&mut self.timeout_in_minutes, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.action, 0, writer, members);
+        write_optional(&self.timeout_in_minutes, 1, writer, members);
+    }
+}
+
+impl Value for DeploymentLifecycleHookTimeoutConfiguration {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }
@@ -1995,6 +3000,195 @@ impl Value for DescribeContainerInstancesResponse {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeServiceDeploymentsRequest {
+    pub service_deployment_arns: Vec<String>,
+}
+
+impl Structure for DescribeServiceDeploymentsRequest {
+    const SCHEMA: &'static Schema = &schemas::DESCRIBE_SERVICE_DEPLOYMENTS_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.service_deployment_arns, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.service_deployment_arns, 0, writer, members);
+    }
+}
+
+impl Value for DescribeServiceDeploymentsRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeServiceDeploymentsResponse {
+    pub failures: Option<Vec<Failure>>,
+    pub service_deployments: Option<Vec<ServiceDeployment>>,
+}
+
+impl Structure for DescribeServiceDeploymentsResponse {
+    const SCHEMA: &'static Schema = &schemas::DESCRIBE_SERVICE_DEPLOYMENTS_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.failures, reader, member),
+            1 => read_optional(&mut self.service_deployments, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.failures, 0, writer, members);
+        write_optional(&self.service_deployments, 1, writer, members);
+    }
+}
+
+impl Value for DescribeServiceDeploymentsResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeServiceRevisionsRequest {
+    pub service_revision_arns: Vec<String>,
+}
+
+impl Structure for DescribeServiceRevisionsRequest {
+    const SCHEMA: &'static Schema = &schemas::DESCRIBE_SERVICE_REVISIONS_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.service_revision_arns, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.service_revision_arns, 0, writer, members);
+    }
+}
+
+impl Value for DescribeServiceRevisionsRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeServiceRevisionsResponse {
+    pub failures: Option<Vec<Failure>>,
+    pub service_revisions: Option<Vec<ServiceRevision>>,
+}
+
+impl Structure for DescribeServiceRevisionsResponse {
+    const SCHEMA: &'static Schema = &schemas::DESCRIBE_SERVICE_REVISIONS_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.failures, reader, member),
+            1 => read_optional(&mut self.service_revisions, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.failures, 0, writer, members);
+        write_optional(&self.service_revisions, 1, writer, members);
+    }
+}
+
+impl Value for DescribeServiceRevisionsResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeServicesRequest {
+    pub cluster: Option<String>,
+    pub include: Option<Vec<ServiceField>>,
+    pub services: Vec<String>,
+}
+
+impl Structure for DescribeServicesRequest {
+    const SCHEMA: &'static Schema = &schemas::DESCRIBE_SERVICES_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.cluster, reader, member),
+            1 => read_optional(&mut self.include, reader, member),
+            2 => read_required(&mut self.services, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.cluster, 0, writer, members);
+        write_optional(&self.include, 1, writer, members);
+        write_required(&self.services, 2, writer, members);
+    }
+}
+
+impl Value for DescribeServicesRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeServicesResponse {
+    pub failures: Option<Vec<Failure>>,
+    pub services: Option<Vec<Service>>,
+}
+
+impl Structure for DescribeServicesResponse {
+    const SCHEMA: &'static Schema = &schemas::DESCRIBE_SERVICES_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.failures, reader, member),
+            1 => read_optional(&mut self.services, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.failures, 0, writer, members);
+        write_optional(&self.services, 1, writer, members);
+    }
+}
+
+impl Value for DescribeServicesResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct DescribeTaskDefinitionRequest {
     pub include: Option<Vec<TaskDefinitionField>>,
     pub task_definition: String,
@@ -2050,6 +3244,76 @@ impl Structure for DescribeTaskDefinitionResponse {
 }
 
 impl Value for DescribeTaskDefinitionResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeTaskSetsRequest {
+    pub cluster: String,
+    pub include: Option<Vec<TaskSetField>>,
+    pub service: String,
+    pub task_sets: Option<Vec<String>>,
+}
+
+impl Structure for DescribeTaskSetsRequest {
+    const SCHEMA: &'static Schema = &schemas::DESCRIBE_TASK_SETS_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.cluster, reader, member),
+            1 => read_optional(&mut self.include, reader, member),
+            2 => read_required(&mut self.service, reader, member),
+            3 => read_optional(&mut self.task_sets, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.cluster, 0, writer, members);
+        write_optional(&self.include, 1, writer, members);
+        write_required(&self.service, 2, writer, members);
+        write_optional(&self.task_sets, 3, writer, members);
+    }
+}
+
+impl Value for DescribeTaskSetsRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeTaskSetsResponse {
+    pub failures: Option<Vec<Failure>>,
+    pub task_sets: Option<Vec<TaskSet>>,
+}
+
+impl Structure for DescribeTaskSetsResponse {
+    const SCHEMA: &'static Schema = &schemas::DESCRIBE_TASK_SETS_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.failures, reader, member),
+            1 => read_optional(&mut self.task_sets, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.failures, 0, writer, members);
+        write_optional(&self.task_sets, 1, writer, members);
+    }
+}
+
+impl Value for DescribeTaskSetsResponse {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }
@@ -2295,6 +3559,50 @@ impl Structure for EBSTagSpecification {
 }
 
 impl Value for EBSTagSpecification {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ECSManagedResources {
+    pub auto_scaling: Option<ManagedAutoScaling>,
+    pub gateway_connections: Option<Vec<GatewayConnection>>,
+    pub ingress_paths: Option<Vec<ManagedIngressPath>>,
+    pub log_groups: Option<Vec<ManagedLogGroup>>,
+    pub metric_alarms: Option<Vec<ManagedMetricAlarm>>,
+    pub service_security_groups: Option<Vec<ManagedSecurityGroup>>,
+}
+
+impl Structure for ECSManagedResources {
+    const SCHEMA: &'static Schema = &schemas::ECS_MANAGED_RESOURCES;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.auto_scaling, reader, member),
+            1 => read_optional(&mut self.gateway_connections, reader, member),
+            2 => read_optional(&mut self.ingress_paths, reader, member),
+            3 => read_optional(&mut self.log_groups, reader, member),
+            4 => read_optional(&mut self.metric_alarms, reader, member),
+            5 => read_optional(&mut self.service_security_groups, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.auto_scaling, 0, writer, members);
+        write_optional(&self.gateway_connections, 1, writer, members);
+        write_optional(&self.ingress_paths, 2, writer, members);
+        write_optional(&self.log_groups, 3, writer, members);
+        write_optional(&self.metric_alarms, 4, writer, members);
+        write_optional(&self.service_security_groups, 5, writer, members);
+    }
+}
+
+impl Value for ECSManagedResources {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }
@@ -2648,6 +3956,310 @@ impl Value for FirelensConfiguration {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct GatewayConnection {
+    pub access_type: Option<AccessType>,
+    pub gateway_arn: Option<String>,
+    pub gateway_route_arn: Option<String>,
+    pub port_name: Option<String>,
+    pub resources: Option<GatewayConnectionResources>,
+    pub service_url: Option<String>,
+    pub status: Option<GatewayRouteStatus>,
+}
+
+impl Structure for GatewayConnection {
+    const SCHEMA: &'static Schema = &schemas::GATEWAY_CONNECTION;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.access_type, reader, member),
+            1 => read_optional(&mut self.gateway_arn, reader, member),
+            2 => read_optional(&mut self.gateway_route_arn, reader, member),
+            3 => read_optional(&mut self.port_name, reader, member),
+            4 => read_optional(&mut self.resources, reader, member),
+            5 => read_optional(&mut self.service_url, reader, member),
+            6 => read_optional(&mut self.status, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.access_type, 0, writer, members);
+        write_optional(&self.gateway_arn, 1, writer, members);
+        write_optional(&self.gateway_route_arn, 2, writer, members);
+        write_optional(&self.port_name, 3, writer, members);
+        write_optional(&self.resources, 4, writer, members);
+        write_optional(&self.service_url, 5, writer, members);
+        write_optional(&self.status, 6, writer, members);
+    }
+}
+
+impl Value for GatewayConnection {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GatewayConnectionAlbResources {
+    pub acm_certificate_arn: Option<String>,
+    pub alternate_target_group_arn: Option<String>,
+    pub listener_arn: Option<String>,
+    pub listener_rule_arn: Option<String>,
+    pub load_balancer_arn: Option<String>,
+    pub load_balancer_security_group_arns: Option<Vec<String>>,
+    pub target_group_arn: Option<String>,
+    pub test_listener_rule_arn: Option<String>,
+}
+
+impl Structure for GatewayConnectionAlbResources {
+    const SCHEMA: &'static Schema = &schemas::GATEWAY_CONNECTION_ALB_RESOURCES;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.acm_certificate_arn, reader, member),
+            1 => read_optional(&mut self.alternate_target_group_arn, reader, member),
+            2 => read_optional(&mut self.listener_arn, reader, member),
+            3 => read_optional(&mut self.listener_rule_arn, reader, member),
+            4 => read_optional(&mut self.load_balancer_arn, reader, member),
+            5 => read_optional(&mut self.load_balancer_security_group_arns, reader, member),
+            6 => read_optional(&mut self.target_group_arn, reader, member),
+            7 => read_optional(&mut self.test_listener_rule_arn, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.acm_certificate_arn, 0, writer, members);
+        write_optional(&self.alternate_target_group_arn, 1, writer, members);
+        write_optional(&self.listener_arn, 2, writer, members);
+        write_optional(&self.listener_rule_arn, 3, writer, members);
+        write_optional(&self.load_balancer_arn, 4, writer, members);
+        write_optional(&self.load_balancer_security_group_arns, 5, writer, members);
+        write_optional(&self.target_group_arn, 6, writer, members);
+        write_optional(&self.test_listener_rule_arn, 7, writer, members);
+    }
+}
+
+impl Value for GatewayConnectionAlbResources {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GatewayConnectionResources {
+    pub host_shared_alb: Option<Vec<GatewayConnectionAlbResources>>,
+}
+
+impl Structure for GatewayConnectionResources {
+    const SCHEMA: &'static Schema = &schemas::GATEWAY_CONNECTION_RESOURCES;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.host_shared_alb, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.host_shared_alb, 0, writer, members);
+    }
+}
+
+impl Value for GatewayConnectionResources {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GatewayConnector {
+    pub deregistration_delay: Option<GatewayConnectorDeregistrationDelay>,
+    pub filters: Option<GatewayConnectorFilters>,
+    pub health_check: Option<GatewayConnectorHealthCheck>,
+    pub port_name: String,
+}
+
+impl Structure for GatewayConnector {
+    const SCHEMA: &'static Schema = &schemas::GATEWAY_CONNECTOR;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.deregistration_delay, reader, member),
+            1 => read_optional(&mut self.filters, reader, member),
+            2 => read_optional(&mut self.health_check, reader, member),
+            3 => read_required(&mut self.port_name, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.deregistration_delay, 0, writer, members);
+        write_optional(&self.filters, 1, writer, members);
+        write_optional(&self.health_check, 2, writer, members);
+        write_required(&self.port_name, 3, writer, members);
+    }
+}
+
+impl Value for GatewayConnector {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GatewayConnectorDeregistrationDelay {
+    pub timeout_seconds: Option<i32>,
+}
+
+impl Structure for GatewayConnectorDeregistrationDelay {
+    const SCHEMA: &'static Schema = &schemas::GATEWAY_CONNECTOR_DEREGISTRATION_DELAY;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.timeout_seconds, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.timeout_seconds, 0, writer, members);
+    }
+}
+
+impl Value for GatewayConnectorDeregistrationDelay {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GatewayConnectorFilters {
+    pub access_types: Option<Vec<AccessType>>,
+}
+
+impl Structure for GatewayConnectorFilters {
+    const SCHEMA: &'static Schema = &schemas::GATEWAY_CONNECTOR_FILTERS;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.access_types, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.access_types, 0, writer, members);
+    }
+}
+
+impl Value for GatewayConnectorFilters {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GatewayConnectorHealthCheck {
+    pub health_check_interval_seconds: Option<i32>,
+    pub health_check_path: Option<String>,
+    pub health_check_port: Option<i32>,
+    pub health_check_protocol: Option<GatewayConnectorHealthCheckProtocol>,
+    pub health_check_timeout_seconds: Option<i32>,
+    pub healthy_threshold_count: Option<i32>,
+    pub matcher: Option<GatewayConnectorHealthCheckMatcher>,
+    pub unhealthy_threshold_count: Option<i32>,
+}
+
+impl Structure for GatewayConnectorHealthCheck {
+    const SCHEMA: &'static Schema = &schemas::GATEWAY_CONNECTOR_HEALTH_CHECK;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.health_check_interval_seconds, reader, member),
+            1 => read_optional(&mut self.health_check_path, reader, member),
+            2 => read_optional(&mut self.health_check_port, reader, member),
+            3 => read_optional(&mut self.health_check_protocol, reader, member),
+            4 => read_optional(&mut self.health_check_timeout_seconds, reader, member),
+            5 => read_optional(&mut self.healthy_threshold_count, reader, member),
+            6 => read_optional(&mut self.matcher, reader, member),
+            7 => read_optional(&mut self.unhealthy_threshold_count, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.health_check_interval_seconds, 0, writer, members);
+        write_optional(&self.health_check_path, 1, writer, members);
+        write_optional(&self.health_check_port, 2, writer, members);
+        write_optional(&self.health_check_protocol, 3, writer, members);
+        write_optional(&self.health_check_timeout_seconds, 4, writer, members);
+        write_optional(&self.healthy_threshold_count, 5, writer, members);
+        write_optional(&self.matcher, 6, writer, members);
+        write_optional(&self.unhealthy_threshold_count, 7, writer, members);
+    }
+}
+
+impl Value for GatewayConnectorHealthCheck {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GatewayConnectorHealthCheckMatcher {
+    pub grpc_code: Option<String>,
+    pub http_code: Option<String>,
+}
+
+impl Structure for GatewayConnectorHealthCheckMatcher {
+    const SCHEMA: &'static Schema = &schemas::GATEWAY_CONNECTOR_HEALTH_CHECK_MATCHER;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.grpc_code, reader, member),
+            1 => read_optional(&mut self.http_code, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.grpc_code, 0, writer, members);
+        write_optional(&self.http_code, 1, writer, members);
+    }
+}
+
+impl Value for GatewayConnectorHealthCheckMatcher {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct GetTaskProtectionRequest {
     pub cluster: String,
     pub tasks: Option<Vec<String>>,
@@ -2712,6 +4324,47 @@ impl Value for GetTaskProtectionResponse {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct GpuDevice {
+    pub container_count: Option<i32>,
+    pub gpu_id: Option<String>,
+    pub remaining_memory_in_mi_b: Option<i32>,
+    pub sharing_mode: Option<GpuSharingMode>,
+    pub total_memory_in_mi_b: Option<i32>,
+}
+
+impl Structure for GpuDevice {
+    const SCHEMA: &'static Schema = &schemas::GPU_DEVICE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.container_count, reader, member),
+            1 => read_optional(&mut self.gpu_id, reader, member),
+            2 => read_optional(&mut self.remaining_memory_in_mi_b, reader, member),
+            3 => read_optional(&mut self.sharing_mode, reader, member),
+            4 => read_optional(&mut self.total_memory_in_mi_b, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.container_count, 0, writer, members);
+        write_optional(&self.gpu_id, 1, writer, members);
+        write_optional(&self.remaining_memory_in_mi_b, 2, writer, members);
+        write_optional(&self.sharing_mode, 3, writer, members);
+        write_optional(&self.total_memory_in_mi_b, 4, writer, members);
+    }
+}
+
+impl Value for GpuDevice {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct HealthCheck {
     pub command: Vec<String>,
     pub interval: Option<i32>,
@@ -2744,6 +4397,26 @@ impl Structure for HealthCheck {
 }
 
 impl Value for HealthCheck {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct HookDetails {}
+
+impl Structure for HookDetails {
+    const SCHEMA: &'static Schema = &schemas::HOOK_DETAILS;
+    fn read_member(&mut self, _: usize, _: &mut dyn Reader) -> Result<bool, Malformed> {
+        Ok(false)
+    }
+    fn write_members(&self, _: &mut dyn Writer) {}
+}
+
+impl Value for HookDetails {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }
@@ -2958,6 +4631,7 @@ pub struct InstanceLaunchTemplate {
     pub local_storage_configuration: Option<ManagedInstancesLocalStorageConfiguration>,
     pub monitoring: Option<ManagedInstancesMonitoringOptions>,
     pub network_configuration: ManagedInstancesNetworkConfiguration,
+    pub nitro_enclaves_enabled: Option<bool>,
     pub storage_configuration: Option<ManagedInstancesStorageConfiguration>,
 }
 
@@ -2975,7 +4649,8 @@ impl Structure for InstanceLaunchTemplate {
             6 => read_optional(&mut self.local_storage_configuration, reader, member),
             7 => read_optional(&mut self.monitoring, reader, member),
             8 => read_required(&mut self.network_configuration, reader, member),
-            9 => read_optional(&mut self.storage_configuration, reader, member),
+            9 => read_optional(&mut self.nitro_enclaves_enabled, reader, member),
+            10 => read_optional(&mut self.storage_configuration, reader, member),
             _ => Ok(false),
         }
     }
@@ -2990,7 +4665,8 @@ impl Structure for InstanceLaunchTemplate {
         write_optional(&self.local_storage_configuration, 6, writer, members);
         write_optional(&self.monitoring, 7, writer, members);
         write_required(&self.network_configuration, 8, writer, members);
-        write_optional(&self.storage_configuration, 9, writer, members);
+        write_optional(&self.nitro_enclaves_enabled, 9, writer, members);
+        write_optional(&self.storage_configuration, 10, writer, members);
     }
 }
 
@@ -3222,6 +4898,38 @@ impl Structure for KeyValuePair {
 }
 
 impl Value for KeyValuePair {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LinearConfiguration {
+    pub step_bake_time_in_minutes: Option<i32>,
+    pub step_percent: Option<f64>,
+}
+
+impl Structure for LinearConfiguration {
+    const SCHEMA: &'static Schema = &schemas::LINEAR_CONFIGURATION;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.step_bake_time_in_minutes, reader, member),
+            1 => read_optional(&mut self.step_percent, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.step_bake_time_in_minutes, 0, writer, members);
+        write_optional(&self.step_percent, 1, writer, members);
+    }
+}
+
+impl Value for LinearConfiguration {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }
@@ -3567,6 +5275,225 @@ impl Value for ListContainerInstancesResponse {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListServiceDeploymentsRequest {
+    pub cluster: Option<String>,
+    pub created_at: Option<CreatedAt>,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+    pub service: String,
+    pub status: Option<Vec<ServiceDeploymentStatus>>,
+}
+
+impl Structure for ListServiceDeploymentsRequest {
+    const SCHEMA: &'static Schema = &schemas::LIST_SERVICE_DEPLOYMENTS_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.cluster, reader, member),
+            1 => read_optional(&mut self.created_at, reader, member),
+            2 => read_optional(&mut self.max_results, reader, member),
+            3 => read_optional(&mut self.next_token, reader, member),
+            4 => read_required(&mut self.service, reader, member),
+            5 => read_optional(&mut self.status, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.cluster, 0, writer, members);
+        write_optional(&self.created_at, 1, writer, members);
+        write_optional(&self.max_results, 2, writer, members);
+        write_optional(&self.next_token, 3, writer, members);
+        write_required(&self.service, 4, writer, members);
+        write_optional(&self.status, 5, writer, members);
+    }
+}
+
+impl Value for ListServiceDeploymentsRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListServiceDeploymentsResponse {
+    pub next_token: Option<String>,
+    pub service_deployments: Option<Vec<ServiceDeploymentBrief>>,
+}
+
+impl Structure for ListServiceDeploymentsResponse {
+    const SCHEMA: &'static Schema = &schemas::LIST_SERVICE_DEPLOYMENTS_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.next_token, reader, member),
+            1 => read_optional(&mut self.service_deployments, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.next_token, 0, writer, members);
+        write_optional(&self.service_deployments, 1, writer, members);
+    }
+}
+
+impl Value for ListServiceDeploymentsResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListServicesByNamespaceRequest {
+    pub max_results: Option<i32>,
+    pub namespace: String,
+    pub next_token: Option<String>,
+}
+
+impl Structure for ListServicesByNamespaceRequest {
+    const SCHEMA: &'static Schema = &schemas::LIST_SERVICES_BY_NAMESPACE_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.max_results, reader, member),
+            1 => read_required(&mut self.namespace, reader, member),
+            2 => read_optional(&mut self.next_token, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.max_results, 0, writer, members);
+        write_required(&self.namespace, 1, writer, members);
+        write_optional(&self.next_token, 2, writer, members);
+    }
+}
+
+impl Value for ListServicesByNamespaceRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListServicesByNamespaceResponse {
+    pub next_token: Option<String>,
+    pub service_arns: Option<Vec<String>>,
+}
+
+impl Structure for ListServicesByNamespaceResponse {
+    const SCHEMA: &'static Schema = &schemas::LIST_SERVICES_BY_NAMESPACE_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.next_token, reader, member),
+            1 => read_optional(&mut self.service_arns, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.next_token, 0, writer, members);
+        write_optional(&self.service_arns, 1, writer, members);
+    }
+}
+
+impl Value for ListServicesByNamespaceResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListServicesRequest {
+    pub cluster: Option<String>,
+    pub launch_type: Option<LaunchType>,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+    pub resource_management_type: Option<ResourceManagementType>,
+    pub scheduling_strategy: Option<SchedulingStrategy>,
+}
+
+impl Structure for ListServicesRequest {
+    const SCHEMA: &'static Schema = &schemas::LIST_SERVICES_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.cluster, reader, member),
+            1 => read_optional(&mut self.launch_type, reader, member),
+            2 => read_optional(&mut self.max_results, reader, member),
+            3 => read_optional(&mut self.next_token, reader, member),
+            4 => read_optional(&mut self.resource_management_type, reader, member),
+            5 => read_optional(&mut self.scheduling_strategy, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.cluster, 0, writer, members);
+        write_optional(&self.launch_type, 1, writer, members);
+        write_optional(&self.max_results, 2, writer, members);
+        write_optional(&self.next_token, 3, writer, members);
+        write_optional(&self.resource_management_type, 4, writer, members);
+        write_optional(&self.scheduling_strategy, 5, writer, members);
+    }
+}
+
+impl Value for ListServicesRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListServicesResponse {
+    pub next_token: Option<String>,
+    pub service_arns: Option<Vec<String>>,
+}
+
+impl Structure for ListServicesResponse {
+    const SCHEMA: &'static Schema = &schemas::LIST_SERVICES_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.next_token, reader, member),
+            1 => read_optional(&mut self.service_arns, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.next_token, 0, writer, members);
+        write_optional(&self.service_arns, 1, writer, members);
+    }
+}
+
+impl Value for ListServicesResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ListTagsForResourceRequest {
     pub resource_arn: String,
 }
@@ -3856,6 +5783,47 @@ impl Value for ListTasksResponse {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct LoadBalancer {
+    pub advanced_configuration: Option<AdvancedConfiguration>,
+    pub container_name: Option<String>,
+    pub container_port: Option<i32>,
+    pub load_balancer_name: Option<String>,
+    pub target_group_arn: Option<String>,
+}
+
+impl Structure for LoadBalancer {
+    const SCHEMA: &'static Schema = &schemas::LOAD_BALANCER;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.advanced_configuration, reader, member),
+            1 => read_optional(&mut self.container_name, reader, member),
+            2 => read_optional(&mut self.container_port, reader, member),
+            3 => read_optional(&mut self.load_balancer_name, reader, member),
+            4 => read_optional(&mut self.target_group_arn, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.advanced_configuration, 0, writer, members);
+        write_optional(&self.container_name, 1, writer, members);
+        write_optional(&self.container_port, 2, writer, members);
+        write_optional(&self.load_balancer_name, 3, writer, members);
+        write_optional(&self.target_group_arn, 4, writer, members);
+    }
+}
+
+impl Value for LoadBalancer {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct LogConfiguration {
     pub log_driver: LogDriver,
     pub options: Option<std::collections::BTreeMap<String, String>>,
@@ -3958,6 +5926,176 @@ impl Structure for ManagedAgentStateChange {
 }
 
 impl Value for ManagedAgentStateChange {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ManagedApplicationAutoScalingPolicy {
+    pub arn: Option<String>,
+    pub metric: String,
+    pub policy_type: String,
+    pub status: ManagedResourceStatus,
+    pub status_reason: Option<String>,
+    pub target_value: f64,
+    pub updated_at: terms::Timestamp,
+}
+
+impl Structure for ManagedApplicationAutoScalingPolicy {
+    const SCHEMA: &'static Schema = &schemas::MANAGED_APPLICATION_AUTO_SCALING_POLICY;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.arn, reader, member),
+            1 => read_required(&mut self.metric, reader, member),
+            2 => read_required(&mut self.policy_type, reader, member),
+            3 => read_required(&mut self.status, reader, member),
+            4 => read_optional(&mut self.status_reason, reader, member),
+            5 => read_required(&mut self.target_value, reader, member),
+            6 => read_required(&mut self.updated_at, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.arn, 0, writer, members);
+        write_required(&self.metric, 1, writer, members);
+        write_required(&self.policy_type, 2, writer, members);
+        write_required(&self.status, 3, writer, members);
+        write_optional(&self.status_reason, 4, writer, members);
+        write_required(&self.target_value, 5, writer, members);
+        write_required(&self.updated_at, 6, writer, members);
+    }
+}
+
+impl Value for ManagedApplicationAutoScalingPolicy {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ManagedAutoScaling {
+    pub application_auto_scaling_policies: Option<Vec<ManagedApplicationAutoScalingPolicy>>,
+    pub scalable_target: Option<ManagedScalableTarget>,
+}
+
+impl Structure for ManagedAutoScaling {
+    const SCHEMA: &'static Schema = &schemas::MANAGED_AUTO_SCALING;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.application_auto_scaling_policies, reader, member),
+            1 => read_optional(&mut self.scalable_target, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.application_auto_scaling_policies, 0, writer, members);
+        write_optional(&self.scalable_target, 1, writer, members);
+    }
+}
+
+impl Value for ManagedAutoScaling {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ManagedCertificate {
+    pub arn: Option<String>,
+    pub domain_name: String,
+    pub status: ManagedResourceStatus,
+    pub status_reason: Option<String>,
+    pub updated_at: terms::Timestamp,
+}
+
+impl Structure for ManagedCertificate {
+    const SCHEMA: &'static Schema = &schemas::MANAGED_CERTIFICATE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.arn, reader, member),
+            1 => read_required(&mut self.domain_name, reader, member),
+            2 => read_required(&mut self.status, reader, member),
+            3 => read_optional(&mut self.status_reason, reader, member),
+            4 => read_required(&mut self.updated_at, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.arn, 0, writer, members);
+        write_required(&self.domain_name, 1, writer, members);
+        write_required(&self.status, 2, writer, members);
+        write_optional(&self.status_reason, 3, writer, members);
+        write_required(&self.updated_at, 4, writer, members);
+    }
+}
+
+impl Value for ManagedCertificate {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ManagedIngressPath {
+    pub access_type: AccessType,
+    pub certificate: Option<ManagedCertificate>,
+    pub endpoint: String,
+    pub listener: Option<ManagedListener>,
+    pub load_balancer: Option<ManagedLoadBalancer>,
+    pub load_balancer_security_groups: Option<Vec<ManagedSecurityGroup>>,
+    pub rule: Option<ManagedListenerRule>,
+    pub target_groups: Option<Vec<ManagedTargetGroup>>,
+}
+
+impl Structure for ManagedIngressPath {
+    const SCHEMA: &'static Schema = &schemas::MANAGED_INGRESS_PATH;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.access_type, reader, member),
+            1 => read_optional(&mut self.certificate, reader, member),
+            2 => read_required(&mut self.endpoint, reader, member),
+            3 => read_optional(&mut self.listener, reader, member),
+            4 => read_optional(&mut self.load_balancer, reader, member),
+            5 => read_optional(&mut self.load_balancer_security_groups, reader, member),
+            6 => read_optional(&mut self.rule, reader, member),
+            7 => read_optional(&mut self.target_groups, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.access_type, 0, writer, members);
+        write_optional(&self.certificate, 1, writer, members);
+        write_required(&self.endpoint, 2, writer, members);
+        write_optional(&self.listener, 3, writer, members);
+        write_optional(&self.load_balancer, 4, writer, members);
+        write_optional(&self.load_balancer_security_groups, 5, writer, members);
+        write_optional(&self.rule, 6, writer, members);
+        write_optional(&self.target_groups, 7, writer, members);
+    }
+}
+
+impl Value for ManagedIngressPath {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }
@@ -4098,6 +6236,252 @@ impl Value for ManagedInstancesStorageConfiguration {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct ManagedListener {
+    pub arn: Option<String>,
+    pub status: ManagedResourceStatus,
+    pub status_reason: Option<String>,
+    pub updated_at: terms::Timestamp,
+}
+
+impl Structure for ManagedListener {
+    const SCHEMA: &'static Schema = &schemas::MANAGED_LISTENER;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.arn, reader, member),
+            1 => read_required(&mut self.status, reader, member),
+            2 => read_optional(&mut self.status_reason, reader, member),
+            3 => read_required(&mut self.updated_at, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.arn, 0, writer, members);
+        write_required(&self.status, 1, writer, members);
+        write_optional(&self.status_reason, 2, writer, members);
+        write_required(&self.updated_at, 3, writer, members);
+    }
+}
+
+impl Value for ManagedListener {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ManagedListenerRule {
+    pub arn: Option<String>,
+    pub status: ManagedResourceStatus,
+    pub status_reason: Option<String>,
+    pub updated_at: terms::Timestamp,
+}
+
+impl Structure for ManagedListenerRule {
+    const SCHEMA: &'static Schema = &schemas::MANAGED_LISTENER_RULE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.arn, reader, member),
+            1 => read_required(&mut self.status, reader, member),
+            2 => read_optional(&mut self.status_reason, reader, member),
+            3 => read_required(&mut self.updated_at, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.arn, 0, writer, members);
+        write_required(&self.status, 1, writer, members);
+        write_optional(&self.status_reason, 2, writer, members);
+        write_required(&self.updated_at, 3, writer, members);
+    }
+}
+
+impl Value for ManagedListenerRule {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ManagedLoadBalancer {
+    pub arn: Option<String>,
+    pub scheme: String,
+    pub security_group_ids: Option<Vec<String>>,
+    pub status: ManagedResourceStatus,
+    pub status_reason: Option<String>,
+    pub subnet_ids: Option<Vec<String>>,
+    pub updated_at: terms::Timestamp,
+}
+
+impl Structure for ManagedLoadBalancer {
+    const SCHEMA: &'static Schema = &schemas::MANAGED_LOAD_BALANCER;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.arn, reader, member),
+            1 => read_required(&mut self.scheme, reader, member),
+            2 => read_optional(&mut self.security_group_ids, reader, member),
+            3 => read_required(&mut self.status, reader, member),
+            4 => read_optional(&mut self.status_reason, reader, member),
+            5 => read_optional(&mut self.subnet_ids, reader, member),
+            6 => read_required(&mut self.updated_at, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.arn, 0, writer, members);
+        write_required(&self.scheme, 1, writer, members);
+        write_optional(&self.security_group_ids, 2, writer, members);
+        write_required(&self.status, 3, writer, members);
+        write_optional(&self.status_reason, 4, writer, members);
+        write_optional(&self.subnet_ids, 5, writer, members);
+        write_required(&self.updated_at, 6, writer, members);
+    }
+}
+
+impl Value for ManagedLoadBalancer {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ManagedLogGroup {
+    pub arn: Option<String>,
+    pub log_group_name: String,
+    pub status: ManagedResourceStatus,
+    pub status_reason: Option<String>,
+    pub updated_at: terms::Timestamp,
+}
+
+impl Structure for ManagedLogGroup {
+    const SCHEMA: &'static Schema = &schemas::MANAGED_LOG_GROUP;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.arn, reader, member),
+            1 => read_required(&mut self.log_group_name, reader, member),
+            2 => read_required(&mut self.status, reader, member),
+            3 => read_optional(&mut self.status_reason, reader, member),
+            4 => read_required(&mut self.updated_at, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.arn, 0, writer, members);
+        write_required(&self.log_group_name, 1, writer, members);
+        write_required(&self.status, 2, writer, members);
+        write_optional(&self.status_reason, 3, writer, members);
+        write_required(&self.updated_at, 4, writer, members);
+    }
+}
+
+impl Value for ManagedLogGroup {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ManagedMetricAlarm {
+    pub arn: Option<String>,
+    pub status: ManagedResourceStatus,
+    pub status_reason: Option<String>,
+    pub updated_at: terms::Timestamp,
+}
+
+impl Structure for ManagedMetricAlarm {
+    const SCHEMA: &'static Schema = &schemas::MANAGED_METRIC_ALARM;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.arn, reader, member),
+            1 => read_required(&mut self.status, reader, member),
+            2 => read_optional(&mut self.status_reason, reader, member),
+            3 => read_required(&mut self.updated_at, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.arn, 0, writer, members);
+        write_required(&self.status, 1, writer, members);
+        write_optional(&self.status_reason, 2, writer, members);
+        write_required(&self.updated_at, 3, writer, members);
+    }
+}
+
+impl Value for ManagedMetricAlarm {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ManagedScalableTarget {
+    pub arn: Option<String>,
+    pub max_capacity: i32,
+    pub min_capacity: i32,
+    pub status: ManagedResourceStatus,
+    pub status_reason: Option<String>,
+    pub updated_at: terms::Timestamp,
+}
+
+impl Structure for ManagedScalableTarget {
+    const SCHEMA: &'static Schema = &schemas::MANAGED_SCALABLE_TARGET;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.arn, reader, member),
+            1 => read_required(&mut self.max_capacity, reader, member),
+            2 => read_required(&mut self.min_capacity, reader, member),
+            3 => read_required(&mut self.status, reader, member),
+            4 => read_optional(&mut self.status_reason, reader, member),
+            5 => read_required(&mut self.updated_at, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.arn, 0, writer, members);
+        write_required(&self.max_capacity, 1, writer, members);
+        write_required(&self.min_capacity, 2, writer, members);
+        write_required(&self.status, 3, writer, members);
+        write_optional(&self.status_reason, 4, writer, members);
+        write_required(&self.updated_at, 5, writer, members);
+    }
+}
+
+impl Value for ManagedScalableTarget {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ManagedScaling {
     pub instance_warmup_period: Option<i32>,
     pub maximum_scaling_step_size: Option<i32>,
@@ -4139,6 +6523,44 @@ impl Value for ManagedScaling {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct ManagedSecurityGroup {
+    pub arn: Option<String>,
+    pub status: ManagedResourceStatus,
+    pub status_reason: Option<String>,
+    pub updated_at: terms::Timestamp,
+}
+
+impl Structure for ManagedSecurityGroup {
+    const SCHEMA: &'static Schema = &schemas::MANAGED_SECURITY_GROUP;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.arn, reader, member),
+            1 => read_required(&mut self.status, reader, member),
+            2 => read_optional(&mut self.status_reason, reader, member),
+            3 => read_required(&mut self.updated_at, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.arn, 0, writer, members);
+        write_required(&self.status, 1, writer, members);
+        write_optional(&self.status_reason, 2, writer, members);
+        write_required(&self.updated_at, 3, writer, members);
+    }
+}
+
+impl Value for ManagedSecurityGroup {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ManagedStorageConfiguration {
     pub fargate_ephemeral_storage_kms_key_id: Option<String>,
     pub kms_key_id: Option<String>,
@@ -4162,6 +6584,53 @@ impl Structure for ManagedStorageConfiguration {
 }
 
 impl Value for ManagedStorageConfiguration {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ManagedTargetGroup {
+    pub arn: Option<String>,
+    pub health_check_path: String,
+    pub health_check_port: i32,
+    pub port: i32,
+    pub status: ManagedResourceStatus,
+    pub status_reason: Option<String>,
+    pub updated_at: terms::Timestamp,
+}
+
+impl Structure for ManagedTargetGroup {
+    const SCHEMA: &'static Schema = &schemas::MANAGED_TARGET_GROUP;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.arn, reader, member),
+            1 => read_required(&mut self.health_check_path, reader, member),
+            2 => read_required(&mut self.health_check_port, reader, member),
+            3 => read_required(&mut self.port, reader, member),
+            4 => read_required(&mut self.status, reader, member),
+            5 => read_optional(&mut self.status_reason, reader, member),
+            6 => read_required(&mut self.updated_at, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.arn, 0, writer, members);
+        write_required(&self.health_check_path, 1, writer, members);
+        write_required(&self.health_check_port, 2, writer, members);
+        write_required(&self.port, 3, writer, members);
+        write_required(&self.status, 4, writer, members);
+        write_optional(&self.status_reason, 5, writer, members);
+        write_required(&self.updated_at, 6, writer, members);
+    }
+}
+
+impl Value for ManagedTargetGroup {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }
@@ -4226,6 +6695,67 @@ impl Structure for MemoryMiBRequest {
 }
 
 impl Value for MemoryMiBRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct MetricConfiguration {
+    pub metric_names: Vec<String>,
+    pub resolution_seconds: i32,
+}
+
+impl Structure for MetricConfiguration {
+    const SCHEMA: &'static Schema = &schemas::METRIC_CONFIGURATION;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.metric_names, reader, member),
+            1 => read_required(&mut self.resolution_seconds, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.metric_names, 0, writer, members);
+        write_required(&self.resolution_seconds, 1, writer, members);
+    }
+}
+
+impl Value for MetricConfiguration {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct MonitoringConfiguration {
+    pub metric_configurations: Option<Vec<MetricConfiguration>>,
+}
+
+impl Structure for MonitoringConfiguration {
+    const SCHEMA: &'static Schema = &schemas::MONITORING_CONFIGURATION;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.metric_configurations, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.metric_configurations, 0, writer, members);
+    }
+}
+
+impl Value for MonitoringConfiguration {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }
@@ -4433,6 +6963,38 @@ impl Structure for NetworkInterfaceCountRequest {
 }
 
 impl Value for NetworkInterfaceCountRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct NvidiaMpsAllocation {
+    pub max_compute_percent: Option<i32>,
+    pub memory: i32,
+}
+
+impl Structure for NvidiaMpsAllocation {
+    const SCHEMA: &'static Schema = &schemas::NVIDIA_MPS_ALLOCATION;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.max_compute_percent, reader, member),
+            1 => read_required(&mut self.memory, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.max_compute_percent, 0, writer, members);
+        write_required(&self.memory, 1, writer, members);
+    }
+}
+
+impl Value for NvidiaMpsAllocation {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }
@@ -5002,6 +7564,7 @@ pub struct RegisterTaskDefinitionRequest {
     pub runtime_platform: Option<RuntimePlatform>,
     pub tags: Option<Vec<Tag>>,
     pub task_role_arn: Option<String>,
+    pub trusted_execution_configuration: Option<TrustedExecutionConfiguration>,
     pub volumes: Option<Vec<Volume>>,
 }
 
@@ -5027,7 +7590,8 @@ impl Structure for RegisterTaskDefinitionRequest {
             14 => read_optional(&mut self.runtime_platform, reader, member),
             15 => read_optional(&mut self.tags, reader, member),
             16 => read_optional(&mut self.task_role_arn, reader, member),
-            17 => read_optional(&mut self.volumes, reader, member),
+            17 => read_optional(&mut self.trusted_execution_configuration, reader, member),
+            18 => read_optional(&mut self.volumes, reader, member),
             _ => Ok(false),
         }
     }
@@ -5050,7 +7614,8 @@ impl Structure for RegisterTaskDefinitionRequest {
         write_optional(&self.runtime_platform, 14, writer, members);
         write_optional(&self.tags, 15, writer, members);
         write_optional(&self.task_role_arn, 16, writer, members);
-        write_optional(&self.volumes, 17, writer, members);
+        write_optional(&self.trusted_execution_configuration, 17, writer, members);
+        write_optional(&self.volumes, 18, writer, members);
     }
 }
 
@@ -5125,6 +7690,38 @@ impl Value for RepositoryCredentials {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct ResolvedConfiguration {
+    pub load_balancers: Option<Vec<ServiceRevisionLoadBalancer>>,
+    pub vpc_lattice_configurations: Option<Vec<ServiceRevisionVpcLatticeConfiguration>>,
+}
+
+impl Structure for ResolvedConfiguration {
+    const SCHEMA: &'static Schema = &schemas::RESOLVED_CONFIGURATION;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.load_balancers, reader, member),
+            1 => read_optional(&mut self.vpc_lattice_configurations, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.load_balancers, 0, writer, members);
+        write_optional(&self.vpc_lattice_configurations, 1, writer, members);
+    }
+}
+
+impl Value for ResolvedConfiguration {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Resource {
     pub double_value: Option<f64>,
     pub integer_value: Option<i32>,
@@ -5170,8 +7767,9 @@ impl Value for Resource {
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ResourceRequirement {
+    pub sharing_strategy: Option<SharingStrategy>,
     pub type_: ResourceType,
-    pub value: String,
+    pub value: Option<String>,
 }
 
 impl Structure for ResourceRequirement {
@@ -5179,19 +7777,56 @@ impl Structure for ResourceRequirement {
     fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
         let member = &Self::SCHEMA.members()[index];
         match index {
-            0 => read_required(&mut self.type_, reader, member),
-            1 => read_required(&mut self.value, reader, member),
+            0 => read_optional(&mut self.sharing_strategy, reader, member),
+            1 => read_required(&mut self.type_, reader, member),
+            2 => read_optional(&mut self.value, reader, member),
             _ => Ok(false),
         }
     }
     fn write_members(&self, writer: &mut dyn Writer) {
         let members = Self::SCHEMA.members();
-        write_required(&self.type_, 0, writer, members);
-        write_required(&self.value, 1, writer, members);
+        write_optional(&self.sharing_strategy, 0, writer, members);
+        write_required(&self.type_, 1, writer, members);
+        write_optional(&self.value, 2, writer, members);
     }
 }
 
 impl Value for ResourceRequirement {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Rollback {
+    pub reason: Option<String>,
+    pub service_revision_arn: Option<String>,
+    pub started_at: Option<terms::Timestamp>,
+}
+
+impl Structure for Rollback {
+    const SCHEMA: &'static Schema = &schemas::ROLLBACK;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.reason, reader, member),
+            1 => read_optional(&mut self.service_revision_arn, reader, member),
+            2 => read_optional(&mut self.started_at, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.reason, 0, writer, members);
+        write_optional(&self.service_revision_arn, 1, writer, members);
+        write_optional(&self.started_at, 2, writer, members);
+    }
+}
+
+impl Value for Rollback {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }
@@ -5348,6 +7983,35 @@ impl Value for RuntimePlatform {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct RuntimePlatformOverride {
+    pub cpu_architecture: Option<String>,
+}
+
+impl Structure for RuntimePlatformOverride {
+    const SCHEMA: &'static Schema = &schemas::RUNTIME_PLATFORM_OVERRIDE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.cpu_architecture, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.cpu_architecture, 0, writer, members);
+    }
+}
+
+impl Value for RuntimePlatformOverride {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct S3FilesVolumeConfiguration {
     pub access_point_arn: Option<String>,
     pub file_system_arn: String,
@@ -5377,6 +8041,38 @@ impl Structure for S3FilesVolumeConfiguration {
 }
 
 impl Value for S3FilesVolumeConfiguration {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Scale {
+    pub unit: Option<ScaleUnit>,
+    pub value: Option<f64>,
+}
+
+impl Structure for Scale {
+    const SCHEMA: &'static Schema = &schemas::SCALE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.unit, reader, member),
+            1 => read_optional(&mut self.value, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.unit, 0, writer, members);
+        write_optional(&self.value, 1, writer, members);
+    }
+}
+
+impl Value for Scale {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }
@@ -5418,6 +8114,1144 @@ impl Value for Secret {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct Service {
+    pub availability_zone_rebalancing: Option<AvailabilityZoneRebalancing>,
+    pub capacity_provider_strategy: Option<Vec<CapacityProviderStrategyItem>>,
+    pub cluster_arn: Option<String>,
+    pub created_at: Option<terms::Timestamp>,
+    pub created_by: Option<String>,
+    pub current_service_deployment: Option<String>,
+    pub current_service_revisions: Option<Vec<ServiceCurrentRevisionSummary>>,
+    pub deployment_configuration: Option<DeploymentConfiguration>,
+    pub deployment_controller: Option<DeploymentController>,
+    pub deployments: Option<Vec<Deployment>>,
+    pub desired_count: Option<i32>,
+    pub enable_ecs_managed_tags: Option<bool>,
+    pub enable_execute_command: Option<bool>,
+    pub events: Option<Vec<ServiceEvent>>,
+    pub health_check_grace_period_seconds: Option<i32>,
+    pub launch_type: Option<LaunchType>,
+    pub load_balancers: Option<Vec<LoadBalancer>>,
+    pub network_configuration: Option<NetworkConfiguration>,
+    pub pending_count: Option<i32>,
+    pub placement_constraints: Option<Vec<PlacementConstraint>>,
+    pub placement_strategy: Option<Vec<PlacementStrategy>>,
+    pub platform_family: Option<String>,
+    pub platform_version: Option<String>,
+    pub propagate_tags: Option<PropagateTags>,
+    pub resource_management_type: Option<ResourceManagementType>,
+    pub role_arn: Option<String>,
+    pub running_count: Option<i32>,
+    pub scheduling_strategy: Option<SchedulingStrategy>,
+    pub service_arn: Option<String>,
+    pub service_name: Option<String>,
+    pub service_registries: Option<Vec<ServiceRegistry>>,
+    pub status: Option<String>,
+    pub tags: Option<Vec<Tag>>,
+    pub task_definition: Option<String>,
+    pub task_sets: Option<Vec<TaskSet>>,
+}
+
+impl Structure for Service {
+    const SCHEMA: &'static Schema = &schemas::SERVICE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.availability_zone_rebalancing, reader, member),
+            1 => read_optional(&mut self.capacity_provider_strategy, reader, member),
+            2 => read_optional(&mut self.cluster_arn, reader, member),
+            3 => read_optional(&mut self.created_at, reader, member),
+            4 => read_optional(&mut self.created_by, reader, member),
+            5 => read_optional(&mut self.current_service_deployment, reader, member),
+            6 => read_optional(&mut self.current_service_revisions, reader, member),
+            7 => read_optional(&mut self.deployment_configuration, reader, member),
+            8 => read_optional(&mut self.deployment_controller, reader, member),
+            9 => read_optional(&mut self.deployments, reader, member),
+            10 => read_optional(&mut self.desired_count, reader, member),
+            11 => read_optional(&mut self.enable_ecs_managed_tags, reader, member),
+            12 => read_optional(&mut self.enable_execute_command, reader, member),
+            13 => read_optional(&mut self.events, reader, member),
+            14 => read_optional(&mut self.health_check_grace_period_seconds, reader, member),
+            15 => read_optional(&mut self.launch_type, reader, member),
+            16 => read_optional(&mut self.load_balancers, reader, member),
+            17 => read_optional(&mut self.network_configuration, reader, member),
+            18 => read_optional(&mut self.pending_count, reader, member),
+            19 => read_optional(&mut self.placement_constraints, reader, member),
+            20 => read_optional(&mut self.placement_strategy, reader, member),
+            21 => read_optional(&mut self.platform_family, reader, member),
+            22 => read_optional(&mut self.platform_version, reader, member),
+            23 => read_optional(&mut self.propagate_tags, reader, member),
+            24 => read_optional(&mut self.resource_management_type, reader, member),
+            25 => read_optional(&mut self.role_arn, reader, member),
+            26 => read_optional(&mut self.running_count, reader, member),
+            27 => read_optional(&mut self.scheduling_strategy, reader, member),
+            28 => read_optional(&mut self.service_arn, reader, member),
+            29 => read_optional(&mut self.service_name, reader, member),
+            30 => read_optional(&mut self.service_registries, reader, member),
+            31 => read_optional(&mut self.status, reader, member),
+            32 => read_optional(&mut self.tags, reader, member),
+            33 => read_optional(&mut self.task_definition, reader, member),
+            34 => read_optional(&mut self.task_sets, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.availability_zone_rebalancing, 0, writer, members);
+        write_optional(&self.capacity_provider_strategy, 1, writer, members);
+        write_optional(&self.cluster_arn, 2, writer, members);
+        write_optional(&self.created_at, 3, writer, members);
+        write_optional(&self.created_by, 4, writer, members);
+        write_optional(&self.current_service_deployment, 5, writer, members);
+        write_optional(&self.current_service_revisions, 6, writer, members);
+        write_optional(&self.deployment_configuration, 7, writer, members);
+        write_optional(&self.deployment_controller, 8, writer, members);
+        write_optional(&self.deployments, 9, writer, members);
+        write_optional(&self.desired_count, 10, writer, members);
+        write_optional(&self.enable_ecs_managed_tags, 11, writer, members);
+        write_optional(&self.enable_execute_command, 12, writer, members);
+        write_optional(&self.events, 13, writer, members);
+        write_optional(&self.health_check_grace_period_seconds, 14, writer, members);
+        write_optional(&self.launch_type, 15, writer, members);
+        write_optional(&self.load_balancers, 16, writer, members);
+        write_optional(&self.network_configuration, 17, writer, members);
+        write_optional(&self.pending_count, 18, writer, members);
+        write_optional(&self.placement_constraints, 19, writer, members);
+        write_optional(&self.placement_strategy, 20, writer, members);
+        write_optional(&self.platform_family, 21, writer, members);
+        write_optional(&self.platform_version, 22, writer, members);
+        write_optional(&self.propagate_tags, 23, writer, members);
+        write_optional(&self.resource_management_type, 24, writer, members);
+        write_optional(&self.role_arn, 25, writer, members);
+        write_optional(&self.running_count, 26, writer, members);
+        write_optional(&self.scheduling_strategy, 27, writer, members);
+        write_optional(&self.service_arn, 28, writer, members);
+        write_optional(&self.service_name, 29, writer, members);
+        write_optional(&self.service_registries, 30, writer, members);
+        write_optional(&self.status, 31, writer, members);
+        write_optional(&self.tags, 32, writer, members);
+        write_optional(&self.task_definition, 33, writer, members);
+        write_optional(&self.task_sets, 34, writer, members);
+    }
+}
+
+impl Value for Service {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceConnectAccessLogConfiguration {
+    pub format: ServiceConnectAccessLoggingFormat,
+    pub include_query_parameters: Option<ServiceConnectIncludeQueryParameters>,
+}
+
+impl Structure for ServiceConnectAccessLogConfiguration {
+    const SCHEMA: &'static Schema = &schemas::SERVICE_CONNECT_ACCESS_LOG_CONFIGURATION;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.format, reader, member),
+            1 => read_optional(&mut self.include_query_parameters, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.format, 0, writer, members);
+        write_optional(&self.include_query_parameters, 1, writer, members);
+    }
+}
+
+impl Value for ServiceConnectAccessLogConfiguration {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceConnectClientAlias {
+    pub dns_name: Option<String>,
+    pub port: i32,
+    pub test_traffic_rules: Option<ServiceConnectTestTrafficRules>,
+}
+
+impl Structure for ServiceConnectClientAlias {
+    const SCHEMA: &'static Schema = &schemas::SERVICE_CONNECT_CLIENT_ALIAS;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.dns_name, reader, member),
+            1 => read_required(&mut self.port, reader, member),
+            2 => read_optional(&mut self.test_traffic_rules, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.dns_name, 0, writer, members);
+        write_required(&self.port, 1, writer, members);
+        write_optional(&self.test_traffic_rules, 2, writer, members);
+    }
+}
+
+impl Value for ServiceConnectClientAlias {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceConnectConfiguration {
+    pub access_log_configuration: Option<ServiceConnectAccessLogConfiguration>,
+    pub container_configurations: Option<Vec<ServiceConnectContainerConfiguration>>,
+    pub enabled: bool,
+    pub log_configuration: Option<LogConfiguration>,
+    pub namespace: Option<String>,
+    pub services: Option<Vec<ServiceConnectService>>,
+}
+
+impl Structure for ServiceConnectConfiguration {
+    const SCHEMA: &'static Schema = &schemas::SERVICE_CONNECT_CONFIGURATION;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.access_log_configuration, reader, member),
+            1 => read_optional(&mut self.container_configurations, reader, member),
+            2 => read_required(&mut self.enabled, reader, member),
+            3 => read_optional(&mut self.log_configuration, reader, member),
+            4 => read_optional(&mut self.namespace, reader, member),
+            5 => read_optional(&mut self.services, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.access_log_configuration, 0, writer, members);
+        write_optional(&self.container_configurations, 1, writer, members);
+        write_required(&self.enabled, 2, writer, members);
+        write_optional(&self.log_configuration, 3, writer, members);
+        write_optional(&self.namespace, 4, writer, members);
+        write_optional(&self.services, 5, writer, members);
+    }
+}
+
+impl Value for ServiceConnectConfiguration {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceConnectContainerConfiguration {
+    pub log_level: Option<ServiceConnectContainerLogLevel>,
+}
+
+impl Structure for ServiceConnectContainerConfiguration {
+    const SCHEMA: &'static Schema = &schemas::SERVICE_CONNECT_CONTAINER_CONFIGURATION;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.log_level, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.log_level, 0, writer, members);
+    }
+}
+
+impl Value for ServiceConnectContainerConfiguration {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceConnectService {
+    pub client_aliases: Option<Vec<ServiceConnectClientAlias>>,
+    pub discovery_name: Option<String>,
+    pub ingress_port_override: Option<i32>,
+    pub port_name: String,
+    pub timeout: Option<TimeoutConfiguration>,
+    pub tls: Option<ServiceConnectTlsConfiguration>,
+}
+
+impl Structure for ServiceConnectService {
+    const SCHEMA: &'static Schema = &schemas::SERVICE_CONNECT_SERVICE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.client_aliases, reader, member),
+            1 => read_optional(&mut self.discovery_name, reader, member),
+            2 => read_optional(&mut self.ingress_port_override, reader, member),
+            3 => read_required(&mut self.port_name, reader, member),
+            4 => read_optional(&mut self.timeout, reader, member),
+            5 => read_optional(&mut self.tls, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.client_aliases, 0, writer, members);
+        write_optional(&self.discovery_name, 1, writer, members);
+        write_optional(&self.ingress_port_override, 2, writer, members);
+        write_required(&self.port_name, 3, writer, members);
+        write_optional(&self.timeout, 4, writer, members);
+        write_optional(&self.tls, 5, writer, members);
+    }
+}
+
+impl Value for ServiceConnectService {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceConnectServiceResource {
+    pub discovery_arn: Option<String>,
+    pub discovery_name: Option<String>,
+}
+
+impl Structure for ServiceConnectServiceResource {
+    const SCHEMA: &'static Schema = &schemas::SERVICE_CONNECT_SERVICE_RESOURCE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.discovery_arn, reader, member),
+            1 => read_optional(&mut self.discovery_name, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.discovery_arn, 0, writer, members);
+        write_optional(&self.discovery_name, 1, writer, members);
+    }
+}
+
+impl Value for ServiceConnectServiceResource {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceConnectTestTrafficHeaderMatchRules {
+    pub exact: String,
+}
+
+impl Structure for ServiceConnectTestTrafficHeaderMatchRules {
+    const SCHEMA: &'static Schema = &schemas::SERVICE_CONNECT_TEST_TRAFFIC_HEADER_MATCH_RULES;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.exact, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.exact, 0, writer, members);
+    }
+}
+
+impl Value for ServiceConnectTestTrafficHeaderMatchRules {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceConnectTestTrafficHeaderRules {
+    pub name: String,
+    pub value: Option<ServiceConnectTestTrafficHeaderMatchRules>,
+}
+
+impl Structure for ServiceConnectTestTrafficHeaderRules {
+    const SCHEMA: &'static Schema = &schemas::SERVICE_CONNECT_TEST_TRAFFIC_HEADER_RULES;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.name, reader, member),
+            1 => read_optional(&mut self.value, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.name, 0, writer, members);
+        write_optional(&self.value, 1, writer, members);
+    }
+}
+
+impl Value for ServiceConnectTestTrafficHeaderRules {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceConnectTestTrafficRules {
+    pub header: ServiceConnectTestTrafficHeaderRules,
+}
+
+impl Structure for ServiceConnectTestTrafficRules {
+    const SCHEMA: &'static Schema = &schemas::SERVICE_CONNECT_TEST_TRAFFIC_RULES;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.header, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.header, 0, writer, members);
+    }
+}
+
+impl Value for ServiceConnectTestTrafficRules {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceConnectTlsCertificateAuthority {
+    pub aws_pca_authority_arn: Option<String>,
+}
+
+impl Structure for ServiceConnectTlsCertificateAuthority {
+    const SCHEMA: &'static Schema = &schemas::SERVICE_CONNECT_TLS_CERTIFICATE_AUTHORITY;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.aws_pca_authority_arn, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.aws_pca_authority_arn, 0, writer, members);
+    }
+}
+
+impl Value for ServiceConnectTlsCertificateAuthority {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceConnectTlsConfiguration {
+    pub issuer_certificate_authority: ServiceConnectTlsCertificateAuthority,
+    pub kms_key: Option<String>,
+    pub role_arn: Option<String>,
+}
+
+impl Structure for ServiceConnectTlsConfiguration {
+    const SCHEMA: &'static Schema = &schemas::SERVICE_CONNECT_TLS_CONFIGURATION;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.issuer_certificate_authority, reader, member),
+            1 => read_optional(&mut self.kms_key, reader, member),
+            2 => read_optional(&mut self.role_arn, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.issuer_certificate_authority, 0, writer, members);
+        write_optional(&self.kms_key, 1, writer, members);
+        write_optional(&self.role_arn, 2, writer, members);
+    }
+}
+
+impl Value for ServiceConnectTlsConfiguration {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceCurrentRevisionSummary {
+    pub arn: Option<String>,
+    pub pending_task_count: Option<i32>,
+    pub requested_task_count: Option<i32>,
+    pub running_task_count: Option<i32>,
+}
+
+impl Structure for ServiceCurrentRevisionSummary {
+    const SCHEMA: &'static Schema = &schemas::SERVICE_CURRENT_REVISION_SUMMARY;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.arn, reader, member),
+            1 => read_optional(&mut self.pending_task_count, reader, member),
+            2 => read_optional(&mut self.requested_task_count, reader, member),
+            3 => read_optional(&mut self.running_task_count, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.arn, 0, writer, members);
+        write_optional(&self.pending_task_count, 1, writer, members);
+        write_optional(&self.requested_task_count, 2, writer, members);
+        write_optional(&self.running_task_count, 3, writer, members);
+    }
+}
+
+impl Value for ServiceCurrentRevisionSummary {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceDeployment {
+    pub alarms: Option<ServiceDeploymentAlarms>,
+    pub cluster_arn: Option<String>,
+    pub created_at: Option<terms::Timestamp>,
+    pub deployment_circuit_breaker: Option<ServiceDeploymentCircuitBreaker>,
+    pub deployment_configuration: Option<DeploymentConfiguration>,
+    pub finished_at: Option<terms::Timestamp>,
+    pub lifecycle_hook_details: Option<Vec<DeploymentLifecycleHookDetail>>,
+    pub lifecycle_stage: Option<ServiceDeploymentLifecycleStage>,
+    pub rollback: Option<Rollback>,
+    pub service_arn: Option<String>,
+    pub service_deployment_arn: Option<String>,
+    pub source_service_revisions: Option<Vec<ServiceRevisionSummary>>,
+    pub started_at: Option<terms::Timestamp>,
+    pub status: Option<ServiceDeploymentStatus>,
+    pub status_reason: Option<String>,
+    pub stopped_at: Option<terms::Timestamp>,
+    pub target_service_revision: Option<ServiceRevisionSummary>,
+    pub updated_at: Option<terms::Timestamp>,
+}
+
+impl Structure for ServiceDeployment {
+    const SCHEMA: &'static Schema = &schemas::SERVICE_DEPLOYMENT;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.alarms, reader, member),
+            1 => read_optional(&mut self.cluster_arn, reader, member),
+            2 => read_optional(&mut self.created_at, reader, member),
+            3 => read_optional(&mut self.deployment_circuit_breaker, reader, member),
+            4 => read_optional(&mut self.deployment_configuration, reader, member),
+            5 => read_optional(&mut self.finished_at, reader, member),
+            6 => read_optional(&mut self.lifecycle_hook_details, reader, member),
+            7 => read_optional(&mut self.lifecycle_stage, reader, member),
+            8 => read_optional(&mut self.rollback, reader, member),
+            9 => read_optional(&mut self.service_arn, reader, member),
+            10 => read_optional(&mut self.service_deployment_arn, reader, member),
+            11 => read_optional(&mut self.source_service_revisions, reader, member),
+            12 => read_optional(&mut self.started_at, reader, member),
+            13 => read_optional(&mut self.status, reader, member),
+            14 => read_optional(&mut self.status_reason, reader, member),
+            15 => read_optional(&mut self.stopped_at, reader, member),
+            16 => read_optional(&mut self.target_service_revision, reader, member),
+            17 => read_optional(&mut self.updated_at, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.alarms, 0, writer, members);
+        write_optional(&self.cluster_arn, 1, writer, members);
+        write_optional(&self.created_at, 2, writer, members);
+        write_optional(&self.deployment_circuit_breaker, 3, writer, members);
+        write_optional(&self.deployment_configuration, 4, writer, members);
+        write_optional(&self.finished_at, 5, writer, members);
+        write_optional(&self.lifecycle_hook_details, 6, writer, members);
+        write_optional(&self.lifecycle_stage, 7, writer, members);
+        write_optional(&self.rollback, 8, writer, members);
+        write_optional(&self.service_arn, 9, writer, members);
+        write_optional(&self.service_deployment_arn, 10, writer, members);
+        write_optional(&self.source_service_revisions, 11, writer, members);
+        write_optional(&self.started_at, 12, writer, members);
+        write_optional(&self.status, 13, writer, members);
+        write_optional(&self.status_reason, 14, writer, members);
+        write_optional(&self.stopped_at, 15, writer, members);
+        write_optional(&self.target_service_revision, 16, writer, members);
+        write_optional(&self.updated_at, 17, writer, members);
+    }
+}
+
+impl Value for ServiceDeployment {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceDeploymentAlarms {
+    pub alarm_names: Option<Vec<String>>,
+    pub status: Option<ServiceDeploymentRollbackMonitorsStatus>,
+    pub triggered_alarm_names: Option<Vec<String>>,
+}
+
+impl Structure for ServiceDeploymentAlarms {
+    const SCHEMA: &'static Schema = &schemas::SERVICE_DEPLOYMENT_ALARMS;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.alarm_names, reader, member),
+            1 => read_optional(&mut self.status, reader, member),
+            2 => read_optional(&mut self.triggered_alarm_names, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.alarm_names, 0, writer, members);
+        write_optional(&self.status, 1, writer, members);
+        write_optional(&self.triggered_alarm_names, 2, writer, members);
+    }
+}
+
+impl Value for ServiceDeploymentAlarms {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceDeploymentBrief {
+    pub cluster_arn: Option<String>,
+    pub created_at: Option<terms::Timestamp>,
+    pub finished_at: Option<terms::Timestamp>,
+    pub service_arn: Option<String>,
+    pub service_deployment_arn: Option<String>,
+    pub started_at: Option<terms::Timestamp>,
+    pub status: Option<ServiceDeploymentStatus>,
+    pub status_reason: Option<String>,
+    pub target_service_revision_arn: Option<String>,
+}
+
+impl Structure for ServiceDeploymentBrief {
+    const SCHEMA: &'static Schema = &schemas::SERVICE_DEPLOYMENT_BRIEF;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.cluster_arn, reader, member),
+            1 => read_optional(&mut self.created_at, reader, member),
+            2 => read_optional(&mut self.finished_at, reader, member),
+            3 => read_optional(&mut self.service_arn, reader, member),
+            4 => read_optional(&mut self.service_deployment_arn, reader, member),
+            5 => read_optional(&mut self.started_at, reader, member),
+            6 => read_optional(&mut self.status, reader, member),
+            7 => read_optional(&mut self.status_reason, reader, member),
+            8 => read_optional(&mut self.target_service_revision_arn, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.cluster_arn, 0, writer, members);
+        write_optional(&self.created_at, 1, writer, members);
+        write_optional(&self.finished_at, 2, writer, members);
+        write_optional(&self.service_arn, 3, writer, members);
+        write_optional(&self.service_deployment_arn, 4, writer, members);
+        write_optional(&self.started_at, 5, writer, members);
+        write_optional(&self.status, 6, writer, members);
+        write_optional(&self.status_reason, 7, writer, members);
+        write_optional(&self.target_service_revision_arn, 8, writer, members);
+    }
+}
+
+impl Value for ServiceDeploymentBrief {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceDeploymentCircuitBreaker {
+    pub failure_count: Option<i32>,
+    pub status: Option<ServiceDeploymentRollbackMonitorsStatus>,
+    pub threshold: Option<i32>,
+}
+
+impl Structure for ServiceDeploymentCircuitBreaker {
+    const SCHEMA: &'static Schema = &schemas::SERVICE_DEPLOYMENT_CIRCUIT_BREAKER;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.failure_count, reader, member),
+            1 => read_optional(&mut self.status, reader, member),
+            2 => read_optional(&mut self.threshold, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.failure_count, 0, writer, members);
+        write_optional(&self.status, 1, writer, members);
+        write_optional(&self.threshold, 2, writer, members);
+    }
+}
+
+impl Value for ServiceDeploymentCircuitBreaker {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceEvent {
+    pub created_at: Option<terms::Timestamp>,
+    pub id: Option<String>,
+    pub message: Option<String>,
+}
+
+impl Structure for ServiceEvent {
+    const SCHEMA: &'static Schema = &schemas::SERVICE_EVENT;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.created_at, reader, member),
+            1 => read_optional(&mut self.id, reader, member),
+            2 => read_optional(&mut self.message, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.created_at, 0, writer, members);
+        write_optional(&self.id, 1, writer, members);
+        write_optional(&self.message, 2, writer, members);
+    }
+}
+
+impl Value for ServiceEvent {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceManagedEBSVolumeConfiguration {
+    pub encrypted: Option<bool>,
+    pub filesystem_type: Option<TaskFilesystemType>,
+    pub iops: Option<i32>,
+    pub kms_key_id: Option<String>,
+    pub role_arn: String,
+    pub size_in_gi_b: Option<i32>,
+    pub snapshot_id: Option<String>,
+    pub tag_specifications: Option<Vec<EBSTagSpecification>>,
+    pub throughput: Option<i32>,
+    pub volume_initialization_rate: Option<i32>,
+    pub volume_type: Option<String>,
+}
+
+impl Structure for ServiceManagedEBSVolumeConfiguration {
+    const SCHEMA: &'static Schema = &schemas::SERVICE_MANAGED_EBS_VOLUME_CONFIGURATION;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.encrypted, reader, member),
+            1 => read_optional(&mut self.filesystem_type, reader, member),
+            2 => read_optional(&mut self.iops, reader, member),
+            3 => read_optional(&mut self.kms_key_id, reader, member),
+            4 => read_required(&mut self.role_arn, reader, member),
+            5 => read_optional(&mut self.size_in_gi_b, reader, member),
+            6 => read_optional(&mut self.snapshot_id, reader, member),
+            7 => read_optional(&mut self.tag_specifications, reader, member),
+            8 => read_optional(&mut self.throughput, reader, member),
+            9 => read_optional(&mut self.volume_initialization_rate, reader, member),
+            10 => read_optional(&mut self.volume_type, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.encrypted, 0, writer, members);
+        write_optional(&self.filesystem_type, 1, writer, members);
+        write_optional(&self.iops, 2, writer, members);
+        write_optional(&self.kms_key_id, 3, writer, members);
+        write_required(&self.role_arn, 4, writer, members);
+        write_optional(&self.size_in_gi_b, 5, writer, members);
+        write_optional(&self.snapshot_id, 6, writer, members);
+        write_optional(&self.tag_specifications, 7, writer, members);
+        write_optional(&self.throughput, 8, writer, members);
+        write_optional(&self.volume_initialization_rate, 9, writer, members);
+        write_optional(&self.volume_type, 10, writer, members);
+    }
+}
+
+impl Value for ServiceManagedEBSVolumeConfiguration {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceRegistry {
+    pub container_name: Option<String>,
+    pub container_port: Option<i32>,
+    pub port: Option<i32>,
+    pub registry_arn: Option<String>,
+}
+
+impl Structure for ServiceRegistry {
+    const SCHEMA: &'static Schema = &schemas::SERVICE_REGISTRY;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.container_name, reader, member),
+            1 => read_optional(&mut self.container_port, reader, member),
+            2 => read_optional(&mut self.port, reader, member),
+            3 => read_optional(&mut self.registry_arn, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.container_name, 0, writer, members);
+        write_optional(&self.container_port, 1, writer, members);
+        write_optional(&self.port, 2, writer, members);
+        write_optional(&self.registry_arn, 3, writer, members);
+    }
+}
+
+impl Value for ServiceRegistry {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceRevision {
+    pub capacity_provider_strategy: Option<Vec<CapacityProviderStrategyItem>>,
+    pub cluster_arn: Option<String>,
+    pub container_images: Option<Vec<ContainerImage>>,
+    pub created_at: Option<terms::Timestamp>,
+    pub ecs_managed_resources: Option<ECSManagedResources>,
+    pub fargate_ephemeral_storage: Option<DeploymentEphemeralStorage>,
+    pub gateway_connectors: Option<Vec<GatewayConnector>>,
+    pub guard_duty_enabled: Option<bool>,
+    pub launch_type: Option<LaunchType>,
+    pub load_balancers: Option<Vec<LoadBalancer>>,
+    pub monitoring: Option<MonitoringConfiguration>,
+    pub network_configuration: Option<NetworkConfiguration>,
+    pub overrides: Option<ServiceRevisionOverrides>,
+    pub platform_family: Option<String>,
+    pub platform_version: Option<String>,
+    pub resolved_configuration: Option<ResolvedConfiguration>,
+    pub service_arn: Option<String>,
+    pub service_connect_configuration: Option<ServiceConnectConfiguration>,
+    pub service_registries: Option<Vec<ServiceRegistry>>,
+    pub service_revision_arn: Option<String>,
+    pub task_definition: Option<String>,
+    pub volume_configurations: Option<Vec<ServiceVolumeConfiguration>>,
+    pub vpc_lattice_configurations: Option<Vec<VpcLatticeConfiguration>>,
+}
+
+impl Structure for ServiceRevision {
+    const SCHEMA: &'static Schema = &schemas::SERVICE_REVISION;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.capacity_provider_strategy, reader, member),
+            1 => read_optional(&mut self.cluster_arn, reader, member),
+            2 => read_optional(&mut self.container_images, reader, member),
+            3 => read_optional(&mut self.created_at, reader, member),
+            4 => read_optional(&mut self.ecs_managed_resources, reader, member),
+            5 => read_optional(&mut self.fargate_ephemeral_storage, reader, member),
+            6 => read_optional(&mut self.gateway_connectors, reader, member),
+            7 => read_optional(&mut self.guard_duty_enabled, reader, member),
+            8 => read_optional(&mut self.launch_type, reader, member),
+            9 => read_optional(&mut self.load_balancers, reader, member),
+            10 => read_optional(&mut self.monitoring, reader, member),
+            11 => read_optional(&mut self.network_configuration, reader, member),
+            12 => read_optional(&mut self.overrides, reader, member),
+            13 => read_optional(&mut self.platform_family, reader, member),
+            14 => read_optional(&mut self.platform_version, reader, member),
+            15 => read_optional(&mut self.resolved_configuration, reader, member),
+            16 => read_optional(&mut self.service_arn, reader, member),
+            17 => read_optional(&mut self.service_connect_configuration, reader, member),
+            18 => read_optional(&mut self.service_registries, reader, member),
+            19 => read_optional(&mut self.service_revision_arn, reader, member),
+            20 => read_optional(&mut self.task_definition, reader, member),
+            21 => read_optional(&mut self.volume_configurations, reader, member),
+            22 => read_optional(&mut self.vpc_lattice_configurations, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.capacity_provider_strategy, 0, writer, members);
+        write_optional(&self.cluster_arn, 1, writer, members);
+        write_optional(&self.container_images, 2, writer, members);
+        write_optional(&self.created_at, 3, writer, members);
+        write_optional(&self.ecs_managed_resources, 4, writer, members);
+        write_optional(&self.fargate_ephemeral_storage, 5, writer, members);
+        write_optional(&self.gateway_connectors, 6, writer, members);
+        write_optional(&self.guard_duty_enabled, 7, writer, members);
+        write_optional(&self.launch_type, 8, writer, members);
+        write_optional(&self.load_balancers, 9, writer, members);
+        write_optional(&self.monitoring, 10, writer, members);
+        write_optional(&self.network_configuration, 11, writer, members);
+        write_optional(&self.overrides, 12, writer, members);
+        write_optional(&self.platform_family, 13, writer, members);
+        write_optional(&self.platform_version, 14, writer, members);
+        write_optional(&self.resolved_configuration, 15, writer, members);
+        write_optional(&self.service_arn, 16, writer, members);
+        write_optional(&self.service_connect_configuration, 17, writer, members);
+        write_optional(&self.service_registries, 18, writer, members);
+        write_optional(&self.service_revision_arn, 19, writer, members);
+        write_optional(&self.task_definition, 20, writer, members);
+        write_optional(&self.volume_configurations, 21, writer, members);
+        write_optional(&self.vpc_lattice_configurations, 22, writer, members);
+    }
+}
+
+impl Value for ServiceRevision {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceRevisionLoadBalancer {
+    pub production_listener_rule: Option<String>,
+    pub target_group_arn: Option<String>,
+}
+
+impl Structure for ServiceRevisionLoadBalancer {
+    const SCHEMA: &'static Schema = &schemas::SERVICE_REVISION_LOAD_BALANCER;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.production_listener_rule, reader, member),
+            1 => read_optional(&mut self.target_group_arn, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.production_listener_rule, 0, writer, members);
+        write_optional(&self.target_group_arn, 1, writer, members);
+    }
+}
+
+impl Value for ServiceRevisionLoadBalancer {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceRevisionOverrides {
+    pub runtime_platform: Option<RuntimePlatformOverride>,
+}
+
+impl Structure for ServiceRevisionOverrides {
+    const SCHEMA: &'static Schema = &schemas::SERVICE_REVISION_OVERRIDES;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.runtime_platform, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.runtime_platform, 0, writer, members);
+    }
+}
+
+impl Value for ServiceRevisionOverrides {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceRevisionSummary {
+    pub arn: Option<String>,
+    pub pending_task_count: Option<i32>,
+    pub requested_production_traffic_weight: Option<f64>,
+    pub requested_task_count: Option<i32>,
+    pub requested_test_traffic_weight: Option<f64>,
+    pub running_task_count: Option<i32>,
+}
+
+impl Structure for ServiceRevisionSummary {
+    const SCHEMA: &'static Schema = &schemas::SERVICE_REVISION_SUMMARY;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.arn, reader, member),
+            1 => read_optional(&mut self.pending_task_count, reader, member),
+            2 => read_optional(&mut self.requested_production_traffic_weight, reader, member),
+            3 => read_optional(&mut self.requested_task_count, reader, member),
+            4 => read_optional(&mut self.requested_test_traffic_weight, reader, member),
+            5 => read_optional(&mut self.running_task_count, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.arn, 0, writer, members);
+        write_optional(&self.pending_task_count, 1, writer, members);
+        write_optional(&self.requested_production_traffic_weight, 2, writer, members);
+        write_optional(&self.requested_task_count, 3, writer, members);
+        write_optional(&self.requested_test_traffic_weight, 4, writer, members);
+        write_optional(&self.running_task_count, 5, writer, members);
+    }
+}
+
+impl Value for ServiceRevisionSummary {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceRevisionVpcLatticeConfiguration {
+    pub production_listener_rule: Option<String>,
+    pub target_group_arn: Option<String>,
+}
+
+impl Structure for ServiceRevisionVpcLatticeConfiguration {
+    const SCHEMA: &'static Schema = &schemas::SERVICE_REVISION_VPC_LATTICE_CONFIGURATION;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.production_listener_rule, reader, member),
+            1 => read_optional(&mut self.target_group_arn, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.production_listener_rule, 0, writer, members);
+        write_optional(&self.target_group_arn, 1, writer, members);
+    }
+}
+
+impl Value for ServiceRevisionVpcLatticeConfiguration {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceVolumeConfiguration {
+    pub managed_ebs_volume: Option<ServiceManagedEBSVolumeConfiguration>,
+    pub name: String,
+}
+
+impl Structure for ServiceVolumeConfiguration {
+    const SCHEMA: &'static Schema = &schemas::SERVICE_VOLUME_CONFIGURATION;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.managed_ebs_volume, reader, member),
+            1 => read_required(&mut self.name, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.managed_ebs_volume, 0, writer, members);
+        write_required(&self.name, 1, writer, members);
+    }
+}
+
+impl Value for ServiceVolumeConfiguration {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Setting {
     pub name: Option<SettingName>,
     pub principal_arn: Option<String>,
@@ -5447,6 +9281,35 @@ impl Structure for Setting {
 }
 
 impl Value for Setting {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SharingStrategy {
+    pub nvidia_mps: Option<NvidiaMpsAllocation>,
+}
+
+impl Structure for SharingStrategy {
+    const SCHEMA: &'static Schema = &schemas::SHARING_STRATEGY;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.nvidia_mps, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.nvidia_mps, 0, writer, members);
+    }
+}
+
+impl Value for SharingStrategy {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }
@@ -5544,6 +9407,67 @@ impl Structure for StartTaskResponse {
 }
 
 impl Value for StartTaskResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StopServiceDeploymentRequest {
+    pub service_deployment_arn: String,
+    pub stop_type: Option<StopServiceDeploymentStopType>,
+}
+
+impl Structure for StopServiceDeploymentRequest {
+    const SCHEMA: &'static Schema = &schemas::STOP_SERVICE_DEPLOYMENT_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.service_deployment_arn, reader, member),
+            1 => read_optional(&mut self.stop_type, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.service_deployment_arn, 0, writer, members);
+        write_optional(&self.stop_type, 1, writer, members);
+    }
+}
+
+impl Value for StopServiceDeploymentRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StopServiceDeploymentResponse {
+    pub service_deployment_arn: Option<String>,
+}
+
+impl Structure for StopServiceDeploymentResponse {
+    const SCHEMA: &'static Schema = &schemas::STOP_SERVICE_DEPLOYMENT_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.service_deployment_arn, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.service_deployment_arn, 0, writer, members);
+    }
+}
+
+impl Value for StopServiceDeploymentResponse {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }
@@ -5995,6 +9919,7 @@ pub struct Task {
     pub tags: Option<Vec<Tag>>,
     pub task_arn: Option<String>,
     pub task_definition_arn: Option<String>,
+    pub trusted_execution_summary: Option<TrustedExecutionSummary>,
     pub version: Option<i64>,
 }
 
@@ -6039,7 +9964,8 @@ impl Structure for Task {
             33 => read_optional(&mut self.tags, reader, member),
             34 => read_optional(&mut self.task_arn, reader, member),
             35 => read_optional(&mut self.task_definition_arn, reader, member),
-            36 => read_optional(&mut self.version, reader, member),
+            36 => read_optional(&mut self.trusted_execution_summary, reader, member),
+            37 => read_optional(&mut self.version, reader, member),
             _ => Ok(false),
         }
     }
@@ -6081,7 +10007,8 @@ impl Structure for Task {
         write_optional(&self.tags, 33, writer, members);
         write_optional(&self.task_arn, 34, writer, members);
         write_optional(&self.task_definition_arn, 35, writer, members);
-        write_optional(&self.version, 36, writer, members);
+        write_optional(&self.trusted_execution_summary, 36, writer, members);
+        write_optional(&self.version, 37, writer, members);
     }
 }
 
@@ -6121,6 +10048,7 @@ pub struct TaskDefinition {
     pub status: Option<TaskDefinitionStatus>,
     pub task_definition_arn: Option<String>,
     pub task_role_arn: Option<String>,
+    pub trusted_execution_configuration: Option<TrustedExecutionConfiguration>,
     pub volumes: Option<Vec<Volume>>,
 }
 
@@ -6154,7 +10082,8 @@ impl Structure for TaskDefinition {
             22 => read_optional(&mut self.status, reader, member),
             23 => read_optional(&mut self.task_definition_arn, reader, member),
             24 => read_optional(&mut self.task_role_arn, reader, member),
-            25 => read_optional(&mut self.volumes, reader, member),
+            25 => read_optional(&mut self.trusted_execution_configuration, reader, member),
+            26 => read_optional(&mut self.volumes, reader, member),
             _ => Ok(false),
         }
     }
@@ -6185,7 +10114,8 @@ impl Structure for TaskDefinition {
         write_optional(&self.status, 22, writer, members);
         write_optional(&self.task_definition_arn, 23, writer, members);
         write_optional(&self.task_role_arn, 24, writer, members);
-        write_optional(&self.volumes, 25, writer, members);
+        write_optional(&self.trusted_execution_configuration, 25, writer, members);
+        write_optional(&self.volumes, 26, writer, members);
     }
 }
 
@@ -6401,6 +10331,107 @@ impl Value for TaskOverride {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct TaskSet {
+    pub capacity_provider_strategy: Option<Vec<CapacityProviderStrategyItem>>,
+    pub cluster_arn: Option<String>,
+    pub computed_desired_count: Option<i32>,
+    pub created_at: Option<terms::Timestamp>,
+    pub external_id: Option<String>,
+    pub fargate_ephemeral_storage: Option<DeploymentEphemeralStorage>,
+    pub id: Option<String>,
+    pub launch_type: Option<LaunchType>,
+    pub load_balancers: Option<Vec<LoadBalancer>>,
+    pub network_configuration: Option<NetworkConfiguration>,
+    pub pending_count: Option<i32>,
+    pub platform_family: Option<String>,
+    pub platform_version: Option<String>,
+    pub running_count: Option<i32>,
+    pub scale: Option<Scale>,
+    pub service_arn: Option<String>,
+    pub service_registries: Option<Vec<ServiceRegistry>>,
+    pub stability_status: Option<StabilityStatus>,
+    pub stability_status_at: Option<terms::Timestamp>,
+    pub started_by: Option<String>,
+    pub status: Option<String>,
+    pub tags: Option<Vec<Tag>>,
+    pub task_definition: Option<String>,
+    pub task_set_arn: Option<String>,
+    pub updated_at: Option<terms::Timestamp>,
+}
+
+impl Structure for TaskSet {
+    const SCHEMA: &'static Schema = &schemas::TASK_SET;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.capacity_provider_strategy, reader, member),
+            1 => read_optional(&mut self.cluster_arn, reader, member),
+            2 => read_optional(&mut self.computed_desired_count, reader, member),
+            3 => read_optional(&mut self.created_at, reader, member),
+            4 => read_optional(&mut self.external_id, reader, member),
+            5 => read_optional(&mut self.fargate_ephemeral_storage, reader, member),
+            6 => read_optional(&mut self.id, reader, member),
+            7 => read_optional(&mut self.launch_type, reader, member),
+            8 => read_optional(&mut self.load_balancers, reader, member),
+            9 => read_optional(&mut self.network_configuration, reader, member),
+            10 => read_optional(&mut self.pending_count, reader, member),
+            11 => read_optional(&mut self.platform_family, reader, member),
+            12 => read_optional(&mut self.platform_version, reader, member),
+            13 => read_optional(&mut self.running_count, reader, member),
+            14 => read_optional(&mut self.scale, reader, member),
+            15 => read_optional(&mut self.service_arn, reader, member),
+            16 => read_optional(&mut self.service_registries, reader, member),
+            17 => read_optional(&mut self.stability_status, reader, member),
+            18 => read_optional(&mut self.stability_status_at, reader, member),
+            19 => read_optional(&mut self.started_by, reader, member),
+            20 => read_optional(&mut self.status, reader, member),
+            21 => read_optional(&mut self.tags, reader, member),
+            22 => read_optional(&mut self.task_definition, reader, member),
+            23 => read_optional(&mut self.task_set_arn, reader, member),
+            24 => read_optional(&mut self.updated_at, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.capacity_provider_strategy, 0, writer, members);
+        write_optional(&self.cluster_arn, 1, writer, members);
+        write_optional(&self.computed_desired_count, 2, writer, members);
+        write_optional(&self.created_at, 3, writer, members);
+        write_optional(&self.external_id, 4, writer, members);
+        write_optional(&self.fargate_ephemeral_storage, 5, writer, members);
+        write_optional(&self.id, 6, writer, members);
+        write_optional(&self.launch_type, 7, writer, members);
+        write_optional(&self.load_balancers, 8, writer, members);
+        write_optional(&self.network_configuration, 9, writer, members);
+        write_optional(&self.pending_count, 10, writer, members);
+        write_optional(&self.platform_family, 11, writer, members);
+        write_optional(&self.platform_version, 12, writer, members);
+        write_optional(&self.running_count, 13, writer, members);
+        write_optional(&self.scale, 14, writer, members);
+        write_optional(&self.service_arn, 15, writer, members);
+        write_optional(&self.service_registries, 16, writer, members);
+        write_optional(&self.stability_status, 17, writer, members);
+        write_optional(&self.stability_status_at, 18, writer, members);
+        write_optional(&self.started_by, 19, writer, members);
+        write_optional(&self.status, 20, writer, members);
+        write_optional(&self.tags, 21, writer, members);
+        write_optional(&self.task_definition, 22, writer, members);
+        write_optional(&self.task_set_arn, 23, writer, members);
+        write_optional(&self.updated_at, 24, writer, members);
+    }
+}
+
+impl Value for TaskSet {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct TaskVolumeConfiguration {
     pub managed_ebs_volume: Option<TaskManagedEBSVolumeConfiguration>,
     pub name: String,
@@ -6424,6 +10455,70 @@ impl Structure for TaskVolumeConfiguration {
 }
 
 impl Value for TaskVolumeConfiguration {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ThresholdConfiguration {
+    pub type_: ThresholdType,
+    pub value: i32,
+}
+
+impl Structure for ThresholdConfiguration {
+    const SCHEMA: &'static Schema = &schemas::THRESHOLD_CONFIGURATION;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.type_, reader, member),
+            1 => read_required(&mut self.value, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.type_, 0, writer, members);
+        write_required(&self.value, 1, writer, members);
+    }
+}
+
+impl Value for ThresholdConfiguration {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TimeoutConfiguration {
+    pub idle_timeout_seconds: Option<i32>,
+    pub per_request_timeout_seconds: Option<i32>,
+}
+
+impl Structure for TimeoutConfiguration {
+    const SCHEMA: &'static Schema = &schemas::TIMEOUT_CONFIGURATION;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.idle_timeout_seconds, reader, member),
+            1 => read_optional(&mut self.per_request_timeout_seconds, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.idle_timeout_seconds, 0, writer, members);
+        write_optional(&self.per_request_timeout_seconds, 1, writer, members);
+    }
+}
+
+impl Value for TimeoutConfiguration {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }
@@ -6491,6 +10586,70 @@ impl Structure for TotalLocalStorageGBRequest {
 }
 
 impl Value for TotalLocalStorageGBRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TrustedExecutionConfiguration {
+    pub attestation_policy: Option<String>,
+    pub isolation_mode: IsolationMode,
+}
+
+impl Structure for TrustedExecutionConfiguration {
+    const SCHEMA: &'static Schema = &schemas::TRUSTED_EXECUTION_CONFIGURATION;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.attestation_policy, reader, member),
+            1 => read_required(&mut self.isolation_mode, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.attestation_policy, 0, writer, members);
+        write_required(&self.isolation_mode, 1, writer, members);
+    }
+}
+
+impl Value for TrustedExecutionConfiguration {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TrustedExecutionSummary {
+    pub attestation_policy_status: Option<AttestationPolicyStatus>,
+    pub isolation_mode: IsolationMode,
+}
+
+impl Structure for TrustedExecutionSummary {
+    const SCHEMA: &'static Schema = &schemas::TRUSTED_EXECUTION_SUMMARY;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.attestation_policy_status, reader, member),
+            1 => read_required(&mut self.isolation_mode, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.attestation_policy_status, 0, writer, members);
+        write_required(&self.isolation_mode, 1, writer, members);
+    }
+}
+
+impl Value for TrustedExecutionSummary {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }
@@ -6951,6 +11110,197 @@ impl Value for UpdateManagedInstancesProviderConfiguration {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateServicePrimaryTaskSetRequest {
+    pub cluster: String,
+    pub primary_task_set: String,
+    pub service: String,
+}
+
+impl Structure for UpdateServicePrimaryTaskSetRequest {
+    const SCHEMA: &'static Schema = &schemas::UPDATE_SERVICE_PRIMARY_TASK_SET_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.cluster, reader, member),
+            1 => read_required(&mut self.primary_task_set, reader, member),
+            2 => read_required(&mut self.service, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.cluster, 0, writer, members);
+        write_required(&self.primary_task_set, 1, writer, members);
+        write_required(&self.service, 2, writer, members);
+    }
+}
+
+impl Value for UpdateServicePrimaryTaskSetRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateServicePrimaryTaskSetResponse {
+    pub task_set: Option<TaskSet>,
+}
+
+impl Structure for UpdateServicePrimaryTaskSetResponse {
+    const SCHEMA: &'static Schema = &schemas::UPDATE_SERVICE_PRIMARY_TASK_SET_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.task_set, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.task_set, 0, writer, members);
+    }
+}
+
+impl Value for UpdateServicePrimaryTaskSetResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateServiceRequest {
+    pub availability_zone_rebalancing: Option<AvailabilityZoneRebalancing>,
+    pub capacity_provider_strategy: Option<Vec<CapacityProviderStrategyItem>>,
+    pub cluster: Option<String>,
+    pub deployment_configuration: Option<DeploymentConfiguration>,
+    pub deployment_controller: Option<DeploymentController>,
+    pub desired_count: Option<i32>,
+    pub enable_ecs_managed_tags: Option<bool>,
+    pub enable_execute_command: Option<bool>,
+    pub force_new_deployment: Option<bool>,
+    pub gateway_connectors: Option<Vec<GatewayConnector>>,
+    pub health_check_grace_period_seconds: Option<i32>,
+    pub load_balancers: Option<Vec<LoadBalancer>>,
+    pub monitoring: Option<MonitoringConfiguration>,
+    pub network_configuration: Option<NetworkConfiguration>,
+    pub placement_constraints: Option<Vec<PlacementConstraint>>,
+    pub placement_strategy: Option<Vec<PlacementStrategy>>,
+    pub platform_version: Option<String>,
+    pub propagate_tags: Option<PropagateTags>,
+    pub service: String,
+    pub service_connect_configuration: Option<ServiceConnectConfiguration>,
+    pub service_registries: Option<Vec<ServiceRegistry>>,
+    pub task_definition: Option<String>,
+    pub volume_configurations: Option<Vec<ServiceVolumeConfiguration>>,
+    pub vpc_lattice_configurations: Option<Vec<VpcLatticeConfiguration>>,
+}
+
+impl Structure for UpdateServiceRequest {
+    const SCHEMA: &'static Schema = &schemas::UPDATE_SERVICE_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.availability_zone_rebalancing, reader, member),
+            1 => read_optional(&mut self.capacity_provider_strategy, reader, member),
+            2 => read_optional(&mut self.cluster, reader, member),
+            3 => read_optional(&mut self.deployment_configuration, reader, member),
+            4 => read_optional(&mut self.deployment_controller, reader, member),
+            5 => read_optional(&mut self.desired_count, reader, member),
+            6 => read_optional(&mut self.enable_ecs_managed_tags, reader, member),
+            7 => read_optional(&mut self.enable_execute_command, reader, member),
+            8 => read_optional(&mut self.force_new_deployment, reader, member),
+            9 => read_optional(&mut self.gateway_connectors, reader, member),
+            10 => read_optional(&mut self.health_check_grace_period_seconds, reader, member),
+            11 => read_optional(&mut self.load_balancers, reader, member),
+            12 => read_optional(&mut self.monitoring, reader, member),
+            13 => read_optional(&mut self.network_configuration, reader, member),
+            14 => read_optional(&mut self.placement_constraints, reader, member),
+            15 => read_optional(&mut self.placement_strategy, reader, member),
+            16 => read_optional(&mut self.platform_version, reader, member),
+            17 => read_optional(&mut self.propagate_tags, reader, member),
+            18 => read_required(&mut self.service, reader, member),
+            19 => read_optional(&mut self.service_connect_configuration, reader, member),
+            20 => read_optional(&mut self.service_registries, reader, member),
+            21 => read_optional(&mut self.task_definition, reader, member),
+            22 => read_optional(&mut self.volume_configurations, reader, member),
+            23 => read_optional(&mut self.vpc_lattice_configurations, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.availability_zone_rebalancing, 0, writer, members);
+        write_optional(&self.capacity_provider_strategy, 1, writer, members);
+        write_optional(&self.cluster, 2, writer, members);
+        write_optional(&self.deployment_configuration, 3, writer, members);
+        write_optional(&self.deployment_controller, 4, writer, members);
+        write_optional(&self.desired_count, 5, writer, members);
+        write_optional(&self.enable_ecs_managed_tags, 6, writer, members);
+        write_optional(&self.enable_execute_command, 7, writer, members);
+        write_optional(&self.force_new_deployment, 8, writer, members);
+        write_optional(&self.gateway_connectors, 9, writer, members);
+        write_optional(&self.health_check_grace_period_seconds, 10, writer, members);
+        write_optional(&self.load_balancers, 11, writer, members);
+        write_optional(&self.monitoring, 12, writer, members);
+        write_optional(&self.network_configuration, 13, writer, members);
+        write_optional(&self.placement_constraints, 14, writer, members);
+        write_optional(&self.placement_strategy, 15, writer, members);
+        write_optional(&self.platform_version, 16, writer, members);
+        write_optional(&self.propagate_tags, 17, writer, members);
+        write_required(&self.service, 18, writer, members);
+        write_optional(&self.service_connect_configuration, 19, writer, members);
+        write_optional(&self.service_registries, 20, writer, members);
+        write_optional(&self.task_definition, 21, writer, members);
+        write_optional(&self.volume_configurations, 22, writer, members);
+        write_optional(&self.vpc_lattice_configurations, 23, writer, members);
+    }
+}
+
+impl Value for UpdateServiceRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateServiceResponse {
+    pub service: Option<Service>,
+}
+
+impl Structure for UpdateServiceResponse {
+    const SCHEMA: &'static Schema = &schemas::UPDATE_SERVICE_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.service, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.service, 0, writer, members);
+    }
+}
+
+impl Value for UpdateServiceResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct UpdateTaskProtectionRequest {
     pub cluster: String,
     pub expires_in_minutes: Option<i32>,
@@ -7012,6 +11362,73 @@ impl Structure for UpdateTaskProtectionResponse {
 }
 
 impl Value for UpdateTaskProtectionResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateTaskSetRequest {
+    pub cluster: String,
+    pub scale: Scale,
+    pub service: String,
+    pub task_set: String,
+}
+
+impl Structure for UpdateTaskSetRequest {
+    const SCHEMA: &'static Schema = &schemas::UPDATE_TASK_SET_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.cluster, reader, member),
+            1 => read_required(&mut self.scale, reader, member),
+            2 => read_required(&mut self.service, reader, member),
+            3 => read_required(&mut self.task_set, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.cluster, 0, writer, members);
+        write_required(&self.scale, 1, writer, members);
+        write_required(&self.service, 2, writer, members);
+        write_required(&self.task_set, 3, writer, members);
+    }
+}
+
+impl Value for UpdateTaskSetRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateTaskSetResponse {
+    pub task_set: Option<TaskSet>,
+}
+
+impl Structure for UpdateTaskSetResponse {
+    const SCHEMA: &'static Schema = &schemas::UPDATE_TASK_SET_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.task_set, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.task_set, 0, writer, members);
+    }
+}
+
+impl Value for UpdateTaskSetResponse {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }
@@ -7163,6 +11580,79 @@ impl Structure for VolumeFrom {
 }
 
 impl Value for VolumeFrom {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct VpcLatticeAdvancedConfiguration {
+    pub alternate_target_group_arn: Option<String>,
+    pub production_listener_rule: Option<String>,
+    pub test_listener_rule: Option<String>,
+}
+
+impl Structure for VpcLatticeAdvancedConfiguration {
+    const SCHEMA: &'static Schema = &schemas::VPC_LATTICE_ADVANCED_CONFIGURATION;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.alternate_target_group_arn, reader, member),
+            1 => read_optional(&mut self.production_listener_rule, reader, member),
+            2 => read_optional(&mut self.test_listener_rule, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.alternate_target_group_arn, 0, writer, members);
+        write_optional(&self.production_listener_rule, 1, writer, members);
+        write_optional(&self.test_listener_rule, 2, writer, members);
+    }
+}
+
+impl Value for VpcLatticeAdvancedConfiguration {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct VpcLatticeConfiguration {
+    pub advanced_configuration: Option<VpcLatticeAdvancedConfiguration>,
+    pub port_name: String,
+    pub role_arn: String,
+    pub target_group_arn: String,
+}
+
+impl Structure for VpcLatticeConfiguration {
+    const SCHEMA: &'static Schema = &schemas::VPC_LATTICE_CONFIGURATION;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.advanced_configuration, reader, member),
+            1 => read_required(&mut self.port_name, reader, member),
+            2 => read_required(&mut self.role_arn, reader, member),
+            3 => read_required(&mut self.target_group_arn, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.advanced_configuration, 0, writer, members);
+        write_required(&self.port_name, 1, writer, members);
+        write_required(&self.role_arn, 2, writer, members);
+        write_required(&self.target_group_arn, 3, writer, members);
+    }
+}
+
+impl Value for VpcLatticeConfiguration {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }

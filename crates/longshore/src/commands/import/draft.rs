@@ -211,8 +211,11 @@ impl Draft {
 
     /// Asks for GPUs.
     pub fn gpus(&mut self, count: &str) {
-        let requirement =
-            shapes::ResourceRequirement { type_: shapes::ResourceType::Gpu, value: count.into() };
+        let requirement = shapes::ResourceRequirement {
+            type_: shapes::ResourceType::Gpu,
+            value: Some(count.into()),
+            ..Default::default()
+        };
         self.out.resource_requirements = Some(vec![requirement]);
     }
 

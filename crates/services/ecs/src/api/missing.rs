@@ -11,7 +11,7 @@ const INVALID: &str = "InvalidParameterException";
 
 /// Operation (`*` for all), path of the missing member, code and text. The first line that fits
 /// one of the missing members is told.
-const TEXTS: [(&str, &str, &str, &str); 14] = [
+const TEXTS: [(&str, &str, &str, &str); 15] = [
     // Observed: `Container.name` and others have this form, so has an empty family.
     ("RegisterTaskDefinition", "family", CLIENT, "Family should not be null or empty."),
     // Observed.
@@ -20,6 +20,8 @@ const TEXTS: [(&str, &str, &str, &str); 14] = [
     ("*", "taskDefinition", INVALID, "TaskDefinition can not be blank."),
     // Observed: aws/copilot-cli issue 3551.
     ("*", "tasks", INVALID, "Tasks cannot be empty."),
+    // Observed on ECS.
+    ("DescribeServices", "services", INVALID, "Services cannot be empty."),
     // Seen in getmoto/moto and in fog, which took it from ECS.
     ("*", "containerInstances", CLIENT, "Container Instances cannot be empty."),
     // Observed for awsvpcConfiguration.

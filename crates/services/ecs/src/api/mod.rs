@@ -8,6 +8,7 @@ mod constraints;
 mod container_instances;
 mod missing;
 mod page;
+mod strategies;
 mod strategy;
 mod tagging;
 mod tags;

@@ -36,6 +36,20 @@ impl Page {
         Self::open_up_to(PAGE_ITEMS, operation, filters, max_results, next_token)
     }
 
+    /// The same for a listing whose pages have `usual` items if the request does not say.
+    ///
+    /// # Errors
+    /// When `maxResults` is not 1 to 100, or the token is of another listing.
+    pub(crate) fn open_usually(
+        usual: i32,
+        operation: &'static str,
+        filters: &impl Debug,
+        max_results: Option<i32>,
+        next_token: Option<&str>,
+    ) -> Result<Self, Error> {
+        Self::open(operation, filters, Some(max_results.unwrap_or(usual)), next_token)
+    }
+
     /// The same for a listing whose pages have at most `most` items, and that many if the request
     /// does not say.
     ///

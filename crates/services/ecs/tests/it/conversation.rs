@@ -29,6 +29,12 @@ const MADE_UP: &str = "0000000000000000";
 /// What stands before the token of the next page, which has an id in it.
 const NEXT_TOKEN: &str = "\"nextToken\": \"";
 
+/// How many digits there are in the id of a service's revision, deployment or task set.
+const SERIAL_DIGITS: usize = 19;
+
+/// What stands before the id of a service deployment, after two names.
+const SERVICE_DEPLOYMENT: &str = ":service-deployment/";
+
 /// Names of ids, in the order of their appearance.
 #[derive(Default)]
 struct Names(Vec<(String, String)>);
@@ -43,6 +49,7 @@ impl Names {
             text = text.replace(&token, &self.name("token", &token));
         }
         let text = self.mask_interfaces(&text);
+        let text = self.mask_service_deployments(text);
         let mut rest = text.as_str();
         while let Some(first) = rest.chars().next() {
             let run = rest.find(|c: char| !c.is_ascii_hexdigit() && c != '-').unwrap_or(rest.len());
@@ -51,6 +58,9 @@ impl Names {
                 word if run == 32 && !word.contains('-') => Some("hex"),
                 word if run == 36 && word.matches('-').count() == 4 => Some("uuid"),
                 word if run == 18 && is_machine(&masked, word) => Some("machine"),
+                word if run == SERIAL_DIGITS && word.bytes().all(|b| b.is_ascii_digit()) => {
+                    Some("serial")
+                }
                 _ => None,
             };
             let step = if run == 0 { first.len_utf8() } else { run };
@@ -61,6 +71,19 @@ impl Names {
             rest = &rest[step..];
         }
         masked
+    }
+
+    /// The text with names in place of the last parts of service deployments' ARNs.
+    fn mask_service_deployments(&mut self, text: String) -> String {
+        let mut part = |part: &str| {
+            let arn = part.split_once(SERVICE_DEPLOYMENT).map(|(_, rest)| rest);
+            let id = arn.and_then(|rest| rest.splitn(3, '/').nth(2));
+            match id.filter(|id| !id.starts_with(MADE_UP)) {
+                Some(id) => part.replace(id, &self.name("deployment", id)),
+                None => part.to_owned(),
+            }
+        };
+        text.split('"').map(&mut part).collect::<Vec<_>>().join("\"")
     }
 
     /// The text with names in place of addresses, MACs and host names of tasks.

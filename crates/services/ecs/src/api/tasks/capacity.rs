@@ -49,13 +49,7 @@ impl<'a> Capacity<'a> {
             return Err(Error::not_built("RunTask", what));
         }
         let launch_type = self.launch_type.map_or("EC2", |kind| kind.as_str());
-        let known = definition.document.compatibilities.as_deref().unwrap_or_default();
-        if !known.is_empty() && known.iter().all(|kind| kind.as_str() != launch_type) {
-            // Observed on ECS for FARGATE.
-            return Err(Error::invalid(format!(
-                "Task definition does not support launch_type {launch_type}."
-            )));
-        }
+        supports(definition, launch_type)?;
         match (launch_type, self.platform_version) {
             ("EC2", None) => Ok(()),
             ("EC2", Some(_)) => Err(Error::invalid(
@@ -67,4 +61,22 @@ impl<'a> Capacity<'a> {
             (other, _) => Err(Error::not_built("RunTask", format!("launchType {other}"))),
         }
     }
+}
+
+/// Checks that a definition can run on a launch type.
+///
+/// # Errors
+/// When it was registered for others alone.
+pub(in crate::api) fn supports(
+    definition: &TaskDefinition,
+    launch_type: &str,
+) -> Result<(), Error> {
+    let known = definition.document.compatibilities.as_deref().unwrap_or_default();
+    if !known.is_empty() && known.iter().all(|kind| kind.as_str() != launch_type) {
+        // Observed on ECS for FARGATE.
+        return Err(Error::invalid(format!(
+            "Task definition does not support launch_type {launch_type}."
+        )));
+    }
+    Ok(())
 }

@@ -29,10 +29,14 @@ pub(super) fn gpus(
             let kind = requirement.type_.as_str();
             return Err(Error::not_built(operation, format!("resourceRequirements {kind}")));
         }
-        if requirement.value == ALL {
+        if requirement.sharing_strategy.is_some() {
+            return Err(Error::not_built(operation, "resourceRequirements sharingStrategy"));
+        }
+        let value = requirement.value.as_deref().unwrap_or_default();
+        if value == ALL {
             return Err(Error::not_built(operation, "resourceRequirements GPU ALL"));
         }
-        let count = requirement.value.parse::<u32>().ok().filter(|&count| count > 0);
+        let count = value.parse::<u32>().ok().filter(|&count| count > 0);
         let count = count.ok_or_else(|| refuse("The value of GPU must be a positive integer."))?;
         if wanted.replace(count).is_some() {
             return Err(refuse("A resource type can be required only once."));

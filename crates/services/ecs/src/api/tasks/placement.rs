@@ -2,18 +2,16 @@
 
 use std::sync::Arc;
 
-use placement::{Binpack, Constraint, Demand, Request, RequiredAttribute, Spread, Strategy};
+use placement::{Constraint, Demand, Request, RequiredAttribute};
 use shapes_ecs as shapes;
 
 use super::launch::Template;
-use crate::api::constraints;
+use crate::api::{constraints, strategies};
 use crate::error::Error;
 use crate::model::TaskDefinition;
 
 /// Most constraints of a definition and a request together.
 const MAX_CONSTRAINTS: usize = 10;
-/// Most strategies of a request.
-const MAX_STRATEGIES: usize = 5;
 
 /// What RunTask has to place.
 pub(super) fn request(
@@ -27,7 +25,7 @@ pub(super) fn request(
             input.placement_constraints.as_deref().unwrap_or_default(),
             &template.definition,
         )?,
-        strategies: strategies(input.placement_strategy.as_deref().unwrap_or_default())?,
+        strategies: strategies::read(input.placement_strategy.as_deref().unwrap_or_default())?,
         ..started(template)
     })
 }
@@ -81,34 +79,4 @@ pub(crate) fn definition_constraints(
         expression.map(Constraint::MemberOf).map_err(Error::Client)
     };
     own.iter().map(one).collect()
-}
-
-/// Reads placement strategies.
-pub(crate) fn strategies(given: &[shapes::PlacementStrategy]) -> Result<Vec<Strategy>, Error> {
-    if given.len() > MAX_STRATEGIES {
-        return Err(Error::invalid("At most 5 placement strategies are allowed."));
-    }
-    given.iter().map(strategy).collect()
-}
-
-fn strategy(strategy: &shapes::PlacementStrategy) -> Result<Strategy, Error> {
-    let field = strategy.field.as_deref().unwrap_or("");
-    let wrong =
-        |text: &str| Err(Error::invalid(format!("Placement strategy field '{field}': {text}")));
-    match strategy.type_.map(|kind| kind.as_str()) {
-        Some("random") => Ok(Strategy::Random),
-        Some("spread") => match field {
-            "instanceId" | "host" => Ok(Strategy::Spread(Spread::Instance)),
-            _ => match field.strip_prefix("attribute:").filter(|name| !name.is_empty()) {
-                Some(name) => Ok(Strategy::Spread(Spread::Attribute(name.into()))),
-                None => wrong("spread takes instanceId, host or attribute:NAME."),
-            },
-        },
-        Some(_) => match field.to_ascii_lowercase().as_str() {
-            "cpu" => Ok(Strategy::Binpack(Binpack::Cpu)),
-            "memory" => Ok(Strategy::Binpack(Binpack::Memory)),
-            _ => wrong("binpack takes cpu or memory."),
-        },
-        None => Err(Error::invalid("A placement strategy needs a type.")),
-    }
 }
