@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use cloudwatch::CloudWatch;
 use ecs::{Ecs, EcsSetup, IamCredentials, SessionSetup, TaskEndpointSetting};
 use iam::Iam;
 use ledger::{EmbeddedStore, EtcdSettings, Ledger, Member, Schema};
@@ -13,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use vpc::Vpc;
-use wire::{Edge, EdgeBuilder, Route};
+use wire::{Edge, EdgeBuilder};
 
 use crate::archive_route;
 use crate::clock::{RandomIds, SystemClock};
@@ -61,8 +62,13 @@ impl ControlPlane {
         let tls = settings.security.tls()?;
         let running = running(&settings, tls.as_ref(), address);
         let mut schema = Schema::new();
-        let Tables { iam: iam_tables, ecs: ecs_tables, vpc: vpc_tables, identity: identity_table } =
-            Tables::declare(&mut schema);
+        let Tables {
+            iam: iam_tables,
+            ecs: ecs_tables,
+            vpc: vpc_tables,
+            cloudwatch: cloudwatch_tables,
+            identity: identity_table,
+        } = Tables::declare(&mut schema);
         let makes_key = matches!(settings.store.choice, StoreChoice::Embedded);
         schema.seal_secrets(Arc::new(settings.security.secrets(&data, makes_key)?));
         let member = member(&settings, &running, &*ids)?;
@@ -90,6 +96,7 @@ impl ControlPlane {
         ecs.sessions().limit_arrivals(settings.limits.arrivals);
         iam.sessions().end_with_tasks(Arc::new(ecs.clone()));
         let vpc = Vpc::new(vpc_tables, ledger.clone());
+        let cloudwatch = CloudWatch::new(cloudwatch_tables, ledger.clone());
         let inside = observe::Inside::open(&settings, &data, &ledger, &ecs)?;
         let mut ours = routes::all(&settings, &installation, tls.as_ref(), &iam, &ecs, &ledger);
         ours.extend(inside.routes(&settings, &ledger));
@@ -97,7 +104,11 @@ impl ControlPlane {
         let shutdown = CancellationToken::new();
         let mut loops = JoinSet::new();
         let shared = (clock.clone() as Arc<dyn Clock>, ids as Arc<dyn IdSource>);
-        let edge = edge(&settings, tls.as_ref(), ours, (&iam, &ecs, &vpc), shared);
+        let services = [ecs.service(), iam.sts(), vpc.service(), cloudwatch.service()];
+        let ours = ecs.routes().into_iter().chain(vpc.routes()).chain(ours);
+        let edge = edge(&settings, tls.as_ref(), &iam, shared);
+        let edge = services.into_iter().fold(edge, EdgeBuilder::service);
+        let edge = ours.fold(edge, EdgeBuilder::route);
         let edge = match &settings.store.choice {
             StoreChoice::Embedded => edge,
             StoreChoice::Etcd(_) => {
@@ -177,24 +188,15 @@ impl ControlPlane {
 fn edge(
     settings: &ServerSettings,
     tls: Option<&Tls>,
-    ours: Vec<Route>,
-    (iam, ecs, vpc): (&Iam, &Ecs, &Vpc),
+    iam: &Iam,
     (clock, ids): (Arc<dyn Clock>, Arc<dyn IdSource>),
 ) -> EdgeBuilder {
-    let edge = Edge::builder(Arc::new(iam.clone()), clock, ids)
+    Edge::builder(Arc::new(iam.clone()), clock, ids)
         .home(settings.account.clone(), settings.region.clone())
         .open(settings.auth == Auth::Open)
         .limits(settings.limits.edge.clone())
         .tls(tls.map(|tls| tls.server.clone()))
         .client_certificates(settings.security.client_certificates())
-        .service(ecs.service())
-        .service(iam.sts())
-        .service(vpc.service());
-    ecs.routes()
-        .into_iter()
-        .chain(vpc.routes())
-        .chain(ours)
-        .fold(edge, |edge, route| edge.route(route))
 }
 
 /// The ledger that the settings name.

@@ -13,6 +13,8 @@ pub struct Tables {
     pub ecs: EcsTables,
     /// Networks.
     pub vpc: vpc::Tables,
+    /// Alarms.
+    pub cloudwatch: cloudwatch::Tables,
     /// What the servers of one store share.
     pub identity: IdentityTable,
 }
@@ -24,6 +26,7 @@ impl Tables {
             iam: iam::Tables::new(schema),
             ecs: EcsTables::declare(schema),
             vpc: vpc::Tables::declare(schema),
+            cloudwatch: cloudwatch::Tables::declare(schema),
             identity: IdentityTable::declare(schema),
         }
     }

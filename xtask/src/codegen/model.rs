@@ -27,6 +27,9 @@ pub struct Metadata {
     pub endpoint_prefix: String,
     /// The name of the protocol.
     pub protocol: String,
+    /// The names of all its protocols.
+    #[serde(default)]
+    pub protocols: Vec<String>,
     /// `1.0` or `1.1` of JSON protocols.
     pub json_version: Option<String>,
     /// What stands before the dot in X-Amz-Target.

@@ -5,23 +5,28 @@ use std::fmt::Write;
 
 use anyhow::{Context, Result, bail};
 
-use super::model::{Model, ShapeRef};
+use super::model::{Metadata, Model, ShapeRef};
 use super::names::{constant, type_name};
 
 /// `operations.rs` of a service's crate: the built operations.
 ///
 /// # Errors
-/// If an operation has no input or output shape.
+/// If an operation or an error is not in the model.
 pub fn operations(model: &Model, built: &BTreeMap<String, String>) -> Result<String> {
     let mut out = String::from(
         "use wire::{Operation, Schema, ServiceModel};\n\nuse crate::{schemas, structures};\n\n",
     );
     for name in built.keys() {
         let operation = model.operations.get(name).with_context(|| name.clone())?;
-        let shape = |of: &Option<ShapeRef>| {
-            of.as_ref().map(|of| of.shape.clone()).with_context(|| format!("{name} lacks a shape"))
+        // Some operations take nothing, or answer with nothing.
+        let shape = |of: &Option<ShapeRef>| match of {
+            Some(of) => (
+                format!("structures::{}", type_name(&of.shape)),
+                format!("schemas::{}", constant(&of.shape)),
+            ),
+            None => ("wire::Unit".to_owned(), "wire::value::UNIT".to_owned()),
         };
-        let (input, output) = (shape(&operation.input)?, shape(&operation.output)?);
+        let (input, output) = (shape(&operation.input), shape(&operation.output));
         let mut errors: Vec<String> = Vec::new();
         for error in &operation.errors {
             errors.push(code(model, &error.shape)?);
@@ -32,18 +37,15 @@ pub fn operations(model: &Model, built: &BTreeMap<String, String>) -> Result<Str
             pub struct {name};
 
             impl Operation for {name} {{
-                type Input = structures::{};
-                type Output = structures::{};
+                type Input = {};
+                type Output = {};
                 const NAME: &'static str = {name:?};
                 const SERVICE: &'static ServiceModel = &crate::SERVICE;
-                const INPUT: &'static Schema = &schemas::{};
-                const OUTPUT: &'static Schema = &schemas::{};
+                const INPUT: &'static Schema = &{};
+                const OUTPUT: &'static Schema = &{};
                 const ERRORS: &'static [&'static str] = &{errors:?};
             }}\n",
-            type_name(&input),
-            type_name(&output),
-            constant(&input),
-            constant(&output),
+            input.0, output.0, input.1, output.1,
         )?;
     }
     Ok(out)
@@ -57,11 +59,15 @@ pub fn errors(model: &Model) -> Result<String> {
     let mut out = String::from("use wire::ErrorModel;\n\n");
     let names: BTreeSet<_> =
         model.operations.values().flat_map(|o| o.errors.iter().map(|e| &e.shape)).collect();
-    for name in names {
+    for name in &names {
+        let name = *name;
         let shape = model.shape(name)?;
         let declared = shape.error.as_ref().and_then(|error| error.http_status_code);
         let status = declared.unwrap_or(if shape.fault { 500 } else { 400 });
-        let constant = constant(name.strip_suffix("Exception").unwrap_or(name));
+        let short = name.strip_suffix("Exception").unwrap_or(name);
+        // A model may have both `X` and `XException`.
+        let is_taken = short != name && names.iter().any(|other| *other == short);
+        let constant = constant(if is_taken { name } else { short });
         let code = code(model, name)?;
         writeln!(
             out,
@@ -83,23 +89,20 @@ fn code(model: &Model, name: &str) -> Result<String> {
 /// If its protocol has no codec yet.
 pub fn service(name: &str, model: &Model) -> Result<String> {
     let metadata = &model.metadata;
-    let protocol = match (metadata.protocol.as_str(), metadata.json_version.as_deref()) {
-        ("json", Some("1.0")) => "AwsJson10",
-        ("json", _) => "AwsJson11",
-        ("query", _) => "AwsQuery",
-        ("ec2", _) => "Ec2Query",
-        (other, _) => bail!("{name} speaks {other}, for which there is no codec yet"),
-    };
+    let all = protocols(name, metadata)?;
+    let protocol = all[0];
     // What a broken constraint is answered with differs by service; ECS says it so, and services
     // of the Query protocol say ValidationError. EC2's own words depend on what is broken: its
     // service sets `Service::explain`.
     let validation_code = match (name, protocol) {
-        ("ecs", _) => "InvalidParameterException",
-        (_, "AwsQuery") => "ValidationError",
+        ("ecs" | "logs", _) => "InvalidParameterException",
+        ("cloudwatch", _) | (_, "AwsQuery") => "ValidationError",
         (_, "Ec2Query") => "InvalidParameterValue",
         _ => "ValidationException",
     };
     let operations: Vec<&String> = model.operations.keys().collect();
+    let protocols: Vec<_> = all.iter().map(|name| format!("Protocol::{name}")).collect();
+    let (protocols, renamed) = (protocols.join(", "), renamed_errors(model, &all)?);
     Ok(format!(
         "use wire::{{Protocol, ServiceModel}};
 
@@ -109,9 +112,10 @@ pub fn service(name: &str, model: &Model) -> Result<String> {
             api_version: {:?},
             target_prefix: {:?},
             xml_namespace: {:?},
-            protocols: &[Protocol::{protocol}],
+            protocols: &[{protocols}],
             validation_code: {validation_code:?},
             operations: &{operations:?},
+            renamed_errors: &{renamed:?},
         }};\n",
         metadata.signing_name.as_ref().unwrap_or(&metadata.endpoint_prefix),
         metadata.endpoint_prefix,
@@ -119,4 +123,44 @@ pub fn service(name: &str, model: &Model) -> Result<String> {
         metadata.target_prefix.as_deref().unwrap_or_default(),
         metadata.xml_namespace.as_deref().unwrap_or_default(),
     ))
+}
+
+/// The protocols of a service, the one that most clients choose first.
+fn protocols(name: &str, metadata: &Metadata) -> Result<Vec<&'static str>> {
+    let codec = |protocol: &str| match (protocol, metadata.json_version.as_deref()) {
+        ("json", Some("1.0")) => Ok("AwsJson10"),
+        ("json", _) => Ok("AwsJson11"),
+        ("smithy-rpc-v2-cbor", _) => Ok("RpcV2Cbor"),
+        ("query", _) => Ok("AwsQuery"),
+        ("ec2", _) => Ok("Ec2Query"),
+        (other, _) => bail!("{name} speaks {other}, for which there is no codec yet"),
+    };
+    let mut all = vec![codec(&metadata.protocol)?];
+    for protocol in &metadata.protocols {
+        let protocol = codec(protocol)?;
+        if !all.contains(&protocol) {
+            all.push(protocol);
+        }
+    }
+    // The older SDKs of Python know CBOR too, and prefer JSON (botocore).
+    all.sort_by_key(|protocol| !protocol.starts_with("AwsJson"));
+    Ok(all)
+}
+
+/// Errors whose code in the Query protocol is not their shape's name, where a service speaks
+/// Query beside others: code and name.
+fn renamed_errors(model: &Model, protocols: &[&str]) -> Result<Vec<(String, String)>> {
+    if protocols.len() < 2 || !protocols.contains(&"AwsQuery") {
+        return Ok(Vec::new());
+    }
+    let errors = model.operations.values().flat_map(|operation| &operation.errors);
+    let names: BTreeSet<_> = errors.map(|error| &error.shape).collect();
+    let mut renamed = Vec::new();
+    for name in names {
+        let code = code(model, name)?;
+        if code != *name {
+            renamed.push((code, name.clone()));
+        }
+    }
+    Ok(renamed)
 }

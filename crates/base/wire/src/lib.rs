@@ -20,6 +20,7 @@ pub mod check;
 mod checker;
 pub mod client;
 mod context;
+pub mod document;
 pub mod edge;
 mod error;
 pub mod protocol;

@@ -35,9 +35,24 @@ pub struct ServiceModel {
     pub validation_code: &'static str,
     /// The names of all operations of the model, sorted; those not built too.
     pub operations: &'static [&'static str],
+    /// Where a service speaks Query beside other protocols: errors whose code in Query differs
+    /// from their name in the others, as code and name.
+    pub renamed_errors: &'static [(&'static str, &'static str)],
 }
 
 impl ServiceModel {
+    /// Whether the service speaks Query beside other protocols, whose errors then carry the code
+    /// that they have in Query as well.
+    pub fn is_query_compatible(&self) -> bool {
+        self.protocols.len() > 1 && self.protocols.contains(&Protocol::AwsQuery)
+    }
+
+    /// The name that an error of this code has outside Query.
+    pub fn error_name<'a>(&self, code: &'a str) -> &'a str {
+        let renamed = self.renamed_errors.iter().find(|(query, _)| *query == code);
+        renamed.map_or(code, |(_, name)| name)
+    }
+
     /// The model's own spelling of an operation's name, if the model has it.
     pub fn operation(&self, name: &str) -> Option<&'static str> {
         let index = self.operations.binary_search(&name).ok()?;

@@ -777,4 +777,5 @@ pub static SERVICE: ServiceModel = ServiceModel {
         "UpdateSecurityGroupRuleDescriptionsIngress",
         "WithdrawByoipCidr",
     ],
+    renamed_errors: &[],
 };

@@ -100,4 +100,5 @@ pub static SERVICE: ServiceModel = ServiceModel {
         "UpdateTaskProtection",
         "UpdateTaskSet",
     ],
+    renamed_errors: &[],
 };

@@ -23,4 +23,5 @@ pub static SERVICE: ServiceModel = ServiceModel {
         "GetSessionToken",
         "GetWebIdentityToken",
     ],
+    renamed_errors: &[],
 };

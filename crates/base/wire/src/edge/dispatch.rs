@@ -28,6 +28,13 @@ static REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 /// Milliseconds that a client is to wait before another try; what AWS's SDKs read.
 static AMZ_RETRY_AFTER: HeaderName = HeaderName::from_static("x-amz-retry-after");
 
+/// The protocol's name, in requests and answers of Smithy's RPC v2.
+static SMITHY_PROTOCOL: HeaderName = HeaderName::from_static("smithy-protocol");
+
+/// The code that an error has in Query, for clients that moved on from there (Smithy's
+/// `awsQueryCompatible`).
+static QUERY_ERROR: HeaderName = HeaderName::from_static("x-amzn-query-error");
+
 /// What is known of every request.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Arrival<'e> {
@@ -224,14 +231,14 @@ impl Inner {
             service: service.map(Service::model),
         };
         let refuse = |error, service| refusal(error, protocol, service);
-        check_head(parts).map_err(|error| refuse(error, service))?;
+        check_head(parts, protocol).map_err(|error| refuse(error, service))?;
         let bytes = self.read_body(body, arrival).await.map_err(|error| refuse(error, service))?;
         let form = match protocol {
             Protocol::AwsQuery | Protocol::Ec2Query => Some(
                 read_form(parts, &bytes)
                     .map_err(|malformed| refuse(protocol.malformed(malformed), service))?,
             ),
-            Protocol::AwsJson10 | Protocol::AwsJson11 => None,
+            Protocol::AwsJson10 | Protocol::AwsJson11 | Protocol::RpcV2Cbor => None,
         };
         let named = match &form {
             Some(form) => form.get("Action"),
@@ -244,7 +251,7 @@ impl Inner {
         let refuse = |error, service| refusal(error, protocol, service);
         let known = service.and_then(|service| {
             let speaks =
-                service.model().protocols.iter().any(|p| p.is_json() == protocol.is_json());
+                service.model().protocols.iter().any(|p| p.is_form() == protocol.is_form());
             let operation = service.model().operation(named?).filter(|_| speaks)?;
             Some((service, operation))
         });
@@ -324,8 +331,8 @@ impl Inner {
 }
 
 /// Only POST and, for forms, GET reach operations.
-fn check_head(parts: &Parts) -> Result<(), ServiceError> {
-    if parts.uri.path() != "/" {
+fn check_head(parts: &Parts, protocol: Protocol) -> Result<(), ServiceError> {
+    if parts.uri.path() != "/" && protocol != Protocol::RpcV2Cbor {
         let message = format!(
             "Nothing is served at the path '{}'; AWS calls go to '/'.",
             parts.uri.path().chars().take(128).collect::<String>()
@@ -379,13 +386,29 @@ fn respond(status: StatusCode, protocol: Protocol, body: Bytes) -> Response<Body
     *response.status_mut() = status;
     let content_type = HeaderValue::from_static(protocol.response_content_type());
     response.headers_mut().insert(CONTENT_TYPE, content_type);
+    if protocol == Protocol::RpcV2Cbor {
+        let named = HeaderValue::from_static("rpc-v2-cbor");
+        response.headers_mut().insert(SMITHY_PROTOCOL.clone(), named);
+    }
     response
 }
 
 fn respond_error(refusal: Refusal, arrival: Arrival<'_>) -> Response<Body> {
-    let Refusal { error, protocol, service } = refusal;
+    let Refusal { mut error, protocol, service } = refusal;
+    let query_code = service
+        .filter(|service| service.is_query_compatible() && !protocol.is_form())
+        .map(|service| {
+            let name = service.error_name(&error.code).to_owned();
+            std::mem::replace(&mut error.code, name)
+        });
     let body = protocol.encode_error(&error, service, arrival.request_id);
     let mut response = respond(error.http_status(), protocol, body);
+    if let Some(code) = query_code {
+        let side = if error.status < 500 { "Sender" } else { "Receiver" };
+        if let Ok(value) = HeaderValue::from_str(&format!("{code};{side}")) {
+            response.headers_mut().insert(QUERY_ERROR.clone(), value);
+        }
+    }
     if error.is_elsewhere {
         response.headers_mut().insert(ELSEWHERE.clone(), HeaderValue::from_static("true"));
     }

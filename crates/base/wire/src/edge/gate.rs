@@ -103,7 +103,7 @@ impl Unavailable {
     /// which they try again).
     pub fn in_protocol(&self, protocol: Protocol) -> ServiceError {
         let code = match protocol {
-            Protocol::AwsJson10 | Protocol::AwsJson11 => "ServerException",
+            Protocol::AwsJson10 | Protocol::AwsJson11 | Protocol::RpcV2Cbor => "ServerException",
             Protocol::AwsQuery => "ServiceUnavailable",
             Protocol::Ec2Query => "Unavailable",
         };

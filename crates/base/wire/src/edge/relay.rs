@@ -82,7 +82,7 @@ impl Failure {
             }
             Self::Lost(error) => {
                 tracing::warn!(error, "the leading server went away before it answered");
-                let code = if protocol.is_json() { "ServerException" } else { "InternalFailure" };
+                let code = if protocol.is_form() { "InternalFailure" } else { "ServerException" };
                 let message = "The leading server went away before it answered; whether the \
                                request was carried out is not known.";
                 ServiceError::new(code, 500, message)

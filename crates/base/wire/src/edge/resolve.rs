@@ -21,6 +21,11 @@ impl Inner {
     /// What the head of a request says of its target. A form's protocol is AWS Query until its
     /// service is known.
     pub(super) fn target(&self, parts: &Parts) -> Target<'_> {
+        if let Some((service, operation)) = rpc_v2(parts) {
+            let service = self.by_target.get(service).map(|&index| &self.services[index]);
+            let operation = Some(operation.to_owned());
+            return Target { protocol: Protocol::RpcV2Cbor, service, operation };
+        }
         if let Some(target) = text(&parts.headers, "x-amz-target") {
             let (prefix, operation) = target.rsplit_once('.').unwrap_or(("", target));
             let service = self.by_target.get(prefix).map(|&index| &self.services[index]);
@@ -76,7 +81,7 @@ fn preferred(service: &Service) -> Option<Protocol> {
 /// The protocol in which a service takes forms.
 pub(super) fn of_forms(service: &Service) -> Option<Protocol> {
     let mut protocols = service.model().protocols.iter().copied();
-    protocols.find(|protocol| !protocol.is_json())
+    protocols.find(|protocol| protocol.is_form())
 }
 
 fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
@@ -93,6 +98,12 @@ fn json_version(headers: &HeaderMap) -> Option<Protocol> {
     }
 }
 
+/// The service and the operation that Smithy's RPC v2 names in the path.
+fn rpc_v2(parts: &Parts) -> Option<(&str, &str)> {
+    text(&parts.headers, "smithy-protocol").filter(|name| *name == "rpc-v2-cbor")?;
+    parts.uri.path().strip_prefix("/service/")?.split_once("/operation/")
+}
+
 /// Whether the request carries a form: in its body, or in its query string.
 fn is_form(parts: &Parts) -> bool {
     let content_type = text(&parts.headers, CONTENT_TYPE.as_str()).unwrap_or_default();
@@ -106,7 +117,7 @@ fn is_form(parts: &Parts) -> bool {
 
 /// The error for an operation that no service has.
 pub(super) fn unknown_operation(protocol: Protocol, operation: Option<&str>) -> ServiceError {
-    match (protocol.is_json(), operation) {
+    match (!protocol.is_form(), operation) {
         (true, Some(name)) => ServiceError::new(
             "UnknownOperationException",
             400,

@@ -1,5 +1,8 @@
 //! The AWS protocols: each one a reader, a writer and the form of its errors.
 
+mod cbor;
+mod cbor_reader;
+mod cbor_writer;
 mod form;
 mod json_reader;
 mod json_writer;
@@ -11,6 +14,8 @@ mod xml_writer;
 use bytes::Bytes;
 use terms::Uuid;
 
+pub use cbor_reader::CborReader;
+pub use cbor_writer::CborWriter;
 pub use form::Form;
 pub use json_reader::JsonReader;
 pub use json_writer::JsonWriter;
@@ -29,6 +34,8 @@ pub enum Protocol {
     AwsJson10,
     /// AWS JSON 1.1: `application/x-amz-json-1.1`.
     AwsJson11,
+    /// Smithy's RPC v2 over CBOR: the operation in the path, `application/cbor`.
+    RpcV2Cbor,
     /// AWS Query: forms in, XML out.
     AwsQuery,
     /// EC2's own kind of Query: other names in forms, no wrapping elements in XML.
@@ -44,6 +51,7 @@ impl Protocol {
         match self {
             Self::AwsJson10 => "application/x-amz-json-1.0",
             Self::AwsJson11 => "application/x-amz-json-1.1",
+            Self::RpcV2Cbor => "application/cbor",
             Self::AwsQuery | Self::Ec2Query => "application/x-www-form-urlencoded; charset=utf-8",
         }
     }
@@ -53,14 +61,15 @@ impl Protocol {
         match self {
             Self::AwsJson10 => "application/x-amz-json-1.0",
             Self::AwsJson11 => "application/x-amz-json-1.1",
+            Self::RpcV2Cbor => "application/cbor",
             Self::AwsQuery => "text/xml",
             Self::Ec2Query => "text/xml;charset=UTF-8",
         }
     }
 
-    /// Whether this is one of the JSON protocols.
-    pub const fn is_json(self) -> bool {
-        matches!(self, Self::AwsJson10 | Self::AwsJson11)
+    /// Whether this is one of the protocols that take forms and answer in XML.
+    pub const fn is_form(self) -> bool {
+        matches!(self, Self::AwsQuery | Self::Ec2Query)
     }
 
     /// Walks a request's body with `read`.
@@ -71,6 +80,9 @@ impl Protocol {
         read: &mut dyn FnMut(&mut dyn Reader) -> Result<(), Malformed>,
     ) -> Result<(), Malformed> {
         match body {
+            Body::Bytes(bytes) if self == Self::RpcV2Cbor => {
+                CborReader::read_document(&bytes, check, read)
+            }
             Body::Bytes(bytes) => JsonReader::read_document(&bytes, check, read),
             Body::Form(form) if self == Self::Ec2Query => read(&mut QueryReader::ec2(&form, check)),
             Body::Form(form) => read(&mut QueryReader::new(&form, check)),
@@ -80,7 +92,7 @@ impl Protocol {
     /// The error for input that is not of the protocol's form.
     pub(crate) fn malformed(self, malformed: Malformed) -> ServiceError {
         let code = match self {
-            Self::AwsJson10 | Self::AwsJson11 => "SerializationException",
+            Self::AwsJson10 | Self::AwsJson11 | Self::RpcV2Cbor => "SerializationException",
             Self::AwsQuery => "MalformedInput",
             Self::Ec2Query => "InvalidParameterValue",
         };
@@ -102,6 +114,11 @@ impl Protocol {
                 write(&mut writer);
                 writer.finish()
             }
+            Self::RpcV2Cbor => {
+                let mut writer = CborWriter::with_capacity(RESPONSE_CAPACITY_BYTES);
+                write(&mut writer);
+                writer.finish()
+            }
             Self::AwsQuery => xml_message::response(operation, service, output, request_id, write),
             Self::Ec2Query => xml_message::ec2_response(operation, service, request_id, write),
         }
@@ -116,6 +133,7 @@ impl Protocol {
     ) -> Bytes {
         match self {
             Self::AwsJson10 | Self::AwsJson11 => json_writer::error(error),
+            Self::RpcV2Cbor => cbor_writer::error(error),
             Self::AwsQuery => xml_message::error(error, service, request_id),
             Self::Ec2Query => xml_message::ec2_error(error, request_id),
         }

@@ -35,7 +35,7 @@ impl AuthError {
         if protocol == Protocol::Ec2Query {
             return self.in_ec2();
         }
-        let json = protocol.is_json();
+        let json = !protocol.is_form();
         let (code, status) = match (self, json) {
             (Self::Missing, true) => ("MissingAuthenticationTokenException", 400),
             (Self::Missing, false) => ("MissingAuthenticationToken", 403),

@@ -10,7 +10,7 @@ use crate::{Protocol, ServiceError};
 /// legacy mode also looks at the status: 400 for the first two, 503 for EC2's.
 pub(crate) fn throttled(protocol: Protocol, throttled: Throttled) -> ServiceError {
     let error = match protocol {
-        Protocol::AwsJson10 | Protocol::AwsJson11 => {
+        Protocol::AwsJson10 | Protocol::AwsJson11 | Protocol::RpcV2Cbor => {
             return ServiceError::throttled(throttled.retry_after);
         }
         Protocol::AwsQuery => ServiceError::new("Throttling", 400, "Rate exceeded"),
