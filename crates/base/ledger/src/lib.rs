@@ -68,7 +68,7 @@ pub use archive::{
     ARCHIVE_FORMAT, About, ArchiveHeader, ArchiveStore, Contents, Examined, Finding, Findings,
     IfNotEmpty, Sum, TableContents, examine, export, fingerprint, import,
 };
-pub use cluster::{ETCD_FORMAT, EtcdStore};
+pub use cluster::{ClusterFigures, ETCD_FORMAT, EtcdStore};
 pub use error::{LedgerError, TransactError};
 pub use feed::{Change, Commit, FEED_COMMITS, Feed, Lagged};
 pub use fork::SnapshotStore;

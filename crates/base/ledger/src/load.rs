@@ -1,5 +1,7 @@
 //! From stored rows to tables and indexes.
 
+mod decoding;
+
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::ops::Range;
@@ -11,6 +13,7 @@ use crate::archive::IMPORTING;
 use crate::schema::{Bytes, ErasedValue, Schema};
 use crate::state::{Entry, Revision, State, TableState};
 use crate::store::{LoadedRow, Pace, Store, StoreError};
+pub(crate) use decoding::Decoding;
 
 /// Rows that are decoded together.
 const CHUNK_ROWS: usize = 1024;
@@ -34,6 +37,11 @@ pub(crate) fn load(schema: &Schema, store: &mut dyn Store) -> Result<State, Stor
         Pace::OwnThread => read_and_decode(schema, store)?,
     };
     end(schema)?;
+    Ok(build(schema, revision, decoded))
+}
+
+/// The tables of rows that are decoded, each row once.
+fn build(schema: &Schema, revision: Revision, decoded: Vec<Decoded>) -> State {
     let mut tables: Vec<Vec<(Bytes, Entry)>> = Vec::new();
     tables.resize_with(schema.tables().len(), Vec::new);
     for (table, key, entry) in decoded.into_iter().flatten() {
@@ -41,7 +49,7 @@ pub(crate) fn load(schema: &Schema, store: &mut dyn Store) -> Result<State, Stor
     }
     let tables = schema.tables().iter().zip(tables);
     let tables = tables.map(|(spec, rows)| TableState::build(spec.indexes.len(), rows));
-    Ok(State::of(revision, tables))
+    State::of(revision, tables)
 }
 
 /// Rows as they are stored, one after the other.

@@ -27,6 +27,10 @@ pub struct Ledger {
     pub crowded: Counter,
     /// Batches that the store did not take.
     pub failures: Counter,
+    /// Batches that reached a shared store before the one that they follow, and were sent again.
+    pub overtaken: Counter,
+    /// Times that this server began to lead.
+    pub terms: Counter,
     /// Readers of the feed that fell behind and started again from a snapshot.
     pub lagged: Counter,
 }
@@ -48,6 +52,8 @@ impl Ledger {
             alone: r.counter("alone", "Transactions that ran with all others waiting"),
             crowded: r.counter("crowded", "Transactions refused because too many waited"),
             failures: r.counter("store_failures", "Batches that the store did not take"),
+            overtaken: r.counter("overtaken", "Batches that overtook another on their way to etcd"),
+            terms: r.counter("terms", "Times that this server began to lead"),
             lagged: r.counter("feed_lagged", "Readers of the feed that fell behind"),
         }
     }

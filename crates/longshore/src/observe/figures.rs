@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ledger::{Leadership, Ledger};
+use ledger::{ClusterFigures, Leadership, Ledger};
 use prometheus_client::encoding::{EncodeGaugeValue, EncodeLabelSet};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
@@ -93,7 +93,24 @@ pub fn of_ledger(ledger: &Ledger) -> Source {
         figure(registry, "leads", "1 if this server takes writes, else 0", u64::from(leads));
         let waiting = ledger.waiting() as u64;
         figure(registry, "waiting", "Transactions that wait for the store", waiting);
+        if let Some(cluster) = ledger.cluster() {
+            of_cluster(registry, &cluster);
+        }
     })
+}
+
+/// How this server stands with the etcd that it shares.
+fn of_cluster(registry: &mut Registry, cluster: &ClusterFigures) {
+    let ClusterFigures { lease_left, behind, servers, store_bytes, quota_bytes } = *cluster;
+    let help = "How long this server's lease in etcd lasts if nothing renews it";
+    figure(registry, "lease_left_seconds", help, lease_left.as_secs_f64());
+    let help = "For how long this server has not made sure that it shows everything";
+    figure(registry, "behind_seconds", help, behind.as_secs_f64());
+    figure(registry, "servers", "Servers that live, this one included", servers as u64);
+    if store_bytes > 0 {
+        figure(registry, "store_bytes", "The size of etcd's database", store_bytes);
+        figure(registry, "store_quota_bytes", "What it may grow to", quota_bytes);
+    }
 }
 
 /// A figure of its own.

@@ -51,7 +51,8 @@ enum Followed {
 #[derive(Default)]
 struct Errands {
     campaign: Option<BoxFuture<'static, Result<EtcdAnswer, EtcdError>>>,
-    check: Option<BoxFuture<'static, Result<Newest, EtcdError>>>,
+    /// The check, with the moment at which it was put.
+    check: Option<BoxFuture<'static, Result<(Duration, Newest), EtcdError>>>,
     /// What the last check found and the watch had not told by then.
     missed: Option<Newest>,
     /// Whether a campaign was tried since the last leader went.
@@ -64,7 +65,7 @@ enum Happened {
     SessionChanged,
     Rewatch,
     Campaigned(Result<EtcdAnswer, EtcdError>),
-    Checked(Result<Newest, EtcdError>),
+    Checked(Result<(Duration, Newest), EtcdError>),
 }
 
 impl Driver {
@@ -135,6 +136,7 @@ impl Driver {
                 return Followed::Won(term);
             }
             self.tell_leadership();
+            self.cluster.notes.servers(self.mirror.members.len());
             self.obey();
             if self.is_closing() {
                 return Followed::Closed;
@@ -177,9 +179,11 @@ impl Driver {
         }
         if errands.check.is_none() {
             let barrier = self.cluster.barrier.clone();
+            let etcd = self.cluster.etcd.clone();
             errands.check = Some(Box::pin(async move {
                 tokio::time::sleep(CHECK).await;
-                barrier.newest().await
+                let asked = etcd.now();
+                Ok((asked, barrier.newest().await?))
             }));
         }
     }
@@ -249,7 +253,11 @@ impl Driver {
             }
             Happened::Checked(newest) => {
                 errands.check = None;
-                return self.compare(newest.ok()?, errands);
+                let (asked, newest) = newest.ok()?;
+                if newest.head <= self.mirror.head_modified {
+                    self.cluster.notes.fresh(asked);
+                }
+                return self.compare(newest, errands);
             }
             Happened::Woken => {}
         }

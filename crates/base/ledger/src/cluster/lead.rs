@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
@@ -19,8 +20,8 @@ use crate::state::{Revision, State};
 use crate::store::etcd::layout::{HeadRecord, encode_row};
 use crate::store::{Batch, EtcdAnswer, EtcdError, EtcdOp};
 
-/// Packs on their way at once. Only full packs follow one that is on its way: a half-empty one
-/// gathers more meanwhile.
+/// Packs on their way at once. A pack that could hold more follows others only when it holds its
+/// share: one of so many parts of all that waits and is on its way.
 const FLIGHTS: usize = 4;
 
 /// How often a pack is sent again that overtook the one before it.
@@ -32,6 +33,7 @@ struct Flight {
     /// The head that it builds on, and the one that it makes.
     base: HeadRecord,
     next: HeadRecord,
+    begun: Duration,
 }
 
 type Answers = FuturesOrdered<BoxFuture<'static, Result<EtcdAnswer, EtcdError>>>;
@@ -41,6 +43,13 @@ type Answers = FuturesOrdered<BoxFuture<'static, Result<EtcdAnswer, EtcdError>>>
 struct Flights {
     flights: VecDeque<Flight>,
     answers: Answers,
+}
+
+impl Flights {
+    /// How many transactions are on their way.
+    fn carried(&self) -> usize {
+        self.flights.iter().map(|flight| flight.taken.commits.len()).sum()
+    }
 }
 
 impl Driver {
@@ -92,6 +101,7 @@ impl Driver {
         self.shared.head.lock().begin(self.mirror.state.clone());
         self.cluster.leading.store(Some(term.session.clone()));
         self.shared.set_leadership(Leadership::Leading);
+        meters::ledger().terms.inc();
     }
 
     async fn serve(&mut self, term: &Term) -> Ended {
@@ -120,6 +130,7 @@ impl Driver {
         };
         // First of all nobody reads here without asking.
         self.cluster.leading.store(None);
+        meters::ledger().failures.inc_by(flights.flights.len() as u64);
         // All that was launched may be written when an answer stayed away.
         let unknown = (ended == Ended::Unknown).then_some(head.revision);
         self.shared.end_term(unknown);
@@ -163,7 +174,7 @@ impl Driver {
                 staged?;
                 continue;
             }
-            let flight = Flight { taken, base, next: *last };
+            let flight = Flight { taken, base, next: *last, begun: self.cluster.etcd.now() };
             flights.answers.push_back(self.send(term, &flight));
             flights.flights.push_back(flight);
         }
@@ -173,10 +184,15 @@ impl Driver {
     fn next_pack(&self, flights: &Flights) -> Option<Taken> {
         let mut head = self.shared.head.lock();
         let is_idle = flights.flights.is_empty();
-        let may_go = if head.is_oversized() { is_idle } else { is_idle || head.has_full_pack() };
+        let share = flights.carried().div_ceil(FLIGHTS - 1).max(1);
+        let may_go = match head.is_oversized() {
+            true => is_idle,
+            false => is_idle || head.has_full_pack() || head.pending() >= share,
+        };
         let taken = if may_go { head.take() } else { None };
-        // While one is on its way, its answer wakes this task, and so does a full pack.
-        head.wake_at = if is_idle && taken.is_none() { 1 } else { usize::MAX };
+        // Whoever makes it a share wakes this task; while all are on their way, an answer does.
+        let is_last = taken.is_some() && flights.flights.len() + 1 == FLIGHTS;
+        head.wake_at = if is_last { usize::MAX } else { share };
         taken
     }
 
@@ -219,6 +235,7 @@ impl Driver {
                 // All before it is confirmed, so now it is its turn.
                 Verdict::Early if resends < RESENDS => {
                     resends += 1;
+                    meters::ledger().overtaken.inc();
                     answer = self.send(term, &flight).await;
                 }
                 Verdict::Early => return Err(Ended::Fenced),
@@ -228,8 +245,10 @@ impl Driver {
     }
 
     fn confirm(&mut self, flight: Flight, revision: i64) {
-        let Flight { taken, next, .. } = flight;
+        let Flight { taken, next, begun, .. } = flight;
         self.confirm_head(next, revision);
+        let took = self.cluster.etcd.now().saturating_sub(begun);
+        meters::ledger().committed(taken.commits.len(), taken.batch.writes.len(), took, true);
         let bytes: usize = taken.batch.writes.iter().map(crate::store::Write::size_bytes).sum();
         self.cluster.written.fetch_add(bytes as u64, Ordering::Relaxed);
         self.shared.publish(taken.state, taken.commits);

@@ -1,24 +1,22 @@
 //! What etcd holds, as this server has it: loaded page by page, then kept by the watch.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use super::pages::Pages;
 use super::{Leader, bounded};
 use crate::archive::IMPORTING;
 use crate::feed::{Commit, ErasedChange};
-use crate::load;
+use crate::load::{self, Decoding};
 use crate::role::Member;
 use crate::schema::{Bytes, Schema};
 use crate::state::{Entry, State};
 use crate::store::etcd::layout::{
-    Announcement, FORMAT, HeadRecord, Keys, Place, StagedKey, behind, decode_row, staged_writes,
+    Announcement, FORMAT, HeadRecord, Keys, Place, StagedKey, decode_row, staged_writes,
 };
 use crate::store::{
-    Etcd, EtcdCompare, EtcdError, EtcdEvent, EtcdOp, EtcdPage, EtcdPair, EtcdRange, EtcdSettings,
-    EtcdTxn, StoreError,
+    Etcd, EtcdCompare, EtcdError, EtcdEvent, EtcdOp, EtcdPair, EtcdSettings, EtcdTxn, StoreError,
 };
-
-/// Keys in one page of a load.
-const PAGE_KEYS: u32 = 1_000;
 
 /// How often a load begins again because the revision that it reads was compacted away.
 const LOADS: u32 = 5;
@@ -85,7 +83,7 @@ impl Mirror {
     pub(super) async fn load(
         etcd: &dyn Etcd,
         keys: &Keys,
-        schema: &Schema,
+        schema: &Arc<Schema>,
         endpoints: &str,
     ) -> Result<Self, StoreError> {
         let mut loads = 0;
@@ -103,14 +101,8 @@ impl Mirror {
         }
     }
 
-    async fn load_once(
-        etcd: &dyn Etcd,
-        keys: &Keys,
-        schema: &Schema,
-        endpoints: &str,
-    ) -> Result<Self, LoadError> {
-        load::begin(schema);
-        let mut mirror = Self {
+    fn empty(schema: &Schema, endpoints: &str) -> Self {
+        Self {
             state: State::empty(schema),
             etcd: 0,
             head: HeadRecord::default(),
@@ -120,37 +112,41 @@ impl Mirror {
             staged: BTreeMap::new(),
             rows: Vec::new(),
             endpoints: endpoints.to_owned(),
-        };
-        let mut range = EtcdRange {
-            from: keys.all().to_vec(),
-            to: behind(keys.all()),
-            limit: PAGE_KEYS,
-            revision: 0,
-        };
-        loop {
-            let EtcdPage { pairs, more, revision } =
-                bounded(etcd.range(range.clone())).await.map_err(|error| match error {
-                    EtcdError::Compacted => LoadError::Compacted,
-                    other => LoadError::Store(StoreError::Etcd {
-                        endpoints: endpoints.to_owned(),
-                        problem: other.to_string(),
-                    }),
-                })?;
-            if range.revision == 0 {
-                range.revision = revision;
-                mirror.etcd = revision;
-            }
-            if let Some(last) = pairs.last() {
-                range.from = [last.key.as_slice(), &[0]].concat();
-            }
-            for pair in pairs {
-                mirror.take(keys, schema, pair)?;
-            }
-            if !more {
-                break;
-            }
-            tokio::task::yield_now().await;
         }
+    }
+
+    async fn load_once(
+        etcd: &dyn Etcd,
+        keys: &Keys,
+        schema: &Arc<Schema>,
+        endpoints: &str,
+    ) -> Result<Self, LoadError> {
+        load::begin(schema);
+        let mut mirror = Self::empty(schema, endpoints);
+        let mut decoding = Decoding::new(schema, etcd.pace());
+        let failed = |error| match error {
+            EtcdError::Compacted => LoadError::Compacted,
+            other => LoadError::Store(StoreError::Etcd {
+                endpoints: endpoints.to_owned(),
+                problem: other.to_string(),
+            }),
+        };
+        let mut pages = Pages::of(keys.all());
+        let mut page = pages.next(etcd).await.map_err(failed)?;
+        mirror.etcd = pages.revision();
+        while let Some(pairs) = page {
+            // While etcd gathers the next page, this one is taken apart.
+            let taken = async {
+                for pair in pairs {
+                    mirror.take(keys, schema, &mut decoding, pair)?;
+                }
+                decoding.end_page().await
+            };
+            let (next, taken) = tokio::join!(pages.next(etcd), taken);
+            taken?;
+            page = next.map_err(failed)?;
+        }
+        mirror.state = decoding.finish(mirror.head.revision).await?;
         if mirror.head.staged > 0 {
             mirror.apply_staged(schema)?;
         }
@@ -160,7 +156,13 @@ impl Mirror {
     }
 
     /// Takes one key of a load.
-    fn take(&mut self, keys: &Keys, schema: &Schema, pair: EtcdPair) -> Result<(), StoreError> {
+    fn take(
+        &mut self,
+        keys: &Keys,
+        schema: &Schema,
+        decoding: &mut Decoding,
+        pair: EtcdPair,
+    ) -> Result<(), StoreError> {
         match keys.place(&pair.key) {
             Place::Row { table, key } => {
                 if table == IMPORTING {
@@ -169,7 +171,7 @@ impl Mirror {
                 let Some(number) = schema.find(table) else { return Ok(()) };
                 let row = decode_row(table, key, &pair.value)
                     .ok_or_else(|| damaged(&self.endpoints, "a row"))?;
-                load::load_row(schema, number, &mut self.state, &row)?;
+                decoding.push(number, &row);
             }
             Place::Head => {
                 self.head = self.decode_head(&pair)?;

@@ -14,10 +14,12 @@
 
 mod barrier;
 mod fence;
+mod figures;
 mod follow;
 mod lead;
 mod mirror;
 mod offline;
+mod pages;
 mod session;
 mod stage;
 mod upkeep;
@@ -40,6 +42,7 @@ use crate::store::etcd::EtcdClient;
 use crate::store::etcd::layout::{Announcement, FORMAT, Keys};
 use crate::store::{Etcd, EtcdError, EtcdSettings, StoreError};
 use barrier::Barrier;
+pub use figures::ClusterFigures;
 pub(crate) use mirror::Mirror;
 pub use offline::EtcdStore;
 use session::Session;
@@ -82,12 +85,12 @@ pub(crate) struct Cluster {
     resigned: watch::Sender<bool>,
     /// Bytes written since the start: what history they make is compacted.
     written: AtomicU64,
+    notes: figures::Notes,
 }
 
 /// Connects to the etcd of the settings.
 pub(crate) async fn connect(settings: &EtcdSettings) -> Result<Arc<dyn Etcd>, StoreError> {
-    let connect = async { bounded(EtcdClient::connect(settings)).await };
-    match connect.await {
+    match EtcdClient::connect(settings).await {
         Ok(client) => Ok(Arc::new(client)),
         Err(error) => Err(store_error(settings, &error)),
     }
@@ -109,10 +112,11 @@ impl Cluster {
     /// Checks the format and loads everything.
     pub(crate) async fn join(
         etcd: Arc<dyn Etcd>,
-        schema: &Schema,
+        schema: &Arc<Schema>,
         settings: EtcdSettings,
     ) -> Result<(Arc<Self>, Mirror), StoreError> {
         let keys = Keys::new(&settings.prefix);
+        let loading = etcd.now();
         mirror::begin_format(&*etcd, &keys, &settings).await?;
         let mirror = Mirror::load(&*etcd, &keys, schema, &settings.endpoints.join(",")).await?;
         let records: BTreeMap<String, u16> = schema
@@ -136,7 +140,10 @@ impl Cluster {
             resigning: watch::Sender::new(false),
             resigned: watch::Sender::new(false),
             written: AtomicU64::new(0),
+            notes: figures::Notes::default(),
         };
+        cluster.notes.servers(mirror.members.len());
+        cluster.notes.fresh(loading);
         Ok((Arc::new(cluster), mirror))
     }
 
@@ -185,8 +192,11 @@ impl Cluster {
         if self.sure_session().is_some() {
             return Ok(());
         }
+        let asked = self.etcd.now();
         let newest = self.barrier.ask().await?;
-        self.arrival(newest.head).await
+        self.arrival(newest.head).await?;
+        self.notes.fresh(asked);
+        Ok(())
     }
 
     async fn arrival(&self, head: i64) -> Result<(), LedgerError> {

@@ -8,23 +8,20 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 
 use super::fence::{Ended, Fence};
+use super::pages::Pages;
 use super::{LIMITS, bounded, connect, mirror, store_error};
 use crate::role::Member;
 use crate::state::Revision;
 use crate::store::etcd::layout::{
-    Announcement, FORMAT, HeadRecord, Keys, Place, StagedKey, behind, decode_row, encode_row,
-    staged_writes,
+    Announcement, FORMAT, HeadRecord, Keys, Place, StagedKey, decode_row, encode_row, staged_writes,
 };
 use crate::store::{
-    Batch, Etcd, EtcdCompare, EtcdError, EtcdOp, EtcdPair, EtcdRange, EtcdSettings, EtcdTxn,
-    LoadedRow, Pace, Store, StoreError,
+    Batch, Etcd, EtcdCompare, EtcdError, EtcdOp, EtcdPair, EtcdSettings, EtcdTxn, LoadedRow, Pace,
+    Store, StoreError,
 };
 
 /// The lease of a command that writes. It is renewed with every commit.
 const LEASE: Duration = Duration::from_secs(60);
-
-/// Keys in one page.
-const PAGE_KEYS: u32 = 1_000;
 
 /// The rows that servers share on an etcd. Reading goes on beside them; the first commit takes
 /// the leadership, and is refused while a server lives.
@@ -73,38 +70,25 @@ impl EtcdStore {
 
     async fn pages(
         &self,
-        from: &[u8],
-        revision: i64,
-        take: &mut (dyn FnMut(EtcdPair) -> Result<(), StoreError> + Send),
-    ) -> Result<i64, StoreError> {
-        let to = behind(from);
-        let mut range = EtcdRange { from: from.to_vec(), to, limit: PAGE_KEYS, revision };
-        loop {
-            let page = bounded(self.etcd.range(range.clone())).await;
-            let page = page.map_err(|error| self.explain(&error))?;
-            if range.revision == 0 {
-                range.revision = page.revision;
-            }
-            if let Some(last) = page.pairs.last() {
-                range.from = [last.key.as_slice(), &[0]].concat();
-            }
-            page.pairs.into_iter().try_for_each(&mut *take)?;
-            if !page.more {
-                return Ok(range.revision);
-            }
+        prefix: &[u8],
+        take: &mut (dyn FnMut(EtcdPair) + Send),
+    ) -> Result<(), StoreError> {
+        let mut pages = Pages::of(prefix);
+        while let Some(pairs) =
+            pages.next(&*self.etcd).await.map_err(|error| self.explain(&error))?
+        {
+            pairs.into_iter().for_each(&mut *take);
         }
+        Ok(())
     }
 
     /// Everything at one revision: the head, the pairs, and the staged parts that it names.
     async fn read(&self) -> Result<(HeadRecord, Vec<EtcdPair>), StoreError> {
         let (mut pairs, mut head) = (Vec::new(), HeadRecord::default());
-        self.pages(self.keys.all(), 0, &mut |pair| {
-            match self.keys.place(&pair.key) {
-                Place::Head => head = HeadRecord::decode(&pair.value).unwrap_or_default(),
-                Place::Row { .. } | Place::Staged(_) => pairs.push(pair),
-                Place::Leader | Place::Member(_) | Place::Other => {}
-            }
-            Ok(())
+        self.pages(self.keys.all(), &mut |pair| match self.keys.place(&pair.key) {
+            Place::Head => head = HeadRecord::decode(&pair.value).unwrap_or_default(),
+            Place::Row { .. } | Place::Staged(_) => pairs.push(pair),
+            Place::Leader | Place::Member(_) | Place::Other => {}
         })
         .await?;
         Ok((head, pairs))
@@ -114,11 +98,10 @@ impl EtcdStore {
     async fn begin(&self) -> Result<Writing, StoreError> {
         let mut alive = Vec::new();
         let members = self.keys.member("");
-        self.pages(&members, 0, &mut |pair| {
+        self.pages(&members, &mut |pair| {
             if let Some(server) = Announcement::decode(&pair.value) {
                 alive.push(server.member.to_string());
             }
-            Ok(())
         })
         .await?;
         let in_use = |servers: String| StoreError::Etcd {

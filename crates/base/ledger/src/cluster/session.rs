@@ -47,6 +47,14 @@ impl Session {
         !self.is_over() && now.as_nanos() < u128::from(self.valid_until.load(Ordering::SeqCst))
     }
 
+    /// How long it surely lasts from `now` on.
+    pub(super) fn left(&self, now: Duration) -> Duration {
+        if self.is_over() {
+            return Duration::ZERO;
+        }
+        Duration::from_nanos(self.valid_until.load(Ordering::SeqCst)).saturating_sub(now)
+    }
+
     pub(super) fn is_over(&self) -> bool {
         *self.over.borrow()
     }

@@ -79,6 +79,7 @@ impl Cluster {
         };
         let (used_bytes, quota_bytes) =
             (status.size_bytes, status.quota_bytes.unwrap_or(self.quota_bytes));
+        self.notes.size(used_bytes, quota_bytes);
         let fullness = Fullness::of(used_bytes, quota_bytes);
         let refusal = (fullness == Fullness::Refuse)
             .then_some(LedgerError::StoreNearlyFull { used_bytes, quota_bytes });

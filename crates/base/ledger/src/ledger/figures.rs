@@ -2,7 +2,8 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::Ledger;
+use super::{Ledger, Writer};
+use crate::cluster::ClusterFigures;
 
 /// What a table holds, in a few bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +38,15 @@ impl Ledger {
             TableDigest { name: spec.name, rows: rows.len(), digest: hasher.finish() }
         };
         tables.map(digest).collect()
+    }
+
+    /// How this server stands with the store that it shares with others; nothing for
+    /// [`Ledger::open`].
+    pub fn cluster(&self) -> Option<ClusterFigures> {
+        match &self.inner.shared.writer {
+            Writer::Cluster(cluster) => Some(cluster.figures()),
+            Writer::Inline(_) | Writer::Thread(_) => None,
+        }
     }
 
     /// How many transactions wait for the store; at most [`crate::MAX_WAITING`].

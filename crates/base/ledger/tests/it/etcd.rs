@@ -1,6 +1,5 @@
 //! Servers that share Debian's etcd.
 
-use std::process::Command;
 use std::time::Duration;
 
 use ledger::{
@@ -10,24 +9,24 @@ use ledger::{
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tokio::time::{sleep, timeout};
 
-use crate::etcd_server::{EtcdServer, shared_settings};
+use crate::etcd_server::{EtcdServer, etcdctl, shared_settings};
 use crate::world::{Key, World, key, runtime, settings, ship};
 
 /// Far more than anything here takes; only a hang reaches it.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Runs servers on tasks of their own.
-fn run(test: impl Future<Output = ()>) {
+pub fn run(test: impl Future<Output = ()>) {
     runtime().block_on(async { timeout(PATIENCE, test).await.expect("nothing hangs") });
 }
 
-fn named(settings: &EtcdSettings, name: &str) -> EtcdSettings {
+pub fn named(settings: &EtcdSettings, name: &str) -> EtcdSettings {
     let mut settings = settings.clone();
     settings.member.name = name.to_owned();
     settings
 }
 
-async fn join(settings: &EtcdSettings, name: &str) -> World {
+pub async fn join(settings: &EtcdSettings, name: &str) -> World {
     World::join(None, named(settings, name)).await.unwrap()
 }
 
@@ -45,17 +44,6 @@ async fn put_anywhere(worlds: &[&World], key: Key) -> usize {
         sleep(Duration::from_millis(20)).await;
     }
     unreachable!("it tries for ever")
-}
-
-fn etcdctl(endpoint: &str, arguments: &[&str]) -> String {
-    let output = Command::new("etcdctl")
-        .env("ETCDCTL_API", "3")
-        .args(["--endpoints", endpoint])
-        .args(arguments)
-        .output()
-        .expect("Debian's etcd-client is installed");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
 }
 
 #[test]

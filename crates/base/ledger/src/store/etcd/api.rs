@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::store::Pace;
+
 /// An etcd, or what behaves like one: linearizable transactions over ordered keys with one
 /// counter of revisions, history that can be watched until it is compacted, and leases.
 ///
@@ -60,6 +62,11 @@ pub trait Etcd: Send + Sync + 'static {
     /// # Errors
     /// When etcd cannot be reached or refuses.
     async fn status(&self) -> Result<EtcdStatus, EtcdError>;
+
+    /// Where rows that were read are decoded: by default on the caller, as simulations need it.
+    fn pace(&self) -> Pace {
+        Pace::Inline
+    }
 
     /// A clock that never goes back and also runs while the machine sleeps; leases are judged by it.
     fn now(&self) -> Duration;

@@ -5,18 +5,21 @@ use std::time::Duration;
 use async_trait::async_trait;
 use etcd_client::{
     Certificate, Client, Compare, CompareOp, ConnectOptions, Error, EventType, GetOptions,
-    Identity, KeyValue, KvClient, LeaseKeepAliveStream, LeaseKeeper, PutOptions, TlsOptions, Txn,
-    TxnOp, TxnOpResponse, WatchClient, WatchOptions, WatchStream,
+    Identity, KeyValue, KvClient, LeaseKeepAliveStream, LeaseKeeper, PutOptions, ResponseHeader,
+    StatusResponse, TlsOptions, Txn, TxnOp, TxnOpResponse, WatchClient, WatchOptions, WatchStream,
 };
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 
 use super::api::{
     Etcd, EtcdAnswer, EtcdCompare, EtcdError, EtcdEvent, EtcdLease, EtcdOp, EtcdPage, EtcdPair,
     EtcdRange, EtcdStatus, EtcdTxn, EtcdWatch,
 };
-use super::layout::behind;
+use super::layout::{Keys, behind};
+use super::link::{Link, explain};
 use super::settings::{EtcdSettings, EtcdTls};
+use crate::store::Pace;
 
 /// A connection that is silent for so long is asked for a sign of life, and given up when none
 /// comes for as long again.
@@ -25,19 +28,43 @@ const SILENCE: Duration = Duration::from_secs(3);
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(3);
 
-/// The connection to etcd's endpoints; requests go to one that answers.
+/// How long a member is waited for when all are looked at.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// The connection to etcd.
 pub(crate) struct EtcdClient {
-    client: Client,
+    link: Link,
     kv: KvClient,
     watch: WatchClient,
     /// The stream of the lease that was last renewed.
     renewal: Mutex<Option<Renewal>>,
+    /// Where the last renewal, or the grant, was answered.
+    place: parking_lot::Mutex<Option<Place>>,
+    /// A client of each member, to look at it, once one was asked for.
+    each: Mutex<Vec<Option<Client>>>,
+    /// A key that every user of this ledger may read.
+    readable: Vec<u8>,
 }
 
 struct Renewal {
     lease: i64,
+    /// The number of the endpoint that it goes to.
+    member: usize,
     keeper: LeaseKeeper,
     answers: LeaseKeepAliveStream,
+}
+
+/// Which member answered, in which of etcd's own terms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    member: u64,
+    term: u64,
+}
+
+impl Place {
+    fn of(header: Option<&ResponseHeader>) -> Option<Self> {
+        header.map(|header| Self { member: header.member_id(), term: header.raft_term() })
+    }
 }
 
 impl EtcdClient {
@@ -53,24 +80,61 @@ impl EtcdClient {
         if let Some(tls) = &settings.tls {
             options = options.with_tls(tls_options(tls));
         }
-        let client = Client::connect(&settings.endpoints, Some(options)).await.map_err(explain)?;
+        let link = Link::connect(&settings.endpoints, options).await?;
         // What we ask for has limits of its own; one answer too large would stop a reader for good.
-        let kv = client.kv_client().max_decoding_message_size(usize::MAX);
-        let watch = client.watch_client().max_decoding_message_size(usize::MAX);
-        Ok(Self { client, kv, watch, renewal: Mutex::new(None) })
+        let kv = link.client().kv_client().max_decoding_message_size(usize::MAX);
+        let watch = link.client().watch_client().max_decoding_message_size(usize::MAX);
+        let (renewal, place) = (Mutex::default(), parking_lot::Mutex::default());
+        let each = Mutex::new((0..link.members()).map(|_| None).collect());
+        let readable = Keys::new(&settings.prefix).format();
+        Ok(Self { link, kv, watch, renewal, place, each, readable })
+    }
+
+    /// Renews the lease: how long it lasts, and who says so.
+    async fn renew(&self, lease: i64) -> Result<Option<(Duration, Option<Place>)>, EtcdError> {
+        // Kept again only when its answer has come: an answer that nobody took would otherwise
+        // count for a later question.
+        let Some(mut renewal) = self.renewal_of(lease).await? else { return Ok(None) };
+        let answer = self.link.ask(async {
+            renewal.keeper.keep_alive().await?;
+            renewal.answers.message().await
+        });
+        match answer.await? {
+            Some(answer) if answer.ttl() > 0 => {
+                *self.renewal.lock().await = Some(renewal);
+                Ok(Some((seconds_of(answer.ttl()), Place::of(answer.header()))))
+            }
+            Some(_) => Ok(None),
+            None => Err(EtcdError::Lost("the stream of renewals ended".to_owned())),
+        }
     }
 
     async fn renewal_of(&self, lease: i64) -> Result<Option<Renewal>, EtcdError> {
+        let member = self.link.present();
         match self.renewal.lock().await.take() {
-            Some(renewal) if renewal.lease == lease => return Ok(Some(renewal)),
+            Some(renewal) if (renewal.lease, renewal.member) == (lease, member) => {
+                return Ok(Some(renewal));
+            }
             _ => {}
         }
-        match self.client.lease_client().keep_alive(lease).await {
-            Ok((keeper, answers)) => Ok(Some(Renewal { lease, keeper, answers })),
-            // The crate asks once when it opens the stream, and says so when the lease is gone.
-            Err(Error::LeaseKeepAliveError(text)) if text == "lease not found" => Ok(None),
-            Err(error) => Err(explain(error)),
-        }
+        let mut client = self.link.client().lease_client();
+        let opened = self.link.ask(async {
+            match client.keep_alive(lease).await {
+                // The crate asks once when it opens the stream, and says so when the lease is gone.
+                Err(Error::LeaseKeepAliveError(text)) if text == "lease not found" => Ok(None),
+                opened => opened.map(Some),
+            }
+        });
+        let opened = opened.await?;
+        Ok(opened.map(|(keeper, answers)| Renewal { lease, member, keeper, answers }))
+    }
+
+    /// Where etcd is now, as a majority of its members confirms.
+    async fn confirmed(&self) -> Result<Option<Place>, EtcdError> {
+        let mut kv = self.kv.clone();
+        let options = GetOptions::new().with_count_only();
+        let answer = self.link.ask(kv.get(self.readable.as_slice(), Some(options))).await?;
+        Ok(Place::of(answer.header()))
     }
 }
 
@@ -91,7 +155,8 @@ impl Etcd for EtcdClient {
         let ops = |ops: Vec<EtcdOp>| ops.into_iter().map(operation).collect::<Vec<_>>();
         let compares: Vec<Compare> = txn.compares.into_iter().map(comparison).collect();
         let txn = Txn::new().when(compares).and_then(ops(txn.then)).or_else(ops(txn.or_else));
-        let answer = self.kv.clone().txn(txn).await.map_err(explain)?;
+        let mut kv = self.kv.clone();
+        let answer = self.link.ask(kv.txn(txn)).await?;
         let found = answer.op_responses().into_iter().filter_map(|response| match response {
             TxnOpResponse::Get(mut get) => Some(get.take_kvs().into_iter().next().map(pair)),
             _ => None,
@@ -108,7 +173,8 @@ impl Etcd for EtcdClient {
             .with_range(range.to)
             .with_limit(i64::from(range.limit))
             .with_revision(range.revision);
-        let mut answer = self.kv.clone().get(range.from, Some(options)).await.map_err(explain)?;
+        let mut kv = self.kv.clone();
+        let mut answer = self.link.ask(kv.get(range.from, Some(options))).await?;
         Ok(EtcdPage {
             pairs: answer.take_kvs().into_iter().map(pair).collect(),
             more: answer.more(),
@@ -119,53 +185,79 @@ impl Etcd for EtcdClient {
     async fn watch(&self, prefix: &[u8], from: i64) -> Result<Box<dyn EtcdWatch>, EtcdError> {
         // Fragments bound what one message holds; the ledger needs no revision in one piece.
         let options = WatchOptions::new().with_prefix().with_start_revision(from).with_fragment();
-        let stream = self.watch.clone().watch(prefix, Some(options)).await.map_err(explain)?;
-        Ok(Box::new(Watching { stream }))
+        let mut watch = self.watch.clone();
+        let stream = self.link.ask(watch.watch(prefix, Some(options))).await?;
+        Ok(Box::new(Watching { link: self.link.clone(), stream }))
     }
 
     async fn grant(&self, ttl: Duration) -> Result<EtcdLease, EtcdError> {
         let seconds = ttl.as_secs().max(1).cast_signed();
-        let answer = self.client.lease_client().grant(seconds, None).await.map_err(explain)?;
+        let mut leases = self.link.client().lease_client();
+        let answer = self.link.ask(leases.grant(seconds, None)).await?;
+        // A majority took part in the grant.
+        *self.place.lock() = Place::of(answer.header());
         Ok(EtcdLease { id: answer.id(), ttl: seconds_of(answer.ttl()) })
     }
 
     async fn keep_alive(&self, lease: i64) -> Result<Option<Duration>, EtcdError> {
-        // Kept again only when its answer has come: an answer that nobody took would otherwise
-        // count for a later question.
-        let Some(mut renewal) = self.renewal_of(lease).await? else { return Ok(None) };
-        renewal.keeper.keep_alive().await.map_err(explain)?;
-        match renewal.answers.message().await.map_err(explain)? {
-            Some(answer) if answer.ttl() > 0 => {
-                *self.renewal.lock().await = Some(renewal);
-                Ok(Some(seconds_of(answer.ttl())))
-            }
-            Some(_) => Ok(None),
-            None => Err(EtcdError::Lost("the stream of renewals ended".to_owned())),
+        let before = *self.place.lock();
+        let Some((ttl, renewed)) = self.renew(lease).await? else { return Ok(None) };
+        let after = self.confirmed().await?;
+        *self.place.lock() = after;
+        // A member that was deposed and does not know it yet renews too (before etcd 3.4.25 and
+        // 3.5.8), and so does one that asks it. If the same member was in the same term of etcd
+        // before, then and after, where a majority confirmed it, that term's leader renewed.
+        if before.is_none() || before != renewed || renewed != after {
+            let moved = "the renewal of a lease came from another term of etcd; it does not count";
+            return Err(EtcdError::Refused(moved.to_owned()));
         }
+        Ok(Some(ttl))
     }
 
     async fn revoke(&self, lease: i64) -> Result<(), EtcdError> {
-        match self.client.lease_client().revoke(lease).await {
-            Ok(_) => Ok(()),
-            Err(Error::GRpcStatus(status)) if status.message().contains("lease not found") => {
-                Ok(())
+        let mut leases = self.link.client().lease_client();
+        let revoked = self.link.ask(async {
+            match leases.revoke(lease).await {
+                Err(Error::GRpcStatus(status)) if status.message().contains("lease not found") => {
+                    Ok(())
+                }
+                revoked => revoked.map(drop),
             }
-            Err(error) => Err(explain(error)),
-        }
+        });
+        revoked.await
     }
 
     async fn compact(&self, revision: i64) -> Result<(), EtcdError> {
-        self.kv.clone().compact(revision, None).await.map(drop).map_err(explain)
+        let mut kv = self.kv.clone();
+        self.link.ask(kv.compact(revision, None)).await.map(drop)
     }
 
     async fn status(&self) -> Result<EtcdStatus, EtcdError> {
-        let status = self.client.maintenance_client().status().await.map_err(explain)?;
+        let mut each = self.each.lock().await;
+        let looks = each.iter_mut().enumerate().map(|(number, client)| async move {
+            let look = async {
+                if client.is_none() {
+                    *client = self.link.to_member(number).await.ok();
+                }
+                client.as_mut()?.status().await.ok()
+            };
+            timeout(LOOK, look).await.ok().flatten()
+        });
+        let all = futures_util::future::join_all(looks).await;
+        // The fullest one stops them all.
+        let fullest = all.into_iter().flatten().max_by_key(StatusResponse::db_size);
+        let none = || EtcdError::Lost("no member tells its status".to_owned());
+        let status = fullest.ok_or_else(none)?;
         let bytes = |count: i64| u64::try_from(count).unwrap_or(0);
         Ok(EtcdStatus {
             size_bytes: bytes(status.db_size()),
             used_bytes: bytes(status.raft_used_db_size()),
             quota_bytes: Some(bytes(status.db_size_quota())).filter(|&quota| quota > 0),
         })
+    }
+
+    fn pace(&self) -> Pace {
+        Pace::OwnThread
     }
 
     fn now(&self) -> Duration {
@@ -176,6 +268,7 @@ impl Etcd for EtcdClient {
 }
 
 struct Watching {
+    link: Link,
     stream: WatchStream,
 }
 
@@ -190,6 +283,7 @@ impl EtcdWatch for Watching {
                 return Err(EtcdError::Compacted);
             }
             if message.canceled() {
+                self.link.heed(message.cancel_reason()).await;
                 return Err(EtcdError::Lost(message.cancel_reason().to_owned()));
             }
             if !message.events().is_empty() {
@@ -237,36 +331,4 @@ fn operation(op: EtcdOp) -> TxnOp {
 
 fn seconds_of(seconds: i64) -> Duration {
     Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
-}
-
-/// gRPC's codes that etcd answers with only when it did nothing.
-/// <https://github.com/etcd-io/etcd/blob/v3.4.23/etcdserver/api/v3rpc/rpctypes/error.go>
-const REFUSALS: [i32; 8] = [
-    3,  // invalid argument
-    5,  // not found
-    6,  // already exists
-    7,  // permission denied
-    8,  // resource exhausted: too many requests
-    9,  // failed precondition
-    12, // unimplemented
-    16, // unauthenticated
-];
-
-fn explain(error: Error) -> EtcdError {
-    let Error::GRpcStatus(status) = error else {
-        return match error {
-            Error::InvalidArgs(_) | Error::InvalidUri(_) => EtcdError::Refused(error.to_string()),
-            other => EtcdError::Lost(other.to_string()),
-        };
-    };
-    let message = status.message();
-    if message.contains("has been compacted") {
-        EtcdError::Compacted
-    } else if message.contains("database space exceeded") {
-        EtcdError::Full
-    } else if REFUSALS.contains(&(status.code() as i32)) {
-        EtcdError::Refused(message.to_owned())
-    } else {
-        EtcdError::Lost(message.to_owned())
-    }
 }

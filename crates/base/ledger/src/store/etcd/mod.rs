@@ -3,6 +3,7 @@
 mod api;
 mod client;
 pub(crate) mod layout;
+mod link;
 mod memory;
 mod settings;
 

@@ -1,5 +1,7 @@
-//! The ledger on an etcd, against a bare loop of `etcd-client` in the same run: the same
-//! connection, as many transactions on their way, the same keys, sizes and rows in each.
+//! The ledger on an etcd, against a bare loop of `etcd-client` in the same run: one connection
+//! each, the same comparisons, sizes and rows in a transaction, as many rows on their way.
+
+mod peer;
 
 use std::net::TcpListener;
 use std::process::Command;
@@ -8,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use etcd_client::{Client, Compare, CompareOp, Txn, TxnOp};
+use etcd_client::Client;
 use ledger::{EtcdSettings, Leadership, Ledger, Member, Schema, Table};
 
 use crate::clock::WallClock;
 use crate::longshore::Place;
-use crate::process::Process;
+use crate::process::{Process, Usage};
 use crate::report::{Report, Sample, ms};
 use crate::writes::{Numbers, Small, drive};
 
@@ -27,8 +29,6 @@ const FILL_ROWS: u64 = 100;
 const FILLERS: u64 = 8;
 /// The body of a row that stands for a task, in bytes.
 const TASK_BYTES: usize = 1_000;
-/// Bodies as [`Small`] comes to in the store, in bytes.
-const BODY_BYTES: usize = 130;
 /// What the ledger has on its way at most.
 const FLIGHTS: usize = 4;
 
@@ -47,6 +47,34 @@ pub struct Etcd {
     /// Rows of 1 kB to write, and load in another server; 0 for none
     #[arg(long, default_value_t = 200_000)]
     hold: u64,
+}
+
+/// One round: ours, and the peer's behind it.
+struct Round {
+    rate: f64,
+    bare: f64,
+    sample: Sample,
+    shape: peer::Shape,
+    /// Microseconds of processor time for a row: of this process, and of etcd.
+    ours: [f64; 2],
+    theirs: [f64; 2],
+}
+
+/// Processor time that this process and etcd have used.
+struct Costs([Usage; 2]);
+
+impl Costs {
+    fn now(etcd: u32) -> Result<Self> {
+        Ok(Self([Usage::of(std::process::id())?, Usage::of(etcd)?]))
+    }
+
+    /// Microseconds for each of `rows` since then.
+    fn until_now(&self, etcd: u32, rows: usize) -> Result<[f64; 2]> {
+        let Self([own, other]) = Self::now(etcd)?;
+        let each = |now: Usage, then: &Usage| now.since(then).processor_seconds * 1e6;
+        let rows = rows.max(1) as f64;
+        Ok([each(own, &self.0[0]) / rows, each(other, &self.0[1]) / rows])
+    }
 }
 
 struct Joined {
@@ -72,52 +100,67 @@ impl Etcd {
         let mut etcd = Process::start(command, &folder.path().join("log"), None)?;
         etcd.wait_until(Duration::from_secs(30), || std::net::TcpStream::connect(client).is_ok())?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        runtime.block_on(self.measure(&endpoint, &mut report))?;
+        runtime.block_on(self.measure(&endpoint, etcd.id(), &mut report))?;
         Ok(report)
     }
 
-    async fn measure(&self, endpoint: &str, report: &mut Report) -> Result<()> {
+    async fn measure(&self, endpoint: &str, etcd: u32, report: &mut Report) -> Result<()> {
         let leader = join(endpoint, "leader").await?;
         leader.ledger.leadership().wait_for(Leadership::is_leading).await?;
         let mut bare = Client::connect([endpoint], None).await?;
         let time = Duration::from_secs(self.seconds);
         let Joined { ledger, table } = &leader;
         drive(ledger, *table, ROWS, self.callers, Duration::from_secs(1)).await?;
-        let (mut ratios, mut rates, mut bares) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut batch, mut latency) = (1, None);
+        let value_bytes = peer::value_bytes(&mut bare).await?;
+        let mut rounds = Vec::new();
         for _ in 0..self.rounds {
-            let before = revision(&mut bare).await?;
+            let before = peer::revision(&mut bare).await?;
+            let start = Costs::now(etcd)?;
             let (rate, sample) = drive(ledger, *table, ROWS, self.callers, time).await?;
-            let commits = revision(&mut bare).await? - before;
-            batch = (sample.len() as f64 / commits.max(1) as f64).round().max(1.0) as usize;
-            latency = Some(sample);
-            // As many as the callers keep on their way in batches of this size.
-            let flights = usize::from(self.callers).div_ceil(batch).clamp(1, FLIGHTS);
-            let peer = bare_loop(&bare, batch, flights, time).await?;
-            ratios.push(rate / peer);
-            rates.push(rate);
-            bares.push(peer);
+            let ours = start.until_now(etcd, sample.len())?;
+            let commits = peer::revision(&mut bare).await? - before;
+            let batch = (sample.len() as f64 / commits.max(1) as f64).round().max(1.0);
+            // As many as the callers keep on their way in transactions of this size.
+            let flights = (f64::from(self.callers) / batch).round() as usize;
+            let (flights, batch) = (flights.clamp(1, FLIGHTS), batch as usize);
+            let shape = peer::Shape { batch, flights, rows: u64::from(ROWS), value_bytes };
+            let start = Costs::now(etcd)?;
+            let bare = peer::drive(&mut bare, shape, time).await?;
+            let theirs = start.until_now(etcd, (bare * time.as_secs_f64()) as usize)?;
+            rounds.push(Round { rate, bare, sample, shape, ours, theirs });
         }
-        let latency = latency.context("at least one round")?;
-        let note = format!(
-            "p50 {:.1} ms, p99 {:.1} ms, {batch} rows in a transaction of etcd",
-            ms(latency.median()),
-            ms(latency.quantile(0.99)),
-        );
-        report.add(&format!("transactions, {} callers", self.callers), median(rates), "/s", note);
-        report.add("rows of a bare loop of etcd-client", median(bares), "/s", "");
-        let (low, high) = (
-            ratios.iter().copied().fold(f64::INFINITY, f64::min),
-            ratios.iter().copied().fold(0.0, f64::max),
-        );
-        report.add("lowest ratio of a round", low, "", format!("highest {high:.2}"));
-        report.target("against the bare loop", median(ratios), GOAL, false, "");
+        self.tell(&rounds, report)?;
         let (_, alone) = drive(ledger, *table, ROWS, 1, time).await?;
         report.add_sample("a transaction, one caller", &alone);
         if self.hold > 0 {
             self.load(endpoint, &leader, report).await?;
         }
         leader.ledger.resign().await;
+        Ok(())
+    }
+
+    fn tell(&self, rounds: &[Round], report: &mut Report) -> Result<()> {
+        let median_of = |figure: fn(&Round) -> f64| median(rounds.iter().map(figure).collect());
+        let last = rounds.last().context("at least one round")?;
+        let note = format!(
+            "p50 {:.1} ms, p99 {:.1} ms, {} rows in a transaction of etcd",
+            ms(last.sample.median()),
+            ms(last.sample.quantile(0.99)),
+            last.shape.batch,
+        );
+        let what = format!("transactions, {} callers", self.callers);
+        report.add(&what, median_of(|round| round.rate), "/s", note);
+        let cost =
+            |[own, etcd]: [f64; 2]| format!("{own:.1} µs of this process, {etcd:.1} of etcd");
+        report.add("    processor time of one", last.ours.iter().sum(), "µs", cost(last.ours));
+        let note = format!("{} on their way", last.shape.flights);
+        report.add("rows of a bare loop of etcd-client", median_of(|round| round.bare), "/s", note);
+        report.add("    processor time of one", last.theirs.iter().sum(), "µs", cost(last.theirs));
+        let ratios: Vec<f64> = rounds.iter().map(|round| round.rate / round.bare).collect();
+        let low = ratios.iter().copied().fold(f64::INFINITY, f64::min);
+        let high = ratios.iter().copied().fold(0.0, f64::max);
+        report.add("lowest ratio of a round", low, "", format!("highest {high:.2}"));
+        report.target("against the bare loop", median(ratios), GOAL, false, "");
         Ok(())
     }
 
@@ -176,43 +219,6 @@ async fn join(endpoint: &str, name: &str) -> Result<Joined> {
     let settings = EtcdSettings::new(vec![endpoint.to_owned()], member);
     let (clock, ids) = (Arc::new(WallClock), Arc::new(Numbers::default()));
     Ok(Joined { ledger: Ledger::join(schema, settings, clock, ids).await?, table })
-}
-
-async fn revision(client: &mut Client) -> Result<i64> {
-    let answer = client.get("/bare/head", None).await?;
-    Ok(answer.header().context("etcd answers with a header")?.revision())
-}
-
-/// Rows a second: each transaction compares one key, writes `batch` rows and then a head.
-async fn bare_loop(client: &Client, batch: usize, flights: usize, time: Duration) -> Result<f64> {
-    let start = Instant::now();
-    let flight = |number: usize| {
-        let mut client = client.clone();
-        async move {
-            let (mut rows, mut row) = (0_u64, number as u64);
-            while start.elapsed() < time {
-                let mut ops = Vec::with_capacity(batch + 1);
-                for _ in 0..batch {
-                    let key = [b"/bare/rows/bench.small\0", &row.to_be_bytes()[..]].concat();
-                    ops.push(TxnOp::put(key, vec![b'x'; BODY_BYTES], None));
-                    row = (row + flights as u64) % u64::from(ROWS);
-                }
-                ops.push(TxnOp::put(format!("/bare/head/{number}"), vec![1; 21], None));
-                let none = Compare::create_revision("/bare/leader", CompareOp::Equal, 0);
-                let same = Compare::version("/bare/none", CompareOp::Equal, 0);
-                let answer = client.txn(Txn::new().when([none, same]).and_then(ops)).await?;
-                ensure!(answer.succeeded(), "nobody else writes these keys");
-                rows += batch as u64;
-            }
-            Ok(rows)
-        }
-    };
-    let tasks: Vec<_> = (0..flights).map(|number| tokio::spawn(flight(number))).collect();
-    let mut rows = 0;
-    for task in tasks {
-        rows += task.await??;
-    }
-    Ok(rows as f64 / start.elapsed().as_secs_f64())
 }
 
 fn median(mut figures: Vec<f64>) -> f64 {

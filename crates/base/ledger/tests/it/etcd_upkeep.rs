@@ -1,0 +1,165 @@
+//! What a real etcd does with time: tokens expire, history is compacted, the quota is reached.
+
+use std::time::{Duration, Instant};
+
+use ledger::{EtcdSettings, LedgerError, Secret, TransactError};
+
+use crate::etcd::{join, named, run};
+use crate::etcd_server::{EtcdServer, etcdctl, try_etcdctl};
+use crate::world::{World, key, settings, ship};
+
+/// Far more than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// A row of 100 kB.
+const LARGE: usize = 100_000;
+
+async fn put(world: &World, number: u32, bytes: usize) -> Result<(), TransactError<()>> {
+    let cargo = "x".repeat(bytes);
+    let put = world.ledger.transact("put", |tx| {
+        tx.put(&world.ships, key("red", number), ship(&cargo, 1));
+        Ok(())
+    });
+    put.await.map(drop)
+}
+
+#[test]
+fn tokens_that_expire_or_are_forgotten_are_asked_for_anew() {
+    let extra = ["--auth-token-ttl", "1", "--log-level", "info"];
+    let mut server = EtcdServer::start_with(&extra);
+    let endpoint = server.endpoint.clone();
+    etcdctl(&endpoint, &["user", "add", "root:hush"]);
+    etcdctl(&endpoint, &["user", "grant-role", "root", "root"]);
+    etcdctl(&endpoint, &["auth", "enable"]);
+    run(async {
+        let user = Some(("root".to_owned(), Secret::new("hush")));
+        // A long lease, so that its renewals do not keep the token in use.
+        let lease = Duration::from_secs(60);
+        let settings = EtcdSettings { user, lease, ..settings("one", &endpoint, "/longshore") };
+        let one = join(&settings, "one").await;
+        one.leads().await;
+        let other = join(&settings, "other").await;
+        for number in 0..2 {
+            put(&one, number, 10).await.unwrap();
+            server.await_line("deleted a simple token");
+        }
+        // Users change: tokens of another kind (JWT) end with that.
+        etcdctl(&endpoint, &["--user", "root:hush", "user", "add", "guest:guest"]);
+        put(&one, 2, 10).await.unwrap();
+        let shown = other.ledger.current().await.unwrap();
+        assert_eq!(shown.prefix(&other.ships, &"red".to_owned()).count(), 3);
+        // After a restart etcd knows no tokens at all.
+        server.kill();
+        server.start_again();
+        while put(&one, 3, 10).await.is_err() && put(&other, 3, 10).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let shown = loop {
+            if let Ok(shown) = other.ledger.current().await {
+                break shown;
+            }
+        };
+        assert_eq!(shown.prefix(&other.ships, &"red".to_owned()).count(), 4);
+    });
+}
+
+#[test]
+fn history_is_compacted_and_who_was_away_loads_anew() {
+    let server = EtcdServer::start();
+    // An eighth of it may be history.
+    let quota_bytes = 64 << 20;
+    let settings = EtcdSettings { quota_bytes, ..settings("one", &server.endpoint, "/longshore") };
+    // Its tasks stand still while nobody runs this.
+    let asleep = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (away, mut feed) = asleep.block_on(async {
+        let away = World::join(None, named(&settings, "zoe")).await.unwrap();
+        away.ledger.leadership().wait_for(ledger::Leadership::is_leading).await.unwrap();
+        away.put(key("blue", 1), ship("Oslo", 1)).await;
+        let feed = away.ledger.subscribe();
+        (away, feed)
+    });
+    run(async {
+        let one = join(&settings, "one").await;
+        one.leads().await;
+        put(&one, 0, 10).await.unwrap();
+        let head = etcdctl(&settings.endpoints[0], &["get", "/longshore/head", "-w", "json"]);
+        let head: serde_json::Value = serde_json::from_str(&head).unwrap();
+        let revision = head["header"]["revision"].to_string();
+        let old = ["get", "--rev", &revision, "/longshore/head"];
+        let deadline = Instant::now() + PATIENCE;
+        for number in (0..10).cycle() {
+            put(&one, number, LARGE).await.unwrap();
+            if try_etcdctl(&settings.endpoints[0], &old).is_err() {
+                break;
+            }
+            assert!(Instant::now() < deadline, "history is not compacted");
+        }
+        put(&one, 10, 10).await.unwrap();
+        one.ledger.resign().await;
+    });
+    asleep.block_on(async {
+        away.leads().await;
+        assert!(feed.next().await.is_err(), "what was missed is told");
+        assert_eq!(feed.restart().get(&away.ships, &key("red", 10)).unwrap().cargo, 1);
+        let rows = feed.snapshot().prefix(&away.ships, &"red".to_owned()).count();
+        assert!((2..=11).contains(&rows), "{rows}");
+        away.put(key("red", 11), ship("Oslo", 1)).await;
+    });
+}
+
+#[test]
+fn new_rows_are_refused_before_the_quota_and_all_goes_on_behind_an_alarm() {
+    // The file grows by 16 MiB at a time, so the ledger is told less than etcd has.
+    let server = EtcdServer::start_with(&["--quota-backend-bytes", "50331648"]);
+    let endpoint = server.endpoint.clone();
+    run(async {
+        let quota_bytes = 20 << 20;
+        let settings = EtcdSettings { quota_bytes, ..settings("one", &endpoint, "/longshore") };
+        let one = join(&settings, "one").await;
+        one.leads().await;
+        let mut rows = 0;
+        let refused = loop {
+            match put(&one, rows, LARGE).await {
+                Ok(()) => rows += 1,
+                Err(error) if has_passed(&error) => one.leads().await,
+                Err(error) => break error,
+            }
+            // How full it is, it looks every few seconds.
+            if rows > 180 {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        let full = matches!(refused, TransactError::Ledger(LedgerError::StoreNearlyFull { .. }));
+        assert!(full, "{refused:?}");
+        // Changes are taken, until etcd itself takes nothing more from anybody.
+        let is_full = || etcdctl(&endpoint, &["alarm", "list"]).contains("NOSPACE");
+        put(&one, 0, LARGE).await.expect("changes are taken");
+        let mut changes = 0;
+        while !is_full() {
+            let _ = put(&one, 0, 9 * LARGE).await;
+            changes += 1;
+            assert!(changes < 200, "etcd takes all");
+        }
+        assert!(put(&one, 0, 11).await.is_err());
+        // An operator makes room.
+        let head = etcdctl(&endpoint, &["get", "/longshore/head", "--write-out", "json"]);
+        let head: serde_json::Value = serde_json::from_str(&head).unwrap();
+        etcdctl(&endpoint, &["compact", &head["header"]["revision"].to_string()]);
+        etcdctl(&endpoint, &["defrag"]);
+        etcdctl(&endpoint, &["alarm", "disarm"]);
+        one.leads().await;
+        while let Err(error) = put(&one, 0, 12).await {
+            assert!(has_passed(&error), "{error:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        one.ledger.current().await.unwrap();
+        assert_eq!(one.all().len() as u32, rows);
+    });
+}
+
+/// Whether nobody led for a moment, which happens on a busy machine.
+fn has_passed(error: &TransactError<()>) -> bool {
+    matches!(
+        error,
+        TransactError::Ledger(LedgerError::NotLeading { .. } | LedgerError::OutcomeUnknown)
+    )
+}
