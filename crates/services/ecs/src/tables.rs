@@ -243,6 +243,8 @@ pub(crate) struct Tables {
     pub(crate) tasks_by_family: TasksByText,
     /// Tasks by who started them.
     pub(crate) tasks_by_starter: TasksByText,
+    /// Tasks of services, by the service's name.
+    pub(crate) tasks_by_service: TasksByText,
     /// Stopped tasks by the time they stopped.
     pub(crate) stopped: Index<Timestamp, TaskKey, Task>,
     /// Tasks that have not stopped, by the attachment of their interface.
@@ -312,6 +314,7 @@ impl Tables {
             tasks_by_starter: indexes::by_text(schema, &tasks, "starter", |row| {
                 row.started_by.as_deref()
             }),
+            tasks_by_service: indexes::by_text(schema, &tasks, "service_name", Task::service_name),
             tasks_by_attachment: schema.index(&tasks, "attachment", indexes::tasks_by_attachment),
             stopped: schema.index(&tasks, "stopped", indexes::stopped),
             run_tokens,

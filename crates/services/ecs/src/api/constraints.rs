@@ -5,6 +5,7 @@ use placement::query::Expression;
 use shapes_ecs as shapes;
 
 use crate::error::Error;
+use crate::model::Document;
 
 /// Reads the expression of a memberOf constraint. The error is a text for whatever type of error
 /// the operation answers with.
@@ -38,4 +39,11 @@ fn read_one(given: &shapes::PlacementConstraint) -> Result<Constraint, Error> {
         },
         None => Err(Error::invalid("A placement constraint needs a type.")),
     }
+}
+
+/// Constraints as a record keeps them.
+pub(super) fn keep(
+    given: Option<&[shapes::PlacementConstraint]>,
+) -> Vec<Document<shapes::PlacementConstraint>> {
+    given.unwrap_or_default().iter().cloned().map(Document::new).collect()
 }

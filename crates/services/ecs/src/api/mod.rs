@@ -8,12 +8,16 @@ mod constraints;
 mod container_instances;
 mod missing;
 mod page;
+mod service_deployments;
+mod service_revisions;
+mod services;
 mod strategies;
 mod strategy;
 mod tagging;
 mod tags;
 mod target;
 mod task_definitions;
+mod task_sets;
 mod tasks;
 
 use std::sync::Arc;
@@ -79,18 +83,27 @@ macro_rules! operations {
 pub(crate) fn service(api: Arc<Api>) -> Service {
     operations! { api, Service::new(&shapes::SERVICE).explain(missing::explain),
         CreateCapacityProvider => create_capacity_provider;
+        ContinueServiceDeployment => continue_service_deployment;
         CreateCluster => create_cluster;
+        CreateService => create_service;
+        CreateTaskSet => create_task_set;
         DeleteAccountSetting => delete_account_setting;
         DeleteAttributes => delete_attributes;
         DeleteCapacityProvider => delete_capacity_provider;
         DeleteCluster => delete_cluster;
+        DeleteService => delete_service;
         DeleteTaskDefinitions => delete_task_definitions;
+        DeleteTaskSet => delete_task_set;
         DeregisterContainerInstance => deregister_container_instance;
         DeregisterTaskDefinition => deregister_task_definition;
         DescribeCapacityProviders => describe_capacity_providers;
         DescribeClusters => describe_clusters;
         DescribeContainerInstances => describe_container_instances;
+        DescribeServiceDeployments => describe_service_deployments;
+        DescribeServiceRevisions => describe_service_revisions;
+        DescribeServices => describe_services;
         DescribeTaskDefinition => describe_task_definition;
+        DescribeTaskSets => describe_task_sets;
         DescribeTasks => describe_tasks;
         DiscoverPollEndpoint => discover_poll_endpoint;
         GetTaskProtection => get_task_protection;
@@ -98,6 +111,9 @@ pub(crate) fn service(api: Arc<Api>) -> Service {
         ListAttributes => list_attributes;
         ListClusters => list_clusters;
         ListContainerInstances => list_container_instances;
+        ListServiceDeployments => list_service_deployments;
+        ListServices => list_services;
+        ListServicesByNamespace => list_services_by_namespace;
         ListTagsForResource => list_tags_for_resource;
         ListTaskDefinitionFamilies => list_task_definition_families;
         ListTaskDefinitions => list_task_definitions;
@@ -110,6 +126,7 @@ pub(crate) fn service(api: Arc<Api>) -> Service {
         RegisterTaskDefinition => register_task_definition;
         RunTask => run_task;
         StartTask => start_task;
+        StopServiceDeployment => stop_service_deployment;
         StopTask => stop_task;
         SubmitAttachmentStateChanges => submit_attachment_state_changes;
         SubmitContainerStateChange => submit_container_state_change;
@@ -121,7 +138,10 @@ pub(crate) fn service(api: Arc<Api>) -> Service {
         UpdateClusterSettings => update_cluster_settings;
         UpdateContainerAgent => update_container_agent;
         UpdateContainerInstancesState => update_container_instances_state;
+        UpdateService => update_service;
+        UpdateServicePrimaryTaskSet => update_service_primary_task_set;
         UpdateTaskProtection => update_task_protection;
+        UpdateTaskSet => update_task_set;
     }
 }
 

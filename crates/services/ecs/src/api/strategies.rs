@@ -6,6 +6,7 @@ use shapes_ecs as shapes;
 use shapes_ecs::PlacementStrategyType as Type;
 
 use crate::error::Error;
+use crate::model::Document;
 
 /// Most strategies of a request.
 const MAX_STRATEGIES: usize = 5;
@@ -19,6 +20,13 @@ pub(crate) fn read(given: &[shapes::PlacementStrategy]) -> Result<Vec<Strategy>,
         return Err(Error::invalid(format!("Maximum number of strategies is {MAX_STRATEGIES}")));
     }
     given.iter().map(read_one).collect()
+}
+
+/// Strategies as a record keeps them.
+pub(crate) fn keep(
+    given: Option<&[shapes::PlacementStrategy]>,
+) -> Vec<Document<shapes::PlacementStrategy>> {
+    given.unwrap_or_default().iter().cloned().map(Document::new).collect()
 }
 
 fn read_one(given: &shapes::PlacementStrategy) -> Result<Strategy, Error> {

@@ -3,7 +3,7 @@
 use ledger::{Tx, View};
 use shapes_ecs as shapes;
 use terms::{
-    AccountId, CapacityProviderArn, ClusterArn, ContainerInstanceArn, Region, TaskArn,
+    AccountId, CapacityProviderArn, ClusterArn, ContainerInstanceArn, Region, ServiceArn, TaskArn,
     TaskDefinitionArn,
 };
 use wire::Context;
@@ -12,11 +12,11 @@ use super::{Api, tags, target};
 use crate::error::Error;
 use crate::model::{
     CapacityProvider, Cluster, ClusterStatus, ContainerInstance, InstanceStatus, ProviderStatus,
-    Tag, Task, TaskDefinition, TaskStatus,
+    Service, ServiceStatus, Tag, Task, TaskDefinition, TaskSet, TaskStatus,
 };
 use crate::tables::{
-    ClusterKey, DefinitionKey, InstanceKey, ProviderKey, Scope, Tables, TaskKey, definition_key,
-    instance_key, task_key,
+    ClusterKey, DefinitionKey, InstanceKey, ProviderKey, Scope, ServiceKey, Tables, TaskKey,
+    TaskSetKey, definition_key, instance_key, service_key, task_key,
 };
 
 /// What can have tags.
@@ -26,6 +26,8 @@ enum Resource {
     Instance(InstanceKey),
     Definition(DefinitionKey),
     Provider(ProviderKey),
+    Service(ServiceKey),
+    TaskSet(TaskSetKey),
 }
 
 impl Api {
@@ -124,6 +126,22 @@ fn tags_of(view: &impl View, tables: &Tables, resource: &Resource) -> Result<Vec
             let row = row.filter(|row| row.status == ProviderStatus::Active);
             Ok(row.ok_or_else(|| unknown("capacity provider"))?.tags.clone())
         }
+        Resource::Service(key) => {
+            cluster(&key.0)?;
+            let row = view.get(&tables.services.rows, key).ok_or_else(|| unknown("service"))?;
+            match row.status {
+                ServiceStatus::Active | ServiceStatus::Draining => Ok(row.tags.clone()),
+                // Observed on ECS.
+                ServiceStatus::Inactive => Err(Error::invalid(
+                    "The specified service is inactive. Specify an active service and try again.",
+                )),
+            }
+        }
+        Resource::TaskSet(key) => {
+            cluster(&key.0.0)?;
+            let row = view.get(&tables.services.task_sets, key);
+            Ok(row.ok_or_else(|| unknown("task set"))?.tags.clone())
+        }
     }
 }
 
@@ -159,6 +177,18 @@ fn put_tags(tx: &mut Tx<'_>, tables: &Tables, resource: &Resource, tags: Vec<Tag
             if let Some(row) = tx.get(&tables.providers, key) {
                 let row = CapacityProvider { tags, ..CapacityProvider::clone(&row) };
                 tx.put(&tables.providers, key.clone(), row);
+            }
+        }
+        Resource::Service(key) => {
+            if let Some(row) = tx.get(&tables.services.rows, key) {
+                let row = Service { tags, ..Service::clone(&row) };
+                tx.put(&tables.services.rows, key.clone(), row);
+            }
+        }
+        Resource::TaskSet(key) => {
+            if let Some(row) = tx.get(&tables.services.task_sets, key) {
+                let row = TaskSet { tags, ..TaskSet::clone(&row) };
+                tx.put(&tables.services.task_sets, key.clone(), row);
             }
         }
     }
@@ -205,8 +235,14 @@ fn read(scope: &Scope, text: &str) -> Result<Resource, Error> {
             let arn: CapacityProviderArn = text.parse().map_err(|_| invalid())?;
             Ok(Resource::Provider((scope.clone(), arn.name)))
         }
-        // There are none yet.
-        "service" => Err(unknown("service")),
+        "service" => {
+            let arn: ServiceArn = text.parse().map_err(|_| invalid())?;
+            Ok(Resource::Service(service_key(&arn)))
+        }
+        "task-set" => {
+            let (key, id) = target::of_service(scope, "task-set", text).ok_or_else(invalid)?;
+            Ok(Resource::TaskSet((key, id.parse().map_err(|_| invalid())?)))
+        }
         _ => Err(invalid()),
     }
 }
@@ -223,6 +259,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::api::task_sets;
 
     fn scope() -> Scope {
         let (account, region) = ("000000000000".parse().unwrap(), "us-east-1".parse().unwrap());
@@ -274,6 +311,8 @@ mod tests {
                 Ok(Resource::Instance(key)) => key.0.instance_arn(key.1).to_string(),
                 Ok(Resource::Definition(key)) => key.0.definition_arn(key.1, key.2).to_string(),
                 Ok(Resource::Provider(key)) => key.0.provider_arn(key.1).to_string(),
+                Ok(Resource::Service(key)) => key.0.service_arn(key.1).to_string(),
+                Ok(Resource::TaskSet(key)) => task_sets::arn(&key.0, key.1),
             };
             prop_assert_eq!(written, text);
         }

@@ -2,14 +2,14 @@
 
 use ledger::{Row, View};
 use terms::{
-    ClusterArn, ContainerInstanceArn, ContainerInstanceId, Family, TaskArn, TaskDefinitionArn,
-    TaskId,
+    ClusterArn, ContainerInstanceArn, ContainerInstanceId, Family, Region, ServiceArn, TaskArn,
+    TaskDefinitionArn, TaskId,
 };
 use wire::Context;
 
 use crate::error::Error;
 use crate::model::{Cluster, ClusterStatus, TaskDefinition};
-use crate::tables::{ClusterKey, Scope, Tables};
+use crate::tables::{ClusterKey, Scope, ServiceKey, Tables, service_key};
 
 /// Lengths that ids of tasks and instances may have: today's, and the old one with dashes.
 const ID_LENGTHS: [usize; 2] = [32, 36];
@@ -91,6 +91,50 @@ pub(crate) fn instance(
         }),
         Err(_) => Err(Error::invalid(format!("Invalid identifier: {text}"))),
     }
+}
+
+/// The service that a name or an ARN means in `cluster`; none, if nothing of ours can have it. An
+/// ARN may have the short form, without the cluster (ECS semantics §2.1).
+///
+/// # Errors
+/// When it is an ARN of something else, or names another cluster.
+pub(crate) fn service(cluster: &ClusterKey, text: &str) -> Result<Option<ServiceKey>, Error> {
+    if !text.starts_with("arn:") {
+        return Ok(text.parse().ok().map(|name| (cluster.clone(), name)));
+    }
+    if let Ok(arn) = text.parse::<ServiceArn>() {
+        check_cluster(cluster, arn.cluster.as_str())?;
+        let key = service_key(&arn);
+        return Ok(Some(key).filter(|key| key.0.scope == cluster.scope));
+    }
+    let wrong = || Error::invalid(format!("Invalid identifier: {text}"));
+    let (scope, rest) = split(text, "service").ok_or_else(wrong)?;
+    let name = rest.parse().map_err(|_| wrong())?;
+    Ok((scope == cluster.scope).then(|| (cluster.clone(), name)))
+}
+
+/// The service and the last part of an ARN of something that belongs to a service, of this account
+/// and region: `…:<kind>/<cluster>/<service>/<last part>`.
+pub(crate) fn of_service<'a>(
+    scope: &Scope,
+    kind: &str,
+    text: &'a str,
+) -> Option<(ServiceKey, &'a str)> {
+    let (found, rest) = split(text, kind)?;
+    let mut parts = rest.splitn(3, '/');
+    let (cluster, service, id) = (parts.next()?, parts.next()?, parts.next()?);
+    let key = (scope.cluster(cluster.parse().ok()?), service.parse().ok()?);
+    (found == *scope).then_some((key, id))
+}
+
+/// `arn:aws:ecs:<region>:<account>:<kind>/<rest>` split into where it is and the rest.
+fn split<'a>(text: &'a str, kind: &str) -> Option<(Scope, &'a str)> {
+    let mut fields = text.splitn(6, ':');
+    let (arn, _partition, service) = (fields.next()?, fields.next()?, fields.next()?);
+    let region: Region = fields.next()?.parse().ok()?;
+    let account = fields.next()?.parse().ok()?;
+    let rest = fields.next()?.strip_prefix(kind)?.strip_prefix('/')?;
+    (arn == "arn" && service == "ecs").then_some((Scope { account, region }, rest))
 }
 
 fn id<T: std::str::FromStr>(text: &str, what: &str) -> Result<Target<T>, Error> {

@@ -53,7 +53,7 @@ pub(crate) use network::{AttachmentStatus, TaskNetwork};
 pub(crate) use resources::{Capacity, Demand};
 pub(crate) use revision::{Resolution, Revision, RevisionImage, Workload};
 pub(crate) use rollout_rules::{
-    CircuitBreaker, DeploymentAlarms, DeploymentConfiguration, Threshold,
+    CircuitBreaker, DeploymentAlarms, DeploymentConfiguration, EarlySuccess, Threshold,
 };
 pub(crate) use service::{
     CapacityChoice, Course, DeploymentController, SchedulingStrategy, Service, ServiceChange,

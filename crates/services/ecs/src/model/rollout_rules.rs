@@ -20,6 +20,18 @@ pub(crate) struct DeploymentConfiguration {
     /// the alarms if not given.
     #[serde(default)]
     pub(crate) bake_minutes: Option<u32>,
+    /// When a deployment is a success before it is whole; none if it has to be whole.
+    #[serde(default)]
+    pub(crate) early: Option<EarlySuccess>,
+}
+
+/// When a rolling deployment is a success before all tasks are replaced (ECS semantics §8.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct EarlySuccess {
+    /// How many of its tasks have to be healthy, in percent of the desired count, rounded up.
+    pub(crate) healthy_percent: u32,
+    /// Whether the tasks before it may end after it was called a success.
+    pub(crate) deferred: bool,
 }
 
 impl DeploymentConfiguration {
@@ -40,6 +52,7 @@ impl DeploymentConfiguration {
             breaker: CircuitBreaker::default(),
             alarms: None,
             bake_minutes: None,
+            early: None,
         }
     }
 }

@@ -183,6 +183,9 @@ pub(crate) struct Service {
     /// The token of the request that made it.
     #[serde(default)]
     pub(crate) client_token: Option<String>,
+    /// That request, to tell a repetition from another one: without its token and its cluster.
+    #[serde(default)]
+    pub(crate) request: Option<Document<shapes::CreateServiceRequest>>,
     /// What the scheduler keeps in mind.
     #[serde(default)]
     pub(crate) course: Course,

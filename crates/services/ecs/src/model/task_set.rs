@@ -1,10 +1,11 @@
 //! Task sets of services that somebody else deploys (ECS semantics §11).
 
 use serde::{Deserialize, Serialize};
+use shapes_ecs as shapes;
 use terms::Timestamp;
 
 use super::machine::machine;
-use super::{DeploymentId, Tag, Throttle, Workload};
+use super::{DeploymentId, Document, Tag, Throttle, Workload};
 
 /// Where a task set is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -95,6 +96,9 @@ pub(crate) struct TaskSet {
     /// The token of the request that made it.
     #[serde(default)]
     pub(crate) client_token: Option<String>,
+    /// That request, to tell a repetition from another one: without its token and its cluster.
+    #[serde(default)]
+    pub(crate) request: Option<Document<shapes::CreateTaskSetRequest>>,
     /// When it was made.
     pub(crate) created_at: Timestamp,
     /// The last change of it.

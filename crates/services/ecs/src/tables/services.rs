@@ -87,6 +87,8 @@ pub(crate) struct ServiceTables {
     pub(crate) by_status: Index<(ClusterKey, ServiceStatus), ServiceKey, Service>,
     /// Services of the strategy DAEMON that are not INACTIVE, by cluster.
     pub(crate) daemons: Index<ClusterKey, ServiceKey, Service>,
+    /// Services that have not ended, by the token of the request that made them.
+    pub(crate) by_token: Index<(ClusterKey, String), ServiceKey, Service>,
     /// Deleted services by when their last task ended.
     pub(crate) gone: Index<Timestamp, ServiceKey, Service>,
     /// Deployments.
@@ -121,6 +123,7 @@ impl ServiceTables {
             rows,
             by_status: schema.index(&rows, "status", by_status),
             daemons: schema.index(&rows, "daemon", daemons),
+            by_token: schema.index(&rows, "token", by_token),
             gone: schema.index(&rows, "gone", gone),
             deployments,
             deployments_by_arn: schema.index(&deployments, "arn", deployments_by_arn),
@@ -144,6 +147,12 @@ fn daemons(key: &ServiceKey, row: &Service) -> Vec<ClusterKey> {
     let is_daemon = row.scheduling == SchedulingStrategy::Daemon;
     let is_there = row.status != ServiceStatus::Inactive;
     Vec::from_iter((is_daemon && is_there).then(|| key.0.clone()))
+}
+
+fn by_token(key: &ServiceKey, row: &Service) -> Vec<(ClusterKey, String)> {
+    let is_there = row.status != ServiceStatus::Inactive;
+    let token = row.client_token.clone().filter(|_| is_there);
+    Vec::from_iter(token.map(|token| (key.0.clone(), token)))
 }
 
 fn gone(_: &ServiceKey, row: &Service) -> Vec<Timestamp> {

@@ -8,7 +8,7 @@ use wire::value::Enumeration;
 
 use super::super::{Api, missing, strategy, tags, target};
 use crate::error::Error;
-use crate::model::{Cluster, InstanceStatus, TaskStatus, is_fargate};
+use crate::model::{Cluster, InstanceStatus, ServiceStatus, TaskStatus, is_fargate};
 use crate::tables::{ClusterKey, Scope, Tables};
 
 /// Most clusters that one request may describe.
@@ -96,13 +96,19 @@ pub(super) fn show(
     let tasks = |status| view.index(&tables.live, &(key.clone(), status)).count();
     let instances =
         |status| view.index(&tables.instances_by_status, &(key.clone(), status)).count();
+    let services = |status| view.index(&tables.services.by_status, &(key.clone(), status)).count();
+    let active = services(ServiceStatus::Active);
     let number = |count: usize| Some(i32::try_from(count).unwrap_or(i32::MAX));
     let running = tasks(TaskStatus::Running);
     let pending = tasks(TaskStatus::Provisioning)
         + tasks(TaskStatus::Pending)
         + tasks(TaskStatus::Activating);
     let registered = instances(InstanceStatus::Active) + instances(InstanceStatus::Draining);
-    let statistics = if include.statistics { statistics(running, pending) } else { Vec::new() };
+    let statistics = if include.statistics {
+        statistics([running, pending, active, services(ServiceStatus::Draining)])
+    } else {
+        Vec::new()
+    };
     let configuration = row.configuration.as_ref().filter(|_| include.configurations);
     // There are no scaling policies to attach yet: associations are settled at once.
     let has_groups = row.capacity_providers.iter().any(|name| !is_fargate(name));
@@ -113,7 +119,7 @@ pub(super) fn show(
         registered_container_instances_count: number(registered),
         running_tasks_count: number(running),
         pending_tasks_count: number(pending),
-        active_services_count: Some(0),
+        active_services_count: number(active),
         statistics: Some(statistics),
         tags: Some(if include.tags { tags::show(&row.tags) } else { Vec::new() }),
         settings: Some(if include.settings { settings(row) } else { Vec::new() }),
@@ -136,7 +142,7 @@ fn settings(row: &Cluster) -> Vec<shapes::ClusterSetting> {
 }
 
 /// The counts by launch type; only EC2's can be other than zero yet.
-fn statistics(running: usize, pending: usize) -> Vec<shapes::KeyValuePair> {
+fn statistics([running, pending, active, draining]: [usize; 4]) -> Vec<shapes::KeyValuePair> {
     let pair = |(name, value): (&str, usize)| shapes::KeyValuePair {
         name: Some(name.to_owned()),
         value: Some(value.to_string()),
@@ -148,10 +154,10 @@ fn statistics(running: usize, pending: usize) -> Vec<shapes::KeyValuePair> {
         ("pendingEC2TasksCount", pending),
         ("pendingFargateTasksCount", 0),
         ("pendingExternalTasksCount", 0),
-        ("activeEC2ServiceCount", 0),
+        ("activeEC2ServiceCount", active),
         ("activeFargateServiceCount", 0),
         ("activeExternalServiceCount", 0),
-        ("drainingEC2ServiceCount", 0),
+        ("drainingEC2ServiceCount", draining),
         ("drainingFargateServiceCount", 0),
         ("drainingExternalServiceCount", 0),
     ];

@@ -11,9 +11,9 @@ use shapes_ecs as shapes;
 use terms::ClusterName;
 use wire::Context;
 
-use super::{Api, account_settings, tags, target};
+use super::{Api, account_settings, services, tags, target};
 use crate::error::Error;
-use crate::model::{Cluster, ClusterStatus, Document, InstanceStatus, Tag};
+use crate::model::{Cluster, ClusterStatus, Document, InstanceStatus, ServiceStatus, Tag};
 use crate::tables::{ClusterKey, Scope, Tables};
 use describe::{Include, show};
 use providers::Association;
@@ -95,6 +95,13 @@ impl Api {
             if has_status(InstanceStatus::Active) || has_status(InstanceStatus::Draining) {
                 return Err(Error::ClusterContainsContainerInstances);
             }
+            let has_services = |status| {
+                let with_status = (key.clone(), status);
+                tx.index(&tables.services.by_status, &with_status).next().is_some()
+            };
+            if has_services(ServiceStatus::Active) || has_services(ServiceStatus::Draining) {
+                return Err(Error::ClusterContainsServices);
+            }
             if tx.index(&tables.live, &key).next().is_some() {
                 return Err(Error::ClusterContainsTasks);
             }
@@ -149,6 +156,8 @@ fn forget_contents(tx: &mut ledger::Tx<'_>, tables: &Tables, key: &ClusterKey) {
     tasks.iter().for_each(|task| tx.delete(&tables.tasks, task));
     let instances: Vec<_> = tx.prefix(&tables.instances, key).map(|(key, _)| key).collect();
     instances.iter().for_each(|instance| tx.delete(&tables.instances, instance));
+    let ended: Vec<_> = tx.prefix(&tables.services.rows, key).map(|(key, _)| key).collect();
+    ended.iter().for_each(|service| services::forget(tx, tables, service));
     let tokens: Vec<_> = tx.prefix(&tables.run_tokens, key).map(|(key, _)| key).collect();
     tokens.iter().for_each(|token| tx.delete(&tables.run_tokens, token));
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ledger::{Row, Snapshot, Tx, View};
+use ledger::{Row, Tx, View};
 use shapes_ecs as shapes;
 use terms::{CapacityProviderName, CpuUnits, MemoryMib, TaskId, Text, Uuid};
 
@@ -259,15 +259,15 @@ impl Template {
 ///
 /// # Errors
 /// When there is none, or it is not ACTIVE.
-pub(super) fn definition(
-    snapshot: &Snapshot,
+pub(in crate::api) fn definition(
+    view: &impl View,
     tables: &Tables,
     cluster: &ClusterKey,
     text: &str,
 ) -> Result<Row<TaskDefinition>, Error> {
     let scope = &cluster.scope;
     let name = target::definition_name(scope, text);
-    let row = name.and_then(|name| target::definition(snapshot, tables, scope, &name));
+    let row = name.and_then(|name| target::definition(view, tables, scope, &name));
     active(row.ok_or_else(no_definition)?)
 }
 
@@ -280,7 +280,7 @@ fn active(row: Row<TaskDefinition>) -> Result<Row<TaskDefinition>, Error> {
     }
 }
 
-fn no_definition() -> Error {
+pub(in crate::api) fn no_definition() -> Error {
     Error::client("TaskDefinition not found.")
 }
 

@@ -6,7 +6,7 @@ use terms::{ContainerInstanceId, TaskId};
 use wire::Context;
 
 use super::super::target::Target;
-use super::super::{Api, page::Page, target};
+use super::super::{Api, page::Page, services, target};
 use crate::error::Error;
 use crate::model::{DesiredStatus, Task};
 use crate::tables::{ClusterKey, Tables, TaskKey};
@@ -19,6 +19,7 @@ struct Filters {
     instance: Option<ContainerInstanceId>,
     family: Option<String>,
     started_by: Option<String>,
+    service: Option<String>,
 }
 
 impl Api {
@@ -62,10 +63,10 @@ fn filters(
     {
         return Err(Error::invalid("startedBy must be the only filter when it is used."));
     }
-    if input.service_name.is_some() {
-        // There are no services yet, so none has this name.
-        return Err(Error::ServiceNotFound);
-    }
+    let service = input.service_name.as_deref();
+    let service =
+        service.map(|text| services::find(snapshot, tables, &cluster, text)).transpose()?;
+    let service = service.map(|((_, name), _)| name.to_string());
     let instance = match &input.container_instance {
         None => None,
         Some(text) => match target::instance(&cluster, text)? {
@@ -88,7 +89,7 @@ fn filters(
         return Ok(None);
     }
     let (family, started_by) = (input.family, input.started_by);
-    Ok(Some(Filters { cluster, desired, instance, family, started_by }))
+    Ok(Some(Filters { cluster, desired, instance, family, started_by, service }))
 }
 
 /// The tasks that meet the filters, behind one of them, by id: found by the index that leaves
@@ -99,7 +100,7 @@ fn find<'a>(
     filters: &'a Filters,
     after: Option<TaskId>,
 ) -> Box<dyn Iterator<Item = TaskId> + 'a> {
-    let Filters { cluster, desired, instance, family, started_by } = filters;
+    let Filters { cluster, desired, instance, family, started_by, service } = filters;
     let after = after.map(|id| cluster.task(id));
     let by_text = |index, text: &String| {
         let key = (cluster.clone(), text.clone(), *desired);
@@ -109,12 +110,19 @@ fn find<'a>(
     if let Some(text) = started_by {
         return Box::new(by_text(&tables.tasks_by_starter, text).map(ids));
     }
+    let of_family = move |(_, row): &(TaskKey, Row<Task>)| {
+        family.as_ref().is_none_or(|family| row.definition.family.as_str() == family)
+    };
+    if let Some(text) = service {
+        let on_instance = move |(_, row): &(TaskKey, Row<Task>)| {
+            instance.is_none_or(|instance| row.instance == instance)
+        };
+        let rows = by_text(&tables.tasks_by_service, text);
+        return Box::new(rows.filter(of_family).filter(on_instance).map(ids));
+    }
     if let Some(instance) = *instance {
         let key = (cluster.clone(), instance, *desired);
         let rows = snapshot.index_after(&tables.tasks_by_instance, &key, after.as_ref());
-        let of_family = move |(_, row): &(TaskKey, Row<Task>)| {
-            family.as_ref().is_none_or(|family| row.definition.family.as_str() == family)
-        };
         return Box::new(rows.filter(of_family).map(ids));
     }
     if let Some(text) = family {

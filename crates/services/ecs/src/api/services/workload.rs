@@ -1,0 +1,80 @@
+//! What tasks of a service or of a task set are made from: read, and checked as a task would be.
+
+use ledger::{Row, View};
+use shapes_ecs as shapes;
+
+use super::super::{Api, tasks};
+use super::capacity::check_definition;
+use crate::error::Error;
+use crate::model::{CapacityChoice, Document, TaskDefinition, Workload};
+use crate::tables::ClusterKey;
+
+/// What a request says of its tasks.
+pub(in crate::api) struct Wanted<'a> {
+    /// The operation, for its refusals.
+    pub(in crate::api) operation: &'static str,
+    /// Family, revision or ARN.
+    pub(in crate::api) definition: &'a str,
+    /// What they go to.
+    pub(in crate::api) capacity: CapacityChoice,
+    /// Subnets and security groups.
+    pub(in crate::api) network: Option<&'a shapes::NetworkConfiguration>,
+}
+
+impl Wanted<'_> {
+    /// The workload, and its definition.
+    ///
+    /// # Errors
+    /// When there is no such ACTIVE definition, or a task of it would be refused: each rule of
+    /// RunTask that is not about a single task.
+    pub(in crate::api) fn read(
+        &self,
+        api: &Api,
+        view: &impl View,
+        cluster: &ClusterKey,
+    ) -> Result<(Workload, Row<TaskDefinition>), Error> {
+        let definition = tasks::definition(view, &api.tables, cluster, self.definition)?;
+        let workload = self.of(api, view, cluster, &definition)?;
+        Ok((workload, definition))
+    }
+
+    /// The same with a definition that the service has already: it may have been deregistered.
+    ///
+    /// # Errors
+    /// As [`Wanted::read`].
+    pub(in crate::api) fn of(
+        &self,
+        api: &Api,
+        view: &impl View,
+        cluster: &ClusterKey,
+        definition: &Row<TaskDefinition>,
+    ) -> Result<Workload, Error> {
+        check_definition(&self.capacity, definition)?;
+        let launch = (self.operation, self.network);
+        tasks::check_for_service(api, view, cluster, launch, definition.clone())?;
+        Ok(Workload {
+            definition: definition.arn.clone(),
+            capacity: self.capacity.clone(),
+            platform_version: None,
+            network: self.network.cloned().map(Document::new),
+        })
+    }
+}
+
+/// ECS Exec: what ECS asks of it comes first.
+///
+/// # Errors
+/// Always, for it is not built; when the definition has no task role, in ECS's words (observed).
+pub(in crate::api) fn refuse_exec(
+    operation: &'static str,
+    definition: &TaskDefinition,
+) -> Result<(), Error> {
+    if definition.document.task_role_arn.as_ref().is_none_or(String::is_empty) {
+        let done = if operation == "CreateService" { "created" } else { "updated" };
+        return Err(Error::invalid(format!(
+            "The service couldn't be {done} because a valid taskRoleArn is not being used. Specify \
+             a valid task role in your task definition and try again."
+        )));
+    }
+    Err(Error::not_built(operation, "enableExecuteCommand"))
+}
