@@ -3,7 +3,6 @@
 mod decoding;
 
 use std::collections::BTreeSet;
-use std::error::Error;
 use std::ops::Range;
 use std::sync::mpsc;
 
@@ -164,18 +163,17 @@ fn decode_chunk(schema: &Schema, chunk: &Chunk) -> Result<Decoded, StoreError> {
     Ok(decoded)
 }
 
-/// Puts one row into `state`.
+/// Puts one row into `state`; `false` for a secret one that is left out.
 pub(crate) fn load_row(
     schema: &Schema,
     number: u16,
     state: &mut State,
     row: &LoadedRow<'_>,
-) -> Result<(), StoreError> {
-    if let Some(entry) = entry(schema, number, row)? {
-        let key: Bytes = row.key.into();
-        state.set(number, &key, Some(entry));
-    }
-    Ok(())
+) -> Result<bool, StoreError> {
+    let Some(entry) = entry(schema, number, row)? else { return Ok(false) };
+    let key: Bytes = row.key.into();
+    state.set(number, &key, Some(entry));
+    Ok(true)
 }
 
 /// A row with its value decoded and its index keys; nothing for a secret one that is left out.
@@ -221,16 +219,5 @@ fn decode(
     (spec.check_key)(row.key).map_err(|source| error(source.to_string()))?;
     schema
         .decode_row(number, row.key, row.record_version, row.body)
-        .map_err(|source| error(chain(&source)))
-}
-
-/// An error with its causes on one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
+        .map_err(|source| error(terms::with_causes(&source)))
 }

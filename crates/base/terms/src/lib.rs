@@ -6,6 +6,7 @@
 
 mod arn;
 mod cause;
+mod causes;
 mod id;
 mod interned;
 mod name;
@@ -18,6 +19,7 @@ pub use arn::{
     TaskArn, TaskDefinitionArn,
 };
 pub use cause::Cause;
+pub use causes::with_causes;
 pub use id::{ContainerInstanceId, IdSource, ParseIdError, TaskId, Uuid};
 pub use name::{
     AccountId, CapacityProviderName, ClusterName, Family, ParseNameError, Region, ServiceName,

@@ -132,8 +132,8 @@ impl Relay {
             why = patience(&end) => return Err(lost(why.to_owned())),
         };
         let mut answer = answer.map_err(|error| match error.is_connect() {
-            true => Failure::Unreachable(chain(&error)),
-            false => lost(chain(&error)),
+            true => Failure::Unreachable(terms::with_causes(&error)),
+            false => lost(terms::with_causes(&error)),
         })?;
         if answer.headers().contains_key(&ELSEWHERE) {
             return Err(Failure::Unreachable("it leads no more".to_owned()));
@@ -232,16 +232,4 @@ async fn tunnel(ours: OnUpgrade, theirs: OnUpgrade, end: CancellationToken) {
             tracing::debug!(%error, "a tunnel to the leading server came to nothing");
         },
     }
-}
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

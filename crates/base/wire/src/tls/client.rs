@@ -6,11 +6,12 @@ use arc_swap::ArcSwapOption;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{ResolvesClientCert, WebPkiServerVerifier};
+use rustls::client::{ResolvesClientCert, WantsClientCert, WebPkiServerVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore,
+    SignatureScheme, WantsVerifier,
 };
 use tokio::net::TcpStream;
 
@@ -84,23 +85,22 @@ impl TlsClient {
     }
 
     fn trusting(roots: RootCertStore) -> Self {
-        let verifier = match roots.is_empty() {
-            true => Arc::new(Nobody) as Arc<dyn ServerCertVerifier>,
-            false => WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider())
-                .build()
-                .expect("there are roots, and no lists of revoked ones"),
-        };
-        Self::verifying(verifier)
+        // None at all are fine here: then no server is trusted.
+        Self::showing(|builder| builder.with_root_certificates(roots))
     }
 
-    fn verifying(verifier: Arc<dyn ServerCertVerifier>) -> Self {
+    /// Shows what it will be told to, and trusts whom `trust` says.
+    fn showing(
+        trust: impl FnOnce(
+            ConfigBuilder<ClientConfig, WantsVerifier>,
+        ) -> ConfigBuilder<ClientConfig, WantsClientCert>,
+    ) -> Self {
         let shown = Arc::new(Shown::default());
-        let config = ClientConfig::builder_with_provider(provider())
+        let builder = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
-            .expect("the provider has the suites of TLS 1.2 and 1.3")
-            .dangerous()
-            .with_custom_certificate_verifier(verifier)
-            .with_client_cert_resolver(Arc::clone(&shown) as Arc<dyn ResolvesClientCert>);
+            .expect("the provider has the suites of TLS 1.2 and 1.3");
+        let resolver = Arc::clone(&shown) as Arc<dyn ResolvesClientCert>;
+        let config = trust(builder).with_client_cert_resolver(resolver);
         Self { config: Arc::new(config), shown }
     }
 
@@ -108,7 +108,9 @@ impl TlsClient {
     /// must send its certificate along. For the first call of a machine that has only a token.
     pub fn pinned(key_hash: [u8; 32]) -> (Self, PinnedAuthority) {
         let verifier = Arc::new(Pinned { key_hash, seen: OnceLock::new() });
-        let client = Self::verifying(Arc::clone(&verifier) as Arc<dyn ServerCertVerifier>);
+        let trusted = Arc::clone(&verifier) as Arc<dyn ServerCertVerifier>;
+        let client =
+            Self::showing(|builder| builder.dangerous().with_custom_certificate_verifier(trusted));
         (client, PinnedAuthority(verifier))
     }
 
@@ -229,45 +231,6 @@ impl ServerCertVerifier for Pinned {
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         let algorithms = provider().signature_verification_algorithms;
         rustls::crypto::verify_tls13_signature(message, cert, dss, &algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        provider().signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// Trusts no server.
-#[derive(Debug)]
-struct Nobody;
-
-impl ServerCertVerifier for Nobody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Err(CertificateError::UnknownIssuer.into())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Err(CertificateError::UnknownIssuer.into())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Err(CertificateError::UnknownIssuer.into())
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

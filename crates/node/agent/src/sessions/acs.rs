@@ -43,9 +43,7 @@ pub(crate) async fn run(context: &Context) {
                 tracing::info!("connected to the control plane");
                 Session { context, manifest: &mut manifest }.run(channel).await
             }
-            Err(ConnectError::Failed(error)) => Closed::Broken(error),
-            Err(ConnectError::Inactive(error)) => Closed::Inactive(error),
-            Err(ConnectError::Busy { wait, .. }) => Closed::Busy(wait),
+            Err(error) => error.into(),
         };
         if since.elapsed() >= SETTLED {
             backoff.reset();

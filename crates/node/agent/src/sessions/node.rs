@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::Context;
 use super::backoff::{Backoff, spread};
 use super::logs;
-use crate::transport::{Channel, Closed, ConnectError, InstanceQuery};
+use crate::transport::{Channel, Closed, InstanceQuery};
 
 /// Without a message for this long, plus up to as much again, the connection is closed.
 const INACTIVITY: Duration = Duration::from_secs(60);
@@ -45,9 +45,7 @@ pub(crate) async fn run(context: Arc<Context>, server: String) {
         };
         let closed = match opened {
             Ok(channel) => session(&context, channel, &mut streams).await,
-            Err(ConnectError::Failed(error)) => Closed::Broken(error),
-            Err(ConnectError::Inactive(error)) => Closed::Inactive(error),
-            Err(ConnectError::Busy { wait, .. }) => Closed::Busy(wait),
+            Err(error) => error.into(),
         };
         if since.elapsed() >= SETTLED {
             backoff.reset();

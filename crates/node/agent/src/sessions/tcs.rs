@@ -42,9 +42,7 @@ pub(crate) async fn run(context: &Context) {
         let since = Instant::now();
         let closed = match connect(context).await {
             Ok(channel) => session(context, &mut sampler, channel).await,
-            Err(ConnectError::Failed(error)) => Closed::Broken(error),
-            Err(ConnectError::Inactive(error)) => Closed::Inactive(error),
-            Err(ConnectError::Busy { wait, .. }) => Closed::Busy(wait),
+            Err(error) => error.into(),
         };
         if since.elapsed() >= SETTLED {
             backoff.reset();

@@ -86,7 +86,7 @@ impl HttpTransport {
         ];
         let body = Bytes::from(body.to_string());
         let answer = self.client.send(Method::POST, "/", &headers, body, "ecs").await;
-        let answer = answer.map_err(|error| CallError::Transport(chain(&error)))?;
+        let answer = answer.map_err(|error| CallError::Transport(terms::with_causes(&error)))?;
         let json: Value = serde_json::from_slice(answer.body()).unwrap_or(Value::Null);
         if answer.status().is_success() {
             return Ok(json);
@@ -137,18 +137,6 @@ impl HttpTransport {
         }
         opened
     }
-}
-
-/// An error with its causes.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 /// `key=value&…`, the keys in order, both percent-encoded.

@@ -112,6 +112,17 @@ pub enum Closed {
     Inactive(String),
 }
 
+/// A channel that did not come to be is tried again as one that ended.
+impl From<ConnectError> for Closed {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Failed(error) => Self::Broken(error),
+            ConnectError::Inactive(error) => Self::Inactive(error),
+            ConnectError::Busy { wait, .. } => Self::Busy(wait),
+        }
+    }
+}
+
 /// The writing half of a channel.
 #[async_trait]
 pub trait Sender<T>: Send {
