@@ -242,6 +242,11 @@ impl Wire {
 
     /// Sends a request in HTTP/1.1.
     pub async fn send(&mut self, parts: &Parts, body: &str) {
+        self.write(Self::text(parts, body)).await;
+    }
+
+    /// A request in HTTP/1.1.
+    pub fn text(parts: &Parts, body: &str) -> String {
         let mut text = format!("{} {} HTTP/1.1\r\n", parts.method, parts.uri);
         for (name, value) in &parts.headers {
             text += &format!("{name}: {}\r\n", value.to_str().unwrap());
@@ -249,7 +254,7 @@ impl Wire {
         if parts.method == Method::POST {
             text += &format!("content-length: {}\r\n", body.len());
         }
-        self.write(text + "\r\n" + body).await;
+        text + "\r\n" + body
     }
 
     /// The next answer.

@@ -6,5 +6,4 @@ mod crashes;
 mod ground;
 mod images;
 mod networks;
-mod speed;
 mod vpc;

@@ -1,22 +1,45 @@
-//! Where the time goes; run by hand with `--ignored --nocapture`.
+//! Where a container's time goes: as root, `cargo bench -p runtime --bench steps [PART]`, with PART
+//! one of steps, parts, interface.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+use std::future::Future;
 use std::time::Instant;
 
 use runtime::containers::{Network, Seccomp};
 use runtime::networks::{LinuxNetworks, NetworkOptions};
 use runtime::{Containers, Networks};
 
-use crate::ground::Ground;
+#[allow(dead_code)] // what only tests need
+#[path = "../tests/it/ground.rs"]
+mod ground;
 
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "a measurement"]
+use ground::Ground;
+
+fn main() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let asked: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let run = |name: &str, part: &dyn Fn() -> Measurement| {
+        if asked.is_empty() || asked.iter().any(|word| word == name) {
+            println!("{name}");
+            runtime.block_on(part());
+        }
+    };
+    run("steps", &|| Box::pin(time_of_each_step()));
+    run("parts", &|| Box::pin(time_of_each_part()));
+    run("interface", &|| Box::pin(time_of_an_interface()));
+}
+
+type Measurement = std::pin::Pin<Box<dyn Future<Output = ()>>>;
+
+async fn networks(ground: &Ground, options: NetworkOptions) -> LinuxNetworks {
+    let data = ground.data.path();
+    LinuxNetworks::open(&data.join("node"), &data.join("run"), options).await.unwrap()
+}
+
+/// What is done for a container, one thing after the other.
 async fn time_of_each_step() {
     let ground = Ground::new().await;
-    let data = ground.data.path();
-    let networks =
-        LinuxNetworks::open(&data.join("node"), &data.join("run"), NetworkOptions::default())
-            .await
-            .unwrap();
+    let networks = networks(&ground, NetworkOptions::default()).await;
     const ROUNDS: usize = 20;
     let mut laps: [Vec<f64>; 5] = Default::default();
     let mut lap = |at: usize, since: Instant| laps[at].push(since.elapsed().as_secs_f64() * 1e3);
@@ -55,15 +78,9 @@ async fn time_of_each_step() {
 }
 
 /// Which parts of a container's creation cost what.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "a measurement"]
 async fn time_of_each_part() {
     let ground = Ground::new().await;
-    let data = ground.data.path();
-    let networks =
-        LinuxNetworks::open(&data.join("node"), &data.join("run"), NetworkOptions::default())
-            .await
-            .unwrap();
+    let networks = networks(&ground, NetworkOptions::default()).await;
     let shared = ground.spec(&[]).id;
     let attachment = networks.attach(&shared, &[]).await.unwrap();
     for variant in ["whole", "no seccomp", "privileged", "host network", "bridge"] {
@@ -95,15 +112,10 @@ async fn time_of_each_part() {
 }
 
 /// A task's namespace and interface, beside a container's.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "a measurement"]
 async fn time_of_an_interface() {
     let ground = Ground::new().await;
-    let data = ground.data.path();
-    let vpc = Some(format!("speed-{}", crate::ground::unique()));
-    let options = NetworkOptions { vpc, ..NetworkOptions::default() };
-    let networks =
-        LinuxNetworks::open(&data.join("node"), &data.join("run"), options).await.unwrap();
+    let vpc = Some(format!("speed-{}", ground::unique()));
+    let networks = networks(&ground, NetworkOptions { vpc, ..NetworkOptions::default() }).await;
     let mut times: [Vec<f64>; 2] = Default::default();
     for round in 0..20_u8 {
         let interface = runtime::Interface {
