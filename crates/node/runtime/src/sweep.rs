@@ -1,5 +1,6 @@
 //! Clears what a crash left.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -38,8 +39,10 @@ pub async fn sweep(
     for status in &all {
         containers.remove(&status.id, false).await?;
     }
-    for status in &all {
-        containers.remove_task(&status.task).await?;
+    let mut tasks: BTreeSet<String> = all.iter().map(|status| status.task.clone()).collect();
+    tasks.extend(containers.sharing_tasks()?);
+    for task in &tasks {
+        containers.remove_task(task).await?;
     }
     networks::sweep(node_folder, run_folder).await?;
     Ok(all.len())

@@ -76,6 +76,13 @@ impl LinuxContainers {
         Ok(containers)
     }
 
+    /// The tasks whose containers share namespaces, also if no container of theirs is there: a crash
+    /// may come before the first, or after the last.
+    pub(crate) fn sharing_tasks(&self) -> Result<Vec<String>, CallError> {
+        let what = "cannot read which tasks share namespaces".to_owned();
+        self.shared.tasks().map_err(|source| CallError::Io { what, source })
+    }
+
     fn directory(&self, id: &ContainerId) -> Directory {
         Directory::new(&self.folder, id)
     }
@@ -187,7 +194,7 @@ impl LinuxContainers {
                 source,
             })
         });
-        made.await.map(Some).map_err(|error| CreateError::Launch(chain(&error)))
+        made.await.map(Some).map_err(|error| CreateError::Launch(terms::with_causes(&error)))
     }
 
     async fn launch(&self, directory: &Directory) -> Result<(ContainerState, Socket), CreateError> {
@@ -415,12 +422,6 @@ impl Containers for LinuxContainers {
     fn log_path(&self, id: &ContainerId) -> PathBuf {
         self.directory(id).file(file::LOG)
     }
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 fn io_error(what: &str, id: &ContainerId, source: io::Error) -> CallError {

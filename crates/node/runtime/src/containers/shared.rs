@@ -70,6 +70,15 @@ impl Shared {
         Ok(Meeting { pid: namespace("pid"), ipc: namespace("ipc"), memory })
     }
 
+    /// The tasks that have, or had when their maker died, namespaces here.
+    pub(super) fn tasks(&self) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(&self.folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+    }
+
     fn start(&self, folder: &Path) -> io::Result<i32> {
         let mut command = Command::new(&self.program);
         command.arg("share").arg(folder.join(ROOT)).env_clear().stdin(Stdio::null());

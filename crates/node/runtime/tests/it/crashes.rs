@@ -3,7 +3,7 @@
 use std::fs;
 use std::sync::Arc;
 
-use runtime::containers::Network;
+use runtime::containers::{IpcMode, Network, PidMode};
 use runtime::networks::{LinuxNetworks, NetworkOptions};
 use runtime::{
     ContainerEvent, ContainerId, ContainerState, Containers, Networks, PortMapping, Protocol,
@@ -163,4 +163,21 @@ async fn attachments_are_taken_up_again_and_swept() {
     assert_eq!(swept, 1);
     assert_eq!(left(data.path(), &task), Vec::<String>::new());
     assert_eq!(fs::read_dir(run.join("netns")).unwrap().count(), 0);
+}
+
+/// What a task shares is made before its first container, and is there after its last.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_task_without_containers_shared_is_swept() {
+    let ground = Ground::new().await;
+    let mut spec = ground.shell("exit 0");
+    (spec.pid_mode, spec.ipc_mode) = (PidMode::Task, IpcMode::Task);
+    ground.run(spec).await;
+    let Ground { data, task, containers } = ground;
+    drop(containers);
+    let held = left(data.path(), &task);
+    assert!(held.iter().any(|one| one.contains("/shm")), "{held:?}");
+    let (node, bin, run) =
+        (data.path().join("node"), data.path().join("bin"), data.path().join("run"));
+    assert_eq!(runtime::sweep(&node, &bin, &run, Arc::new(HostClock)).await.unwrap(), 0);
+    assert_eq!(left(data.path(), &task), Vec::<String>::new());
 }

@@ -37,15 +37,49 @@ pub(crate) fn new_id() -> ContainerId {
     format!("{digits}{digits}{digits}{digits}").parse().unwrap()
 }
 
+/// A data folder. Whatever a test that failed left of containers and networks is gone with it.
+pub(crate) struct Data(TempDir);
+
+impl Data {
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Data {
+    fn drop(&mut self) {
+        if held(self.path()).is_empty() {
+            return;
+        }
+        // An instance each: the folder itself, and those that a test made in it.
+        let inner = fs::read_dir(self.path()).unwrap().flatten().map(|entry| entry.path());
+        let folders: Vec<_> = inner.chain([self.path().to_owned()]).collect();
+        let bin = self.path().join("bin");
+        let swept = std::thread::spawn(move || {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            for folder in folders.iter().filter(|folder| folder.join("node").exists()) {
+                let (node, run) = (folder.join("node"), folder.join("run"));
+                let swept =
+                    runtime.block_on(runtime::sweep(&node, &bin, &run, Arc::new(HostClock)));
+                if let Err(error) = swept {
+                    eprintln!("{}: {error}", folder.display());
+                }
+            }
+        });
+        let _ = swept.join();
+    }
+}
+
 pub(crate) struct Ground {
-    pub(crate) data: TempDir,
+    pub(crate) data: Data,
     pub(crate) task: String,
     pub(crate) containers: Arc<LinuxContainers>,
 }
 
 impl Ground {
     pub(crate) async fn new() -> Self {
-        let data = tempfile::tempdir().unwrap();
+        let data = Data(tempfile::tempdir().unwrap());
         make_image(&data.path().join("image"));
         let containers = Arc::new(open(data.path()).await);
         Self { data, task: format!("test-{}", unique()), containers }
@@ -115,6 +149,17 @@ pub(crate) fn output(log: &Path) -> String {
 
 /// Mounts, bridges, processes and cgroups of this data folder or task.
 pub(crate) fn left(data: &Path, task: &str) -> Vec<String> {
+    let mut found = held(data);
+    for tree in fs::read_dir("/sys/fs/cgroup").unwrap().flatten() {
+        if tree.path().join("ecs").join(task).exists() {
+            found.push(format!("cgroup {} {task}", tree.path().display()));
+        }
+    }
+    found
+}
+
+/// Mounts, bridges and processes of this data folder.
+fn held(data: &Path) -> Vec<String> {
     let data = data.to_string_lossy();
     let mut found = Vec::new();
     for line in fs::read_to_string("/proc/self/mountinfo").unwrap().lines() {
@@ -132,11 +177,6 @@ pub(crate) fn left(data: &Path, task: &str) -> Vec<String> {
         let command = fs::read(process.path().join("cmdline")).unwrap_or_default();
         if String::from_utf8_lossy(&command).contains(data.as_ref()) {
             found.push(format!("process {}", String::from_utf8_lossy(&command)));
-        }
-    }
-    for tree in fs::read_dir("/sys/fs/cgroup").unwrap().flatten() {
-        if tree.path().join("ecs").join(task).exists() {
-            found.push(format!("cgroup {} {task}", tree.path().display()));
         }
     }
     found
