@@ -35,8 +35,8 @@ enum Secrets {
     Clear,
     /// They are sealed.
     Sealed(Arc<SecretsKeys>),
-    /// Sealed rows are not there: for those who look at a store without its keys.
-    LeftOut,
+    /// Sealed rows that no key opens are not there: for those who look at a store and write nothing.
+    Looked(Option<Arc<SecretsKeys>>),
 }
 
 pub(crate) struct TableSpec {
@@ -150,13 +150,18 @@ impl Schema {
 
     /// Reads stores without their keys: sealed rows are passed over.
     pub fn leave_secrets_out(&mut self) {
-        self.secrets = Secrets::LeftOut;
+        self.secrets = Secrets::Looked(None);
+    }
+
+    /// Reads stores with the keys at hand: rows that are sealed with another are passed over.
+    pub fn look_into_secrets(&mut self, keys: Arc<SecretsKeys>) {
+        self.secrets = Secrets::Looked(Some(keys));
     }
 
     pub(crate) fn secrets_keys(&self) -> Option<&Arc<SecretsKeys>> {
         match &self.secrets {
-            Secrets::Sealed(keys) => Some(keys),
-            Secrets::Clear | Secrets::LeftOut => None,
+            Secrets::Sealed(keys) | Secrets::Looked(Some(keys)) => Some(keys),
+            Secrets::Clear | Secrets::Looked(None) => None,
         }
     }
 
@@ -188,10 +193,16 @@ impl Schema {
         let spec = self.spec(table);
         let place = spec.place(table, record_version, key);
         match &self.secrets {
-            Secrets::Sealed(keys) if spec.is_secret => {
+            Secrets::Looked(keys)
+                if spec.is_secret
+                    && secrets::is_sealed(stored)
+                    && !keys.as_ref().is_some_and(|keys| keys.know(stored)) =>
+            {
+                Ok(None)
+            }
+            Secrets::Sealed(keys) | Secrets::Looked(Some(keys)) if spec.is_secret => {
                 Ok(Some((spec.decode)(record_version, &keys.open(place, stored)?)?))
             }
-            Secrets::LeftOut if spec.is_secret && secrets::is_sealed(stored) => Ok(None),
             Secrets::Clear if spec.is_secret && secrets::is_sealed(stored) => {
                 Err(SecretsKeys::none_for(stored).into())
             }

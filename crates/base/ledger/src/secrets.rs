@@ -136,6 +136,11 @@ impl SecretsKeys {
         SecretsError::OtherKey { sealed_with, at_hand: Vec::new() }
     }
 
+    /// Whether one of them sealed this.
+    pub(crate) fn know(&self, stored: &[u8]) -> bool {
+        parts(stored).is_some_and(|(id, _, _)| self.keys.iter().any(|key| key.id == id))
+    }
+
     pub(crate) fn seal(&self, place: Place<'_>, body: Vec<u8>) -> Result<Vec<u8>, SecretsError> {
         let SecretsKey { id, key } = &self.keys[0];
         let mut nonce = [0; NONCE_LEN];

@@ -9,6 +9,9 @@ use crate::model::{AccessKey, KeyStatus, Owner};
 use crate::tables::{Tables, owner_key};
 use crate::{Iam, IamError};
 
+/// Characters of a secret.
+pub(crate) const SECRET_CHARACTERS: usize = 40;
+
 /// An access key id and its secret, as their owner keeps them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyPair {

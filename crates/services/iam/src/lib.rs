@@ -14,6 +14,7 @@
 
 mod api;
 mod authenticator;
+mod check;
 mod error;
 mod join;
 mod keys;

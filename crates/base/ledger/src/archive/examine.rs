@@ -63,6 +63,8 @@ pub struct Examined {
     pub record_versions: BTreeMap<String, BTreeMap<u16, u64>>,
     /// Tables that this program does not know.
     pub strangers: Vec<String>,
+    /// Sealed rows that were only counted: no key at hand opens them.
+    pub sealed: u64,
     /// What is wrong with rows as such; services look for more on the snapshot.
     pub findings: Findings,
 }
@@ -76,7 +78,8 @@ pub fn examine(schema: &Schema, store: &mut dyn Store) -> Result<Examined, Store
     let mut contents = Contents::default();
     let mut record_versions: BTreeMap<String, BTreeMap<u16, u64>> = BTreeMap::new();
     let mut findings = Findings::default();
-    let mut newest = 0;
+    let (mut newest, mut sealed) = (0, 0);
+    load::begin(schema);
     contents.revision = store.load(&mut |row| {
         contents.count(&row);
         let versions = record_versions.entry(row.table.to_owned()).or_default();
@@ -88,8 +91,9 @@ pub fn examine(schema: &Schema, store: &mut dyn Store) -> Result<Examined, Store
             if state.row(number, row.key).is_some() {
                 findings.note("ledger.rows", name(&row), "the row is there twice");
             }
-            if let Err(error) = load::load_row(schema, number, &mut state, &row) {
-                findings.note("ledger.rows", name(&row), error);
+            match load::load_row(schema, number, &mut state, &row) {
+                Ok(is_read) => sealed += u64::from(!is_read),
+                Err(error) => findings.note("ledger.rows", name(&row), error),
             }
         }
         if row.created > row.version {
@@ -102,11 +106,14 @@ pub fn examine(schema: &Schema, store: &mut dyn Store) -> Result<Examined, Store
         let problem = format!("a row was written at revision {newest}, behind the last");
         findings.note("ledger.revisions", format!("revision {}", contents.revision), problem);
     }
+    if let Err(error) = load::end(schema) {
+        findings.note("ledger.secrets", "the store", error);
+    }
     state.revision = contents.revision;
     let strangers = record_versions.keys().filter(|table| schema.find(table).is_none());
     let strangers = strangers.cloned().collect();
     let snapshot = Snapshot::new(state.into());
-    Ok(Examined { snapshot, contents, record_versions, strangers, findings })
+    Ok(Examined { snapshot, contents, record_versions, strangers, sealed, findings })
 }
 
 /// A row as people find it: its table, and its key with what can be read in it.

@@ -222,3 +222,39 @@ fn keys_have_one_length() {
     assert_eq!(keys.ids().len(), 2);
     assert!(!format!("{keys:?}").contains("0101"));
 }
+
+#[test]
+fn an_examination_reads_what_its_keys_open_and_counts_the_rest() {
+    run(async {
+        let mut store = MemoryStore::new();
+        let (ledger, safe) = open(Box::new(store.clone()), &[FIRST]).unwrap();
+        put(&ledger, safe, "a").await;
+        put(&ledger, safe, "b").await;
+        let look = |store: &mut MemoryStore, key: Option<[u8; 32]>| {
+            let (mut schema, safe) = schema(&[]);
+            match key {
+                Some(key) => schema.look_into_secrets(Arc::new(SecretsKeys::new(&[key]).unwrap())),
+                None => schema.leave_secrets_out(),
+            }
+            let found = ledger::examine(&schema, store).unwrap();
+            (found.sealed, found.snapshot.range(&safe.hidden, ..).count(), found.findings)
+        };
+        for key in [None, Some(SECOND)] {
+            let (sealed, read, findings) = look(&mut store, key);
+            assert!(sealed == 2 && read == 0 && findings.is_empty(), "{key:?}: {findings:?}");
+        }
+        let (sealed, read, findings) = look(&mut store, Some(FIRST));
+        assert!(sealed == 0 && read == 2 && findings.is_empty(), "{findings:?}");
+        // What was changed, or put there by something else, is found with the key alone.
+        let hidden = bodies(store.clone(), "test.hidden");
+        let ((a, _), (_, other)) = (&hidden[0], &hidden[1]);
+        tamper(&mut store, a, other);
+        let (sealed, read, findings) = look(&mut store, Some(FIRST));
+        assert!(sealed == 0 && read == 1 && findings.counts["ledger.rows"] == 1, "{findings:?}");
+        assert!(look(&mut store, None).2.is_empty());
+        let clear = bodies(store.clone(), "test.open")[0].1.clone();
+        tamper(&mut store, a, &clear);
+        let (_, _, findings) = look(&mut store, Some(FIRST));
+        assert!(format!("{findings:?}").contains("it is in the clear"), "{findings:?}");
+    });
+}
