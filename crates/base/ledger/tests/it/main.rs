@@ -17,4 +17,5 @@ mod records;
 mod secrets;
 mod shared_properties;
 mod suite;
+mod versions;
 mod world;

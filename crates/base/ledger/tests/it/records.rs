@@ -9,26 +9,26 @@ use crate::world::{Backend, Embedded, Memory, Sources, run};
 
 /// As the first program had it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct First {
-    name: String,
+pub struct First {
+    pub name: String,
 }
 
 impl Record for First {}
 
 /// One more optional member: needs no version.
-#[derive(Debug, Serialize, Deserialize)]
-struct Extended {
-    name: String,
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Extended {
+    pub name: String,
     #[serde(default)]
-    length: Option<u32>,
+    pub length: Option<u32>,
 }
 
 impl Record for Extended {}
 
 /// A member of another form: needs one.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Second {
-    names: Vec<String>,
+pub struct Second {
+    pub names: Vec<String>,
 }
 
 impl Record for Second {
