@@ -4,6 +4,7 @@
 //! - `control_plane.rs` joins ledger, services and edge; `node.rs` joins runtime and agent.
 //! - `ensemble/`: several servers over one ledger.
 //! - `settings.rs`: flags, environment, file; `data_dir.rs`: what lies in the data folder.
+#![deny(clippy::print_stdout, reason = "output::say ends quietly when nobody reads any more")]
 
 mod api;
 mod archive_route;
@@ -32,6 +33,7 @@ mod security;
 mod settings;
 mod shorthand;
 mod signals;
+mod supervisor;
 mod tables;
 mod tls_upkeep;
 

@@ -1,10 +1,13 @@
 //! What commands print: tables and short lines for people, JSON for scripts.
 
+use std::fmt::Arguments;
 use std::io::{self, IsTerminal, Write};
 
 use clap::ValueEnum;
 use comfy_table::{Cell, ContentArrangement, Table, presets};
 use serde::Serialize;
+
+use crate::supervisor;
 
 /// The form of a command's answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -14,6 +17,40 @@ pub enum Format {
     Text,
     /// One JSON document on standard output.
     Json,
+}
+
+/// Prints a line for people, as `println!` does, but ends the process quietly when nobody reads any
+/// more.
+macro_rules! say {
+    () => { $crate::output::line(format_args!("")) };
+    ($($what:tt)+) => { $crate::output::line(format_args!($($what)+)) };
+}
+pub(crate) use say;
+
+/// What [`say`] does. Who reads has seen enough when the pipe is closed, as `head` has: the process
+/// ends with success, as the commands that answer in JSON do. Not for roles that serve.
+pub fn line(what: Arguments<'_>) {
+    match writeln!(io::stdout().lock(), "{what}") {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) => {
+            eprintln!("longshore: writing to standard output: {error}");
+            std::process::exit(1)
+        }
+        Ok(()) => {}
+    }
+}
+
+/// What a role that serves says of itself once it does, to whoever started it: it goes on also if
+/// nobody reads that.
+pub fn announce(format: Format, running: &impl Serialize, text: Arguments<'_>) {
+    let told = match format {
+        Format::Json => json(running),
+        Format::Text => writeln!(io::stdout().lock(), "{text}"),
+    };
+    if let Err(error) = told {
+        tracing::debug!(%error, "nobody reads standard output");
+    }
+    supervisor::ready(&text.to_string());
 }
 
 /// Prints `value` as indented JSON with a line's end.

@@ -14,10 +14,11 @@ use wire::tls::{ClientCertificates, ServerFiles, TlsServer};
 
 use crate::data_dir::DataDir;
 use crate::pki::{self, Authority, TlsFolder};
+use crate::retention::Life;
 use crate::settings::Resolver;
 
 /// Holds keys for secrets, in place of a file.
-const SECRETS_KEY_VARIABLE: &str = "LONGSHORE_SECRETS_KEY";
+pub const SECRETS_KEY_VARIABLE: &str = "LONGSHORE_SECRETS_KEY";
 
 /// Whether container instances need their certificates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -65,6 +66,10 @@ pub struct SecurityFlags {
     /// Whether container instances need their certificates [default: optional]
     #[arg(long, value_name = "POLICY")]
     pub tls_client: Option<ClientPolicy>,
+    /// How long container instances' certificates are valid, ten seconds at least, as in `12h` or
+    /// `30d`; agents renew theirs when a third is left [default: 365d]
+    #[arg(long, value_name = "TIME")]
+    pub agent_certificate_life: Option<Life>,
     /// Listen beyond this machine without TLS: keys stay secret, all else can be read and changed
     #[arg(long)]
     pub insecure_http: bool,
@@ -80,6 +85,7 @@ pub struct SecuritySettings {
     files: Option<ServerFiles>,
     authority_key: Option<PathBuf>,
     policy: ClientPolicy,
+    node_life: Life,
     insecure_http: bool,
     secrets_key_file: Option<PathBuf>,
 }
@@ -121,6 +127,11 @@ impl SecuritySettings {
             files,
             authority_key,
             policy: resolver.value("tls_client", flags.tls_client, || ClientPolicy::Optional)?,
+            node_life: resolver.value(
+                "agent_certificate_life",
+                flags.agent_certificate_life,
+                Life::default,
+            )?,
             insecure_http: resolver.value(
                 "insecure_http",
                 flags.insecure_http.then_some(true),
@@ -168,7 +179,8 @@ impl SecuritySettings {
                         .with_context(|| format!("reading {}", path.display()))
                 };
                 let what = file.display().to_string();
-                Some(Arc::new(Authority::load(&what, &read(file)?, &read(key)?)?))
+                let authority = Authority::load(&what, &read(file)?, &read(key)?)?;
+                Some(Arc::new(authority.with_node_life(self.node_life.duration())))
             }
             _ => None,
         };

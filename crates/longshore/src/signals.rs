@@ -3,6 +3,8 @@
 use anyhow::Result;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::supervisor;
+
 /// Ends at the first SIGINT or SIGTERM. A second one ends the process at once: what it leaves,
 /// `longshore down` clears.
 ///
@@ -17,6 +19,7 @@ pub fn first() -> Result<impl Future<Output = ()>> {
         };
         either().await;
         eprintln!("longshore: ending; once more to end at once");
+        supervisor::stopping();
         tokio::spawn(async move {
             tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
             std::process::exit(130);

@@ -1,7 +1,9 @@
 //! The tables of every service, joined in one schema.
 
 use ecs::EcsTables;
-use ledger::{Findings, Schema, Snapshot};
+use std::sync::Arc;
+
+use ledger::{Findings, Schema, SecretsKeys, Snapshot};
 
 use crate::ensemble::IdentityTable;
 
@@ -33,6 +35,7 @@ impl Tables {
 
     /// What breaks an invariant that a service states of its rows.
     pub fn check(&self, snapshot: &Snapshot, findings: &mut Findings) {
+        self.iam.check(snapshot, findings);
         self.ecs.check(snapshot, findings);
         self.vpc.check(snapshot, findings);
     }
@@ -43,5 +46,14 @@ pub fn without_secrets() -> (Schema, Tables) {
     let mut schema = Schema::new();
     let tables = Tables::declare(&mut schema);
     schema.leave_secrets_out();
+    (schema, tables)
+}
+
+/// The tables of a store that is looked into with these keys: rows that they do not open are passed
+/// over.
+pub fn looking_into_secrets(keys: SecretsKeys) -> (Schema, Tables) {
+    let mut schema = Schema::new();
+    let tables = Tables::declare(&mut schema);
+    schema.look_into_secrets(Arc::new(keys));
     (schema, tables)
 }

@@ -22,7 +22,7 @@ use crate::instances::{self, Attribute, ChosenNetwork, NetworkChoice, SizeFlags}
 use crate::node::{self, NodeSettings};
 use crate::observe::metrics::Metrics;
 use crate::observe::{ObserveFlags, ObserveSettings};
-use crate::output::Format;
+use crate::output::{self, Format};
 use crate::pki::{self, NodeFiles};
 use crate::{settings, signals};
 
@@ -99,7 +99,7 @@ impl Agent {
     /// # Errors
     /// If the server does not take the token or the instance, or this machine cannot run
     /// containers.
-    pub async fn run(self, _: Format) -> Result<()> {
+    pub async fn run(self, format: Format) -> Result<()> {
         doctor::require_containers()?;
         let data = DataDir::create(&settings::data_dir(self.data_dir.clone())?)?;
         let stop = signals::first()?;
@@ -126,7 +126,10 @@ impl Agent {
         if let Some(address) = self.observe()?.metrics_listen {
             Metrics::new("agent", Vec::new()).listen(address, end.clone()).await?;
         }
-        println!("Longshore agent '{name}' serves {} at {}", self.cluster, self.server);
+        let (cluster, server) = (&self.cluster, &self.server);
+        let told = json!({"name": name, "cluster": cluster, "server": server});
+        let text = format_args!("Longshore agent '{name}' serves {cluster} at {server}");
+        output::announce(format, &told, text);
         let network = ChosenNetwork::of(self.network, &self.server);
         let images = node::open_images(&data).await?;
         let settings = self.settings(name, joined, tls, &network)?;

@@ -19,7 +19,7 @@ use crate::clock::SystemClock;
 use crate::commands::doctor;
 use crate::connection::Connection;
 use crate::observe::bundle::{DEBUG_PATH, MASK};
-use crate::output::{self, Format};
+use crate::output::{self, Format, say};
 
 /// The most clusters, and instances of each, that are told of.
 const CLUSTERS_MAX: usize = 100;
@@ -217,9 +217,9 @@ fn tell(out: &Path, files: &Files, format: Format) -> Result<()> {
         |(name, text): (&String, &String)| vec![name.clone(), format!("{} bytes", text.len())];
     output::table(&["file", "size"], files.iter().map(row).collect())?;
     if files.contains_key("server-error.txt") {
-        println!("\nThe server did not answer; what this machine knows is there all the same.");
+        say!("\nThe server did not answer; what this machine knows is there all the same.");
     }
-    println!(
+    say!(
         "\n{} holds versions, settings, figures, logs and states; no keys, no tokens and no task \
          definitions. Have a look before you pass it on: tar -xzf",
         out.display()

@@ -9,7 +9,7 @@ use clap::Args;
 use crate::clock::SystemClock;
 use crate::data_dir::DataDir;
 use crate::instances;
-use crate::output::{self, Format};
+use crate::output::{self, Format, say};
 use crate::settings;
 
 /// Flags of `longshore down`.
@@ -55,10 +55,10 @@ impl Down {
         }
         let of = data.path().display();
         match (nodes.len(), containers) {
-            (0, _) => println!("no container instance has run in {of}: there is nothing to clear"),
-            (_, 0) => println!("no container of {of} was left; its networks are cleared"),
-            (_, 1) => println!("removed 1 container of {of}, and its networks"),
-            (_, count) => println!("removed {count} containers of {of}, and their networks"),
+            (0, _) => say!("no container instance has run in {of}: there is nothing to clear"),
+            (_, 0) => say!("no container of {of} was left; its networks are cleared"),
+            (_, 1) => say!("removed 1 container of {of}, and its networks"),
+            (_, count) => say!("removed {count} containers of {of}, and their networks"),
         }
         Ok(())
     }

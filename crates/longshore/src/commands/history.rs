@@ -12,7 +12,7 @@ use terms::{Clock, Timestamp};
 use crate::api::{short, text};
 use crate::clock::SystemClock;
 use crate::connection::Connection;
-use crate::output::{self, Format};
+use crate::output::{self, Format, say};
 
 /// How often `--follow` asks.
 const FOLLOW_EVERY: Duration = Duration::from_millis(500);
@@ -70,7 +70,7 @@ impl History {
         if format == Format::Json {
             return Ok(output::json(&told)?);
         }
-        println!("{}", text(&told, "resource"));
+        say!("{}", text(&told, "resource"));
         let mut last = print(&told, since, (0, 0))?;
         if !self.follow {
             return Ok(());

@@ -8,7 +8,7 @@ use runtime::Images;
 use runtime::images::{self, Image, ImageReference, ImageStore};
 
 use crate::data_dir::DataDir;
-use crate::output::{self, Format};
+use crate::output::{self, Format, say};
 use crate::settings;
 
 /// Flags of `longshore image`.
@@ -77,7 +77,7 @@ impl Prune {
             }))?);
         }
         let (layers, blobs, mib) = (pruned.layers, pruned.blobs, pruned.bytes / (1024 * 1024));
-        println!("deleted {layers} layers and {blobs} blobs ({mib} MiB)");
+        say!("deleted {layers} layers and {blobs} blobs ({mib} MiB)");
         Ok(())
     }
 }
@@ -96,7 +96,7 @@ impl Load {
             };
             return Ok(output::json(&loaded.iter().map(entry).collect::<Vec<_>>())?);
         }
-        loaded.iter().for_each(|image| println!("loaded {} {}", image.reference, image.digest));
+        loaded.iter().for_each(|image| say!("loaded {} {}", image.reference, image.digest));
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ use terms::Clock;
 use wire::tls::Certificate;
 
 use crate::clock::SystemClock;
-use crate::output::{self, Format};
+use crate::output::{self, Format, say};
 use crate::pki::{Made, Owner, TlsFolder};
 use crate::settings;
 
@@ -99,12 +99,12 @@ fn tell(folder: &TlsFolder, all: &[Made], hash: &str) {
     for made in all {
         let did = if made.is_new { "made" } else { "kept" };
         let until = made.until.as_ref().map_or(String::new(), |until| format!(", until {until}"));
-        println!("{did}  {}  {}{until}", made.file.display(), made.what);
+        say!("{did}  {}  {}{until}", made.file.display(), made.what);
     }
     let dir = folder.file("");
     let dir = dir.display().to_string();
     let dir = dir.trim_end_matches('/');
-    println!(
+    say!(
         "\nThe authority's hash is sha256:{hash}\n\n\
          Next, on each server (copy {dir} there; its *.key files are secret):\n  \
          longshore server --listen 0.0.0.0:4566 --tls-dir {dir}\n\
@@ -114,7 +114,7 @@ fn tell(folder: &TlsFolder, all: &[Made], hash: &str) {
          longshore profile, or AWS_CA_BUNDLE={dir}/ca.crt"
     );
     if all.iter().any(|made| made.file.ends_with("etcd-server.crt")) {
-        println!(
+        say!(
             "for etcd:\n  etcd --client-cert-auth --trusted-ca-file {dir}/ca.crt \
              --cert-file {dir}/etcd-server.crt --key-file {dir}/etcd-server.key \\\n       \
              --peer-client-cert-auth --peer-trusted-ca-file {dir}/ca.crt \

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use crate::data_dir::{self, DataDir, PROFILE};
-use crate::output::{self, Format};
+use crate::output::{self, Format, say};
 use crate::profile_files::with_section;
 use crate::settings;
 
@@ -54,7 +54,7 @@ impl Profile {
         }
         changes.iter().for_each(show);
         if !self.dry_run {
-            println!("Use it with:  export AWS_PROFILE={}", self.name);
+            say!("Use it with:  export AWS_PROFILE={}", self.name);
         }
         Ok(())
     }
@@ -114,9 +114,9 @@ fn apply(change: &Change) -> Result<()> {
 
 /// Prints the lines that go and come; secrets are shown by their first characters only.
 fn show(change: &Change) {
-    println!("{}", change.path.display());
+    say!("{}", change.path.display());
     if change.before == change.after {
-        println!("  (as it is)");
+        say!("  (as it is)");
         return;
     }
     let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
@@ -127,6 +127,6 @@ fn show(change: &Change) {
     };
     let gone = before.iter().filter(|line| !after.contains(line));
     let come = after.iter().filter(|line| !before.contains(line));
-    gone.for_each(|line| println!("  - {}", hidden(line)));
-    come.for_each(|line| println!("  + {}", hidden(line)));
+    gone.for_each(|line| say!("  - {}", hidden(line)));
+    come.for_each(|line| say!("  + {}", hidden(line)));
 }

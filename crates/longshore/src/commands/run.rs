@@ -11,7 +11,7 @@ use wire::client::Client;
 
 use crate::api::{self, addresses, ecs, short, text};
 use crate::connection::Connection;
-use crate::output::{self, Format};
+use crate::output::{self, Format, say};
 
 /// How often the task is looked at on its way.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -131,7 +131,7 @@ fn tell(task: &Value, instance: &Value, definition: &str, format: Format) -> Res
             "addresses": addresses,
         }))?);
     }
-    println!("{status}  {}  {}", short(arn), short(definition));
-    addresses.iter().for_each(|address| println!("         http://{address}"));
+    say!("{status}  {}  {}", short(arn), short(definition));
+    addresses.iter().for_each(|address| say!("         http://{address}"));
     Ok(())
 }

@@ -46,14 +46,12 @@ impl Server {
         let mut plane = ControlPlane::start(settings.clone(), data, listener).await?;
         let ServerSettings { account, region, .. } = &settings;
         plane.announce_when_ready(0).await?;
-        match format {
-            Format::Json => output::json(&plane.running)?,
-            Format::Text => println!(
-                "Longshore serves at {}\naccount {account}, region {region}\n\n\
-                 Container instances join with a token:\n  longshore token create",
-                plane.running.endpoint
-            ),
-        }
+        let text = format_args!(
+            "Longshore serves at {}\naccount {account}, region {region}\n\n\
+             Container instances join with a token:\n  longshore token create",
+            plane.running.endpoint
+        );
+        output::announce(format, &plane.running, text);
         let outcome = plane.serve(stop).await;
         plane.stop().await?;
         outcome

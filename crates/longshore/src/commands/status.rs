@@ -7,7 +7,7 @@ use wire::client::Client;
 
 use crate::api::{ADDRESS_ATTRIBUTE, addresses, attribute, ecs, instance_of, list, short, text};
 use crate::connection::Connection;
-use crate::output::{self, Format};
+use crate::output::{self, Format, say};
 
 /// What one Describe… call takes.
 const DESCRIBE_MAX: usize = 100;
@@ -61,8 +61,8 @@ impl Status {
                 "placements": placements,
             }))?);
         }
-        println!("server  {}", client.endpoint());
-        println!("{}", placed(&placements));
+        say!("server  {}", client.endpoint());
+        say!("{}", placed(&placements));
         print(&clusters, &instances, &tasks)?;
         print_network(&network)
     }
@@ -139,7 +139,7 @@ fn print(clusters: &[Value], instances: &[Value], tasks: &[Value]) -> Result<()>
 /// What a run-task with network mode awsvpc has to name.
 fn print_network(network: &Value) -> Result<()> {
     let (vpc, group) = (text(network, "vpcId"), text(network, "securityGroupId"));
-    println!("\ndefault VPC {vpc}, default security group {group}");
+    say!("\ndefault VPC {vpc}, default security group {group}");
     let subnets = network["subnets"].as_array().map(Vec::as_slice).unwrap_or_default();
     section(subnets, &["subnet", "zone", "addresses", "free"], |subnet| {
         vec![
@@ -153,7 +153,7 @@ fn print_network(network: &Value) -> Result<()> {
 
 fn section(items: &[Value], headings: &[&str], row: impl Fn(&Value) -> Vec<String>) -> Result<()> {
     if !items.is_empty() {
-        println!();
+        say!();
     }
     Ok(output::table(headings, items.iter().map(row).collect())?)
 }

@@ -9,7 +9,7 @@ use wire::client::Client;
 
 use crate::api::{self, ecs, short, text};
 use crate::connection::Connection;
-use crate::output::{self, Format};
+use crate::output::{self, Format, say};
 
 /// How often the task is looked at on its way.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -59,9 +59,9 @@ impl Stop {
         if format == Format::Json {
             return Ok(output::json(&task)?);
         }
-        println!("{}  {}", text(&task, "lastStatus"), short(text(&task, "taskArn")));
+        say!("{}  {}", text(&task, "lastStatus"), short(text(&task, "taskArn")));
         if text(&task, "lastStatus") == "STOPPED" {
-            println!("         {}", api::why_stopped(&task));
+            say!("         {}", api::why_stopped(&task));
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::api::text;
 use crate::connection::Connection;
-use crate::output::{self, Format};
+use crate::output::{self, Format, say};
 
 /// Flags of `longshore token`.
 #[derive(Args, Debug)]
@@ -109,7 +109,7 @@ impl List {
         }
         let tokens = told["tokens"].as_array().cloned().unwrap_or_default();
         if tokens.is_empty() {
-            println!("no token works now; 'longshore token create' makes one");
+            say!("no token works now; 'longshore token create' makes one");
         }
         for token in tokens {
             let uses = match token["usesLeft"].as_u64() {
@@ -120,7 +120,7 @@ impl List {
                 "" => String::new(),
                 name => format!(", for '{name}'"),
             };
-            println!("{}  until {}, {uses}{name}", text(&token, "id"), text(&token, "expiresAt"));
+            say!("{}  until {}, {uses}{name}", text(&token, "id"), text(&token, "expiresAt"));
         }
         Ok(())
     }
@@ -128,10 +128,10 @@ impl List {
 
 fn tell(made: &Value, endpoint: &str) {
     if let Some(token) = made["token"].as_str() {
-        println!("{token}\n\nUntil {}, on each host:", text(made, "expiresAt"));
-        println!("  longshore agent --server {endpoint} --token {token}");
+        say!("{token}\n\nUntil {}, on each host:", text(made, "expiresAt"));
+        say!("  longshore agent --server {endpoint} --token {token}");
         return;
     }
-    println!("AWS_ACCESS_KEY_ID={}", text(made, "accessKeyId"));
-    println!("AWS_SECRET_ACCESS_KEY={}", text(made, "secretAccessKey"));
+    say!("AWS_ACCESS_KEY_ID={}", text(made, "accessKeyId"));
+    say!("AWS_SECRET_ACCESS_KEY={}", text(made, "secretAccessKey"));
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use agent::AtEnd;
 use anyhow::{Context, Result};
 use clap::Args;
 use tokio::task::JoinSet;
@@ -33,6 +34,10 @@ pub struct Up {
     /// Credentials for registries, in the form of Docker's config.json
     #[arg(long, value_name = "FILE")]
     registry_auth: Option<PathBuf>,
+    /// Leave the tasks running at the end, as `longshore agent` does: the next start takes them up
+    /// again, and `longshore down` ends them
+    #[arg(long)]
+    keep_tasks: bool,
 }
 
 impl Up {
@@ -44,7 +49,8 @@ impl Up {
         ObserveSettings::resolve(&self.server.observe, self.server.config.as_deref())
     }
 
-    /// Runs until Ctrl-C or SIGTERM, then stops the tasks and leaves nothing behind.
+    /// Runs until Ctrl-C or SIGTERM, then stops the tasks and leaves nothing behind, unless they are
+    /// to be kept.
     ///
     /// # Errors
     /// If this machine cannot run containers, the port is taken, or a part fails.
@@ -57,10 +63,16 @@ impl Up {
         let mut plane = ControlPlane::start(settings.clone(), data.clone(), listener).await?;
         let ServerSettings { account, region, cluster, .. } = &settings;
         plane.ecs.ensure_cluster(account, region, cluster).await?;
-        let mut nodes = Nodes::start(&settings, &plane, data, self.registry_auth).await?;
+        let at_end = match self.keep_tasks {
+            true => AtEnd::LeaveRunning,
+            false => AtEnd::StopAll,
+        };
+        let start = Nodes::start(&settings, &plane, data, self.registry_auth, at_end);
+        let mut nodes = start.await?;
         let ready = async {
             plane.announce_when_ready(settings.instances).await?;
-            tell(&settings, &plane, format)
+            tell(&settings, &plane, format, at_end);
+            Ok(())
         };
         let outcome = tokio::select! {
             biased;
@@ -98,6 +110,7 @@ impl Nodes {
         plane: &ControlPlane,
         data: DataDir,
         registry_auth: Option<PathBuf>,
+        at_end: AtEnd,
     ) -> Result<Self> {
         warn_of_others(settings, &data);
         let host = (settings.instances == 1).then(ChosenNetwork::host);
@@ -111,7 +124,7 @@ impl Nodes {
         let mut all = Vec::new();
         for number in 0..settings.instances {
             let instance = node_settings(settings, plane, number, &nodes.end).await?;
-            all.push(NodeSettings { registry_auth: registry_auth.clone(), ..instance });
+            all.push(NodeSettings { registry_auth: registry_auth.clone(), at_end, ..instance });
         }
         // Only now: one that has begun is to be ended in order.
         for instance in all {
@@ -202,7 +215,7 @@ async fn node_settings(
         region: settings.region.clone(),
         registry_auth: None,
         forwards_api: settings.task_endpoint.as_deref() != Some("none"),
-        at_end: agent::AtEnd::StopAll,
+        at_end: AtEnd::StopAll,
         capacity: instances::capacity(count, settings.instance_cpu, settings.instance_memory)?,
         installation: plane.installation.clone(),
         own_network: count > 1,
@@ -212,14 +225,15 @@ async fn node_settings(
 }
 
 /// Says that everything is there, and how to point clients at it.
-fn tell(settings: &ServerSettings, plane: &ControlPlane, format: Format) -> Result<()> {
-    if format == Format::Json {
-        return Ok(output::json(&plane.running)?);
-    }
+fn tell(settings: &ServerSettings, plane: &ControlPlane, format: Format, at_end: AtEnd) {
     let ServerSettings { account, region, cluster, instances, .. } = settings;
+    let end = match at_end {
+        AtEnd::StopAll => "Ctrl-C stops the tasks and ends it.",
+        AtEnd::LeaveRunning => "Ctrl-C ends it; the tasks go on.",
+    };
     let them = if *instances == 1 { "instance" } else { "instances" };
     let (endpoint, folder) = (&plane.running.endpoint, settings.data_dir.display());
-    println!(
+    let text = format_args!(
         "Longshore is up at {endpoint}\n\
          account {account}, region {region}, cluster {cluster} with {instances} {them}\n\n\
          Point clients at it:\n  \
@@ -227,7 +241,7 @@ fn tell(settings: &ServerSettings, plane: &ControlPlane, format: Format) -> Resu
          or, for this shell alone:\n  \
          export AWS_ENDPOINT_URL={endpoint} AWS_REGION={region} AWS_DEFAULT_REGION={region} \
          AWS_PROFILE=longshore AWS_SHARED_CREDENTIALS_FILE={folder}/credentials\n\n\
-         Ctrl-C stops the tasks and ends it."
+         {end}"
     );
-    Ok(())
+    output::announce(format, &plane.running, text);
 }

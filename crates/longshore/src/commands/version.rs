@@ -7,7 +7,7 @@ use clap::Args;
 use ledger::{ARCHIVE_FORMAT, EMBEDDED_FORMAT, ETCD_FORMAT, fingerprint};
 use serde_json::json;
 
-use crate::output::{self, Format};
+use crate::output::{self, Format, say};
 use crate::tables;
 
 /// Flags of `longshore version`.
@@ -56,17 +56,17 @@ impl Version {
             }
             return Ok(output::json(&told)?);
         }
-        println!("longshore {program}");
+        say!("longshore {program}");
         if !self.formats {
             return Ok(());
         }
-        println!();
+        say!();
         let row = |(name, number): (&str, u32)| vec![name.to_owned(), number.to_string()];
         output::table(&["format", "version"], formats().into_iter().map(row).collect())?;
-        println!();
+        say!();
         let row = |(name, number): (&String, &u16)| vec![name.clone(), number.to_string()];
         output::table(&["record", "version"], records.iter().map(row).collect())?;
-        println!("\nschema {}", fingerprint(&records));
+        say!("\nschema {}", fingerprint(&records));
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::api::{task_id, text};
 use crate::connection::Connection;
-use crate::output::{self, Format};
+use crate::output::{self, Format, say};
 
 /// Flags of `longshore why`.
 #[derive(Args, Debug)]
@@ -34,7 +34,7 @@ impl Why {
         if format == Format::Json {
             return Ok(output::json(&why)?);
         }
-        println!("{}", text(&why, "summary"));
+        say!("{}", text(&why, "summary"));
         section(&why, "placement");
         section(&why, "containers");
         Ok(())
@@ -45,7 +45,7 @@ fn section(why: &Value, name: &str) {
     let lines: Vec<_> =
         why[name].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     if !lines.is_empty() {
-        println!("\n{name}");
-        lines.iter().for_each(|line| println!("  {line}"));
+        say!("\n{name}");
+        lines.iter().for_each(|line| say!("  {line}"));
     }
 }

@@ -47,7 +47,7 @@ pub fn begin(
     tracing_subscriber::registry()
         .with(logs::written(settings.log_format))
         .with(logs::kept())
-        .with(traces.clone().map(traces::layer))
+        .with(traces.clone().map(|sent| traces::layer(sent, settings.trace_sample)))
         .init();
     Ok(Observed { traces })
 }

@@ -23,17 +23,19 @@ use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
+use super::settings::Share;
+
 /// The most spans that one outermost span gathers; more are dropped.
 const GATHERED_MAX: usize = 1_024;
 
-/// Hands the steps of traces to `processor`.
-pub fn layer<S>(processor: Arc<BatchSpanProcessor>) -> impl Layer<S> + Send + Sync
+/// Hands the steps of this share of traces to `processor`.
+pub fn layer<S>(processor: Arc<BatchSpanProcessor>, share: Share) -> impl Layer<S> + Send + Sync
 where
     S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
 {
     let scope =
         InstrumentationScope::builder("longshore").with_version(env!("CARGO_PKG_VERSION")).build();
-    Steps { processor, scope }.with_filter(filter_fn(is_step))
+    Steps { processor, scope, share }.with_filter(filter_fn(is_step))
 }
 
 fn is_step(meta: &Metadata<'_>) -> bool {
@@ -44,6 +46,7 @@ fn is_step(meta: &Metadata<'_>) -> bool {
 struct Steps {
     processor: Arc<BatchSpanProcessor>,
     scope: InstrumentationScope,
+    share: Share,
 }
 
 /// A span that is open, with those that closed in it.
@@ -157,6 +160,9 @@ impl Steps {
         above: SpanId,
         id: impl Fn(SpanId) -> SpanId,
     ) {
+        if !self.share.takes(trace.to_bytes()) {
+            return;
+        }
         for span in spans.iter().cloned() {
             let is_outermost = span.parent == SpanId::INVALID;
             let mut links = SpanLinks::default();

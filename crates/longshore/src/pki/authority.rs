@@ -14,9 +14,9 @@ use wire::tls::{Certificate, Identity};
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// How long an authority is valid: ten years. All that trust it must be told of a new one.
 const AUTHORITY_LIFE: Duration = DAY.saturating_mul(3650);
-/// How long the certificates that it issues are valid.
+/// How long the certificates that it issues are valid, unless it is told otherwise.
 const ISSUED_LIFE: Duration = DAY.saturating_mul(365);
-/// Certificates are valid from this long ago on: clocks differ.
+/// Certificates are valid from this long ago on, or from as long as they will be: clocks differ.
 const BACKDATED: Duration = Duration::from_secs(3600);
 
 /// Whose certificate it is to be.
@@ -36,6 +36,7 @@ pub enum Owner {
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
+    node_life: Duration,
 }
 
 impl std::fmt::Debug for Authority {
@@ -59,7 +60,7 @@ impl Authority {
         valid(&mut wanted, now, AUTHORITY_LIFE)?;
         let pem = wanted.self_signed(&key)?.pem();
         let key_pem = key.serialize_pem();
-        Ok((Self { issuer: Issuer::new(wanted, key), pem }, key_pem))
+        Ok((Self { issuer: Issuer::new(wanted, key), pem, node_life: ISSUED_LIFE }, key_pem))
     }
 
     /// The authority of a PEM text and its key; `what` names the text in errors. Of several
@@ -78,7 +79,17 @@ impl Authority {
             bail!("{what}: the key is not of the first certificate, or that is no authority");
         }
         let issuer = Issuer::from_ca_cert_pem(first, key)?;
-        Ok(Self { issuer, pem: format!("{first}\n") })
+        Ok(Self { issuer, pem: format!("{first}\n"), node_life: ISSUED_LIFE })
+    }
+
+    /// The same, whose certificates for container instances are valid for `life`.
+    pub fn with_node_life(self, life: Duration) -> Self {
+        Self { node_life: life, ..self }
+    }
+
+    /// How long certificates for container instances are valid.
+    pub fn node_life(&self) -> Duration {
+        self.node_life
     }
 
     /// Its certificate as PEM.
@@ -107,7 +118,8 @@ impl Authority {
 
     fn sign(&self, owner: &Owner, key: &impl PublicKeyData, now: Timestamp) -> Result<String> {
         let mut wanted = wanted(owner)?;
-        valid(&mut wanted, now, ISSUED_LIFE)?;
+        let life = if matches!(owner, Owner::Node(_)) { self.node_life } else { ISSUED_LIFE };
+        valid(&mut wanted, now, life)?;
         let leaf = wanted.signed_by(key, &self.issuer)?.pem();
         Ok(format!("{leaf}{}", self.pem))
     }
@@ -164,7 +176,7 @@ fn dns(name: &str) -> Result<&str> {
 fn valid(wanted: &mut CertificateParams, now: Timestamp, life: Duration) -> Result<()> {
     let at = |seconds: i64| time::OffsetDateTime::from_unix_timestamp(seconds);
     let seconds = |span: Duration| i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
-    wanted.not_before = at(now.seconds() - seconds(BACKDATED))?;
+    wanted.not_before = at(now.seconds() - seconds(BACKDATED.min(life)))?;
     wanted.not_after = at(now.seconds() + seconds(life))?;
     Ok(())
 }

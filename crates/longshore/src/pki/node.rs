@@ -1,6 +1,7 @@
 //! A container instance's side: its key, its request, and the files that it keeps.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rcgen::{CertificateParams, KeyPair};
@@ -81,11 +82,12 @@ impl NodeFiles {
         Ok(tls.show(&read(&self.certificate)?, &read(&self.key)?)?)
     }
 
-    /// Whether it is time for a new certificate: a third of its life is left, or none is there.
-    pub fn wants_renewal(&self, now: Timestamp) -> bool {
-        self.certificate().is_none_or(|found| {
-            let (begins, ends) = (found.begins_at.millis(), found.ends_at.millis());
-            now.millis() >= ends - (ends - begins) / 3
-        })
+    /// How long it is until a new certificate is wanted: when a third of this one's life is left, or
+    /// now if none is there.
+    pub fn renewal_in(&self, now: Timestamp) -> Duration {
+        let Some(found) = self.certificate() else { return Duration::ZERO };
+        let (begins, ends) = (found.begins_at.millis(), found.ends_at.millis());
+        let at = ends - (ends - begins) / 3;
+        Duration::from_millis(u64::try_from(at - now.millis()).unwrap_or(0))
     }
 }

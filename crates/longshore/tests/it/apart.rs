@@ -69,11 +69,12 @@ impl Apart {
         self.agent.end(Signal::SIGKILL);
         self.agent = process(&self.agent_args, AGENT_READY);
     }
+}
 
-    /// Ends both cleanly and clears away what they left.
-    pub fn end(mut self) {
+impl Drop for Apart {
+    /// The agent first, then the server; what they left, `up` clears away after them.
+    fn drop(&mut self) {
         self.agent.end(Signal::SIGTERM);
         self.server.end(Signal::SIGTERM);
-        self.up.forget();
     }
 }

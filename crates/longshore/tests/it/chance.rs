@@ -32,11 +32,6 @@ impl Chance {
     pub fn below(&mut self, limit: usize) -> usize {
         usize::try_from((self.next() >> 16) % u64::try_from(limit).unwrap()).unwrap()
     }
-
-    /// From 0 to 1.
-    pub fn share(&mut self) -> f64 {
-        f64::from(u32::try_from(self.next() >> 32).unwrap()) / f64::from(u32::MAX)
-    }
 }
 
 /// The seed of this run.

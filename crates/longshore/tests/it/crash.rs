@@ -2,15 +2,19 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::time::Duration;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use serde_json::json;
 
 use crate::apart::Apart;
 use crate::chance::Chance;
-use crate::harness::{Up, eventually};
+use crate::harness::{PATIENCE, Up, eventually};
 
 fn sleeper() -> serde_json::Value {
     json!({
@@ -110,16 +114,47 @@ fn server_and_agent_are_killed_one_by_one() {
     let_go(pid);
     let stopped = apart.up.await_status(&task, "STOPPED");
     assert_eq!(stopped["containers"][0]["exitCode"], 9);
-    apart.end();
 }
 
 /// Kills in [`kills_at_random_moments_lose_nothing_and_start_nothing_twice`].
 const KILLS: usize = 24;
 /// Tasks that each round starts.
 const TASKS_A_ROUND: usize = 3;
-/// The longest time from the start of tasks to a kill: beyond what they take from RunTask to their
-/// end, so that each part of it is met.
-const LONGEST_WAIT: Duration = Duration::from_millis(900);
+/// What is seen of each task on its way: its container's folder is made, then its entry in the diary;
+/// that is written, and at the end touched once more.
+const EVENTS_A_TASK: usize = 4;
+
+/// What happens in folders, one thing after the other.
+struct Events {
+    inotify: OwnedFd,
+    seen: usize,
+}
+
+impl Events {
+    /// Of files that are made, come in or have been written in these folders from now on.
+    fn in_folders(folders: &[&Path]) -> Self {
+        let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).unwrap();
+        let kinds = WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::CLOSE_WRITE;
+        for folder in folders {
+            inotify::add_watch(&inotify, *folder, kinds).unwrap();
+        }
+        Self { inotify, seen: 0 }
+    }
+
+    /// Returns as soon as `count` things have happened.
+    fn await_count(&mut self, count: usize) {
+        while self.seen < count {
+            let mut ready = [PollFd::new(self.inotify.as_fd(), PollFlags::POLLIN)];
+            let patience = PollTimeout::try_from(PATIENCE).unwrap();
+            assert!(poll(&mut ready, patience).unwrap() > 0, "{} of {count} happened", self.seen);
+            let mut buffer = [MaybeUninit::uninit(); 4096];
+            let mut events = inotify::Reader::new(&self.inotify, &mut buffer);
+            while events.next().is_ok() {
+                self.seen += 1;
+            }
+        }
+    }
+}
 
 #[test]
 fn kills_at_random_moments_lose_nothing_and_start_nothing_twice() {
@@ -133,21 +168,24 @@ fn kills_at_random_moments_lose_nothing_and_start_nothing_twice() {
         "containerDefinitions": [{
             "name": "main", "image": "busybox", "memory": 16,
             "mountPoints": [{"sourceVolume": "diary", "containerPath": "/diary"}],
-            "command": ["sh", "-c", "echo ran >> /diary/$(hostname); sleep 0.3"],
+            "command": ["sh", "-c",
+                "echo ran >> /diary/$(hostname); sleep 0.3; : >> /diary/$(hostname)"],
         }],
     });
     apart.up.aws(&["ecs", "register-task-definition", "--cli-input-json", &definition.to_string()]);
     let (mut tasks, mut killed) = (Vec::new(), BTreeSet::new());
     for _ in 0..KILLS {
         apart.await_connected();
+        let containers = apart.up.data().join("node/instance-1/containers");
+        let mut events = Events::in_folders(&[&containers, diary.path()]);
         let count = TASKS_A_ROUND.to_string();
         let run = ["ecs", "run-task", "--task-definition", "diarist", "--count", &count];
         let placed = apart.up.aws(&run);
         assert_eq!(placed["failures"], json!([]), "{placed:#}");
         let arns = placed["tasks"].as_array().unwrap().iter();
         tasks.extend(arns.map(|task| task["taskArn"].as_str().unwrap().to_owned()));
-        // Not waiting for anything: which moment it is, is left to chance.
-        std::thread::sleep(LONGEST_WAIT.mul_f64(chance.share()));
+        // How far they are is left to chance; what happens after that event, to the processor.
+        events.await_count(chance.below(TASKS_A_ROUND * EVENTS_A_TASK + 1));
         match chance.below(4) {
             0 => apart.kill_server(),
             1 => apart.kill_agent(),
@@ -170,7 +208,6 @@ fn kills_at_random_moments_lose_nothing_and_start_nothing_twice() {
     }
     let entries = fs::read_dir(diary.path()).unwrap().count();
     assert!(entries <= tasks.len(), "{chance:?}: {entries} containers for {} tasks", tasks.len());
-    apart.end();
 }
 
 /// Kills the parent of some container that runs now; answers the container's id.

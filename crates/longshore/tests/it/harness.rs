@@ -1,7 +1,7 @@
 //! A real Longshore for a test: its own port, data folder and containers, gone when dropped.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::Receiver;
@@ -13,7 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// How long a condition may take to hold before the test fails.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The binary under test.
 pub const LONGSHORE: &str = env!("CARGO_BIN_EXE_longshore");
@@ -67,20 +67,22 @@ impl Process {
         let _ = kill(pid, signal);
     }
 
-    /// Sends a signal and waits for the end.
+    /// Sends a signal and waits for the end; only waits if it has ended already.
     pub fn end(&mut self, signal: Signal) -> Option<i32> {
-        self.signal(signal);
+        if self.child.try_wait().is_ok_and(|status| status.is_none()) {
+            self.signal(signal);
+        }
         self.child.wait().expect("a child can be waited for").code()
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
+        // One that a test has stopped would never end.
         if self.child.try_wait().is_ok_and(|status| status.is_none()) {
-            // One that a test has stopped would never end.
             self.signal(Signal::SIGCONT);
-            self.end(Signal::SIGTERM);
         }
+        self.end(Signal::SIGTERM);
     }
 }
 
@@ -109,7 +111,17 @@ impl Up {
         up
     }
 
-    /// The clients' side of a server that was started on this folder by other means.
+    /// A `longshore server` alone, with these flags: no container instance.
+    pub fn server(flags: &[&str]) -> Self {
+        let data = tempfile::tempdir().expect("a temporary folder");
+        let folder = data.path().display().to_string();
+        let args = ["server", "--listen", "127.0.0.1:0", "--data-dir", &folder];
+        let process = Process::start(&[&args[..], flags].concat(), "serves at");
+        Self { process: Some(process), data, flags: Vec::new() }
+    }
+
+    /// The clients' side of a server that was started on this folder by other means; it has to end
+    /// before this is dropped.
     pub fn adopt(data: TempDir) -> Self {
         Self { process: None, data, flags: Vec::new() }
     }
@@ -117,11 +129,6 @@ impl Up {
     /// Loads an example image into the store of this machine's instances.
     pub fn load(&mut self, image: &str) {
         self.cli(&["image", "load", &example_image(image)]);
-    }
-
-    /// Clears away what the instances left, and that for good.
-    pub fn forget(self) {
-        self.cli(&["down"]);
     }
 
     /// The administrator's access key id and secret.
@@ -242,12 +249,38 @@ impl Up {
 }
 
 impl Drop for Up {
+    /// Ends everything and sees that nothing is left, whatever became of the test.
     fn drop(&mut self) {
-        if let Some(process) = &mut self.process {
-            process.end(Signal::SIGTERM);
+        self.process = None;
+        let down = self.try_cli(&["down"]);
+        let clean = down.status.success() && eventually(|| left(self.data.path()).is_empty());
+        if !clean && !std::thread::panicking() {
+            let told = String::from_utf8_lossy(&down.stderr).into_owned();
+            panic!("after the test there are {:#?} {told}", left(self.data.path()));
         }
-        self.try_cli(&["down"]);
     }
+}
+
+/// Mounts, processes and bridges of a data folder.
+fn left(folder: &Path) -> Vec<String> {
+    let folder = folder.display().to_string();
+    let mounts = fs::read_to_string("/proc/self/mountinfo").expect("the kernel tells its mounts");
+    let mut found: Vec<String> =
+        mounts.lines().filter(|line| line.contains(&folder)).map(str::to_owned).collect();
+    for process in fs::read_dir("/proc").expect("it is mounted").flatten() {
+        let command = fs::read(process.path().join("cmdline")).unwrap_or_default();
+        let command = String::from_utf8_lossy(&command).replace('\0', " ");
+        if command.contains(&folder) {
+            found.push(format!("process {}: {command}", process.file_name().display()));
+        }
+    }
+    for interface in fs::read_dir("/sys/class/net").expect("it is mounted").flatten() {
+        let alias = fs::read_to_string(interface.path().join("ifalias")).unwrap_or_default();
+        if alias.contains(&folder) {
+            found.push(format!("interface {}", interface.file_name().display()));
+        }
+    }
+    found
 }
 
 /// Whether the condition came to hold; asks again whenever it does not, with a short rest.
@@ -276,6 +309,18 @@ pub fn example_image(name: &str) -> String {
     let path = root.join(format!("{name}.tar"));
     assert!(path.exists(), "{} is missing: run examples/images/build.sh", path.display());
     path.display().to_string()
+}
+
+/// What a program says of this input; it has to succeed.
+pub fn piped(program: &str, args: &[&str], input: &str) -> String {
+    let mut command = Command::new(program);
+    command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program} {args:?}: {error}\n{input}");
+    String::from_utf8(output.stdout).unwrap()
 }
 
 /// Fetches a page and gives its body, if the server answers with success.

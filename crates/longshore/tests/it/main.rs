@@ -4,8 +4,10 @@
 
 mod apart;
 mod awsvpc;
+mod certificates;
 mod chance;
 mod crash;
+mod crossing;
 mod deregistered;
 mod durability;
 mod ec2;
@@ -23,6 +25,7 @@ mod observing;
 mod people;
 mod placing;
 mod protection;
+mod roles;
 mod sdk;
 mod security;
 mod stores;

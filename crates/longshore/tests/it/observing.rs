@@ -13,7 +13,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use serde_json::{Value, json};
 
-use crate::harness::{LONGSHORE, Up, eventually, fetch};
+use crate::harness::{LONGSHORE, Up, eventually, fetch, piped};
 
 /// What nobody but the container may see.
 const PLANTED: &str = "planted-hunter2-4711";
@@ -66,6 +66,35 @@ fn families(text: &str) -> BTreeMap<String, String> {
     types
 }
 
+/// Every expression of a dashboard, with values for its variables.
+fn expressions(dashboard: &Value) -> Vec<String> {
+    let inner: Vec<&Value> = match dashboard {
+        Value::Object(members) => members.values().collect(),
+        Value::Array(items) => items.iter().collect(),
+        _ => Vec::new(),
+    };
+    let own = dashboard["expr"].as_str().map(|text| {
+        text.replace("$__rate_interval", "5m").replace("$job", ".*").replace("$instance", ".*")
+    });
+    own.into_iter().chain(inner.into_iter().flat_map(expressions)).collect()
+}
+
+#[test]
+fn prometheus_reads_rules_and_dashboard() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy");
+    piped("promtool", &["check", "rules", &format!("{root}/prometheus/longshore.rules.yml")], "");
+    let dashboard = fs::read_to_string(format!("{root}/grafana/longshore.json")).unwrap();
+    let asked = expressions(&serde_json::from_str(&dashboard).unwrap());
+    assert!(asked.len() > 20, "{}", asked.len());
+    let record = |(number, expr)| json!({"record": format!("dashboard:{number}"), "expr": expr});
+    let rules: Vec<Value> = asked.iter().enumerate().map(record).collect();
+    // JSON is YAML.
+    let groups = json!({"groups": [{"name": "dashboard", "rules": rules}]}).to_string();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), groups).unwrap();
+    piped("promtool", &["check", "rules", &file.path().display().to_string()], "");
+}
+
 /// The metrics that a text names.
 fn named(text: &str) -> BTreeSet<String> {
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
@@ -84,6 +113,7 @@ fn what_is_counted_can_be_read_and_is_what_the_dashboard_asks_for() {
     up.await_status(&task, "RUNNING");
     up.try_cli(&["why", "0123"]);
     let text = metrics(&up);
+    piped("promtool", &["check", "metrics"], &text);
     let mut known: BTreeSet<String> = families(&text).into_keys().collect();
     let has = |start: &str| {
         assert!(text.lines().any(|line| line.starts_with(start)), "no {start} in\n{text}");

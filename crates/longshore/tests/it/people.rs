@@ -8,7 +8,7 @@ use std::process::Command;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::harness::{LONGSHORE, Up};
+use crate::harness::{LONGSHORE, Up, piped};
 
 fn hello() -> String {
     format!("{}/../../examples/hello/task-definition.json", env!("CARGO_MANIFEST_DIR"))
@@ -222,4 +222,42 @@ fn leftovers(up: &Up, bridge: &str, task: &str) -> Vec<String> {
         left.push(format!("table {bridge}"));
     }
     left
+}
+
+/// The examples of the guides in YAML, by where they stand.
+fn examples() -> Vec<(String, String)> {
+    let guides = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/guides");
+    let mut found = Vec::new();
+    for entry in fs::read_dir(guides).unwrap().map(Result::unwrap) {
+        let text = fs::read_to_string(entry.path()).unwrap();
+        for (number, part) in text.split("```yaml\n").skip(1).enumerate() {
+            let (example, _) = part.split_once("\n```").unwrap();
+            let name = format!("{} {}", entry.file_name().display(), number + 1);
+            found.push((name, example.to_owned()));
+        }
+    }
+    found
+}
+
+#[test]
+fn examples_for_ci_systems_are_yaml_and_their_scripts_are_shell() {
+    let read = "import sys, json, yaml; json.dump(yaml.safe_load(sys.stdin), sys.stdout)";
+    let (mut names, mut scripts) = (Vec::new(), 0);
+    for (name, example) in examples() {
+        let output = piped("python3", &["-c", read], &example);
+        let document: Value = serde_json::from_str(&output).unwrap();
+        // GitHub's steps and GitLab's scripts.
+        let steps = document["steps"].as_array().cloned().unwrap_or_default();
+        let jobs = document["test"]["script"].as_array().cloned().unwrap_or_default();
+        let lines = steps.iter().filter_map(|step| step["run"].as_str().map(str::to_owned));
+        let lines = lines.chain(jobs.iter().map(|line| line.as_str().unwrap().to_owned()));
+        for script in lines {
+            // GitHub puts its own values in before a shell sees them.
+            let script = script.replace("${{ job.services.longshore.id }}", "container");
+            piped("bash", &["-n"], &script);
+            scripts += 1;
+        }
+        names.push(name);
+    }
+    assert!(names.iter().any(|name| name == "one-machine.md 2") && scripts > 3, "{names:?}");
 }

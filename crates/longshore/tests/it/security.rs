@@ -12,46 +12,39 @@ use tempfile::TempDir;
 
 use crate::harness::{LONGSHORE, Process, Up, eventually};
 
-fn longshore(args: &[&str]) -> Output {
+pub fn longshore(args: &[&str]) -> Output {
     Command::new(LONGSHORE).args(args).output().unwrap()
 }
 
 /// What a command says that has to fail.
-fn refusal(args: &[&str]) -> String {
+pub fn refusal(args: &[&str]) -> String {
     let output = longshore(args);
     assert!(!output.status.success(), "longshore {args:?} succeeded");
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-fn text(path: &Path) -> String {
+pub fn text(path: &Path) -> String {
     path.display().to_string()
 }
 
 /// A folder of certificates.
-fn certificates() -> TempDir {
+pub fn certificates() -> TempDir {
     let folder = TempDir::new().unwrap();
     let made = longshore(&["init", "--dir", &text(folder.path()), "--server", "plane.test"]);
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     folder
 }
 
-/// A server alone.
-fn server(flags: &[&str]) -> (Process, Up) {
-    let data = TempDir::new().unwrap();
-    let folder = text(data.path());
-    let args = ["server", "--listen", "127.0.0.1:0", "--data-dir", &folder];
-    let process = Process::start(&[&args[..], flags].concat(), "serves at");
-    (process, Up::adopt(data))
-}
-
-/// What curl gets: status and body. Signed, if there is a key.
-fn curl(up: &Up, path: &str, key: Option<&Value>, more: &[&str]) -> (u16, String) {
+/// What curl gets: status and body; status 0 if there was no answer. Signed, if there is a key: for
+/// the region that it names, else for the plane's own.
+pub fn curl(up: &Up, path: &str, key: Option<&Value>, more: &[&str]) -> (u16, String) {
     let mut command = Command::new("curl");
     command.args(["-s", "-k", "--max-time", "10", "-w", "\n%{http_code}"]);
     if let Some(key) = key {
         let part = |name: &str| key[name].as_str().unwrap();
         let user = format!("{}:{}", part("accessKeyId"), part("secretAccessKey"));
-        command.args(["--aws-sigv4", "aws:amz:us-east-1:ecs", "--user", &user]);
+        let region = key["region"].as_str().unwrap_or("us-east-1");
+        command.args(["--aws-sigv4", &format!("aws:amz:{region}:ecs"), "--user", &user]);
         if let Some(token) = key["sessionToken"].as_str() {
             command.args(["-H", &format!("x-amz-security-token: {token}")]);
         }
@@ -63,19 +56,19 @@ fn curl(up: &Up, path: &str, key: Option<&Value>, more: &[&str]) -> (u16, String
 }
 
 /// Calls an operation of ECS with somebody's key.
-fn call(up: &Up, key: &Value, operation: &str, input: &Value) -> (u16, String) {
+pub fn call(up: &Up, key: &Value, operation: &str, input: &Value) -> (u16, String) {
     let target = format!("x-amz-target: AmazonEC2ContainerServiceV20141113.{operation}");
     let body = input.to_string();
     let form = ["-H", "content-type: application/x-amz-json-1.1", "-H", &target, "-d", &body];
     curl(up, "/", Some(key), &form)
 }
 
-fn node_key(up: &Up, name: &str) -> Value {
+pub fn node_key(up: &Up, name: &str) -> Value {
     let made = up.cli(&["token", "create", "--as-keys", name, "--output", "json"]);
     serde_json::from_str(&made).unwrap()
 }
 
-fn token(up: &Up, more: &[&str]) -> String {
+pub fn token(up: &Up, more: &[&str]) -> String {
     let args = ["token", "create", "--output", "json"];
     let made: Value = serde_json::from_str(&up.cli(&[&args[..], more].concat())).unwrap();
     made["token"].as_str().unwrap().to_owned()
@@ -98,7 +91,7 @@ fn tls_holds_from_the_cli_to_the_container() {
     assert!(longshore(&["init", "--dir", &folder]).status.success());
     assert_eq!(fs::read(tls.path().join("server.crt")).unwrap(), before, "what is good stays");
 
-    let (_server, mut up) = server(&["--tls-dir", &folder, "--tls-client", "required"]);
+    let mut up = Up::server(&["--tls-dir", &folder, "--tls-client", "required"]);
     assert!(up.endpoint().starts_with("https://"));
     let list = ["ecs", "list-clusters"];
     let ca = tls.path().join("ca.crt");
@@ -174,7 +167,7 @@ fn beyond_the_machine_there_is_tls_or_a_word_for_it() {
 
 #[test]
 fn tokens_end_and_are_counted_and_withdrawn() {
-    let (_server, up) = server(&[]);
+    let up = Up::server(&[]);
     let expired = token(&up, &["--life", "0"]);
     let (status, told) = join(&up, &expired, "a");
     assert!(status == 403 && told.contains("expired at"), "{told}");
@@ -325,13 +318,13 @@ fn has(bytes: &[u8], word: &str) -> bool {
 
 #[test]
 fn no_secret_lies_in_the_store_or_its_backup() {
-    let (mut process, up) = server(&[]);
+    let mut up = Up::server(&[]);
     let (key, secret) = up.keys();
     let node = node_key(&up, "web-1");
     let secrets = [secret.as_str(), node["secretAccessKey"].as_str().unwrap()];
     let backup = text(&up.data().join("backup"));
     up.cli(&["store", "export", &backup]);
-    process.end(Signal::SIGTERM);
+    up.process().end(Signal::SIGTERM);
     let stored = files(&up.data().join("ledger"));
     assert!(stored.iter().any(|(_, bytes)| has(bytes, &key)), "keys' ids are in the clear");
     for (file, bytes) in stored.iter().chain(&[(backup.clone(), fs::read(&backup).unwrap())]) {

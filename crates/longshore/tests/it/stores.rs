@@ -47,6 +47,13 @@ fn a_running_server_is_backed_up_and_restored_elsewhere() {
     let running = up.try_cli(&["store", "check"]);
     let words = String::from_utf8_lossy(&running.stdout);
     assert!(running.status.success() && words.contains("Everything is in order."), "{words}");
+    // With its keys at hand sealed rows are looked into as well.
+    assert!(!words.contains("only counted"), "{words}");
+    assert!(json_of(&check)["sealedRowsNotRead"].as_u64() > Some(0), "a file has no key by it");
+    let key = up.data().join("secrets.key").display().to_string();
+    let keyed = ["store", "check", &backup, "--secrets-key-file", &key, "--output", "json"];
+    let told = json_of(&longshore(&keyed));
+    assert_eq!((&told["sealedRowsNotRead"], &told["ok"]), (&json!(0), &json!(true)), "{told}");
 
     // What would be, asked of the file.
     let snapshot = ["--snapshot", &backup, "--output", "json"];

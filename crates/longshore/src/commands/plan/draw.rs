@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::api::text;
-use crate::output;
+use crate::output::{self, say};
 
 /// Instances that are drawn one by one; of more, only their zones are.
 const INSTANCES_DRAWN: usize = 40;
@@ -31,14 +31,14 @@ pub fn instances(answer: &Value) -> Result<()> {
     }
     let headings =
         |what| [what, "zone", "cpu before", "cpu after", "memory before", "memory after"];
-    println!();
+    say!();
     if all.len() <= INSTANCES_DRAWN {
         let row = |one: &Value| {
             let (name, zone) = (text(one, "name"), text(one, "availabilityZone"));
             line(name, zone, levels(one, "before"), levels(one, "after"))
         };
         output::table(&headings("instance"), all.iter().map(row).collect())?;
-        println!();
+        say!();
     }
     let mut zones: BTreeMap<&str, (Levels, Levels)> = BTreeMap::new();
     for one in all {

@@ -11,7 +11,7 @@ use super::{ask, draw, print_json, request};
 use crate::api::{short, text};
 use crate::connection::Connection;
 use crate::exit;
-use crate::output::{self, Format};
+use crate::output::{self, Format, say};
 
 /// Flags of `longshore plan failover`.
 #[derive(Args, Debug)]
@@ -68,7 +68,7 @@ fn tell(answer: &Value) -> Result<()> {
     let number = |member: &str| moves[member].as_u64().unwrap_or_default();
     let (tasks, placed, instances) = (number("tasks"), number("placed"), number("instances"));
     let (lost, cluster) = (text(moves, "lost"), short(text(answer, "clusterArn")));
-    println!(
+    say!(
         "Without {lost} cluster {cluster} loses {} with {}; {placed} of them would find a place.",
         counted(instances, "instance"),
         counted(tasks, "task"),
@@ -81,7 +81,7 @@ fn tell(answer: &Value) -> Result<()> {
         let needs = format!("{} CPU units, {} MiB", group["cpu"], group["memory"]);
         vec![definition, text(group, "group").to_owned(), count("tasks"), count("placed"), needs]
     });
-    println!();
+    say!();
     output::table(&["definition", "group", "tasks", "placed", "each takes"], rows.collect())?;
     let mut ways: BTreeMap<(&str, &str, &str), u64> = BTreeMap::new();
     for one in moves["moves"].as_array().into_iter().flatten() {
@@ -89,7 +89,7 @@ fn tell(answer: &Value) -> Result<()> {
         *ways.entry((text(one, "from"), to, text(one, "toZone"))).or_default() += 1;
     }
     if ways.len() <= WAYS_TOLD && !ways.is_empty() {
-        println!();
+        say!();
         let row = |((from, to, zone), tasks): ((&str, &str, &str), u64)| {
             vec![tasks.to_string(), from.to_owned(), to.to_owned(), zone.to_owned()]
         };
@@ -100,7 +100,7 @@ fn tell(answer: &Value) -> Result<()> {
             - group["placed"].as_u64().unwrap_or_default();
         if left > 0 {
             let definition = short(text(group, "taskDefinitionArn"));
-            println!("\n{} of {definition} would find no place:", counted(left, "task"));
+            say!("\n{} of {definition} would find no place:", counted(left, "task"));
             request::reasons(&group["shortage"]);
         }
     }

@@ -11,7 +11,7 @@ use super::{ask, draw, print_json};
 use crate::api::{short, text};
 use crate::connection::Connection;
 use crate::exit;
-use crate::output::{self, Format};
+use crate::output::{self, Format, say};
 use crate::shorthand;
 
 const EXAMPLES: &str = "\
@@ -149,11 +149,11 @@ fn tell(plan: &Value) -> Result<()> {
     let definition = short(text(plan, "taskDefinitionArn"));
     let cluster = short(text(plan, "clusterArn"));
     let tasks = if count == 1 { "task" } else { "tasks" };
-    println!("{placed} of {count} {tasks} of {definition} would be placed in cluster {cluster}.");
-    println!("Each takes {}; chosen {}.", needs(&plan["needs"]), chosen(plan));
+    say!("{placed} of {count} {tasks} of {definition} would be placed in cluster {cluster}.");
+    say!("Each takes {}; chosen {}.", needs(&plan["needs"]), chosen(plan));
     let places = plan["placements"].as_array().map(Vec::as_slice).unwrap_or_default();
     if !places.is_empty() {
-        println!();
+        say!();
     }
     let row = |place: &Value| {
         vec![
@@ -170,10 +170,10 @@ fn tell(plan: &Value) -> Result<()> {
     if placed < count {
         let rest = count - placed;
         let them = if rest == 1 { "1 task finds".to_owned() } else { format!("{rest} tasks find") };
-        println!("\n{them} no place: none of {considered} instances can take one more.");
+        say!("\n{them} no place: none of {considered} instances can take one more.");
         reasons(&plan["shortage"]);
     } else if plan["refused"]["reasons"].as_array().is_some_and(|reasons| !reasons.is_empty()) {
-        println!("\nOf {considered} instances these cannot take the task:");
+        say!("\nOf {considered} instances these cannot take the task:");
         reasons(&plan["refused"]);
     }
     Ok(())
@@ -204,10 +204,10 @@ fn chosen(plan: &Value) -> String {
 pub fn reasons(refused: &Value) {
     for reason in refused["reasons"].as_array().into_iter().flatten() {
         let code = text(reason, "reason");
-        println!("  {} × {code}", reason["instances"]);
+        say!("  {} × {code}", reason["instances"]);
         let examples = refused["examples"].as_array().into_iter().flatten();
         for example in examples.filter(|example| text(example, "reason") == code) {
-            println!("      {}: {}", short(text(example, "instance")), text(example, "detail"));
+            say!("      {}: {}", short(text(example, "instance")), text(example, "detail"));
         }
     }
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::source::{Draft, EtcdFlags, Source};
 use crate::connection::Connection;
-use crate::output::{self, Format};
+use crate::output::{self, Format, say};
 
 /// Flags of `longshore store export`.
 #[derive(Args, Debug)]
@@ -57,7 +57,7 @@ impl Export {
                 "file": self.file, "bytes": bytes, "header": archive.header(),
                 "contents": contents, "rows": contents.rows(),
             }))?,
-            Format::Text => println!(
+            Format::Text => say!(
                 "{file} has {} rows of {} tables at revision {}, {bytes} bytes, from {}.",
                 contents.rows(),
                 contents.tables.len(),

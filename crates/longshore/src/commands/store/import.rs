@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::source::{EtcdFlags, waiting};
 use crate::data_dir::DataDir;
-use crate::output::{self, Format};
+use crate::output::{self, Format, say};
 use crate::{settings, tables};
 
 /// Flags of `longshore store import`.
@@ -60,7 +60,7 @@ impl Import {
                 "store": name, "header": archive.header(),
                 "contents": contents, "rows": contents.rows(),
             }))?,
-            Format::Text => println!(
+            Format::Text => say!(
                 "{name} has {} rows of {} tables at revision {}, as {} had them.",
                 contents.rows(),
                 contents.tables.len(),

@@ -107,6 +107,11 @@ pub struct EtcdFlags {
 }
 
 impl EtcdFlags {
+    /// Whether an etcd is named.
+    pub fn is_named(&self) -> bool {
+        self.store.is_some()
+    }
+
     /// The etcd's rows and what to call them, if `--store` names one.
     ///
     /// # Errors

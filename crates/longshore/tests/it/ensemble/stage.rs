@@ -146,10 +146,19 @@ impl Ensemble {
     }
 
     /// Ends all cleanly and clears away what they left.
-    pub fn end(mut self) {
-        for agent in &mut self.agents {
-            let _ = agent.end(Signal::SIGTERM);
+    pub fn end(self) {}
+}
+
+impl Drop for Ensemble {
+    /// The agents first, then the servers: what is left then is cleared with each one's folder.
+    fn drop(&mut self) {
+        self.agents.iter_mut().for_each(|agent| _ = agent.end(Signal::SIGTERM));
+        for server in &mut self.servers {
+            // One that a test has stopped would never end.
+            if let Some(process) = &server.process {
+                process.signal(Signal::SIGCONT);
+            }
+            server.end(Signal::SIGTERM);
         }
-        self.servers.iter_mut().for_each(|server| server.end(Signal::SIGTERM));
     }
 }
