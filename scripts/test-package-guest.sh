@@ -25,7 +25,7 @@ ip link set lo up
 
 dpkg --install /root/longshore.deb || fail "the package is not installed"
 for unit in longshore-server longshore-agent longshore-up; do
-  systemd-analyze verify "/lib/systemd/system/$unit.service" || fail "$unit.service"
+  systemd-analyze verify --man=no "/lib/systemd/system/$unit.service" || fail "$unit.service"
   systemctl is-active --quiet "$unit" && fail "$unit runs without having been asked to"
 done
 man_pages=$(find /usr/share/man/man1 -name 'longshore*' | wc -l)
