@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ledger::{Batch, LoadedRow, Pace, Revision, Store, StoreError, StoredRow};
+use ledger::{Batch, Bytes, LoadedRow, Pace, Revision, Store, StoreError, StoredRow};
 use parking_lot::Mutex;
 
 use crate::life::Life;
@@ -19,7 +19,7 @@ pub(crate) struct Disk(Arc<Mutex<Kept>>);
 #[derive(Clone, Default)]
 struct Kept {
     revision: Revision,
-    rows: BTreeMap<(&'static str, Arc<[u8]>), StoredRow>,
+    rows: BTreeMap<(&'static str, Bytes), StoredRow>,
     /// What a lying disk goes back to at a crash.
     lying_about: Option<Box<Kept>>,
 }

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use terms::Cause;
 use tokio::sync::broadcast;
 
+use crate::bytes::Bytes;
 use crate::key::{self, Key};
 use crate::ledger::Ledger;
 use crate::record::Record;
-use crate::schema::{Bytes, Table};
+use crate::schema::Table;
 use crate::snapshot::Snapshot;
 use crate::state::{Entry, Revision, Row};
 

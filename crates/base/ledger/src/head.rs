@@ -9,9 +9,10 @@ use std::sync::Arc;
 use terms::Cause;
 use tokio::sync::oneshot;
 
+use crate::bytes::Bytes;
 use crate::error::LedgerError;
 use crate::feed::{Commit, ErasedChange};
-use crate::schema::{Bytes, Schema};
+use crate::schema::Schema;
 use crate::snapshot::Facts;
 use crate::state::{Entry, Revision, State};
 use crate::store::{Batch, StoredRow, Write};

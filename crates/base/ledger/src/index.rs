@@ -4,7 +4,6 @@
 //! memory once.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
 use std::ops::Bound;
 
 use imbl::OrdMap;
@@ -13,44 +12,44 @@ use imbl::shared_ptr::DefaultSharedPtr;
 
 use equivalent::{Comparable, Equivalent};
 
-use crate::schema::Bytes;
+use crate::bytes::{Bytes, IndexKey};
 use crate::state::Span;
 
-/// The index keys of one row: number of the index and key, in this order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct IndexKeys(Box<[(u16, Bytes)]>);
+/// The index keys of one row, by the number of the index and then by key.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct IndexKeys(Box<[IndexKey]>);
 
 impl IndexKeys {
     /// Keys in any order, perhaps more than once.
-    pub(crate) fn new(mut keys: Vec<(u16, Bytes)>) -> Self {
-        keys.sort_unstable();
-        keys.dedup();
+    pub(crate) fn new(mut keys: Vec<IndexKey>) -> Self {
+        keys.sort_unstable_by(|one, other| one.place().cmp(&other.place()));
+        keys.dedup_by(|one, other| one.place() == other.place());
         Self(keys.into_boxed_slice())
     }
 
     /// The keys that one index has of the row.
-    pub(crate) fn of(&self, index: u16) -> impl Iterator<Item = &Bytes> {
-        self.0.iter().filter(move |(number, _)| *number == index).map(|(_, key)| key)
+    pub(crate) fn of(&self, index: u16) -> impl Iterator<Item = &IndexKey> {
+        self.0.iter().filter(move |key| key.index() == index)
     }
 
     /// All of them.
-    pub(crate) fn iter(&self) -> std::slice::Iter<'_, (u16, Bytes)> {
+    pub(crate) fn iter(&self) -> std::slice::Iter<'_, IndexKey> {
         self.0.iter()
     }
 
-    fn iter_mut(&mut self) -> std::slice::IterMut<'_, (u16, Bytes)> {
+    pub(crate) fn iter_mut(&mut self) -> std::slice::IterMut<'_, IndexKey> {
         self.0.iter_mut()
     }
 
-    fn contains(&self, key: &(u16, Bytes)) -> bool {
-        self.0.binary_search(key).is_ok()
+    fn contains(&self, key: &IndexKey) -> bool {
+        self.0.binary_search_by(|known| known.place().cmp(&key.place())).is_ok()
     }
 }
 
 /// Where an index leads to a row: sorted as if the two encodings stood in a row.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
-    pub(crate) key: Bytes,
+    pub(crate) key: IndexKey,
     pub(crate) row: Bytes,
 }
 
@@ -79,7 +78,7 @@ impl Comparable<Place> for Edge<'_> {
 
 /// The rows of a table by the keys of one index.
 #[derive(Clone, Default)]
-pub(crate) struct IndexMap(OrdMap<Place, ()>);
+pub(crate) struct IndexMap(pub(crate) OrdMap<Place, ()>);
 
 impl IndexMap {
     /// Walks the places inside the span.
@@ -89,7 +88,7 @@ impl IndexMap {
     }
 
     /// The key's bytes as the rows that are there under it have them.
-    fn shared(&self, key: &Bytes) -> Option<Bytes> {
+    fn shared(&self, key: &IndexKey) -> Option<IndexKey> {
         let (place, ()) = self.0.get_next(&Edge(key))?;
         (place.key == *key).then(|| place.key.clone())
     }
@@ -101,7 +100,7 @@ fn edge(bound: Bound<&[u8]>) -> Bound<Edge<'_>> {
 
 /// All indexes of one table.
 #[derive(Clone, Default)]
-pub(crate) struct Indexes(Vec<IndexMap>);
+pub(crate) struct Indexes(pub(crate) Vec<IndexMap>);
 
 impl Indexes {
     pub(crate) fn new(count: usize) -> Self {
@@ -114,8 +113,8 @@ impl Indexes {
 
     /// Lets a new row's keys share the bytes of those that are there.
     pub(crate) fn share(&self, keys: &mut IndexKeys) {
-        for (number, key) in keys.iter_mut() {
-            if let Some(shared) = self.of(*number).shared(key) {
+        for key in keys.iter_mut() {
+            if let Some(shared) = self.of(key.index()).shared(key) {
                 *key = shared;
             }
         }
@@ -123,85 +122,20 @@ impl Indexes {
 
     /// Moves a row from its old places to its new ones.
     pub(crate) fn replace(&mut self, row: &Bytes, old: &IndexKeys, new: &IndexKeys) {
-        for (number, key) in old.iter().filter(|key| !new.contains(key)) {
+        for key in old.iter().filter(|key| !new.contains(key)) {
             let place = Place { key: key.clone(), row: row.clone() };
-            self.0[usize::from(*number)].0.remove(&place);
+            self.0[usize::from(key.index())].0.remove(&place);
         }
-        for (number, key) in new.iter().filter(|key| !old.contains(key)) {
+        for key in new.iter().filter(|key| !old.contains(key)) {
             let place = Place { key: key.clone(), row: row.clone() };
-            self.0[usize::from(*number)].0.insert(place, ());
+            self.0[usize::from(key.index())].0.insert(place, ());
         }
     }
-}
-
-/// Gathers the places of rows that come in the order of their keys, and makes the indexes of
-/// them in one go.
-pub(crate) struct Gathering(Vec<HashMap<Bytes, Group>>);
-
-struct Group {
-    key: Bytes,
-    rows: Vec<Bytes>,
-}
-
-impl Gathering {
-    pub(crate) fn new(count: usize) -> Self {
-        Self((0..count).map(|_| HashMap::new()).collect())
-    }
-
-    /// Takes the places of the next row, whose keys share their bytes from then on.
-    pub(crate) fn take(&mut self, row: &Bytes, keys: &mut IndexKeys) {
-        for (number, key) in keys.iter_mut() {
-            let groups = &mut self.0[usize::from(*number)];
-            if let Some(group) = groups.get_mut(&**key) {
-                *key = group.key.clone();
-                group.rows.push(row.clone());
-            } else {
-                let group = Group { key: key.clone(), rows: vec![row.clone()] };
-                groups.insert(key.clone(), group);
-            }
-        }
-    }
-
-    pub(crate) fn finish(self) -> Indexes {
-        let index = |groups: HashMap<Bytes, Group>| {
-            let mut groups: Vec<Group> = groups.into_values().collect();
-            groups.sort_unstable_by(|one, other| one.key.cmp(&other.key));
-            let places = groups.into_iter().flat_map(|Group { key, rows }| {
-                rows.into_iter().map(move |row| (Place { key: key.clone(), row }, ()))
-            });
-            IndexMap(filled(places))
-        };
-        Indexes(self.0.into_iter().map(index).collect())
-    }
-}
-
-/// A map of items that come in order. Every second one goes in first: a row of insertions at the
-/// end leaves the nodes of the tree half empty, and the others fill them.
-pub(crate) fn filled<K: Ord + Clone, V: Clone>(
-    items: impl Iterator<Item = (K, V)>,
-) -> OrdMap<K, V> {
-    let mut map = OrdMap::new();
-    let mut others = Vec::new();
-    for (number, (key, value)) in items.enumerate() {
-        if number % 2 == 0 {
-            map.insert(key, value);
-        } else {
-            others.push((key, value));
-        }
-    }
-    for (key, value) in others {
-        map.insert(key, value);
-    }
-    map
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn bytes(text: &str) -> Bytes {
-        text.as_bytes().into()
-    }
 
     #[test]
     fn two_parts_compare_as_one() {
@@ -214,32 +148,6 @@ mod tests {
                     expected
                 );
             }
-        }
-    }
-
-    #[test]
-    fn gathered_indexes_are_those_of_single_insertions_and_share_keys() {
-        let rows: Vec<Bytes> = (0..1_000).map(|number| bytes(&format!("{number:04}"))).collect();
-        let keys_of = |number: usize| {
-            let shared = (0, bytes(["x", "y", "z"][number % 3]));
-            IndexKeys::new(vec![shared, (1, bytes(&format!("{:04}", 9_999 - number)))])
-        };
-        let (mut gathering, mut single) = (Gathering::new(2), Indexes::new(2));
-        for (number, row) in rows.iter().enumerate() {
-            gathering.take(row, &mut keys_of(number));
-            let mut keys = keys_of(number);
-            single.share(&mut keys);
-            single.replace(row, &IndexKeys::default(), &keys);
-        }
-        let gathered = gathering.finish();
-        for index in 0..2 {
-            assert!(gathered.of(index).0 == single.of(index).0);
-        }
-        for indexes in [&gathered, &single] {
-            let all = indexes.of(0).0.keys();
-            let of_x: Vec<_> = all.filter(|place| *place.key == *b"x").collect();
-            assert_eq!(of_x.len(), 334);
-            assert!(of_x.iter().all(|place| std::ptr::eq(&*place.key, &*of_x[0].key)));
         }
     }
 }

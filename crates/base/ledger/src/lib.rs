@@ -46,6 +46,8 @@
 //! - No thread, clock or randomness of its own with a store of [`Pace::Inline`].
 
 mod archive;
+mod building;
+mod bytes;
 mod cluster;
 mod error;
 mod feed;
@@ -68,6 +70,7 @@ pub use archive::{
     ARCHIVE_FORMAT, About, ArchiveHeader, ArchiveStore, Contents, Examined, Finding, Findings,
     IfNotEmpty, Sum, TableContents, examine, export, fingerprint, import,
 };
+pub use bytes::Bytes;
 pub use cluster::{ClusterFigures, ETCD_FORMAT, EtcdStore};
 pub use error::{LedgerError, TransactError};
 pub use feed::{Change, Commit, FEED_COMMITS, Feed, Lagged};

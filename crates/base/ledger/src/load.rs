@@ -9,16 +9,18 @@ use std::sync::mpsc;
 use parking_lot::Mutex;
 
 use crate::archive::IMPORTING;
-use crate::schema::{Bytes, ErasedValue, Schema};
-use crate::state::{Entry, Revision, State, TableState};
+use crate::building;
+use crate::bytes::Bytes;
+use crate::schema::{ErasedValue, Schema};
+use crate::state::{Entry, Revision, State};
 use crate::store::{LoadedRow, Pace, Store, StoreError};
 pub(crate) use decoding::Decoding;
 
 /// Rows that are decoded together.
 const CHUNK_ROWS: usize = 1024;
 
-/// The most threads that decode.
-const DECODERS_MAX: usize = 8;
+/// The most threads that decode, and that make maps.
+const THREADS_MAX: usize = 8;
 
 /// All rows of the store, with their indexes. A store with a thread of its own is decoded on all
 /// processors while it is read.
@@ -36,18 +38,19 @@ pub(crate) fn load(schema: &Schema, store: &mut dyn Store) -> Result<State, Stor
         Pace::OwnThread => read_and_decode(schema, store)?,
     };
     end(schema)?;
-    Ok(build(schema, revision, decoded))
+    Ok(build(schema, revision, decoded, store.pace()))
 }
 
 /// The tables of rows that are decoded, each row once.
-fn build(schema: &Schema, revision: Revision, decoded: Vec<Decoded>) -> State {
+fn build(schema: &Schema, revision: Revision, decoded: Vec<Decoded>, pace: Pace) -> State {
     let mut tables: Vec<Vec<(Bytes, Entry)>> = Vec::new();
     tables.resize_with(schema.tables().len(), Vec::new);
     for (table, key, entry) in decoded.into_iter().flatten() {
         tables[usize::from(table)].push((key, entry));
     }
     let tables = schema.tables().iter().zip(tables);
-    let tables = tables.map(|(spec, rows)| TableState::build(spec.indexes.len(), rows));
+    let threads = threads(pace);
+    let tables = tables.map(|(spec, rows)| building::table(spec.indexes.len(), rows, threads));
     State::of(revision, tables)
 }
 
@@ -81,6 +84,16 @@ impl Chunk {
 }
 
 type Decoded = Vec<(u16, Bytes, Entry)>;
+
+/// On how many threads rows of such a store are decoded, and maps made.
+fn threads(pace: Pace) -> usize {
+    match pace {
+        Pace::Inline => 1,
+        Pace::OwnThread => {
+            std::thread::available_parallelism().map_or(1, |number| number.get().min(THREADS_MAX))
+        }
+    }
+}
 
 /// Gives all rows of tables that are known to `sink`, by chunks in the store's order.
 fn read(
@@ -116,7 +129,7 @@ fn read_and_decode(
     schema: &Schema,
     store: &mut dyn Store,
 ) -> Result<(Revision, Vec<Decoded>), StoreError> {
-    let decoders = std::thread::available_parallelism().map_or(1, |n| n.get().min(DECODERS_MAX));
+    let decoders = threads(store.pace());
     let (sender, receiver) = mpsc::sync_channel::<(usize, Chunk)>(decoders * 2);
     let receiver = Mutex::new(receiver);
     let decode = || {

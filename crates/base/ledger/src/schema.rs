@@ -6,6 +6,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use crate::bytes::IndexKey;
 use crate::index::IndexKeys;
 use crate::key::{self, Key, KeyError};
 use crate::record::{self, Record, RecordError};
@@ -13,12 +14,10 @@ use crate::secrets::{self, Place, SecretsKeys};
 
 /// A value whose type only its table's handle knows.
 pub(crate) type ErasedValue = Arc<dyn Any + Send + Sync>;
-/// Encoded keys, shared between maps, changes and batches.
-pub(crate) type Bytes = Arc<[u8]>;
 
 /// Gives an index's number and keys for a row: its key and its value, whose types only the table
 /// knows.
-type KeysOf = dyn Fn(u16, &dyn Any, &(dyn Any + Send + Sync), &mut Vec<(u16, Bytes)>) + Send + Sync;
+type KeysOf = dyn Fn(u16, &dyn Any, &(dyn Any + Send + Sync), &mut Vec<IndexKey>) + Send + Sync;
 
 /// The tables of a ledger. Each service declares its own when the program starts.
 #[derive(Default)]
@@ -122,10 +121,10 @@ impl Schema {
         let keys = move |number: u16,
                          key: &dyn Any,
                          value: &(dyn Any + Send + Sync),
-                         out: &mut Vec<(u16, Bytes)>| {
+                         out: &mut Vec<IndexKey>| {
             let key: &K = key.downcast_ref().expect("a table's keys are of its handle's type");
             let keys = keys(key, downcast_ref::<V>(value));
-            out.extend(keys.iter().map(|key| (number, key::encode(key).into())));
+            out.extend(keys.iter().map(|key| IndexKey::new(number, &key::encode(key))));
         };
         indexes.push(IndexSpec { name, keys: Box::new(keys) });
         Index { table: *table, number, types: PhantomData }

@@ -15,7 +15,7 @@ use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::digest;
 use ring::rand::{SecureRandom, SystemRandom};
 
-use crate::schema::Bytes;
+use crate::bytes::Bytes;
 
 /// The length of a key, in bytes.
 pub const SECRETS_KEY_BYTES: usize = 32;

@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use imbl::OrdMap;
 
-use crate::index::{Gathering, IndexKeys, Indexes, Place, compare_joined, filled};
+use crate::bytes::Bytes;
+use crate::index::{IndexKeys, Indexes, Place, compare_joined};
 use crate::key::{self, Key};
 use crate::record::Record;
-use crate::schema::{Bytes, ErasedValue, Schema};
+use crate::schema::{ErasedValue, Schema};
 
 /// Counts commits: each committed transaction that changed something has the next one.
 pub type Revision = u64;
@@ -28,21 +29,6 @@ pub(crate) struct Entry {
 pub(crate) struct TableState {
     pub(crate) rows: OrdMap<Bytes, Arc<Entry>>,
     pub(crate) indexes: Indexes,
-}
-
-impl TableState {
-    /// A table of these rows, each once.
-    pub(crate) fn build(indexes: usize, mut rows: Vec<(Bytes, Entry)>) -> Self {
-        if !rows.is_sorted_by(|one, next| one.0 < next.0) {
-            rows.sort_unstable_by(|one, other| one.0.cmp(&other.0));
-        }
-        let mut gathering = Gathering::new(indexes);
-        let entries = rows.into_iter().map(|(key, mut entry)| {
-            gathering.take(&key, &mut entry.index_keys);
-            (key, Arc::new(entry))
-        });
-        Self { rows: filled(entries), indexes: gathering.finish() }
-    }
 }
 
 /// All tables at one revision.
@@ -259,7 +245,11 @@ impl<'a> Entries<'a> {
     }
 }
 
-pub(crate) type Walked<'a> = (&'a Bytes, &'a Bytes, &'a Arc<Entry>);
+pub(crate) type Walked<'a> = (&'a [u8], &'a Bytes, &'a Arc<Entry>);
+
+fn row_itself<'a>((key, entry): (&'a Bytes, &'a Arc<Entry>)) -> Walked<'a> {
+    (key, key, entry)
+}
 
 fn row_of_index<'a>(
     rows: &'a OrdMap<Bytes, Arc<Entry>>,
@@ -275,7 +265,7 @@ impl<'a> Iterator for Entries<'a> {
     fn next(&mut self) -> Option<Walked<'a>> {
         match self {
             Self::None => None,
-            Self::Straight(rows) => rows.next().map(|(key, entry)| (key, key, entry)),
+            Self::Straight(rows) => rows.next().map(row_itself),
             Self::Indexed { rows, index } => index.next().map(|found| row_of_index(rows, found)),
         }
     }
@@ -294,7 +284,7 @@ impl DoubleEndedIterator for Entries<'_> {
     fn next_back(&mut self) -> Option<Self::Item> {
         match self {
             Self::None => None,
-            Self::Straight(rows) => rows.next_back().map(|(key, entry)| (key, key, entry)),
+            Self::Straight(rows) => rows.next_back().map(row_itself),
             Self::Indexed { rows, index } => {
                 index.next_back().map(|found| row_of_index(rows, found))
             }

@@ -1,6 +1,7 @@
 //! The view that a transaction's function works on: one state, its own writes over it, and a
 //! record of all it read.
 
+use std::borrow::Cow;
 use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -9,10 +10,11 @@ use std::sync::Arc;
 
 use terms::{Clock, IdSource, Timestamp};
 
+use crate::bytes::Bytes;
 use crate::index::IndexKeys;
 use crate::key::{self, Key};
 use crate::record::Record;
-use crate::schema::{Bytes, ErasedValue, Index, Schema, Table};
+use crate::schema::{ErasedValue, Index, Schema, Table};
 use crate::snapshot::{Facts, View, view_by_own_methods};
 use crate::state::{Entries, Revision, Row, Span, State};
 
@@ -188,7 +190,7 @@ impl<'a> Tx<'a> {
         let from = base.map_or_else(|| span.from.clone(), |(key, _, _)| key.to_vec());
         self.read_span(table.number, None, Span { from, to: span.to.clone() });
         match (own, base) {
-            (Some((own, key)), base) if base.is_none_or(|(based, _, _)| *based < own) => {
+            (Some((own, key)), base) if base.is_none_or(|(based, _, _)| *based < *own) => {
                 Some(self.own_typed(table.number, &key))
             }
             (_, base) => base.map(|(_, key, entry)| crate::state::typed(key, entry)),
@@ -239,7 +241,7 @@ impl<'a> Tx<'a> {
                 Some(index) => {
                     let inside = row.index_keys.of(index);
                     let inside = inside.filter(|walked| span.contains_joined(walked, key));
-                    found.extend(inside.map(|walked| (walked.clone(), key.clone())));
+                    found.extend(inside.map(|walked| (Bytes::from(&**walked), key.clone())));
                 }
             }
         }
@@ -287,7 +289,7 @@ struct Walk<'t, 'a, K, V> {
     base: std::iter::Peekable<Entries<'t>>,
     own: std::iter::Peekable<std::vec::IntoIter<(Bytes, Bytes)>>,
     /// The key that was walked over last, and its row's.
-    last: Option<(Bytes, Bytes)>,
+    last: Option<(Cow<'t, [u8]>, Bytes)>,
     ended: bool,
     types: std::marker::PhantomData<fn() -> (K, V)>,
 }
@@ -303,19 +305,19 @@ impl<K: Key, V: Record> Iterator for Walk<'_, '_, K, V> {
             .is_some()
         {}
         let own_first = match (self.own.peek(), self.base.peek()) {
-            (Some((own, row)), Some((based, based_row, _))) => (own, row) < (*based, *based_row),
+            (Some((own, row)), Some((based, based_row, _))) => (&**own, row) < (*based, *based_row),
             (own, _) => own.is_some(),
         };
         if own_first {
             let (walked, key) = self.own.next()?;
-            self.last = Some((walked, key.clone()));
+            self.last = Some((Cow::Owned(walked.to_vec()), key.clone()));
             return Some(self.tx.own_typed(self.table, &key));
         }
         let Some((walked, key, entry)) = self.base.next() else {
             self.ended = true;
             return None;
         };
-        self.last = Some((walked.clone(), key.clone()));
+        self.last = Some((Cow::Borrowed(walked), key.clone()));
         Some(crate::state::typed(key, entry))
     }
 }

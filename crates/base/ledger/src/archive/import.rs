@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::{ArchiveStore, Contents, IMPORTING};
+use crate::bytes::Bytes;
 use crate::load;
 use crate::schema::Schema;
 use crate::state::Revision;
@@ -44,7 +45,7 @@ pub fn import(
     let mut writer = Writer { store, batch: Batch::default(), bytes: 0, at: found.revision };
     let mut names = Names { schema, strangers: Vec::new() };
     let marker = StoredRow { created: 0, version: 0, record_version: 1, body: Arc::from([]) };
-    writer.put(Write { table: IMPORTING, key: Arc::from([]), row: Some(marker) })?;
+    writer.put(Write { table: IMPORTING, key: Bytes::from(&[][..]), row: Some(marker) })?;
     writer.commit()?;
     let mut left = found.keys;
     archive.read(&mut |row| {
@@ -56,7 +57,7 @@ pub fn import(
         writer.put(Write { table, key: key.into(), row: None })?;
     }
     writer.commit()?;
-    writer.put(Write { table: IMPORTING, key: Arc::from([]), row: None })?;
+    writer.put(Write { table: IMPORTING, key: Bytes::from(&[][..]), row: None })?;
     writer.at = contents.revision;
     writer.commit()?;
     Ok(contents)

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use super::pages::Pages;
 use super::{Leader, bounded};
 use crate::archive::IMPORTING;
+use crate::bytes::Bytes;
 use crate::feed::{Commit, ErasedChange};
 use crate::load::{self, Decoding};
 use crate::role::Member;
-use crate::schema::{Bytes, Schema};
+use crate::schema::Schema;
 use crate::state::{Entry, State};
 use crate::store::etcd::layout::{
     Announcement, FORMAT, HeadRecord, Keys, Place, StagedKey, decode_row, staged_writes,

@@ -74,9 +74,9 @@ impl Decoding {
         }
         let Self { schema, pace, done, .. } = self;
         if pace == Pace::Inline {
-            return Ok(build(&schema, revision, done));
+            return Ok(build(&schema, revision, done, pace));
         }
-        let building = tokio::task::spawn_blocking(move || build(&schema, revision, done));
+        let building = tokio::task::spawn_blocking(move || build(&schema, revision, done, pace));
         building.await.map_err(|_| StoreError::Stopped)
     }
 }

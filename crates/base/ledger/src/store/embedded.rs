@@ -6,7 +6,9 @@
 //! revision of the last batch; no table's name is empty, so it collides with none.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use fjall::compaction::Leveled;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use super::directory::{Directory, io};
@@ -18,8 +20,13 @@ const REVISION_KEY: &[u8] = b"\0revision";
 /// Rows are read once, when the ledger opens, so there is next to nothing to cache.
 const CACHE_BYTES: u64 = 1 << 20;
 
-/// Rows that are in the journal but not yet in sorted files; they take this much memory at most.
-const MEMTABLE_BYTES: u64 = 8 << 20;
+/// Rows that are in the journal but not yet in sorted files; they take this much memory at most. At
+/// 400 rows a second a file is written once a minute.
+const MEMTABLE_BYTES: u64 = 32 << 20;
+
+/// So many files of fresh rows are merged with the rest at a time. A merge writes much, and commits
+/// wait for the disk meanwhile; rows are read only at the start, so it may come seldom.
+const FRESH_FILES: u8 = 8;
 
 /// The least that fjall takes; it bounds the journal that is read when the ledger opens.
 const JOURNAL_BYTES: u64 = 64 << 20;
@@ -44,7 +51,12 @@ impl EmbeddedStore {
     /// fails, or its content is damaged.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         let directory = Directory::open(dir)?;
-        let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
+        let merging = Leveled::default().with_l0_threshold(FRESH_FILES);
+        let options = || {
+            KeyspaceCreateOptions::default()
+                .max_memtable_size(MEMTABLE_BYTES)
+                .compaction_strategy(Arc::new(merging))
+        };
         let open = || {
             let database = Database::builder(directory.rows())
                 .worker_threads(1)

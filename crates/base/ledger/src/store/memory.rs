@@ -6,6 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::{Batch, LoadedRow, Pace, Store, StoreError, StoredRow};
+use crate::bytes::Bytes;
 use crate::state::Revision;
 
 /// Keeps rows in memory. Clones share them, so a ledger opened on a clone finds what an earlier
@@ -18,7 +19,7 @@ pub struct MemoryStore {
 #[derive(Debug, Default)]
 struct Kept {
     revision: Revision,
-    rows: BTreeMap<(&'static str, Arc<[u8]>), StoredRow>,
+    rows: BTreeMap<(&'static str, Bytes), StoredRow>,
 }
 
 impl MemoryStore {

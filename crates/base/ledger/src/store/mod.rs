@@ -16,6 +16,7 @@ pub use etcd::{
 };
 pub use memory::MemoryStore;
 
+use crate::bytes::Bytes;
 use crate::state::Revision;
 
 /// What makes commits durable. It stores rows and one revision; everything else is the ledger's.
@@ -67,7 +68,7 @@ pub struct Write {
     /// The table's name.
     pub table: &'static str,
     /// The encoded key.
-    pub key: Arc<[u8]>,
+    pub key: Bytes,
     /// The row, or `None` when it is deleted.
     pub row: Option<StoredRow>,
 }
