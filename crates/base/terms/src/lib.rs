@@ -11,6 +11,7 @@ mod id;
 mod interned;
 mod name;
 mod quantity;
+mod shared;
 mod text;
 mod time;
 
@@ -25,5 +26,6 @@ pub use name::{
     AccountId, CapacityProviderName, ClusterName, Family, ParseNameError, Region, ServiceName,
 };
 pub use quantity::{CpuUnits, MemoryMib};
+pub use shared::{Shared, shared};
 pub use text::Text;
 pub use time::{Clock, Timestamp};

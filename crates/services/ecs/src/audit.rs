@@ -160,7 +160,7 @@ fn task(row: &Task, version: Revision) -> AuditedTask {
         arn: row.arn.clone(),
         version,
         instance: row.instance,
-        definition: row.definition.clone(),
+        definition: TaskDefinitionArn::clone(&row.definition),
         started_by: row.started_by.as_ref().map(Into::into),
         wants_running: row.desired == DesiredStatus::Running,
         status: row.status.as_str(),

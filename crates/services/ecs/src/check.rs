@@ -143,7 +143,7 @@ mod tests {
             reserved_tcp: [22].into(),
             ..Capacity::default()
         };
-        task.demand = Demand {
+        *task.demand = Demand {
             cpu: CpuUnits::new(100),
             memory: MemoryMib::new(100),
             tcp: [80].into(),

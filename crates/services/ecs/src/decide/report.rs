@@ -188,7 +188,8 @@ fn apply_container(known: &mut Container, report: &ContainerReport) {
     keep(&mut known.reason, &report.reason);
     known.exit_code = report.exit_code.or(known.exit_code);
     if let Some(bindings) = report.bindings.as_ref().filter(|bindings| !bindings.is_empty()) {
-        known.bindings.clone_from(bindings);
+        // Not cloned into what is there: that would leave room for more.
+        known.bindings = bindings.clone();
     }
 }
 

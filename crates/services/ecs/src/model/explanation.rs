@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::is_default;
 
 /// Why a task is where it is: the material of `longshore why`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Explanation {
     /// How many instances the cluster had.
     #[serde(rename = "c", alias = "considered")]
@@ -28,7 +28,7 @@ pub(crate) struct Explanation {
 }
 
 /// How many instances were refused for one reason.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct RefusalCount {
     /// ECS's word, as in `RESOURCE:MEMORY`.
     pub(crate) reason: String,
@@ -37,7 +37,7 @@ pub(crate) struct RefusalCount {
 }
 
 /// One instance that could not take the task.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct RefusalNote {
     /// The instance's ARN.
     pub(crate) instance: String,

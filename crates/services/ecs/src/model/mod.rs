@@ -65,6 +65,7 @@ pub(crate) use tag::Tag;
 pub(crate) use task::{OfDeployment, Task, TaskTimes};
 pub(crate) use task_set::{Stability, TaskSet, TaskSetChange, TaskSetStatus};
 pub(crate) use task_state::{DesiredStatus, TaskEvent, TaskStatus};
+pub(crate) use terms::Shared;
 
 /// Whether a member need not be stored.
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

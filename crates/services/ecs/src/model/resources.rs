@@ -24,7 +24,7 @@ pub(crate) struct Capacity {
 }
 
 /// What scheduling reserves for one task (ECS semantics §3.2).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Demand {
     /// CPU units: the task's, or the sum over its containers.
     #[serde(rename = "c", alias = "cpu")]

@@ -19,14 +19,17 @@ pub(crate) fn task(number: u8) -> Task {
     let text = "arn:aws:ecs:us-east-1:000000000000";
     Task {
         arn: format!("{text}:task/default/{id}").parse().expect("a task ARN"),
-        definition: format!("{text}:task-definition/web:1").parse().expect("an ARN"),
+        definition: format!("{text}:task-definition/web:1")
+            .parse::<terms::TaskDefinitionArn>()
+            .expect("an ARN")
+            .into(),
         group: "family:web".into(),
         started_by: None,
         instance: ContainerInstanceId::from_bytes([1; 16]),
         capacity_provider: None,
         zone: None,
         architecture: None,
-        demand: Demand::default(),
+        demand: Demand::default().into(),
         cpu: None,
         memory: None,
         overrides: Document::default(),
@@ -42,7 +45,7 @@ pub(crate) fn task(number: u8) -> Task {
         abandoned: false,
         deployment: None,
         execute_command: false,
-        explanation: Explanation::default(),
+        explanation: Explanation::default().into(),
         version: 1,
     }
 }

@@ -7,8 +7,8 @@ use terms::{
 };
 
 use super::{
-    Container, Demand, DeploymentId, DesiredStatus, Document, Explanation, Health, Stop, Tag,
-    TaskNetwork, TaskStatus, is_default,
+    Container, Demand, DeploymentId, DesiredStatus, Document, Explanation, Health, Shared, Stop,
+    Tag, TaskNetwork, TaskStatus, is_default,
 };
 
 /// When things happened to a task; absent means not yet, or never.
@@ -68,7 +68,7 @@ pub(crate) struct Task {
     pub(crate) arn: TaskArn,
     /// What it runs.
     #[serde(rename = "d", alias = "definition")]
-    pub(crate) definition: TaskDefinitionArn,
+    pub(crate) definition: Shared<TaskDefinitionArn>,
     /// The group that spread and distinctInstance count, as in `family:web`.
     #[serde(rename = "g", alias = "group")]
     pub(crate) group: Text,
@@ -99,7 +99,7 @@ pub(crate) struct Task {
     pub(crate) architecture: Option<Text>,
     /// What scheduling reserves for it until it has stopped.
     #[serde(rename = "m", alias = "demand")]
-    pub(crate) demand: Demand,
+    pub(crate) demand: Shared<Demand>,
     /// Task-level CPU units, after overrides.
     #[serde(rename = "c", alias = "cpu", default, skip_serializing_if = "Option::is_none")]
     pub(crate) cpu: Option<u32>,
@@ -153,7 +153,7 @@ pub(crate) struct Task {
     pub(crate) execute_command: bool,
     /// Why it is where it is.
     #[serde(rename = "j", alias = "explanation")]
-    pub(crate) explanation: Explanation,
+    pub(crate) explanation: Shared<Explanation>,
     /// Grows by one with each change of this record.
     #[serde(rename = "v", alias = "version")]
     pub(crate) version: u64,

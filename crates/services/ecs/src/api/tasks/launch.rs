@@ -13,7 +13,7 @@ use super::overrides;
 use crate::error::Error;
 use crate::model::{
     Container, ContainerInstance, ContainerSpec, ContainerStatus, DefinitionStatus, Demand,
-    DesiredStatus, Document, Explanation, Health, OfDeployment, Tag, Task, TaskDefinition,
+    DesiredStatus, Document, Explanation, Health, OfDeployment, Shared, Tag, Task, TaskDefinition,
     TaskStatus, TaskTimes,
 };
 use crate::tables::{ClusterKey, Tables};
@@ -123,7 +123,7 @@ pub(super) struct Template {
     /// The group, `family:…` if none was given.
     pub(super) group: Text,
     /// What each task takes of its instance.
-    pub(super) demand: Demand,
+    pub(super) demand: Shared<Demand>,
     /// What each task gets of the network.
     pub(super) network: Network,
     cluster: ClusterKey,
@@ -169,12 +169,12 @@ impl Template {
             network,
             cluster: cluster.clone(),
             started_by: launch.started_by.map(Text::from),
-            demand: merged.demand,
+            demand: merged.demand.into(),
             cpu: merged.cpu,
             memory: merged.memory,
             containers: merged.containers,
             gpus: merged.gpus,
-            overrides: Document::new(merged.shown),
+            overrides: Document::shared(merged.shown),
             tags,
             deployment: None,
             capacity_provider: None,
@@ -200,7 +200,7 @@ impl Template {
         tx: &mut Tx<'_>,
         id: TaskId,
         instance: &ContainerInstance,
-        explanation: &Explanation,
+        explanation: &Shared<Explanation>,
         devices: &mut Devices,
     ) -> Result<Task, Error> {
         let mut task = self.task(tx, id, instance, explanation);
@@ -216,7 +216,7 @@ impl Template {
         tx: &Tx<'_>,
         id: TaskId,
         instance: &ContainerInstance,
-        explanation: &Explanation,
+        explanation: &Shared<Explanation>,
     ) -> Task {
         let attribute = |name: &str| instance.attributes.get(name)?.as_deref().map(Text::from);
         let container = |spec: &ContainerSpec| {
@@ -226,7 +226,7 @@ impl Template {
         };
         Task {
             arn: self.cluster.task_arn(id),
-            definition: self.definition.arn.clone(),
+            definition: self.definition.arn.clone().into(),
             group: self.group.clone(),
             started_by: self.started_by.clone(),
             instance: instance.arn.id,

@@ -13,6 +13,7 @@ use super::launch::{Launch, Template, definition};
 use super::token::Token;
 use super::{placement as wishes, show_started};
 use crate::error::Error;
+use crate::model::Shared;
 use crate::placing::Plan;
 use crate::tables::{ClusterKey, Scope};
 use crate::trace;
@@ -142,7 +143,7 @@ impl Api {
         request: &Request,
         plan: &Plan,
     ) -> Result<Vec<shapes::Task>, Error> {
-        let told = plan.explain(cluster, request);
+        let told = Shared::from(plan.explain(cluster, request));
         let (mut tasks, mut devices) = (Vec::new(), Devices::default());
         for &(id, instance) in &plan.placed {
             let key = cluster.instance(instance);

@@ -12,7 +12,7 @@ use super::launch::{Launch, Template, definition};
 use super::{placement as wishes, show_started};
 use crate::decide::placing;
 use crate::error::Error;
-use crate::model::Explanation;
+use crate::model::{Explanation, Shared};
 use crate::trace;
 
 /// Most instances that one request may name.
@@ -65,6 +65,7 @@ impl Api {
                 match instance.check(&request) {
                     Ok(()) => {
                         let (id, told) = (TaskId::from_bytes(tx.next_id()), Explanation::default());
+                        let told = Shared::from(told);
                         let task = template.start(self, tx, id, &row, &told, &mut devices)?;
                         tasks.push(show_started(&task));
                         chosen.push(row.arn.id);

@@ -96,8 +96,10 @@ impl Telemetry {
             known.tasks.clear();
             known.round = metrics.metadata.message_id;
         }
-        for task in metrics.task_metrics {
+        for mut task in metrics.task_metrics {
             if known.tasks.len() < TASKS_PER_INSTANCE_MAX && is_small(&task) {
+                // A list that was read has room for four, and a container's metrics are 750 bytes.
+                task.container_metrics.shrink_to_fit();
                 known.tasks.insert(task.task_arn.clone(), task);
             }
         }

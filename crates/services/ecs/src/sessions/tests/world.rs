@@ -201,14 +201,14 @@ pub(in super::super) fn definition() -> TaskDefinition {
 pub(in super::super) fn task(number: u32, status: TaskStatus, desired: DesiredStatus) -> Task {
     Task {
         arn: task_arn(number),
-        definition: definition().arn,
+        definition: definition().arn.into(),
         group: "family:hello".into(),
         started_by: None,
         instance: instance_of(&instance_arn()),
         capacity_provider: None,
         zone: Some("us-east-1a".into()),
         architecture: None,
-        demand: Demand::default(),
+        demand: Demand::default().into(),
         cpu: None,
         memory: None,
         overrides: Document::default(),
@@ -224,7 +224,7 @@ pub(in super::super) fn task(number: u32, status: TaskStatus, desired: DesiredSt
         abandoned: false,
         deployment: None,
         execute_command: false,
-        explanation: Explanation::default(),
+        explanation: Explanation::default().into(),
         version: 1,
     }
 }
