@@ -12,7 +12,7 @@ use crate::query::Expression;
 pub const MAX_STRATEGIES: usize = 5;
 
 /// What one task takes of an instance.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Demand {
     /// CPU units.
     pub cpu: CpuUnits,

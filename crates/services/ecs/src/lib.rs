@@ -144,7 +144,8 @@ impl Ecs {
     pub async fn run(&self, shutdown: CancellationToken) -> Result<(), LedgerError> {
         let api::Api { ledger, tables, vpc, .. } = &*self.api;
         let sweep = reconcile::sweep::run(ledger, tables, vpc, self.kept, shutdown.clone());
-        let ((), ended) = tokio::join!(sweep, self.sessions.run(shutdown));
+        let follow = self.api.placer.follow(&shutdown);
+        let ((), (), ended) = tokio::join!(sweep, follow, self.sessions.run(shutdown.clone()));
         ended
     }
 }

@@ -8,7 +8,7 @@ use placement::{Demand, Fleet, Refusal, Request};
 use terms::{ContainerInstanceId, TaskId};
 
 use crate::decide::{placing, room};
-use crate::model::{ContainerInstance, InstanceStatus, Task, TaskStatus};
+use crate::model::{ContainerInstance, InstanceStatus, Shared, Task, TaskStatus};
 use crate::tables::{ClusterKey, Tables};
 
 /// The fleet of a cluster as the feed last told it, with what running plans took besides.
@@ -21,20 +21,43 @@ pub(super) struct Kept {
     feed: Feed,
     fleet: Fleet,
     held: BTreeMap<TaskId, Held>,
-    on: BTreeMap<ContainerInstanceId, BTreeSet<TaskId>>,
+    /// The tasks of `held` by instance, sorted.
+    on: BTreeMap<ContainerInstanceId, Vec<TaskId>>,
     /// The versions of instances' rows that the fleet shows.
     versions: BTreeMap<ContainerInstanceId, Revision>,
     is_loaded: bool,
 }
 
-/// What one task holds.
+/// What one task holds. There are as many as tasks, so it is small.
 #[derive(Clone)]
 struct Held {
     instance: ContainerInstanceId,
+    state: State,
+    what: Shared<What>,
+}
+
+/// What many tasks hold alike.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct What {
     group: Arc<str>,
     demand: Demand,
-    state: State,
 }
+
+/// What came of following the feed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Followed {
+    /// The fleet shows all that was committed.
+    All,
+    /// There is more to take in.
+    Part,
+    /// The feed was lost; the fleet stays as it was until it is loaded again.
+    Lost,
+}
+
+/// Rows that are taken in between two pauses, while a fleet is loaded beside its use.
+const ROWS_AT_ONCE: usize = 128;
+/// Commits likewise.
+pub(super) const COMMITS_AT_ONCE: usize = 64;
 
 /// How sure it is that a task holds something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +112,69 @@ impl Kept {
                 }
             }
         }
+    }
+
+    /// Takes in up to `most` of what was committed since the last time. A fleet that was never
+    /// loaded is left alone.
+    pub(super) fn follow(&mut self, most: usize) -> Followed {
+        if !self.is_loaded {
+            return Followed::All;
+        }
+        for _ in 0..most {
+            match self.feed.try_next() {
+                Ok(Some(commit)) => self.apply(&commit),
+                Ok(None) => return Followed::All,
+                Err(ledger::Lagged) => return Followed::Lost,
+            }
+        }
+        Followed::Part
+    }
+
+    /// Whether it was loaded once.
+    pub(super) fn is_loaded(&self) -> bool {
+        self.is_loaded
+    }
+
+    /// The cluster's fleet as it is now, loaded with pauses in which others run: nobody waits for
+    /// it yet.
+    pub(super) async fn load_aside(ledger: &Ledger, tables: Tables, cluster: ClusterKey) -> Self {
+        let mut kept = Self::new(ledger, tables, cluster);
+        kept.is_loaded = true;
+        let snapshot = kept.feed.snapshot().clone();
+        for status in [InstanceStatus::Active, InstanceStatus::Draining] {
+            let key = (kept.cluster.clone(), status);
+            for (number, (key, row)) in
+                snapshot.index(&tables.instances_by_status, &key).enumerate()
+            {
+                kept.set_instance(key.1, Some((&row, row.version())));
+                pause(number).await;
+            }
+        }
+        for (number, (key, row)) in snapshot.index(&tables.held, &kept.cluster.clone()).enumerate()
+        {
+            kept.set_task(key.1, Some(&row));
+            pause(number).await;
+        }
+        while kept.follow(COMMITS_AT_ONCE) == Followed::Part {
+            tokio::task::yield_now().await;
+        }
+        kept
+    }
+
+    /// Takes the place of a fleet of the same cluster that lost the feed, with the plans that
+    /// still run on it.
+    pub(super) fn replace(mut self, older: &mut Self, ledger: &Ledger) {
+        self.catch_up();
+        let snapshot = ledger.snapshot();
+        for (id, held) in std::mem::take(&mut older.held) {
+            if held.state == State::Planned
+                && !self.held.contains_key(&id)
+                && snapshot.get(&self.tables.tasks, &self.cluster.task(id)).is_none()
+            {
+                self.hold(id, held);
+            }
+        }
+        *older = self;
     }
 
     /// Begins anew from a snapshot; only plans that still run are kept besides.
@@ -151,7 +237,7 @@ impl Kept {
         let mut instance = room::instance(row, []);
         for task in self.on.get(&id).into_iter().flatten() {
             let held = &self.held[task];
-            instance.hold(&held.group, &held.demand);
+            instance.hold(&held.what.group, &held.what.demand);
         }
         self.fleet.upsert(instance);
     }
@@ -164,37 +250,43 @@ impl Kept {
         let demand = room::held(row);
         if let Some(held) = self.held.get_mut(&id)
             && held.instance == row.instance
-            && held.demand == demand
-            && *held.group == *row.group
+            && held.what.demand == demand
+            && *held.what.group == *row.group
         {
             held.state = State::Told;
             return;
         }
         self.release(id);
         let (instance, group) = (row.instance, row.group.shared());
-        self.hold(id, Held { instance, group, demand, state: State::Told });
+        let what = What { group, demand }.into();
+        self.hold(id, Held { instance, what, state: State::Told });
     }
 
     fn hold(&mut self, id: TaskId, held: Held) {
-        self.fleet.hold(held.instance, &held.group, &held.demand);
+        self.fleet.hold(held.instance, &held.what.group, &held.what.demand);
         self.note(id, held);
     }
 
     /// Remembers what the fleet holds already.
     fn note(&mut self, id: TaskId, held: Held) {
-        self.on.entry(held.instance).or_default().insert(id);
+        let tasks = self.on.entry(held.instance).or_default();
+        if let Err(place) = tasks.binary_search(&id) {
+            tasks.insert(place, id);
+        }
         self.held.insert(id, held);
     }
 
     fn release(&mut self, id: TaskId) {
         let Some(held) = self.held.remove(&id) else { return };
         if let Some(tasks) = self.on.get_mut(&held.instance) {
-            tasks.remove(&id);
+            if let Ok(place) = tasks.binary_search(&id) {
+                tasks.remove(place);
+            }
             if tasks.is_empty() {
                 self.on.remove(&held.instance);
             }
         }
-        self.fleet.release(held.instance, &held.group, &held.demand);
+        self.fleet.release(held.instance, &held.what.group, &held.what.demand);
     }
 
     /// How many instances there are.
@@ -252,9 +344,10 @@ impl Kept {
             let placement = self.fleet.place(&Request { count, ..request.clone() }, seed);
             let placed = placement.placed;
             let chosen: Vec<_> = waiting.drain(..placed.len()).zip(placed).collect();
+            let (group, demand) = (request.group.clone(), request.demand.clone());
+            let what = Shared::from(What { group, demand });
             for &(task, instance) in &chosen {
-                let (group, demand) = (request.group.clone(), request.demand.clone());
-                self.note(task, Held { instance, group, demand, state: State::Planned });
+                self.note(task, Held { instance, what: what.clone(), state: State::Planned });
             }
             found.placed.extend(chosen);
             let wrong = self.correct(facts, request, &found.placed);
@@ -356,5 +449,12 @@ impl Kept {
     #[cfg(test)]
     pub(super) fn fleet(&self) -> &Fleet {
         &self.fleet
+    }
+}
+
+/// Lets others run after every so many rows.
+async fn pause(number: usize) {
+    if number % ROWS_AT_ONCE == ROWS_AT_ONCE - 1 {
+        tokio::task::yield_now().await;
     }
 }

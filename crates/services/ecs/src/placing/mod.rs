@@ -1,13 +1,14 @@
 //! Finding places for tasks: plans on kept fleets, which commits check by facts.
 //!
 //! A fleet is kept for each cluster that something was placed in lately. It follows the ledger's
-//! feed, so a plan costs what changed since the last one, and not the cluster. A plan holds what
+//! feed (`follow`), so a plan costs what it places, and not the cluster. A plan holds what
 //! it took in the fleet until the feed tells of it or it is dropped, so that plans made at the same
 //! time choose different places.
 //!
 //! **Invariant:** fleets decide nothing. They may be behind, or hold what comes to nothing; what
 //! counts is the guard at commit ([`Placer::guard`]), which reads the ledger alone.
 
+mod follow;
 mod kept;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -15,7 +16,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use ledger::{Facts, Ledger, Tx};
@@ -40,6 +41,8 @@ pub(crate) struct Placer {
     tables: Tables,
     fleets: Mutex<Fleets>,
     counts: Counts,
+    /// Whether [`Placer::follow`] runs.
+    is_followed: AtomicBool,
 }
 
 #[derive(Default)]
@@ -47,6 +50,12 @@ struct Fleets {
     /// Each with when it was used last, in uses.
     by_cluster: BTreeMap<ClusterKey, (u64, Arc<Mutex<Kept>>)>,
     uses: u64,
+}
+
+impl Fleets {
+    fn kept(&self) -> impl Iterator<Item = (ClusterKey, Arc<Mutex<Kept>>)> {
+        self.by_cluster.iter().map(|(cluster, (_, fleet))| (cluster.clone(), fleet.clone()))
+    }
 }
 
 /// What was placed since the server started.
@@ -89,7 +98,13 @@ pub(crate) struct Plan {
 impl Placer {
     /// A placer with no fleet yet.
     pub(crate) fn new(ledger: Ledger, tables: Tables) -> Self {
-        Self { ledger, tables, fleets: Mutex::default(), counts: Counts::default() }
+        Self {
+            ledger,
+            tables,
+            fleets: Mutex::default(),
+            counts: Counts::default(),
+            is_followed: false.into(),
+        }
     }
 
     /// Plans where `tasks`, which are all as `request` says, go: as many as it names. `facts` are
@@ -105,10 +120,16 @@ impl Placer {
         let begun = Instant::now();
         let fleet = self.fleet(cluster);
         let mut kept = fleet.lock();
-        kept.catch_up();
+        let is_behind = self.bring_up(&mut kept);
         let is_explained = kept.len() <= MAX_EXPLAINED;
         let refusals = if is_explained { kept.refusals(request) } else { Vec::new() };
-        let found = kept.find(facts, request, tasks, seed);
+        let mut found = kept.find(facts, request, tasks, seed);
+        if is_behind && !found.shortage.is_empty() {
+            // What it does not know of yet may have room.
+            kept.give_back(tasks);
+            kept.catch_up();
+            found = kept.find(facts, request, tasks, seed);
+        }
         drop(kept);
         meters::ecs().plan_seconds.observe(begun.elapsed().as_secs_f64());
         let kept::Found { placed, considered, shortage, retries } = found;

@@ -7,6 +7,7 @@ use ledger::{FEED_COMMITS, Ledger, MemoryStore, Schema, Tx};
 use placement::{Demand, Fleet, Request};
 use proptest::prelude::*;
 use terms::{Clock, ClusterName, ContainerInstanceId, IdSource, MemoryMib, TaskId, Timestamp};
+use tokio_util::sync::CancellationToken;
 
 use super::kept::Kept;
 use super::*;
@@ -233,6 +234,53 @@ fn a_fleet_that_lagged_starts_again_and_keeps_running_plans() {
     assert_eq!(shown(fleet.lock().fleet()), [(1, true, 100, 2)]);
     drop(plan);
     assert_eq!(shown(fleet.lock().fleet()), [(1, true, 200, 1)]);
+}
+
+/// More commits than the feed holds.
+fn flood(world: &World) {
+    for _ in 0..=FEED_COMMITS / 2 {
+        world.put_task(2, 1, TaskStatus::Pending);
+        world.delete_task(2);
+    }
+}
+
+#[test]
+fn a_followed_fleet_that_lost_the_feed_is_loaded_beside_running_plans() {
+    let world = World::new();
+    world.put_instance(1, InstanceStatus::Active, MEMORY);
+    let plan = world.plan([1]);
+    flood(&world);
+    world.put_task(3, 1, TaskStatus::Pending);
+    let (fleet, shutdown) = (world.placer.fleet(&world.cluster), CancellationToken::new());
+    run(async {
+        let others = async {
+            for _ in 0..1_000 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = world.placer.follow(&shutdown) => {}
+            () = others => {}
+        }
+    });
+    assert_eq!(shown(fleet.lock().fleet()), [(1, true, 100, 2)]);
+    drop(plan);
+    assert_eq!(shown(fleet.lock().fleet()), [(1, true, 200, 1)]);
+    assert!(!world.placer.is_followed.load(Ordering::Relaxed));
+}
+
+#[test]
+fn a_plan_on_a_followed_fleet_that_is_behind_refuses_nothing_that_fits() {
+    let world = World::new();
+    world.put_instance(1, InstanceStatus::Active, TASK);
+    drop(world.plan([1]));
+    world.placer.is_followed.store(true, Ordering::Relaxed);
+    flood(&world);
+    // Behind its back the one it knows is full, and another has come.
+    world.put_task(3, 1, TaskStatus::Pending);
+    world.put_instance(2, InstanceStatus::Active, TASK);
+    assert_eq!(world.plan([4]).placed, [(task_id(4), instance_id(2))]);
 }
 
 #[test]
