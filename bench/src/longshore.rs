@@ -17,7 +17,7 @@ use crate::clock::WallClock;
 use crate::process::{Process, answers, free_port};
 
 /// A start takes at most this long.
-const START_LIMIT: Duration = Duration::from_secs(60);
+const START_LIMIT: Duration = Duration::from_secs(300);
 /// A task reaches a status within this time.
 const TASK_LIMIT: Duration = Duration::from_secs(60);
 /// How often a task's status is asked for.

@@ -17,6 +17,10 @@ Host: 127.0.0.1:4566\r\nX-Amz-Date: 20260629T191544Z\r\n\r\n";
 /// One container's metrics after its name: all sets that a bridge task has.
 const METRICS: &str = r#""cpuStatsSet":{"max":3.174835205078125,"min":0.2173614501953125,"sampleCount":20,"sum":14.912384033203125},"memoryStatsSet":{"max":33,"min":31,"sampleCount":20,"sum":640},"networkStatsSet":{"rxBytes":{"max":90042,"min":1042,"overflowMax":0,"overflowMin":0,"overflowSum":0,"sampleCount":19,"sum":812345},"rxBytesPerSecond":{"max":90042.5,"min":1042.25,"sampleCount":19,"sum":812345.75},"rxDropped":{"max":0,"min":0,"overflowMax":0,"overflowMin":0,"overflowSum":0,"sampleCount":19,"sum":0},"rxErrors":{"max":0,"min":0,"overflowMax":0,"overflowMin":0,"overflowSum":0,"sampleCount":19,"sum":0},"rxPackets":{"max":93,"min":4,"overflowMax":0,"overflowMin":0,"overflowSum":0,"sampleCount":19,"sum":812},"txBytes":{"max":45021,"min":512,"overflowMax":0,"overflowMin":0,"overflowSum":0,"sampleCount":19,"sum":402345},"txBytesPerSecond":{"max":45021.5,"min":512.25,"sampleCount":19,"sum":402345.75},"txDropped":{"max":0,"min":0,"overflowMax":0,"overflowMin":0,"overflowSum":0,"sampleCount":19,"sum":0},"txErrors":{"max":0,"min":0,"overflowMax":0,"overflowMin":0,"overflowSum":0,"sampleCount":19,"sum":0},"txPackets":{"max":81,"min":3,"overflowMax":0,"overflowMin":0,"overflowSum":0,"sampleCount":19,"sum":702}},"restartStatsSet":{"restartCount":0},"storageStatsSet":{"readSizeBytes":{"max":4096,"min":0,"overflowMax":0,"overflowMin":0,"overflowSum":0,"sampleCount":19,"sum":8192},"writeSizeBytes":{"max":8192,"min":0,"overflowMax":0,"overflowMin":0,"overflowSum":0,"sampleCount":19,"sum":65536}}"#;
 
+/// The digest of the image that all tasks run.
+const IMAGE_DIGEST: &str =
+    "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+
 /// What a registering agent says it can.
 const CAPABILITIES: [&str; 30] = [
     "ecs.capability.secrets.asm.environment-variables",
@@ -95,7 +99,7 @@ pub fn running(arn: &str) -> Value {
         "cluster": "default", "task": arn, "status": "RUNNING",
         "containers": [{
             "containerName": "main", "status": "RUNNING", "runtimeId": format!("{id}{id}"),
-            "imageDigest": format!("sha256:{id}{id}"),
+            "imageDigest": IMAGE_DIGEST,
             "networkBindings": [
                 {"bindIP": "0.0.0.0", "containerPort": 80, "hostPort": 49153, "protocol": "tcp"},
             ],

@@ -56,16 +56,21 @@ impl Hold {
                 let tasks = self.tasks.unwrap_or(tasks);
                 let data = tempfile::Builder::new().prefix("longshore-").tempdir_in(&place.work)?;
                 self.make(place, data.path(), tasks, &runtime, &mut report)?;
-                made.insert(data).path().to_owned()
+                match &self.keep {
+                    // At once: whatever fails later, the data is there.
+                    Some(keep) => {
+                        std::fs::rename(data.keep(), keep)
+                            .with_context(|| format!("keeping the data in {}", keep.display()))?;
+                        keep.clone()
+                    }
+                    None => made.insert(data).path().to_owned(),
+                }
             }
         };
         let size = folder_bytes(&data)? as f64 / f64::from(1 << 20);
         report.add("data folder", size, "MiB", "");
         self.start(place, &data, &runtime, &mut report)?;
-        if let (Some(made), Some(keep)) = (made, &self.keep) {
-            std::fs::rename(made.keep(), keep)
-                .with_context(|| format!("keeping the data in {}", keep.display()))?;
-        }
+        drop(made);
         Ok(report)
     }
 

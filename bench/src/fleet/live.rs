@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use wire::client::Client;
 
 use super::herd::{Counts, Herd, Size, populate};
+use super::steps::Steps;
 use crate::longshore::{Longshore, Place, ecs};
 use crate::memory::rss_kib;
 use crate::process::Usage;
@@ -112,6 +113,7 @@ impl Live {
         let time = Duration::from_secs(self.seconds);
         let (before, usage) = (herd.counts()?, Usage::of(server.id())?);
         let loads: Vec<_> = herd.ids().into_iter().map(Usage::of).collect::<Result<_>>()?;
+        let steps = runtime.block_on(Steps::of(client))?;
         let latency = runtime.block_on(run_tasks(client, rate, time))?;
         let (counts, used) = (herd.counts()?.since(&before), Usage::of(server.id())?.since(&usage));
         let mut load = 0.0;
@@ -138,6 +140,7 @@ impl Live {
         report.add("RunTask meanwhile, median", ms(latency.median()), "ms", note);
         let most = ms(latency.quantile(0.99));
         report.target("RunTask meanwhile, p99", most, RUN_TASK_GOAL_MS, true, "ms");
+        runtime.block_on(Steps::of(client))?.tell(&steps, report);
         let after = herd.counts()?;
         ensure!(after.failed == 0, "agents failed: {after:?}");
         let broken = after.broken as f64;

@@ -7,6 +7,7 @@ mod frames;
 mod herd;
 mod hold;
 mod live;
+mod steps;
 
 pub use crowd::Agents;
 pub use hold::Hold;
