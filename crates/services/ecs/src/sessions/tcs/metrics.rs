@@ -99,7 +99,8 @@ impl Telemetry {
         for mut task in metrics.task_metrics {
             if known.tasks.len() < TASKS_PER_INSTANCE_MAX && is_small(&task) {
                 // A list that was read has room for four, and a container's metrics are 750 bytes.
-                task.container_metrics.shrink_to_fit();
+                // A copy: a list that is cut where it lies leaves a hole behind it.
+                task.container_metrics = task.container_metrics.to_vec();
                 known.tasks.insert(task.task_arn.clone(), task);
             }
         }
