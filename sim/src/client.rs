@@ -10,9 +10,9 @@ use wire::client::{Client, ClientError};
 
 use crate::check::{Seen, id_of};
 use crate::life::Life;
-use crate::network::{Link, Wire};
+use crate::network::{Roads, Wire};
 use crate::node::{CLUSTER, credentials};
-use crate::server::{ENDPOINT, REGION};
+use crate::server::{REGION, url, urls};
 use crate::world::World;
 
 /// Tasks that a client keeps in mind; older ones it forgets.
@@ -38,11 +38,11 @@ impl Caller {
             world: world.clone(),
             name: name.clone(),
             life: Life::default(),
-            link: Link::default(),
+            roads: Roads::to_servers(world.plan.servers),
         };
         let region = REGION.parse().expect("a region");
         let key = Some(credentials(&name));
-        let client = Client::new(ENDPOINT, key, region, Arc::new(world.clock()))
+        let client = Client::new(&urls(world.plan.servers), key, region, Arc::new(world.clock()))
             .with_exchange(Arc::new(wire))
             .with_timeout(TIMEOUT);
         Self { world: world.clone(), name, client, tasks: Vec::new(), count: 0 }
@@ -81,7 +81,11 @@ impl Caller {
     }
 
     async fn ask(&self, operation: &str, body: &Value) -> Result<Value, ClientError> {
-        let answer = self.client.invoke(&shapes_ecs::SERVICE, operation, body).await;
+        // Any server, whichever answered before.
+        let servers = self.world.plan.servers as u64;
+        let server = usize::try_from(self.world.draw(|chance| chance.below(servers))).unwrap_or(0);
+        let client = self.client.at(&url(server));
+        let answer = client.invoke(&shapes_ecs::SERVICE, operation, body).await;
         if let Err(error) = &answer {
             let code = error.code().unwrap_or("no answer");
             self.world.note(format!("{} fails at {operation}: {code}: {error}", self.name));
@@ -222,7 +226,13 @@ impl Caller {
 
     async fn list(&mut self) {
         let body = json!({ "cluster": CLUSTER, "desiredStatus": "RUNNING" });
-        let _ = self.ask("ListTasks", &body).await;
+        let expected = self.world.checker.lock().listed_when_asked();
+        if let Ok(answer) = self.ask("ListTasks", &body).await
+            && answer["nextToken"].is_null()
+        {
+            let found = self.world.checker.lock().listed(&answer, &expected);
+            self.world.judge(found);
+        }
         let _ = self.ask("ListContainerInstances", &json!({ "cluster": CLUSTER })).await;
     }
 
@@ -241,6 +251,8 @@ impl Caller {
         let force = self.world.draw(|chance| chance.below(2)) == 0;
         let body = json!({ "cluster": CLUSTER, "containerInstance": instance, "force": force });
         if self.ask_again("DeregisterContainerInstance", &body).await.is_ok() {
+            let found = self.world.checker.lock().deregistered(&instance);
+            self.world.judge(found);
             self.world.tally("instance deregistered", instance);
         }
     }

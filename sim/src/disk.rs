@@ -4,13 +4,18 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use ledger::{Batch, Bytes, LoadedRow, Pace, Revision, Store, StoreError, StoredRow};
 use parking_lot::Mutex;
 
 use crate::life::Life;
 use crate::plan::Mutation;
 use crate::world::World;
+
+/// How long a write takes at most on a good day.
+const WRITE: Duration = Duration::from_millis(8);
 
 /// What is on the disk. Clones are the same disk.
 #[derive(Clone, Default)]
@@ -22,6 +27,8 @@ struct Kept {
     rows: BTreeMap<(&'static str, Bytes), StoredRow>,
     /// What a lying disk goes back to at a crash.
     lying_about: Option<Box<Kept>>,
+    /// What is being written: of a crash meanwhile it survives or not.
+    under_way: Option<Batch>,
 }
 
 impl Kept {
@@ -43,10 +50,17 @@ impl Kept {
 impl Disk {
     /// The store of one server's life.
     pub(crate) fn store(&self, world: &World, life: &Life, failed: &Arc<AtomicBool>) -> SimStore {
-        let before = self.0.lock().lying_about.take();
-        if let Some(before) = before {
-            *self.0.lock() = *before;
+        let mut kept = self.0.lock();
+        if let Some(before) = kept.lying_about.take() {
+            *kept = *before;
         }
+        if let Some(batch) = kept.under_way.take()
+            && world.draw(|chance| chance.below(2)) == 0
+        {
+            world.tally("a write outlives a crash", format!("{}", batch.revision));
+            kept.write(&batch, None);
+        }
+        drop(kept);
         SimStore {
             disk: self.clone(),
             world: world.clone(),
@@ -130,6 +144,18 @@ impl Store for SimStore {
     }
 
     fn pace(&self) -> Pace {
-        Pace::Inline
+        if self.world.plan.disk_takes_time { Pace::Task } else { Pace::Inline }
+    }
+
+    fn wait(&mut self, batch: &Batch) -> BoxFuture<'static, ()> {
+        let (world, life, disk) = (self.world.clone(), self.life.clone(), self.disk.clone());
+        disk.0.lock().under_way = Some(batch.clone());
+        let time = world.disk_time(WRITE, "the server");
+        Box::pin(async move {
+            tokio::time::sleep(time).await;
+            // Of a process that is dead by then nothing comes back.
+            life.pass().await;
+            disk.0.lock().under_way = None;
+        })
     }
 }

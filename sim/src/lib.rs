@@ -1,6 +1,7 @@
 //! Deterministic simulation of whole clusters (docs/simulation.md).
 //!
-//! One thread, virtual time, one seed. The control plane's services, placement, loops and sessions
+//! One thread, virtual time, one seed: one server on a disk of its own, or several on an etcd. The
+//! control plane's services, placement, loops and sessions
 //! are the real ones, and so are the agents with their engine and journal; made up are clocks, ids,
 //! the network, the disks, and what runs on the machines. Faults come between any two effects, and
 //! the invariants are checked after each.
@@ -14,6 +15,7 @@ mod check;
 mod client;
 mod clock;
 mod disk;
+mod etcd;
 mod host;
 mod life;
 mod log;
@@ -22,6 +24,7 @@ mod node;
 mod plan;
 mod run;
 mod server;
+mod storm;
 mod world;
 
 pub use plan::Mutation;

@@ -22,6 +22,9 @@ struct Arguments {
     /// Threads; each runs seeds of its own. Default: one a processor.
     #[arg(long)]
     threads: Option<usize>,
+    /// So many servers; by default the seed decides.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=5))]
+    servers: Option<u64>,
     /// With --seed: what the program itself says, too.
     #[arg(long)]
     trace: bool,
@@ -30,16 +33,23 @@ struct Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if let Some(seed) = arguments.seed {
-        return one(seed, arguments.trace);
+        return one(seed, &arguments);
     }
     many(&arguments)
 }
 
-fn one(seed: u64, trace: bool) -> ExitCode {
-    if trace {
+impl Arguments {
+    fn options(&self) -> Options {
+        let servers = self.servers.and_then(|count| usize::try_from(count).ok());
+        Options { servers, verbose: self.seed.is_some(), mutation: Mutation::None }
+    }
+}
+
+fn one(seed: u64, arguments: &Arguments) -> ExitCode {
+    if arguments.trace {
         tracing_subscriber::fmt().without_time().with_max_level(tracing::Level::DEBUG).init();
     }
-    let report = sim::run(seed, Options { verbose: true, mutation: Mutation::None });
+    let report = sim::run(seed, arguments.options());
     println!("{:?}", report.counts);
     tell(&report)
 }
@@ -57,7 +67,7 @@ fn many(arguments: &Arguments) -> ExitCode {
                     if seed >= end {
                         return;
                     }
-                    let report = sim::run(seed, Options::default());
+                    let report = sim::run(seed, arguments.options());
                     events.fetch_add(report.events, Ordering::Relaxed);
                     if report.violation.is_some() {
                         failed.fetch_add(1, Ordering::Relaxed);

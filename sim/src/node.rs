@@ -17,8 +17,8 @@ use wire::sigv4::Credentials;
 
 use crate::host::{Host, JournalFile};
 use crate::life::Life;
-use crate::network::{AgentTransport, Channels, Link, Wire};
-use crate::server::{ACCOUNT, ENDPOINT, REGION, SECRET};
+use crate::network::{AgentTransport, Channels, Roads, Wire};
+use crate::server::{ACCOUNT, REGION, SECRET, urls};
 use crate::world::World;
 
 /// The cluster of every run.
@@ -30,7 +30,7 @@ pub(crate) const CLEANUP_WAIT: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub(crate) struct Node {
     pub(crate) host: Host,
-    pub(crate) link: Link,
+    pub(crate) roads: Roads,
     pub(crate) capacity: Capacity,
     journal: JournalFile,
     channels: Channels,
@@ -46,7 +46,7 @@ impl Node {
         let zones = ["us-east-1a", "us-east-1b", "us-east-1c"];
         Self {
             host: Host::new(world, format!("n{number}")),
-            link: Link::default(),
+            roads: Roads::to_servers(world.plan.servers),
             capacity: Capacity { cpu, memory, tcp: [22].into(), udp: BTreeSet::new() },
             journal: JournalFile::default(),
             channels: channels.clone(),
@@ -68,6 +68,11 @@ impl Node {
     /// The agent dies now.
     pub(crate) fn kill(&self) {
         self.life.lock().kill();
+    }
+
+    /// The agent stands still for a time.
+    pub(crate) fn pause(&self, time: Duration) {
+        self.life.lock().pause(time);
     }
 
     /// Somebody starts the agent of a machine again that has been deregistered: it would wait for
@@ -155,12 +160,13 @@ impl Node {
             world: world.clone(),
             name: name.clone(),
             life: life.clone(),
-            link: self.link.clone(),
+            roads: self.roads.clone(),
         };
         let credentials = credentials(&format!("node-{name}"));
         let region = REGION.parse().expect("a region");
-        let calls = HttpTransport::new(ENDPOINT, credentials, region, clock.clone())
-            .with_exchange(Arc::new(wire.clone()));
+        let calls =
+            HttpTransport::new(&urls(world.plan.servers), credentials, region, clock.clone())
+                .with_exchange(Arc::new(wire.clone()));
         let channels = self.channels.clone();
         let transport = AgentTransport { calls, wire, channels, node: name.clone() };
         Parts {
@@ -177,7 +183,7 @@ impl Node {
 
     fn config(&self) -> Config {
         Config {
-            server: ENDPOINT.to_owned(),
+            server: urls(self.host.world.plan.servers),
             tls: None,
             cluster: CLUSTER.parse().expect("a cluster's name"),
             name: self.host.name.clone(),

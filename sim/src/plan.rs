@@ -33,22 +33,35 @@ pub enum Mutation {
     OverstatesCapacity,
     /// Randomness that does not come from the seed.
     ForgetsSeed,
+    /// Commits go to etcd without the comparisons that shut out an old leader.
+    ForgetsFence,
+    /// The clock that leases are judged by does not run while a server's machine sleeps.
+    ClockStands,
+    /// etcd answers the question for the newest commit with the first one that it knew.
+    AnswersOldHead,
+    /// etcd says that it has taken a commit and has not.
+    LosesCommits,
+    /// The watch of etcd passes over rows now and then.
+    SkipsEvents,
 }
 
 impl Mutation {
-    /// All that are mistakes.
-    pub const ALL: [Self; 10] = [
-        Self::AcknowledgesBeforeDurable,
-        Self::TearsBatches,
-        Self::JournalLies,
-        Self::SwallowsReports,
-        Self::StartsTwice,
-        Self::LeavesRunning,
-        Self::RenamesTasks,
-        Self::SwallowsPayloads,
-        Self::OverstatesCapacity,
-        Self::ForgetsSeed,
-    ];
+    /// Whether it needs several servers to show.
+    fn is_of_several(self) -> bool {
+        let all = [
+            Self::ForgetsFence,
+            Self::ClockStands,
+            Self::AnswersOldHead,
+            Self::LosesCommits,
+            Self::SkipsEvents,
+        ];
+        all.contains(&self)
+    }
+
+    /// Whether it needs a server with a disk of its own.
+    fn is_of_one(self) -> bool {
+        matches!(self, Self::AcknowledgesBeforeDurable | Self::TearsBatches)
+    }
 }
 
 /// The faults of a run. Each seed has some of them, so that each is also met without the others
@@ -105,12 +118,38 @@ pub(crate) struct Faults {
     pub(crate) server_stops: Parts,
     /// Each few seconds: a machine's clock jumps.
     pub(crate) clock_jumps: Parts,
+    /// A write of a disk, a server's or a machine's, takes seconds.
+    pub(crate) slow_disk: Parts,
+    /// Each few seconds: a process, a server's or an agent's, stands still for seconds.
+    pub(crate) pause: Parts,
+    /// A question to etcd, or its answer, is lost.
+    pub(crate) etcd_loses: Parts,
+    /// A question to etcd, its answer or what a watch tells takes seconds.
+    pub(crate) etcd_late: Parts,
+    /// A question to etcd arrives twice.
+    pub(crate) etcd_doubles: Parts,
+    /// A watch of etcd breaks, falls silent, or ends in the middle of what it tells.
+    pub(crate) watch_breaks: Parts,
+    /// Each few seconds: a server is cut off from etcd for a while.
+    pub(crate) etcd_cut: Parts,
+    /// Each few seconds: two servers are cut off from each other, in one direction or both.
+    pub(crate) peers_cut: Parts,
+    /// Each few seconds: a machine is cut off from one of several servers.
+    pub(crate) server_cut: Parts,
+    /// Each few seconds: etcd's history is forgotten.
+    pub(crate) etcd_forgets: Parts,
 }
 
 /// Everything that a seed decides at the start.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) faults: Faults,
+    /// One keeps its ledger on a disk of its own; several share theirs on an etcd.
+    pub(crate) servers: usize,
+    /// How long a silent leader among several goes on to count as leading.
+    pub(crate) lease: Duration,
+    /// Whether the disk of a server that is alone takes time, and not only when it is slow.
+    pub(crate) disk_takes_time: bool,
     pub(crate) nodes: u64,
     pub(crate) clients: u64,
     /// How long faults happen.
@@ -121,7 +160,14 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    pub(crate) fn of(chance: &mut Chance, mutation: Mutation) -> Self {
+    pub(crate) fn of(chance: &mut Chance, mutation: Mutation, servers: Option<usize>) -> Self {
+        let drawn = [1, 1, 1, 2, 3][usize::try_from(chance.below(5)).unwrap_or(0)];
+        let several = 2 + usize::try_from(chance.below(2)).unwrap_or(0);
+        let drawn = match mutation {
+            _ if mutation.is_of_several() => several,
+            _ if mutation.is_of_one() => 1,
+            _ => drawn,
+        };
         // Every eighth seed is a calm one: what fails there fails without any fault.
         let calm = chance.below(8) == 0;
         let mut fault = |often: Parts| {
@@ -155,9 +201,22 @@ impl Plan {
             server_dies: fault(3_000),
             server_stops: fault(2_000),
             clock_jumps: fault(2_000),
+            slow_disk: fault(500),
+            pause: fault(3_000),
+            etcd_loses: fault(300),
+            etcd_late: fault(500),
+            etcd_doubles: fault(500),
+            watch_breaks: fault(500),
+            etcd_cut: fault(3_000),
+            peers_cut: fault(3_000),
+            server_cut: fault(3_000),
+            etcd_forgets: fault(5_000),
         };
         Self {
             faults,
+            servers: servers.unwrap_or(drawn),
+            lease: Duration::from_secs([2, 2, 5][usize::try_from(chance.below(3)).unwrap_or(0)]),
+            disk_takes_time: chance.below(2) == 0,
             nodes: 1 + chance.below(4),
             clients: 1 + chance.below(4),
             chaos: chance.millis(20_000, 100_000),

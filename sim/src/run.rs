@@ -6,12 +6,15 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::client::Caller;
+use crate::clock::SimClock;
 use crate::disk::Disk;
+use crate::etcd::SharedEtcd;
 use crate::host::Host;
 use crate::network::Channels;
 use crate::node::{CLEANUP_WAIT, Node};
 use crate::plan::Mutation;
-use crate::server::Plane;
+use crate::server::{Alone, Reference, Several};
+use crate::storm::Storm;
 use crate::world::{Violation, World};
 
 /// The longest time, once nothing goes wrong any more, until everything is as it should be. An
@@ -19,10 +22,10 @@ use crate::world::{Violation, World};
 const SETTLE_MAX: Duration = Duration::from_secs(90 * 60);
 /// How often that is looked at.
 const LOOK: Duration = Duration::from_secs(2);
-/// How often faults that need no occasion may strike.
-const STORM: Duration = Duration::from_secs(3);
 /// By then every call that was on its way when the faults ended has arrived.
 const STRAGGLERS: Duration = Duration::from_secs(15);
+/// The longest time in which a server that nothing keeps from it tells what it has.
+const AGREE_MAX: Duration = Duration::from_secs(30);
 /// A run that goes on for longer in virtual time hangs.
 const RUN_MAX: Duration = Duration::from_secs(6 * 3600);
 
@@ -33,6 +36,8 @@ pub struct Options {
     pub verbose: bool,
     /// A deliberate mistake.
     pub mutation: Mutation,
+    /// How many servers there are, if that is not left to the seed.
+    pub servers: Option<usize>,
 }
 
 /// What came of a run.
@@ -65,7 +70,7 @@ pub fn run(seed: u64, options: Options) -> Report {
         .build()
         .expect("a runtime of one thread");
     runtime.block_on(async {
-        let world = World::new(seed, options.mutation, options.verbose);
+        let world = World::new(seed, options);
         let ended = tokio::select! {
             biased;
             () = world.violated.notified() => None,
@@ -90,14 +95,7 @@ pub fn run(seed: u64, options: Options) -> Report {
 async fn live(world: &World) {
     world.note(format!("seed {}: {:?}", world.seed, world.plan));
     let channels = Channels::default();
-    let clock = world.clock();
-    let plane = Plane {
-        world: world.clone(),
-        disk: Disk::default(),
-        channels: channels.clone(),
-        clock: clock.clone(),
-    };
-    tokio::spawn(plane.run());
+    let (clocks, etcd) = control_plane(world, &channels);
     let nodes: Vec<Node> =
         (0..world.plan.nodes).map(|number| Node::new(world, number, &channels)).collect();
     for node in &nodes {
@@ -110,13 +108,9 @@ async fn live(world: &World) {
     let clients: Vec<_> = (0..world.plan.clients)
         .map(|number| tokio::spawn(Caller::new(world, format!("c{number}")).run()))
         .collect();
-    let _ = tokio::time::timeout(world.plan.chaos, storm(world, &nodes, &clock)).await;
-    world.heal();
-    for node in &nodes {
-        node.link.mend();
-        node.host.clock.jump(0);
-    }
-    clock.jump(0);
+    let storm = Storm { world: world.clone(), nodes: nodes.clone(), clocks, etcd };
+    let _ = tokio::time::timeout(world.plan.chaos, storm.rage()).await;
+    storm.end();
     for client in clients {
         // It ends with the call that it is at.
         let _ = client.await;
@@ -129,9 +123,58 @@ async fn live(world: &World) {
     operator.stop_everything().await;
     settle(world, &hosts, "every task that is stopped stops").await;
     clean(world, &hosts).await;
+    agree(world).await;
     let found = world.checker.lock().kept();
     world.judge(found);
     world.note("the end");
+}
+
+/// Starts the servers. Gives their clocks, and their etcd if they share one.
+fn control_plane(world: &World, channels: &Channels) -> (Vec<SimClock>, Option<SharedEtcd>) {
+    let clocks: Vec<SimClock> = (0..world.plan.servers).map(|_| world.clock()).collect();
+    let channels = || channels.clone();
+    if let [clock] = clocks.as_slice() {
+        let (disk, clock) = (Disk::default(), clock.clone());
+        tokio::spawn(Alone { world: world.clone(), disk, channels: channels(), clock }.run());
+        return (clocks, None);
+    }
+    let etcd = SharedEtcd::new();
+    let reference = Reference { world: world.clone(), etcd: etcd.clone(), clock: world.clock() };
+    tokio::spawn(reference.run());
+    for (number, clock) in clocks.iter().enumerate() {
+        let (world, etcd, clock) = (world.clone(), etcd.clone(), clock.clone());
+        tokio::spawn(Several { number, world, etcd, channels: channels(), clock }.run());
+    }
+    (clocks, Some(etcd))
+}
+
+/// All servers of several show the same in the end.
+async fn agree(world: &World) {
+    if world.plan.servers == 1 {
+        return;
+    }
+    for server in world.servers_up() {
+        let since = Instant::now();
+        loop {
+            let shown = tokio::time::timeout(AGREE_MAX, server.ledger.current()).await;
+            let why = match shown {
+                Ok(Ok(snapshot)) => {
+                    let audit = server.tables.audit(&snapshot);
+                    match world.checker.lock().shows(snapshot.revision(), &audit) {
+                        Ok(()) => break,
+                        Err(why) => why,
+                    }
+                }
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "it does not answer".to_owned(),
+            };
+            if since.elapsed() > AGREE_MAX {
+                let detail = format!("{}: {why}", server.name);
+                return world.violate("all servers show the same", detail);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
 }
 
 /// Waits until the world is as it should be.
@@ -163,60 +206,5 @@ async fn clean(world: &World, hosts: &[&Host]) {
             return world.violate("nothing is left of a task that has stopped", left);
         }
         tokio::time::sleep(LOOK).await;
-    }
-}
-
-/// Faults that need no occasion: they come by every few seconds.
-async fn storm(world: &World, nodes: &[Node], clock: &crate::clock::SimClock) {
-    loop {
-        tokio::time::sleep(STORM).await;
-        let node = world.draw(|chance| chance.pick(nodes).cloned());
-        let Some(node) = node else { continue };
-        let name = &node.host.name;
-        if world.strikes(|faults| faults.partition) {
-            world.tally("partition", name);
-            let wait = world.draw(|chance| chance.millis(500, 90_000));
-            let link = node.link.clone();
-            link.cut();
-            tokio::spawn(async move {
-                tokio::time::sleep(wait).await;
-                link.mend();
-            });
-        }
-        if world.strikes(|faults| faults.agent_dies) {
-            world.note(format!("{name}: its agent is killed"));
-            node.kill();
-        }
-        if world.strikes(|faults| faults.power_loss) {
-            world.tally("power loss", name);
-            node.lose_power();
-        }
-        if world.draw(|chance| chance.below(4)) == 0 {
-            node.restart_if_gone();
-        }
-        let server = world.present_server();
-        if let Some(server) = &server
-            && world.strikes(|faults| faults.server_dies)
-        {
-            world.note("the server is killed");
-            server.life.kill();
-        }
-        if let Some(server) = &server
-            && world.strikes(|faults| faults.server_stops)
-        {
-            world.note("the server is stopped");
-            server.stop();
-        }
-        if world.strikes(|faults| faults.clock_jumps) {
-            let wrong_ms = world.draw(|chance| {
-                let size = [500, 30_000, 200_000, 4_000_000][chance.below(4) as usize];
-                i64::try_from(chance.below(size)).unwrap_or(0)
-                    - i64::try_from(size / 2).unwrap_or(0)
-            });
-            let whose =
-                if world.draw(|chance| chance.below(2)) == 0 { clock } else { &node.host.clock };
-            world.tally("clock jump", format!("by {wrong_ms} ms, {name} or the server"));
-            whose.jump(wrong_ms);
-        }
     }
 }

@@ -13,7 +13,9 @@ use crate::chance::Chance;
 use crate::check::Checker;
 use crate::clock::{SimClock, SimIds};
 use crate::log::Log;
+use crate::network::Net;
 use crate::plan::{Faults, Mutation, Parts, Plan};
+use crate::run::Options;
 use crate::server::Server;
 
 /// What was found broken.
@@ -38,8 +40,9 @@ pub(crate) struct Inner {
     faults_on: AtomicBool,
     violation: Mutex<Option<Violation>>,
     pub(crate) violated: Notify,
-    /// The server that is up, if one is.
-    pub(crate) server: Mutex<Option<Arc<Server>>>,
+    /// The servers that are up, by their numbers.
+    servers: Mutex<Vec<Option<Arc<Server>>>>,
+    pub(crate) net: Net,
     pub(crate) checker: Mutex<Checker>,
     /// How often each thing happened: whether a run has met what it is to meet.
     counts: Mutex<BTreeMap<&'static str, u64>>,
@@ -53,25 +56,29 @@ impl std::ops::Deref for World {
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, mutation: Mutation, verbose: bool) -> Self {
+    pub(crate) fn new(seed: u64, options: Options) -> Self {
+        let Options { verbose, mutation, servers } = options;
         let mut chance = Chance::of(seed);
         if mutation == Mutation::ForgetsSeed {
             // An address is as good as any chance that no seed knows.
             chance = Chance::of(seed ^ std::ptr::from_ref(&*Box::new(0_u8)) as u64 ^ now_nanos());
         }
-        let plan = Plan::of(&mut chance, mutation);
+        let plan = Plan::of(&mut chance, mutation, servers);
+        let checker = Checker::of(plan.servers);
+        let net = Net::of_servers(plan.servers);
         let inner = Inner {
             seed,
-            plan,
             start: Instant::now(),
             chance: Mutex::new(chance),
             log: Mutex::new(Log::new(verbose)),
             faults_on: AtomicBool::new(true),
             violation: Mutex::default(),
             violated: Notify::new(),
-            server: Mutex::default(),
-            checker: Mutex::default(),
+            servers: Mutex::new(vec![None; plan.servers]),
+            net,
+            checker: Mutex::new(checker),
             counts: Mutex::default(),
+            plan,
         };
         Self(Arc::new(inner))
     }
@@ -129,6 +136,16 @@ impl World {
         self.draw(|chance| chance.millis(0, most))
     }
 
+    /// How long a write of a disk takes: on a bad day many seconds.
+    pub(crate) fn disk_time(&self, usual: Duration, whose: &str) -> Duration {
+        if self.strikes(|faults| faults.slow_disk) {
+            let time = self.draw(|chance| chance.millis(1_000, 10_000));
+            self.tally("slow disk", format!("{whose}, {} ms", time.as_millis()));
+            return time;
+        }
+        self.delay(usual)
+    }
+
     pub(crate) fn clock(&self) -> SimClock {
         SimClock::starting(self.start)
     }
@@ -156,8 +173,22 @@ impl World {
         self.violation.lock().clone()
     }
 
-    pub(crate) fn present_server(&self) -> Option<Arc<Server>> {
-        self.server.lock().clone()
+    /// The server with this number, if it is up.
+    pub(crate) fn server(&self, number: usize) -> Option<Arc<Server>> {
+        self.servers.lock()[number].clone()
+    }
+
+    /// All servers that are up.
+    pub(crate) fn servers_up(&self) -> Vec<Arc<Server>> {
+        self.servers.lock().iter().flatten().cloned().collect()
+    }
+
+    pub(crate) fn server_begins(&self, number: usize, server: Arc<Server>) {
+        self.servers.lock()[number] = Some(server);
+    }
+
+    pub(crate) fn server_ends(&self, number: usize) {
+        self.servers.lock()[number] = None;
     }
 }
 

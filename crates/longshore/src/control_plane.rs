@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use cloudwatch::CloudWatch;
 use ecs::{Ecs, EcsSetup, IamCredentials, SessionSetup, TaskEndpointSetting};
+use ensemble::{LedgerGate, lead};
 use iam::Iam;
 use ledger::{EmbeddedStore, EtcdSettings, Ledger, Member, Schema};
 use terms::{Clock, IdSource};
@@ -19,7 +20,7 @@ use wire::{Edge, EdgeBuilder};
 use crate::archive_route;
 use crate::clock::{RandomIds, SystemClock};
 use crate::data_dir::{DataDir, Running};
-use crate::ensemble::{Identity, LedgerGate, StoreChoice, lead};
+use crate::ensemble::{Identity, StoreChoice};
 use crate::observe;
 use crate::security::Tls;
 use crate::settings::{Auth, ServerSettings};
@@ -248,7 +249,7 @@ async fn leading(
             ecs.run(term).await
         }
     };
-    lead(&ledger, work, shutdown).await
+    Ok(lead(&ledger, work, shutdown).await?)
 }
 
 /// Where clients reach a server that listens on `address`.

@@ -1,6 +1,6 @@
 //! What clients were promised, and what they see.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use terms::TaskId;
@@ -21,8 +21,12 @@ pub(super) struct Promises {
 
 #[derive(Default)]
 struct Promise {
+    /// An acknowledged RunTask or StartTask.
+    made: bool,
     /// An acknowledged StopTask.
     stopped: bool,
+    /// The furthest that an answer has shown it.
+    shown: Seen,
 }
 
 #[derive(Default)]
@@ -63,7 +67,7 @@ impl Checker {
     ) -> Vec<Violation> {
         let mut found = Vec::new();
         for id in tasks {
-            self.clients.tasks.entry(*id).or_default();
+            self.clients.tasks.entry(*id).or_default().made = true;
             if !self.tasks.contains_key(id) && !self.forgotten.contains(id) {
                 let detail = format!("RunTask answered {id}, which is not there");
                 found.push(broken("no acknowledged write is lost", detail));
@@ -103,6 +107,18 @@ impl Checker {
         }
     }
 
+    /// DeregisterContainerInstance was acknowledged.
+    pub(crate) fn deregistered(&mut self, instance: &str) -> Vec<Violation> {
+        let Ok(id) = instance.parse() else { return Vec::new() };
+        match self.instances.get(&id) {
+            Some(row) if !row.is_gone => {
+                let detail = format!("the instance {id} was deregistered, and is {}", row.status);
+                vec![broken("no acknowledged write is lost", detail)]
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// RegisterTaskDefinition was acknowledged.
     pub(crate) fn defined(&mut self, arn: &str, content: &str) -> Vec<Violation> {
         let known = self.clients.definitions.insert(arn.to_owned(), content.to_owned());
@@ -115,17 +131,27 @@ impl Checker {
         }
     }
 
-    /// What a client may rely on when it asks for a task now.
+    /// What a client may rely on when it asks for a task now: of a server that is alone all that
+    /// was published; of one among several, which may be on its way to others, all that answers
+    /// have acknowledged or shown.
     pub(crate) fn expected(&self, id: TaskId) -> (bool, Seen) {
         let known = self.tasks.get(&id);
-        let must_be = self.clients.tasks.contains_key(&id) && known.is_some();
+        let promise = self.clients.tasks.get(&id);
+        let must_be = promise.is_some() && known.is_some();
+        if self.several {
+            let shown = promise.map(|promise| Seen {
+                stops: promise.stopped || promise.shown.stops,
+                ..promise.shown
+            });
+            return (must_be, shown.unwrap_or_default());
+        }
         let seen = known.map(|task| Seen { rank: task.rank, stops: !task.wants_running });
         (must_be, seen.unwrap_or_default())
     }
 
     /// DescribeTasks was answered; `expected` is what held when it was asked.
     pub(crate) fn described(
-        &self,
+        &mut self,
         answer: &Value,
         expected: &BTreeMap<TaskId, (bool, Seen)>,
     ) -> Vec<Violation> {
@@ -147,8 +173,32 @@ impl Checker {
                 let detail = format!("{id} is described as {status}, older than {seen:?}");
                 found.push(broken("no read is stale", detail));
             }
+            let shown = &mut self.clients.tasks.entry(*id).or_default().shown;
+            shown.rank = shown.rank.max(rank(status));
+            shown.stops |= stops;
         }
         found
+    }
+
+    /// Tasks that ListTasks of all that are to run must show when it is asked now.
+    pub(crate) fn listed_when_asked(&self) -> Vec<TaskId> {
+        let acknowledged = self.clients.tasks.iter().filter(|(_, promise)| promise.made);
+        let ids = acknowledged.map(|(id, _)| *id);
+        ids.filter(|id| self.wants_running(*id)).collect()
+    }
+
+    /// ListTasks of all that are to run was answered whole; `expected` is what was to be there when
+    /// it was asked.
+    pub(crate) fn listed(&self, answer: &Value, expected: &[TaskId]) -> Vec<Violation> {
+        let shown = answer["taskArns"].as_array().into_iter().flatten();
+        let shown: BTreeSet<TaskId> = shown.filter_map(|arn| id_of(arn.as_str()?)).collect();
+        let missed = expected.iter().filter(|id| !shown.contains(id) && self.wants_running(**id));
+        let detail = |id| format!("ListTasks misses {id}, which is to run");
+        missed.map(|id| broken("no acknowledged write is lost", detail(id))).collect()
+    }
+
+    fn wants_running(&self, id: TaskId) -> bool {
+        self.tasks.get(&id).is_some_and(|task| task.wants_running)
     }
 
     /// What must hold of all promises, whenever it is asked.

@@ -1,7 +1,9 @@
 //! The invariants, and a model of what was acknowledged.
 //!
-//! The checker follows the server's change feed through all its lives: its own picture of tasks and
-//! instances is what was published, and what a restarted server shows must be no less.
+//! The checker follows what is durable: the change feed of the one server through all its lives, or
+//! what etcd holds where there are several. Its own picture of tasks and instances is what was
+//! published; what a restarted server shows must be no less, and what one of several shows must be
+//! the same.
 
 mod clients;
 mod settled;
@@ -20,6 +22,8 @@ use crate::world::Violation;
 /// What is known, and what has been promised.
 #[derive(Default)]
 pub(crate) struct Checker {
+    /// Whether several servers share the ledger: a commit may then hold several transactions.
+    several: bool,
     revision: Revision,
     pub(crate) tasks: BTreeMap<TaskId, AuditedTask>,
     pub(crate) instances: BTreeMap<ContainerInstanceId, AuditedInstance>,
@@ -35,11 +39,29 @@ pub(crate) struct Checker {
 /// From here on agents choose ports (`net.ipv4.ip_local_port_range`).
 const DYNAMIC_PORTS: u16 = 32_768;
 
+/// Whether tasks may be placed on the instance.
+fn takes_tasks(row: &AuditedInstance) -> bool {
+    row.status == "ACTIVE" && row.connected
+}
+
+/// The instance that a change has let take tasks.
+fn made_ready(change: &AuditedChange) -> Option<ContainerInstanceId> {
+    match change {
+        AuditedChange::Instance { after: Some(row), .. } => takes_tasks(row).then_some(row.arn.id),
+        AuditedChange::Instance { after: None, .. } | AuditedChange::Task { .. } => None,
+    }
+}
+
 fn broken(invariant: &'static str, detail: impl Into<String>) -> Violation {
     Violation { invariant, detail: detail.into() }
 }
 
 impl Checker {
+    /// Of a world with so many servers.
+    pub(crate) fn of(servers: usize) -> Self {
+        Self { several: servers > 1, ..Self::default() }
+    }
+
     /// A server has loaded its disk: nothing that was published may be missing.
     pub(crate) fn loaded(
         &mut self,
@@ -101,18 +123,24 @@ impl Checker {
         now: Timestamp,
     ) -> Vec<Violation> {
         let mut found = Vec::new();
-        if revision != self.revision + 1 {
+        let follows = match self.several {
+            true => revision > self.revision,
+            false => revision == self.revision + 1,
+        };
+        if !follows {
             let detail = format!("{revision} came after {}", self.revision);
             found.push(broken("the feed has no gap", detail));
         }
         self.revision = revision;
         let mut touched = BTreeSet::new();
+        // In one commit of several transactions an instance may come before its first task.
+        let ready: BTreeSet<ContainerInstanceId> = changes.iter().filter_map(made_ready).collect();
         for change in changes {
             match change {
                 AuditedChange::Task { before, after } => {
                     let (before, after) = (before.map(|row| *row), after.map(|row| *row));
                     touched.extend(after.iter().map(|row| row.instance));
-                    found.extend(self.task_changes(name, before, after, now));
+                    found.extend(self.task_changes((name, now), before, after, &ready));
                 }
                 AuditedChange::Instance { before, after } => {
                     let (before, after) = (before.map(|row| *row), after.map(|row| *row));
@@ -125,12 +153,63 @@ impl Checker {
         found
     }
 
+    /// A server among several shows a commit of its own feed.
+    pub(crate) fn shown(
+        &self,
+        server: &str,
+        revision: Revision,
+        changes: &[AuditedChange],
+    ) -> Vec<Violation> {
+        let mut found = Vec::new();
+        if revision > self.revision {
+            let detail = format!("{server} shows {revision}, etcd holds {}", self.revision);
+            found.push(broken("nothing is visible before it is durable", detail));
+        }
+        for change in changes {
+            let differs = match change {
+                AuditedChange::Task { after: Some(row), .. } => {
+                    let known = self.tasks.get(&row.arn.id);
+                    known
+                        .filter(|known| known.version == row.version && **row != **known)
+                        .map(|known| format!("{known:?} as {row:?}"))
+                }
+                AuditedChange::Instance { after: Some(row), .. } => {
+                    let known = self.instances.get(&row.arn.id);
+                    known
+                        .filter(|known| known.version == row.version && **row != **known)
+                        .map(|known| format!("{known:?} as {row:?}"))
+                }
+                AuditedChange::Task { .. } | AuditedChange::Instance { .. } => None,
+            };
+            let differs = differs.map(|what| format!("{server} shows {what}"));
+            found.extend(differs.map(|what| broken("all servers show the same", what)));
+        }
+        found
+    }
+
+    /// Whether a server among several shows at `revision` what etcd holds now.
+    pub(crate) fn shows(
+        &self,
+        revision: Revision,
+        (tasks, instances): &(Vec<AuditedTask>, Vec<AuditedInstance>),
+    ) -> Result<(), String> {
+        if revision != self.revision {
+            return Err(format!("it is at {revision}, etcd holds {}", self.revision));
+        }
+        let is_same =
+            tasks.iter().eq(self.tasks.values()) && instances.iter().eq(self.instances.values());
+        match is_same {
+            true => Ok(()),
+            false => Err(format!("at {revision} it shows other tasks or instances")),
+        }
+    }
+
     fn task_changes(
         &mut self,
-        name: &str,
+        (name, now): (&str, Timestamp),
         before: Option<AuditedTask>,
         after: Option<AuditedTask>,
-        now: Timestamp,
+        ready: &BTreeSet<ContainerInstanceId>,
     ) -> Vec<Violation> {
         let mut found = Vec::new();
         let Some(id) = before.as_ref().or(after.as_ref()).map(|row| row.arn.id) else {
@@ -150,8 +229,7 @@ impl Checker {
             }
             (None, Some(after)) => {
                 let place = self.instances.get(&after.instance);
-                let is_good = |row: &AuditedInstance| row.status == "ACTIVE" && row.connected;
-                if !place.is_some_and(is_good) {
+                if !place.is_some_and(takes_tasks) && !ready.contains(&after.instance) {
                     let detail = format!("{name} places {id} on {place:?}");
                     found.push(broken("tasks go to ACTIVE, connected instances only", detail));
                 }

@@ -16,7 +16,11 @@ impl Checker {
             let live = self.instances.values().filter(|row| mine(&row.node) && !row.is_gone);
             let connected = live.filter(|row| row.connected).count();
             if connected != 1 {
-                return Err(format!("{connected} instances of {} are connected", host.name));
+                let rows = self.instances.values().filter(|row| mine(&row.node));
+                let rows = rows.map(|row| format!("{} {}", row.arn.id, row.status));
+                let rows = rows.collect::<Vec<_>>().join(", ");
+                let name = &host.name;
+                return Err(format!("{connected} instances of {name} are connected: {rows}"));
             }
         }
         for task in self.tasks.values() {

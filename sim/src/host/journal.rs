@@ -95,17 +95,20 @@ impl Medium for Written {
             self.seen.life.kill();
             return std::future::pending().await;
         }
-        {
+        let name = &self.seen.host.name;
+        let length = {
             let mut kept = self.file.0.lock();
             kept.bytes.extend_from_slice(&bytes);
-            if durable && !world.is_mutated(Mutation::JournalLies) {
-                kept.durable = kept.bytes.len();
-            }
-        }
-        world.note(format!("{}: journal, {} bytes", self.seen.host.name, bytes.len()));
+            kept.bytes.len()
+        };
+        world.note(format!("{name}: journal, {} bytes", bytes.len()));
         if durable {
-            tokio::time::sleep(world.delay(super::EFFECT)).await;
+            tokio::time::sleep(world.disk_time(super::EFFECT, name)).await;
             self.seen.life.pass().await;
+            if !world.is_mutated(Mutation::JournalLies) {
+                let mut kept = self.file.0.lock();
+                kept.durable = kept.durable.max(length);
+            }
         }
         if world.strikes(|faults| faults.crash_after_effect) {
             world.tally("agent dies after writing its journal", &self.seen.host.name);
@@ -118,6 +121,9 @@ impl Medium for Written {
     async fn replace(&mut self, bytes: Vec<u8>) -> io::Result<()> {
         self.seen.life.pass().await;
         self.full()?;
+        let time = self.seen.host.world.disk_time(super::EFFECT, &self.seen.host.name);
+        tokio::time::sleep(time).await;
+        self.seen.life.pass().await;
         let mut kept = self.file.0.lock();
         kept.durable = bytes.len();
         kept.bytes = bytes;

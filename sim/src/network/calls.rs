@@ -1,4 +1,4 @@
-//! Calls: one request, one answer, through the server's real edge.
+//! Calls: one request, one answer, through a server's real edge.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -6,12 +6,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
-use wire::client::{Exchange, Exchanged};
+use wire::client::{Exchange, Exchanged, NotExchanged};
 
-use super::Link;
+use super::Roads;
 use crate::life::Life;
 use crate::plan::Mutation;
-use crate::server::Server;
+use crate::server::{Server, number_of};
 use crate::world::World;
 
 /// The longest way of a request or an answer on a good day.
@@ -19,14 +19,15 @@ const WAY: Duration = Duration::from_millis(8);
 /// What an answer may hold, in bytes.
 const ANSWER_LIMIT_BYTES: usize = 16 * 1024 * 1024;
 
-/// What carries the calls of one caller.
+/// What carries the calls of one caller: a client, an agent, or a server that sends on what it
+/// was asked.
 #[derive(Clone)]
 pub(crate) struct Wire {
     pub(crate) world: World,
     /// The caller, for the log.
     pub(crate) name: String,
     pub(crate) life: Life,
-    pub(crate) link: Link,
+    pub(crate) roads: Roads,
 }
 
 impl Exchange for Wire {
@@ -45,15 +46,17 @@ impl Wire {
         let (parts, body) = request.into_parts();
         let bytes = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
         let what = operation(&parts);
-        self.world.note(format!("{} is to call {what}", self.name));
-        self.link.open().await;
+        let number = number_of(&parts.uri).expect("callers know servers alone");
+        let link = self.roads.to(number);
+        self.world.note(format!("{} is to call {what} of s{number}", self.name));
+        link.open().await;
         if self.world.strikes(|faults| faults.lost_request) {
             return self.lose("lost request", &what).await;
         }
         tokio::time::sleep(self.world.delay(WAY)).await;
         self.life.pass().await;
-        let Some(server) = self.world.present_server() else {
-            return Err("connection refused".into());
+        let Some(server) = self.world.server(number) else {
+            return Err(NotExchanged::Unreached("connection refused".to_owned()));
         };
         let request = Request::from_parts(parts, bytes);
         if self.world.is_mutated(Mutation::SwallowsReports)
@@ -70,7 +73,7 @@ impl Wire {
         let answer = serve(&server, request);
         let answer = tokio::select! {
             biased;
-            () = server.life.over() => return Err("connection reset by peer".into()),
+            () = server.life.over() => return Err(reset()),
             answer = answer => answer?,
         };
         let status = answer.status().as_u16();
@@ -79,7 +82,7 @@ impl Wire {
             return self.lose("lost answer", &what).await;
         }
         tokio::time::sleep(self.world.delay(WAY)).await;
-        self.link.open().await;
+        link.open().await;
         self.life.pass().await;
         Ok(answer)
     }
@@ -90,7 +93,7 @@ impl Wire {
         if self.world.strikes(|faults| faults.silent_loss) {
             std::future::pending::<()>().await;
         }
-        Err("connection reset by peer".into())
+        Err(reset())
     }
 
     /// What a proxy does that gave up too early: the same request arrives once more.
@@ -108,15 +111,21 @@ impl Wire {
 
 /// The server handles the request whether or not somebody waits for the answer.
 async fn serve(server: &std::sync::Arc<Server>, request: Request<Bytes>) -> Exchanged {
-    let (edge, mut answered) = (server.edge.clone(), tokio::sync::oneshot::channel());
-    let sender = answered.0;
+    let (edge, life) = (server.edge.clone(), server.life.clone());
+    let (sender, answered) = tokio::sync::oneshot::channel();
     server.spawn(async move {
+        life.pass().await;
         let answer = edge.handle(request, None).await;
         let (parts, body) = answer.into_parts();
         let bytes = body.collect(ANSWER_LIMIT_BYTES).await.unwrap_or_default();
+        life.pass().await;
         let _ = sender.send(Response::from_parts(parts, bytes));
     });
-    (&mut answered.1).await.map_err(|_| "connection reset by peer".into())
+    answered.await.map_err(|_| reset())
+}
+
+fn reset() -> NotExchanged {
+    NotExchanged::Broken("connection reset by peer".to_owned())
 }
 
 fn operation(parts: &http::request::Parts) -> String {

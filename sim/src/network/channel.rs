@@ -1,4 +1,4 @@
-//! Channels of decoded messages between an agent and the server: in order, late, broken, doubled.
+//! Channels of decoded messages between an agent and a server: in order, late, broken, doubled.
 
 use std::fmt::Debug;
 use std::sync::{Arc, Weak};
@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Link;
 use crate::life::Life;
+use crate::server::Server;
 use crate::world::World;
 
 /// The longest way of a message on a good day.
@@ -37,47 +38,80 @@ struct Ends {
 #[derive(Clone, Default)]
 pub(crate) struct Channels(Arc<Mutex<Vec<Open>>>);
 
-/// The agent's life, the server's, and what they know of their connection.
-type Open = (Life, Life, Weak<Ends>);
+/// The lives at both ends and on the way, and what the ends know of their connection.
+struct Open {
+    agent: Life,
+    server: Life,
+    /// The server that it goes through, if it does.
+    through: Option<Life>,
+    ends: Weak<Ends>,
+}
+
+/// How a channel comes to the server that serves it.
+pub(super) struct Route {
+    /// One way after the other.
+    pub(super) links: Vec<Link>,
+    /// Who serves it.
+    pub(super) server: Arc<Server>,
+    /// The server that it goes through, and when that one ends it.
+    pub(super) through: Option<(Arc<Server>, CancellationToken)>,
+}
 
 impl Channels {
     /// What becomes of a dead process's connections: most peers see them break.
     pub(crate) fn mourn(&self, world: &World) {
         let mut all = self.0.lock();
-        for (agent, server, ends) in all.iter() {
+        for Open { agent, server, through, ends } in all.iter() {
             let Some(ends) = ends.upgrade() else { continue };
+            let is_cut = through.as_ref().is_some_and(Life::is_over);
             if world.draw(|chance| chance.below(4)) == 0 && world.faults_on() {
                 continue; // Half open: the other side finds out by itself.
             }
-            if agent.is_over() {
+            if agent.is_over() || is_cut {
                 ends.server.cancel();
             }
-            if server.is_over() {
+            if server.is_over() || is_cut {
                 ends.agent.cancel();
             }
         }
-        all.retain(|(agent, server, ends)| {
+        all.retain(|Open { agent, server, ends, .. }| {
             ends.strong_count() > 0 && !(agent.is_over() && server.is_over())
         });
     }
 
     /// Opens a connection: the agent's two halves, and the server's transport.
-    pub(crate) fn open<A: Message, S: Message>(
+    pub(super) fn open<A: Message, S: Message>(
         &self,
         world: &World,
         name: String,
-        link: &Link,
+        route: &Route,
         agent: &Life,
-        server: &Life,
     ) -> (agent::transport::Channel<A, S>, ServerSide<A, S>) {
         let ends = Arc::new(Ends::default());
-        self.0.lock().push((agent.clone(), server.clone(), Arc::downgrade(&ends)));
+        let server = &route.server.life;
+        self.0.lock().push(Open {
+            agent: agent.clone(),
+            server: server.clone(),
+            through: route.through.as_ref().map(|(through, _)| through.life.clone()),
+            ends: Arc::downgrade(&ends),
+        });
+        if let Some((through, end)) = &route.through {
+            // As the relay's tunnel.
+            let (end, ends) = (end.clone(), Arc::downgrade(&ends));
+            through.spawn(async move {
+                end.cancelled().await;
+                if let Some(ends) = ends.upgrade() {
+                    ends.agent.cancel();
+                    ends.server.cancel();
+                }
+            });
+        }
         let (to_server, from_agent) = mpsc::channel(MESSAGES_MAX);
         let (to_agent, from_server) = mpsc::channel(MESSAGES_MAX);
         let way = |life: &Life| Way {
             world: world.clone(),
             name: name.clone(),
-            link: link.clone(),
+            links: route.links.clone(),
             life: life.clone(),
             ends: ends.clone(),
         };
@@ -102,7 +136,7 @@ impl<M: Debug + Clone + Send + 'static> Message for M {}
 struct Way {
     world: World,
     name: String,
-    link: Link,
+    links: Vec<Link>,
     life: Life,
     ends: Arc<Ends>,
 }
@@ -162,13 +196,15 @@ impl<M: Message> In<M> {
     }
 
     /// The next parcel; `None` when the other end is gone and all has arrived.
-    async fn next(&mut self, link: &Link) -> Option<Parcel<M>> {
+    async fn next(&mut self, links: &[Link]) -> Option<Parcel<M>> {
         if self.arriving.is_none() {
             self.arriving = Some(self.parcels.recv().await?);
         }
         let at = self.arriving.as_ref().map(|(at, _)| *at)?;
         tokio::time::sleep_until(at).await;
-        link.open().await;
+        for link in links {
+            link.open().await;
+        }
         self.arriving.take().map(|(_, parcel)| parcel)
     }
 }
@@ -225,7 +261,7 @@ impl<M: Message> agent::transport::Receiver<M> for AgentReceiver<M> {
             () = self.way.ends.agent.cancelled() => {
                 return Err(broken("connection reset by peer"));
             }
-            parcel = self.inbox.next(&self.way.link) => parcel,
+            parcel = self.inbox.next(&self.way.links) => parcel,
             () = tokio::time::sleep(READ_TIMEOUT) => {
                 return Err(broken("nothing came for 180 seconds"));
             }
@@ -264,7 +300,7 @@ impl<A: Message, S: Message> Transport for ServerSide<A, S> {
         let parcel = tokio::select! {
             biased;
             () = self.way.ends.server.cancelled() => return Received::Closed,
-            parcel = self.inbox.next(&self.way.link) => parcel,
+            parcel = self.inbox.next(&self.way.links) => parcel,
         };
         match parcel {
             Some(Parcel::Message(message)) => Received::Message(message),

@@ -9,7 +9,7 @@ const SEEDS: u64 = 300;
 
 /// The mistake is found, as one of these invariants.
 fn check(mutation: Mutation, invariants: &[&str]) {
-    let options = Options { verbose: false, mutation };
+    let options = Options { mutation, ..Options::default() };
     let reports = runs(0..SEEDS, options, |report| report.violation.is_some());
     let found = reports.iter().find_map(|report| report.violation.as_ref());
     let found = found.unwrap_or_else(|| panic!("{mutation:?} is not found in {SEEDS} seeds"));
@@ -92,7 +92,7 @@ fn a_machine_that_overstates_itself() {
 
 #[test]
 fn chance_that_no_seed_knows() {
-    let options = Options { verbose: false, mutation: Mutation::ForgetsSeed };
+    let options = Options { mutation: Mutation::ForgetsSeed, ..Options::default() };
     let (first, second) = (sim::run(1, options), sim::run(1, options));
     assert_ne!(first.hash, second.hash);
 }

@@ -3,6 +3,7 @@
 mod figures;
 mod publish;
 mod reseal;
+mod store_task;
 mod store_thread;
 
 use std::fmt;
@@ -12,7 +13,7 @@ use std::thread::JoinHandle;
 use arc_swap::ArcSwap;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use terms::{Clock, IdSource};
-use tokio::sync::{broadcast, oneshot, watch};
+use tokio::sync::{Notify, broadcast, oneshot};
 use tracing::Instrument;
 
 use crate::cluster::{self, Cluster};
@@ -26,6 +27,7 @@ use crate::snapshot::Snapshot;
 use crate::state::{Revision, State};
 use crate::store::{Etcd, EtcdSettings, Pace, Store, StoreError};
 use crate::tx::{Reads, Sources, Tx, Writes};
+use crate::watch;
 
 pub use figures::TableDigest;
 
@@ -63,6 +65,8 @@ enum Writer {
     Inline(Mutex<Box<dyn Store>>),
     /// The ledger's thread.
     Thread(Mutex<Box<dyn Store>>),
+    /// A task of the runtime.
+    Task(Mutex<Box<dyn Store>>, Notify),
     /// The tasks of a ledger that servers share.
     Cluster(Arc<Cluster>),
 }
@@ -109,6 +113,7 @@ impl Ledger {
         let writer = match store.pace() {
             Pace::Inline => Writer::Inline(Mutex::new(store)),
             Pace::OwnThread => Writer::Thread(Mutex::new(store)),
+            Pace::Task => Writer::Task(Mutex::new(store), Notify::new()),
         };
         let head = Head::new(state, Limits::NONE);
         let shared = Shared::new(
@@ -120,7 +125,11 @@ impl Ledger {
         );
         let thread = match shared.writer {
             Writer::Thread(_) => Some(store_thread::start(shared.clone())?),
-            _ => None,
+            Writer::Task(..) => {
+                tokio::spawn(store_task::serve(shared.clone()));
+                None
+            }
+            Writer::Inline(_) | Writer::Cluster(_) => None,
         };
         Ok(Self { inner: Arc::new(Inner { shared, thread }) })
     }
@@ -273,8 +282,10 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.shared.head.lock().closing = true;
         self.shared.wake.notify_one();
-        if let Writer::Cluster(cluster) = &self.shared.writer {
-            cluster.wake.notify_one();
+        match &self.shared.writer {
+            Writer::Cluster(cluster) => cluster.wake.notify_one(),
+            Writer::Task(_, wake) => wake.notify_one(),
+            Writer::Inline(_) | Writer::Thread(_) => {}
         }
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
@@ -421,7 +432,8 @@ impl Shared {
                 self.wake.notify_one();
             }
             Writer::Cluster(cluster) if is_enough => cluster.wake.notify_one(),
-            Writer::Thread(_) | Writer::Cluster(_) => {}
+            Writer::Task(_, wake) if is_enough => wake.notify_one(),
+            Writer::Thread(_) | Writer::Task(..) | Writer::Cluster(_) => {}
         }
         Ok((revision, Durable::After(receiver)))
     }

@@ -65,6 +65,7 @@ mod snapshot;
 mod state;
 mod store;
 mod tx;
+pub mod watch;
 
 pub use archive::{
     ARCHIVE_FORMAT, About, ArchiveHeader, ArchiveStore, Contents, Examined, Finding, Findings,

@@ -27,7 +27,7 @@ const THREADS_MAX: usize = 8;
 pub(crate) fn load(schema: &Schema, store: &mut dyn Store) -> Result<State, StoreError> {
     begin(schema);
     let (revision, decoded) = match store.pace() {
-        Pace::Inline => {
+        Pace::Inline | Pace::Task => {
             let mut decoded = Vec::new();
             let revision = read(schema, store, &mut |chunk| {
                 decoded.push(decode_chunk(schema, &chunk)?);
@@ -88,7 +88,7 @@ type Decoded = Vec<(u16, Bytes, Entry)>;
 /// On how many threads rows of such a store are decoded, and maps made.
 fn threads(pace: Pace) -> usize {
     match pace {
-        Pace::Inline => 1,
+        Pace::Inline | Pace::Task => 1,
         Pace::OwnThread => {
             std::thread::available_parallelism().map_or(1, |number| number.get().min(THREADS_MAX))
         }

@@ -12,7 +12,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Uri};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Either, Full, Limited};
+use hyper::body::Incoming;
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -28,7 +29,7 @@ use crate::value::Value;
 use crate::{Malformed, Operation, Servers, ServiceModel};
 
 use exchange::Carrier;
-pub use exchange::{Exchange, Exchanged};
+pub use exchange::{Exchange, Exchanged, NotExchanged};
 
 /// A connection must stand after this long.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -295,31 +296,22 @@ impl Client {
                 let (method, body) = (method.clone(), body.clone());
                 let url = self.endpoint().to_owned();
                 let request = self.at(&url).request(method, path, headers, body, service)?;
-                let pool = match &self.carrier {
-                    Carrier::Pool(pool) => pool,
-                    Carrier::Given(exchange) => {
-                        let answer = exchange.exchange(request).await;
-                        return answer.map_err(|error| self.transport(error));
-                    }
-                };
                 tries -= 1;
-                match pool.request(request).await {
+                match self.carry(&url, request).await {
                     Ok(answer) => break (answer, url),
-                    Err(error) => {
-                        let failure = self.transport_of(&url, error);
+                    Err((is_unreached, failure)) => {
                         self.servers.failed(&url);
                         // Without a connection nothing was done, so the next may be asked.
-                        match failure {
-                            (true, _) if tries > 0 => {}
-                            (_, failure) => return Err(failure),
+                        if !is_unreached || tries == 0 {
+                            return Err(failure);
                         }
                     }
                 }
             };
-            let (parts, body) = answer.into_parts();
-            if parts.status == StatusCode::SERVICE_UNAVAILABLE {
+            if answer.status() == StatusCode::SERVICE_UNAVAILABLE {
                 self.servers.failed(&url);
             }
+            let (parts, body) = answer.into_parts();
             let body = Limited::new(body, ANSWER_LIMIT_BYTES).collect().await;
             let body = body.map_err(|source| self.transport(source))?.to_bytes();
             Ok(Response::from_parts(parts, body))
@@ -327,6 +319,31 @@ impl Client {
         match tokio::time::timeout(self.timeout, exchange).await {
             Ok(answer) => answer,
             Err(_) => Err(self.timed_out()),
+        }
+    }
+
+    /// The answer's head, its body still to come; or the failure, and whether there was no
+    /// connection.
+    async fn carry(
+        &self,
+        url: &str,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Either<Incoming, Full<Bytes>>>, (bool, ClientError)> {
+        match &self.carrier {
+            Carrier::Pool(pool) => {
+                let answer = pool.request(request).await;
+                let answer = answer.map_err(|error| self.transport_of(url, error))?;
+                Ok(answer.map(Either::Left))
+            }
+            Carrier::Given(exchange) => match exchange.exchange(request).await {
+                Ok(answer) => Ok(answer.map(|bytes| Either::Right(Full::new(bytes)))),
+                Err(error) => {
+                    let is_unreached = matches!(error, NotExchanged::Unreached(_));
+                    let endpoint = url.to_owned();
+                    let failure = ClientError::Transport { endpoint, source: error.into() };
+                    Err((is_unreached, failure))
+                }
+            },
         }
     }
 

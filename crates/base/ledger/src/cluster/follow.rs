@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use tokio::sync::watch;
 
 use super::barrier::Newest;
 use super::fence::Fence;
@@ -12,6 +11,7 @@ use super::{Cluster, Leader, Mirror, RETRY, Session, bounded};
 use crate::ledger::Shared;
 use crate::role::Leadership;
 use crate::store::{EtcdAnswer, EtcdCompare, EtcdError, EtcdEvent, EtcdOp, EtcdTxn, EtcdWatch};
+use crate::watch;
 
 /// How often a follower asks whether it has missed something that its watch should have told.
 const CHECK: Duration = Duration::from_secs(2);

@@ -31,7 +31,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use crate::error::LedgerError;
 use crate::head::Limits;
@@ -41,6 +41,7 @@ use crate::schema::Schema;
 use crate::store::etcd::EtcdClient;
 use crate::store::etcd::layout::{Announcement, FORMAT, Keys};
 use crate::store::{Etcd, EtcdError, EtcdSettings, StoreError};
+use crate::watch;
 use barrier::Barrier;
 pub use figures::ClusterFigures;
 pub(crate) use mirror::Mirror;

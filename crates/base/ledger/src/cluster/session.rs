@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::watch;
-
 use super::{Cluster, RETRY, bounded};
 use crate::store::{EtcdError, EtcdOp, EtcdTxn};
+use crate::watch;
 
 /// A lease and how long it surely lasts.
 pub(super) struct Session {

@@ -45,7 +45,7 @@ impl Ledger {
     pub fn cluster(&self) -> Option<ClusterFigures> {
         match &self.inner.shared.writer {
             Writer::Cluster(cluster) => Some(cluster.figures()),
-            Writer::Inline(_) | Writer::Thread(_) => None,
+            Writer::Inline(_) | Writer::Thread(_) | Writer::Task(..) => None,
         }
     }
 

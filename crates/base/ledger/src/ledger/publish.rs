@@ -17,9 +17,13 @@ impl Shared {
     /// transactions that were, and how many others gathered meanwhile.
     pub(super) fn flush(&self, store: &Mutex<Box<dyn Store>>) -> (usize, usize) {
         let mut store = store.lock();
-        let Some(Taken { batch, state, commits, .. }) = self.head.lock().take() else {
-            return (0, 0);
-        };
+        let Some(taken) = self.head.lock().take() else { return (0, 0) };
+        self.conclude(&mut **store, taken)
+    }
+
+    /// Makes what was taken durable, and so on as [`Shared::flush`].
+    pub(super) fn conclude(&self, store: &mut dyn Store, taken: Taken) -> (usize, usize) {
+        let Taken { batch, state, commits, .. } = taken;
         let carried = commits.len();
         tracing::trace!(revision = batch.revision, carried, rows = batch.writes.len(), "commit");
         let begun = Instant::now();

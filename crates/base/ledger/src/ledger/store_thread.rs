@@ -20,7 +20,7 @@ pub(super) fn start(shared: Arc<Shared>) -> Result<JoinHandle<()>, StoreError> {
         .name("ledger-store".to_owned())
         .spawn(move || match &shared.writer {
             Writer::Thread(store) => shared.serve_store(store),
-            Writer::Inline(_) | Writer::Cluster(_) => {}
+            Writer::Inline(_) | Writer::Task(..) | Writer::Cluster(_) => {}
         })
         .map_err(|source| StoreError::Thread { source })
 }

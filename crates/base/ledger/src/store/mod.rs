@@ -8,6 +8,8 @@ mod memory;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
+
 pub use directory::FORMAT as EMBEDDED_FORMAT;
 pub use embedded::EmbeddedStore;
 pub use etcd::{
@@ -39,6 +41,11 @@ pub trait Store: Send + 'static {
 
     /// Where commits run.
     fn pace(&self) -> Pace;
+
+    /// With [`Pace::Task`], what is waited for before [`Store::commit`] of the same batch.
+    fn wait(&mut self, _batch: &Batch) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// Where a store's commits run.
@@ -50,11 +57,14 @@ pub enum Pace {
     /// On the caller, at once: for stores that never wait. Starts no thread, so a simulation
     /// stays on its own.
     Inline,
+    /// On a task of the tokio runtime that the ledger was opened on, after [`Store::wait`]: for
+    /// simulations of slow disks, whose time is the runtime's. Otherwise as [`Pace::OwnThread`].
+    Task,
 }
 
 /// What one commit of the store holds: the rows that one or more transactions changed, each once,
 /// as they are after the last of them.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Batch {
     /// The revision after this batch.
     pub revision: Revision,

@@ -1,4 +1,4 @@
-//! What carries a client's requests: connections over TCP, or what a simulation gives.
+//! What carries requests to a server: connections over TCP, or what a simulation gives.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -12,13 +12,23 @@ use hyper_util::client::legacy::Client as Pool;
 use crate::tls::Connector;
 
 /// The answer to one request, whatever its status; or why there is none.
-pub type Exchanged = Result<Response<Bytes>, Box<dyn std::error::Error + Send + Sync>>;
+pub type Exchanged = Result<Response<Bytes>, NotExchanged>;
+
+/// Why a request has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum NotExchanged {
+    /// There was no connection: nothing has been done.
+    #[error("{0}")]
+    Unreached(String),
+    /// The connection broke: whether the request arrived is not known.
+    #[error("{0}")]
+    Broken(String),
+}
 
 /// Carries whole requests and answers in the place of a socket.
 pub trait Exchange: Send + Sync + 'static {
-    /// Brings the signed request to its endpoint, and the whole answer back. An error is what a
-    /// broken connection is: whether the request arrived is not known. The caller drops the future
-    /// when its time is over.
+    /// Brings the request to the server that its URI names, and the whole answer back. The caller
+    /// drops the future when its time is over.
     fn exchange(
         &self,
         request: Request<Full<Bytes>>,

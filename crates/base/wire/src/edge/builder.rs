@@ -10,6 +10,7 @@ use super::connections::Connections;
 use super::counters::Counters;
 use super::relay::Relay;
 use super::{Edge, EdgeLimits, Gate, Inner, Route};
+use crate::client::Exchange;
 use crate::sigv4::{Policy, Verifier};
 use crate::tls::{ClientCertificates, TlsClient, TlsServer};
 use crate::{Authenticator, Service};
@@ -91,6 +92,14 @@ impl EdgeBuilder {
     pub fn gate(mut self, gate: Arc<dyn Gate>, tls: Option<&TlsClient>) -> Self {
         let relay = tls.map_or_else(|| Relay::new(&TlsClient::none()), Relay::new);
         self.inner.gate = Some((gate, relay));
+        self
+    }
+
+    /// The same with requests to other servers that go through `exchange` instead of a socket: for
+    /// simulation. Upgrades do not work with it.
+    #[must_use]
+    pub fn gate_through(mut self, gate: Arc<dyn Gate>, exchange: Arc<dyn Exchange>) -> Self {
+        self.inner.gate = Some((gate, Relay::through(exchange)));
         self
     }
 

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Body;
 use super::gate::{Asking, Unavailable};
+use crate::client::{Exchange, NotExchanged};
 use crate::tls::{Connector, FORWARDED_IDENTITY, Identity, TlsClient};
 use crate::{Protocol, ServiceError};
 
@@ -91,10 +92,16 @@ impl Failure {
     }
 }
 
-/// Sends requests on, over connections that are kept.
+/// Sends requests on.
 pub(super) struct Relay {
-    pool: Pool<Connector, Full<Bytes>>,
+    carrier: Carrier,
     under_way: Arc<Semaphore>,
+}
+
+enum Carrier {
+    /// Connections that are kept.
+    Pool(Box<Pool<Connector, Full<Bytes>>>),
+    Given(Arc<dyn Exchange>),
 }
 
 impl Relay {
@@ -107,7 +114,15 @@ impl Relay {
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(IDLE_MAX)
             .build(tls.connector(connector));
-        Self { pool, under_way: Arc::new(Semaphore::new(UNDER_WAY_MAX)) }
+        Self::over(Carrier::Pool(Box::new(pool)))
+    }
+
+    pub(super) fn through(exchange: Arc<dyn Exchange>) -> Self {
+        Self::over(Carrier::Given(exchange))
+    }
+
+    fn over(carrier: Carrier) -> Self {
+        Self { carrier, under_way: Arc::new(Semaphore::new(UNDER_WAY_MAX)) }
     }
 
     /// The other server's answer, waited for until a moment after `end`. A websocket goes on
@@ -128,12 +143,12 @@ impl Relay {
         };
         let answer = tokio::select! {
             biased;
-            answer = self.pool.request(request) => answer,
+            answer = self.carry(request) => answer,
             why = patience(&end) => return Err(lost(why.to_owned())),
         };
-        let mut answer = answer.map_err(|error| match error.is_connect() {
-            true => Failure::Unreachable(terms::with_causes(&error)),
-            false => lost(terms::with_causes(&error)),
+        let mut answer = answer.map_err(|error| match error {
+            NotExchanged::Unreached(why) => Failure::Unreachable(why),
+            NotExchanged::Broken(why) => lost(why),
         })?;
         if answer.headers().contains_key(&ELSEWHERE) {
             return Err(Failure::Unreachable("it leads no more".to_owned()));
@@ -151,7 +166,18 @@ impl Relay {
         OF_CONNECTION.iter().for_each(|name| drop(parts.headers.remove(name)));
         parts.version = Version::HTTP_11;
         parts.extensions.insert(Relayed);
-        Ok(Response::from_parts(parts, Body::from(body)))
+        Ok(Response::from_parts(parts, body))
+    }
+
+    async fn carry(&self, request: Request<Full<Bytes>>) -> Result<Response<Body>, NotExchanged> {
+        match &self.carrier {
+            Carrier::Pool(pool) => match pool.request(request).await {
+                Ok(answer) => Ok(answer.map(Body::from)),
+                Err(error) if error.is_connect() => Err(NotExchanged::Unreached(terms::with_causes(&error))),
+                Err(error) => Err(NotExchanged::Broken(terms::with_causes(&error))),
+            },
+            Carrier::Given(exchange) => Ok(exchange.exchange(request).await?.map(Body::from)),
+        }
     }
 }
 

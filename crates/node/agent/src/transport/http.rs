@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use terms::{Clock, Region, Timestamp, Uuid};
+use wire::Servers;
 use wire::client::{Client, Exchange};
 use wire::sigv4::Credentials;
 use wire::tls::TlsClient;
@@ -71,6 +72,11 @@ impl HttpTransport {
     pub fn with_exchange(mut self, exchange: Arc<dyn Exchange>) -> Self {
         self.client = self.client.with_exchange(exchange);
         self
+    }
+
+    /// The servers that it goes to, and which of them answered last.
+    pub fn servers(&self) -> &Servers {
+        self.client.servers()
     }
 
     async fn call(&self, operation: &str, body: Value) -> Result<Value, CallError> {

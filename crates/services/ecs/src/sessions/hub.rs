@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent_protocol::{acs as acs_messages, node as node_messages, tcs as tcs_messages};
-use ledger::{Ledger, Schema, Table};
+use ledger::{Ledger, Schema, Table, watch};
 use parking_lot::Mutex;
 use terms::{Clock, ContainerInstanceArn, IdSource};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 

@@ -15,9 +15,6 @@ use super::api::{
 };
 use super::layout::behind;
 
-/// How often a watch looks whether a lease has expired meanwhile.
-const LOOK: Duration = Duration::from_millis(100);
-
 /// As etcd's own limit.
 const MAX_OPS: usize = 128;
 
@@ -254,6 +251,7 @@ impl Etcd for MemoryEtcd {
             kept.leases.insert(id, Lease { ttl, expires: now + ttl });
             Ok(EtcdLease { id, ttl })
         })
+        .inspect(|_| self.inner.news.notify_waiters())
     }
 
     async fn keep_alive(&self, lease: i64) -> Result<Option<Duration>, EtcdError> {
@@ -323,7 +321,12 @@ impl EtcdWatch for Watching {
             if !events.is_empty() {
                 return Ok(events);
             }
-            let _ = tokio::time::timeout(LOOK, news).await;
+            // A lease that expires is news, too, and only who looks finds it.
+            let expires = inner.kept.lock().leases.values().map(|lease| lease.expires).min();
+            match expires {
+                Some(at) => _ = tokio::time::timeout_at(inner.start + at, news).await,
+                None => news.await,
+            }
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
 use ledger::{Ledger, LedgerError};
 use tokio_util::sync::CancellationToken;
 
@@ -19,7 +18,7 @@ pub async fn lead<W>(
     ledger: &Ledger,
     work: impl Fn(CancellationToken) -> W,
     shutdown: CancellationToken,
-) -> Result<()>
+) -> Result<(), LedgerError>
 where
     W: Future<Output = Result<(), LedgerError>>,
 {
@@ -50,7 +49,7 @@ where
             Err(error) if passes(&error) => {
                 tracing::info!(%error, "what the leading server does ended early");
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error),
         }
         if !shutdown.is_cancelled() {
             tracing::info!("this server leads no more");
@@ -79,14 +78,33 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use ledger::{MemoryStore, Schema};
+    use terms::{Clock, IdSource, Timestamp};
 
     use super::*;
-    use crate::clock::{RandomIds, SystemClock};
+
+    struct Still;
+
+    impl Clock for Still {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_millis(0)
+        }
+    }
+
+    impl IdSource for Still {
+        fn next(&self) -> [u8; 16] {
+            [0; 16]
+        }
+    }
+
+    /// One that leads always.
+    fn ledger() -> Ledger {
+        let store = Box::new(MemoryStore::new());
+        Ledger::open(Schema::new(), store, Arc::new(Still), Arc::new(Still)).unwrap()
+    }
 
     #[tokio::test]
     async fn work_that_loses_its_leadership_begins_again_and_other_failures_end() {
-        let (clock, ids) = (Arc::new(SystemClock), Arc::new(RandomIds));
-        let ledger = Ledger::open(Schema::new(), Box::new(MemoryStore::new()), clock, ids).unwrap();
+        let ledger = ledger();
         let tries = AtomicU32::new(0);
         let work = |_| async {
             match tries.fetch_add(1, Ordering::Relaxed) {
@@ -102,8 +120,7 @@ mod tests {
 
     #[tokio::test]
     async fn work_ends_at_shutdown() {
-        let (clock, ids) = (Arc::new(SystemClock), Arc::new(RandomIds));
-        let ledger = Ledger::open(Schema::new(), Box::new(MemoryStore::new()), clock, ids).unwrap();
+        let ledger = ledger();
         let shutdown = CancellationToken::new();
         let end = shutdown.clone();
         let work = |term: CancellationToken| {
