@@ -1,0 +1,125 @@
+//! One task on each instance that will do (ECS semantics §7.1).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use terms::{ContainerInstanceId, Timestamp};
+
+use super::look::Look;
+use super::percent::Bounds;
+use super::tally::Tally;
+use super::view::{Phase, Seen, Start, Why};
+use crate::model::{DeploymentId, RolloutState};
+
+impl Look<'_> {
+    /// Decides what to start and to stop of a DAEMON service. An instance has its new task only
+    /// when its old one was asked to stop: the maximum is 100 percent.
+    pub(super) fn attend(&mut self) {
+        let Some(at) = self.primary() else { return };
+        let eligible = self.view.eligible.clone();
+        let desired = u32::try_from(eligible.len()).unwrap_or(u32::MAX);
+        let bounds = Bounds::of(desired, &self.rows.service.configuration);
+        self.rows.service.desired = desired;
+        let one = &mut self.rows.deployments[at];
+        (one.desired, one.of) = (desired, desired);
+        let (id, is_failed) = (one.id, one.rollout == RolloutState::Failed);
+        let waits = one.throttle.holds(self.now);
+        let of: Vec<DeploymentId> =
+            self.others().into_iter().map(|at| self.rows.deployments[at].id).collect();
+        let old: Vec<Tally<'_>> = of.into_iter().map(|id| self.tally(id)).collect();
+        let new = self.tally(id);
+        for tally in old.iter().chain([&new]) {
+            let lost = tally.lost.clone();
+            let count = lost.len();
+            self.out.stop(lost, count, Why::Lost);
+            self.look_again(tally.changes_at);
+        }
+        self.leave_ineligible(&eligible);
+        let healthy: usize = old.iter().chain([&new]).map(Tally::all_healthy).sum();
+        let mut spare = healthy.saturating_sub(bounds.lower as usize);
+        let taken = self.on_instances(&eligible);
+        if !is_failed {
+            self.replace(&old, &eligible, &mut spare);
+            self.restart_unhealthy(&new, &eligible);
+            let free = eligible.iter().filter(|id| !taken.contains_key(id)).copied();
+            self.place_daemons(id, free.collect(), waits);
+        }
+        for at in self.others() {
+            self.rows.deployments[at].desired = 0;
+        }
+    }
+
+    /// Instances that have a task of the service that was not asked to stop, and how many.
+    fn on_instances(
+        &self,
+        eligible: &BTreeSet<ContainerInstanceId>,
+    ) -> BTreeMap<ContainerInstanceId, usize> {
+        let mut taken = BTreeMap::new();
+        let here =
+            |task: &&Seen| task.phase != Phase::Stopping && eligible.contains(&task.instance);
+        for task in self.view.tasks.iter().filter(here) {
+            *taken.entry(task.instance).or_insert(0) += 1;
+        }
+        taken
+    }
+
+    /// Stops tasks on instances that will not do any more, and all but one on each that will.
+    fn leave_ineligible(&mut self, eligible: &BTreeSet<ContainerInstanceId>) {
+        let mut seen = BTreeSet::new();
+        let wanted = self.view.tasks.iter().filter(|task| task.phase != Phase::Stopping);
+        // One whose agent is away stays where it is until it is lost.
+        let wanted = wanted.filter(|task| task.ground.away_since.is_none());
+        let surplus =
+            wanted.filter(|task| !eligible.contains(&task.instance) || !seen.insert(task.instance));
+        let surplus: Vec<_> = surplus.map(|task| task.id).collect();
+        let count = surplus.len();
+        self.out.stop(surplus, count, Why::Draining);
+    }
+
+    fn replace(
+        &mut self,
+        old: &[Tally<'_>],
+        eligible: &BTreeSet<ContainerInstanceId>,
+        spare: &mut usize,
+    ) {
+        let stays = |task: &&&Seen| eligible.contains(&task.instance);
+        for tally in old {
+            let weak = tally.settling.iter().chain(&tally.unhealthy).filter(stays);
+            let weak: Vec<_> = weak.map(|task| task.id).collect();
+            let count = weak.len();
+            self.out.stop(weak, count, Why::Scaling);
+            let healthy: Vec<_> = tally.healthy.iter().filter(stays).map(|task| task.id).collect();
+            let stops = (*spare).min(healthy.len());
+            *spare -= stops;
+            self.out.stop(healthy, stops, Why::Scaling);
+        }
+    }
+
+    fn restart_unhealthy(&mut self, new: &Tally<'_>, eligible: &BTreeSet<ContainerInstanceId>) {
+        let stays = |task: &&&Seen| eligible.contains(&task.instance);
+        let bad: Vec<_> = new.unhealthy.iter().filter(stays).map(|task| task.id).collect();
+        let count = bad.len();
+        self.out.stop(bad, count, Why::Unhealthy);
+        if let Some(at) = self.primary()
+            && self.rows.deployments[at].rollout == RolloutState::InProgress
+        {
+            let failed = &mut self.rows.deployments[at].failed_tasks;
+            *failed = failed.saturating_add(super::replica::count(count));
+        }
+    }
+
+    fn place_daemons(
+        &mut self,
+        of: DeploymentId,
+        on: Vec<ContainerInstanceId>,
+        waits: Option<Timestamp>,
+    ) {
+        if on.is_empty() {
+            return;
+        }
+        if waits.is_some() {
+            return self.look_again(waits);
+        }
+        let count = super::replica::count(on.len());
+        self.out.starts.push(Start { of, count, on, zone: None });
+    }
+}

@@ -1,0 +1,97 @@
+//! When a task counts as healthy (ECS semantics §7.3, §7.5).
+
+use std::time::Duration;
+
+use terms::Timestamp;
+
+use super::view::{Ended, Phase, Rules, Seen};
+use crate::model::{Container, Health, StopCode, Task};
+
+/// What a task counts as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It counts towards the minimum.
+    Healthy,
+    /// It may yet; if nothing is heard of it, at that time.
+    Settling(Option<Timestamp>),
+    /// Its checks failed.
+    Unhealthy,
+    /// Its instance is lost.
+    Lost,
+    /// It was asked to stop.
+    Leaving,
+}
+
+/// What a task of a service counts as at `now`; `grace` is the time after its start in which its
+/// checks do not count.
+pub(crate) fn verdict(task: &Seen, grace: Duration, rules: &Rules, now: Timestamp) -> Verdict {
+    if task.phase == Phase::Stopping {
+        return Verdict::Leaving;
+    }
+    if let Some(lost) = lost_at(task, rules)
+        && lost <= now
+    {
+        return Verdict::Lost;
+    }
+    let started = match task.phase {
+        Phase::Running(started) => started,
+        Phase::Pending | Phase::Stopping => return Verdict::Settling(None),
+    };
+    match task.check {
+        None => {
+            let settled = started + rules.settle;
+            if settled <= now { Verdict::Healthy } else { Verdict::Settling(Some(settled)) }
+        }
+        Some(Health::Healthy) => Verdict::Healthy,
+        Some(Health::Unknown) => Verdict::Settling(None),
+        Some(Health::Unhealthy) => {
+            let end = started + grace;
+            if end <= now { Verdict::Unhealthy } else { Verdict::Settling(Some(end)) }
+        }
+    }
+}
+
+/// When the task is given up, unless its instance's agent comes back.
+pub(crate) fn lost_at(task: &Seen, rules: &Rules) -> Option<Timestamp> {
+    Some(task.ground.away_since? + rules.lost_after?)
+}
+
+/// Whether a task that has stopped is a failure of its deployment: it ended by itself before it
+/// was healthy (ECS semantics §8.1). What somebody asked for is none.
+pub(crate) fn is_failure(ended: &Ended, rules: &Rules) -> bool {
+    match ended.code {
+        Some(StopCode::TaskFailedToStart | StopCode::EssentialContainerExited) => {}
+        Some(
+            StopCode::UserInitiated
+            | StopCode::ServiceSchedulerInitiated
+            | StopCode::TerminationNotice,
+        )
+        | None => return false,
+    }
+    match (ended.started_at, ended.check) {
+        (None, _) => true,
+        (Some(started), None) => ended.stopped_at.since(started) < rules.settle,
+        (Some(_), Some(check)) => check != Health::Healthy,
+    }
+}
+
+/// Whether a task that has stopped never ran, and nobody had asked it not to: what starts are held
+/// back for (ECS semantics §7.6).
+pub(crate) fn never_ran(ended: &Ended) -> bool {
+    let by_itself = matches!(
+        ended.code,
+        Some(StopCode::TaskFailedToStart | StopCode::EssentialContainerExited)
+    );
+    by_itself && ended.started_at.is_none()
+}
+
+/// What the checks of a task's essential containers say: the worst; none if it has no checks.
+pub(crate) fn check(task: &Task) -> Option<Health> {
+    let checked = |container: &&Container| container.essential && container.health_check;
+    let healths = task.containers.iter().filter(checked).map(|container| container.health);
+    healths.reduce(|worst, one| match (worst, one) {
+        (Health::Unhealthy, _) | (_, Health::Unhealthy) => Health::Unhealthy,
+        (Health::Unknown, _) | (_, Health::Unknown) => Health::Unknown,
+        (Health::Healthy, Health::Healthy) => Health::Healthy,
+    })
+}

@@ -1,0 +1,310 @@
+//! How deployments begin, fail, go back and end (ECS semantics §8, §9).
+
+use std::time::Duration;
+
+use terms::Timestamp;
+
+use super::look::Look;
+use super::replica::count;
+use super::texts;
+use crate::model::{
+    Deployment, DeploymentChange, DeploymentId, DeploymentStatus, MonitorStatus, Progress,
+    ProgressChange, Rollback, RolloutChange, RolloutState, TaskCounts,
+};
+
+/// The longest time that a deployment bakes if its service does not say (ECS semantics §8.2).
+const BAKE_MAX: Duration = Duration::from_secs(5 * 60);
+
+/// Why a deployment is given up.
+struct Fault {
+    /// As events end, without their full stop.
+    event: &'static str,
+    /// `rolloutStateReason` of what failed.
+    reason: String,
+    /// What `rolling back to deploymentId …` stands behind.
+    who: &'static str,
+    /// Whether the service goes back.
+    rollback: bool,
+}
+
+impl Look<'_> {
+    /// Takes up the primary deployment, if nobody has yet.
+    pub(super) fn begin(&mut self) {
+        let Some(at) = self.primary() else { return };
+        let configuration = self.rows.service.configuration.clone();
+        let now = self.now;
+        let one = &mut self.rows.deployments[at];
+        if one.progress != Progress::Pending {
+            return;
+        }
+        advance(one, ProgressChange::Started, now);
+        one.started_at = Some(now);
+        if configuration.breaker.enable {
+            one.breaker = MonitorStatus::Monitoring;
+        }
+        let alarms = configuration.alarms.filter(|alarms| alarms.enable);
+        // An alarm that is in ALARM at the start is none of the deployment's doing.
+        if alarms.is_some_and(|alarms| !alarms.names.is_empty())
+            && self.view.alarms.alarming.is_empty()
+        {
+            one.alarms = MonitorStatus::Monitoring;
+        }
+    }
+
+    /// Gives the primary deployment up if its failures, its alarms or a person say so.
+    pub(super) fn judge(&mut self) {
+        let Some(at) = self.primary() else { return };
+        let tally = self.tally(self.rows.deployments[at].id);
+        let breaker = self.rows.service.configuration.breaker;
+        let one = &mut self.rows.deployments[at];
+        if one.rollout != RolloutState::InProgress {
+            return;
+        }
+        let healthy = count(tally.all_healthy());
+        if healthy > one.healthy && breaker.reset_on_healthy && one.failed_tasks > 0 {
+            one.failed_tasks = 0;
+        }
+        one.healthy = healthy;
+        if let Some(fault) = self.fault(at) {
+            self.give_up(at, fault);
+        }
+    }
+
+    fn fault(&mut self, at: usize) -> Option<Fault> {
+        let configuration = &self.rows.service.configuration;
+        let threshold = configuration.breaker.threshold.failures(self.rows.service.desired);
+        let (breaker, rollback) = (configuration.breaker, configuration.alarms.as_ref());
+        let rolls_back_on_alarm = rollback.is_some_and(|alarms| alarms.rollback);
+        let alarming = &self.view.alarms.alarming;
+        let one = &mut self.rows.deployments[at];
+        match one.progress {
+            Progress::RollbackRequested => {
+                return Some(Fault {
+                    event: "a rollback was requested",
+                    reason: format!("ECS deployment {} was stopped by a user.", one.id),
+                    who: "Service deployment stop requested",
+                    rollback: true,
+                });
+            }
+            Progress::StopRequested => {
+                return Some(Fault {
+                    event: "it was stopped by a user",
+                    reason: format!("ECS deployment {} was stopped by a user.", one.id),
+                    who: "Service deployment stop requested",
+                    rollback: false,
+                });
+            }
+            Progress::Pending
+            | Progress::InProgress
+            | Progress::Successful
+            | Progress::Stopped
+            | Progress::RollbackInProgress
+            | Progress::RollbackSuccessful
+            | Progress::RollbackFailed => {}
+        }
+        if breaker.enable && one.failed_tasks >= threshold {
+            one.breaker = MonitorStatus::Triggered;
+            return Some(Fault {
+                event: "tasks failed to start",
+                reason: "ECS deployment circuit breaker: tasks failed to start.".to_owned(),
+                who: "ECS deployment circuit breaker",
+                rollback: breaker.rollback,
+            });
+        }
+        if one.alarms == MonitorStatus::Monitoring && !alarming.is_empty() {
+            one.alarms = MonitorStatus::Triggered;
+            one.triggered.clone_from(alarming);
+            return Some(Fault {
+                event: "alarm detected",
+                reason: "ECS deployment failed: alarm detected.".to_owned(),
+                who: "ECS deployment alarms",
+                rollback: rolls_back_on_alarm,
+            });
+        }
+        None
+    }
+
+    fn give_up(&mut self, at: usize, fault: Fault) {
+        let (now, name) = (self.now, self.name());
+        let target = if fault.rollback { self.rollback_target(at) } else { None };
+        let restored = target.map(|to| (to, self.rows.deployments[to].id));
+        let revision = target.map(|to| self.rows.deployments[to].revision);
+        let one = &mut self.rows.deployments[at];
+        let id = one.id;
+        one.rollout = one.rollout.next(RolloutChange::GivenUp).unwrap_or(one.rollout);
+        one.rollout_reason.clone_from(&fault.reason);
+        one.progress_reason = Some(fault.reason.clone());
+        one.updated_at = now;
+        one.baking_since = None;
+        for monitor in [&mut one.breaker, &mut one.alarms] {
+            if *monitor == MonitorStatus::Monitoring {
+                *monitor = MonitorStatus::Complete;
+            }
+        }
+        if let (Some((_, to)), Some(revision)) = (restored, revision) {
+            advance(one, ProgressChange::RollbackStarted, now);
+            one.status = one.status.next(DeploymentChange::Replaced).unwrap_or(one.status);
+            one.rollback = Some(Rollback { to, revision, reason: fault.reason, started_at: now });
+        } else if fault.rollback {
+            advance(one, ProgressChange::RollbackStarted, now);
+            advance(one, ProgressChange::RollbackFailed, now);
+        } else {
+            advance(one, ProgressChange::StopRequested, now);
+            advance(one, ProgressChange::Stopped, now);
+        }
+        self.say(texts::failed(&name, id, fault.event));
+        if let Some((place, to)) = restored {
+            self.restore(place, format!("{}: rolling back to deploymentId {to}.", fault.who));
+            self.say(texts::rolling_back(&name, to));
+        }
+    }
+
+    /// The newest of the other deployments that are COMPLETED.
+    fn rollback_target(&self, but: usize) -> Option<usize> {
+        let rows = &self.rows.deployments;
+        let is_good = |&at: &usize| at != but && rows[at].rollout == RolloutState::Completed;
+        (0..rows.len()).filter(is_good).max_by_key(|&at| rows[at].completed_at)
+    }
+
+    fn restore(&mut self, at: usize, reason: String) {
+        let desired = self.rows.service.desired;
+        let breaker = self.rows.service.configuration.breaker.enable;
+        let healthy = count(self.tally(self.rows.deployments[at].id).all_healthy());
+        let one = &mut self.rows.deployments[at];
+        one.status = one.status.next(DeploymentChange::Restored).unwrap_or(one.status);
+        one.rollout = one.rollout.next(RolloutChange::Restored).unwrap_or(one.rollout);
+        one.rollout_reason = reason;
+        one.updated_at = self.now;
+        (one.desired, one.of, one.healthy) = (desired, desired, healthy);
+        (one.failed_tasks, one.throttle) = (0, Default::default());
+        one.alarms = MonitorStatus::Disabled;
+        one.breaker = if breaker { MonitorStatus::Monitoring } else { MonitorStatus::Disabled };
+        self.rows.service.primary = Some(one.id);
+        self.rows.service.course.steady_at = None;
+    }
+
+    /// Ends what has come to its end: the primary deployment when all is replaced and has baked,
+    /// earlier ones when nothing is left of them. `is_whole` says whether the primary one has all
+    /// its tasks, healthy and where they can stay.
+    pub(super) fn finish(&mut self, is_whole: bool) {
+        let Some(at) = self.primary() else { return };
+        let others = self.others();
+        let is_gone = |place: &usize| self.tally(self.rows.deployments[*place].id).is_empty();
+        let (gone, left): (Vec<usize>, Vec<usize>) = others.into_iter().partition(is_gone);
+        let is_rolled_out = is_whole && left.is_empty();
+        let state = self.rows.deployments[at].rollout;
+        if state == RolloutState::InProgress {
+            if is_rolled_out && self.has_baked(at) {
+                self.complete(at);
+            } else if !is_rolled_out {
+                self.rows.deployments[at].baking_since = None;
+            }
+        }
+        let primary = self.rows.deployments[at].id;
+        let now = self.now;
+        for place in gone {
+            let one = &mut self.rows.deployments[place];
+            // Something of it may have to come back if it was to have more.
+            if one.desired == 0 || is_rolled_out {
+                one.status = one.status.next(DeploymentChange::Drained).unwrap_or(one.status);
+                one.updated_at = now;
+            }
+        }
+        let is_complete = self.rows.deployments[at].rollout == RolloutState::Completed;
+        for one in self.rows.deployments.iter_mut().filter(|one| one.id != primary) {
+            end(one, primary, is_complete, now);
+        }
+    }
+
+    /// Whether the deployment has been watched for long enough.
+    fn has_baked(&mut self, at: usize) -> bool {
+        let minutes = self.rows.service.configuration.bake_minutes;
+        let looks_back = self.view.alarms.looks_back.min(BAKE_MAX);
+        let now = self.now;
+        let one = &mut self.rows.deployments[at];
+        if one.alarms != MonitorStatus::Monitoring {
+            return true;
+        }
+        let bake = minutes.map_or(looks_back, |one| Duration::from_secs(60 * u64::from(one)));
+        let until = *one.baking_since.get_or_insert(now) + bake;
+        self.look_again(Some(until));
+        until <= now
+    }
+
+    fn complete(&mut self, at: usize) {
+        let (now, name) = (self.now, self.name());
+        let one = &mut self.rows.deployments[at];
+        one.rollout = one.rollout.next(RolloutChange::Finished).unwrap_or(one.rollout);
+        one.rollout_reason = format!("ECS deployment {} completed.", one.id);
+        one.updated_at = now;
+        one.completed_at = Some(now);
+        one.baking_since = None;
+        one.failed_tasks = 0;
+        for monitor in [&mut one.breaker, &mut one.alarms] {
+            if *monitor == MonitorStatus::Monitoring {
+                *monitor = MonitorStatus::Complete;
+            }
+        }
+        one.counts = Some(TaskCounts { requested: one.desired, running: one.healthy, pending: 0 });
+        advance(one, ProgressChange::Succeeded, now);
+        let id = one.id;
+        self.say(texts::completed(&name, id));
+    }
+
+    /// The service has ended, and its deployments with it.
+    pub(super) fn end_all(&mut self) {
+        let now = self.now;
+        for one in &mut self.rows.deployments {
+            let next = one.status.next(DeploymentChange::ServiceEnded).unwrap_or(one.status);
+            if next != one.status {
+                one.updated_at = now;
+            }
+            one.status = next;
+            if !one.progress.is_over() {
+                advance(one, ProgressChange::StopRequested, now);
+                advance(one, ProgressChange::Stopped, now);
+                advance(one, ProgressChange::RollbackFailed, now);
+            }
+        }
+    }
+}
+
+/// The service deployment behind an earlier deployment ends when nothing is left of it, or when
+/// what it goes back to is complete.
+fn end(one: &mut Deployment, primary: DeploymentId, is_complete: bool, now: Timestamp) {
+    let is_drained = one.status == DeploymentStatus::Inactive;
+    match one.progress {
+        Progress::StopRequested if is_drained => advance(one, ProgressChange::Stopped, now),
+        Progress::RollbackInProgress => {
+            let goes_back = one.rollback.as_ref().is_some_and(|rollback| rollback.to == primary);
+            if !goes_back {
+                advance(one, ProgressChange::RollbackFailed, now);
+            } else if is_complete {
+                advance(one, ProgressChange::RolledBack, now);
+            }
+        }
+        // A person asked for it, and something newer came first.
+        Progress::RollbackRequested => advance(one, ProgressChange::RollbackFailed, now),
+        Progress::Pending | Progress::InProgress => {
+            advance(one, ProgressChange::StopRequested, now);
+        }
+        Progress::StopRequested
+        | Progress::Successful
+        | Progress::Stopped
+        | Progress::RollbackSuccessful
+        | Progress::RollbackFailed => {}
+    }
+}
+
+/// Moves a service deployment on, if that can happen where it is.
+fn advance(one: &mut Deployment, change: ProgressChange, now: Timestamp) {
+    let Ok(next) = one.progress.next(change) else { return };
+    if next == one.progress {
+        return;
+    }
+    one.progress = next;
+    one.updated_at = now;
+    if next.is_over() {
+        one.finished_at = Some(now);
+    }
+}

@@ -1,0 +1,191 @@
+//! What a decider looks at, and what it answers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use terms::{ContainerInstanceId, TaskId, Text, Timestamp};
+
+use super::ThrottleCurve;
+use crate::model::{
+    Deployment, DeploymentId, Health, Revision, RevisionId, Service, ServiceEventKind, StopCode,
+    TaskSet,
+};
+
+/// What the operator decides of services.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Rules {
+    /// How long a task without health checks is RUNNING until it counts as healthy.
+    pub(crate) settle: Duration,
+    /// How starts are held back when tasks end before they run.
+    pub(crate) throttle: ThrottleCurve,
+    /// After which time without its agent the tasks of an instance are given up; never if none.
+    pub(crate) lost_after: Option<Duration>,
+}
+
+/// A service and all that a decision about it depends on.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    /// The service.
+    pub(crate) service: Service,
+    /// Its deployments that are not over, and the one that was completed last.
+    pub(crate) deployments: Vec<Deployment>,
+    /// Their revisions.
+    pub(crate) revisions: BTreeMap<RevisionId, Revision>,
+    /// Its task sets.
+    pub(crate) task_sets: Vec<TaskSet>,
+    /// Its tasks that have not stopped.
+    pub(crate) tasks: Vec<Seen>,
+    /// Its tasks that have stopped since the last look.
+    pub(crate) ended: Vec<Ended>,
+    /// The instances that a daemon belongs on, those with room and those without.
+    pub(crate) eligible: BTreeSet<ContainerInstanceId>,
+    /// The zones that tasks could be in; empty if that is not known.
+    pub(crate) zones: BTreeSet<Text>,
+    /// The alarms of the service's deployments.
+    pub(crate) alarms: Alarms,
+    /// How many tasks of the primary deployment found no place just now.
+    pub(crate) unplaced: u32,
+}
+
+/// What is known of a service's alarms.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Alarms {
+    /// Those in ALARM.
+    pub(crate) alarming: Vec<String>,
+    /// The longest time that one of them looks back on.
+    pub(crate) looks_back: Duration,
+}
+
+/// Where a task is, as far as services care.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// On its way to RUNNING.
+    Pending,
+    /// There, since then.
+    Running(Timestamp),
+    /// It was asked to stop.
+    Stopping,
+}
+
+/// What is known of the instance that a task is on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ground {
+    /// Whether the instance is DRAINING.
+    pub(crate) is_draining: bool,
+    /// Since when its agent is away.
+    pub(crate) away_since: Option<Timestamp>,
+}
+
+/// A task that has not stopped.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Seen {
+    /// Which.
+    pub(crate) id: TaskId,
+    /// The deployment or task set that made it.
+    pub(crate) of: DeploymentId,
+    /// Where it is.
+    pub(crate) phase: Phase,
+    /// What the health checks of its essential containers say; none if there are none.
+    pub(crate) check: Option<Health>,
+    /// When it was made.
+    pub(crate) created_at: Timestamp,
+    /// Until when it may not be stopped for being one too many.
+    pub(crate) protected_until: Option<Timestamp>,
+    /// The instance.
+    pub(crate) instance: ContainerInstanceId,
+    /// The instance's zone.
+    pub(crate) zone: Option<Text>,
+    /// What is known of the instance.
+    pub(crate) ground: Ground,
+    /// The digests that it reported, by container, once each container has one.
+    pub(crate) digests: Option<Vec<(String, String)>>,
+}
+
+/// A task that has stopped.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Ended {
+    /// Which.
+    pub(crate) id: TaskId,
+    /// The deployment or task set that made it.
+    pub(crate) of: DeploymentId,
+    /// Why, if it is known.
+    pub(crate) code: Option<StopCode>,
+    /// What the health checks of its essential containers said last; none if there are none.
+    pub(crate) check: Option<Health>,
+    /// When it was made.
+    pub(crate) created_at: Timestamp,
+    /// When it came to run, if it ever did.
+    pub(crate) started_at: Option<Timestamp>,
+    /// When it stopped.
+    pub(crate) stopped_at: Timestamp,
+}
+
+/// Why tasks are stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// They are too many, or their deployment is over.
+    Scaling,
+    /// Their health checks failed.
+    Unhealthy,
+    /// Their instance drains.
+    Draining,
+    /// Their instance is lost.
+    Lost,
+}
+
+/// Tasks to be started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Start {
+    /// The deployment or task set that they are of.
+    pub(crate) of: DeploymentId,
+    /// How many.
+    pub(crate) count: u32,
+    /// The instances that they go on, one each; chosen by placement if empty.
+    pub(crate) on: Vec<ContainerInstanceId>,
+    /// The only zone that will do; any if none is named.
+    pub(crate) zone: Option<Text>,
+}
+
+/// Tasks to be stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stop {
+    /// Those that may be.
+    pub(crate) among: Vec<TaskId>,
+    /// How many of them are; the scale-in order says which (ECS semantics §6.3).
+    pub(crate) count: usize,
+    /// Why.
+    pub(crate) why: Why,
+}
+
+/// What is to be done, and what is to be remembered.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Decision {
+    /// Tasks to be started.
+    pub(crate) starts: Vec<Start>,
+    /// Tasks to be stopped.
+    pub(crate) stops: Vec<Stop>,
+    /// What the service says.
+    pub(crate) events: Vec<(ServiceEventKind, String)>,
+    /// When to look again if nothing changes before.
+    pub(crate) look_again_at: Option<Timestamp>,
+}
+
+impl Decision {
+    /// Asks for a look at `at`, unless one is asked for that is earlier.
+    pub(crate) fn look_again(&mut self, at: Timestamp) {
+        self.look_again_at = Some(self.look_again_at.map_or(at, |known| known.min(at)));
+    }
+
+    pub(crate) fn start(&mut self, of: DeploymentId, count: u32) {
+        if count > 0 {
+            self.starts.push(Start { of, count, on: Vec::new(), zone: None });
+        }
+    }
+
+    pub(crate) fn stop(&mut self, among: Vec<TaskId>, count: usize, why: Why) {
+        let count = count.min(among.len());
+        if count > 0 {
+            self.stops.push(Stop { among, count, why });
+        }
+    }
+}
