@@ -91,6 +91,7 @@ impl ControlPlane {
             agent_endpoint,
             stopped_task_retention: settings.stopped_task_retention.duration(),
             sessions,
+            services: settings.services,
             vpc: vpc_tables,
         };
         let ecs = Ecs::new(ecs_tables, ledger.clone(), setup);

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ecs::{
-    CredentialsRequest, Ecs, EcsSetup, EcsTables, Minted, SessionSetup, TaskCredentials,
-    TaskEndpointSetting,
+    CredentialsRequest, Ecs, EcsSetup, EcsTables, Minted, ServiceRules, SessionSetup,
+    TaskCredentials, TaskEndpointSetting,
 };
 use ensemble::LedgerGate;
 use ledger::{Commit, Ledger, Schema};
@@ -110,6 +110,7 @@ fn assemble(
             task_endpoint: TaskEndpointSetting::None,
             credentials: Arc::new(NoCredentials),
         },
+        services: ServiceRules::default(),
         vpc: vpc_tables,
     };
     let ecs = Ecs::new(ecs_tables, ledger.clone(), setup);
@@ -139,7 +140,6 @@ impl Server {
     pub(crate) fn stop(&self) {
         self.stop.cancel();
     }
-
 
     /// Where an upgrade is served that came through servers of these names: what the edge does
     /// with its gate before it opens a tunnel.

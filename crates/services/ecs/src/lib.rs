@@ -43,6 +43,7 @@ use wire::{Route, Service};
 
 pub use crate::census::{Count, Witness};
 pub use crate::decide::history::{Happening, ResourceKind};
+pub use crate::decide::service::ThrottleCurve;
 use crate::placing::Placer;
 use crate::sessions::SessionTables;
 pub use crate::sessions::{
@@ -79,8 +80,32 @@ pub struct EcsSetup {
     pub stopped_task_retention: Duration,
     /// Sessions of agents.
     pub sessions: SessionSetup,
+    /// How services are kept.
+    pub services: ServiceRules,
     /// The networks that awsvpc tasks are in: tables of the same ledger.
     pub vpc: vpc::Tables,
+}
+
+/// How services are kept, as far as the operator decides it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ServiceRules {
+    /// How long a task without health checks is RUNNING until it counts as healthy.
+    pub settle: Duration,
+    /// How starts are held back when tasks end before they run.
+    pub throttle: ThrottleCurve,
+    /// After which time without its agent the tasks of an instance are given up and replaced;
+    /// never if none, as on ECS.
+    pub lost_after: Option<Duration>,
+}
+
+/// ECS's own time until a task without health checks counts as healthy (ECS semantics §7.3).
+pub const SETTLE: Duration = Duration::from_secs(40);
+
+impl Default for ServiceRules {
+    /// As ECS does it.
+    fn default() -> Self {
+        Self { settle: SETTLE, throttle: ThrottleCurve::default(), lost_after: None }
+    }
 }
 
 /// The service. Cheap to clone.
@@ -89,12 +114,14 @@ pub struct Ecs {
     api: Arc<api::Api>,
     sessions: Sessions,
     kept: reconcile::sweep::Kept,
+    rules: ServiceRules,
 }
 
 impl Ecs {
     /// The service over a ledger that was opened with these tables.
     pub fn new(tables: EcsTables, ledger: Ledger, setup: EcsSetup) -> Self {
-        let EcsSetup { ids, agent_endpoint, stopped_task_retention, sessions, vpc } = setup;
+        let EcsSetup { ids, agent_endpoint, stopped_task_retention, sessions, services, vpc } =
+            setup;
         let EcsTables { rows, sessions: own } = tables;
         let sessions = Sessions::new(ledger.clone(), rows, own, ids.clone(), sessions);
         let placer = Placer::new(ledger.clone(), rows);
@@ -109,7 +136,7 @@ impl Ecs {
         };
         let api = Arc::new(api);
         let kept = reconcile::sweep::Kept::for_time(stopped_task_retention);
-        Self { api, sessions, kept }
+        Self { api, sessions, kept, rules: services }
     }
 
     /// Its operations.
@@ -145,7 +172,9 @@ impl Ecs {
         let api::Api { ledger, tables, vpc, .. } = &*self.api;
         let sweep = reconcile::sweep::run(ledger, tables, vpc, self.kept, shutdown.clone());
         let follow = self.api.placer.follow(&shutdown);
-        let ((), (), ended) = tokio::join!(sweep, follow, self.sessions.run(shutdown.clone()));
+        let services = reconcile::services::run(&self.api, self.rules, shutdown.clone());
+        let sessions = self.sessions.run(shutdown.clone());
+        let ((), (), (), ended) = tokio::join!(sweep, follow, services, sessions);
         ended
     }
 }

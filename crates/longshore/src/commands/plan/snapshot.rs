@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Result, anyhow, bail};
-use ecs::{CredentialsRequest, Ecs, EcsSetup, Minted, SessionSetup, TaskCredentials};
+use ecs::{CredentialsRequest, Ecs, EcsSetup, Minted, ServiceRules, SessionSetup, TaskCredentials};
 use ecs::{STOPPED_TASK_RETENTION_MIN, TaskEndpointSetting};
 use ledger::{ArchiveStore, Ledger};
 use serde_json::Value;
@@ -39,6 +39,7 @@ pub async fn ask(file: &Path, question: &Value) -> Result<Value> {
             task_endpoint: TaskEndpointSetting::None,
             credentials: Arc::new(Nobody),
         },
+        services: ServiceRules::default(),
         vpc: tables.vpc,
     };
     let ecs = Ecs::new(tables.ecs, ledger, setup);

@@ -22,7 +22,9 @@ mod tasks;
 
 use std::sync::Arc;
 
-pub(crate) use self::tasks::{Outlook, Refused, definition_constraints, refused};
+pub(crate) use self::tasks::{
+    Outlook, Placed, Refused, ServiceTemplate, definition_constraints, refused, service_strategies,
+};
 
 use ledger::Ledger;
 use shapes_ecs as shapes;

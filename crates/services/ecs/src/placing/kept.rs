@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ledger::{Commit, Facts, Feed, Ledger, Revision};
-use placement::{Demand, Fleet, Refusal, Request};
+use placement::{Demand, Fleet, Refusal, Removable, Request, Strategy};
 use terms::{ContainerInstanceId, TaskId};
 
 use crate::decide::{placing, room};
@@ -297,6 +297,18 @@ impl Kept {
     /// Why each instance that cannot take one more task of `request` cannot.
     pub(super) fn refusals(&self, request: &Request) -> Vec<Refusal> {
         self.fleet.refusals(request)
+    }
+
+    /// Which of `candidates` go first: see [`Fleet::scale_in`].
+    pub(super) fn scale_in(
+        &self,
+        group: &str,
+        strategies: &[Strategy],
+        candidates: &[Removable],
+        count: usize,
+        seed: u64,
+    ) -> Vec<usize> {
+        self.fleet.scale_in(group, strategies, candidates, count, seed)
     }
 
     /// Finds a place for each of `tasks` and holds it as planned.

@@ -21,7 +21,7 @@ use std::time::Instant;
 
 use ledger::{Facts, Ledger, Tx};
 use parking_lot::Mutex;
-use placement::{Refusal, Request};
+use placement::{Refusal, Removable, Request, Strategy};
 use terms::{ContainerInstanceId, TaskId};
 
 use self::kept::Kept;
@@ -134,6 +134,22 @@ impl Placer {
         meters::ecs().plan_seconds.observe(begun.elapsed().as_secs_f64());
         let kept::Found { placed, considered, shortage, retries } = found;
         Plan { placed, considered, shortage, refusals, retries, fleet }
+    }
+
+    /// Which `count` of `candidates`, tasks of `group`, go first (ECS semantics §6.3): their
+    /// places among them.
+    pub(crate) fn scale_in(
+        &self,
+        cluster: &ClusterKey,
+        (group, strategies): (&str, &[Strategy]),
+        candidates: &[Removable],
+        count: usize,
+        seed: u64,
+    ) -> Vec<usize> {
+        let fleet = self.fleet(cluster);
+        let mut kept = fleet.lock();
+        kept.catch_up();
+        kept.scale_in(group, strategies, candidates, count, seed)
     }
 
     /// Lets the commit of `tx` depend on room for the tasks of `request` that it puts on these

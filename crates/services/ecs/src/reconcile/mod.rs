@@ -2,4 +2,5 @@
 
 mod definitions;
 mod interfaces;
+pub(crate) mod services;
 pub(crate) mod sweep;

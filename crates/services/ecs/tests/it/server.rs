@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ecs::{
     Close, CredentialsRequest, Ecs, EcsSetup, EcsTables, Gone, Hello, Minted, Received,
-    SessionSetup, TaskCredentials, TaskEndpointSetting, Transport,
+    ServiceRules, SessionSetup, TaskCredentials, TaskEndpointSetting, Transport,
 };
 use http::{HeaderName, HeaderValue, Method};
 use ledger::{Ledger, MemoryStore, Schema, Store};
@@ -134,6 +134,7 @@ impl Server {
             agent_endpoint: None,
             stopped_task_retention: ecs::STOPPED_TASK_RETENTION_MIN,
             sessions,
+            services: ServiceRules::default(),
             vpc: vpc_tables,
         };
         let ecs = Ecs::new(tables, ledger.clone(), setup);

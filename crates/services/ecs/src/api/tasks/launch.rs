@@ -183,6 +183,11 @@ impl Template {
         })
     }
 
+    /// Gives its tasks one more tag.
+    pub(super) fn add_tag(&mut self, tag: Tag) {
+        self.tags.push(tag);
+    }
+
     /// That what was read on a snapshot still is so: the cluster may have been deleted since, or
     /// the definition deregistered.
     pub(super) fn still_good(&self, tx: &Tx<'_>, tables: &Tables) -> Result<(), Error> {

@@ -5,6 +5,7 @@ mod devices;
 mod launch;
 mod list;
 mod network;
+mod of_service;
 mod overrides;
 mod placement;
 mod plan;
@@ -21,6 +22,7 @@ use wire::Context;
 
 pub(super) use self::capacity::supports;
 pub(super) use self::launch::{definition, no_definition};
+pub(crate) use self::of_service::{Placed, ServiceTemplate, service_strategies};
 pub(crate) use self::placement::definition_constraints;
 pub(crate) use self::plan::{Outlook, Refused, refused};
 pub(super) use self::service::check_for_service;

@@ -13,7 +13,7 @@ use super::launch::{Launch, Template, definition};
 use super::token::Token;
 use super::{placement as wishes, show_started};
 use crate::error::Error;
-use crate::model::Shared;
+use crate::model::{Shared, Task};
 use crate::placing::Plan;
 use crate::tables::{ClusterKey, Scope};
 use crate::trace;
@@ -134,7 +134,6 @@ impl Api {
         Ok(launched)
     }
 
-    /// Writes the tasks of a plan, and guards that they fit where they go.
     fn start_planned(
         &self,
         tx: &mut Tx<'_>,
@@ -143,6 +142,19 @@ impl Api {
         request: &Request,
         plan: &Plan,
     ) -> Result<Vec<shapes::Task>, Error> {
+        let tasks = self.write_planned(tx, cluster, template, request, plan)?;
+        Ok(tasks.iter().map(show_started).collect())
+    }
+
+    /// Writes the tasks of a plan, and guards that they fit where they go.
+    pub(super) fn write_planned(
+        &self,
+        tx: &mut Tx<'_>,
+        cluster: &ClusterKey,
+        template: &Template,
+        request: &Request,
+        plan: &Plan,
+    ) -> Result<Vec<Task>, Error> {
         let told = Shared::from(plan.explain(cluster, request));
         let (mut tasks, mut devices) = (Vec::new(), Devices::default());
         for &(id, instance) in &plan.placed {
@@ -152,7 +164,7 @@ impl Api {
             let row = row.or_else(|| self.ledger.snapshot().get(&self.tables.instances, &key));
             let row = row.ok_or_else(|| Error::client("A container instance went away."))?;
             let task = template.start(self, tx, id, &row, &told, &mut devices)?;
-            tasks.push(show_started(&task));
+            tasks.push(task);
         }
         devices.guard(tx, self.tables, cluster.clone());
         self.placer.guard(tx, cluster, request, plan.placed.iter().map(|(_, instance)| *instance));

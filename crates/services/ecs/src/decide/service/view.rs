@@ -5,22 +5,11 @@ use std::time::Duration;
 
 use terms::{ContainerInstanceId, TaskId, Text, Timestamp};
 
-use super::ThrottleCurve;
+pub(crate) use crate::ServiceRules as Rules;
 use crate::model::{
     Deployment, DeploymentId, Health, Revision, RevisionId, Service, ServiceEventKind, StopCode,
     TaskSet,
 };
-
-/// What the operator decides of services.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Rules {
-    /// How long a task without health checks is RUNNING until it counts as healthy.
-    pub(crate) settle: Duration,
-    /// How starts are held back when tasks end before they run.
-    pub(crate) throttle: ThrottleCurve,
-    /// After which time without its agent the tasks of an instance are given up; never if none.
-    pub(crate) lost_after: Option<Duration>,
-}
 
 /// A service and all that a decision about it depends on.
 #[derive(Clone, Debug)]

@@ -1,0 +1,153 @@
+//! What the ledger has of a service, as deciders look at it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ledger::{Facts, Tx};
+use terms::{ContainerInstanceId, Text};
+
+use crate::decide::service::health;
+use crate::decide::service::view::{Alarms, Ended, Ground, Phase, Seen, View};
+use crate::model::{
+    Container, ContainerInstance, Deployment, DesiredStatus, InstanceStatus, OfDeployment,
+    Revision, RevisionId, Service, Task, TaskStatus,
+};
+use crate::tables::{ClusterKey, ServiceKey, Tables, TaskKey};
+
+/// Ends of tasks that one look takes note of; the next look sees the rest.
+pub(super) const MAX_ENDED: usize = 40;
+/// Earlier deployments that a look knows besides those that are not over: the newest ones that
+/// were completed, the primary one among them.
+const COMPLETED: usize = 2;
+
+/// Reads a service; its own rows so that the commit depends on them, tasks and instances as facts.
+pub(super) fn view(tx: &Tx<'_>, tables: &Tables, key: &ServiceKey, service: Service) -> View {
+    let facts = tx.facts();
+    let deployments = deployments(tx, tables, key);
+    let revisions = revisions(tx, tables, key, &deployments);
+    let sets = tx.prefix(&tables.services.task_sets, key);
+    let task_sets = sets.map(|(_, row)| (*row).clone()).collect();
+    let mut grounds = Grounds { facts, tables, cluster: &key.0, known: BTreeMap::new() };
+    let tasks = facts.index(&tables.services.live_tasks, key);
+    let tasks = tasks.filter_map(|(key, row)| seen(&key, &row, &mut grounds)).collect();
+    let ended = facts.index(&tables.services.ended_tasks, key).take(MAX_ENDED);
+    let ended = ended.filter_map(|(key, row)| ended_of(&key, &row)).collect();
+    View {
+        service,
+        deployments,
+        revisions,
+        task_sets,
+        tasks,
+        ended,
+        eligible: BTreeSet::new(),
+        zones: BTreeSet::new(),
+        alarms: Alarms::default(),
+        unplaced: 0,
+    }
+}
+
+fn deployments(tx: &Tx<'_>, tables: &Tables, key: &ServiceKey) -> Vec<Deployment> {
+    let services = &tables.services;
+    let open = tx.index(&services.open_deployments, key);
+    let mut rows: Vec<Deployment> = open.map(|(_, row)| (*row).clone()).collect();
+    // Only this loop completes deployments, so what facts say of them is so.
+    let completed = tx.facts().index(&services.completed, key).rev().take(COMPLETED);
+    for (_, row) in completed {
+        if rows.iter().all(|known| known.id != row.id) {
+            rows.push((*row).clone());
+        }
+    }
+    rows
+}
+
+fn revisions(
+    tx: &Tx<'_>,
+    tables: &Tables,
+    key: &ServiceKey,
+    deployments: &[Deployment],
+) -> BTreeMap<RevisionId, Revision> {
+    let read = |one: &Deployment| {
+        let row = tx.get(&tables.services.revisions, &(key.clone(), one.revision))?;
+        Some((one.revision, (*row).clone()))
+    };
+    deployments.iter().filter_map(read).collect()
+}
+
+/// Instances, each read once.
+struct Grounds<'a> {
+    facts: Facts<'a>,
+    tables: &'a Tables,
+    cluster: &'a ClusterKey,
+    known: BTreeMap<ContainerInstanceId, Ground>,
+}
+
+impl Grounds<'_> {
+    fn of(&mut self, id: ContainerInstanceId) -> Ground {
+        if let Some(known) = self.known.get(&id) {
+            return *known;
+        }
+        let row = self.facts.get(&self.tables.instances, &self.cluster.instance(id));
+        let ground = row.map_or_else(Ground::default, |row| ground(&row));
+        self.known.insert(id, ground);
+        ground
+    }
+}
+
+fn ground(row: &ContainerInstance) -> Ground {
+    let is_away = row.status != InstanceStatus::Inactive && !row.agent.connected;
+    Ground {
+        is_draining: row.status == InstanceStatus::Draining,
+        away_since: row.agent.away_since.filter(|_| is_away),
+    }
+}
+
+fn seen(key: &TaskKey, row: &Task, grounds: &mut Grounds<'_>) -> Option<Seen> {
+    let OfDeployment { id: of, .. } = row.deployment?;
+    let phase = match (row.desired, row.status) {
+        (DesiredStatus::Stopped, _) => Phase::Stopping,
+        (DesiredStatus::Running, TaskStatus::Running) => {
+            Phase::Running(row.times.started_at.unwrap_or(row.created_at))
+        }
+        (DesiredStatus::Running, _) => Phase::Pending,
+    };
+    Some(Seen {
+        id: key.1,
+        of,
+        phase,
+        check: health::check(row),
+        created_at: row.created_at,
+        protected_until: row.protected_until,
+        instance: row.instance,
+        zone: row.zone.clone(),
+        ground: grounds.of(row.instance),
+        digests: digests(row),
+    })
+}
+
+/// The digests that a task reported, once each of its containers has one.
+fn digests(row: &Task) -> Option<Vec<(String, String)>> {
+    let digest = |container: &Container| {
+        Some((container.name.to_string(), container.image_digest.as_deref()?.to_owned()))
+    };
+    row.containers.iter().map(digest).collect()
+}
+
+fn ended_of(key: &TaskKey, row: &Task) -> Option<Ended> {
+    Some(Ended {
+        id: key.1,
+        of: row.deployment?.id,
+        code: row.stop.as_ref().map(|stop| stop.code),
+        check: health::check(row),
+        created_at: row.created_at,
+        started_at: row.times.started_at,
+        stopped_at: row.times.stopped_at.unwrap_or(row.created_at),
+    })
+}
+
+/// The zones of a cluster's ACTIVE instances.
+pub(super) fn zones(facts: &Facts<'_>, tables: &Tables, cluster: &ClusterKey) -> BTreeSet<Text> {
+    let key = (cluster.clone(), InstanceStatus::Active);
+    let rows = facts.index(&tables.instances_by_status, &key);
+    let zone =
+        |row: &ContainerInstance| row.attributes.get(placement::ZONE)?.as_deref().map(Text::from);
+    rows.filter(|(_, row)| row.agent.connected).filter_map(|(_, row)| zone(&row)).collect()
+}
