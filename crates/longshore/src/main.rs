@@ -30,6 +30,7 @@ mod registries;
 mod retention;
 mod routes;
 mod security;
+mod service_rules;
 mod settings;
 mod shorthand;
 mod signals;

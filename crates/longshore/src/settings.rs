@@ -4,18 +4,22 @@ use std::fmt::{self, Display};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
+use ecs::ServiceRules;
 use serde::{Deserialize, Serialize};
 use terms::{AccountId, ClusterName, Region};
 
 use crate::ensemble::{StoreFlags, StoreSettings};
 use crate::instances::{INSTANCES_MAX, InstanceFlags};
+
 use crate::limits::{LimitFlags, LimitSettings};
 use crate::observe::{ObserveFlags, ObserveSettings};
 use crate::retention::Retention;
 use crate::security::{SecurityFlags, SecuritySettings};
+use crate::service_rules::ServiceFlags;
 
 /// The file that is read when `--config` and `LONGSHORE_CONFIG` name none; it may be absent.
 const CONFIG_FILE: &str = "/etc/longshore/longshore.toml";
@@ -93,6 +97,9 @@ pub struct ServerFlags {
     /// How much is taken at once.
     #[command(flatten)]
     pub limits: LimitFlags,
+    /// How services are kept.
+    #[command(flatten)]
+    pub services: ServiceFlags,
 }
 
 /// Where a value came from.
@@ -169,11 +176,21 @@ pub struct ServerSettings {
     pub observe: ObserveSettings,
     /// How much is taken at once.
     pub limits: LimitSettings,
+    /// How services are kept.
+    pub services: ServiceRules,
     /// Where each value came from.
     pub origins: Vec<Origin>,
 }
 
 impl ServerSettings {
+    /// Says after which time without its agent an instance is lost, unless the operator did.
+    pub fn lose_instances_after(&mut self, time: Duration) {
+        let said = self.origins.iter().find(|origin| origin.name == "lost_after_seconds");
+        if said.is_none_or(|origin| origin.source == Source::Default) {
+            self.services.lost_after = Some(time);
+        }
+    }
+
     /// Puts flags, environment and file together.
     ///
     /// # Errors
@@ -209,6 +226,7 @@ impl ServerSettings {
             )?,
             observe: ObserveSettings::read(&mut resolver, &flags.observe)?,
             limits: LimitSettings::read(&mut resolver, &flags.limits)?,
+            services: flags.services.read(&mut resolver)?,
             origins: Vec::new(),
         };
         let settings = Self { origins: resolver.finish()?, ..settings };

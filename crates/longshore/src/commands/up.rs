@@ -18,6 +18,7 @@ use crate::instances::{self, ChosenNetwork, InstanceFlags};
 use crate::node::{self, NodeSettings};
 use crate::observe::ObserveSettings;
 use crate::output::{self, Format};
+use crate::service_rules::LOST_AFTER_HERE;
 use crate::settings::{ServerFlags, ServerSettings};
 use crate::{pki, port, signals};
 
@@ -55,7 +56,8 @@ impl Up {
     /// # Errors
     /// If this machine cannot run containers, the port is taken, or a part fails.
     pub async fn run(self, format: Format) -> Result<()> {
-        let settings = ServerSettings::resolve(&self.server, &self.instances)?;
+        let mut settings = ServerSettings::resolve(&self.server, &self.instances)?;
+        settings.lose_instances_after(LOST_AFTER_HERE);
         doctor::require_containers()?;
         let data = DataDir::create(&settings.data_dir)?;
         let stop = signals::first()?;

@@ -7,6 +7,7 @@ mod conversation;
 mod golden;
 mod networks;
 mod pages;
+mod rollout;
 mod server;
 mod tagging;
 mod whatif;
