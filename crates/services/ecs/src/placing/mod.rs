@@ -21,7 +21,7 @@ use std::time::Instant;
 
 use ledger::{Facts, Ledger, Tx};
 use parking_lot::Mutex;
-use placement::{Refusal, Removable, Request, Strategy};
+use placement::{Refusal, Removable, Request};
 use terms::{ContainerInstanceId, TaskId};
 
 use self::kept::Kept;
@@ -141,7 +141,7 @@ impl Placer {
     pub(crate) fn scale_in(
         &self,
         cluster: &ClusterKey,
-        (group, strategies): (&str, &[Strategy]),
+        (group, strategies): (&str, &[placement::Strategy]),
         candidates: &[Removable],
         count: usize,
         seed: u64,
