@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use terms::{ContainerInstanceId, TaskId, Timestamp, Uuid};
 
 use super::{
-    AgentInfo, AttachmentStatus, Capacity, Container, ContainerInstance, ContainerStatus, Demand,
-    DesiredStatus, Document, Explanation, Health, InstanceStatus, Task, TaskNetwork, TaskStatus,
-    TaskTimes,
+    AgentInfo, AttachmentStatus, Capacity, CapacityChoice, Container, ContainerInstance,
+    ContainerStatus, Course, Demand, DeploymentConfiguration, DeploymentController, DesiredStatus,
+    Document, Explanation, Health, InstanceStatus, SchedulingStrategy, Service, ServiceStatus,
+    Task, TaskNetwork, TaskStatus, TaskTimes, ZoneRebalancing,
 };
 
 /// When sample rows were made.
@@ -67,6 +68,35 @@ pub(crate) fn instance(number: u8) -> ContainerInstance {
         changed_at: MADE,
         tags: Vec::new(),
         version: 1,
+    }
+}
+
+/// A REPLICA service called `web`, in which nothing has happened.
+pub(crate) fn service(configuration: DeploymentConfiguration, desired: u32) -> Service {
+    Service {
+        arn: "arn:aws:ecs:us-east-1:000000000000:service/default/web".parse().expect("an ARN"),
+        status: ServiceStatus::Active,
+        scheduling: SchedulingStrategy::Replica,
+        controller: DeploymentController::Ecs,
+        capacity: CapacityChoice::LaunchType("EC2".to_owned()),
+        desired,
+        configuration,
+        primary: None,
+        constraints: Vec::new(),
+        strategies: Vec::new(),
+        role: None,
+        grace_seconds: None,
+        rebalancing: ZoneRebalancing::Disabled,
+        execute_command: false,
+        managed_tags: false,
+        propagate_tags: None,
+        tags: Vec::new(),
+        created_at: MADE,
+        created_by: "arn:aws:iam::000000000000:root".to_owned(),
+        changed_at: MADE,
+        client_token: None,
+        request: None,
+        course: Course::default(),
     }
 }
 

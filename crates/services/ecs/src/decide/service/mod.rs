@@ -23,6 +23,8 @@ mod rollout;
 mod sets;
 mod steady;
 mod tally;
+#[cfg(test)]
+mod tests;
 pub(crate) mod texts;
 mod throttle;
 pub(crate) mod view;

@@ -190,19 +190,22 @@ impl<'a> Look<'a> {
             return;
         }
         let is_pending = |task: &&Seen| task.phase == Phase::Pending;
-        let (pending, running): (Vec<&Seen>, Vec<&Seen>) =
+        let (pending, young): (Vec<&Seen>, Vec<&Seen>) =
             tally.settling.iter().copied().partition(is_pending);
         let first = surplus.min(pending.len());
         self.out.stop(ids(&pending), first, Why::Scaling);
-        let mut candidates = tally.healthy.clone();
-        candidates.extend(running);
-        let (free, next) = unprotected(&candidates, self.now);
-        let rest = surplus - first;
+        // What is not healthy yet goes before what is: the minimum counts the healthy.
+        let (free_young, next_young) = unprotected(&young, self.now);
+        let second = (surplus - first).min(free_young.len());
+        self.out.stop(free_young, second, Why::Scaling);
+        let (free, next) = unprotected(&tally.healthy, self.now);
+        let rest = surplus - first - second;
         if rest > free.len() {
-            self.say_protected(at, candidates.len() - free.len(), desired, next);
+            let protected = tally.healthy.len() - free.len() + young.len() - second;
+            self.say_protected(at, protected, desired, next.or(next_young));
         }
-        let stops = rest.min(free.len());
-        budget.spare = budget.spare.saturating_sub(stops);
+        let stops = rest.min(free.len()).min(budget.spare);
+        budget.spare -= stops;
         self.out.stop(free, stops, Why::Scaling);
     }
 
