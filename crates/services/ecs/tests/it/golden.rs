@@ -35,6 +35,12 @@ conversations! {
     run_task_rules
     run_task_tokens
     running_tasks
+    service_deployments
+    service_lists
+    service_rules
+    service_updates
+    services
+    task_sets
     unknown_clusters
     start_task
     stop_and_list

@@ -13,8 +13,8 @@ use super::super::{tags, task_sets};
 use super::{capacity, configuration, kind};
 use crate::error::Error;
 use crate::model::{
-    Deployment, DeploymentId, DeploymentStatus, Revision, SchedulingStrategy, Service, TaskCounts,
-    TaskStatus, ZoneRebalancing,
+    Deployment, DeploymentId, DeploymentStatus, Revision, SchedulingStrategy, Service,
+    ServiceStatus, TaskCounts, TaskStatus, ZoneRebalancing,
 };
 use crate::tables::{ServiceKey, Tables};
 
@@ -68,7 +68,8 @@ pub(super) fn service(
     with_tags: bool,
 ) -> shapes::Service {
     let counts = count(view, tables, key);
-    let shown = Shown { view, tables, key, counts: &counts };
+    let is_active = row.status == ServiceStatus::Active;
+    let shown = Shown { view, tables, key, counts: &counts, is_active };
     let deployments = shown.deployments();
     let primary = deployments.iter().find(|(one, _)| one.status == DeploymentStatus::Primary);
     let task_sets = task_sets::of_service(view, tables, key, row, with_tags);
@@ -131,6 +132,7 @@ struct Shown<'a> {
     tables: &'a Tables,
     key: &'a ServiceKey,
     counts: &'a Counts,
+    is_active: bool,
 }
 
 impl Shown<'_> {
@@ -150,7 +152,9 @@ impl Shown<'_> {
 
     fn of(&self, deployment: &Deployment) -> TaskCounts {
         let known = self.counts.get(&deployment.id).copied().unwrap_or_default();
-        TaskCounts { requested: deployment.desired, ..known }
+        // Nothing is wanted of a service that was deleted.
+        let requested = if self.is_active { deployment.desired } else { 0 };
+        TaskCounts { requested, ..known }
     }
 
     fn deployment(&self, row: &Deployment, revision: &Revision) -> shapes::Deployment {

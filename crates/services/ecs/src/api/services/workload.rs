@@ -3,10 +3,10 @@
 use ledger::{Row, View};
 use shapes_ecs as shapes;
 
-use super::super::{Api, tasks};
+use super::super::{Api, target, tasks};
 use super::capacity::check_definition;
 use crate::error::Error;
-use crate::model::{CapacityChoice, Document, TaskDefinition, Workload};
+use crate::model::{CapacityChoice, DefinitionStatus, Document, TaskDefinition, Workload};
 use crate::tables::ClusterKey;
 
 /// What a request says of its tasks.
@@ -33,7 +33,14 @@ impl Wanted<'_> {
         view: &impl View,
         cluster: &ClusterKey,
     ) -> Result<(Workload, Row<TaskDefinition>), Error> {
-        let definition = tasks::definition(view, &api.tables, cluster, self.definition)?;
+        let name = target::definition_name(&cluster.scope, self.definition);
+        let scope = &cluster.scope;
+        let found = name.and_then(|name| target::definition(view, &api.tables, scope, &name));
+        let definition = found.ok_or_else(tasks::no_definition)?;
+        if definition.status != DefinitionStatus::Active {
+            // Observed on ECS; RunTask calls it a wrong parameter.
+            return Err(Error::client("TaskDefinition is inactive"));
+        }
         let workload = self.of(api, view, cluster, &definition)?;
         Ok((workload, definition))
     }

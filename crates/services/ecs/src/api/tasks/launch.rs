@@ -264,7 +264,7 @@ impl Template {
 ///
 /// # Errors
 /// When there is none, or it is not ACTIVE.
-pub(in crate::api) fn definition(
+pub(super) fn definition(
     view: &impl View,
     tables: &Tables,
     cluster: &ClusterKey,

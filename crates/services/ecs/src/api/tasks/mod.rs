@@ -21,7 +21,7 @@ use shapes_ecs as shapes;
 use wire::Context;
 
 pub(super) use self::capacity::supports;
-pub(super) use self::launch::{definition, no_definition};
+pub(super) use self::launch::no_definition;
 pub(crate) use self::of_service::{Placed, ServiceTemplate, service_strategies};
 pub(crate) use self::placement::definition_constraints;
 pub(crate) use self::plan::{Outlook, Refused, refused};
