@@ -28,5 +28,6 @@ mod protection;
 mod roles;
 mod sdk;
 mod security;
+mod services;
 mod stores;
 mod tasks;

@@ -169,12 +169,21 @@ impl Ecs {
     /// # Errors
     /// If the ledger fails.
     pub async fn run(&self, shutdown: CancellationToken) -> Result<(), LedgerError> {
+        let services = reconcile::services::run(&self.api, self.rules, shutdown.clone());
+        let ((), ended) = tokio::join!(services, self.run_at_rest(shutdown));
+        ended
+    }
+
+    /// Runs all loops but the scheduler of services, until `shutdown`: services stay as their
+    /// operations leave them. For tests that look at just that.
+    ///
+    /// # Errors
+    /// If the ledger fails.
+    pub async fn run_at_rest(&self, shutdown: CancellationToken) -> Result<(), LedgerError> {
         let api::Api { ledger, tables, vpc, .. } = &*self.api;
         let sweep = reconcile::sweep::run(ledger, tables, vpc, self.kept, shutdown.clone());
         let follow = self.api.placer.follow(&shutdown);
-        let services = reconcile::services::run(&self.api, self.rules, shutdown.clone());
-        let sessions = self.sessions.run(shutdown.clone());
-        let ((), (), (), ended) = tokio::join!(sweep, follow, services, sessions);
+        let ((), (), ended) = tokio::join!(sweep, follow, self.sessions.run(shutdown.clone()));
         ended
     }
 }

@@ -135,7 +135,7 @@ pub async fn play(name: &str) {
 }
 
 async fn replay(script: &str) -> String {
-    let server = Server::start().await;
+    let server = Server::start_at_rest().await;
     let (mut names, mut key) = (Names::default(), "admin".to_owned());
     let mut played = String::new();
     let mut lines = script.lines().peekable();

@@ -118,7 +118,16 @@ impl Server {
         Self::start_with(Box::new(MemoryStore::new())).await
     }
 
+    /// The same, and services stay as their operations leave them.
+    pub async fn start_at_rest() -> Self {
+        Self::start_as(Box::new(MemoryStore::new()), true).await
+    }
+
     pub async fn start_with(store: Box<dyn Store>) -> Self {
+        Self::start_as(store, false).await
+    }
+
+    async fn start_as(store: Box<dyn Store>, at_rest: bool) -> Self {
         let clock = Arc::new(TestClock(AtomicI64::new(START_MS)));
         let ids = Arc::new(Counter(AtomicU64::new(0)));
         let mut schema = Schema::new();
@@ -147,7 +156,9 @@ impl Server {
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(edge.build().serve(listener, shutdown.clone()));
         let (running, token) = (ecs.clone(), shutdown.clone());
-        tokio::spawn(async move { running.run(token).await });
+        tokio::spawn(async move {
+            if at_rest { running.run_at_rest(token).await } else { running.run(token).await }
+        });
         Self { ecs, ledger, vpc: vpc_tables, clock, endpoint, _running: shutdown.drop_guard() }
     }
 

@@ -8,12 +8,13 @@
 //! - `view`: what is looked at and what is answered; `look`: one look.
 //! - `health`, `percent`, `breaker`, `throttle`: one rule each. `tally`: tasks by what they count as.
 //! - `replica`, `daemon`, `sets`: who starts and stops tasks. `zones`: moving them between zones.
-//! - `rollout`: how deployments begin, fail, go back and end. `steady`, `ending`, `digests`.
+//! - `rollout`: how deployments begin, fail, go back and end; `early`: when before they are whole. `steady`, `ending`, `digests`.
 //! - `texts`: what services say.
 
 mod breaker;
 mod daemon;
 mod digests;
+mod early;
 mod ending;
 pub(crate) mod health;
 mod look;

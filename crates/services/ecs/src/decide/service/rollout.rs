@@ -193,10 +193,11 @@ impl Look<'_> {
         let (gone, left): (Vec<usize>, Vec<usize>) = others.into_iter().partition(is_gone);
         let is_rolled_out = is_whole && left.is_empty();
         let state = self.rows.deployments[at].rollout;
+        let is_success = is_rolled_out || self.is_early(at, left.is_empty());
         if state == RolloutState::InProgress {
-            if is_rolled_out && self.has_baked(at) {
+            if is_success && self.has_baked(at) {
                 self.complete(at);
-            } else if !is_rolled_out {
+            } else if !is_success {
                 self.rows.deployments[at].baking_since = None;
             }
         }
@@ -214,6 +215,16 @@ impl Look<'_> {
         for one in self.rows.deployments.iter_mut().filter(|one| one.id != primary) {
             end(one, primary, is_complete, now);
         }
+    }
+
+    /// Whether the deployment is a success before it is whole; `is_alone` says that nothing is
+    /// left of those before it.
+    fn is_early(&self, at: usize, is_alone: bool) -> bool {
+        let healthy = count(self.tally(self.rows.deployments[at].id).all_healthy());
+        let service = &self.rows.service;
+        service.configuration.early.is_some_and(|early| {
+            early.is_met(service.desired, healthy, is_alone)
+        })
     }
 
     /// Whether the deployment has been watched for long enough.
