@@ -45,7 +45,8 @@ fn await_steady(up: &Up, name: &str, count: usize) -> Value {
 
 fn tasks(up: &Up, name: &str) -> Vec<Value> {
     let arns = up.aws(&["ecs", "list-tasks", "--service-name", name])["taskArns"].take();
-    let arns: Vec<&str> = arns.as_array().unwrap().iter().map(|arn| arn.as_str().unwrap()).collect();
+    let arns: Vec<&str> =
+        arns.as_array().unwrap().iter().map(|arn| arn.as_str().unwrap()).collect();
     if arns.is_empty() {
         return Vec::new();
     }

@@ -222,9 +222,10 @@ impl Look<'_> {
     fn is_early(&self, at: usize, is_alone: bool) -> bool {
         let healthy = count(self.tally(self.rows.deployments[at].id).all_healthy());
         let service = &self.rows.service;
-        service.configuration.early.is_some_and(|early| {
-            early.is_met(service.desired, healthy, is_alone)
-        })
+        service
+            .configuration
+            .early
+            .is_some_and(|early| early.is_met(service.desired, healthy, is_alone))
     }
 
     /// Whether the deployment has been watched for long enough.
