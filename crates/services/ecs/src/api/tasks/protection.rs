@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
+use ledger::Tx;
 use shapes_ecs as shapes;
 use terms::{TaskId, Timestamp};
 use wire::Context;
 
 use super::super::target::Target;
 use super::super::{Api, arn_of, missing, target};
+use crate::decide::service::percent::Bounds;
 use crate::error::Error;
-use crate::model::{Task, TaskStatus};
-use crate::tables::{ClusterKey, TaskKey};
+use crate::model::{RolloutState, Task, TaskStatus};
+use crate::tables::{ClusterKey, Tables, TaskKey, service_of};
 
 /// Most tasks that one request may ask about.
 const MAX_ASKED: usize = 100;
@@ -75,6 +77,11 @@ impl Api {
                     answer.missing(&cluster, text);
                     continue;
                 };
+                let is_new = lasts.is_some() && row.protection(now).is_none();
+                if is_new && blocks_deployment(tx, &tables, &key, &row) {
+                    answer.fail(&row, "DEPLOYMENT_BLOCKED");
+                    continue;
+                }
                 let next = protect(&row, lasts.map(|lasts| now + lasts));
                 answer.add(next.as_ref().unwrap_or(&row), protectable(&row), now);
                 if let Some(next) = next {
@@ -124,6 +131,28 @@ fn protect(task: &Task, until: Option<Timestamp>) -> Option<Task> {
     changes.then(|| Task { protected_until: until, version: task.version + 1, ..task.clone() })
 }
 
+/// Whether a task's protection would keep a deployment from its end: what it replaces is protected
+/// in more tasks already than there may be beside the new ones (ECS semantics §5.5).
+fn blocks_deployment(tx: &Tx<'_>, tables: &Tables, key: &TaskKey, task: &Task) -> bool {
+    let deploying = || {
+        let of = task.deployment?;
+        let service = service_of(key, task)?;
+        let row = tx.get(&tables.services.rows, &service)?;
+        let primary = row.primary.filter(|id| *id != of.id)?;
+        let newest = tx.get(&tables.services.deployments, &(service.clone(), primary))?;
+        (newest.rollout == RolloutState::InProgress).then_some((service, row, primary))
+    };
+    let Some((service, row, primary)) = deploying() else { return false };
+    let upper = Bounds::of(row.desired, &row.configuration).upper;
+    let is_kept = |other: &Task| {
+        let is_old = other.deployment.is_some_and(|of| of.id != primary);
+        is_old && other.arn.id != task.arn.id && other.protection(tx.now()).is_some()
+    };
+    let live = tx.index(&tables.services.live_tasks, &service);
+    let kept = live.filter(|(_, other)| is_kept(other)).count();
+    kept >= usize::try_from(upper.saturating_sub(row.desired)).unwrap_or(usize::MAX)
+}
+
 /// What an operation answers of its tasks.
 #[derive(Debug, Default, PartialEq)]
 struct Answer {
@@ -136,12 +165,16 @@ impl Answer {
         self.failures.push(missing(arn_of(cluster, "task", text)));
     }
 
+    fn fail(&mut self, task: &Task, reason: &str) {
+        let (arn, reason) = (Some(task.arn.to_string()), Some(reason.to_owned()));
+        self.failures.push(shapes::Failure { arn, reason, detail: None });
+    }
+
     fn add(&mut self, task: &Task, is_protectable: bool, now: Timestamp) {
-        let arn = Some(task.arn.to_string());
         if !is_protectable {
-            let reason = Some("TASK_NOT_VALID".to_owned());
-            return self.failures.push(shapes::Failure { arn, reason, detail: None });
+            return self.fail(task, "TASK_NOT_VALID");
         }
+        let arn = Some(task.arn.to_string());
         let expiration_date = task.protection(now);
         self.tasks.push(shapes::ProtectedTask {
             task_arn: arn,

@@ -18,7 +18,7 @@ mod early;
 mod ending;
 pub(crate) mod health;
 mod look;
-mod percent;
+pub(crate) mod percent;
 mod replica;
 mod rollout;
 mod sets;
