@@ -82,6 +82,8 @@ pub struct SecurityFlags {
 /// What servers are told.
 #[derive(Clone, Debug)]
 pub struct SecuritySettings {
+    /// The folder of certificates, if one was named.
+    pub(crate) folder: Option<TlsFolder>,
     files: Option<ServerFiles>,
     authority_key: Option<PathBuf>,
     policy: ClientPolicy,
@@ -109,7 +111,7 @@ impl SecuritySettings {
             |name, flag: Option<PathBuf>| -> Result<Option<PathBuf>> { resolver.file(name, flag) };
         let folder = file("tls_dir", tls_dir)?.map(TlsFolder::at);
         let within = |name: &str| folder.as_ref().map(|folder| folder.file(name));
-        let there = |name: &str| within(name).filter(|path| path.exists());
+        let there = |name: &str| folder.as_ref().and_then(|folder| folder.there(name));
         let certificate = file("tls_cert", tls_cert)?.or_else(|| within(pki::SERVER));
         let key = file("tls_key", tls_key)?.or_else(|| within(pki::SERVER_KEY));
         let authority = file("tls_ca", tls_ca)?.or_else(|| there(pki::AUTHORITY));
@@ -124,6 +126,7 @@ impl SecuritySettings {
             }
         };
         Ok(Self {
+            folder,
             files,
             authority_key,
             policy: resolver.value("tls_client", flags.tls_client, || ClientPolicy::Optional)?,

@@ -199,6 +199,7 @@ impl ServerSettings {
     pub fn resolve(flags: &ServerFlags, instances: &InstanceFlags) -> Result<Self> {
         let InstanceFlags { instances, size } = instances.clone();
         let mut resolver = Resolver::open(flags.config.as_deref())?;
+        let security = SecuritySettings::resolve(&flags.security, &mut resolver)?;
         let settings = Self {
             listen: resolver.value("listen", flags.listen, || ([127, 0, 0, 1], 4566).into())?,
             data_dir: resolver.path("data_dir", flags.data_dir.clone())?,
@@ -213,12 +214,12 @@ impl ServerSettings {
                 flags.stopped_task_retention,
                 Retention::default,
             )?,
-            security: SecuritySettings::resolve(&flags.security, &mut resolver)?,
             instances: resolver.value("instances", instances, || 1)?,
             instance_type: resolver.optional("instance_type", size.instance_type)?,
             instance_cpu: resolver.optional("instance_cpu", size.instance_cpu)?,
             instance_memory: resolver.optional("instance_memory", size.instance_memory)?,
-            store: StoreSettings::read(&mut resolver, &flags.store)?,
+            store: StoreSettings::read(&mut resolver, &flags.store, security.folder.as_ref())?,
+            security,
             history_retention: resolver.value(
                 "history_retention",
                 flags.history_retention,

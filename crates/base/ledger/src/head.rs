@@ -138,8 +138,6 @@ pub(crate) struct Taken {
     pub(crate) batch: Batch,
     pub(crate) state: State,
     pub(crate) commits: Vec<Arc<Commit>>,
-    /// Whether it is more than the store takes in one commit.
-    pub(crate) oversized: bool,
 }
 
 impl Head {
@@ -331,11 +329,10 @@ impl Head {
     /// Takes the first pack that waits for the store, if one does.
     pub(crate) fn take(&mut self) -> Option<Taken> {
         let pack = self.packs.pop_front()?;
-        let oversized = pack.is_over(self.limits);
         let Pack { writes, commits, state, .. } = pack;
         let revision = commits.last()?.revision;
         let state = state.unwrap_or_else(|| self.state.clone());
-        Some(Taken { batch: Batch { revision, writes }, state, commits, oversized })
+        Some(Taken { batch: Batch { revision, writes }, state, commits })
     }
 
     /// Those who wait for `durable` or less. (One may stand behind another who waits for a later

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use ledger::{EtcdSettings, EtcdTls, Member, Secret};
 
+use crate::pki::{self, TlsFolder};
 use crate::settings::{Resolver, Source};
 
 /// Flags of `longshore server` about its store.
@@ -19,10 +20,11 @@ pub struct StoreFlags {
     /// listens on]
     #[arg(long, value_name = "URL")]
     pub advertise: Option<String>,
-    /// The authority that signed etcd's certificates, a PEM file [default: this machine's]
+    /// The authority that signed etcd's certificates, a PEM file [default: ca.crt in --tls-dir,
+    /// else this machine's]
     #[arg(long, value_name = "FILE")]
     pub etcd_ca: Option<PathBuf>,
-    /// This server's certificate for etcd, a PEM file
+    /// This server's certificate for etcd, a PEM file [default: etcd-client.crt in --tls-dir]
     #[arg(long, value_name = "FILE", requires = "etcd_key")]
     pub etcd_cert: Option<PathBuf>,
     /// The key of that certificate, a PEM file
@@ -67,11 +69,16 @@ pub enum StoreChoice {
 const LEASE_SECONDS: std::ops::RangeInclusive<u64> = 1..=60;
 
 impl StoreSettings {
-    /// Puts flags, environment and file together, and reads the files that they name.
+    /// Puts flags, environment and file together, and reads the files that they name; with TLS
+    /// those of `folder` that nobody named.
     ///
     /// # Errors
     /// If a value or file cannot be read.
-    pub fn read(resolver: &mut Resolver, flags: &StoreFlags) -> Result<Self> {
+    pub fn read(
+        resolver: &mut Resolver,
+        flags: &StoreFlags,
+        folder: Option<&TlsFolder>,
+    ) -> Result<Self> {
         let path = |flag: &Option<PathBuf>| flag.as_ref().map(|path| path.display().to_string());
         let store = resolver.optional("store", flags.store.clone())?;
         resolver.edit("store", |origin| origin.value = without_password(&origin.value));
@@ -103,11 +110,10 @@ impl StoreSettings {
         let mut etcd = EtcdSettings::from_address(&store, nobody)?;
         etcd.lease = std::time::Duration::from_secs(lease);
         etcd.quota_bytes = quota_mib.saturating_mul(1 << 20);
-        let tls = tls(ca, cert, key)?;
-        match (&etcd.tls, tls) {
-            (_, None) => {}
-            (Some(_), tls) => etcd.tls = tls,
-            (None, Some(_)) => bail!("certificates for etcd need --store etcds://…"),
+        if etcd.tls.is_some() {
+            etcd.tls = Some(tls(ca, cert, key, folder)?);
+        } else if ca.or(cert).or(key).is_some() {
+            bail!("certificates for etcd need --store etcds://…");
         }
         let password = match (password, file) {
             (Some(password), _) => Some(password),
@@ -127,7 +133,17 @@ impl StoreSettings {
     }
 }
 
-fn tls(ca: Option<String>, cert: Option<String>, key: Option<String>) -> Result<Option<EtcdTls>> {
+fn tls(
+    ca: Option<String>,
+    mut cert: Option<String>,
+    mut key: Option<String>,
+    folder: Option<&TlsFolder>,
+) -> Result<EtcdTls> {
+    let there = |name| Some(folder?.there(name)?.display().to_string());
+    let ca = ca.or_else(|| there(pki::AUTHORITY));
+    if cert.is_none() && key.is_none() {
+        (cert, key) = there(pki::ETCD_CLIENT).zip(there(pki::ETCD_CLIENT_KEY)).unzip();
+    }
     let bytes = |file: &String| std::fs::read(file).with_context(|| format!("reading {file}"));
     let identity = match (&cert, &key) {
         (Some(cert), Some(key)) => Some((bytes(cert)?, Secret::new(text(key)?))),
@@ -135,7 +151,7 @@ fn tls(ca: Option<String>, cert: Option<String>, key: Option<String>) -> Result<
         _ => bail!("--etcd-cert and --etcd-key belong together"),
     };
     let ca = ca.as_ref().map(bytes).transpose()?;
-    Ok((ca.is_some() || identity.is_some()).then_some(EtcdTls { ca, identity }))
+    Ok(EtcdTls { ca, identity })
 }
 
 fn text(file: &str) -> Result<String> {

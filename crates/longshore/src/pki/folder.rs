@@ -22,6 +22,10 @@ pub const AUTHORITY_KEY: &str = "ca.key";
 pub const SERVER: &str = "server.crt";
 /// The servers' key.
 pub const SERVER_KEY: &str = "server.key";
+/// The certificate with which servers call etcd.
+pub const ETCD_CLIENT: &str = "etcd-client.crt";
+/// Its key.
+pub const ETCD_CLIENT_KEY: &str = "etcd-client.key";
 /// What secrets are sealed with.
 pub const SECRETS_KEY: &str = "secrets.key";
 
@@ -54,6 +58,11 @@ impl TlsFolder {
     /// A file in it.
     pub fn file(&self, name: &str) -> PathBuf {
         self.0.join(name)
+    }
+
+    /// A file in it, if it is there.
+    pub fn there(&self, name: &str) -> Option<PathBuf> {
+        Some(self.file(name)).filter(|path| path.exists())
     }
 
     /// Makes the folder.

@@ -10,7 +10,8 @@ mod upkeep;
 
 pub use authority::{Authority, Owner};
 pub use folder::{
-    AUTHORITY, AUTHORITY_KEY, Made, SECRETS_KEY, SERVER, SERVER_KEY, TlsFolder, write_secrets_key,
+    AUTHORITY, AUTHORITY_KEY, ETCD_CLIENT, ETCD_CLIENT_KEY, Made, SECRETS_KEY, SERVER, SERVER_KEY,
+    TlsFolder, write_secrets_key,
 };
 pub use node::{NodeFiles, signing_request};
 pub use upkeep::{issue_while, renew_while};

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
+use futures_util::{FutureExt, StreamExt};
 
 use super::bounded;
 use super::fence::{Ended, Verdict};
@@ -20,9 +20,11 @@ use crate::state::{Revision, State};
 use crate::store::etcd::layout::{HeadRecord, encode_row};
 use crate::store::{Batch, EtcdAnswer, EtcdError, EtcdOp};
 
-/// Packs on their way at once. A pack that could hold more follows others only when it holds its
-/// share: one of so many parts of all that waits and is on its way.
-const FLIGHTS: usize = 4;
+/// The most packs on their way at once.
+const FLIGHTS_MAX: usize = 4;
+
+/// After so many packs of which none overtook another, one more may be on its way.
+const CALM_PACKS: u32 = 256;
 
 /// How often a pack is sent again that overtook the one before it.
 const RESENDS: usize = 3;
@@ -36,19 +38,71 @@ struct Flight {
     begun: Duration,
 }
 
+/// What a pack is to etcd.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Size {
+    /// One transaction takes it.
+    Fits,
+    /// It goes in parts, when nothing else is on its way.
+    Oversized,
+}
+
 type Answers = FuturesOrdered<BoxFuture<'static, Result<EtcdAnswer, EtcdError>>>;
 
 /// Packs on their way, in their order, and their answers.
-#[derive(Default)]
 struct Flights {
     flights: VecDeque<Flight>,
     answers: Answers,
+    /// The oldest one's answer, if it came while nobody waited for it.
+    arrived: Option<Result<EtcdAnswer, EtcdError>>,
+    /// So many may be on their way.
+    width: usize,
+    /// Packs since the last one that overtook another, or since the width grew.
+    calm: u32,
 }
 
 impl Flights {
+    fn new() -> Self {
+        let (flights, answers) = (VecDeque::new(), Answers::default());
+        Self { flights, answers, arrived: None, width: 2, calm: 0 }
+    }
+
+    /// Lets what was sent begin its way, and waits for nothing.
+    fn start(&mut self) {
+        if self.arrived.is_none() {
+            self.arrived = self.answers.next().now_or_never().flatten();
+        }
+    }
+
+    /// The answer to the oldest one, if there is one. Dropping the future loses nothing.
+    async fn answer(&mut self) -> Option<Result<EtcdAnswer, EtcdError>> {
+        match self.arrived.take() {
+            Some(answer) => Some(answer),
+            None => self.answers.next().await,
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.flights.len() < self.width
+    }
+
     /// How many transactions are on their way.
     fn carried(&self) -> usize {
         self.flights.iter().map(|flight| flight.taken.commits.len()).sum()
+    }
+
+    /// One was written without being overtaken.
+    fn went_well(&mut self) {
+        self.calm += 1;
+        if self.calm == CALM_PACKS {
+            (self.calm, self.width) = (0, (self.width + 1).min(FLIGHTS_MAX));
+        }
+    }
+
+    /// One was overtaken: those behind it are refused, and so would all be that were sent now.
+    /// etcd lets requests overtake each other when it is busy; then one at a time is faster.
+    fn went_wrong(&mut self) {
+        (self.calm, self.width) = (0, 1);
     }
 }
 
@@ -105,7 +159,7 @@ impl Driver {
     }
 
     async fn serve(&mut self, term: &Term) -> Ended {
-        let mut flights = Flights::default();
+        let mut flights = Flights::new();
         let mut head = self.mirror.head;
         let ended = loop {
             if let Err(ended) = self.launch(term, &mut flights, &mut head).await {
@@ -118,15 +172,21 @@ impl Driver {
                 let cluster = &self.cluster;
                 tokio::select! {
                     biased;
-                    Some(answer) = flights.answers.next() => answer,
+                    Some(answer) = flights.answer() => answer,
                     () = term.session.ended() => break Ended::Unknown,
                     () = cluster.wake.notified() => continue,
                 }
             };
             let flight = flights.flights.pop_front().expect("each answer is a flight's");
-            if let Err(ended) = self.land(term, flight, answer).await {
-                break ended;
-            }
+            let revision = match self.land(term, &mut flights, &flight, answer).await {
+                Ok(revision) => revision,
+                Err(ended) => break ended,
+            };
+            self.confirm_head(flight.next, revision);
+            // First the next pack, so that etcd has work while callers are answered.
+            self.send_packs(term, &mut flights, &mut head);
+            flights.start();
+            self.confirm(flight, revision);
         };
         // First of all nobody reads here without asking.
         self.cluster.leading.store(None);
@@ -160,39 +220,46 @@ impl Driver {
             let refusal = LedgerError::NotLeading { leader: None };
             self.shared.head.lock().refused.get_or_insert(refusal);
         }
-        while flights.flights.len() < FLIGHTS {
-            let Some(taken) = self.next_pack(flights) else { return Ok(()) };
+        self.send_packs(term, flights, last);
+        while flights.flights.is_empty() {
+            let Some(taken) = self.next_pack(flights, Size::Oversized) else { return Ok(()) };
             let base = *last;
-            *last =
-                HeadRecord { revision: taken.batch.revision, term: term.fence.created, staged: 0 };
-            if taken.oversized {
-                let staged = self.commit_staged(term, taken, base).await;
-                *last = self.mirror.head;
-                if staged == Err(Ended::Unknown) {
-                    last.revision = Revision::MAX;
-                }
-                staged?;
-                continue;
+            let staged = self.commit_staged(term, taken, base).await;
+            *last = self.mirror.head;
+            if staged == Err(Ended::Unknown) {
+                last.revision = Revision::MAX;
             }
-            let flight = Flight { taken, base, next: *last, begun: self.cluster.etcd.now() };
-            flights.answers.push_back(self.send(term, &flight));
-            flights.flights.push_back(flight);
+            staged?;
+            self.send_packs(term, flights, last);
         }
         Ok(())
     }
 
-    fn next_pack(&self, flights: &Flights) -> Option<Taken> {
+    /// Sends the packs that fit into one transaction, as long as they may go.
+    fn send_packs(&self, term: &Term, flights: &mut Flights, last: &mut HeadRecord) {
+        while flights.has_room() {
+            let Some(taken) = self.next_pack(flights, Size::Fits) else { return };
+            let base = *last;
+            *last =
+                HeadRecord { revision: taken.batch.revision, term: term.fence.created, staged: 0 };
+            let flight = Flight { taken, base, next: *last, begun: self.cluster.etcd.now() };
+            flights.answers.push_back(self.send(term, &flight));
+            flights.flights.push_back(flight);
+        }
+    }
+
+    /// The next pack, if it is of this size and may go: full ones may when there is room, others
+    /// when nothing is on its way, or not more than they hold.
+    fn next_pack(&self, flights: &Flights, size: Size) -> Option<Taken> {
         let mut head = self.shared.head.lock();
-        let is_idle = flights.flights.is_empty();
-        let share = flights.carried().div_ceil(FLIGHTS - 1).max(1);
-        let may_go = match head.is_oversized() {
-            true => is_idle,
-            false => is_idle || head.has_full_pack() || head.pending() >= share,
-        };
-        let taken = if may_go { head.take() } else { None };
-        // Whoever makes it a share wakes this task; while all are on their way, an answer does.
-        let is_last = taken.is_some() && flights.flights.len() + 1 == FLIGHTS;
-        head.wake_at = if is_last { usize::MAX } else { share };
+        let carried = flights.carried();
+        let is_size = head.is_oversized() == (size == Size::Oversized);
+        let is_share = carried == 0 || head.has_full_pack() || head.pending() >= carried;
+        let taken = if is_size && is_share { head.take() } else { None };
+        // While there is no room, answers wake this task.
+        let carried = carried + taken.as_ref().map_or(0, |taken| taken.commits.len());
+        let had_room = flights.flights.len() + usize::from(taken.is_some()) < flights.width;
+        head.wake_at = if had_room { carried.max(1) } else { usize::MAX };
         taken
     }
 
@@ -218,25 +285,29 @@ impl Driver {
         Box::pin(async move { bounded(fence.etcd.txn(txn)).await })
     }
 
-    /// Takes the answer to the oldest flight.
+    /// Takes the answer to the oldest flight; gives etcd's revision of it.
     async fn land(
-        &mut self,
+        &self,
         term: &Term,
-        flight: Flight,
+        flights: &mut Flights,
+        flight: &Flight,
         mut answer: Result<EtcdAnswer, EtcdError>,
-    ) -> Result<(), Ended> {
+    ) -> Result<i64, Ended> {
         let mut resends = 0;
         loop {
             match term.fence.judge(&flight.base, &flight.next, answer) {
                 Verdict::Written(revision) => {
-                    self.confirm(flight, revision);
-                    return Ok(());
+                    if resends == 0 {
+                        flights.went_well();
+                    }
+                    return Ok(revision);
                 }
                 // All before it is confirmed, so now it is its turn.
                 Verdict::Early if resends < RESENDS => {
                     resends += 1;
+                    flights.went_wrong();
                     meters::ledger().overtaken.inc();
-                    answer = self.send(term, &flight).await;
+                    answer = self.send(term, flight).await;
                 }
                 Verdict::Early => return Err(Ended::Fenced),
                 Verdict::Over(ended) => return Err(ended),
@@ -244,9 +315,9 @@ impl Driver {
         }
     }
 
-    fn confirm(&mut self, flight: Flight, revision: i64) {
-        let Flight { taken, next, begun, .. } = flight;
-        self.confirm_head(next, revision);
+    /// Shows what was written, and answers those who wait for it.
+    fn confirm(&self, flight: Flight, revision: i64) {
+        let Flight { taken, begun, .. } = flight;
         let took = self.cluster.etcd.now().saturating_sub(begun);
         meters::ledger().committed(taken.commits.len(), taken.batch.writes.len(), took, true);
         let bytes: usize = taken.batch.writes.iter().map(crate::store::Write::size_bytes).sum();

@@ -52,11 +52,19 @@ impl EtcdStore {
             .enable_all()
             .build()
             .map_err(|source| StoreError::Thread { source })?;
-        let etcd = wait(&runtime, async {
+        let opened = wait(&runtime, async {
             let etcd = connect(&settings).await?;
             mirror::begin_format(&*etcd, &keys, &settings).await?;
             Ok(etcd)
-        })?;
+        });
+        let etcd = match opened {
+            Ok(etcd) => etcd,
+            Err(error) => {
+                // Dropped, it would wait, which a caller on another runtime must not do.
+                runtime.shutdown_background();
+                return Err(error);
+            }
+        };
         Ok(Self { settings, keys, etcd, runtime: Some(runtime), writing: None })
     }
 

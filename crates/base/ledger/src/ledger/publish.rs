@@ -23,7 +23,7 @@ impl Shared {
 
     /// Makes what was taken durable, and so on as [`Shared::flush`].
     pub(super) fn conclude(&self, store: &mut dyn Store, taken: Taken) -> (usize, usize) {
-        let Taken { batch, state, commits, .. } = taken;
+        let Taken { batch, state, commits } = taken;
         let carried = commits.len();
         tracing::trace!(revision = batch.revision, carried, rows = batch.writes.len(), "commit");
         let begun = Instant::now();

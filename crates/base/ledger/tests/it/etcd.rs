@@ -267,6 +267,15 @@ fn commands_read_beside_servers_and_write_without_them() {
 }
 
 #[test]
+fn a_command_is_told_that_nobody_answers() {
+    run(async {
+        let nobody = settings("one", "http://127.0.0.1:1", "/longshore");
+        let error = EtcdStore::open(nobody).err().unwrap();
+        assert!(matches!(error, StoreError::Etcd { .. }), "{error}");
+    });
+}
+
+#[test]
 fn a_user_and_a_password_are_asked_for() {
     let server = EtcdServer::start();
     let endpoint = server.endpoint.as_str();

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use ledger::{Ledger, Record, RecordError, Schema, StoreError, Table, decode_body};
+use ledger::{
+    Etcd, EtcdOp, EtcdTxn, Leadership, Ledger, MemoryEtcd, Record, RecordError, Schema, StoreError,
+    Table, decode_body,
+};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::world::{Backend, Embedded, Memory, Sources, run};
+use crate::world::{Backend, Embedded, Memory, Sources, run, runtime, settings};
 
 /// As the first program had it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -102,4 +105,35 @@ fn records_may_change_in_memory() {
 #[test]
 fn records_may_change_on_disk() {
     check(&Embedded::default());
+}
+
+async fn join<V: Record>(etcd: &MemoryEtcd, name: &str) -> Ledger {
+    let mut schema = Schema::new();
+    let _: Table<u32, V> = schema.table("test.changing");
+    let (etcd, sources) = (Arc::new(etcd.clone()), Arc::new(Sources::default()));
+    let settings = settings(name, "", "/test");
+    Ledger::join_on(etcd, schema, settings, sources.clone(), sources).await.unwrap()
+}
+
+#[test]
+fn a_newer_server_leaves_the_lead_to_an_older_one_that_lives() {
+    runtime().block_on(async {
+        let etcd = MemoryEtcd::new();
+        let leads = async |ledger: &Ledger| {
+            ledger.leadership().wait_for(Leadership::is_leading).await.unwrap();
+        };
+        // The first by its name, and there first.
+        let newer = join::<Second>(&etcd, "a").await;
+        leads(&newer).await;
+        let older = join::<First>(&etcd, "b").await;
+        for _ in 0..3 {
+            let gone = EtcdOp::Delete(b"/test/leader".to_vec());
+            etcd.txn(EtcdTxn { then: vec![gone], ..EtcdTxn::default() }).await.unwrap();
+            let mut followed = newer.leadership();
+            followed.wait_for(|role| !role.is_leading()).await.unwrap();
+            leads(&older).await;
+        }
+        older.resign().await;
+        leads(&newer).await;
+    });
 }

@@ -151,7 +151,14 @@ impl Inner {
         };
         if self.gate.is_some() && route.need != Need::Nothing {
             let protocol = Protocol::AwsJson11;
-            let asking = Asking { need: route.need, parts: &parts, body: &body, upgrade, protocol };
+            let asking = Asking {
+                need: route.need,
+                parts: &parts,
+                body: &body,
+                source: arrival.source,
+                upgrade,
+                protocol,
+            };
             match self.gate(asking).await {
                 Gated::Here(returned) => upgrade = returned,
                 Gated::Answered(response) => return response,
@@ -277,7 +284,14 @@ impl Inner {
         let gated = async || {
             let Some((gate, _)) = &self.gate else { return Ok(None) };
             let need = gate.need_of(model.name, operation, &bytes);
-            let asking = Asking { need, parts, body: &bytes, upgrade: None, protocol };
+            let asking = Asking {
+                need,
+                parts,
+                body: &bytes,
+                source: arrival.source,
+                upgrade: None,
+                protocol,
+            };
             match self.gate(asking).await {
                 Gated::Here(_) => Ok(None),
                 Gated::Answered(response) => Ok(Some(response)),

@@ -1,6 +1,7 @@
 //! Which server answers a request, when several serve one ledger: asked before authentication,
 //! because a key may be newer than what this server has seen.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -127,6 +128,8 @@ pub(super) struct Asking<'a> {
     pub(super) need: Need,
     pub(super) parts: &'a Parts,
     pub(super) body: &'a Bytes,
+    /// The client's address.
+    pub(super) source: Option<SocketAddr>,
     /// The client's connection, if it asks for an upgrade.
     pub(super) upgrade: Option<OnUpgrade>,
     pub(super) protocol: Protocol,

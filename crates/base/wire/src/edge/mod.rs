@@ -15,6 +15,7 @@ mod resolve;
 mod route;
 mod seen;
 mod serve;
+mod shares;
 mod writer;
 
 use std::collections::HashMap;

@@ -13,11 +13,11 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::Body;
 use super::gate::{Asking, Unavailable};
+use super::shares::{Shares, client_of};
 use crate::client::{Exchange, NotExchanged};
 use crate::tls::{Connector, FORWARDED_IDENTITY, Identity, TlsClient};
 use crate::{Protocol, ServiceError};
@@ -95,7 +95,7 @@ impl Failure {
 /// Sends requests on.
 pub(super) struct Relay {
     carrier: Carrier,
-    under_way: Arc<Semaphore>,
+    under_way: Shares,
 }
 
 enum Carrier {
@@ -122,7 +122,7 @@ impl Relay {
     }
 
     fn over(carrier: Carrier) -> Self {
-        Self { carrier, under_way: Arc::new(Semaphore::new(UNDER_WAY_MAX)) }
+        Self { carrier, under_way: Shares::new(UNDER_WAY_MAX) }
     }
 
     /// The other server's answer, waited for until a moment after `end`. A websocket goes on
@@ -134,7 +134,8 @@ impl Relay {
         name: &str,
         asking: &mut Asking<'_>,
     ) -> Result<Response<Body>, Failure> {
-        let _permit = self.under_way.try_acquire().map_err(|_| Failure::Crowded)?;
+        let client = client_of(asking.parts, asking.source);
+        let _share = self.under_way.take(client).ok_or(Failure::Crowded)?;
         let request = request(url, name, asking.parts, asking.body.clone())?;
         // What only reads, or opens a channel, may be asked again.
         let lost = match asking.parts.method {
@@ -173,7 +174,9 @@ impl Relay {
         match &self.carrier {
             Carrier::Pool(pool) => match pool.request(request).await {
                 Ok(answer) => Ok(answer.map(Body::from)),
-                Err(error) if error.is_connect() => Err(NotExchanged::Unreached(terms::with_causes(&error))),
+                Err(error) if error.is_connect() => {
+                    Err(NotExchanged::Unreached(terms::with_causes(&error)))
+                }
                 Err(error) => Err(NotExchanged::Broken(terms::with_causes(&error))),
             },
             Carrier::Given(exchange) => Ok(exchange.exchange(request).await?.map(Body::from)),

@@ -15,6 +15,7 @@ use crate::clock::SystemClock;
 use crate::connection::Connection;
 use crate::data_dir::DataDir;
 use crate::ensemble::{StoreChoice, StoreFlags, StoreSettings};
+use crate::pki::TlsFolder;
 use crate::{settings, tables};
 
 /// A store to read.
@@ -89,10 +90,14 @@ pub struct EtcdFlags {
     /// The store on an etcd: etcd://HOST:PORT,HOST:PORT[/PREFIX], or etcds:// for TLS
     #[arg(long, value_name = "URL")]
     store: Option<String>,
-    /// The authority that signed etcd's certificates, a PEM file [default: this machine's]
+    /// A folder made by `longshore init`: its authority and certificate for etcd are used
+    #[arg(long, value_name = "DIR", requires = "store")]
+    tls_dir: Option<PathBuf>,
+    /// The authority that signed etcd's certificates, a PEM file [default: ca.crt in --tls-dir,
+    /// else this machine's]
     #[arg(long, value_name = "FILE", requires = "store")]
     etcd_ca: Option<PathBuf>,
-    /// A certificate for etcd, a PEM file
+    /// A certificate for etcd, a PEM file [default: etcd-client.crt in --tls-dir]
     #[arg(long, value_name = "FILE", requires = "store")]
     etcd_cert: Option<PathBuf>,
     /// The key of that certificate, a PEM file
@@ -127,7 +132,9 @@ impl EtcdFlags {
             etcd_password_file: self.etcd_password_file.clone(),
             ..StoreFlags::default()
         };
-        let settings = StoreSettings::read(&mut settings::Resolver::open(None)?, &flags)?;
+        let mut resolver = settings::Resolver::open(None)?;
+        let folder = resolver.file("tls_dir", self.tls_dir.clone())?.map(TlsFolder::at);
+        let settings = StoreSettings::read(&mut resolver, &flags, folder.as_ref())?;
         let StoreChoice::Etcd(settings) = settings.choice else {
             bail!("--store {store} is no etcd");
         };

@@ -21,22 +21,34 @@ pub struct Etcd {
     data: TempDir,
     clients: String,
     peers: String,
+    scheme: &'static str,
+    extra: Vec<String>,
 }
 
 impl Etcd {
     /// Starts it.
     pub fn start() -> Self {
+        Self::start_with("http", &[])
+    }
+
+    /// Starts it with further flags; `https` needs those of its certificates.
+    pub fn start_with(scheme: &'static str, extra: &[&str]) -> Self {
         let data = tempfile::tempdir().unwrap();
         let (clients, peers) = (free_address(), free_address());
-        let mut etcd = Self { child: None, data, clients, peers };
+        let extra = extra.iter().map(|&flag| flag.to_owned()).collect();
+        let mut etcd = Self { child: None, data, clients, peers, scheme, extra };
         etcd.resume();
         etcd
     }
 
+    /// Where clients reach it.
+    pub fn endpoint(&self) -> String {
+        format!("{}://{}", self.scheme, self.clients)
+    }
+
     /// Starts it on its old folder.
     pub fn resume(&mut self) {
-        let (clients, peers) =
-            (format!("http://{}", self.clients), format!("http://{}", self.peers));
+        let (clients, peers) = (self.endpoint(), format!("http://{}", self.peers));
         let mut command = Command::new("etcd");
         command
             .arg("--data-dir")
@@ -44,6 +56,7 @@ impl Etcd {
             .args(["--listen-client-urls", &clients, "--advertise-client-urls", &clients])
             .args(["--listen-peer-urls", &peers, "--initial-advertise-peer-urls", &peers])
             .args(["--initial-cluster", &format!("default={peers}"), "--log-level", "error"])
+            .args(&self.extra)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
@@ -63,7 +76,8 @@ impl Etcd {
 
     /// Its address for `--store`.
     pub fn store(&self) -> String {
-        format!("etcd://{}", self.clients)
+        let scheme = if self.scheme == "https" { "etcds" } else { "etcd" };
+        format!("{scheme}://{}", self.clients)
     }
 }
 

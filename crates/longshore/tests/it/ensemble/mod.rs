@@ -2,6 +2,7 @@
 
 mod etcd;
 mod failover;
+mod guarded;
 mod several;
 mod stage;
 

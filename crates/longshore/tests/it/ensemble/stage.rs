@@ -21,10 +21,15 @@ pub struct Server {
 
 impl Server {
     fn start(store: &str) -> Self {
+        Self::start_with(&["--store", store])
+    }
+
+    /// One with these flags, and an address and folder of its own.
+    pub fn start_with(flags: &[&str]) -> Self {
         let data = tempfile::tempdir().unwrap();
         let (folder, address) = (data.path().display().to_string(), free_address());
-        let args = ["server", "--listen", &address, "--data-dir", &folder, "--store", store];
-        let args = args.map(str::to_owned).to_vec();
+        let args = ["server", "--listen", &address, "--data-dir", &folder];
+        let args = [&args, flags].concat().into_iter().map(str::to_owned).collect();
         let mut server = Self { up: Up::adopt(data), address, process: None, args };
         server.resume();
         server
@@ -103,6 +108,13 @@ impl Ensemble {
         });
         assert!(is_led, "no server comes to lead");
         found.expect("one leads")
+    }
+
+    /// Whether one of the others leads.
+    pub fn is_led_without(&self, server: usize) -> bool {
+        let others = self.servers.iter().enumerate().filter(|(index, _)| *index != server);
+        let mut running = others.filter(|(_, server)| server.process.is_some());
+        running.any(|(_, server)| role_at(&server.address).as_deref() == Some("leader"))
     }
 
     /// One that follows.

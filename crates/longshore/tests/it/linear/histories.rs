@@ -10,6 +10,7 @@ use super::models::{Counter, Register, without_unseen};
 use super::record::{Recorder, client, cluster};
 use crate::chance::{Chance, seed};
 use crate::ensemble::Ensemble;
+use crate::harness::eventually;
 
 /// How long clients call in the short form; `LONGSHORE_LINEAR_SECONDS` says otherwise.
 const SECONDS: u64 = 15;
@@ -17,10 +18,8 @@ const SECONDS: u64 = 15;
 const CLIENTS: u64 = 6;
 /// Registers and counters, each.
 const OBJECTS: usize = 3;
-/// A leader is left alone for this long at least, so that there is something to lose.
-const CALM: Duration = Duration::from_millis(1_500);
-/// A stopped leader is woken after this long: its lease is 2 s.
-const STOPPED: Duration = Duration::from_secs(4);
+/// A leader is left alone for so many answered calls, so that there is something to lose.
+const CALM: u64 = 200;
 
 /// What becomes of the leader.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +56,10 @@ fn clients_of_three_servers_see_one_through_every_change_of_the_leader() {
     let mut chance = Chance::new();
     let mut changes = 0;
     while Instant::now() < until {
-        std::thread::sleep(CALM);
+        let calm = recorder.counts.answered() + CALM;
+        if !eventually(|| recorder.counts.answered() >= calm || Instant::now() >= until) {
+            panic!("nothing is answered: {:?}", recorder.counts);
+        }
         let leader = ensemble.leader();
         let fate = [Fate::Killed, Fate::Ended, Fate::Stopped][(changes + chance.below(2)) % 3];
         befall(&mut ensemble, leader, fate);
@@ -90,7 +92,8 @@ fn befall(ensemble: &mut Ensemble, server: usize, fate: Fate) {
         }
         Fate::Stopped => {
             ensemble.servers[server].signal(Signal::SIGSTOP);
-            std::thread::sleep(STOPPED);
+            // Another leads, and the one that is woken then does not know it.
+            assert!(eventually(|| ensemble.is_led_without(server)), "no other server leads");
             ensemble.servers[server].signal(Signal::SIGCONT);
         }
     }

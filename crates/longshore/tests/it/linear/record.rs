@@ -58,6 +58,13 @@ pub struct Counts {
     pub unsure: AtomicU64,
 }
 
+impl Counts {
+    /// So many were answered until now.
+    pub fn answered(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed)
+    }
+}
+
 /// What many clients write down together: one history for each object.
 pub struct Recorder {
     began: Instant,
