@@ -7,8 +7,8 @@ use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    agent, completions, config, debug, doctor, down, history, image, import, init, logs, man, plan,
-    profile, run, server, status, stop, store, token, up, version, why,
+    agent, completions, config, debug, deploy, diff, doctor, down, history, image, import, init,
+    logs, man, plan, profile, run, server, status, stop, store, token, top, up, version, why,
 };
 use crate::exit::Exit;
 use crate::observe::{self, ObserveSettings};
@@ -42,8 +42,14 @@ enum Command {
     Token(token::Token),
     /// Register a task definition file, run it and follow it to RUNNING
     Run(run::Run),
-    /// Show clusters, instances and tasks
+    /// Deploy a service: begin a deployment and follow it to its end
+    Deploy(deploy::Deploy),
+    /// Tell what a deployment of a file would change, field by field, and do nothing
+    Diff(diff::Diff),
+    /// Show clusters, services, instances and tasks
     Status(status::Status),
+    /// Show clusters, services, tasks and instances live
+    Top(top::Top),
     /// Show what a task's containers wrote
     Logs(logs::Logs),
     /// Stop a task
@@ -86,7 +92,10 @@ impl Command {
             Self::Agent(command) => serve(command.observe()?, "agent", command.run(format)),
             Self::Token(command) => calling()?.block_on(command.run(format)),
             Self::Run(command) => calling()?.block_on(command.run(format)),
+            Self::Deploy(command) => calling()?.block_on(command.run(format)),
+            Self::Diff(command) => calling()?.block_on(command.run(format)),
             Self::Status(command) => calling()?.block_on(command.run(format)),
+            Self::Top(command) => calling()?.block_on(command.run(format)),
             Self::Logs(command) => calling()?.block_on(command.run(format)),
             Self::Stop(command) => calling()?.block_on(command.run(format)),
             Self::Why(command) => calling()?.block_on(command.run(format)),

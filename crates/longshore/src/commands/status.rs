@@ -1,9 +1,9 @@
-//! `longshore status`: clusters, instances and tasks at one look.
+//! `longshore status`: clusters, services, instances and tasks at one look.
 
 use anyhow::Result;
 use clap::Args;
 use serde_json::{Value, json};
-use wire::client::Client;
+use wire::client::{Client, ClientError};
 
 use crate::api::{ADDRESS_ATTRIBUTE, addresses, attribute, ecs, instance_of, list, short, text};
 use crate::connection::Connection;
@@ -11,6 +11,8 @@ use crate::output::{self, Format, say};
 
 /// What one Describe… call takes.
 const DESCRIBE_MAX: usize = 100;
+/// What one DescribeServices call takes.
+const DESCRIBE_SERVICES_MAX: usize = 10;
 
 /// Flags of `longshore status`.
 #[derive(Args, Debug)]
@@ -35,9 +37,10 @@ impl Status {
             None => list(&client, "ListClusters", json!({}), "clusterArns").await?,
         };
         let clusters = describe(&client, "DescribeClusters", json!({}), "clusters", names).await?;
-        let (mut instances, mut tasks) = (Vec::new(), Vec::new());
+        let (mut services, mut instances, mut tasks) = (Vec::new(), Vec::new(), Vec::new());
         for cluster in &clusters {
             let input = json!({"cluster": text(cluster, "clusterArn")});
+            services.extend(services_of(&client, input.clone()).await?);
             let arns =
                 list(&client, "ListContainerInstances", input.clone(), "containerInstanceArns");
             let member = "containerInstances";
@@ -56,14 +59,21 @@ impl Status {
                 "endpoint": endpoint,
                 "network": network,
                 "clusters": clusters,
+                "services": services,
                 "containerInstances": instances,
                 "tasks": tasks,
                 "placements": placements,
             }))?);
         }
+<<<<<<< HEAD
         say!("server  {}", client.endpoint());
         say!("{}", placed(&placements));
         print(&clusters, &instances, &tasks)?;
+=======
+        println!("server  {}", client.endpoint());
+        println!("{}", placed(&placements));
+        print(&clusters, &services, &instances, &tasks)?;
+>>>>>>> 34817fc (Deploy services and follow them, tell what would change, and watch it all live)
         print_network(&network)
     }
 }
@@ -78,6 +88,25 @@ fn placed(counts: &Value) -> String {
     format!(
         "placed  {placed} tasks since it started, {refused} found no place, {again} chosen again\n"
     )
+}
+
+/// A cluster's services; none of a server that was there before services were.
+async fn services_of(client: &Client, input: Value) -> Result<Vec<Value>> {
+    let arns = match list(client, "ListServices", input.clone(), "serviceArns").await {
+        Ok(arns) => arns,
+        Err(error) if is_unbuilt(&error) => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut all = Vec::new();
+    for page in arns.chunks(DESCRIBE_SERVICES_MAX) {
+        let page = page.to_vec();
+        all.extend(describe(client, "DescribeServices", input.clone(), "services", page).await?);
+    }
+    Ok(all)
+}
+
+fn is_unbuilt(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref::<ClientError>(), Some(ClientError::Service { status: 501, .. }))
 }
 
 /// Describes all of `arns`, as many calls as it takes.
@@ -100,7 +129,12 @@ async fn describe(
     Ok(all)
 }
 
-fn print(clusters: &[Value], instances: &[Value], tasks: &[Value]) -> Result<()> {
+fn print(
+    clusters: &[Value],
+    services: &[Value],
+    instances: &[Value],
+    tasks: &[Value],
+) -> Result<()> {
     let row = |c: &Value| {
         vec![
             text(c, "clusterName").to_owned(),
@@ -112,6 +146,17 @@ fn print(clusters: &[Value], instances: &[Value], tasks: &[Value]) -> Result<()>
     };
     let headings = ["cluster", "status", "instances", "running", "pending"];
     output::table(&headings, clusters.iter().map(row).collect())?;
+    let headings = [
+        "service",
+        "cluster",
+        "status",
+        "definition",
+        "desired",
+        "running",
+        "pending",
+        "deployment",
+    ];
+    section(services, &headings, service_row)?;
     let headings = ["instance", "zone", "status", "agent", "address", "cpu free", "memory free"];
     section(instances, &headings, |instance| {
         let connected = instance["agentConnected"].as_bool() == Some(true);
@@ -134,6 +179,27 @@ fn print(clusters: &[Value], instances: &[Value], tasks: &[Value]) -> Result<()>
             addresses(task, instance_of(task, instances)).join(" "),
         ]
     })
+}
+
+/// A service as a row: how many tasks it has, and how its deployment goes.
+pub fn service_row(service: &Value) -> Vec<String> {
+    let deployments = service["deployments"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let primary = deployments.iter().find(|one| text(one, "status") == "PRIMARY");
+    let rollout = primary.map_or("", |one| text(one, "rolloutState"));
+    let rollout = match deployments.len() {
+        0 | 1 => rollout.to_owned(),
+        count => format!("{rollout} (1 of {count})"),
+    };
+    vec![
+        text(service, "serviceName").to_owned(),
+        short(text(service, "clusterArn")).to_owned(),
+        text(service, "status").to_owned(),
+        short(text(service, "taskDefinition")).to_owned(),
+        service["desiredCount"].to_string(),
+        service["runningCount"].to_string(),
+        service["pendingCount"].to_string(),
+        rollout,
+    ]
 }
 
 /// What a run-task with network mode awsvpc has to name.
@@ -159,7 +225,7 @@ fn section(items: &[Value], headings: &[&str], row: impl Fn(&Value) -> Vec<Strin
 }
 
 /// `remaining/registered` of one of an instance's resources.
-fn share(instance: &Value, name: &str) -> String {
+pub fn share(instance: &Value, name: &str) -> String {
     let amount = |member: &str| {
         let mut resources = instance[member].as_array().into_iter().flatten();
         let found = resources.find(|resource| text(resource, "name") == name);

@@ -9,7 +9,6 @@ use http::{Method, Response, StatusCode, header};
 use http_body_util::Full;
 use ledger::{Row, Snapshot};
 use serde_json::json;
-use shapes_ecs as shapes;
 use terms::{TaskArn, TaskId};
 use wire::check::{Check, describe};
 use wire::protocol::JsonReader;
@@ -137,12 +136,12 @@ fn told(outcome: Result<Vec<u8>, wire::ServiceError>) -> Response<Body> {
 }
 
 /// A RunTask request as AWS JSON, checked as the model has it.
-pub(crate) fn read_request(body: &[u8]) -> Result<shapes::RunTaskRequest, wire::ServiceError> {
+pub(crate) fn read_request<T: Structure + Value>(body: &[u8]) -> Result<T, wire::ServiceError> {
     let invalid = |text| wire::ServiceError::from(Error::invalid(text));
     let mut check = Check::strict();
     let mut input = None;
     let read = JsonReader::read_document(body, &mut check, &mut |reader| {
-        input = shapes::RunTaskRequest::read(reader, shapes::RunTaskRequest::SCHEMA)?;
+        input = T::read(reader, T::SCHEMA)?;
         Ok(())
     });
     read.map_err(|malformed| invalid(malformed.message))?;

@@ -1,4 +1,4 @@
-//! What would be if: RunTask, or the loss of a zone or an instance, in a cluster as it is or as it
+//! What would be if: RunTask, a service created or updated, or the loss of a zone or an instance, in a cluster as it is or as it
 //! would be with instances added and taken away.
 //!
 //! A question is answered on a fork of the ledger ([`Ledger::fork`]), by the functions that answer
@@ -7,6 +7,7 @@
 mod change;
 mod failover;
 mod machine;
+mod services;
 mod usage;
 
 use ledger::Ledger;
@@ -17,6 +18,7 @@ use wire::ServiceError;
 
 pub(crate) use self::change::Changes;
 use self::failover::{Lost, Moves};
+use self::services::{Asked, Outcome};
 use self::usage::InstanceUse;
 pub(crate) use self::usage::Taken;
 use crate::Ecs;
@@ -39,6 +41,12 @@ pub(crate) struct Question {
     run_task: Option<Box<RawValue>>,
     /// What fails.
     failover: Option<Lost>,
+    /// A RegisterTaskDefinition request as AWS JSON.
+    register_task_definition: Option<Box<RawValue>>,
+    /// A CreateService request as AWS JSON.
+    create_service: Option<Box<RawValue>>,
+    /// An UpdateService request as AWS JSON.
+    update_service: Option<Box<RawValue>>,
 }
 
 /// The answer.
@@ -59,6 +67,9 @@ pub(crate) struct Answer {
     /// Where tasks would go.
     #[serde(skip_serializing_if = "Option::is_none")]
     failover: Option<Moves>,
+    /// What would come of the requests about services.
+    #[serde(flatten)]
+    services: Outcome,
     /// The cluster's instances before and after.
     instances: Vec<InstanceUse>,
 }
@@ -77,6 +88,16 @@ impl Ecs {
     ) -> Result<Vec<u8>, ServiceError> {
         let scope = Scope { account: account.clone(), region: region.clone() };
         what_if(&self.api, &scope, question).await
+    }
+}
+
+impl Question {
+    fn services(&self) -> Asked<'_> {
+        Asked {
+            register: self.register_task_definition.as_deref(),
+            create: self.create_service.as_deref(),
+            update: self.update_service.as_deref(),
+        }
     }
 }
 
@@ -109,7 +130,7 @@ fn imagine(api: &Api, ledger: Ledger) -> Api {
 impl Api {
     async fn answer(&self, scope: &Scope, question: &Question) -> Result<Answer, ServiceError> {
         let run = question.run_task.as_ref().map(|request| request.get().as_bytes());
-        let run = run.map(read_request).transpose()?;
+        let run = run.map(read_request::<shapes_ecs::RunTaskRequest>).transpose()?;
         let named = run.as_ref().and_then(|request| request.cluster.as_deref());
         let cluster = cluster_of(self, scope, question.cluster.as_deref().or(named))?;
         let revision = self.ledger.snapshot().revision();
@@ -122,6 +143,7 @@ impl Api {
             tasks_lost: u32::try_from(lost.len()).unwrap_or(u32::MAX),
             run_task: None,
             failover: None,
+            services: Outcome::default(),
             instances: Vec::new(),
         };
         let mut after = None;
@@ -136,6 +158,11 @@ impl Api {
             let moves = failover::play(self, &cluster, lost).await?;
             answer.fits &= moves.all_fit();
             answer.failover = Some(moves);
+            after = None;
+        }
+        let asked = question.services();
+        if asked.is_something() {
+            answer.services = self.try_services(scope, &asked).await?;
             after = None;
         }
         let after = after.unwrap_or_else(|| usage::of(self, &cluster));
