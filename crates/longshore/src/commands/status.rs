@@ -65,15 +65,9 @@ impl Status {
                 "placements": placements,
             }))?);
         }
-<<<<<<< HEAD
         say!("server  {}", client.endpoint());
         say!("{}", placed(&placements));
-        print(&clusters, &instances, &tasks)?;
-=======
-        println!("server  {}", client.endpoint());
-        println!("{}", placed(&placements));
         print(&clusters, &services, &instances, &tasks)?;
->>>>>>> 34817fc (Deploy services and follow them, tell what would change, and watch it all live)
         print_network(&network)
     }
 }

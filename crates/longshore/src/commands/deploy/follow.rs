@@ -15,7 +15,7 @@ use super::{Named, WaitFor, tasks};
 use crate::api::{ecs, short, text};
 use crate::clock::SystemClock;
 use crate::exit::Exit;
-use crate::output::{self, Format};
+use crate::output::{self, Format, say};
 
 /// How often the service is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -104,7 +104,7 @@ impl Plan {
 }
 
 /// The id of a service's primary deployment.
-fn primary(service: &Value) -> &str {
+pub fn primary(service: &Value) -> &str {
     let mut all = service["deployments"].as_array().into_iter().flatten();
     all.find(|one| text(one, "status") == "PRIMARY").map_or("", |one| text(one, "id"))
 }
@@ -164,7 +164,7 @@ impl Following<'_> {
             Format::Json => output::json(&self.document(&look, &causes, elapsed))?,
             Format::Text => {
                 let lines = end_lines(&look, &self.plan.named.service, elapsed, &causes);
-                lines.iter().for_each(|line| println!("{line}"));
+                lines.iter().for_each(|line| say!("{line}"));
             }
         }
         if code == 0 { Ok(()) } else { Err(Exit(code).into()) }
@@ -203,7 +203,7 @@ impl Following<'_> {
                 "cluster": cluster, "service": service, "deployment": self.id, "outcome": word,
                 "events": self.events,
             }))?,
-            Format::Text => println!("The deployment {how}; '{again}' follows it again."),
+            Format::Text => say!("The deployment {how}; '{again}' follows it again."),
         }
         Err(Exit(code).into())
     }

@@ -6,6 +6,8 @@ mod follow;
 mod health;
 pub mod prepare;
 mod screen;
+#[cfg(test)]
+mod scripted;
 mod tasks;
 
 use std::path::PathBuf;
@@ -17,7 +19,7 @@ use wire::client::Client;
 
 use crate::api::{ecs, short, text};
 use crate::connection::Connection;
-use crate::output::{self, Format};
+use crate::output::{self, Format, say};
 
 pub use self::prepare::Image;
 
@@ -122,9 +124,13 @@ impl Deploy {
     /// If the service is not there, the definition is refused, or the server cannot be reached;
     /// [`crate::exit::Exit`] for a deployment that did not end well.
     pub async fn run(self, format: Format) -> Result<()> {
-        let named = Named::of(&self.service, self.cluster.as_deref());
         let client = self.connection.client()?;
-        let before = named.describe(&client).await?;
+        self.carry_out(&client, format).await
+    }
+
+    async fn carry_out(&self, client: &Client, format: Format) -> Result<()> {
+        let named = Named::of(&self.service, self.cluster.as_deref());
+        let before = named.describe(client).await?;
         match text(&before, "status") {
             "ACTIVE" => {}
             status => bail!("the service {} is {status}; it takes no deployment", named.service),
@@ -137,9 +143,10 @@ impl Deploy {
             );
         }
         let after =
-            if self.attach { before.clone() } else { self.begin(&client, &named, &before).await? };
-        if self.no_follow {
-            return begun(&after, format);
+            if self.attach { before.clone() } else { self.begin(client, &named, &before).await? };
+        let has_begun = follow::primary(&before) != follow::primary(&after);
+        if self.no_follow || !(has_begun || self.attach) {
+            return begun(&after, has_begun, format);
         }
         let plan = follow::Plan {
             named,
@@ -147,7 +154,7 @@ impl Deploy {
             limit: std::time::Duration::from_secs(self.timeout),
             format,
         };
-        plan.follow(&client, &before, &after).await
+        plan.follow(client, &before, &after).await
     }
 
     /// Registers what is to be registered and updates the service; gives the service as it is then.
@@ -179,20 +186,23 @@ impl Deploy {
     }
 }
 
-/// Tells of the deployment that nobody follows.
-fn begun(service: &Value, format: Format) -> Result<()> {
+/// Tells of the deployment that nobody follows, or that none has begun.
+fn begun(service: &Value, has_begun: bool, format: Format) -> Result<()> {
     let deployments = service["deployments"].as_array().into_iter().flatten();
     let mut primary = deployments.filter(|one| text(one, "status") == "PRIMARY");
     let primary = primary.next().unwrap_or(&Value::Null);
     if format == Format::Json {
-        return Ok(output::json(primary)?);
+        return Ok(output::json(&json!({"begun": has_begun, "deployment": primary}))?);
     }
-    let (id, definition) = (text(primary, "id"), short(text(primary, "taskDefinition")));
-    println!(
-        "{}  {}  {definition}  {id}",
-        text(primary, "rolloutState"),
-        text(service, "serviceName")
-    );
+    let (name, id) = (text(service, "serviceName"), text(primary, "id"));
+    let definition = short(text(primary, "taskDefinition"));
+    match has_begun {
+        true => say!("{}  {name} → {definition}  {id}", text(primary, "rolloutState")),
+        false => say!(
+            "{name} has {definition} already, so nothing was begun; 'longshore deploy {name}' \
+             alone deploys the same again"
+        ),
+    }
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::bars;
 use super::course::Look;
-use crate::output::{self, Format};
+use crate::output::{self, Format, say};
 
 /// Lines of counts come no oftener than this where nobody watches.
 const LINE_EVERY: Duration = Duration::from_secs(1);
@@ -48,7 +48,7 @@ impl Screen {
         match self {
             // A terminal that is gone is no reason to stop following.
             Self::Bars { all, .. } => drop(all.println(line)),
-            Self::Plain { .. } => println!("{line}"),
+            Self::Plain { .. } => say!("{line}"),
             Self::Silent => {}
         }
     }
@@ -72,7 +72,7 @@ impl Screen {
                 let is_early = at.is_some_and(|at| elapsed.saturating_sub(at) < LINE_EVERY);
                 let line = bars::plain(look);
                 if line != *last && !is_early {
-                    println!("{line}");
+                    say!("{line}");
                     (*last, *at) = (line, Some(elapsed));
                 }
             }
