@@ -10,7 +10,6 @@ use terms::Uuid;
 use wire::{Caller, CallerKind, Context};
 
 use crate::api::Api;
-use crate::error::Error;
 use crate::routes::read_request;
 use crate::tables::Scope;
 
