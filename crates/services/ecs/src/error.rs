@@ -43,9 +43,6 @@ pub(crate) enum Error {
     /// What is asked for does not go with where the resource is in its life.
     #[error("{0}")]
     Conflict(String),
-    /// What is asked for does not go with the kind of the resource.
-    #[error("{0}")]
-    UnsupportedFeature(String),
     /// The cluster cannot be deleted: instances are registered in it.
     #[error("The Cluster cannot be deleted while Container Instances are active or draining.")]
     ClusterContainsContainerInstances,
@@ -150,7 +147,6 @@ impl Error {
             Self::TaskSetNotFound => ("TaskSetNotFoundException", 400),
             Self::ClusterContainsServices => ("ClusterContainsServicesException", 400),
             Self::Conflict(_) => ("ConflictException", 400),
-            Self::UnsupportedFeature(_) => ("UnsupportedFeatureException", 400),
             Self::ClusterContainsContainerInstances => {
                 ("ClusterContainsContainerInstancesException", 400)
             }
