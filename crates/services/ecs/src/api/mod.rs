@@ -22,6 +22,7 @@ mod tasks;
 
 use std::sync::Arc;
 
+pub(crate) use self::services::forget as forget_service;
 pub(crate) use self::tasks::{
     Outlook, Placed, Refused, ServiceTemplate, definition_constraints, refused, service_strategies,
 };

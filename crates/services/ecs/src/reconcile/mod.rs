@@ -1,6 +1,7 @@
 //! Loops.
 
 mod definitions;
+mod ended;
 mod interfaces;
 pub(crate) mod services;
 pub(crate) mod sweep;

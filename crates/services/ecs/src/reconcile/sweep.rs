@@ -1,5 +1,5 @@
-//! Forgets what is old: stopped tasks, deregistered instances, deleted clusters and capacity
-//! providers, client tokens.
+//! Forgets what is old: stopped tasks, deregistered instances, deleted clusters, services and
+//! capacity providers, client tokens.
 //!
 //! The rows say when they stopped mattering, and indexes have them in that order, so a round
 //! costs what it forgets.
@@ -10,7 +10,7 @@ use ledger::{Ledger, TransactError, Tx};
 use terms::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use super::{definitions, interfaces};
+use super::{definitions, ended, interfaces};
 use crate::STOPPED_TASK_RETENTION_MIN;
 use crate::decide::token;
 use crate::error::Error;
@@ -20,8 +20,8 @@ use crate::tables::Tables;
 const ROUND: Duration = Duration::from_secs(60);
 /// How many stopped tasks are kept, over all clusters, however young they are.
 const STOPPED_TASKS_MAX: usize = 100_000;
-/// How long a deregistered instance, a deleted cluster or capacity provider is described as
-/// INACTIVE.
+/// How long a deregistered instance, a deleted cluster, service or capacity provider is described
+/// as INACTIVE.
 const INACTIVE_KEPT: Duration = Duration::from_secs(60 * 60);
 /// How many rows one transaction forgets.
 pub(super) const BATCH: usize = 500;
@@ -79,7 +79,9 @@ pub(crate) async fn round(
         let surplus = stopped.saturating_sub(kept.tasks_max);
         let forget = |tx: &mut Tx<'_>| {
             let orphans = interfaces::give_back(tx, tables, vpc, kept.time);
-            Ok((forget(tx, tables, kept.time, surplus).max(orphans), tx.now()))
+            let services = ended::forget(tx, tables, INACTIVE_KEPT, BATCH);
+            let rows = forget(tx, tables, kept.time, surplus);
+            Ok((rows.max(orphans).max(services), tx.now()))
         };
         let (forgotten, now) = ledger.transact("sweep", forget).await?.value;
         if forgotten < BATCH {

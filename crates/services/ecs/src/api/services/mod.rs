@@ -72,7 +72,7 @@ pub(super) fn find_active(
 }
 
 /// Forgets a service that has ended, with all that belongs to it.
-pub(super) fn forget(tx: &mut Tx<'_>, tables: &Tables, key: &ServiceKey) {
+pub(crate) fn forget(tx: &mut Tx<'_>, tables: &Tables, key: &ServiceKey) {
     let of = &tables.services;
     let deployments: Vec<_> = tx.prefix(&of.deployments, key).map(|(key, _)| key).collect();
     deployments.iter().for_each(|row| tx.delete(&of.deployments, row));
