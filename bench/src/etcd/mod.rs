@@ -52,7 +52,10 @@ pub struct Etcd {
 /// One round: ours, and the peer's behind it.
 struct Round {
     rate: f64,
+    /// The peer's rate with one transaction after the other.
     bare: f64,
+    /// And with as many on their way as the callers could fill, in any order.
+    beside: f64,
     sample: Sample,
     shape: peer::Shape,
     /// Microseconds of processor time for a row: of this process, and of etcd.
@@ -123,11 +126,13 @@ impl Etcd {
             // As many as the callers keep on their way in transactions of this size.
             let flights = (f64::from(self.callers) / batch).round() as usize;
             let (flights, batch) = (flights.clamp(1, FLIGHTS), batch as usize);
-            let shape = peer::Shape { batch, flights, rows: u64::from(ROWS), value_bytes };
+            let shape = peer::Shape { batch, flights: 1, rows: u64::from(ROWS), value_bytes };
             let start = Costs::now(etcd)?;
-            let bare = peer::drive(&mut bare, shape, time).await?;
-            let theirs = start.until_now(etcd, (bare * time.as_secs_f64()) as usize)?;
-            rounds.push(Round { rate, bare, sample, shape, ours, theirs });
+            let alone = peer::drive(&mut bare, shape, time).await?;
+            let theirs = start.until_now(etcd, (alone * time.as_secs_f64()) as usize)?;
+            let shape = peer::Shape { flights, ..shape };
+            let beside = peer::drive(&mut bare, shape, time).await?;
+            rounds.push(Round { rate, bare: alone, beside, sample, shape, ours, theirs });
         }
         self.tell(&rounds, report)?;
         let (_, alone) = drive(ledger, *table, ROWS, 1, time).await?;
@@ -153,14 +158,18 @@ impl Etcd {
         let cost =
             |[own, etcd]: [f64; 2]| format!("{own:.1} µs of this process, {etcd:.1} of etcd");
         report.add("    processor time of one", last.ours.iter().sum(), "µs", cost(last.ours));
-        let note = format!("{} on their way", last.shape.flights);
-        report.add("rows of a bare loop of etcd-client", median_of(|round| round.bare), "/s", note);
+        let rows = median_of(|round| round.bare);
+        report.add("rows of a bare loop of etcd-client", rows, "/s", "one after the other");
         report.add("    processor time of one", last.theirs.iter().sum(), "µs", cost(last.theirs));
         let ratios: Vec<f64> = rounds.iter().map(|round| round.rate / round.bare).collect();
         let low = ratios.iter().copied().fold(f64::INFINITY, f64::min);
         let high = ratios.iter().copied().fold(0.0, f64::max);
         report.add("lowest ratio of a round", low, "", format!("highest {high:.2}"));
         report.target("against the bare loop", median(ratios), GOAL, false, "");
+        let what = format!("rows of {} such loops, in any order", last.shape.flights);
+        let ratio = median_of(|round| round.rate / round.beside);
+        let note = format!("against these {ratio:.2}");
+        report.add(&what, median_of(|round| round.beside), "/s", note);
         Ok(())
     }
 
