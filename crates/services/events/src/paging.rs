@@ -41,6 +41,33 @@ impl Page {
         self.after.as_deref()
     }
 
+    /// How many items the page may have.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// As [`Page::take`], of items in another order than that of their names: the page begins
+    /// behind the item that the one before ended with, or anew if that is gone.
+    pub fn take_sorted<T>(
+        &self,
+        items: Vec<T>,
+        name: impl Fn(&T) -> String,
+    ) -> (Vec<T>, Option<String>) {
+        let place = self
+            .after
+            .as_ref()
+            .and_then(|after| items.iter().position(|item| name(item) == *after));
+        let begin = place.map_or(0, |place| place + 1);
+        let more = items.len() > begin + self.limit;
+        let page: Vec<T> = items.into_iter().skip(begin).take(self.limit).collect();
+        let token = page.last().filter(|_| more).map(|last| self.token(&name(last)));
+        (page, token)
+    }
+
+    fn token(&self, last: &str) -> String {
+        URL_SAFE_NO_PAD.encode(format!("{} {last}", self.listing))
+    }
+
     /// Takes the page out of all items in the order of their names, and tells the next one's
     /// token.
     pub fn take<T>(
@@ -52,10 +79,7 @@ impl Page {
         let mut items = items.into_iter().filter(is_ahead);
         let page: Vec<T> = items.by_ref().take(self.limit).collect();
         let more = items.next().is_some();
-        let token = page
-            .last()
-            .filter(|_| more)
-            .map(|last| URL_SAFE_NO_PAD.encode(format!("{} {}", self.listing, name(last))));
+        let token = page.last().filter(|_| more).map(|last| self.token(&name(last)));
         (page, token)
     }
 }

@@ -4,3 +4,323 @@
 
 use wire::Schema;
 use wire::value::{Enumeration, Read, Reader, Value, Writer, read_enumeration};
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AssignPublicIp {
+    #[default]
+    Enabled,
+    Disabled,
+}
+
+impl Enumeration for AssignPublicIp {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "ENABLED" => Self::Enabled,
+            "DISABLED" => Self::Disabled,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Enabled => "ENABLED",
+            Self::Disabled => "DISABLED",
+        }
+    }
+}
+
+impl AssignPublicIp {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for AssignPublicIp {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum IncludeDetail {
+    #[default]
+    None,
+    Full,
+}
+
+impl Enumeration for IncludeDetail {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "NONE" => Self::None,
+            "FULL" => Self::Full,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "NONE",
+            Self::Full => "FULL",
+        }
+    }
+}
+
+impl IncludeDetail {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for IncludeDetail {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LaunchType {
+    #[default]
+    Ec2,
+    Fargate,
+    External,
+}
+
+impl Enumeration for LaunchType {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "EC2" => Self::Ec2,
+            "FARGATE" => Self::Fargate,
+            "EXTERNAL" => Self::External,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Ec2 => "EC2",
+            Self::Fargate => "FARGATE",
+            Self::External => "EXTERNAL",
+        }
+    }
+}
+
+impl LaunchType {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for LaunchType {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Level {
+    #[default]
+    Off,
+    Error,
+    Info,
+    Trace,
+}
+
+impl Enumeration for Level {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "OFF" => Self::Off,
+            "ERROR" => Self::Error,
+            "INFO" => Self::Info,
+            "TRACE" => Self::Trace,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "OFF",
+            Self::Error => "ERROR",
+            Self::Info => "INFO",
+            Self::Trace => "TRACE",
+        }
+    }
+}
+
+impl Level {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for Level {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PlacementConstraintType {
+    #[default]
+    DistinctInstance,
+    MemberOf,
+}
+
+impl Enumeration for PlacementConstraintType {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "distinctInstance" => Self::DistinctInstance,
+            "memberOf" => Self::MemberOf,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::DistinctInstance => "distinctInstance",
+            Self::MemberOf => "memberOf",
+        }
+    }
+}
+
+impl PlacementConstraintType {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for PlacementConstraintType {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PlacementStrategyType {
+    #[default]
+    Random,
+    Spread,
+    Binpack,
+}
+
+impl Enumeration for PlacementStrategyType {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "random" => Self::Random,
+            "spread" => Self::Spread,
+            "binpack" => Self::Binpack,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Random => "random",
+            Self::Spread => "spread",
+            Self::Binpack => "binpack",
+        }
+    }
+}
+
+impl PlacementStrategyType {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for PlacementStrategyType {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PropagateTags {
+    #[default]
+    TaskDefinition,
+}
+
+impl Enumeration for PropagateTags {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "TASK_DEFINITION" => Self::TaskDefinition,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::TaskDefinition => "TASK_DEFINITION",
+        }
+    }
+}
+
+impl PropagateTags {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for PropagateTags {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RuleState {
+    #[default]
+    Enabled,
+    Disabled,
+    EnabledWithAllCloudtrailManagementEvents,
+}
+
+impl Enumeration for RuleState {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "ENABLED" => Self::Enabled,
+            "DISABLED" => Self::Disabled,
+            "ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS" => {
+                Self::EnabledWithAllCloudtrailManagementEvents
+            }
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Enabled => "ENABLED",
+            Self::Disabled => "DISABLED",
+            Self::EnabledWithAllCloudtrailManagementEvents => {
+                "ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS"
+            }
+        }
+    }
+}
+
+impl RuleState {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for RuleState {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}

@@ -3,3 +3,302 @@
 use wire::{Operation, Schema, ServiceModel};
 
 use crate::{schemas, structures};
+
+#[derive(Debug, Clone, Copy)]
+pub struct CreateEventBus;
+
+impl Operation for CreateEventBus {
+    type Input = structures::CreateEventBusRequest;
+    type Output = structures::CreateEventBusResponse;
+    const NAME: &'static str = "CreateEventBus";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::CREATE_EVENT_BUS_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::CREATE_EVENT_BUS_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "ResourceAlreadyExistsException",
+        "ResourceNotFoundException",
+        "InvalidStateException",
+        "InternalException",
+        "ConcurrentModificationException",
+        "LimitExceededException",
+        "OperationDisabledException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct DeleteEventBus;
+
+impl Operation for DeleteEventBus {
+    type Input = structures::DeleteEventBusRequest;
+    type Output = wire::Unit;
+    const NAME: &'static str = "DeleteEventBus";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::DELETE_EVENT_BUS_REQUEST;
+    const OUTPUT: &'static Schema = &wire::value::UNIT;
+    const ERRORS: &'static [&'static str] =
+        &["InternalException", "ConcurrentModificationException"];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct DeleteRule;
+
+impl Operation for DeleteRule {
+    type Input = structures::DeleteRuleRequest;
+    type Output = wire::Unit;
+    const NAME: &'static str = "DeleteRule";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::DELETE_RULE_REQUEST;
+    const OUTPUT: &'static Schema = &wire::value::UNIT;
+    const ERRORS: &'static [&'static str] = &[
+        "ConcurrentModificationException",
+        "ManagedRuleException",
+        "InternalException",
+        "ResourceNotFoundException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct DescribeEventBus;
+
+impl Operation for DescribeEventBus {
+    type Input = structures::DescribeEventBusRequest;
+    type Output = structures::DescribeEventBusResponse;
+    const NAME: &'static str = "DescribeEventBus";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::DESCRIBE_EVENT_BUS_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::DESCRIBE_EVENT_BUS_RESPONSE;
+    const ERRORS: &'static [&'static str] = &["ResourceNotFoundException", "InternalException"];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct DescribeRule;
+
+impl Operation for DescribeRule {
+    type Input = structures::DescribeRuleRequest;
+    type Output = structures::DescribeRuleResponse;
+    const NAME: &'static str = "DescribeRule";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::DESCRIBE_RULE_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::DESCRIBE_RULE_RESPONSE;
+    const ERRORS: &'static [&'static str] = &["ResourceNotFoundException", "InternalException"];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct DisableRule;
+
+impl Operation for DisableRule {
+    type Input = structures::DisableRuleRequest;
+    type Output = wire::Unit;
+    const NAME: &'static str = "DisableRule";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::DISABLE_RULE_REQUEST;
+    const OUTPUT: &'static Schema = &wire::value::UNIT;
+    const ERRORS: &'static [&'static str] = &[
+        "ResourceNotFoundException",
+        "ConcurrentModificationException",
+        "ManagedRuleException",
+        "InternalException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct EnableRule;
+
+impl Operation for EnableRule {
+    type Input = structures::EnableRuleRequest;
+    type Output = wire::Unit;
+    const NAME: &'static str = "EnableRule";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::ENABLE_RULE_REQUEST;
+    const OUTPUT: &'static Schema = &wire::value::UNIT;
+    const ERRORS: &'static [&'static str] = &[
+        "ResourceNotFoundException",
+        "ConcurrentModificationException",
+        "ManagedRuleException",
+        "InternalException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct ListEventBuses;
+
+impl Operation for ListEventBuses {
+    type Input = structures::ListEventBusesRequest;
+    type Output = structures::ListEventBusesResponse;
+    const NAME: &'static str = "ListEventBuses";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::LIST_EVENT_BUSES_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::LIST_EVENT_BUSES_RESPONSE;
+    const ERRORS: &'static [&'static str] = &["InternalException"];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct ListRuleNamesByTarget;
+
+impl Operation for ListRuleNamesByTarget {
+    type Input = structures::ListRuleNamesByTargetRequest;
+    type Output = structures::ListRuleNamesByTargetResponse;
+    const NAME: &'static str = "ListRuleNamesByTarget";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::LIST_RULE_NAMES_BY_TARGET_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::LIST_RULE_NAMES_BY_TARGET_RESPONSE;
+    const ERRORS: &'static [&'static str] = &["InternalException", "ResourceNotFoundException"];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct ListRules;
+
+impl Operation for ListRules {
+    type Input = structures::ListRulesRequest;
+    type Output = structures::ListRulesResponse;
+    const NAME: &'static str = "ListRules";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::LIST_RULES_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::LIST_RULES_RESPONSE;
+    const ERRORS: &'static [&'static str] = &["InternalException", "ResourceNotFoundException"];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct ListTagsForResource;
+
+impl Operation for ListTagsForResource {
+    type Input = structures::ListTagsForResourceRequest;
+    type Output = structures::ListTagsForResourceResponse;
+    const NAME: &'static str = "ListTagsForResource";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::LIST_TAGS_FOR_RESOURCE_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::LIST_TAGS_FOR_RESOURCE_RESPONSE;
+    const ERRORS: &'static [&'static str] = &["ResourceNotFoundException", "InternalException"];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct ListTargetsByRule;
+
+impl Operation for ListTargetsByRule {
+    type Input = structures::ListTargetsByRuleRequest;
+    type Output = structures::ListTargetsByRuleResponse;
+    const NAME: &'static str = "ListTargetsByRule";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::LIST_TARGETS_BY_RULE_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::LIST_TARGETS_BY_RULE_RESPONSE;
+    const ERRORS: &'static [&'static str] = &["ResourceNotFoundException", "InternalException"];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct PutEvents;
+
+impl Operation for PutEvents {
+    type Input = structures::PutEventsRequest;
+    type Output = structures::PutEventsResponse;
+    const NAME: &'static str = "PutEvents";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::PUT_EVENTS_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::PUT_EVENTS_RESPONSE;
+    const ERRORS: &'static [&'static str] = &["InternalException"];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct PutRule;
+
+impl Operation for PutRule {
+    type Input = structures::PutRuleRequest;
+    type Output = structures::PutRuleResponse;
+    const NAME: &'static str = "PutRule";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::PUT_RULE_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::PUT_RULE_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "InvalidEventPatternException",
+        "LimitExceededException",
+        "ConcurrentModificationException",
+        "ManagedRuleException",
+        "InternalException",
+        "ResourceNotFoundException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct PutTargets;
+
+impl Operation for PutTargets {
+    type Input = structures::PutTargetsRequest;
+    type Output = structures::PutTargetsResponse;
+    const NAME: &'static str = "PutTargets";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::PUT_TARGETS_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::PUT_TARGETS_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "ResourceNotFoundException",
+        "ConcurrentModificationException",
+        "LimitExceededException",
+        "ManagedRuleException",
+        "InternalException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct RemoveTargets;
+
+impl Operation for RemoveTargets {
+    type Input = structures::RemoveTargetsRequest;
+    type Output = structures::RemoveTargetsResponse;
+    const NAME: &'static str = "RemoveTargets";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::REMOVE_TARGETS_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::REMOVE_TARGETS_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "ResourceNotFoundException",
+        "ConcurrentModificationException",
+        "ManagedRuleException",
+        "InternalException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct TagResource;
+
+impl Operation for TagResource {
+    type Input = structures::TagResourceRequest;
+    type Output = structures::TagResourceResponse;
+    const NAME: &'static str = "TagResource";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::TAG_RESOURCE_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::TAG_RESOURCE_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "ResourceNotFoundException",
+        "ConcurrentModificationException",
+        "InternalException",
+        "ManagedRuleException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct TestEventPattern;
+
+impl Operation for TestEventPattern {
+    type Input = structures::TestEventPatternRequest;
+    type Output = structures::TestEventPatternResponse;
+    const NAME: &'static str = "TestEventPattern";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::TEST_EVENT_PATTERN_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::TEST_EVENT_PATTERN_RESPONSE;
+    const ERRORS: &'static [&'static str] = &["InvalidEventPatternException", "InternalException"];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct UntagResource;
+
+impl Operation for UntagResource {
+    type Input = structures::UntagResourceRequest;
+    type Output = structures::UntagResourceResponse;
+    const NAME: &'static str = "UntagResource";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::UNTAG_RESOURCE_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::UNTAG_RESOURCE_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "ResourceNotFoundException",
+        "InternalException",
+        "ConcurrentModificationException",
+        "ManagedRuleException",
+    ];
+}

@@ -3,3 +3,1084 @@
 #![allow(unused_imports)]
 
 use wire::{Kind, Length, Member, Pattern, Range, Schema};
+
+pub static APP_SYNC_PARAMETERS: Schema = Schema::new(
+    "AppSyncParameters",
+    Kind::Structure(&[Member::new("GraphQLOperation", &GRAPH_QL_OPERATION)]),
+);
+pub static ARN: Schema = Schema {
+    name: "Arn",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: Some(1600) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static ASSIGN_PUBLIC_IP: Schema =
+    Schema::new("AssignPublicIp", Kind::Enum(&["ENABLED", "DISABLED"]));
+pub static AWS_VPC_CONFIGURATION: Schema = Schema::new(
+    "AwsVpcConfiguration",
+    Kind::Structure(&[
+        Member::new("AssignPublicIp", &ASSIGN_PUBLIC_IP),
+        Member::new("SecurityGroups", &STRING_LIST),
+        Member::new("Subnets", &STRING_LIST).required(),
+    ]),
+);
+pub static BATCH_ARRAY_PROPERTIES: Schema =
+    Schema::new("BatchArrayProperties", Kind::Structure(&[Member::new("Size", &INTEGER)]));
+pub static BATCH_PARAMETERS: Schema = Schema::new(
+    "BatchParameters",
+    Kind::Structure(&[
+        Member::new("ArrayProperties", &BATCH_ARRAY_PROPERTIES),
+        Member::new("JobDefinition", &STRING).required(),
+        Member::new("JobName", &STRING).required(),
+        Member::new("RetryStrategy", &BATCH_RETRY_STRATEGY),
+    ]),
+);
+pub static BATCH_RETRY_STRATEGY: Schema =
+    Schema::new("BatchRetryStrategy", Kind::Structure(&[Member::new("Attempts", &INTEGER)]));
+pub static BOOLEAN: Schema = Schema::new("Boolean", Kind::Boolean);
+pub static CAPACITY_PROVIDER: Schema = Schema {
+    name: "CapacityProvider",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: Some(255) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static CAPACITY_PROVIDER_STRATEGY: Schema = Schema {
+    name: "CapacityProviderStrategy",
+    kind: Kind::List(&Member::new("member", &CAPACITY_PROVIDER_STRATEGY_ITEM)),
+    length: Some(Length { min: None, max: Some(6) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static CAPACITY_PROVIDER_STRATEGY_ITEM: Schema = Schema::new(
+    "CapacityProviderStrategyItem",
+    Kind::Structure(&[
+        Member::new("base", &CAPACITY_PROVIDER_STRATEGY_ITEM_BASE),
+        Member::new("capacityProvider", &CAPACITY_PROVIDER).required(),
+        Member::new("weight", &CAPACITY_PROVIDER_STRATEGY_ITEM_WEIGHT),
+    ]),
+);
+pub static CAPACITY_PROVIDER_STRATEGY_ITEM_BASE: Schema = Schema {
+    name: "CapacityProviderStrategyItemBase",
+    kind: Kind::Integer,
+    length: None,
+    range: Some(Range { min: Some(0.0), max: Some(100000.0) }),
+    pattern: None,
+    sensitive: false,
+};
+pub static CAPACITY_PROVIDER_STRATEGY_ITEM_WEIGHT: Schema = Schema {
+    name: "CapacityProviderStrategyItemWeight",
+    kind: Kind::Integer,
+    length: None,
+    range: Some(Range { min: Some(0.0), max: Some(1000.0) }),
+    pattern: None,
+    sensitive: false,
+};
+pub static CREATE_EVENT_BUS_REQUEST: Schema = Schema::new(
+    "CreateEventBusRequest",
+    Kind::Structure(&[
+        Member::new("DeadLetterConfig", &DEAD_LETTER_CONFIG),
+        Member::new("Description", &EVENT_BUS_DESCRIPTION),
+        Member::new("EventSourceName", &EVENT_SOURCE_NAME),
+        Member::new("KmsKeyIdentifier", &KMS_KEY_IDENTIFIER),
+        Member::new("LogConfig", &LOG_CONFIG),
+        Member::new("Name", &EVENT_BUS_NAME).required(),
+        Member::new("Tags", &TAG_LIST),
+    ]),
+);
+pub static CREATE_EVENT_BUS_RESPONSE: Schema = Schema::new(
+    "CreateEventBusResponse",
+    Kind::Structure(&[
+        Member::new("DeadLetterConfig", &DEAD_LETTER_CONFIG),
+        Member::new("Description", &EVENT_BUS_DESCRIPTION),
+        Member::new("EventBusArn", &STRING),
+        Member::new("KmsKeyIdentifier", &KMS_KEY_IDENTIFIER),
+        Member::new("LogConfig", &LOG_CONFIG),
+    ]),
+);
+pub static CREATED_BY: Schema = Schema {
+    name: "CreatedBy",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: Some(128) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static DATABASE: Schema = Schema {
+    name: "Database",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: Some(64) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static DB_USER: Schema = Schema {
+    name: "DbUser",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: Some(128) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static DEAD_LETTER_CONFIG: Schema =
+    Schema::new("DeadLetterConfig", Kind::Structure(&[Member::new("Arn", &RESOURCE_ARN)]));
+pub static DELETE_EVENT_BUS_REQUEST: Schema = Schema::new(
+    "DeleteEventBusRequest",
+    Kind::Structure(&[Member::new("Name", &EVENT_BUS_NAME).required()]),
+);
+pub static DELETE_RULE_REQUEST: Schema = Schema::new(
+    "DeleteRuleRequest",
+    Kind::Structure(&[
+        Member::new("EventBusName", &EVENT_BUS_NAME_OR_ARN),
+        Member::new("Force", &BOOLEAN),
+        Member::new("Name", &RULE_NAME).required(),
+    ]),
+);
+pub static DESCRIBE_EVENT_BUS_REQUEST: Schema = Schema::new(
+    "DescribeEventBusRequest",
+    Kind::Structure(&[Member::new("Name", &EVENT_BUS_NAME_OR_ARN)]),
+);
+pub static DESCRIBE_EVENT_BUS_RESPONSE: Schema = Schema::new(
+    "DescribeEventBusResponse",
+    Kind::Structure(&[
+        Member::new("Arn", &STRING),
+        Member::new("CreationTime", &TIMESTAMP),
+        Member::new("DeadLetterConfig", &DEAD_LETTER_CONFIG),
+        Member::new("Description", &EVENT_BUS_DESCRIPTION),
+        Member::new("KmsKeyIdentifier", &KMS_KEY_IDENTIFIER),
+        Member::new("LastModifiedTime", &TIMESTAMP),
+        Member::new("LogConfig", &LOG_CONFIG),
+        Member::new("ManagedBy", &MANAGED_BY),
+        Member::new("Name", &STRING),
+        Member::new("Policy", &STRING),
+    ]),
+);
+pub static DESCRIBE_RULE_REQUEST: Schema = Schema::new(
+    "DescribeRuleRequest",
+    Kind::Structure(&[
+        Member::new("EventBusName", &EVENT_BUS_NAME_OR_ARN),
+        Member::new("Name", &RULE_NAME).required(),
+    ]),
+);
+pub static DESCRIBE_RULE_RESPONSE: Schema = Schema::new(
+    "DescribeRuleResponse",
+    Kind::Structure(&[
+        Member::new("Arn", &RULE_ARN),
+        Member::new("CreatedBy", &CREATED_BY),
+        Member::new("Description", &RULE_DESCRIPTION),
+        Member::new("EventBusName", &EVENT_BUS_NAME),
+        Member::new("EventPattern", &EVENT_PATTERN),
+        Member::new("ManagedBy", &MANAGED_BY),
+        Member::new("Name", &RULE_NAME),
+        Member::new("RoleArn", &ROLE_ARN),
+        Member::new("ScheduleExpression", &SCHEDULE_EXPRESSION),
+        Member::new("State", &RULE_STATE),
+    ]),
+);
+pub static DISABLE_RULE_REQUEST: Schema = Schema::new(
+    "DisableRuleRequest",
+    Kind::Structure(&[
+        Member::new("EventBusName", &EVENT_BUS_NAME_OR_ARN),
+        Member::new("Name", &RULE_NAME).required(),
+    ]),
+);
+pub static ECS_PARAMETERS: Schema = Schema::new(
+    "EcsParameters",
+    Kind::Structure(&[
+        Member::new("CapacityProviderStrategy", &CAPACITY_PROVIDER_STRATEGY),
+        Member::new("EnableECSManagedTags", &BOOLEAN),
+        Member::new("EnableExecuteCommand", &BOOLEAN),
+        Member::new("Group", &STRING),
+        Member::new("LaunchType", &LAUNCH_TYPE),
+        Member::new("NetworkConfiguration", &NETWORK_CONFIGURATION),
+        Member::new("PlacementConstraints", &PLACEMENT_CONSTRAINTS),
+        Member::new("PlacementStrategy", &PLACEMENT_STRATEGIES),
+        Member::new("PlatformVersion", &STRING),
+        Member::new("PropagateTags", &PROPAGATE_TAGS),
+        Member::new("ReferenceId", &REFERENCE_ID),
+        Member::new("Tags", &TAG_LIST),
+        Member::new("TaskCount", &LIMIT_MIN1),
+        Member::new("TaskDefinitionArn", &ARN).required(),
+    ]),
+);
+pub static ENABLE_RULE_REQUEST: Schema = Schema::new(
+    "EnableRuleRequest",
+    Kind::Structure(&[
+        Member::new("EventBusName", &EVENT_BUS_NAME_OR_ARN),
+        Member::new("Name", &RULE_NAME).required(),
+    ]),
+);
+pub static ENDPOINT_ID: Schema = Schema {
+    name: "EndpointId",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: Some(50) }),
+    range: None,
+    pattern: Some(Pattern::new("^[A-Za-z0-9\\-]+[\\.][A-Za-z0-9\\-]+$")),
+    sensitive: false,
+};
+pub static ERROR_CODE: Schema = Schema::new("ErrorCode", Kind::String);
+pub static ERROR_MESSAGE: Schema = Schema::new("ErrorMessage", Kind::String);
+pub static EVENT_BUS: Schema = Schema::new(
+    "EventBus",
+    Kind::Structure(&[
+        Member::new("Arn", &STRING),
+        Member::new("CreationTime", &TIMESTAMP),
+        Member::new("Description", &EVENT_BUS_DESCRIPTION),
+        Member::new("LastModifiedTime", &TIMESTAMP),
+        Member::new("ManagedBy", &MANAGED_BY),
+        Member::new("Name", &STRING),
+        Member::new("Policy", &STRING),
+    ]),
+);
+pub static EVENT_BUS_DESCRIPTION: Schema = Schema {
+    name: "EventBusDescription",
+    kind: Kind::String,
+    length: Some(Length { min: None, max: Some(512) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static EVENT_BUS_LIST: Schema =
+    Schema::new("EventBusList", Kind::List(&Member::new("member", &EVENT_BUS)));
+pub static EVENT_BUS_NAME: Schema = Schema {
+    name: "EventBusName",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: Some(256) }),
+    range: None,
+    pattern: Some(Pattern::new("[/\\.\\-_A-Za-z0-9]+")),
+    sensitive: false,
+};
+pub static EVENT_BUS_NAME_OR_ARN: Schema = Schema {
+    name: "EventBusNameOrArn",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: Some(1600) }),
+    range: None,
+    pattern: Some(Pattern::new(
+        "(arn:aws[\\w-]*:events:[a-z]+-[a-z]+-[\\w-]+:[0-9]{12}:event-bus\\/)?[/\\.\\-_A-Za-z0-9]+",
+    )),
+    sensitive: false,
+};
+pub static EVENT_ID: Schema = Schema {
+    name: "EventId",
+    kind: Kind::String,
+    length: Some(Length { min: None, max: Some(64) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static EVENT_PATTERN: Schema = Schema {
+    name: "EventPattern",
+    kind: Kind::String,
+    length: Some(Length { min: None, max: Some(4096) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static EVENT_RESOURCE: Schema = Schema {
+    name: "EventResource",
+    kind: Kind::String,
+    length: Some(Length { min: None, max: Some(2048) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static EVENT_RESOURCE_LIST: Schema =
+    Schema::new("EventResourceList", Kind::List(&Member::new("member", &EVENT_RESOURCE)));
+pub static EVENT_SOURCE_NAME: Schema = Schema {
+    name: "EventSourceName",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: Some(256) }),
+    range: None,
+    pattern: Some(Pattern::new("aws\\.partner(/[\\.\\-_A-Za-z0-9]+){2,}")),
+    sensitive: false,
+};
+pub static EVENT_TIME: Schema = Schema::new("EventTime", Kind::Timestamp(None));
+pub static GRAPH_QL_OPERATION: Schema = Schema {
+    name: "GraphQLOperation",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: Some(1048576) }),
+    range: None,
+    pattern: None,
+    sensitive: true,
+};
+pub static HEADER_KEY: Schema = Schema {
+    name: "HeaderKey",
+    kind: Kind::String,
+    length: Some(Length { min: None, max: Some(512) }),
+    range: None,
+    pattern: Some(Pattern::new("^[!#$%&'*+-.^_`|~0-9a-zA-Z]+$")),
+    sensitive: false,
+};
+pub static HEADER_PARAMETERS_MAP: Schema = Schema::new(
+    "HeaderParametersMap",
+    Kind::Map {
+        key: &Member::new("key", &HEADER_KEY),
+        value: &Member::new("value", &HEADER_VALUE),
+    },
+);
+pub static HEADER_VALUE: Schema = Schema {
+    name: "HeaderValue",
+    kind: Kind::String,
+    length: Some(Length { min: None, max: Some(512) }),
+    range: None,
+    pattern: Some(Pattern::new("^[ \\t]*[\\x20-\\x7E]+([ \\t]+[\\x20-\\x7E]+)*[ \\t]*$")),
+    sensitive: false,
+};
+pub static HTTP_PARAMETERS: Schema = Schema::new(
+    "HttpParameters",
+    Kind::Structure(&[
+        Member::new("HeaderParameters", &HEADER_PARAMETERS_MAP),
+        Member::new("PathParameterValues", &PATH_PARAMETER_LIST),
+        Member::new("QueryStringParameters", &QUERY_STRING_PARAMETERS_MAP),
+    ]),
+);
+pub static INCLUDE_DETAIL: Schema = Schema::new("IncludeDetail", Kind::Enum(&["NONE", "FULL"]));
+pub static INPUT_TRANSFORMER: Schema = Schema::new(
+    "InputTransformer",
+    Kind::Structure(&[
+        Member::new("InputPathsMap", &TRANSFORMER_PATHS),
+        Member::new("InputTemplate", &TRANSFORMER_INPUT).required(),
+    ]),
+);
+pub static INPUT_TRANSFORMER_PATH_KEY: Schema = Schema {
+    name: "InputTransformerPathKey",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: Some(256) }),
+    range: None,
+    pattern: Some(Pattern::new("[A-Za-z0-9\\_\\-]+")),
+    sensitive: false,
+};
+pub static INTEGER: Schema = Schema::new("Integer", Kind::Integer);
+pub static KINESIS_PARAMETERS: Schema = Schema::new(
+    "KinesisParameters",
+    Kind::Structure(&[Member::new("PartitionKeyPath", &TARGET_PARTITION_KEY_PATH).required()]),
+);
+pub static KMS_KEY_IDENTIFIER: Schema = Schema {
+    name: "KmsKeyIdentifier",
+    kind: Kind::String,
+    length: Some(Length { min: None, max: Some(2048) }),
+    range: None,
+    pattern: Some(Pattern::new("^[a-zA-Z0-9_\\-/:]*$")),
+    sensitive: false,
+};
+pub static LAUNCH_TYPE: Schema =
+    Schema::new("LaunchType", Kind::Enum(&["EC2", "FARGATE", "EXTERNAL"]));
+pub static LEVEL: Schema = Schema::new("Level", Kind::Enum(&["OFF", "ERROR", "INFO", "TRACE"]));
+pub static LIMIT_MAX100: Schema = Schema {
+    name: "LimitMax100",
+    kind: Kind::Integer,
+    length: None,
+    range: Some(Range { min: Some(1.0), max: Some(100.0) }),
+    pattern: None,
+    sensitive: false,
+};
+pub static LIMIT_MIN1: Schema = Schema {
+    name: "LimitMin1",
+    kind: Kind::Integer,
+    length: None,
+    range: Some(Range { min: Some(1.0), max: None }),
+    pattern: None,
+    sensitive: false,
+};
+pub static LIST_EVENT_BUSES_REQUEST: Schema = Schema::new(
+    "ListEventBusesRequest",
+    Kind::Structure(&[
+        Member::new("Limit", &LIMIT_MAX100),
+        Member::new("NamePrefix", &EVENT_BUS_NAME),
+        Member::new("NextToken", &NEXT_TOKEN),
+    ]),
+);
+pub static LIST_EVENT_BUSES_RESPONSE: Schema = Schema::new(
+    "ListEventBusesResponse",
+    Kind::Structure(&[
+        Member::new("EventBuses", &EVENT_BUS_LIST),
+        Member::new("NextToken", &NEXT_TOKEN),
+    ]),
+);
+pub static LIST_RULE_NAMES_BY_TARGET_REQUEST: Schema = Schema::new(
+    "ListRuleNamesByTargetRequest",
+    Kind::Structure(&[
+        Member::new("EventBusName", &EVENT_BUS_NAME_OR_ARN),
+        Member::new("Limit", &LIMIT_MAX100),
+        Member::new("NextToken", &NEXT_TOKEN),
+        Member::new("TargetArn", &TARGET_ARN).required(),
+    ]),
+);
+pub static LIST_RULE_NAMES_BY_TARGET_RESPONSE: Schema = Schema::new(
+    "ListRuleNamesByTargetResponse",
+    Kind::Structure(&[
+        Member::new("NextToken", &NEXT_TOKEN),
+        Member::new("RuleNames", &RULE_NAME_LIST),
+    ]),
+);
+pub static LIST_RULES_REQUEST: Schema = Schema::new(
+    "ListRulesRequest",
+    Kind::Structure(&[
+        Member::new("EventBusName", &EVENT_BUS_NAME_OR_ARN),
+        Member::new("Limit", &LIMIT_MAX100),
+        Member::new("NamePrefix", &RULE_NAME),
+        Member::new("NextToken", &NEXT_TOKEN),
+    ]),
+);
+pub static LIST_RULES_RESPONSE: Schema = Schema::new(
+    "ListRulesResponse",
+    Kind::Structure(&[
+        Member::new("NextToken", &NEXT_TOKEN),
+        Member::new("Rules", &RULE_RESPONSE_LIST),
+    ]),
+);
+pub static LIST_TAGS_FOR_RESOURCE_REQUEST: Schema = Schema::new(
+    "ListTagsForResourceRequest",
+    Kind::Structure(&[Member::new("ResourceARN", &ARN).required()]),
+);
+pub static LIST_TAGS_FOR_RESOURCE_RESPONSE: Schema =
+    Schema::new("ListTagsForResourceResponse", Kind::Structure(&[Member::new("Tags", &TAG_LIST)]));
+pub static LIST_TARGETS_BY_RULE_REQUEST: Schema = Schema::new(
+    "ListTargetsByRuleRequest",
+    Kind::Structure(&[
+        Member::new("EventBusName", &EVENT_BUS_NAME_OR_ARN),
+        Member::new("Limit", &LIMIT_MAX100),
+        Member::new("NextToken", &NEXT_TOKEN),
+        Member::new("Rule", &RULE_NAME).required(),
+    ]),
+);
+pub static LIST_TARGETS_BY_RULE_RESPONSE: Schema = Schema::new(
+    "ListTargetsByRuleResponse",
+    Kind::Structure(&[Member::new("NextToken", &NEXT_TOKEN), Member::new("Targets", &TARGET_LIST)]),
+);
+pub static LOG_CONFIG: Schema = Schema::new(
+    "LogConfig",
+    Kind::Structure(&[Member::new("IncludeDetail", &INCLUDE_DETAIL), Member::new("Level", &LEVEL)]),
+);
+pub static MANAGED_BY: Schema = Schema {
+    name: "ManagedBy",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: Some(128) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static MAXIMUM_EVENT_AGE_IN_SECONDS: Schema = Schema {
+    name: "MaximumEventAgeInSeconds",
+    kind: Kind::Integer,
+    length: None,
+    range: Some(Range { min: Some(60.0), max: Some(86400.0) }),
+    pattern: None,
+    sensitive: false,
+};
+pub static MAXIMUM_RETRY_ATTEMPTS: Schema = Schema {
+    name: "MaximumRetryAttempts",
+    kind: Kind::Integer,
+    length: None,
+    range: Some(Range { min: Some(0.0), max: Some(185.0) }),
+    pattern: None,
+    sensitive: false,
+};
+pub static MESSAGE_GROUP_ID: Schema = Schema {
+    name: "MessageGroupId",
+    kind: Kind::String,
+    length: Some(Length { min: None, max: Some(100) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static NETWORK_CONFIGURATION: Schema = Schema::new(
+    "NetworkConfiguration",
+    Kind::Structure(&[Member::new("awsvpcConfiguration", &AWS_VPC_CONFIGURATION)]),
+);
+pub static NEXT_TOKEN: Schema = Schema {
+    name: "NextToken",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: Some(2048) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static NON_PARTNER_EVENT_BUS_NAME_OR_ARN: Schema = Schema {
+    name: "NonPartnerEventBusNameOrArn",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: Some(1600) }),
+    range: None,
+    pattern: Some(Pattern::new(
+        "(arn:aws[\\w-]*:events:[a-z]+-[a-z]+-[\\w-]+:[0-9]{12}:event-bus\\/)?[\\.\\-_A-Za-z0-9]+",
+    )),
+    sensitive: false,
+};
+pub static PATH_PARAMETER: Schema = Schema {
+    name: "PathParameter",
+    kind: Kind::String,
+    length: None,
+    range: None,
+    pattern: Some(Pattern::new("^(?!\\s*$).+")),
+    sensitive: false,
+};
+pub static PATH_PARAMETER_LIST: Schema =
+    Schema::new("PathParameterList", Kind::List(&Member::new("member", &PATH_PARAMETER)));
+pub static PLACEMENT_CONSTRAINT: Schema = Schema::new(
+    "PlacementConstraint",
+    Kind::Structure(&[
+        Member::new("expression", &PLACEMENT_CONSTRAINT_EXPRESSION),
+        Member::new("type", &PLACEMENT_CONSTRAINT_TYPE),
+    ]),
+);
+pub static PLACEMENT_CONSTRAINT_EXPRESSION: Schema = Schema {
+    name: "PlacementConstraintExpression",
+    kind: Kind::String,
+    length: Some(Length { min: None, max: Some(2000) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static PLACEMENT_CONSTRAINT_TYPE: Schema =
+    Schema::new("PlacementConstraintType", Kind::Enum(&["distinctInstance", "memberOf"]));
+pub static PLACEMENT_CONSTRAINTS: Schema = Schema {
+    name: "PlacementConstraints",
+    kind: Kind::List(&Member::new("member", &PLACEMENT_CONSTRAINT)),
+    length: Some(Length { min: None, max: Some(10) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static PLACEMENT_STRATEGIES: Schema = Schema {
+    name: "PlacementStrategies",
+    kind: Kind::List(&Member::new("member", &PLACEMENT_STRATEGY)),
+    length: Some(Length { min: None, max: Some(5) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static PLACEMENT_STRATEGY: Schema = Schema::new(
+    "PlacementStrategy",
+    Kind::Structure(&[
+        Member::new("field", &PLACEMENT_STRATEGY_FIELD),
+        Member::new("type", &PLACEMENT_STRATEGY_TYPE),
+    ]),
+);
+pub static PLACEMENT_STRATEGY_FIELD: Schema = Schema {
+    name: "PlacementStrategyField",
+    kind: Kind::String,
+    length: Some(Length { min: None, max: Some(255) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static PLACEMENT_STRATEGY_TYPE: Schema =
+    Schema::new("PlacementStrategyType", Kind::Enum(&["random", "spread", "binpack"]));
+pub static PROPAGATE_TAGS: Schema = Schema::new("PropagateTags", Kind::Enum(&["TASK_DEFINITION"]));
+pub static PUT_EVENTS_REQUEST: Schema = Schema::new(
+    "PutEventsRequest",
+    Kind::Structure(&[
+        Member::new("EndpointId", &ENDPOINT_ID),
+        Member::new("Entries", &PUT_EVENTS_REQUEST_ENTRY_LIST).required(),
+    ]),
+);
+pub static PUT_EVENTS_REQUEST_ENTRY: Schema = Schema::new(
+    "PutEventsRequestEntry",
+    Kind::Structure(&[
+        Member::new("Detail", &STRING),
+        Member::new("DetailType", &STRING),
+        Member::new("EventBusName", &NON_PARTNER_EVENT_BUS_NAME_OR_ARN),
+        Member::new("Resources", &EVENT_RESOURCE_LIST),
+        Member::new("Source", &STRING),
+        Member::new("Time", &EVENT_TIME),
+        Member::new("TraceHeader", &TRACE_HEADER),
+    ]),
+);
+pub static PUT_EVENTS_REQUEST_ENTRY_LIST: Schema = Schema {
+    name: "PutEventsRequestEntryList",
+    kind: Kind::List(&Member::new("member", &PUT_EVENTS_REQUEST_ENTRY)),
+    length: Some(Length { min: Some(1), max: Some(10) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static PUT_EVENTS_RESPONSE: Schema = Schema::new(
+    "PutEventsResponse",
+    Kind::Structure(&[
+        Member::new("Entries", &PUT_EVENTS_RESULT_ENTRY_LIST),
+        Member::new("FailedEntryCount", &INTEGER),
+    ]),
+);
+pub static PUT_EVENTS_RESULT_ENTRY: Schema = Schema::new(
+    "PutEventsResultEntry",
+    Kind::Structure(&[
+        Member::new("ErrorCode", &ERROR_CODE),
+        Member::new("ErrorMessage", &ERROR_MESSAGE),
+        Member::new("EventId", &EVENT_ID),
+    ]),
+);
+pub static PUT_EVENTS_RESULT_ENTRY_LIST: Schema = Schema::new(
+    "PutEventsResultEntryList",
+    Kind::List(&Member::new("member", &PUT_EVENTS_RESULT_ENTRY)),
+);
+pub static PUT_RULE_REQUEST: Schema = Schema::new(
+    "PutRuleRequest",
+    Kind::Structure(&[
+        Member::new("Description", &RULE_DESCRIPTION),
+        Member::new("EventBusName", &EVENT_BUS_NAME_OR_ARN),
+        Member::new("EventPattern", &EVENT_PATTERN),
+        Member::new("Name", &RULE_NAME).required(),
+        Member::new("RoleArn", &ROLE_ARN),
+        Member::new("ScheduleExpression", &SCHEDULE_EXPRESSION),
+        Member::new("State", &RULE_STATE),
+        Member::new("Tags", &TAG_LIST),
+    ]),
+);
+pub static PUT_RULE_RESPONSE: Schema =
+    Schema::new("PutRuleResponse", Kind::Structure(&[Member::new("RuleArn", &RULE_ARN)]));
+pub static PUT_TARGETS_REQUEST: Schema = Schema::new(
+    "PutTargetsRequest",
+    Kind::Structure(&[
+        Member::new("EventBusName", &EVENT_BUS_NAME_OR_ARN),
+        Member::new("Rule", &RULE_NAME).required(),
+        Member::new("Targets", &TARGET_LIST).required(),
+    ]),
+);
+pub static PUT_TARGETS_RESPONSE: Schema = Schema::new(
+    "PutTargetsResponse",
+    Kind::Structure(&[
+        Member::new("FailedEntries", &PUT_TARGETS_RESULT_ENTRY_LIST),
+        Member::new("FailedEntryCount", &INTEGER),
+    ]),
+);
+pub static PUT_TARGETS_RESULT_ENTRY: Schema = Schema::new(
+    "PutTargetsResultEntry",
+    Kind::Structure(&[
+        Member::new("ErrorCode", &ERROR_CODE),
+        Member::new("ErrorMessage", &ERROR_MESSAGE),
+        Member::new("TargetId", &TARGET_ID),
+    ]),
+);
+pub static PUT_TARGETS_RESULT_ENTRY_LIST: Schema = Schema::new(
+    "PutTargetsResultEntryList",
+    Kind::List(&Member::new("member", &PUT_TARGETS_RESULT_ENTRY)),
+);
+pub static QUERY_STRING_KEY: Schema = Schema {
+    name: "QueryStringKey",
+    kind: Kind::String,
+    length: Some(Length { min: None, max: Some(512) }),
+    range: None,
+    pattern: Some(Pattern::new("[^\\x00-\\x1F\\x7F]+")),
+    sensitive: false,
+};
+pub static QUERY_STRING_PARAMETERS_MAP: Schema = Schema::new(
+    "QueryStringParametersMap",
+    Kind::Map {
+        key: &Member::new("key", &QUERY_STRING_KEY),
+        value: &Member::new("value", &QUERY_STRING_VALUE),
+    },
+);
+pub static QUERY_STRING_VALUE: Schema = Schema {
+    name: "QueryStringValue",
+    kind: Kind::String,
+    length: Some(Length { min: None, max: Some(512) }),
+    range: None,
+    pattern: Some(Pattern::new("[^\\x00-\\x09\\x0B\\x0C\\x0E-\\x1F\\x7F]+")),
+    sensitive: false,
+};
+pub static REDSHIFT_DATA_PARAMETERS: Schema = Schema::new(
+    "RedshiftDataParameters",
+    Kind::Structure(&[
+        Member::new("Database", &DATABASE).required(),
+        Member::new("DbUser", &DB_USER),
+        Member::new("SecretManagerArn", &REDSHIFT_SECRET_MANAGER_ARN),
+        Member::new("Sql", &SQL),
+        Member::new("Sqls", &SQLS),
+        Member::new("StatementName", &STATEMENT_NAME),
+        Member::new("WithEvent", &BOOLEAN),
+    ]),
+);
+pub static REDSHIFT_SECRET_MANAGER_ARN: Schema = Schema {
+    name: "RedshiftSecretManagerArn",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: Some(1600) }),
+    range: None,
+    pattern: Some(Pattern::new(
+        "(^arn:aws([a-z]|\\-)*:secretsmanager:[a-z0-9-.]+:.*)|(\\$(\\.[\\w_-]+(\\[(\\d+|\\*)\\])*)*)",
+    )),
+    sensitive: false,
+};
+pub static REFERENCE_ID: Schema = Schema {
+    name: "ReferenceId",
+    kind: Kind::String,
+    length: Some(Length { min: None, max: Some(1024) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static REMOVE_TARGETS_REQUEST: Schema = Schema::new(
+    "RemoveTargetsRequest",
+    Kind::Structure(&[
+        Member::new("EventBusName", &EVENT_BUS_NAME_OR_ARN),
+        Member::new("Force", &BOOLEAN),
+        Member::new("Ids", &TARGET_ID_LIST).required(),
+        Member::new("Rule", &RULE_NAME).required(),
+    ]),
+);
+pub static REMOVE_TARGETS_RESPONSE: Schema = Schema::new(
+    "RemoveTargetsResponse",
+    Kind::Structure(&[
+        Member::new("FailedEntries", &REMOVE_TARGETS_RESULT_ENTRY_LIST),
+        Member::new("FailedEntryCount", &INTEGER),
+    ]),
+);
+pub static REMOVE_TARGETS_RESULT_ENTRY: Schema = Schema::new(
+    "RemoveTargetsResultEntry",
+    Kind::Structure(&[
+        Member::new("ErrorCode", &ERROR_CODE),
+        Member::new("ErrorMessage", &ERROR_MESSAGE),
+        Member::new("TargetId", &TARGET_ID),
+    ]),
+);
+pub static REMOVE_TARGETS_RESULT_ENTRY_LIST: Schema = Schema::new(
+    "RemoveTargetsResultEntryList",
+    Kind::List(&Member::new("member", &REMOVE_TARGETS_RESULT_ENTRY)),
+);
+pub static RESOURCE_ARN: Schema = Schema {
+    name: "ResourceArn",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: Some(1600) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static RETRY_POLICY: Schema = Schema::new(
+    "RetryPolicy",
+    Kind::Structure(&[
+        Member::new("MaximumEventAgeInSeconds", &MAXIMUM_EVENT_AGE_IN_SECONDS),
+        Member::new("MaximumRetryAttempts", &MAXIMUM_RETRY_ATTEMPTS),
+    ]),
+);
+pub static ROLE_ARN: Schema = Schema {
+    name: "RoleArn",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: Some(1600) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static RULE: Schema = Schema::new(
+    "Rule",
+    Kind::Structure(&[
+        Member::new("Arn", &RULE_ARN),
+        Member::new("Description", &RULE_DESCRIPTION),
+        Member::new("EventBusName", &EVENT_BUS_NAME),
+        Member::new("EventPattern", &EVENT_PATTERN),
+        Member::new("ManagedBy", &MANAGED_BY),
+        Member::new("Name", &RULE_NAME),
+        Member::new("RoleArn", &ROLE_ARN),
+        Member::new("ScheduleExpression", &SCHEDULE_EXPRESSION),
+        Member::new("State", &RULE_STATE),
+    ]),
+);
+pub static RULE_ARN: Schema = Schema {
+    name: "RuleArn",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: Some(1600) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static RULE_DESCRIPTION: Schema = Schema {
+    name: "RuleDescription",
+    kind: Kind::String,
+    length: Some(Length { min: None, max: Some(512) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static RULE_NAME: Schema = Schema {
+    name: "RuleName",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: Some(64) }),
+    range: None,
+    pattern: Some(Pattern::new("[\\.\\-_A-Za-z0-9]+")),
+    sensitive: false,
+};
+pub static RULE_NAME_LIST: Schema =
+    Schema::new("RuleNameList", Kind::List(&Member::new("member", &RULE_NAME)));
+pub static RULE_RESPONSE_LIST: Schema =
+    Schema::new("RuleResponseList", Kind::List(&Member::new("member", &RULE)));
+pub static RULE_STATE: Schema = Schema::new(
+    "RuleState",
+    Kind::Enum(&["ENABLED", "DISABLED", "ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS"]),
+);
+pub static RUN_COMMAND_PARAMETERS: Schema = Schema::new(
+    "RunCommandParameters",
+    Kind::Structure(&[Member::new("RunCommandTargets", &RUN_COMMAND_TARGETS).required()]),
+);
+pub static RUN_COMMAND_TARGET: Schema = Schema::new(
+    "RunCommandTarget",
+    Kind::Structure(&[
+        Member::new("Key", &RUN_COMMAND_TARGET_KEY).required(),
+        Member::new("Values", &RUN_COMMAND_TARGET_VALUES).required(),
+    ]),
+);
+pub static RUN_COMMAND_TARGET_KEY: Schema = Schema {
+    name: "RunCommandTargetKey",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: Some(128) }),
+    range: None,
+    pattern: Some(Pattern::new("^[\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]*$")),
+    sensitive: false,
+};
+pub static RUN_COMMAND_TARGET_VALUE: Schema = Schema {
+    name: "RunCommandTargetValue",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: Some(256) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static RUN_COMMAND_TARGET_VALUES: Schema = Schema {
+    name: "RunCommandTargetValues",
+    kind: Kind::List(&Member::new("member", &RUN_COMMAND_TARGET_VALUE)),
+    length: Some(Length { min: Some(1), max: Some(50) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static RUN_COMMAND_TARGETS: Schema = Schema {
+    name: "RunCommandTargets",
+    kind: Kind::List(&Member::new("member", &RUN_COMMAND_TARGET)),
+    length: Some(Length { min: Some(1), max: Some(5) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static SAGE_MAKER_PIPELINE_PARAMETER: Schema = Schema::new(
+    "SageMakerPipelineParameter",
+    Kind::Structure(&[
+        Member::new("Name", &SAGE_MAKER_PIPELINE_PARAMETER_NAME).required(),
+        Member::new("Value", &SAGE_MAKER_PIPELINE_PARAMETER_VALUE).required(),
+    ]),
+);
+pub static SAGE_MAKER_PIPELINE_PARAMETER_LIST: Schema = Schema {
+    name: "SageMakerPipelineParameterList",
+    kind: Kind::List(&Member::new("member", &SAGE_MAKER_PIPELINE_PARAMETER)),
+    length: Some(Length { min: Some(0), max: Some(200) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static SAGE_MAKER_PIPELINE_PARAMETER_NAME: Schema = Schema {
+    name: "SageMakerPipelineParameterName",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: Some(256) }),
+    range: None,
+    pattern: Some(Pattern::new("^[a-zA-Z0-9](-*[a-zA-Z0-9])*$")),
+    sensitive: false,
+};
+pub static SAGE_MAKER_PIPELINE_PARAMETER_VALUE: Schema = Schema {
+    name: "SageMakerPipelineParameterValue",
+    kind: Kind::String,
+    length: Some(Length { min: None, max: Some(1024) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static SAGE_MAKER_PIPELINE_PARAMETERS: Schema = Schema::new(
+    "SageMakerPipelineParameters",
+    Kind::Structure(&[Member::new("PipelineParameterList", &SAGE_MAKER_PIPELINE_PARAMETER_LIST)]),
+);
+pub static SCHEDULE_EXPRESSION: Schema = Schema {
+    name: "ScheduleExpression",
+    kind: Kind::String,
+    length: Some(Length { min: None, max: Some(256) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static SQL: Schema = Schema {
+    name: "Sql",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: Some(100000) }),
+    range: None,
+    pattern: None,
+    sensitive: true,
+};
+pub static SQLS: Schema = Schema {
+    name: "Sqls",
+    kind: Kind::List(&Member::new("member", &SQL)),
+    length: Some(Length { min: Some(0), max: Some(40) }),
+    range: None,
+    pattern: None,
+    sensitive: true,
+};
+pub static SQS_PARAMETERS: Schema = Schema::new(
+    "SqsParameters",
+    Kind::Structure(&[Member::new("MessageGroupId", &MESSAGE_GROUP_ID)]),
+);
+pub static STATEMENT_NAME: Schema = Schema {
+    name: "StatementName",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: Some(500) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static STRING: Schema = Schema::new("String", Kind::String);
+pub static STRING_LIST: Schema =
+    Schema::new("StringList", Kind::List(&Member::new("member", &STRING)));
+pub static TAG: Schema = Schema::new(
+    "Tag",
+    Kind::Structure(&[
+        Member::new("Key", &TAG_KEY).required(),
+        Member::new("Value", &TAG_VALUE).required(),
+    ]),
+);
+pub static TAG_KEY: Schema = Schema {
+    name: "TagKey",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: Some(128) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static TAG_KEY_LIST: Schema =
+    Schema::new("TagKeyList", Kind::List(&Member::new("member", &TAG_KEY)));
+pub static TAG_LIST: Schema = Schema::new("TagList", Kind::List(&Member::new("member", &TAG)));
+pub static TAG_RESOURCE_REQUEST: Schema = Schema::new(
+    "TagResourceRequest",
+    Kind::Structure(&[
+        Member::new("ResourceARN", &ARN).required(),
+        Member::new("Tags", &TAG_LIST).required(),
+    ]),
+);
+pub static TAG_RESOURCE_RESPONSE: Schema = Schema::new("TagResourceResponse", Kind::Structure(&[]));
+pub static TAG_VALUE: Schema = Schema {
+    name: "TagValue",
+    kind: Kind::String,
+    length: Some(Length { min: Some(0), max: Some(256) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static TARGET: Schema = Schema::new(
+    "Target",
+    Kind::Structure(&[
+        Member::new("AppSyncParameters", &APP_SYNC_PARAMETERS),
+        Member::new("Arn", &TARGET_ARN).required(),
+        Member::new("BatchParameters", &BATCH_PARAMETERS),
+        Member::new("DeadLetterConfig", &DEAD_LETTER_CONFIG),
+        Member::new("EcsParameters", &ECS_PARAMETERS),
+        Member::new("HttpParameters", &HTTP_PARAMETERS),
+        Member::new("Id", &TARGET_ID).required(),
+        Member::new("Input", &TARGET_INPUT),
+        Member::new("InputPath", &TARGET_INPUT_PATH),
+        Member::new("InputTransformer", &INPUT_TRANSFORMER),
+        Member::new("KinesisParameters", &KINESIS_PARAMETERS),
+        Member::new("RedshiftDataParameters", &REDSHIFT_DATA_PARAMETERS),
+        Member::new("RetryPolicy", &RETRY_POLICY),
+        Member::new("RoleArn", &ROLE_ARN),
+        Member::new("RunCommandParameters", &RUN_COMMAND_PARAMETERS),
+        Member::new("SageMakerPipelineParameters", &SAGE_MAKER_PIPELINE_PARAMETERS),
+        Member::new("SqsParameters", &SQS_PARAMETERS),
+    ]),
+);
+pub static TARGET_ARN: Schema = Schema {
+    name: "TargetArn",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: Some(1600) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static TARGET_ID: Schema = Schema {
+    name: "TargetId",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: Some(64) }),
+    range: None,
+    pattern: Some(Pattern::new("[\\.\\-_A-Za-z0-9]+")),
+    sensitive: false,
+};
+pub static TARGET_ID_LIST: Schema = Schema {
+    name: "TargetIdList",
+    kind: Kind::List(&Member::new("member", &TARGET_ID)),
+    length: Some(Length { min: Some(1), max: Some(100) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static TARGET_INPUT: Schema = Schema {
+    name: "TargetInput",
+    kind: Kind::String,
+    length: Some(Length { min: None, max: Some(8192) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static TARGET_INPUT_PATH: Schema = Schema {
+    name: "TargetInputPath",
+    kind: Kind::String,
+    length: Some(Length { min: None, max: Some(256) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static TARGET_LIST: Schema = Schema {
+    name: "TargetList",
+    kind: Kind::List(&Member::new("member", &TARGET)),
+    length: Some(Length { min: Some(1), max: Some(100) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static TARGET_PARTITION_KEY_PATH: Schema = Schema {
+    name: "TargetPartitionKeyPath",
+    kind: Kind::String,
+    length: Some(Length { min: None, max: Some(256) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static TEST_EVENT_PATTERN_REQUEST: Schema = Schema::new(
+    "TestEventPatternRequest",
+    Kind::Structure(&[
+        Member::new("Event", &STRING).required(),
+        Member::new("EventPattern", &EVENT_PATTERN).required(),
+    ]),
+);
+pub static TEST_EVENT_PATTERN_RESPONSE: Schema =
+    Schema::new("TestEventPatternResponse", Kind::Structure(&[Member::new("Result", &BOOLEAN)]));
+pub static TIMESTAMP: Schema = Schema::new("Timestamp", Kind::Timestamp(None));
+pub static TRACE_HEADER: Schema = Schema {
+    name: "TraceHeader",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: Some(500) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static TRANSFORMER_INPUT: Schema = Schema {
+    name: "TransformerInput",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: Some(8192) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static TRANSFORMER_PATHS: Schema = Schema {
+    name: "TransformerPaths",
+    kind: Kind::Map {
+        key: &Member::new("key", &INPUT_TRANSFORMER_PATH_KEY),
+        value: &Member::new("value", &TARGET_INPUT_PATH),
+    },
+    length: Some(Length { min: None, max: Some(100) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static UNTAG_RESOURCE_REQUEST: Schema = Schema::new(
+    "UntagResourceRequest",
+    Kind::Structure(&[
+        Member::new("ResourceARN", &ARN).required(),
+        Member::new("TagKeys", &TAG_KEY_LIST).required(),
+    ]),
+);
+pub static UNTAG_RESOURCE_RESPONSE: Schema =
+    Schema::new("UntagResourceResponse", Kind::Structure(&[]));

@@ -10,3 +10,2276 @@ use wire::{Malformed, Schema};
 
 use crate::enumerations::*;
 use crate::schemas;
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AppSyncParameters {
+    pub graph_ql_operation: Option<String>,
+}
+
+impl Structure for AppSyncParameters {
+    const SCHEMA: &'static Schema = &schemas::APP_SYNC_PARAMETERS;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.graph_ql_operation, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.graph_ql_operation, 0, writer, members);
+    }
+}
+
+impl Value for AppSyncParameters {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AwsVpcConfiguration {
+    pub assign_public_ip: Option<AssignPublicIp>,
+    pub security_groups: Option<Vec<String>>,
+    pub subnets: Vec<String>,
+}
+
+impl Structure for AwsVpcConfiguration {
+    const SCHEMA: &'static Schema = &schemas::AWS_VPC_CONFIGURATION;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.assign_public_ip, reader, member),
+            1 => read_optional(&mut self.security_groups, reader, member),
+            2 => read_required(&mut self.subnets, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.assign_public_ip, 0, writer, members);
+        write_optional(&self.security_groups, 1, writer, members);
+        write_required(&self.subnets, 2, writer, members);
+    }
+}
+
+impl Value for AwsVpcConfiguration {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct BatchArrayProperties {
+    pub size: Option<i32>,
+}
+
+impl Structure for BatchArrayProperties {
+    const SCHEMA: &'static Schema = &schemas::BATCH_ARRAY_PROPERTIES;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.size, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.size, 0, writer, members);
+    }
+}
+
+impl Value for BatchArrayProperties {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct BatchParameters {
+    pub array_properties: Option<BatchArrayProperties>,
+    pub job_definition: String,
+    pub job_name: String,
+    pub retry_strategy: Option<BatchRetryStrategy>,
+}
+
+impl Structure for BatchParameters {
+    const SCHEMA: &'static Schema = &schemas::BATCH_PARAMETERS;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.array_properties, reader, member),
+            1 => read_required(&mut self.job_definition, reader, member),
+            2 => read_required(&mut self.job_name, reader, member),
+            3 => read_optional(&mut self.retry_strategy, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.array_properties, 0, writer, members);
+        write_required(&self.job_definition, 1, writer, members);
+        write_required(&self.job_name, 2, writer, members);
+        write_optional(&self.retry_strategy, 3, writer, members);
+    }
+}
+
+impl Value for BatchParameters {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct BatchRetryStrategy {
+    pub attempts: Option<i32>,
+}
+
+impl Structure for BatchRetryStrategy {
+    const SCHEMA: &'static Schema = &schemas::BATCH_RETRY_STRATEGY;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.attempts, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.attempts, 0, writer, members);
+    }
+}
+
+impl Value for BatchRetryStrategy {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CapacityProviderStrategyItem {
+    pub base: Option<i32>,
+    pub capacity_provider: String,
+    pub weight: Option<i32>,
+}
+
+impl Structure for CapacityProviderStrategyItem {
+    const SCHEMA: &'static Schema = &schemas::CAPACITY_PROVIDER_STRATEGY_ITEM;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.base, reader, member),
+            1 => read_required(&mut self.capacity_provider, reader, member),
+            2 => read_optional(&mut self.weight, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.base, 0, writer, members);
+        write_required(&self.capacity_provider, 1, writer, members);
+        write_optional(&self.weight, 2, writer, members);
+    }
+}
+
+impl Value for CapacityProviderStrategyItem {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateEventBusRequest {
+    pub dead_letter_config: Option<DeadLetterConfig>,
+    pub description: Option<String>,
+    pub event_source_name: Option<String>,
+    pub kms_key_identifier: Option<String>,
+    pub log_config: Option<LogConfig>,
+    pub name: String,
+    pub tags: Option<Vec<Tag>>,
+}
+
+impl Structure for CreateEventBusRequest {
+    const SCHEMA: &'static Schema = &schemas::CREATE_EVENT_BUS_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.dead_letter_config, reader, member),
+            1 => read_optional(&mut self.description, reader, member),
+            2 => read_optional(&mut self.event_source_name, reader, member),
+            3 => read_optional(&mut self.kms_key_identifier, reader, member),
+            4 => read_optional(&mut self.log_config, reader, member),
+            5 => read_required(&mut self.name, reader, member),
+            6 => read_optional(&mut self.tags, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.dead_letter_config, 0, writer, members);
+        write_optional(&self.description, 1, writer, members);
+        write_optional(&self.event_source_name, 2, writer, members);
+        write_optional(&self.kms_key_identifier, 3, writer, members);
+        write_optional(&self.log_config, 4, writer, members);
+        write_required(&self.name, 5, writer, members);
+        write_optional(&self.tags, 6, writer, members);
+    }
+}
+
+impl Value for CreateEventBusRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateEventBusResponse {
+    pub dead_letter_config: Option<DeadLetterConfig>,
+    pub description: Option<String>,
+    pub event_bus_arn: Option<String>,
+    pub kms_key_identifier: Option<String>,
+    pub log_config: Option<LogConfig>,
+}
+
+impl Structure for CreateEventBusResponse {
+    const SCHEMA: &'static Schema = &schemas::CREATE_EVENT_BUS_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.dead_letter_config, reader, member),
+            1 => read_optional(&mut self.description, reader, member),
+            2 => read_optional(&mut self.event_bus_arn, reader, member),
+            3 => read_optional(&mut self.kms_key_identifier, reader, member),
+            4 => read_optional(&mut self.log_config, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.dead_letter_config, 0, writer, members);
+        write_optional(&self.description, 1, writer, members);
+        write_optional(&self.event_bus_arn, 2, writer, members);
+        write_optional(&self.kms_key_identifier, 3, writer, members);
+        write_optional(&self.log_config, 4, writer, members);
+    }
+}
+
+impl Value for CreateEventBusResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeadLetterConfig {
+    pub arn: Option<String>,
+}
+
+impl Structure for DeadLetterConfig {
+    const SCHEMA: &'static Schema = &schemas::DEAD_LETTER_CONFIG;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.arn, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.arn, 0, writer, members);
+    }
+}
+
+impl Value for DeadLetterConfig {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteEventBusRequest {
+    pub name: String,
+}
+
+impl Structure for DeleteEventBusRequest {
+    const SCHEMA: &'static Schema = &schemas::DELETE_EVENT_BUS_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.name, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.name, 0, writer, members);
+    }
+}
+
+impl Value for DeleteEventBusRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteRuleRequest {
+    pub event_bus_name: Option<String>,
+    pub force: Option<bool>,
+    pub name: String,
+}
+
+impl Structure for DeleteRuleRequest {
+    const SCHEMA: &'static Schema = &schemas::DELETE_RULE_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.event_bus_name, reader, member),
+            1 => read_optional(&mut self.force, reader, member),
+            2 => read_required(&mut self.name, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.event_bus_name, 0, writer, members);
+        write_optional(&self.force, 1, writer, members);
+        write_required(&self.name, 2, writer, members);
+    }
+}
+
+impl Value for DeleteRuleRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeEventBusRequest {
+    pub name: Option<String>,
+}
+
+impl Structure for DescribeEventBusRequest {
+    const SCHEMA: &'static Schema = &schemas::DESCRIBE_EVENT_BUS_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.name, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.name, 0, writer, members);
+    }
+}
+
+impl Value for DescribeEventBusRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeEventBusResponse {
+    pub arn: Option<String>,
+    pub creation_time: Option<terms::Timestamp>,
+    pub dead_letter_config: Option<DeadLetterConfig>,
+    pub description: Option<String>,
+    pub kms_key_identifier: Option<String>,
+    pub last_modified_time: Option<terms::Timestamp>,
+    pub log_config: Option<LogConfig>,
+    pub managed_by: Option<String>,
+    pub name: Option<String>,
+    pub policy: Option<String>,
+}
+
+impl Structure for DescribeEventBusResponse {
+    const SCHEMA: &'static Schema = &schemas::DESCRIBE_EVENT_BUS_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.arn, reader, member),
+            1 => read_optional(&mut self.creation_time, reader, member),
+            2 => read_optional(&mut self.dead_letter_config, reader, member),
+            3 => read_optional(&mut self.description, reader, member),
+            4 => read_optional(&mut self.kms_key_identifier, reader, member),
+            5 => read_optional(&mut self.last_modified_time, reader, member),
+            6 => read_optional(&mut self.log_config, reader, member),
+            7 => read_optional(&mut self.managed_by, reader, member),
+            8 => read_optional(&mut self.name, reader, member),
+            9 => read_optional(&mut self.policy, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.arn, 0, writer, members);
+        write_optional(&self.creation_time, 1, writer, members);
+        write_optional(&self.dead_letter_config, 2, writer, members);
+        write_optional(&self.description, 3, writer, members);
+        write_optional(&self.kms_key_identifier, 4, writer, members);
+        write_optional(&self.last_modified_time, 5, writer, members);
+        write_optional(&self.log_config, 6, writer, members);
+        write_optional(&self.managed_by, 7, writer, members);
+        write_optional(&self.name, 8, writer, members);
+        write_optional(&self.policy, 9, writer, members);
+    }
+}
+
+impl Value for DescribeEventBusResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeRuleRequest {
+    pub event_bus_name: Option<String>,
+    pub name: String,
+}
+
+impl Structure for DescribeRuleRequest {
+    const SCHEMA: &'static Schema = &schemas::DESCRIBE_RULE_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.event_bus_name, reader, member),
+            1 => read_required(&mut self.name, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.event_bus_name, 0, writer, members);
+        write_required(&self.name, 1, writer, members);
+    }
+}
+
+impl Value for DescribeRuleRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeRuleResponse {
+    pub arn: Option<String>,
+    pub created_by: Option<String>,
+    pub description: Option<String>,
+    pub event_bus_name: Option<String>,
+    pub event_pattern: Option<String>,
+    pub managed_by: Option<String>,
+    pub name: Option<String>,
+    pub role_arn: Option<String>,
+    pub schedule_expression: Option<String>,
+    pub state: Option<RuleState>,
+}
+
+impl Structure for DescribeRuleResponse {
+    const SCHEMA: &'static Schema = &schemas::DESCRIBE_RULE_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.arn, reader, member),
+            1 => read_optional(&mut self.created_by, reader, member),
+            2 => read_optional(&mut self.description, reader, member),
+            3 => read_optional(&mut self.event_bus_name, reader, member),
+            4 => read_optional(&mut self.event_pattern, reader, member),
+            5 => read_optional(&mut self.managed_by, reader, member),
+            6 => read_optional(&mut self.name, reader, member),
+            7 => read_optional(&mut self.role_arn, reader, member),
+            8 => read_optional(&mut self.schedule_expression, reader, member),
+            9 => read_optional(&mut self.state, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.arn, 0, writer, members);
+        write_optional(&self.created_by, 1, writer, members);
+        write_optional(&self.description, 2, writer, members);
+        write_optional(&self.event_bus_name, 3, writer, members);
+        write_optional(&self.event_pattern, 4, writer, members);
+        write_optional(&self.managed_by, 5, writer, members);
+        write_optional(&self.name, 6, writer, members);
+        write_optional(&self.role_arn, 7, writer, members);
+        write_optional(&self.schedule_expression, 8, writer, members);
+        write_optional(&self.state, 9, writer, members);
+    }
+}
+
+impl Value for DescribeRuleResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DisableRuleRequest {
+    pub event_bus_name: Option<String>,
+    pub name: String,
+}
+
+impl Structure for DisableRuleRequest {
+    const SCHEMA: &'static Schema = &schemas::DISABLE_RULE_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.event_bus_name, reader, member),
+            1 => read_required(&mut self.name, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.event_bus_name, 0, writer, members);
+        write_required(&self.name, 1, writer, members);
+    }
+}
+
+impl Value for DisableRuleRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct EcsParameters {
+    pub capacity_provider_strategy: Option<Vec<CapacityProviderStrategyItem>>,
+    pub enable_ecs_managed_tags: Option<bool>,
+    pub enable_execute_command: Option<bool>,
+    pub group: Option<String>,
+    pub launch_type: Option<LaunchType>,
+    pub network_configuration: Option<NetworkConfiguration>,
+    pub placement_constraints: Option<Vec<PlacementConstraint>>,
+    pub placement_strategy: Option<Vec<PlacementStrategy>>,
+    pub platform_version: Option<String>,
+    pub propagate_tags: Option<PropagateTags>,
+    pub reference_id: Option<String>,
+    pub tags: Option<Vec<Tag>>,
+    pub task_count: Option<i32>,
+    pub task_definition_arn: String,
+}
+
+impl Structure for EcsParameters {
+    const SCHEMA: &'static Schema = &schemas::ECS_PARAMETERS;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.capacity_provider_strategy, reader, member),
+            1 => read_optional(&mut self.enable_ecs_managed_tags, reader, member),
+            2 => read_optional(&mut self.enable_execute_command, reader, member),
+            3 => read_optional(&mut self.group, reader, member),
+            4 => read_optional(&mut self.launch_type, reader, member),
+            5 => read_optional(&mut self.network_configuration, reader, member),
+            6 => read_optional(&mut self.placement_constraints, reader, member),
+            7 => read_optional(&mut self.placement_strategy, reader, member),
+            8 => read_optional(&mut self.platform_version, reader, member),
+            9 => read_optional(&mut self.propagate_tags, reader, member),
+            10 => read_optional(&mut self.reference_id, reader, member),
+            11 => read_optional(&mut self.tags, reader, member),
+            12 => read_optional(&mut self.task_count, reader, member),
+            13 => read_required(&mut self.task_definition_arn, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.capacity_provider_strategy, 0, writer, members);
+        write_optional(&self.enable_ecs_managed_tags, 1, writer, members);
+        write_optional(&self.enable_execute_command, 2, writer, members);
+        write_optional(&self.group, 3, writer, members);
+        write_optional(&self.launch_type, 4, writer, members);
+        write_optional(&self.network_configuration, 5, writer, members);
+        write_optional(&self.placement_constraints, 6, writer, members);
+        write_optional(&self.placement_strategy, 7, writer, members);
+        write_optional(&self.platform_version, 8, writer, members);
+        write_optional(&self.propagate_tags, 9, writer, members);
+        write_optional(&self.reference_id, 10, writer, members);
+        write_optional(&self.tags, 11, writer, members);
+        write_optional(&self.task_count, 12, writer, members);
+        write_required(&self.task_definition_arn, 13, writer, members);
+    }
+}
+
+impl Value for EcsParameters {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct EnableRuleRequest {
+    pub event_bus_name: Option<String>,
+    pub name: String,
+}
+
+impl Structure for EnableRuleRequest {
+    const SCHEMA: &'static Schema = &schemas::ENABLE_RULE_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.event_bus_name, reader, member),
+            1 => read_required(&mut self.name, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.event_bus_name, 0, writer, members);
+        write_required(&self.name, 1, writer, members);
+    }
+}
+
+impl Value for EnableRuleRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct EventBus {
+    pub arn: Option<String>,
+    pub creation_time: Option<terms::Timestamp>,
+    pub description: Option<String>,
+    pub last_modified_time: Option<terms::Timestamp>,
+    pub managed_by: Option<String>,
+    pub name: Option<String>,
+    pub policy: Option<String>,
+}
+
+impl Structure for EventBus {
+    const SCHEMA: &'static Schema = &schemas::EVENT_BUS;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.arn, reader, member),
+            1 => read_optional(&mut self.creation_time, reader, member),
+            2 => read_optional(&mut self.description, reader, member),
+            3 => read_optional(&mut self.last_modified_time, reader, member),
+            4 => read_optional(&mut self.managed_by, reader, member),
+            5 => read_optional(&mut self.name, reader, member),
+            6 => read_optional(&mut self.policy, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.arn, 0, writer, members);
+        write_optional(&self.creation_time, 1, writer, members);
+        write_optional(&self.description, 2, writer, members);
+        write_optional(&self.last_modified_time, 3, writer, members);
+        write_optional(&self.managed_by, 4, writer, members);
+        write_optional(&self.name, 5, writer, members);
+        write_optional(&self.policy, 6, writer, members);
+    }
+}
+
+impl Value for EventBus {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct HttpParameters {
+    pub header_parameters: Option<std::collections::BTreeMap<String, String>>,
+    pub path_parameter_values: Option<Vec<String>>,
+    pub query_string_parameters: Option<std::collections::BTreeMap<String, String>>,
+}
+
+impl Structure for HttpParameters {
+    const SCHEMA: &'static Schema = &schemas::HTTP_PARAMETERS;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.header_parameters, reader, member),
+            1 => read_optional(&mut self.path_parameter_values, reader, member),
+            2 => read_optional(&mut self.query_string_parameters, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.header_parameters, 0, writer, members);
+        write_optional(&self.path_parameter_values, 1, writer, members);
+        write_optional(&self.query_string_parameters, 2, writer, members);
+    }
+}
+
+impl Value for HttpParameters {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InputTransformer {
+    pub input_paths_map: Option<std::collections::BTreeMap<String, String>>,
+    pub input_template: String,
+}
+
+impl Structure for InputTransformer {
+    const SCHEMA: &'static Schema = &schemas::INPUT_TRANSFORMER;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.input_paths_map, reader, member),
+            1 => read_required(&mut self.input_template, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.input_paths_map, 0, writer, members);
+        write_required(&self.input_template, 1, writer, members);
+    }
+}
+
+impl Value for InputTransformer {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct KinesisParameters {
+    pub partition_key_path: String,
+}
+
+impl Structure for KinesisParameters {
+    const SCHEMA: &'static Schema = &schemas::KINESIS_PARAMETERS;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.partition_key_path, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.partition_key_path, 0, writer, members);
+    }
+}
+
+impl Value for KinesisParameters {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListEventBusesRequest {
+    pub limit: Option<i32>,
+    pub name_prefix: Option<String>,
+    pub next_token: Option<String>,
+}
+
+impl Structure for ListEventBusesRequest {
+    const SCHEMA: &'static Schema = &schemas::LIST_EVENT_BUSES_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.limit, reader, member),
+            1 => read_optional(&mut self.name_prefix, reader, member),
+            2 => read_optional(&mut self.next_token, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.limit, 0, writer, members);
+        write_optional(&self.name_prefix, 1, writer, members);
+        write_optional(&self.next_token, 2, writer, members);
+    }
+}
+
+impl Value for ListEventBusesRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListEventBusesResponse {
+    pub event_buses: Option<Vec<EventBus>>,
+    pub next_token: Option<String>,
+}
+
+impl Structure for ListEventBusesResponse {
+    const SCHEMA: &'static Schema = &schemas::LIST_EVENT_BUSES_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.event_buses, reader, member),
+            1 => read_optional(&mut self.next_token, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.event_buses, 0, writer, members);
+        write_optional(&self.next_token, 1, writer, members);
+    }
+}
+
+impl Value for ListEventBusesResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListRuleNamesByTargetRequest {
+    pub event_bus_name: Option<String>,
+    pub limit: Option<i32>,
+    pub next_token: Option<String>,
+    pub target_arn: String,
+}
+
+impl Structure for ListRuleNamesByTargetRequest {
+    const SCHEMA: &'static Schema = &schemas::LIST_RULE_NAMES_BY_TARGET_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.event_bus_name, reader, member),
+            1 => read_optional(&mut self.limit, reader, member),
+            2 => read_optional(&mut self.next_token, reader, member),
+            3 => read_required(&mut self.target_arn, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.event_bus_name, 0, writer, members);
+        write_optional(&self.limit, 1, writer, members);
+        write_optional(&self.next_token, 2, writer, members);
+        write_required(&self.target_arn, 3, writer, members);
+    }
+}
+
+impl Value for ListRuleNamesByTargetRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListRuleNamesByTargetResponse {
+    pub next_token: Option<String>,
+    pub rule_names: Option<Vec<String>>,
+}
+
+impl Structure for ListRuleNamesByTargetResponse {
+    const SCHEMA: &'static Schema = &schemas::LIST_RULE_NAMES_BY_TARGET_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.next_token, reader, member),
+            1 => read_optional(&mut self.rule_names, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.next_token, 0, writer, members);
+        write_optional(&self.rule_names, 1, writer, members);
+    }
+}
+
+impl Value for ListRuleNamesByTargetResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListRulesRequest {
+    pub event_bus_name: Option<String>,
+    pub limit: Option<i32>,
+    pub name_prefix: Option<String>,
+    pub next_token: Option<String>,
+}
+
+impl Structure for ListRulesRequest {
+    const SCHEMA: &'static Schema = &schemas::LIST_RULES_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.event_bus_name, reader, member),
+            1 => read_optional(&mut self.limit, reader, member),
+            2 => read_optional(&mut self.name_prefix, reader, member),
+            3 => read_optional(&mut self.next_token, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.event_bus_name, 0, writer, members);
+        write_optional(&self.limit, 1, writer, members);
+        write_optional(&self.name_prefix, 2, writer, members);
+        write_optional(&self.next_token, 3, writer, members);
+    }
+}
+
+impl Value for ListRulesRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListRulesResponse {
+    pub next_token: Option<String>,
+    pub rules: Option<Vec<Rule>>,
+}
+
+impl Structure for ListRulesResponse {
+    const SCHEMA: &'static Schema = &schemas::LIST_RULES_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.next_token, reader, member),
+            1 => read_optional(&mut self.rules, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.next_token, 0, writer, members);
+        write_optional(&self.rules, 1, writer, members);
+    }
+}
+
+impl Value for ListRulesResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListTagsForResourceRequest {
+    pub resource_arn: String,
+}
+
+impl Structure for ListTagsForResourceRequest {
+    const SCHEMA: &'static Schema = &schemas::LIST_TAGS_FOR_RESOURCE_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.resource_arn, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.resource_arn, 0, writer, members);
+    }
+}
+
+impl Value for ListTagsForResourceRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListTagsForResourceResponse {
+    pub tags: Option<Vec<Tag>>,
+}
+
+impl Structure for ListTagsForResourceResponse {
+    const SCHEMA: &'static Schema = &schemas::LIST_TAGS_FOR_RESOURCE_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.tags, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.tags, 0, writer, members);
+    }
+}
+
+impl Value for ListTagsForResourceResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListTargetsByRuleRequest {
+    pub event_bus_name: Option<String>,
+    pub limit: Option<i32>,
+    pub next_token: Option<String>,
+    pub rule: String,
+}
+
+impl Structure for ListTargetsByRuleRequest {
+    const SCHEMA: &'static Schema = &schemas::LIST_TARGETS_BY_RULE_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.event_bus_name, reader, member),
+            1 => read_optional(&mut self.limit, reader, member),
+            2 => read_optional(&mut self.next_token, reader, member),
+            3 => read_required(&mut self.rule, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.event_bus_name, 0, writer, members);
+        write_optional(&self.limit, 1, writer, members);
+        write_optional(&self.next_token, 2, writer, members);
+        write_required(&self.rule, 3, writer, members);
+    }
+}
+
+impl Value for ListTargetsByRuleRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListTargetsByRuleResponse {
+    pub next_token: Option<String>,
+    pub targets: Option<Vec<Target>>,
+}
+
+impl Structure for ListTargetsByRuleResponse {
+    const SCHEMA: &'static Schema = &schemas::LIST_TARGETS_BY_RULE_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.next_token, reader, member),
+            1 => read_optional(&mut self.targets, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.next_token, 0, writer, members);
+        write_optional(&self.targets, 1, writer, members);
+    }
+}
+
+impl Value for ListTargetsByRuleResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LogConfig {
+    pub include_detail: Option<IncludeDetail>,
+    pub level: Option<Level>,
+}
+
+impl Structure for LogConfig {
+    const SCHEMA: &'static Schema = &schemas::LOG_CONFIG;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.include_detail, reader, member),
+            1 => read_optional(&mut self.level, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.include_detail, 0, writer, members);
+        write_optional(&self.level, 1, writer, members);
+    }
+}
+
+impl Value for LogConfig {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct NetworkConfiguration {
+    pub awsvpc_configuration: Option<AwsVpcConfiguration>,
+}
+
+impl Structure for NetworkConfiguration {
+    const SCHEMA: &'static Schema = &schemas::NETWORK_CONFIGURATION;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.awsvpc_configuration, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.awsvpc_configuration, 0, writer, members);
+    }
+}
+
+impl Value for NetworkConfiguration {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PlacementConstraint {
+    pub expression: Option<String>,
+    pub type_: Option<PlacementConstraintType>,
+}
+
+impl Structure for PlacementConstraint {
+    const SCHEMA: &'static Schema = &schemas::PLACEMENT_CONSTRAINT;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.expression, reader, member),
+            1 => read_optional(&mut self.type_, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.expression, 0, writer, members);
+        write_optional(&self.type_, 1, writer, members);
+    }
+}
+
+impl Value for PlacementConstraint {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PlacementStrategy {
+    pub field: Option<String>,
+    pub type_: Option<PlacementStrategyType>,
+}
+
+impl Structure for PlacementStrategy {
+    const SCHEMA: &'static Schema = &schemas::PLACEMENT_STRATEGY;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.field, reader, member),
+            1 => read_optional(&mut self.type_, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.field, 0, writer, members);
+        write_optional(&self.type_, 1, writer, members);
+    }
+}
+
+impl Value for PlacementStrategy {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutEventsRequest {
+    pub endpoint_id: Option<String>,
+    pub entries: Vec<PutEventsRequestEntry>,
+}
+
+impl Structure for PutEventsRequest {
+    const SCHEMA: &'static Schema = &schemas::PUT_EVENTS_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.endpoint_id, reader, member),
+            1 => read_required(&mut self.entries, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.endpoint_id, 0, writer, members);
+        write_required(&self.entries, 1, writer, members);
+    }
+}
+
+impl Value for PutEventsRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutEventsRequestEntry {
+    pub detail: Option<String>,
+    pub detail_type: Option<String>,
+    pub event_bus_name: Option<String>,
+    pub resources: Option<Vec<String>>,
+    pub source: Option<String>,
+    pub time: Option<terms::Timestamp>,
+    pub trace_header: Option<String>,
+}
+
+impl Structure for PutEventsRequestEntry {
+    const SCHEMA: &'static Schema = &schemas::PUT_EVENTS_REQUEST_ENTRY;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.detail, reader, member),
+            1 => read_optional(&mut self.detail_type, reader, member),
+            2 => read_optional(&mut self.event_bus_name, reader, member),
+            3 => read_optional(&mut self.resources, reader, member),
+            4 => read_optional(&mut self.source, reader, member),
+            5 => read_optional(&mut self.time, reader, member),
+            6 => read_optional(&mut self.trace_header, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.detail, 0, writer, members);
+        write_optional(&self.detail_type, 1, writer, members);
+        write_optional(&self.event_bus_name, 2, writer, members);
+        write_optional(&self.resources, 3, writer, members);
+        write_optional(&self.source, 4, writer, members);
+        write_optional(&self.time, 5, writer, members);
+        write_optional(&self.trace_header, 6, writer, members);
+    }
+}
+
+impl Value for PutEventsRequestEntry {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutEventsResponse {
+    pub entries: Option<Vec<PutEventsResultEntry>>,
+    pub failed_entry_count: Option<i32>,
+}
+
+impl Structure for PutEventsResponse {
+    const SCHEMA: &'static Schema = &schemas::PUT_EVENTS_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.entries, reader, member),
+            1 => read_optional(&mut self.failed_entry_count, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.entries, 0, writer, members);
+        write_optional(&self.failed_entry_count, 1, writer, members);
+    }
+}
+
+impl Value for PutEventsResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutEventsResultEntry {
+    pub error_code: Option<String>,
+    pub error_message: Option<String>,
+    pub event_id: Option<String>,
+}
+
+impl Structure for PutEventsResultEntry {
+    const SCHEMA: &'static Schema = &schemas::PUT_EVENTS_RESULT_ENTRY;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.error_code, reader, member),
+            1 => read_optional(&mut self.error_message, reader, member),
+            2 => read_optional(&mut self.event_id, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.error_code, 0, writer, members);
+        write_optional(&self.error_message, 1, writer, members);
+        write_optional(&self.event_id, 2, writer, members);
+    }
+}
+
+impl Value for PutEventsResultEntry {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutRuleRequest {
+    pub description: Option<String>,
+    pub event_bus_name: Option<String>,
+    pub event_pattern: Option<String>,
+    pub name: String,
+    pub role_arn: Option<String>,
+    pub schedule_expression: Option<String>,
+    pub state: Option<RuleState>,
+    pub tags: Option<Vec<Tag>>,
+}
+
+impl Structure for PutRuleRequest {
+    const SCHEMA: &'static Schema = &schemas::PUT_RULE_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.description, reader, member),
+            1 => read_optional(&mut self.event_bus_name, reader, member),
+            2 => read_optional(&mut self.event_pattern, reader, member),
+            3 => read_required(&mut self.name, reader, member),
+            4 => read_optional(&mut self.role_arn, reader, member),
+            5 => read_optional(&mut self.schedule_expression, reader, member),
+            6 => read_optional(&mut self.state, reader, member),
+            7 => read_optional(&mut self.tags, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.description, 0, writer, members);
+        write_optional(&self.event_bus_name, 1, writer, members);
+        write_optional(&self.event_pattern, 2, writer, members);
+        write_required(&self.name, 3, writer, members);
+        write_optional(&self.role_arn, 4, writer, members);
+        write_optional(&self.schedule_expression, 5, writer, members);
+        write_optional(&self.state, 6, writer, members);
+        write_optional(&self.tags, 7, writer, members);
+    }
+}
+
+impl Value for PutRuleRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutRuleResponse {
+    pub rule_arn: Option<String>,
+}
+
+impl Structure for PutRuleResponse {
+    const SCHEMA: &'static Schema = &schemas::PUT_RULE_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.rule_arn, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.rule_arn, 0, writer, members);
+    }
+}
+
+impl Value for PutRuleResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutTargetsRequest {
+    pub event_bus_name: Option<String>,
+    pub rule: String,
+    pub targets: Vec<Target>,
+}
+
+impl Structure for PutTargetsRequest {
+    const SCHEMA: &'static Schema = &schemas::PUT_TARGETS_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.event_bus_name, reader, member),
+            1 => read_required(&mut self.rule, reader, member),
+            2 => read_required(&mut self.targets, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.event_bus_name, 0, writer, members);
+        write_required(&self.rule, 1, writer, members);
+        write_required(&self.targets, 2, writer, members);
+    }
+}
+
+impl Value for PutTargetsRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutTargetsResponse {
+    pub failed_entries: Option<Vec<PutTargetsResultEntry>>,
+    pub failed_entry_count: Option<i32>,
+}
+
+impl Structure for PutTargetsResponse {
+    const SCHEMA: &'static Schema = &schemas::PUT_TARGETS_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.failed_entries, reader, member),
+            1 => read_optional(&mut self.failed_entry_count, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.failed_entries, 0, writer, members);
+        write_optional(&self.failed_entry_count, 1, writer, members);
+    }
+}
+
+impl Value for PutTargetsResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutTargetsResultEntry {
+    pub error_code: Option<String>,
+    pub error_message: Option<String>,
+    pub target_id: Option<String>,
+}
+
+impl Structure for PutTargetsResultEntry {
+    const SCHEMA: &'static Schema = &schemas::PUT_TARGETS_RESULT_ENTRY;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.error_code, reader, member),
+            1 => read_optional(&mut self.error_message, reader, member),
+            2 => read_optional(&mut self.target_id, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.error_code, 0, writer, members);
+        write_optional(&self.error_message, 1, writer, members);
+        write_optional(&self.target_id, 2, writer, members);
+    }
+}
+
+impl Value for PutTargetsResultEntry {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RedshiftDataParameters {
+    pub database: String,
+    pub db_user: Option<String>,
+    pub secret_manager_arn: Option<String>,
+    pub sql: Option<String>,
+    pub sqls: Option<Vec<String>>,
+    pub statement_name: Option<String>,
+    pub with_event: Option<bool>,
+}
+
+impl Structure for RedshiftDataParameters {
+    const SCHEMA: &'static Schema = &schemas::REDSHIFT_DATA_PARAMETERS;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.database, reader, member),
+            1 => read_optional(&mut self.db_user, reader, member),
+            2 => read_optional(&mut self.secret_manager_arn, reader, member),
+            3 => read_optional(&mut self.sql, reader, member),
+            4 => read_optional(&mut self.sqls, reader, member),
+            5 => read_optional(&mut self.statement_name, reader, member),
+            6 => read_optional(&mut self.with_event, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.database, 0, writer, members);
+        write_optional(&self.db_user, 1, writer, members);
+        write_optional(&self.secret_manager_arn, 2, writer, members);
+        write_optional(&self.sql, 3, writer, members);
+        write_optional(&self.sqls, 4, writer, members);
+        write_optional(&self.statement_name, 5, writer, members);
+        write_optional(&self.with_event, 6, writer, members);
+    }
+}
+
+impl Value for RedshiftDataParameters {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RemoveTargetsRequest {
+    pub event_bus_name: Option<String>,
+    pub force: Option<bool>,
+    pub ids: Vec<String>,
+    pub rule: String,
+}
+
+impl Structure for RemoveTargetsRequest {
+    const SCHEMA: &'static Schema = &schemas::REMOVE_TARGETS_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.event_bus_name, reader, member),
+            1 => read_optional(&mut self.force, reader, member),
+            2 => read_required(&mut self.ids, reader, member),
+            3 => read_required(&mut self.rule, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.event_bus_name, 0, writer, members);
+        write_optional(&self.force, 1, writer, members);
+        write_required(&self.ids, 2, writer, members);
+        write_required(&self.rule, 3, writer, members);
+    }
+}
+
+impl Value for RemoveTargetsRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RemoveTargetsResponse {
+    pub failed_entries: Option<Vec<RemoveTargetsResultEntry>>,
+    pub failed_entry_count: Option<i32>,
+}
+
+impl Structure for RemoveTargetsResponse {
+    const SCHEMA: &'static Schema = &schemas::REMOVE_TARGETS_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.failed_entries, reader, member),
+            1 => read_optional(&mut self.failed_entry_count, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.failed_entries, 0, writer, members);
+        write_optional(&self.failed_entry_count, 1, writer, members);
+    }
+}
+
+impl Value for RemoveTargetsResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RemoveTargetsResultEntry {
+    pub error_code: Option<String>,
+    pub error_message: Option<String>,
+    pub target_id: Option<String>,
+}
+
+impl Structure for RemoveTargetsResultEntry {
+    const SCHEMA: &'static Schema = &schemas::REMOVE_TARGETS_RESULT_ENTRY;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.error_code, reader, member),
+            1 => read_optional(&mut self.error_message, reader, member),
+            2 => read_optional(&mut self.target_id, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.error_code, 0, writer, members);
+        write_optional(&self.error_message, 1, writer, members);
+        write_optional(&self.target_id, 2, writer, members);
+    }
+}
+
+impl Value for RemoveTargetsResultEntry {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RetryPolicy {
+    pub maximum_event_age_in_seconds: Option<i32>,
+    pub maximum_retry_attempts: Option<i32>,
+}
+
+impl Structure for RetryPolicy {
+    const SCHEMA: &'static Schema = &schemas::RETRY_POLICY;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.maximum_event_age_in_seconds, reader, member),
+            1 => read_optional(&mut self.maximum_retry_attempts, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.maximum_event_age_in_seconds, 0, writer, members);
+        write_optional(&self.maximum_retry_attempts, 1, writer, members);
+    }
+}
+
+impl Value for RetryPolicy {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Rule {
+    pub arn: Option<String>,
+    pub description: Option<String>,
+    pub event_bus_name: Option<String>,
+    pub event_pattern: Option<String>,
+    pub managed_by: Option<String>,
+    pub name: Option<String>,
+    pub role_arn: Option<String>,
+    pub schedule_expression: Option<String>,
+    pub state: Option<RuleState>,
+}
+
+impl Structure for Rule {
+    const SCHEMA: &'static Schema = &schemas::RULE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.arn, reader, member),
+            1 => read_optional(&mut self.description, reader, member),
+            2 => read_optional(&mut self.event_bus_name, reader, member),
+            3 => read_optional(&mut self.event_pattern, reader, member),
+            4 => read_optional(&mut self.managed_by, reader, member),
+            5 => read_optional(&mut self.name, reader, member),
+            6 => read_optional(&mut self.role_arn, reader, member),
+            7 => read_optional(&mut self.schedule_expression, reader, member),
+            8 => read_optional(&mut self.state, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.arn, 0, writer, members);
+        write_optional(&self.description, 1, writer, members);
+        write_optional(&self.event_bus_name, 2, writer, members);
+        write_optional(&self.event_pattern, 3, writer, members);
+        write_optional(&self.managed_by, 4, writer, members);
+        write_optional(&self.name, 5, writer, members);
+        write_optional(&self.role_arn, 6, writer, members);
+        write_optional(&self.schedule_expression, 7, writer, members);
+        write_optional(&self.state, 8, writer, members);
+    }
+}
+
+impl Value for Rule {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RunCommandParameters {
+    pub run_command_targets: Vec<RunCommandTarget>,
+}
+
+impl Structure for RunCommandParameters {
+    const SCHEMA: &'static Schema = &schemas::RUN_COMMAND_PARAMETERS;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.run_command_targets, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.run_command_targets, 0, writer, members);
+    }
+}
+
+impl Value for RunCommandParameters {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RunCommandTarget {
+    pub key: String,
+    pub values: Vec<String>,
+}
+
+impl Structure for RunCommandTarget {
+    const SCHEMA: &'static Schema = &schemas::RUN_COMMAND_TARGET;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.key, reader, member),
+            1 => read_required(&mut self.values, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.key, 0, writer, members);
+        write_required(&self.values, 1, writer, members);
+    }
+}
+
+impl Value for RunCommandTarget {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SageMakerPipelineParameter {
+    pub name: String,
+    pub value: String,
+}
+
+impl Structure for SageMakerPipelineParameter {
+    const SCHEMA: &'static Schema = &schemas::SAGE_MAKER_PIPELINE_PARAMETER;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.name, reader, member),
+            1 => read_required(&mut self.value, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.name, 0, writer, members);
+        write_required(&self.value, 1, writer, members);
+    }
+}
+
+impl Value for SageMakerPipelineParameter {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SageMakerPipelineParameters {
+    pub pipeline_parameter_list: Option<Vec<SageMakerPipelineParameter>>,
+}
+
+impl Structure for SageMakerPipelineParameters {
+    const SCHEMA: &'static Schema = &schemas::SAGE_MAKER_PIPELINE_PARAMETERS;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.pipeline_parameter_list, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.pipeline_parameter_list, 0, writer, members);
+    }
+}
+
+impl Value for SageMakerPipelineParameters {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SqsParameters {
+    pub message_group_id: Option<String>,
+}
+
+impl Structure for SqsParameters {
+    const SCHEMA: &'static Schema = &schemas::SQS_PARAMETERS;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.message_group_id, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.message_group_id, 0, writer, members);
+    }
+}
+
+impl Value for SqsParameters {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Tag {
+    pub key: String,
+    pub value: String,
+}
+
+impl Structure for Tag {
+    const SCHEMA: &'static Schema = &schemas::TAG;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.key, reader, member),
+            1 => read_required(&mut self.value, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.key, 0, writer, members);
+        write_required(&self.value, 1, writer, members);
+    }
+}
+
+impl Value for Tag {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TagResourceRequest {
+    pub resource_arn: String,
+    pub tags: Vec<Tag>,
+}
+
+impl Structure for TagResourceRequest {
+    const SCHEMA: &'static Schema = &schemas::TAG_RESOURCE_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.resource_arn, reader, member),
+            1 => read_required(&mut self.tags, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.resource_arn, 0, writer, members);
+        write_required(&self.tags, 1, writer, members);
+    }
+}
+
+impl Value for TagResourceRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TagResourceResponse {}
+
+impl Structure for TagResourceResponse {
+    const SCHEMA: &'static Schema = &schemas::TAG_RESOURCE_RESPONSE;
+    fn read_member(&mut self, _: usize, _: &mut dyn Reader) -> Result<bool, Malformed> {
+        Ok(false)
+    }
+    fn write_members(&self, _: &mut dyn Writer) {}
+}
+
+impl Value for TagResourceResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Target {
+    pub app_sync_parameters: Option<AppSyncParameters>,
+    pub arn: String,
+    pub batch_parameters: Option<BatchParameters>,
+    pub dead_letter_config: Option<DeadLetterConfig>,
+    pub ecs_parameters: Option<EcsParameters>,
+    pub http_parameters: Option<HttpParameters>,
+    pub id: String,
+    pub input: Option<String>,
+    pub input_path: Option<String>,
+    pub input_transformer: Option<InputTransformer>,
+    pub kinesis_parameters: Option<KinesisParameters>,
+    pub redshift_data_parameters: Option<RedshiftDataParameters>,
+    pub retry_policy: Option<RetryPolicy>,
+    pub role_arn: Option<String>,
+    pub run_command_parameters: Option<RunCommandParameters>,
+    pub sage_maker_pipeline_parameters: Option<SageMakerPipelineParameters>,
+    pub sqs_parameters: Option<SqsParameters>,
+}
+
+impl Structure for Target {
+    const SCHEMA: &'static Schema = &schemas::TARGET;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.app_sync_parameters, reader, member),
+            1 => read_required(&mut self.arn, reader, member),
+            2 => read_optional(&mut self.batch_parameters, reader, member),
+            3 => read_optional(&mut self.dead_letter_config, reader, member),
+            4 => read_optional(&mut self.ecs_parameters, reader, member),
+            5 => read_optional(&mut self.http_parameters, reader, member),
+            6 => read_required(&mut self.id, reader, member),
+            7 => read_optional(&mut self.input, reader, member),
+            8 => read_optional(&mut self.input_path, reader, member),
+            9 => read_optional(&mut self.input_transformer, reader, member),
+            10 => read_optional(&mut self.kinesis_parameters, reader, member),
+            11 => read_optional(&mut self.redshift_data_parameters, reader, member),
+            12 => read_optional(&mut self.retry_policy, reader, member),
+            13 => read_optional(&mut self.role_arn, reader, member),
+            14 => read_optional(&mut self.run_command_parameters, reader, member),
+            15 => read_optional(&mut self.sage_maker_pipeline_parameters, reader, member),
+            16 => read_optional(&mut self.sqs_parameters, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.app_sync_parameters, 0, writer, members);
+        write_required(&self.arn, 1, writer, members);
+        write_optional(&self.batch_parameters, 2, writer, members);
+        write_optional(&self.dead_letter_config, 3, writer, members);
+        write_optional(&self.ecs_parameters, 4, writer, members);
+        write_optional(&self.http_parameters, 5, writer, members);
+        write_required(&self.id, 6, writer, members);
+        write_optional(&self.input, 7, writer, members);
+        write_optional(&self.input_path, 8, writer, members);
+        write_optional(&self.input_transformer, 9, writer, members);
+        write_optional(&self.kinesis_parameters, 10, writer, members);
+        write_optional(&self.redshift_data_parameters, 11, writer, members);
+        write_optional(&self.retry_policy, 12, writer, members);
+        write_optional(&self.role_arn, 13, writer, members);
+        write_optional(&self.run_command_parameters, 14, writer, members);
+        write_optional(&self.sage_maker_pipeline_parameters, 15, writer, members);
+        write_optional(&self.sqs_parameters, 16, writer, members);
+    }
+}
+
+impl Value for Target {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TestEventPatternRequest {
+    pub event: String,
+    pub event_pattern: String,
+}
+
+impl Structure for TestEventPatternRequest {
+    const SCHEMA: &'static Schema = &schemas::TEST_EVENT_PATTERN_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.event, reader, member),
+            1 => read_required(&mut self.event_pattern, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.event, 0, writer, members);
+        write_required(&self.event_pattern, 1, writer, members);
+    }
+}
+
+impl Value for TestEventPatternRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TestEventPatternResponse {
+    pub result: Option<bool>,
+}
+
+impl Structure for TestEventPatternResponse {
+    const SCHEMA: &'static Schema = &schemas::TEST_EVENT_PATTERN_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.result, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.result, 0, writer, members);
+    }
+}
+
+impl Value for TestEventPatternResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UntagResourceRequest {
+    pub resource_arn: String,
+    pub tag_keys: Vec<String>,
+}
+
+impl Structure for UntagResourceRequest {
+    const SCHEMA: &'static Schema = &schemas::UNTAG_RESOURCE_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.resource_arn, reader, member),
+            1 => read_required(&mut self.tag_keys, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.resource_arn, 0, writer, members);
+        write_required(&self.tag_keys, 1, writer, members);
+    }
+}
+
+impl Value for UntagResourceRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UntagResourceResponse {}
+
+impl Structure for UntagResourceResponse {
+    const SCHEMA: &'static Schema = &schemas::UNTAG_RESOURCE_RESPONSE;
+    fn read_member(&mut self, _: usize, _: &mut dyn Reader) -> Result<bool, Malformed> {
+        Ok(false)
+    }
+    fn write_members(&self, _: &mut dyn Writer) {}
+}
+
+impl Value for UntagResourceResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}

@@ -4,3 +4,217 @@
 
 use wire::Schema;
 use wire::value::{Enumeration, Read, Reader, Value, Writer, read_enumeration};
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DataProtectionStatus {
+    #[default]
+    Activated,
+    Deleted,
+    Archived,
+    Disabled,
+}
+
+impl Enumeration for DataProtectionStatus {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "ACTIVATED" => Self::Activated,
+            "DELETED" => Self::Deleted,
+            "ARCHIVED" => Self::Archived,
+            "DISABLED" => Self::Disabled,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Activated => "ACTIVATED",
+            Self::Deleted => "DELETED",
+            Self::Archived => "ARCHIVED",
+            Self::Disabled => "DISABLED",
+        }
+    }
+}
+
+impl DataProtectionStatus {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for DataProtectionStatus {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EntityRejectionErrorType {
+    #[default]
+    InvalidEntity,
+    InvalidTypeValue,
+    InvalidKeyAttributes,
+    InvalidAttributes,
+    EntitySizeTooLarge,
+    UnsupportedLogGroupType,
+    MissingRequiredFields,
+}
+
+impl Enumeration for EntityRejectionErrorType {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "InvalidEntity" => Self::InvalidEntity,
+            "InvalidTypeValue" => Self::InvalidTypeValue,
+            "InvalidKeyAttributes" => Self::InvalidKeyAttributes,
+            "InvalidAttributes" => Self::InvalidAttributes,
+            "EntitySizeTooLarge" => Self::EntitySizeTooLarge,
+            "UnsupportedLogGroupType" => Self::UnsupportedLogGroupType,
+            "MissingRequiredFields" => Self::MissingRequiredFields,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidEntity => "InvalidEntity",
+            Self::InvalidTypeValue => "InvalidTypeValue",
+            Self::InvalidKeyAttributes => "InvalidKeyAttributes",
+            Self::InvalidAttributes => "InvalidAttributes",
+            Self::EntitySizeTooLarge => "EntitySizeTooLarge",
+            Self::UnsupportedLogGroupType => "UnsupportedLogGroupType",
+            Self::MissingRequiredFields => "MissingRequiredFields",
+        }
+    }
+}
+
+impl EntityRejectionErrorType {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for EntityRejectionErrorType {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum InheritedProperty {
+    #[default]
+    AccountDataProtection,
+}
+
+impl Enumeration for InheritedProperty {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "ACCOUNT_DATA_PROTECTION" => Self::AccountDataProtection,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::AccountDataProtection => "ACCOUNT_DATA_PROTECTION",
+        }
+    }
+}
+
+impl InheritedProperty {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for InheritedProperty {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LogGroupClass {
+    #[default]
+    Standard,
+    InfrequentAccess,
+    Delivery,
+    Essentials,
+}
+
+impl Enumeration for LogGroupClass {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "STANDARD" => Self::Standard,
+            "INFREQUENT_ACCESS" => Self::InfrequentAccess,
+            "DELIVERY" => Self::Delivery,
+            "ESSENTIALS" => Self::Essentials,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Standard => "STANDARD",
+            Self::InfrequentAccess => "INFREQUENT_ACCESS",
+            Self::Delivery => "DELIVERY",
+            Self::Essentials => "ESSENTIALS",
+        }
+    }
+}
+
+impl LogGroupClass {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for LogGroupClass {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum OrderBy {
+    #[default]
+    LogStreamName,
+    LastEventTime,
+}
+
+impl Enumeration for OrderBy {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "LogStreamName" => Self::LogStreamName,
+            "LastEventTime" => Self::LastEventTime,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::LogStreamName => "LogStreamName",
+            Self::LastEventTime => "LastEventTime",
+        }
+    }
+}
+
+impl OrderBy {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for OrderBy {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}

@@ -3,3 +3,277 @@
 use wire::{Operation, Schema, ServiceModel};
 
 use crate::{schemas, structures};
+
+#[derive(Debug, Clone, Copy)]
+pub struct CreateLogGroup;
+
+impl Operation for CreateLogGroup {
+    type Input = structures::CreateLogGroupRequest;
+    type Output = wire::Unit;
+    const NAME: &'static str = "CreateLogGroup";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::CREATE_LOG_GROUP_REQUEST;
+    const OUTPUT: &'static Schema = &wire::value::UNIT;
+    const ERRORS: &'static [&'static str] = &[
+        "InvalidParameterException",
+        "ResourceAlreadyExistsException",
+        "LimitExceededException",
+        "OperationAbortedException",
+        "ServiceUnavailableException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct CreateLogStream;
+
+impl Operation for CreateLogStream {
+    type Input = structures::CreateLogStreamRequest;
+    type Output = wire::Unit;
+    const NAME: &'static str = "CreateLogStream";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::CREATE_LOG_STREAM_REQUEST;
+    const OUTPUT: &'static Schema = &wire::value::UNIT;
+    const ERRORS: &'static [&'static str] = &[
+        "InvalidParameterException",
+        "ResourceAlreadyExistsException",
+        "ResourceNotFoundException",
+        "ServiceUnavailableException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct DeleteLogGroup;
+
+impl Operation for DeleteLogGroup {
+    type Input = structures::DeleteLogGroupRequest;
+    type Output = wire::Unit;
+    const NAME: &'static str = "DeleteLogGroup";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::DELETE_LOG_GROUP_REQUEST;
+    const OUTPUT: &'static Schema = &wire::value::UNIT;
+    const ERRORS: &'static [&'static str] = &[
+        "InvalidParameterException",
+        "ResourceNotFoundException",
+        "OperationAbortedException",
+        "ServiceUnavailableException",
+        "ValidationException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct DeleteLogStream;
+
+impl Operation for DeleteLogStream {
+    type Input = structures::DeleteLogStreamRequest;
+    type Output = wire::Unit;
+    const NAME: &'static str = "DeleteLogStream";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::DELETE_LOG_STREAM_REQUEST;
+    const OUTPUT: &'static Schema = &wire::value::UNIT;
+    const ERRORS: &'static [&'static str] = &[
+        "InvalidParameterException",
+        "ResourceNotFoundException",
+        "OperationAbortedException",
+        "ServiceUnavailableException",
+        "ValidationException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct DeleteRetentionPolicy;
+
+impl Operation for DeleteRetentionPolicy {
+    type Input = structures::DeleteRetentionPolicyRequest;
+    type Output = wire::Unit;
+    const NAME: &'static str = "DeleteRetentionPolicy";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::DELETE_RETENTION_POLICY_REQUEST;
+    const OUTPUT: &'static Schema = &wire::value::UNIT;
+    const ERRORS: &'static [&'static str] = &[
+        "InvalidParameterException",
+        "ResourceNotFoundException",
+        "OperationAbortedException",
+        "ServiceUnavailableException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct DescribeLogGroups;
+
+impl Operation for DescribeLogGroups {
+    type Input = structures::DescribeLogGroupsRequest;
+    type Output = structures::DescribeLogGroupsResponse;
+    const NAME: &'static str = "DescribeLogGroups";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::DESCRIBE_LOG_GROUPS_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::DESCRIBE_LOG_GROUPS_RESPONSE;
+    const ERRORS: &'static [&'static str] =
+        &["InvalidParameterException", "ServiceUnavailableException"];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct DescribeLogStreams;
+
+impl Operation for DescribeLogStreams {
+    type Input = structures::DescribeLogStreamsRequest;
+    type Output = structures::DescribeLogStreamsResponse;
+    const NAME: &'static str = "DescribeLogStreams";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::DESCRIBE_LOG_STREAMS_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::DESCRIBE_LOG_STREAMS_RESPONSE;
+    const ERRORS: &'static [&'static str] =
+        &["InvalidParameterException", "ResourceNotFoundException", "ServiceUnavailableException"];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct FilterLogEvents;
+
+impl Operation for FilterLogEvents {
+    type Input = structures::FilterLogEventsRequest;
+    type Output = structures::FilterLogEventsResponse;
+    const NAME: &'static str = "FilterLogEvents";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::FILTER_LOG_EVENTS_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::FILTER_LOG_EVENTS_RESPONSE;
+    const ERRORS: &'static [&'static str] =
+        &["InvalidParameterException", "ResourceNotFoundException", "ServiceUnavailableException"];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct GetLogEvents;
+
+impl Operation for GetLogEvents {
+    type Input = structures::GetLogEventsRequest;
+    type Output = structures::GetLogEventsResponse;
+    const NAME: &'static str = "GetLogEvents";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::GET_LOG_EVENTS_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::GET_LOG_EVENTS_RESPONSE;
+    const ERRORS: &'static [&'static str] =
+        &["InvalidParameterException", "ResourceNotFoundException", "ServiceUnavailableException"];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct ListTagsForResource;
+
+impl Operation for ListTagsForResource {
+    type Input = structures::ListTagsForResourceRequest;
+    type Output = structures::ListTagsForResourceResponse;
+    const NAME: &'static str = "ListTagsForResource";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::LIST_TAGS_FOR_RESOURCE_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::LIST_TAGS_FOR_RESOURCE_RESPONSE;
+    const ERRORS: &'static [&'static str] =
+        &["InvalidParameterException", "ResourceNotFoundException", "ServiceUnavailableException"];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct ListTagsLogGroup;
+
+impl Operation for ListTagsLogGroup {
+    type Input = structures::ListTagsLogGroupRequest;
+    type Output = structures::ListTagsLogGroupResponse;
+    const NAME: &'static str = "ListTagsLogGroup";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::LIST_TAGS_LOG_GROUP_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::LIST_TAGS_LOG_GROUP_RESPONSE;
+    const ERRORS: &'static [&'static str] =
+        &["ResourceNotFoundException", "ServiceUnavailableException"];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct PutLogEvents;
+
+impl Operation for PutLogEvents {
+    type Input = structures::PutLogEventsRequest;
+    type Output = structures::PutLogEventsResponse;
+    const NAME: &'static str = "PutLogEvents";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::PUT_LOG_EVENTS_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::PUT_LOG_EVENTS_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "InvalidParameterException",
+        "InvalidSequenceTokenException",
+        "DataAlreadyAcceptedException",
+        "ResourceNotFoundException",
+        "ServiceUnavailableException",
+        "UnrecognizedClientException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct PutRetentionPolicy;
+
+impl Operation for PutRetentionPolicy {
+    type Input = structures::PutRetentionPolicyRequest;
+    type Output = wire::Unit;
+    const NAME: &'static str = "PutRetentionPolicy";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::PUT_RETENTION_POLICY_REQUEST;
+    const OUTPUT: &'static Schema = &wire::value::UNIT;
+    const ERRORS: &'static [&'static str] = &[
+        "InvalidParameterException",
+        "ResourceNotFoundException",
+        "OperationAbortedException",
+        "ServiceUnavailableException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct TagLogGroup;
+
+impl Operation for TagLogGroup {
+    type Input = structures::TagLogGroupRequest;
+    type Output = wire::Unit;
+    const NAME: &'static str = "TagLogGroup";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::TAG_LOG_GROUP_REQUEST;
+    const OUTPUT: &'static Schema = &wire::value::UNIT;
+    const ERRORS: &'static [&'static str] =
+        &["ResourceNotFoundException", "InvalidParameterException"];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct TagResource;
+
+impl Operation for TagResource {
+    type Input = structures::TagResourceRequest;
+    type Output = wire::Unit;
+    const NAME: &'static str = "TagResource";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::TAG_RESOURCE_REQUEST;
+    const OUTPUT: &'static Schema = &wire::value::UNIT;
+    const ERRORS: &'static [&'static str] = &[
+        "InvalidParameterException",
+        "ResourceNotFoundException",
+        "ServiceUnavailableException",
+        "TooManyTagsException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct UntagLogGroup;
+
+impl Operation for UntagLogGroup {
+    type Input = structures::UntagLogGroupRequest;
+    type Output = wire::Unit;
+    const NAME: &'static str = "UntagLogGroup";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::UNTAG_LOG_GROUP_REQUEST;
+    const OUTPUT: &'static Schema = &wire::value::UNIT;
+    const ERRORS: &'static [&'static str] = &["ResourceNotFoundException"];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct UntagResource;
+
+impl Operation for UntagResource {
+    type Input = structures::UntagResourceRequest;
+    type Output = wire::Unit;
+    const NAME: &'static str = "UntagResource";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::UNTAG_RESOURCE_REQUEST;
+    const OUTPUT: &'static Schema = &wire::value::UNIT;
+    const ERRORS: &'static [&'static str] =
+        &["InvalidParameterException", "ResourceNotFoundException", "ServiceUnavailableException"];
+}

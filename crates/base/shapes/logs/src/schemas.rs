@@ -3,3 +3,572 @@
 #![allow(unused_imports)]
 
 use wire::{Kind, Length, Member, Pattern, Range, Schema};
+
+pub static ACCOUNT_ID: Schema = Schema {
+    name: "AccountId",
+    kind: Kind::String,
+    length: Some(Length { min: Some(12), max: Some(12) }),
+    range: None,
+    pattern: Some(Pattern::new("^\\d{12}$")),
+    sensitive: false,
+};
+pub static ACCOUNT_IDS: Schema = Schema {
+    name: "AccountIds",
+    kind: Kind::List(&Member::new("member", &ACCOUNT_ID)),
+    length: Some(Length { min: Some(0), max: Some(20) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static AMAZON_RESOURCE_NAME: Schema = Schema {
+    name: "AmazonResourceName",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: Some(1011) }),
+    range: None,
+    pattern: Some(Pattern::new("[\\w+=/:,.@-]*")),
+    sensitive: false,
+};
+pub static ARN: Schema = Schema::new("Arn", Kind::String);
+pub static BEARER_TOKEN_AUTHENTICATION_ENABLED: Schema =
+    Schema::new("BearerTokenAuthenticationEnabled", Kind::Boolean);
+pub static CREATE_LOG_GROUP_REQUEST: Schema = Schema::new(
+    "CreateLogGroupRequest",
+    Kind::Structure(&[
+        Member::new("deletionProtectionEnabled", &DELETION_PROTECTION_ENABLED),
+        Member::new("kmsKeyId", &KMS_KEY_ID),
+        Member::new("logGroupClass", &LOG_GROUP_CLASS),
+        Member::new("logGroupName", &LOG_GROUP_NAME).required(),
+        Member::new("tags", &TAGS),
+    ]),
+);
+pub static CREATE_LOG_STREAM_REQUEST: Schema = Schema::new(
+    "CreateLogStreamRequest",
+    Kind::Structure(&[
+        Member::new("logGroupName", &LOG_GROUP_NAME).required(),
+        Member::new("logStreamName", &LOG_STREAM_NAME).required(),
+    ]),
+);
+pub static DATA_PROTECTION_STATUS: Schema = Schema::new(
+    "DataProtectionStatus",
+    Kind::Enum(&["ACTIVATED", "DELETED", "ARCHIVED", "DISABLED"]),
+);
+pub static DAYS: Schema = Schema::new("Days", Kind::Integer);
+pub static DELETE_LOG_GROUP_REQUEST: Schema = Schema::new(
+    "DeleteLogGroupRequest",
+    Kind::Structure(&[Member::new("logGroupName", &LOG_GROUP_NAME).required()]),
+);
+pub static DELETE_LOG_STREAM_REQUEST: Schema = Schema::new(
+    "DeleteLogStreamRequest",
+    Kind::Structure(&[
+        Member::new("logGroupName", &LOG_GROUP_NAME).required(),
+        Member::new("logStreamName", &LOG_STREAM_NAME).required(),
+    ]),
+);
+pub static DELETE_RETENTION_POLICY_REQUEST: Schema = Schema::new(
+    "DeleteRetentionPolicyRequest",
+    Kind::Structure(&[Member::new("logGroupName", &LOG_GROUP_NAME).required()]),
+);
+pub static DELETION_PROTECTION_ENABLED: Schema =
+    Schema::new("DeletionProtectionEnabled", Kind::Boolean);
+pub static DESCENDING: Schema = Schema::new("Descending", Kind::Boolean);
+pub static DESCRIBE_LIMIT: Schema = Schema {
+    name: "DescribeLimit",
+    kind: Kind::Integer,
+    length: None,
+    range: Some(Range { min: Some(1.0), max: Some(50.0) }),
+    pattern: None,
+    sensitive: false,
+};
+pub static DESCRIBE_LOG_GROUPS_LOG_GROUP_IDENTIFIERS: Schema = Schema {
+    name: "DescribeLogGroupsLogGroupIdentifiers",
+    kind: Kind::List(&Member::new("member", &LOG_GROUP_IDENTIFIER)),
+    length: Some(Length { min: Some(1), max: Some(50) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static DESCRIBE_LOG_GROUPS_REQUEST: Schema = Schema::new(
+    "DescribeLogGroupsRequest",
+    Kind::Structure(&[
+        Member::new("accountIdentifiers", &ACCOUNT_IDS),
+        Member::new("includeLinkedAccounts", &INCLUDE_LINKED_ACCOUNTS),
+        Member::new("limit", &DESCRIBE_LIMIT),
+        Member::new("logGroupClass", &LOG_GROUP_CLASS),
+        Member::new("logGroupIdentifiers", &DESCRIBE_LOG_GROUPS_LOG_GROUP_IDENTIFIERS),
+        Member::new("logGroupNamePattern", &LOG_GROUP_NAME_PATTERN),
+        Member::new("logGroupNamePrefix", &LOG_GROUP_NAME),
+        Member::new("nextToken", &NEXT_TOKEN),
+    ]),
+);
+pub static DESCRIBE_LOG_GROUPS_RESPONSE: Schema = Schema::new(
+    "DescribeLogGroupsResponse",
+    Kind::Structure(&[
+        Member::new("logGroups", &LOG_GROUPS),
+        Member::new("nextToken", &NEXT_TOKEN),
+    ]),
+);
+pub static DESCRIBE_LOG_STREAMS_REQUEST: Schema = Schema::new(
+    "DescribeLogStreamsRequest",
+    Kind::Structure(&[
+        Member::new("descending", &DESCENDING),
+        Member::new("limit", &DESCRIBE_LIMIT),
+        Member::new("logGroupIdentifier", &LOG_GROUP_IDENTIFIER),
+        Member::new("logGroupName", &LOG_GROUP_NAME),
+        Member::new("logStreamNamePrefix", &LOG_STREAM_NAME),
+        Member::new("nextToken", &NEXT_TOKEN),
+        Member::new("orderBy", &ORDER_BY),
+    ]),
+);
+pub static DESCRIBE_LOG_STREAMS_RESPONSE: Schema = Schema::new(
+    "DescribeLogStreamsResponse",
+    Kind::Structure(&[
+        Member::new("logStreams", &LOG_STREAMS),
+        Member::new("nextToken", &NEXT_TOKEN),
+    ]),
+);
+pub static ENTITY: Schema = Schema::new(
+    "Entity",
+    Kind::Structure(&[
+        Member::new("attributes", &ENTITY_ATTRIBUTES),
+        Member::new("keyAttributes", &ENTITY_KEY_ATTRIBUTES),
+    ]),
+);
+pub static ENTITY_ATTRIBUTES: Schema = Schema {
+    name: "EntityAttributes",
+    kind: Kind::Map {
+        key: &Member::new("key", &ENTITY_ATTRIBUTES_KEY),
+        value: &Member::new("value", &ENTITY_ATTRIBUTES_VALUE),
+    },
+    length: Some(Length { min: Some(0), max: Some(10) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static ENTITY_ATTRIBUTES_KEY: Schema = Schema {
+    name: "EntityAttributesKey",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: Some(256) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static ENTITY_ATTRIBUTES_VALUE: Schema = Schema {
+    name: "EntityAttributesValue",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: Some(512) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static ENTITY_KEY_ATTRIBUTES: Schema = Schema {
+    name: "EntityKeyAttributes",
+    kind: Kind::Map {
+        key: &Member::new("key", &ENTITY_KEY_ATTRIBUTES_KEY),
+        value: &Member::new("value", &ENTITY_KEY_ATTRIBUTES_VALUE),
+    },
+    length: Some(Length { min: Some(2), max: Some(4) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static ENTITY_KEY_ATTRIBUTES_KEY: Schema = Schema {
+    name: "EntityKeyAttributesKey",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: Some(32) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static ENTITY_KEY_ATTRIBUTES_VALUE: Schema = Schema {
+    name: "EntityKeyAttributesValue",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: Some(512) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static ENTITY_REJECTION_ERROR_TYPE: Schema = Schema::new(
+    "EntityRejectionErrorType",
+    Kind::Enum(&[
+        "InvalidEntity",
+        "InvalidTypeValue",
+        "InvalidKeyAttributes",
+        "InvalidAttributes",
+        "EntitySizeTooLarge",
+        "UnsupportedLogGroupType",
+        "MissingRequiredFields",
+    ]),
+);
+pub static EVENT_ID: Schema = Schema::new("EventId", Kind::String);
+pub static EVENT_MESSAGE: Schema = Schema {
+    name: "EventMessage",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: None }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static EVENTS_LIMIT: Schema = Schema {
+    name: "EventsLimit",
+    kind: Kind::Integer,
+    length: None,
+    range: Some(Range { min: Some(1.0), max: Some(10000.0) }),
+    pattern: None,
+    sensitive: false,
+};
+pub static FILTER_COUNT: Schema = Schema::new("FilterCount", Kind::Integer);
+pub static FILTER_LOG_EVENTS_REQUEST: Schema = Schema::new(
+    "FilterLogEventsRequest",
+    Kind::Structure(&[
+        Member::new("endTime", &TIMESTAMP),
+        Member::new("filterPattern", &FILTER_PATTERN),
+        Member::new("interleaved", &INTERLEAVED),
+        Member::new("limit", &EVENTS_LIMIT),
+        Member::new("logGroupIdentifier", &LOG_GROUP_IDENTIFIER),
+        Member::new("logGroupName", &LOG_GROUP_NAME),
+        Member::new("logStreamNamePrefix", &LOG_STREAM_NAME),
+        Member::new("logStreamNames", &INPUT_LOG_STREAM_NAMES),
+        Member::new("nextToken", &NEXT_TOKEN),
+        Member::new("startFromHead", &START_FROM_HEAD),
+        Member::new("startTime", &TIMESTAMP),
+        Member::new("unmask", &UNMASK),
+    ]),
+);
+pub static FILTER_LOG_EVENTS_RESPONSE: Schema = Schema::new(
+    "FilterLogEventsResponse",
+    Kind::Structure(&[
+        Member::new("events", &FILTERED_LOG_EVENTS),
+        Member::new("nextToken", &NEXT_TOKEN),
+        Member::new("searchedLogStreams", &SEARCHED_LOG_STREAMS),
+    ]),
+);
+pub static FILTER_PATTERN: Schema = Schema {
+    name: "FilterPattern",
+    kind: Kind::String,
+    length: Some(Length { min: Some(0), max: Some(1024) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static FILTERED_LOG_EVENT: Schema = Schema::new(
+    "FilteredLogEvent",
+    Kind::Structure(&[
+        Member::new("eventId", &EVENT_ID),
+        Member::new("ingestionTime", &TIMESTAMP),
+        Member::new("logStreamName", &LOG_STREAM_NAME),
+        Member::new("message", &EVENT_MESSAGE),
+        Member::new("timestamp", &TIMESTAMP),
+    ]),
+);
+pub static FILTERED_LOG_EVENTS: Schema =
+    Schema::new("FilteredLogEvents", Kind::List(&Member::new("member", &FILTERED_LOG_EVENT)));
+pub static GET_LOG_EVENTS_REQUEST: Schema = Schema::new(
+    "GetLogEventsRequest",
+    Kind::Structure(&[
+        Member::new("endTime", &TIMESTAMP),
+        Member::new("limit", &EVENTS_LIMIT),
+        Member::new("logGroupIdentifier", &LOG_GROUP_IDENTIFIER),
+        Member::new("logGroupName", &LOG_GROUP_NAME),
+        Member::new("logStreamName", &LOG_STREAM_NAME).required(),
+        Member::new("nextToken", &NEXT_TOKEN),
+        Member::new("startFromHead", &START_FROM_HEAD),
+        Member::new("startTime", &TIMESTAMP),
+        Member::new("unmask", &UNMASK),
+    ]),
+);
+pub static GET_LOG_EVENTS_RESPONSE: Schema = Schema::new(
+    "GetLogEventsResponse",
+    Kind::Structure(&[
+        Member::new("events", &OUTPUT_LOG_EVENTS),
+        Member::new("nextBackwardToken", &NEXT_TOKEN),
+        Member::new("nextForwardToken", &NEXT_TOKEN),
+    ]),
+);
+pub static INCLUDE_LINKED_ACCOUNTS: Schema = Schema::new("IncludeLinkedAccounts", Kind::Boolean);
+pub static INHERITED_PROPERTIES: Schema =
+    Schema::new("InheritedProperties", Kind::List(&Member::new("member", &INHERITED_PROPERTY)));
+pub static INHERITED_PROPERTY: Schema =
+    Schema::new("InheritedProperty", Kind::Enum(&["ACCOUNT_DATA_PROTECTION"]));
+pub static INPUT_LOG_EVENT: Schema = Schema::new(
+    "InputLogEvent",
+    Kind::Structure(&[
+        Member::new("message", &EVENT_MESSAGE).required(),
+        Member::new("timestamp", &TIMESTAMP).required(),
+    ]),
+);
+pub static INPUT_LOG_EVENTS: Schema = Schema {
+    name: "InputLogEvents",
+    kind: Kind::List(&Member::new("member", &INPUT_LOG_EVENT)),
+    length: Some(Length { min: Some(1), max: Some(10000) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static INPUT_LOG_STREAM_NAMES: Schema = Schema {
+    name: "InputLogStreamNames",
+    kind: Kind::List(&Member::new("member", &LOG_STREAM_NAME)),
+    length: Some(Length { min: Some(1), max: Some(100) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static INTERLEAVED: Schema = Schema::new("Interleaved", Kind::Boolean);
+pub static KMS_KEY_ID: Schema = Schema {
+    name: "KmsKeyId",
+    kind: Kind::String,
+    length: Some(Length { min: None, max: Some(256) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static LIST_TAGS_FOR_RESOURCE_REQUEST: Schema = Schema::new(
+    "ListTagsForResourceRequest",
+    Kind::Structure(&[Member::new("resourceArn", &AMAZON_RESOURCE_NAME).required()]),
+);
+pub static LIST_TAGS_FOR_RESOURCE_RESPONSE: Schema =
+    Schema::new("ListTagsForResourceResponse", Kind::Structure(&[Member::new("tags", &TAGS)]));
+pub static LIST_TAGS_LOG_GROUP_REQUEST: Schema = Schema::new(
+    "ListTagsLogGroupRequest",
+    Kind::Structure(&[Member::new("logGroupName", &LOG_GROUP_NAME).required()]),
+);
+pub static LIST_TAGS_LOG_GROUP_RESPONSE: Schema =
+    Schema::new("ListTagsLogGroupResponse", Kind::Structure(&[Member::new("tags", &TAGS)]));
+pub static LOG_EVENT_INDEX: Schema = Schema::new("LogEventIndex", Kind::Integer);
+pub static LOG_GROUP: Schema = Schema::new(
+    "LogGroup",
+    Kind::Structure(&[
+        Member::new("arn", &ARN),
+        Member::new("bearerTokenAuthenticationEnabled", &BEARER_TOKEN_AUTHENTICATION_ENABLED),
+        Member::new("creationTime", &TIMESTAMP),
+        Member::new("dataProtectionStatus", &DATA_PROTECTION_STATUS),
+        Member::new("deletionProtectionEnabled", &DELETION_PROTECTION_ENABLED),
+        Member::new("inheritedProperties", &INHERITED_PROPERTIES),
+        Member::new("kmsKeyId", &KMS_KEY_ID),
+        Member::new("logGroupArn", &ARN),
+        Member::new("logGroupClass", &LOG_GROUP_CLASS),
+        Member::new("logGroupName", &LOG_GROUP_NAME),
+        Member::new("metricFilterCount", &FILTER_COUNT),
+        Member::new("retentionInDays", &DAYS),
+        Member::new("retentionPolicyName", &POLICY_NAME),
+        Member::new("storedBytes", &STORED_BYTES),
+    ]),
+);
+pub static LOG_GROUP_CLASS: Schema = Schema::new(
+    "LogGroupClass",
+    Kind::Enum(&["STANDARD", "INFREQUENT_ACCESS", "DELIVERY", "ESSENTIALS"]),
+);
+pub static LOG_GROUP_IDENTIFIER: Schema = Schema {
+    name: "LogGroupIdentifier",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: Some(2048) }),
+    range: None,
+    pattern: Some(Pattern::new("[\\w#+=/:,.@-]*")),
+    sensitive: false,
+};
+pub static LOG_GROUP_NAME: Schema = Schema {
+    name: "LogGroupName",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: Some(512) }),
+    range: None,
+    pattern: Some(Pattern::new("[\\.\\-_/#A-Za-z0-9]+")),
+    sensitive: false,
+};
+pub static LOG_GROUP_NAME_PATTERN: Schema = Schema {
+    name: "LogGroupNamePattern",
+    kind: Kind::String,
+    length: Some(Length { min: Some(0), max: Some(512) }),
+    range: None,
+    pattern: Some(Pattern::new("[\\.\\-_/#A-Za-z0-9]*")),
+    sensitive: false,
+};
+pub static LOG_GROUPS: Schema =
+    Schema::new("LogGroups", Kind::List(&Member::new("member", &LOG_GROUP)));
+pub static LOG_STREAM: Schema = Schema::new(
+    "LogStream",
+    Kind::Structure(&[
+        Member::new("arn", &ARN),
+        Member::new("creationTime", &TIMESTAMP),
+        Member::new("firstEventTimestamp", &TIMESTAMP),
+        Member::new("lastEventTimestamp", &TIMESTAMP),
+        Member::new("lastIngestionTime", &TIMESTAMP),
+        Member::new("logStreamName", &LOG_STREAM_NAME),
+        Member::new("storedBytes", &STORED_BYTES),
+        Member::new("uploadSequenceToken", &SEQUENCE_TOKEN),
+    ]),
+);
+pub static LOG_STREAM_NAME: Schema = Schema {
+    name: "LogStreamName",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: Some(512) }),
+    range: None,
+    pattern: Some(Pattern::new("[^:*]*")),
+    sensitive: false,
+};
+pub static LOG_STREAM_SEARCHED_COMPLETELY: Schema =
+    Schema::new("LogStreamSearchedCompletely", Kind::Boolean);
+pub static LOG_STREAMS: Schema =
+    Schema::new("LogStreams", Kind::List(&Member::new("member", &LOG_STREAM)));
+pub static NEXT_TOKEN: Schema = Schema {
+    name: "NextToken",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: None }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static ORDER_BY: Schema =
+    Schema::new("OrderBy", Kind::Enum(&["LogStreamName", "LastEventTime"]));
+pub static OUTPUT_LOG_EVENT: Schema = Schema::new(
+    "OutputLogEvent",
+    Kind::Structure(&[
+        Member::new("ingestionTime", &TIMESTAMP),
+        Member::new("message", &EVENT_MESSAGE),
+        Member::new("timestamp", &TIMESTAMP),
+    ]),
+);
+pub static OUTPUT_LOG_EVENTS: Schema =
+    Schema::new("OutputLogEvents", Kind::List(&Member::new("member", &OUTPUT_LOG_EVENT)));
+pub static POLICY_NAME: Schema = Schema::new("PolicyName", Kind::String);
+pub static PUT_LOG_EVENTS_REQUEST: Schema = Schema::new(
+    "PutLogEventsRequest",
+    Kind::Structure(&[
+        Member::new("entity", &ENTITY),
+        Member::new("logEvents", &INPUT_LOG_EVENTS).required(),
+        Member::new("logGroupName", &LOG_GROUP_NAME).required(),
+        Member::new("logStreamName", &LOG_STREAM_NAME).required(),
+        Member::new("sequenceToken", &SEQUENCE_TOKEN),
+    ]),
+);
+pub static PUT_LOG_EVENTS_RESPONSE: Schema = Schema::new(
+    "PutLogEventsResponse",
+    Kind::Structure(&[
+        Member::new("nextSequenceToken", &SEQUENCE_TOKEN),
+        Member::new("rejectedEntityInfo", &REJECTED_ENTITY_INFO),
+        Member::new("rejectedLogEventsInfo", &REJECTED_LOG_EVENTS_INFO),
+    ]),
+);
+pub static PUT_RETENTION_POLICY_REQUEST: Schema = Schema::new(
+    "PutRetentionPolicyRequest",
+    Kind::Structure(&[
+        Member::new("logGroupName", &LOG_GROUP_NAME).required(),
+        Member::new("retentionInDays", &DAYS).required(),
+    ]),
+);
+pub static REJECTED_ENTITY_INFO: Schema = Schema::new(
+    "RejectedEntityInfo",
+    Kind::Structure(&[Member::new("errorType", &ENTITY_REJECTION_ERROR_TYPE).required()]),
+);
+pub static REJECTED_LOG_EVENTS_INFO: Schema = Schema::new(
+    "RejectedLogEventsInfo",
+    Kind::Structure(&[
+        Member::new("expiredLogEventEndIndex", &LOG_EVENT_INDEX),
+        Member::new("tooNewLogEventStartIndex", &LOG_EVENT_INDEX),
+        Member::new("tooOldLogEventEndIndex", &LOG_EVENT_INDEX),
+    ]),
+);
+pub static SEARCHED_LOG_STREAM: Schema = Schema::new(
+    "SearchedLogStream",
+    Kind::Structure(&[
+        Member::new("logStreamName", &LOG_STREAM_NAME),
+        Member::new("searchedCompletely", &LOG_STREAM_SEARCHED_COMPLETELY),
+    ]),
+);
+pub static SEARCHED_LOG_STREAMS: Schema =
+    Schema::new("SearchedLogStreams", Kind::List(&Member::new("member", &SEARCHED_LOG_STREAM)));
+pub static SEQUENCE_TOKEN: Schema = Schema {
+    name: "SequenceToken",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: None }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static START_FROM_HEAD: Schema = Schema::new("StartFromHead", Kind::Boolean);
+pub static STORED_BYTES: Schema = Schema {
+    name: "StoredBytes",
+    kind: Kind::Long,
+    length: None,
+    range: Some(Range { min: Some(0.0), max: None }),
+    pattern: None,
+    sensitive: false,
+};
+pub static TAG_KEY: Schema = Schema {
+    name: "TagKey",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: Some(128) }),
+    range: None,
+    pattern: Some(Pattern::new("^([\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]+)$")),
+    sensitive: false,
+};
+pub static TAG_KEY_LIST: Schema = Schema {
+    name: "TagKeyList",
+    kind: Kind::List(&Member::new("member", &TAG_KEY)),
+    length: Some(Length { min: Some(0), max: Some(50) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static TAG_LIST: Schema = Schema {
+    name: "TagList",
+    kind: Kind::List(&Member::new("member", &TAG_KEY)),
+    length: Some(Length { min: Some(1), max: None }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static TAG_LOG_GROUP_REQUEST: Schema = Schema::new(
+    "TagLogGroupRequest",
+    Kind::Structure(&[
+        Member::new("logGroupName", &LOG_GROUP_NAME).required(),
+        Member::new("tags", &TAGS).required(),
+    ]),
+);
+pub static TAG_RESOURCE_REQUEST: Schema = Schema::new(
+    "TagResourceRequest",
+    Kind::Structure(&[
+        Member::new("resourceArn", &AMAZON_RESOURCE_NAME).required(),
+        Member::new("tags", &TAGS).required(),
+    ]),
+);
+pub static TAG_VALUE: Schema = Schema {
+    name: "TagValue",
+    kind: Kind::String,
+    length: Some(Length { min: None, max: Some(256) }),
+    range: None,
+    pattern: Some(Pattern::new("^([\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]*)$")),
+    sensitive: false,
+};
+pub static TAGS: Schema = Schema {
+    name: "Tags",
+    kind: Kind::Map {
+        key: &Member::new("key", &TAG_KEY),
+        value: &Member::new("value", &TAG_VALUE),
+    },
+    length: Some(Length { min: Some(1), max: Some(50) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static TIMESTAMP: Schema = Schema {
+    name: "Timestamp",
+    kind: Kind::Long,
+    length: None,
+    range: Some(Range { min: Some(0.0), max: None }),
+    pattern: None,
+    sensitive: false,
+};
+pub static UNMASK: Schema = Schema::new("Unmask", Kind::Boolean);
+pub static UNTAG_LOG_GROUP_REQUEST: Schema = Schema::new(
+    "UntagLogGroupRequest",
+    Kind::Structure(&[
+        Member::new("logGroupName", &LOG_GROUP_NAME).required(),
+        Member::new("tags", &TAG_LIST).required(),
+    ]),
+);
+pub static UNTAG_RESOURCE_REQUEST: Schema = Schema::new(
+    "UntagResourceRequest",
+    Kind::Structure(&[
+        Member::new("resourceArn", &AMAZON_RESOURCE_NAME).required(),
+        Member::new("tagKeys", &TAG_KEY_LIST).required(),
+    ]),
+);

@@ -10,3 +10,1218 @@ use wire::{Malformed, Schema};
 
 use crate::enumerations::*;
 use crate::schemas;
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateLogGroupRequest {
+    pub deletion_protection_enabled: Option<bool>,
+    pub kms_key_id: Option<String>,
+    pub log_group_class: Option<LogGroupClass>,
+    pub log_group_name: String,
+    pub tags: Option<std::collections::BTreeMap<String, String>>,
+}
+
+impl Structure for CreateLogGroupRequest {
+    const SCHEMA: &'static Schema = &schemas::CREATE_LOG_GROUP_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.deletion_protection_enabled, reader, member),
+            1 => read_optional(&mut self.kms_key_id, reader, member),
+            2 => read_optional(&mut self.log_group_class, reader, member),
+            3 => read_required(&mut self.log_group_name, reader, member),
+            4 => read_optional(&mut self.tags, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.deletion_protection_enabled, 0, writer, members);
+        write_optional(&self.kms_key_id, 1, writer, members);
+        write_optional(&self.log_group_class, 2, writer, members);
+        write_required(&self.log_group_name, 3, writer, members);
+        write_optional(&self.tags, 4, writer, members);
+    }
+}
+
+impl Value for CreateLogGroupRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateLogStreamRequest {
+    pub log_group_name: String,
+    pub log_stream_name: String,
+}
+
+impl Structure for CreateLogStreamRequest {
+    const SCHEMA: &'static Schema = &schemas::CREATE_LOG_STREAM_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.log_group_name, reader, member),
+            1 => read_required(&mut self.log_stream_name, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.log_group_name, 0, writer, members);
+        write_required(&self.log_stream_name, 1, writer, members);
+    }
+}
+
+impl Value for CreateLogStreamRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteLogGroupRequest {
+    pub log_group_name: String,
+}
+
+impl Structure for DeleteLogGroupRequest {
+    const SCHEMA: &'static Schema = &schemas::DELETE_LOG_GROUP_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.log_group_name, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.log_group_name, 0, writer, members);
+    }
+}
+
+impl Value for DeleteLogGroupRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteLogStreamRequest {
+    pub log_group_name: String,
+    pub log_stream_name: String,
+}
+
+impl Structure for DeleteLogStreamRequest {
+    const SCHEMA: &'static Schema = &schemas::DELETE_LOG_STREAM_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.log_group_name, reader, member),
+            1 => read_required(&mut self.log_stream_name, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.log_group_name, 0, writer, members);
+        write_required(&self.log_stream_name, 1, writer, members);
+    }
+}
+
+impl Value for DeleteLogStreamRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteRetentionPolicyRequest {
+    pub log_group_name: String,
+}
+
+impl Structure for DeleteRetentionPolicyRequest {
+    const SCHEMA: &'static Schema = &schemas::DELETE_RETENTION_POLICY_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.log_group_name, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.log_group_name, 0, writer, members);
+    }
+}
+
+impl Value for DeleteRetentionPolicyRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeLogGroupsRequest {
+    pub account_identifiers: Option<Vec<String>>,
+    pub include_linked_accounts: Option<bool>,
+    pub limit: Option<i32>,
+    pub log_group_class: Option<LogGroupClass>,
+    pub log_group_identifiers: Option<Vec<String>>,
+    pub log_group_name_pattern: Option<String>,
+    pub log_group_name_prefix: Option<String>,
+    pub next_token: Option<String>,
+}
+
+impl Structure for DescribeLogGroupsRequest {
+    const SCHEMA: &'static Schema = &schemas::DESCRIBE_LOG_GROUPS_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.account_identifiers, reader, member),
+            1 => read_optional(&mut self.include_linked_accounts, reader, member),
+            2 => read_optional(&mut self.limit, reader, member),
+            3 => read_optional(&mut self.log_group_class, reader, member),
+            4 => read_optional(&mut self.log_group_identifiers, reader, member),
+            5 => read_optional(&mut self.log_group_name_pattern, reader, member),
+            6 => read_optional(&mut self.log_group_name_prefix, reader, member),
+            7 => read_optional(&mut self.next_token, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.account_identifiers, 0, writer, members);
+        write_optional(&self.include_linked_accounts, 1, writer, members);
+        write_optional(&self.limit, 2, writer, members);
+        write_optional(&self.log_group_class, 3, writer, members);
+        write_optional(&self.log_group_identifiers, 4, writer, members);
+        write_optional(&self.log_group_name_pattern, 5, writer, members);
+        write_optional(&self.log_group_name_prefix, 6, writer, members);
+        write_optional(&self.next_token, 7, writer, members);
+    }
+}
+
+impl Value for DescribeLogGroupsRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeLogGroupsResponse {
+    pub log_groups: Option<Vec<LogGroup>>,
+    pub next_token: Option<String>,
+}
+
+impl Structure for DescribeLogGroupsResponse {
+    const SCHEMA: &'static Schema = &schemas::DESCRIBE_LOG_GROUPS_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.log_groups, reader, member),
+            1 => read_optional(&mut self.next_token, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.log_groups, 0, writer, members);
+        write_optional(&self.next_token, 1, writer, members);
+    }
+}
+
+impl Value for DescribeLogGroupsResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeLogStreamsRequest {
+    pub descending: Option<bool>,
+    pub limit: Option<i32>,
+    pub log_group_identifier: Option<String>,
+    pub log_group_name: Option<String>,
+    pub log_stream_name_prefix: Option<String>,
+    pub next_token: Option<String>,
+    pub order_by: Option<OrderBy>,
+}
+
+impl Structure for DescribeLogStreamsRequest {
+    const SCHEMA: &'static Schema = &schemas::DESCRIBE_LOG_STREAMS_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.descending, reader, member),
+            1 => read_optional(&mut self.limit, reader, member),
+            2 => read_optional(&mut self.log_group_identifier, reader, member),
+            3 => read_optional(&mut self.log_group_name, reader, member),
+            4 => read_optional(&mut self.log_stream_name_prefix, reader, member),
+            5 => read_optional(&mut self.next_token, reader, member),
+            6 => read_optional(&mut self.order_by, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.descending, 0, writer, members);
+        write_optional(&self.limit, 1, writer, members);
+        write_optional(&self.log_group_identifier, 2, writer, members);
+        write_optional(&self.log_group_name, 3, writer, members);
+        write_optional(&self.log_stream_name_prefix, 4, writer, members);
+        write_optional(&self.next_token, 5, writer, members);
+        write_optional(&self.order_by, 6, writer, members);
+    }
+}
+
+impl Value for DescribeLogStreamsRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeLogStreamsResponse {
+    pub log_streams: Option<Vec<LogStream>>,
+    pub next_token: Option<String>,
+}
+
+impl Structure for DescribeLogStreamsResponse {
+    const SCHEMA: &'static Schema = &schemas::DESCRIBE_LOG_STREAMS_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.log_streams, reader, member),
+            1 => read_optional(&mut self.next_token, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.log_streams, 0, writer, members);
+        write_optional(&self.next_token, 1, writer, members);
+    }
+}
+
+impl Value for DescribeLogStreamsResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Entity {
+    pub attributes: Option<std::collections::BTreeMap<String, String>>,
+    pub key_attributes: Option<std::collections::BTreeMap<String, String>>,
+}
+
+impl Structure for Entity {
+    const SCHEMA: &'static Schema = &schemas::ENTITY;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.attributes, reader, member),
+            1 => read_optional(&mut self.key_attributes, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.attributes, 0, writer, members);
+        write_optional(&self.key_attributes, 1, writer, members);
+    }
+}
+
+impl Value for Entity {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct FilterLogEventsRequest {
+    pub end_time: Option<i64>,
+    pub filter_pattern: Option<String>,
+    pub interleaved: Option<bool>,
+    pub limit: Option<i32>,
+    pub log_group_identifier: Option<String>,
+    pub log_group_name: Option<String>,
+    pub log_stream_name_prefix: Option<String>,
+    pub log_stream_names: Option<Vec<String>>,
+    pub next_token: Option<String>,
+    pub start_from_head: Option<bool>,
+    pub start_time: Option<i64>,
+    pub unmask: Option<bool>,
+}
+
+impl Structure for FilterLogEventsRequest {
+    const SCHEMA: &'static Schema = &schemas::FILTER_LOG_EVENTS_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.end_time, reader, member),
+            1 => read_optional(&mut self.filter_pattern, reader, member),
+            2 => read_optional(&mut self.interleaved, reader, member),
+            3 => read_optional(&mut self.limit, reader, member),
+            4 => read_optional(&mut self.log_group_identifier, reader, member),
+            5 => read_optional(&mut self.log_group_name, reader, member),
+            6 => read_optional(&mut self.log_stream_name_prefix, reader, member),
+            7 => read_optional(&mut self.log_stream_names, reader, member),
+            8 => read_optional(&mut self.next_token, reader, member),
+            9 => read_optional(&mut self.start_from_head, reader, member),
+            10 => read_optional(&mut self.start_time, reader, member),
+            11 => read_optional(&mut self.unmask, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.end_time, 0, writer, members);
+        write_optional(&self.filter_pattern, 1, writer, members);
+        write_optional(&self.interleaved, 2, writer, members);
+        write_optional(&self.limit, 3, writer, members);
+        write_optional(&self.log_group_identifier, 4, writer, members);
+        write_optional(&self.log_group_name, 5, writer, members);
+        write_optional(&self.log_stream_name_prefix, 6, writer, members);
+        write_optional(&self.log_stream_names, 7, writer, members);
+        write_optional(&self.next_token, 8, writer, members);
+        write_optional(&self.start_from_head, 9, writer, members);
+        write_optional(&self.start_time, 10, writer, members);
+        write_optional(&self.unmask, 11, writer, members);
+    }
+}
+
+impl Value for FilterLogEventsRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct FilterLogEventsResponse {
+    pub events: Option<Vec<FilteredLogEvent>>,
+    pub next_token: Option<String>,
+    pub searched_log_streams: Option<Vec<SearchedLogStream>>,
+}
+
+impl Structure for FilterLogEventsResponse {
+    const SCHEMA: &'static Schema = &schemas::FILTER_LOG_EVENTS_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.events, reader, member),
+            1 => read_optional(&mut self.next_token, reader, member),
+            2 => read_optional(&mut self.searched_log_streams, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.events, 0, writer, members);
+        write_optional(&self.next_token, 1, writer, members);
+        write_optional(&self.searched_log_streams, 2, writer, members);
+    }
+}
+
+impl Value for FilterLogEventsResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct FilteredLogEvent {
+    pub event_id: Option<String>,
+    pub ingestion_time: Option<i64>,
+    pub log_stream_name: Option<String>,
+    pub message: Option<String>,
+    pub timestamp: Option<i64>,
+}
+
+impl Structure for FilteredLogEvent {
+    const SCHEMA: &'static Schema = &schemas::FILTERED_LOG_EVENT;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.event_id, reader, member),
+            1 => read_optional(&mut self.ingestion_time, reader, member),
+            2 => read_optional(&mut self.log_stream_name, reader, member),
+            3 => read_optional(&mut self.message, reader, member),
+            4 => read_optional(&mut self.timestamp, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.event_id, 0, writer, members);
+        write_optional(&self.ingestion_time, 1, writer, members);
+        write_optional(&self.log_stream_name, 2, writer, members);
+        write_optional(&self.message, 3, writer, members);
+        write_optional(&self.timestamp, 4, writer, members);
+    }
+}
+
+impl Value for FilteredLogEvent {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetLogEventsRequest {
+    pub end_time: Option<i64>,
+    pub limit: Option<i32>,
+    pub log_group_identifier: Option<String>,
+    pub log_group_name: Option<String>,
+    pub log_stream_name: String,
+    pub next_token: Option<String>,
+    pub start_from_head: Option<bool>,
+    pub start_time: Option<i64>,
+    pub unmask: Option<bool>,
+}
+
+impl Structure for GetLogEventsRequest {
+    const SCHEMA: &'static Schema = &schemas::GET_LOG_EVENTS_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.end_time, reader, member),
+            1 => read_optional(&mut self.limit, reader, member),
+            2 => read_optional(&mut self.log_group_identifier, reader, member),
+            3 => read_optional(&mut self.log_group_name, reader, member),
+            4 => read_required(&mut self.log_stream_name, reader, member),
+            5 => read_optional(&mut self.next_token, reader, member),
+            6 => read_optional(&mut self.start_from_head, reader, member),
+            7 => read_optional(&mut self.start_time, reader, member),
+            8 => read_optional(&mut self.unmask, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.end_time, 0, writer, members);
+        write_optional(&self.limit, 1, writer, members);
+        write_optional(&self.log_group_identifier, 2, writer, members);
+        write_optional(&self.log_group_name, 3, writer, members);
+        write_required(&self.log_stream_name, 4, writer, members);
+        write_optional(&self.next_token, 5, writer, members);
+        write_optional(&self.start_from_head, 6, writer, members);
+        write_optional(&self.start_time, 7, writer, members);
+        write_optional(&self.unmask, 8, writer, members);
+    }
+}
+
+impl Value for GetLogEventsRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetLogEventsResponse {
+    pub events: Option<Vec<OutputLogEvent>>,
+    pub next_backward_token: Option<String>,
+    pub next_forward_token: Option<String>,
+}
+
+impl Structure for GetLogEventsResponse {
+    const SCHEMA: &'static Schema = &schemas::GET_LOG_EVENTS_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.events, reader, member),
+            1 => read_optional(&mut self.next_backward_token, reader, member),
+            2 => read_optional(&mut self.next_forward_token, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.events, 0, writer, members);
+        write_optional(&self.next_backward_token, 1, writer, members);
+        write_optional(&self.next_forward_token, 2, writer, members);
+    }
+}
+
+impl Value for GetLogEventsResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InputLogEvent {
+    pub message: String,
+    pub timestamp: i64,
+}
+
+impl Structure for InputLogEvent {
+    const SCHEMA: &'static Schema = &schemas::INPUT_LOG_EVENT;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.message, reader, member),
+            1 => read_required(&mut self.timestamp, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.message, 0, writer, members);
+        write_required(&self.timestamp, 1, writer, members);
+    }
+}
+
+impl Value for InputLogEvent {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListTagsForResourceRequest {
+    pub resource_arn: String,
+}
+
+impl Structure for ListTagsForResourceRequest {
+    const SCHEMA: &'static Schema = &schemas::LIST_TAGS_FOR_RESOURCE_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.resource_arn, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.resource_arn, 0, writer, members);
+    }
+}
+
+impl Value for ListTagsForResourceRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListTagsForResourceResponse {
+    pub tags: Option<std::collections::BTreeMap<String, String>>,
+}
+
+impl Structure for ListTagsForResourceResponse {
+    const SCHEMA: &'static Schema = &schemas::LIST_TAGS_FOR_RESOURCE_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.tags, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.tags, 0, writer, members);
+    }
+}
+
+impl Value for ListTagsForResourceResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListTagsLogGroupRequest {
+    pub log_group_name: String,
+}
+
+impl Structure for ListTagsLogGroupRequest {
+    const SCHEMA: &'static Schema = &schemas::LIST_TAGS_LOG_GROUP_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.log_group_name, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.log_group_name, 0, writer, members);
+    }
+}
+
+impl Value for ListTagsLogGroupRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListTagsLogGroupResponse {
+    pub tags: Option<std::collections::BTreeMap<String, String>>,
+}
+
+impl Structure for ListTagsLogGroupResponse {
+    const SCHEMA: &'static Schema = &schemas::LIST_TAGS_LOG_GROUP_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.tags, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.tags, 0, writer, members);
+    }
+}
+
+impl Value for ListTagsLogGroupResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LogGroup {
+    pub arn: Option<String>,
+    pub bearer_token_authentication_enabled: Option<bool>,
+    pub creation_time: Option<i64>,
+    pub data_protection_status: Option<DataProtectionStatus>,
+    pub deletion_protection_enabled: Option<bool>,
+    pub inherited_properties: Option<Vec<InheritedProperty>>,
+    pub kms_key_id: Option<String>,
+    pub log_group_arn: Option<String>,
+    pub log_group_class: Option<LogGroupClass>,
+    pub log_group_name: Option<String>,
+    pub metric_filter_count: Option<i32>,
+    pub retention_in_days: Option<i32>,
+    pub retention_policy_name: Option<String>,
+    pub stored_bytes: Option<i64>,
+}
+
+impl Structure for LogGroup {
+    const SCHEMA: &'static Schema = &schemas::LOG_GROUP;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.arn, reader, member),
+            1 => read_optional(&mut self.bearer_token_authentication_enabled, reader, member),
+            2 => read_optional(&mut self.creation_time, reader, member),
+            3 => read_optional(&mut self.data_protection_status, reader, member),
+            4 => read_optional(&mut self.deletion_protection_enabled, reader, member),
+            5 => read_optional(&mut self.inherited_properties, reader, member),
+            6 => read_optional(&mut self.kms_key_id, reader, member),
+            7 => read_optional(&mut self.log_group_arn, reader, member),
+            8 => read_optional(&mut self.log_group_class, reader, member),
+            9 => read_optional(&mut self.log_group_name, reader, member),
+            10 => read_optional(&mut self.metric_filter_count, reader, member),
+            11 => read_optional(&mut self.retention_in_days, reader, member),
+            12 => read_optional(&mut self.retention_policy_name, reader, member),
+            13 => read_optional(&mut self.stored_bytes, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.arn, 0, writer, members);
+        write_optional(&self.bearer_token_authentication_enabled, 1, writer, members);
+        write_optional(&self.creation_time, 2, writer, members);
+        write_optional(&self.data_protection_status, 3, writer, members);
+        write_optional(&self.deletion_protection_enabled, 4, writer, members);
+        write_optional(&self.inherited_properties, 5, writer, members);
+        write_optional(&self.kms_key_id, 6, writer, members);
+        write_optional(&self.log_group_arn, 7, writer, members);
+        write_optional(&self.log_group_class, 8, writer, members);
+        write_optional(&self.log_group_name, 9, writer, members);
+        write_optional(&self.metric_filter_count, 10, writer, members);
+        write_optional(&self.retention_in_days, 11, writer, members);
+        write_optional(&self.retention_policy_name, 12, writer, members);
+        write_optional(&self.stored_bytes, 13, writer, members);
+    }
+}
+
+impl Value for LogGroup {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LogStream {
+    pub arn: Option<String>,
+    pub creation_time: Option<i64>,
+    pub first_event_timestamp: Option<i64>,
+    pub last_event_timestamp: Option<i64>,
+    pub last_ingestion_time: Option<i64>,
+    pub log_stream_name: Option<String>,
+    pub stored_bytes: Option<i64>,
+    pub upload_sequence_token: Option<String>,
+}
+
+impl Structure for LogStream {
+    const SCHEMA: &'static Schema = &schemas::LOG_STREAM;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.arn, reader, member),
+            1 => read_optional(&mut self.creation_time, reader, member),
+            2 => read_optional(&mut self.first_event_timestamp, reader, member),
+            3 => read_optional(&mut self.last_event_timestamp, reader, member),
+            4 => read_optional(&mut self.last_ingestion_time, reader, member),
+            5 => read_optional(&mut self.log_stream_name, reader, member),
+            6 => read_optional(&mut self.stored_bytes, reader, member),
+            7 => read_optional(&mut self.upload_sequence_token, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.arn, 0, writer, members);
+        write_optional(&self.creation_time, 1, writer, members);
+        write_optional(&self.first_event_timestamp, 2, writer, members);
+        write_optional(&self.last_event_timestamp, 3, writer, members);
+        write_optional(&self.last_ingestion_time, 4, writer, members);
+        write_optional(&self.log_stream_name, 5, writer, members);
+        write_optional(&self.stored_bytes, 6, writer, members);
+        write_optional(&self.upload_sequence_token, 7, writer, members);
+    }
+}
+
+impl Value for LogStream {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct OutputLogEvent {
+    pub ingestion_time: Option<i64>,
+    pub message: Option<String>,
+    pub timestamp: Option<i64>,
+}
+
+impl Structure for OutputLogEvent {
+    const SCHEMA: &'static Schema = &schemas::OUTPUT_LOG_EVENT;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.ingestion_time, reader, member),
+            1 => read_optional(&mut self.message, reader, member),
+            2 => read_optional(&mut self.timestamp, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.ingestion_time, 0, writer, members);
+        write_optional(&self.message, 1, writer, members);
+        write_optional(&self.timestamp, 2, writer, members);
+    }
+}
+
+impl Value for OutputLogEvent {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutLogEventsRequest {
+    pub entity: Option<Entity>,
+    pub log_events: Vec<InputLogEvent>,
+    pub log_group_name: String,
+    pub log_stream_name: String,
+    pub sequence_token: Option<String>,
+}
+
+impl Structure for PutLogEventsRequest {
+    const SCHEMA: &'static Schema = &schemas::PUT_LOG_EVENTS_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.entity, reader, member),
+            1 => read_required(&mut self.log_events, reader, member),
+            2 => read_required(&mut self.log_group_name, reader, member),
+            3 => read_required(&mut self.log_stream_name, reader, member),
+            4 => read_optional(&mut self.sequence_token, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.entity, 0, writer, members);
+        write_required(&self.log_events, 1, writer, members);
+        write_required(&self.log_group_name, 2, writer, members);
+        write_required(&self.log_stream_name, 3, writer, members);
+        write_optional(&self.sequence_token, 4, writer, members);
+    }
+}
+
+impl Value for PutLogEventsRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutLogEventsResponse {
+    pub next_sequence_token: Option<String>,
+    pub rejected_entity_info: Option<RejectedEntityInfo>,
+    pub rejected_log_events_info: Option<RejectedLogEventsInfo>,
+}
+
+impl Structure for PutLogEventsResponse {
+    const SCHEMA: &'static Schema = &schemas::PUT_LOG_EVENTS_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.next_sequence_token, reader, member),
+            1 => read_optional(&mut self.rejected_entity_info, reader, member),
+            2 => read_optional(&mut self.rejected_log_events_info, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.next_sequence_token, 0, writer, members);
+        write_optional(&self.rejected_entity_info, 1, writer, members);
+        write_optional(&self.rejected_log_events_info, 2, writer, members);
+    }
+}
+
+impl Value for PutLogEventsResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutRetentionPolicyRequest {
+    pub log_group_name: String,
+    pub retention_in_days: i32,
+}
+
+impl Structure for PutRetentionPolicyRequest {
+    const SCHEMA: &'static Schema = &schemas::PUT_RETENTION_POLICY_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.log_group_name, reader, member),
+            1 => read_required(&mut self.retention_in_days, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.log_group_name, 0, writer, members);
+        write_required(&self.retention_in_days, 1, writer, members);
+    }
+}
+
+impl Value for PutRetentionPolicyRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RejectedEntityInfo {
+    pub error_type: EntityRejectionErrorType,
+}
+
+impl Structure for RejectedEntityInfo {
+    const SCHEMA: &'static Schema = &schemas::REJECTED_ENTITY_INFO;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.error_type, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.error_type, 0, writer, members);
+    }
+}
+
+impl Value for RejectedEntityInfo {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RejectedLogEventsInfo {
+    pub expired_log_event_end_index: Option<i32>,
+    pub too_new_log_event_start_index: Option<i32>,
+    pub too_old_log_event_end_index: Option<i32>,
+}
+
+impl Structure for RejectedLogEventsInfo {
+    const SCHEMA: &'static Schema = &schemas::REJECTED_LOG_EVENTS_INFO;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.expired_log_event_end_index, reader, member),
+            1 => read_optional(&mut self.too_new_log_event_start_index, reader, member),
+            2 => read_optional(&mut self.too_old_log_event_end_index, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.expired_log_event_end_index, 0, writer, members);
+        write_optional(&self.too_new_log_event_start_index, 1, writer, members);
+        write_optional(&self.too_old_log_event_end_index, 2, writer, members);
+    }
+}
+
+impl Value for RejectedLogEventsInfo {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SearchedLogStream {
+    pub log_stream_name: Option<String>,
+    pub searched_completely: Option<bool>,
+}
+
+impl Structure for SearchedLogStream {
+    const SCHEMA: &'static Schema = &schemas::SEARCHED_LOG_STREAM;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.log_stream_name, reader, member),
+            1 => read_optional(&mut self.searched_completely, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.log_stream_name, 0, writer, members);
+        write_optional(&self.searched_completely, 1, writer, members);
+    }
+}
+
+impl Value for SearchedLogStream {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TagLogGroupRequest {
+    pub log_group_name: String,
+    pub tags: std::collections::BTreeMap<String, String>,
+}
+
+impl Structure for TagLogGroupRequest {
+    const SCHEMA: &'static Schema = &schemas::TAG_LOG_GROUP_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.log_group_name, reader, member),
+            1 => read_required(&mut self.tags, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.log_group_name, 0, writer, members);
+        write_required(&self.tags, 1, writer, members);
+    }
+}
+
+impl Value for TagLogGroupRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TagResourceRequest {
+    pub resource_arn: String,
+    pub tags: std::collections::BTreeMap<String, String>,
+}
+
+impl Structure for TagResourceRequest {
+    const SCHEMA: &'static Schema = &schemas::TAG_RESOURCE_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.resource_arn, reader, member),
+            1 => read_required(&mut self.tags, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.resource_arn, 0, writer, members);
+        write_required(&self.tags, 1, writer, members);
+    }
+}
+
+impl Value for TagResourceRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UntagLogGroupRequest {
+    pub log_group_name: String,
+    pub tags: Vec<String>,
+}
+
+impl Structure for UntagLogGroupRequest {
+    const SCHEMA: &'static Schema = &schemas::UNTAG_LOG_GROUP_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.log_group_name, reader, member),
+            1 => read_required(&mut self.tags, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.log_group_name, 0, writer, members);
+        write_required(&self.tags, 1, writer, members);
+    }
+}
+
+impl Value for UntagLogGroupRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UntagResourceRequest {
+    pub resource_arn: String,
+    pub tag_keys: Vec<String>,
+}
+
+impl Structure for UntagResourceRequest {
+    const SCHEMA: &'static Schema = &schemas::UNTAG_RESOURCE_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.resource_arn, reader, member),
+            1 => read_required(&mut self.tag_keys, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.resource_arn, 0, writer, members);
+        write_required(&self.tag_keys, 1, writer, members);
+    }
+}
+
+impl Value for UntagResourceRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}

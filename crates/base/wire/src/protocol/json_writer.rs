@@ -15,12 +15,20 @@ use crate::value::Writer;
 pub struct JsonWriter {
     out: Vec<u8>,
     timestamp_format: Option<TimestampFormat>,
+    /// For timestamps whose member and shape demand nothing.
+    usual_format: Option<TimestampFormat>,
 }
 
 impl JsonWriter {
     /// A writer with room for `capacity` bytes.
     pub fn with_capacity(capacity: usize) -> Self {
-        Self { out: Vec::with_capacity(capacity), timestamp_format: None }
+        Self { out: Vec::with_capacity(capacity), ..Self::default() }
+    }
+
+    /// The same writer with timestamps in ISO 8601, as events have them, instead of seconds.
+    #[must_use]
+    pub fn with_times_in_words(self) -> Self {
+        Self { usual_format: Some(TimestampFormat::Iso8601), ..self }
     }
 
     /// What was written.
@@ -81,7 +89,7 @@ impl Writer for JsonWriter {
             Kind::Timestamp(format) => format,
             _ => None,
         };
-        match self.timestamp_format.or(shape_format) {
+        match self.timestamp_format.or(shape_format).or(self.usual_format) {
             None | Some(TimestampFormat::UnixTimestamp) => {
                 let millis = value.millis();
                 if millis < 0 {

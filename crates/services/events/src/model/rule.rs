@@ -1,0 +1,59 @@
+//! Rules and their targets.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use shapes_events as shapes;
+use shapes_events::RuleState;
+use terms::Timestamp;
+use wire::document::Document;
+use wire::value::Enumeration;
+
+use crate::schedule::Schedule;
+
+/// A rule.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Rule {
+    /// Which events it takes.
+    pub(crate) pattern: Option<String>,
+    /// When it runs.
+    pub(crate) schedule: Option<String>,
+    /// `ENABLED`, `DISABLED`, …
+    pub(crate) state: String,
+    /// For people.
+    pub(crate) description: Option<String>,
+    /// Stored and shown; nothing here asks for it.
+    pub(crate) role: Option<String>,
+    /// Where matching events go, by id.
+    pub(crate) targets: BTreeMap<String, Document<shapes::Target>>,
+    /// Tags.
+    pub(crate) tags: BTreeMap<String, String>,
+    /// From when its `rate` is counted.
+    pub(crate) made_at: Timestamp,
+    /// When it runs next, if it runs on a schedule.
+    pub(crate) next_at: Option<Timestamp>,
+}
+
+impl Rule {
+    /// The state as a shape.
+    pub(crate) fn shown_state(&self) -> RuleState {
+        RuleState::parse(&self.state).unwrap_or_default()
+    }
+
+    /// Whether it takes events and runs.
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.shown_state() != RuleState::Disabled
+    }
+
+    /// Sets when it runs next after `now`.
+    pub(crate) fn plan(&mut self, now: Timestamp) {
+        let schedule = self.schedule.as_deref().filter(|_| self.is_enabled());
+        let schedule = schedule.and_then(|text| Schedule::parse(text).ok());
+        self.next_at = schedule.and_then(|schedule| schedule.next(now, self.made_at));
+    }
+
+    /// When it is to be looked at, if it runs on a schedule and has somewhere to send to.
+    pub(crate) fn due(&self) -> Option<Timestamp> {
+        self.next_at.filter(|_| !self.targets.is_empty() && self.is_enabled())
+    }
+}

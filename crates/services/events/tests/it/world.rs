@@ -1,0 +1,168 @@
+//! A ledger with events, an edge over it, and targets that do as they are told.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use events::{Delivery, Events, EventsSetup, Failure, Tables, Target};
+use http::{Method, Request};
+use ledger::{Ledger, MemoryStore, Schema};
+use parking_lot::Mutex;
+use serde_json::Value;
+use terms::{Clock, IdSource, Region, Timestamp};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use wire::{Authenticator, CredentialLookup, Edge};
+
+/// 2026-01-02T03:04:05.678Z.
+pub const NOW: i64 = 1_767_323_045_678;
+
+/// A clock that stands still until it is moved.
+#[derive(Clone)]
+pub struct Held(pub Arc<AtomicI64>);
+
+impl Clock for Held {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// Numbers spread over all bytes.
+struct Counted(AtomicU64);
+
+impl IdSource for Counted {
+    fn next(&self) -> [u8; 16] {
+        let count = self.0.fetch_add(1, Ordering::SeqCst) + 1;
+        u128::from(count).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).to_be_bytes()
+    }
+}
+
+/// Nobody has a key: the edge is open.
+struct NoKeys;
+
+impl Authenticator for NoKeys {
+    fn find(&self, _: &str, _: Option<&str>, _: &Region, _: Timestamp) -> CredentialLookup {
+        CredentialLookup::Unknown
+    }
+}
+
+/// A target for log groups' ARNs: refuses as often as it was told to, then takes.
+#[derive(Default)]
+pub struct Inbox {
+    pub refusals: Mutex<VecDeque<Failure>>,
+    pub taken: Mutex<Vec<Delivery>>,
+    pub seen: Mutex<u32>,
+    changed: Notify,
+}
+
+impl Inbox {
+    /// Waits until so many deliveries were seen, taken or not.
+    pub async fn seen(&self, count: u32) {
+        loop {
+            let changed = self.changed.notified();
+            if *self.seen.lock() >= count {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// What the taken deliveries say.
+    pub fn payloads(&self) -> Vec<String> {
+        self.taken.lock().iter().map(|delivery| delivery.payload.clone()).collect()
+    }
+}
+
+/// The inbox as a target.
+pub struct Box1(pub Arc<Inbox>);
+
+#[async_trait]
+impl Target for Box1 {
+    fn takes(&self, arn: &str) -> bool {
+        arn.starts_with("arn:aws:logs:")
+    }
+
+    async fn deliver(&self, deliveries: &[Delivery]) -> Vec<Result<(), Failure>> {
+        let take = |delivery: &Delivery| {
+            *self.0.seen.lock() += 1;
+            match self.0.refusals.lock().pop_front() {
+                Some(failure) => Err(failure),
+                None => {
+                    self.0.taken.lock().push(delivery.clone());
+                    Ok(())
+                }
+            }
+        };
+        let outcomes = deliveries.iter().map(take).collect();
+        self.0.changed.notify_waiters();
+        outcomes
+    }
+}
+
+pub struct World {
+    pub ledger: Ledger,
+
+    pub clock: Held,
+    pub inbox: Arc<Inbox>,
+    pub events: Events,
+    pub edge: Edge,
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self::on(MemoryStore::new(), Held(Arc::new(AtomicI64::new(NOW))))
+    }
+
+    /// A world on a store that may have rows.
+    pub fn on(store: MemoryStore, clock: Held) -> Self {
+        let mut schema = Schema::new();
+        let tables = Tables::declare(&mut schema);
+        let ids = || Arc::new(Counted(AtomicU64::new(0)));
+        let shared = Arc::new(clock.clone());
+        let ledger = Ledger::open(schema, Box::new(store), shared.clone(), ids()).unwrap();
+        let inbox = Arc::new(Inbox::default());
+        let setup = EventsSetup {
+            ids: ids(),
+            targets: vec![Arc::new(Box1(inbox.clone()))],
+            sources: Vec::new(),
+        };
+        let events = Events::new(tables, ledger.clone(), setup);
+        let edge = Edge::builder(Arc::new(NoKeys), shared, ids())
+            .home("123456789012".parse().unwrap(), "us-east-1".parse().unwrap())
+            .service(events.service())
+            .open(true)
+            .build();
+        Self { ledger, clock, inbox, events, edge }
+    }
+
+    /// Lets deliveries and schedules run until the token is cancelled.
+    pub fn run(&self) -> CancellationToken {
+        let token = CancellationToken::new();
+        let (events, ended) = (self.events.clone(), token.clone());
+        tokio::spawn(async move { events.run(ended).await });
+        token
+    }
+
+    /// Status and body of a call.
+    pub async fn ask(&self, operation: &str, input: &str) -> (u16, String) {
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri("/")
+            .header("content-type", "application/x-amz-json-1.1")
+            .header("x-amz-target", format!("AWSEvents.{operation}"))
+            .body(wire::Body::from(input.to_owned()))
+            .unwrap();
+        let answer = self.edge.handle(request, None).await;
+        let status = answer.status().as_u16();
+        let body = answer.into_body().collect(1 << 20).await.unwrap();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    /// The answer to a call that must succeed.
+    pub async fn done(&self, operation: &str, input: Value) -> Value {
+        let (status, body) = self.ask(operation, &input.to_string()).await;
+        assert_eq!(status, 200, "{operation}: {body}");
+        serde_json::from_str(&body).unwrap()
+    }
+}
