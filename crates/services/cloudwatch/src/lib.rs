@@ -2,6 +2,8 @@
 //!
 //! - Alarms: table `cloudwatch.alarms`. Nothing feeds metrics yet, so an alarm's state is what
 //!   SetAlarmState said last.
+//! - Logs: table `logs.groups`; streams and events in a store of their own (`logs/store.rs`). Log
+//!   groups are targets of events ([`LogTarget`]).
 //! - For higher services: `peer.rs` (states of alarms on a transaction or in a snapshot, and which
 //!   alarms a commit touched).
 //!
@@ -9,6 +11,7 @@
 
 mod alarms;
 mod error;
+mod logs;
 mod peer;
 mod tables;
 
@@ -17,6 +20,7 @@ use wire::Service;
 
 pub use alarms::{AlarmState, StateValue};
 pub use events::Scope;
+pub use logs::{LOGS_MAX_BYTES, LogStore, LogTarget, Logs, LogsError};
 pub use peer::AlarmChange;
 pub use tables::Tables;
 

@@ -1,0 +1,96 @@
+//! A ledger with alarms and logs, and an edge over it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cloudwatch::{CloudWatch, LogStore, Logs, Tables};
+use http::{Method, Request, Response};
+use ledger::{Ledger, MemoryStore, Schema};
+use serde_json::Value;
+use terms::{Clock, IdSource, Region, Timestamp};
+use wire::{Authenticator, Body, CredentialLookup, Edge};
+
+/// 2026-01-02T03:04:05.678Z.
+pub const NOW: i64 = 1_767_323_045_678;
+
+struct Stopped;
+
+impl Clock for Stopped {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(NOW)
+    }
+}
+
+/// Numbers spread over all bytes.
+struct Counted(AtomicU64);
+
+impl IdSource for Counted {
+    fn next(&self) -> [u8; 16] {
+        let count = self.0.fetch_add(1, Ordering::SeqCst) + 1;
+        u128::from(count).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).to_be_bytes()
+    }
+}
+
+/// Nobody has a key: the edge is open.
+struct NoKeys;
+
+impl Authenticator for NoKeys {
+    fn find(&self, _: &str, _: Option<&str>, _: &Region, _: Timestamp) -> CredentialLookup {
+        CredentialLookup::Unknown
+    }
+}
+
+pub struct World {
+    edge: Edge,
+}
+
+impl World {
+    /// A world whose rows are in `store`, and whose logs are in `folder`.
+    pub fn on(store: MemoryStore, folder: &Path) -> Self {
+        let mut schema = Schema::new();
+        let tables = Tables::declare(&mut schema);
+        let ids = || Arc::new(Counted(AtomicU64::new(0)));
+        let ledger = Ledger::open(schema, Box::new(store), Arc::new(Stopped), ids()).unwrap();
+        let logs = Logs::new(tables, ledger.clone(), LogStore::open(folder).unwrap());
+        let edge = Edge::builder(Arc::new(NoKeys), Arc::new(Stopped), ids())
+            .home("123456789012".parse().unwrap(), "us-east-1".parse().unwrap())
+            .service(CloudWatch::new(tables, ledger).service())
+            .service(logs.service())
+            .open(true)
+            .build();
+        Self { edge }
+    }
+
+    /// Status, headers and body of any request.
+    pub async fn send(&self, request: Request<Vec<u8>>) -> Response<Vec<u8>> {
+        let answer =
+            self.edge.handle(request.map(|body| Body::from(bytes::Bytes::from(body))), None).await;
+        let (parts, body) = answer.into_parts();
+        let body = body.collect(16 << 20).await.unwrap();
+        Response::from_parts(parts, body.to_vec())
+    }
+
+    /// Status and body of a call in JSON; `target` is as in `Logs_20140328.GetLogEvents`.
+    pub async fn ask(&self, target: &str, input: &str) -> (u16, String) {
+        let version = if target.starts_with("Granite") { "1.0" } else { "1.1" };
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri("/")
+            .header("content-type", format!("application/x-amz-json-{version}"))
+            .header("x-amz-target", target)
+            .body(input.as_bytes().to_vec())
+            .unwrap();
+        let answer = self.send(request).await;
+        let status = answer.status().as_u16();
+        (status, String::from_utf8(answer.into_body()).unwrap())
+    }
+
+    /// The answer to a call on logs that must succeed.
+    pub async fn logs(&self, operation: &str, input: Value) -> Value {
+        let target = format!("Logs_20140328.{operation}");
+        let (status, body) = self.ask(&target, &input.to_string()).await;
+        assert_eq!(status, 200, "{operation}: {body}");
+        serde_json::from_str(&body).unwrap()
+    }
+}
