@@ -6,6 +6,7 @@
 //! - Places for tasks: `placing/`; what would be if: `whatif/`.
 //! - What must be so in stored rows: `check.rs`.
 //! - Loops: `reconcile/` (what is old is forgotten), and those of `sessions/`.
+//! - What EventBridge is told, and how its rules run tasks: `event_source.rs`, `run_target.rs`.
 //! - What an outside checker reads: [`audit`].
 //! - Agents: `sessions/`. Paths of our own under `/_longshore/`: `routes.rs` and there.
 //!
@@ -23,11 +24,13 @@ mod census;
 mod check;
 mod decide;
 mod error;
+mod event_source;
 mod model;
 mod peer;
 mod placing;
 mod reconcile;
 mod routes;
+mod run_target;
 mod sessions;
 mod tables;
 mod trace;

@@ -1,4 +1,6 @@
-//! Pure: what a commit did to tasks, instances and clusters, in words, for `longshore history`.
+//! Pure: what a commit did to tasks, instances, clusters and services, in words, for `longshore history`.
+
+mod services;
 
 use ledger::{Change, Commit, Row, Snapshot};
 use serde::Serialize;
@@ -17,6 +19,8 @@ pub enum ResourceKind {
     Instance,
     /// A cluster.
     Cluster,
+    /// A service, with its deployments.
+    Service,
 }
 
 /// One thing that happened to one resource.
@@ -38,6 +42,7 @@ pub(crate) fn of_commit(commit: &Commit, tables: &Tables) -> Vec<Happening> {
     commit.changes_of(&tables.tasks).for_each(|change| task(&mut told, &change));
     commit.changes_of(&tables.instances).for_each(|change| instance(&mut told, &change));
     commit.changes_of(&tables.clusters).for_each(|change| cluster(&mut told, &change));
+    services::of_commit(&mut told, commit, tables);
     told
 }
 

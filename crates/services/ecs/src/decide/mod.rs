@@ -1,5 +1,6 @@
 //! Pure decisions: what there is and the time in, what to do out.
 
+pub(crate) mod events;
 pub(crate) mod history;
 pub(crate) mod placing;
 pub(crate) mod report;

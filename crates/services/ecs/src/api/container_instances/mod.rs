@@ -25,6 +25,14 @@ use crate::error::Error;
 use crate::model::{ContainerInstance, InstanceStatus, Task};
 use crate::tables::{ClusterKey, InstanceKey, Tables};
 
+/// An instance as it is shown, without its tags; `tasks` are those on it that have not stopped.
+pub(crate) fn show_instance(
+    row: &ContainerInstance,
+    tasks: &[ledger::Row<Task>],
+) -> shapes::ContainerInstance {
+    show(row, tasks, false)
+}
+
 impl Api {
     /// Tells an agent where its websockets go. Agents keep the answer for twelve hours.
     pub(crate) async fn discover_poll_endpoint(

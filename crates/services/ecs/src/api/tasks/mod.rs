@@ -40,6 +40,11 @@ const STOPPED_BY_USER: &str = "Task stopped by user";
 /// Longest reason, in characters.
 const MAX_REASON_CHARS: usize = 1024;
 
+/// A task as it is shown, without its tags.
+pub(crate) fn show_task(task: &crate::model::Task) -> shapes::Task {
+    show(task, false)
+}
+
 impl Api {
     /// Describes tasks; unknown ones are failures.
     pub(crate) async fn describe_tasks(

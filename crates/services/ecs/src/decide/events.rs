@@ -1,0 +1,182 @@
+//! Pure: which events a commit is told of by (ECS semantics §17). What they say in detail is
+//! written by `event_source.rs`, when somebody wants it.
+
+use ledger::{Change, Commit, Revision, Row, Snapshot};
+
+use crate::model::{
+    ContainerInstance, Deployment, RolloutState, ServiceEvent, ServiceEventKind, Task,
+};
+use crate::tables::{DeploymentKey, InstanceKey, ServiceEventKey, Tables, TaskKey};
+
+/// Something that ECS tells EventBridge.
+#[derive(Clone, Debug)]
+pub(crate) enum Told {
+    /// ECS Task State Change.
+    Task(TaskKey, Row<Task>),
+    /// ECS Container Instance State Change.
+    Instance(InstanceKey, Row<ContainerInstance>),
+    /// ECS Service Action.
+    Action(ServiceEventKey, Row<ServiceEvent>, Action),
+    /// ECS Deployment State Change.
+    Deployment(DeploymentKey, Row<Deployment>),
+}
+
+/// An action's type and name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Action {
+    /// `INFO`, `WARN` or `ERROR`.
+    pub(crate) kind: &'static str,
+    /// As in `SERVICE_STEADY_STATE`.
+    pub(crate) name: &'static str,
+}
+
+/// All that a commit is told of by, in the order of tables and rows.
+pub(crate) fn of_commit(commit: &Commit, tables: &Tables) -> Vec<Told> {
+    let mut told = Vec::new();
+    for change in commit.changes_of(&tables.tasks) {
+        if is_task_news(&change)
+            && let Some(row) = change.after
+        {
+            told.push(Told::Task(change.key, row));
+        }
+    }
+    for change in commit.changes_of(&tables.instances) {
+        if is_instance_news(&change)
+            && let Some(row) = change.after
+        {
+            told.push(Told::Instance(change.key, row));
+        }
+    }
+    for change in commit.changes_of(&tables.services.events) {
+        if change.before.is_none()
+            && let Some(row) = change.after
+            && let Some(action) = action(&row.kind)
+        {
+            told.push(Told::Action(change.key, row, action));
+        }
+    }
+    for change in commit.changes_of(&tables.services.deployments) {
+        if is_deployment_news(&change)
+            && let Some(row) = change.after
+        {
+            told.push(Told::Deployment(change.key, row));
+        }
+    }
+    told
+}
+
+/// What stands in rows that are newer than `revision`: each is told of as it is.
+pub(crate) fn found_after(
+    snapshot: &Snapshot,
+    tables: &Tables,
+    revision: Revision,
+) -> Vec<(Revision, Told)> {
+    let mut told = Vec::new();
+    for (key, row) in snapshot.prefix(&tables.tasks, &()) {
+        if row.version() > revision {
+            told.push((row.version(), Told::Task(key, row)));
+        }
+    }
+    for (key, row) in snapshot.prefix(&tables.instances, &()) {
+        if row.version() > revision {
+            told.push((row.version(), Told::Instance(key, row)));
+        }
+    }
+    for (key, row) in snapshot.prefix(&tables.services.events, &()) {
+        if row.version() > revision
+            && let Some(action) = action(&row.kind)
+        {
+            told.push((row.version(), Told::Action(key, row, action)));
+        }
+    }
+    for (key, row) in snapshot.prefix(&tables.services.deployments, &()) {
+        if row.version() > revision {
+            told.push((row.version(), Told::Deployment(key, row)));
+        }
+    }
+    told.sort_by_key(|(revision, _)| *revision);
+    told
+}
+
+/// Whether what the event shows changed: not health, protection or tags alone.
+fn is_task_news(change: &Change<TaskKey, Task>) -> bool {
+    let (before, after) = match (&change.before, &change.after) {
+        (Some(before), Some(after)) => (before, after),
+        (None, after) => return after.is_some(),
+        (Some(_), None) => return false,
+    };
+    let containers = after.containers.iter().zip(&before.containers);
+    let same = |(now, then): (&crate::model::Container, &crate::model::Container)| {
+        now.status == then.status
+            && now.exit_code == then.exit_code
+            && now.reason == then.reason
+            && now.runtime_id == then.runtime_id
+    };
+    before.status != after.status
+        || before.desired != after.desired
+        || before.times.connected_at != after.times.connected_at
+        || before.network.as_ref().map(|network| network.status)
+            != after.network.as_ref().map(|network| network.status)
+        || before.containers.len() != after.containers.len()
+        || !containers.map(same).all(|same| same)
+}
+
+fn is_instance_news(change: &Change<InstanceKey, ContainerInstance>) -> bool {
+    match (&change.before, &change.after) {
+        (None, after) => after.is_some(),
+        (Some(_), None) => false,
+        (Some(before), Some(after)) => {
+            before.status != after.status
+                || before.agent.connected != after.agent.connected
+                || before.agent.version != after.agent.version
+                || before.registered != after.registered
+        }
+    }
+}
+
+fn is_deployment_news(change: &Change<DeploymentKey, Deployment>) -> bool {
+    match (&change.before, &change.after) {
+        (None, after) => after.is_some(),
+        (Some(_), None) => false,
+        (Some(before), Some(after)) => {
+            before.rollout != after.rollout || before.rollout_reason != after.rollout_reason
+        }
+    }
+}
+
+/// The action that a line of a service's events is, if it is one. Lines on deployments are not:
+/// those have events of their own.
+fn action(kind: &ServiceEventKind) -> Option<Action> {
+    use ServiceEventKind as Kind;
+    let (kind, name) = match kind {
+        Kind::SteadyState => ("INFO", "SERVICE_STEADY_STATE"),
+        Kind::TaskSetSteadyState => ("INFO", "TASKSET_STEADY_STATE"),
+        Kind::TasksStopped => ("INFO", "TASKS_STOPPED"),
+        Kind::DesiredCountUpdated => ("INFO", "SERVICE_DESIRED_COUNT_UPDATED"),
+        Kind::StartImpaired => ("WARN", "SERVICE_TASK_START_IMPAIRED"),
+        Kind::PlacementFailure(_) => ("ERROR", "SERVICE_TASK_PLACEMENT_FAILURE"),
+        Kind::ConfigurationFailure(_) => ("ERROR", "SERVICE_TASK_CONFIGURATION_FAILURE"),
+        Kind::DaemonConstraintViolated => ("ERROR", "SERVICE_DAEMON_PLACEMENT_CONSTRAINT_VIOLATED"),
+        Kind::TasksStarted
+        | Kind::DeploymentInProgress(_)
+        | Kind::DeploymentCompleted(_)
+        | Kind::DeploymentFailed(_)
+        | Kind::RollingBack(_)
+        | Kind::DeploymentStuck
+        | Kind::ProtectionBlocksScaleIn
+        | Kind::RebalancingStarted
+        | Kind::RebalancingCompleted
+        | Kind::RebalancingStopped => return None,
+    };
+    Some(Action { kind, name })
+}
+
+/// Type and name of a deployment's event.
+pub(crate) fn of_rollout(rollout: RolloutState) -> Action {
+    let (kind, name) = match rollout {
+        RolloutState::InProgress => ("INFO", "SERVICE_DEPLOYMENT_IN_PROGRESS"),
+        RolloutState::Completed => ("INFO", "SERVICE_DEPLOYMENT_COMPLETED"),
+        RolloutState::Failed => ("ERROR", "SERVICE_DEPLOYMENT_FAILED"),
+    };
+    Action { kind, name }
+}

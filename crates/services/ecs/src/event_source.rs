@@ -1,0 +1,156 @@
+//! What ECS tells EventBridge, in the form that its documentation shows ("Amazon ECS events").
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use events::{Moment, Source};
+use ledger::{Commit, Ledger, Revision, Row, Snapshot};
+use serde_json::{Map, Value, json};
+use shapes_ecs as shapes;
+use terms::Timestamp;
+use wire::protocol::JsonWriter;
+use wire::value::{Structure, Value as _};
+
+use crate::Ecs;
+use crate::api;
+use crate::decide::events::{self as decide, Told};
+use crate::model::{ContainerInstance, ServiceEventKind, Task};
+use crate::tables::{ClusterKey, InstanceKey, Tables};
+
+const SOURCE: &str = "aws.ecs";
+/// Room for a detail, in bytes, at first.
+const DETAIL_BYTES: usize = 2048;
+
+/// Makes events of this crate's rows. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct EventSource {
+    pub(crate) ledger: Ledger,
+    pub(crate) tables: Tables,
+}
+
+impl Ecs {
+    /// Makes events of what commits do to tasks, instances, services and deployments.
+    pub fn event_source(&self) -> Arc<dyn Source> {
+        let (ledger, tables) = (self.api.ledger.clone(), self.api.tables);
+        Arc::new(EventSource { ledger, tables })
+    }
+}
+
+impl Source for EventSource {
+    fn of_commit(&self, commit: &Commit) -> Vec<Moment> {
+        let told = decide::of_commit(commit, &self.tables);
+        told.into_iter().map(|told| self.moment(told)).collect()
+    }
+
+    fn found_after(&self, snapshot: &Snapshot, revision: Revision) -> Vec<(Revision, Moment)> {
+        let told = decide::found_after(snapshot, &self.tables, revision);
+        told.into_iter().map(|(revision, told)| (revision, self.moment(told))).collect()
+    }
+}
+
+impl EventSource {
+    fn moment(&self, told: Told) -> Moment {
+        let now = self.ledger.clock().now();
+        match told {
+            Told::Task((cluster, _), row) => {
+                let arn = row.arn.to_string();
+                let detail = Arc::new(move || task(&row, now));
+                moment(&cluster, "ECS Task State Change", arn, detail)
+            }
+            Told::Instance(key, row) => {
+                let (this, arn) = (self.clone(), row.arn.to_string());
+                let cluster = key.0.clone();
+                let detail = Arc::new(move || this.instance(&key, &row, now));
+                moment(&cluster, "ECS Container Instance State Change", arn, detail)
+            }
+            Told::Action(((cluster, service), _), row, action) => {
+                let arn = cluster.service_arn(service).to_string();
+                let of = cluster.clone();
+                let detail = Arc::new(move || {
+                    let mut detail = json!({
+                        "eventType": action.kind,
+                        "eventName": action.name,
+                        "clusterArn": of.arn().to_string(),
+                        "createdAt": row.created_at.to_string(),
+                    });
+                    if let ServiceEventKind::PlacementFailure(reason)
+                    | ServiceEventKind::ConfigurationFailure(reason) = &row.kind
+                    {
+                        detail["reason"] = json!(reason);
+                    }
+                    detail.to_string()
+                });
+                moment(&cluster, "ECS Service Action", arn, detail)
+            }
+            Told::Deployment(((cluster, service), id), row) => {
+                let arn = cluster.service_arn(service).to_string();
+                let action = decide::of_rollout(row.rollout);
+                let detail = Arc::new(move || {
+                    json!({
+                        "eventType": action.kind,
+                        "eventName": action.name,
+                        "deploymentId": id.to_string(),
+                        "updatedAt": row.updated_at.to_string(),
+                        "reason": row.rollout_reason,
+                    })
+                    .to_string()
+                });
+                moment(&cluster, "ECS Deployment State Change", arn, detail)
+            }
+        }
+    }
+
+    /// The instance with what is free on it now.
+    fn instance(&self, key: &InstanceKey, row: &ContainerInstance, now: Timestamp) -> String {
+        let snapshot = self.ledger.snapshot();
+        let tasks: Vec<Row<Task>> =
+            snapshot.index(&self.tables.held, key).map(|(_, task)| task).collect();
+        let shown = api::show_instance(row, &tasks);
+        let mut detail = object(&shown);
+        for name in ["runningTasksCount", "pendingTasksCount", "tags", "attachments"] {
+            detail.remove(name);
+        }
+        detail.insert("clusterArn".to_owned(), json!(key.0.arn().to_string()));
+        detail.insert("updatedAt".to_owned(), json!(now.to_string()));
+        Value::Object(detail).to_string()
+    }
+}
+
+fn moment(
+    cluster: &ClusterKey,
+    detail_type: &'static str,
+    arn: String,
+    detail: Arc<dyn Fn() -> String + Send + Sync>,
+) -> Moment {
+    let crate::tables::Scope { account, region } = cluster.scope.clone();
+    let scope = events::Scope { account, region };
+    Moment { scope, source: SOURCE, detail_type, resources: vec![arn], detail }
+}
+
+/// The task as DescribeTasks shows it, without health and tags, its interfaces called `eni`, and
+/// with times in words.
+fn task(row: &Task, now: Timestamp) -> String {
+    let mut shown = api::show_task(row);
+    for attachment in shown.attachments.iter_mut().flatten() {
+        attachment.type_ = Some("eni".to_owned());
+    }
+    let mut detail = object(&shown);
+    for name in ["healthStatus", "tags", "inferenceAccelerators"] {
+        detail.remove(name);
+    }
+    let containers = detail.get_mut("containers").and_then(Value::as_array_mut);
+    for container in containers.into_iter().flatten().filter_map(Value::as_object_mut) {
+        container.remove("healthStatus");
+    }
+    detail.insert("updatedAt".to_owned(), json!(now.to_string()));
+    Value::Object(detail).to_string()
+}
+
+/// A shape as JSON with times in ISO 8601.
+fn object<T: Structure + wire::value::Value>(shape: &T) -> Map<String, Value> {
+    let mut writer = JsonWriter::with_capacity(DETAIL_BYTES).with_times_in_words();
+    shape.write(&mut writer, T::SCHEMA);
+    serde_json::from_slice(&writer.finish()).unwrap_or_default()
+}
