@@ -7,8 +7,8 @@ use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    agent, completions, config, debug, deploy, diff, doctor, down, history, image, import, init,
-    logs, man, plan, profile, run, server, status, stop, store, token, top, up, version, why,
+    agent, completions, config, debug, deploy, diff, doctor, down, events, history, image, import,
+    init, logs, man, plan, profile, run, server, status, stop, store, token, top, up, version, why,
 };
 use crate::exit::Exit;
 use crate::observe::{self, ObserveSettings};
@@ -56,7 +56,9 @@ enum Command {
     Stop(stop::Stop),
     /// Tell in plain words why a task runs where it does, waits, or stopped
     Why(why::Why),
-    /// Tell what happened to a task, an instance or a cluster, when, and because of what
+    /// Show what EventBridge is told: tasks, instances, services, deployments, your own events
+    Events(events::Events),
+    /// Tell what happened to a task, an instance, a cluster or a service, and because of what
     History(history::History),
     /// Tell where tasks would go, now or after a failure, and what would not fit, and do nothing
     Plan(plan::Plan),
@@ -99,6 +101,7 @@ impl Command {
             Self::Logs(command) => calling()?.block_on(command.run(format)),
             Self::Stop(command) => calling()?.block_on(command.run(format)),
             Self::Why(command) => calling()?.block_on(command.run(format)),
+            Self::Events(command) => calling()?.block_on(command.run(format)),
             Self::History(command) => calling()?.block_on(command.run(format)),
             Self::Debug(command) => calling()?.block_on(command.run(format)),
             Self::Plan(command) => calling()?.block_on(command.run(format)),

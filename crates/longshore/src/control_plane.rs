@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use cloudwatch::CloudWatch;
 use ecs::{Ecs, EcsSetup, IamCredentials, SessionSetup, TaskEndpointSetting};
 use ensemble::{LedgerGate, lead};
+use events::Events;
 use iam::Iam;
 use ledger::{EmbeddedStore, EtcdSettings, Ledger, Member, Schema};
 use terms::{Clock, IdSource};
@@ -21,6 +22,7 @@ use crate::archive_route;
 use crate::clock::{RandomIds, SystemClock};
 use crate::data_dir::{DataDir, Running};
 use crate::ensemble::{Identity, StoreChoice};
+use crate::event_parts::EventParts;
 use crate::observe;
 use crate::security::Tls;
 use crate::settings::{Auth, ServerSettings};
@@ -67,6 +69,7 @@ impl ControlPlane {
             iam: iam_tables,
             ecs: ecs_tables,
             vpc: vpc_tables,
+            events: events_tables,
             cloudwatch: cloudwatch_tables,
             identity: identity_table,
         } = Tables::declare(&mut schema);
@@ -99,6 +102,9 @@ impl ControlPlane {
         iam.sessions().end_with_tasks(Arc::new(ecs.clone()));
         let vpc = Vpc::new(vpc_tables, ledger.clone());
         let cloudwatch = CloudWatch::new(cloudwatch_tables, ledger.clone());
+        let of_events = (events_tables, cloudwatch_tables);
+        let EventParts { events, logs } =
+            EventParts::open(of_events, &ledger, &data, &ecs, ids.clone())?;
         let inside = observe::Inside::open(&settings, &data, &ledger, &ecs)?;
         let mut ours = routes::all(&settings, &installation, tls.as_ref(), &iam, &ecs, &ledger);
         ours.extend(inside.routes(&settings, &ledger));
@@ -107,9 +113,10 @@ impl ControlPlane {
         let mut loops = JoinSet::new();
         let shared = (clock.clone() as Arc<dyn Clock>, ids as Arc<dyn IdSource>);
         let services = [ecs.service(), iam.sts(), vpc.service(), cloudwatch.service()];
-        let ours = ecs.routes().into_iter().chain(vpc.routes()).chain(ours);
+        let services = services.into_iter().chain([events.service(), logs.service()]);
+        let ours = ecs.routes().into_iter().chain(vpc.routes()).chain(events.routes()).chain(ours);
         let edge = edge(&settings, tls.as_ref(), &iam, shared);
-        let edge = services.into_iter().fold(edge, EdgeBuilder::service);
+        let edge = services.fold(edge, EdgeBuilder::service);
         let edge = ours.fold(edge, EdgeBuilder::route);
         let edge = match &settings.store.choice {
             StoreChoice::Embedded => edge,
@@ -131,7 +138,13 @@ impl ControlPlane {
             let (tls, clock, token) = (tls.server.clone(), clock.clone(), shutdown.clone());
             loops.spawn(async move { tls_upkeep::keep(tls, &*clock, token).await });
         }
-        loops.spawn(leading(ledger.clone(), ecs.clone(), settings.clone(), shutdown.clone()));
+        loops.spawn(leading(
+            ledger.clone(),
+            ecs.clone(),
+            events,
+            settings.clone(),
+            shutdown.clone(),
+        ));
         let token = shutdown.clone();
         loops.spawn(async move { Ok(edge.serve(listener, token).await?) });
         Ok(Self { running, installation, iam, ecs, tls, ledger, settings, data, shutdown, loops })
@@ -238,16 +251,24 @@ fn member(settings: &ServerSettings, running: &Running, ids: &dyn IdSource) -> R
 async fn leading(
     ledger: Ledger,
     ecs: Ecs,
+    events: Events,
     settings: ServerSettings,
     shutdown: CancellationToken,
 ) -> Result<()> {
     let ServerSettings { account, region, cluster, .. } = &settings;
-    let work = |term| {
-        let (ecs, ledger) = (&ecs, &ledger);
+    let work = |term: CancellationToken| {
+        let (ecs, ledger, events) = (&ecs, &ledger, &events);
         async move {
             ledger.reseal().await?;
             ecs.ensure_cluster(account, region, cluster).await?;
-            ecs.run(term).await
+            let telling = term.child_token();
+            let work = async {
+                let ended = ecs.run(term).await;
+                telling.cancel();
+                ended
+            };
+            let (ended, ()) = tokio::join!(work, events.run(telling.clone()));
+            ended
         }
     };
     Ok(lead(&ledger, work, shutdown).await?)

@@ -80,6 +80,11 @@ impl DataDir {
         self.0.join("history")
     }
 
+    /// Where log streams and their events live.
+    pub fn logs(&self) -> PathBuf {
+        self.0.join("logs")
+    }
+
     /// Where images and layers live; shared by all instances of one `up`.
     pub fn images(&self) -> PathBuf {
         self.0.join("images")

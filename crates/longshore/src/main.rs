@@ -16,6 +16,7 @@ mod control_plane;
 mod data_dir;
 mod descriptors;
 mod ensemble;
+mod event_parts;
 mod exit;
 mod history;
 mod instances;

@@ -15,7 +15,9 @@ pub struct Tables {
     pub ecs: EcsTables,
     /// Networks.
     pub vpc: vpc::Tables,
-    /// Alarms.
+    /// Event buses, rules, deliveries.
+    pub events: events::Tables,
+    /// Alarms and log groups.
     pub cloudwatch: cloudwatch::Tables,
     /// What the servers of one store share.
     pub identity: IdentityTable,
@@ -28,6 +30,7 @@ impl Tables {
             iam: iam::Tables::new(schema),
             ecs: EcsTables::declare(schema),
             vpc: vpc::Tables::declare(schema),
+            events: events::Tables::declare(schema),
             cloudwatch: cloudwatch::Tables::declare(schema),
             identity: IdentityTable::declare(schema),
         }

@@ -164,7 +164,10 @@ impl Gate for LedgerGate {
         let asks_for_health = service == "ecs"
             && operation == "DescribeContainerInstances"
             && input.windows(HEALTH.len()).any(|window| window == HEALTH);
-        if asks_for_health { Need::Lead } else { need_by_name(operation) }
+        // Streams and their events lie with the server that leads.
+        let is_in_log_store =
+            service == "logs" && matches!(operation, "GetLogEvents" | "DescribeLogStreams");
+        if asks_for_health || is_in_log_store { Need::Lead } else { need_by_name(operation) }
     }
 
     async fn pass(&self, ask: Ask<'_>) -> Passage {

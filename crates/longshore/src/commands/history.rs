@@ -1,5 +1,5 @@
-//! `longshore history`: what happened to a task, an instance or a cluster, when, and because of
-//! what.
+//! `longshore history`: what happened to a task, an instance, a cluster or a service, when, and
+//! because of what.
 
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
@@ -23,9 +23,11 @@ const FOLLOW_EVERY: Duration = Duration::from_millis(500);
 Examples:
   longshore history 5f3b2a1c                 (the begin of a task's or an instance's id)
   longshore history default --since 6h       (a cluster)
+  longshore history default/web --follow     (a service)
   longshore history 5f3b2a1c --follow")]
 pub struct History {
-    /// A task, a container instance (ARN, or the begin of the id) or a cluster (ARN or name)
+    /// A task, a container instance (ARN, or the begin of the id), a cluster (ARN or name) or a
+    /// service (ARN, or CLUSTER/NAME)
     resource: String,
     /// Only what is younger, as in 30s, 15m, 6h or 2d
     #[arg(long, value_name = "TIME", value_parser = age)]
@@ -161,7 +163,7 @@ fn elapsed(time: Duration) -> String {
 }
 
 /// A value of a query string.
-fn percent(text: &str) -> String {
+pub(super) fn percent(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {

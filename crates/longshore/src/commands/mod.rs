@@ -8,6 +8,7 @@ pub mod deploy;
 pub mod diff;
 pub mod doctor;
 pub mod down;
+pub mod events;
 pub mod history;
 pub mod image;
 pub mod import;

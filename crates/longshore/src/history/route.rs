@@ -39,10 +39,15 @@ async fn answer(request: RouteRequest, store: Arc<Mutex<HistoryStore>>) -> (Stat
         return refuse(StatusCode::BAD_REQUEST, "name a resource: ?resource=…");
     };
     let since = request.query("since").and_then(|since| since.parse().ok()).unwrap_or(0);
-    let cluster = request.caller.as_ref().map_or_else(String::new, |caller| {
-        format!("arn:aws:ecs:{}:{}:cluster/{resource}", caller.region, caller.account)
+    let named = request.caller.as_ref().map_or_else(Vec::new, |caller| {
+        let arn = |rest: String| format!("arn:aws:ecs:{}:{}:{rest}", caller.region, caller.account);
+        let service = match resource.contains('/') {
+            true => format!("service/{resource}"),
+            false => format!("service/default/{resource}"),
+        };
+        vec![arn(format!("cluster/{resource}")), arn(service)]
     });
-    let read = move || read(&store.lock(), &resource, &cluster, Timestamp::from_millis(since));
+    let read = move || read(&store.lock(), &resource, &named, Timestamp::from_millis(since));
     match tokio::task::spawn_blocking(read).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(error)) => {
@@ -56,7 +61,7 @@ async fn answer(request: RouteRequest, store: Arc<Mutex<HistoryStore>>) -> (Stat
 fn read(
     store: &HistoryStore,
     resource: &str,
-    cluster: &str,
+    named: &[String],
     since: Timestamp,
 ) -> anyhow::Result<(StatusCode, Value)> {
     let mut subjects = match Subject::of_arn(resource) {
@@ -67,7 +72,15 @@ fn read(
         None => Vec::new(),
     };
     if subjects.is_empty() {
-        subjects.extend(Subject::of_arn(cluster));
+        let named: Vec<Subject> = named.iter().filter_map(|arn| Subject::of_arn(arn)).collect();
+        for subject in &named {
+            if subjects.is_empty() && !store.entries(subject, since)?.is_empty() {
+                subjects.push(subject.clone());
+            }
+        }
+        if subjects.is_empty() {
+            subjects.extend(named.into_iter().take(1));
+        }
     }
     let subject = match &subjects[..] {
         [subject] => subject,
@@ -81,9 +94,9 @@ fn read(
     let kept_since = store.since().map(|since| since.to_string());
     if entries.is_empty() && since.millis() == 0 {
         let message = format!(
-            "nothing is kept of '{resource}': name a task, a container instance or a cluster by \
-             ARN, by the begin of its id ({PREFIX_CHARS_MIN} characters or more) or, a cluster, \
-             by name"
+            "nothing is kept of '{resource}': name a task, a container instance, a cluster or a \
+             service by ARN, by the begin of its id ({PREFIX_CHARS_MIN} characters or more) or, a \
+             cluster or a service (CLUSTER/NAME), by name"
         );
         return Ok((StatusCode::NOT_FOUND, json!({"message": message, "keptSince": kept_since})));
     }

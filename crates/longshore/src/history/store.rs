@@ -67,12 +67,12 @@ pub struct Request {
     pub caller: String,
 }
 
-/// What a history is of: `task/<id>`, `instance/<id>` or `cluster/<ARN>`.
+/// What a history is of: `task/<id>`, `instance/<id>`, `cluster/<ARN>` or `service/<ARN>`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Subject(String);
 
 impl Subject {
-    /// The subject that an ARN names, if it is a task's, an instance's or a cluster's.
+    /// The subject that an ARN names, if it is a task's, an instance's, a cluster's or a service's.
     pub fn of_arn(arn: &str) -> Option<Self> {
         let resource = arn.splitn(6, ':').nth(5)?;
         let (kind, rest) = resource.split_once('/')?;
@@ -80,7 +80,7 @@ impl Subject {
         match kind {
             "task" => Some(Self(format!("task/{id}"))),
             "container-instance" => Some(Self(format!("instance/{id}"))),
-            "cluster" => Some(Self(format!("cluster/{arn}"))),
+            "cluster" | "service" => Some(Self(format!("{kind}/{arn}"))),
             _ => None,
         }
     }

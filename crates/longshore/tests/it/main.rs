@@ -31,3 +31,4 @@ mod security;
 mod services;
 mod stores;
 mod tasks;
+mod told;
