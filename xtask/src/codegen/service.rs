@@ -156,9 +156,11 @@ fn renamed_errors(model: &Model, protocols: &[&str]) -> Result<Vec<(String, Stri
     let errors = model.operations.values().flat_map(|operation| &operation.errors);
     let names: BTreeSet<_> = errors.map(|error| &error.shape).collect();
     let mut renamed = Vec::new();
-    for name in names {
+    for name in &names {
+        let name: &String = name;
         let code = code(model, name)?;
-        if code != *name {
+        // Several shapes may have one code; the shape of that name is meant then.
+        if code != *name && !names.contains(&&code) {
             renamed.push((code, name.clone()));
         }
     }

@@ -231,7 +231,13 @@ fn check_output<O: Operation>(output: &O::Output) {
     if cfg!(debug_assertions) {
         let mut checker = crate::checker::Checker::default();
         output.write(&mut checker as &mut dyn Writer, O::OUTPUT);
-        let violations = checker.into_violations();
+        // Lists that requests must not send empty come back empty all the same (EventBridge's
+        // targets of a rule).
+        let is_empty_list = |broken: &Violation| {
+            broken.value == "'[...]'" && broken.constraint.ends_with("greater than or equal to 1")
+        };
+        let violations: Vec<_> =
+            checker.into_violations().into_iter().filter(|broken| !is_empty_list(broken)).collect();
         assert!(violations.is_empty(), "{} answers wrongly: {}", O::NAME, describe(&violations));
     }
 }

@@ -73,7 +73,6 @@ pub static SERVICE: ServiceModel = ServiceModel {
     ],
     renamed_errors: &[
         ("InvalidParameterInput", "DashboardInvalidInputError"),
-        ("ResourceNotFound", "DashboardNotFoundError"),
         ("InternalServiceError", "InternalServiceFault"),
         ("InvalidFormat", "InvalidFormatFault"),
         ("InvalidParameterCombination", "InvalidParameterCombinationException"),

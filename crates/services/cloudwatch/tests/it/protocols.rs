@@ -53,7 +53,7 @@ async fn one_alarm_in_three_protocols() {
     let body = String::from_utf8_lossy(answer.body()).into_owned();
     let wanted = "<DescribeAlarmsResult>";
     assert!(body.contains(wanted) && body.contains("<Threshold>1.5</Threshold>"), "{body}");
-    assert!(body.contains("2026-01-02T03:04:05.678Z"), "{body}");
+    assert!(body.contains("2026-01-02T03:04:05Z"), "{body}");
 
     let answer = world.send(cbor("DescribeAlarms", Vec::new())).await;
     assert_eq!(answer.status(), 200);
