@@ -104,7 +104,7 @@ impl ControlPlane {
         let cloudwatch = CloudWatch::new(cloudwatch_tables, ledger.clone());
         let of_events = (events_tables, cloudwatch_tables);
         let EventParts { events, logs } =
-            EventParts::open(of_events, &ledger, &data, &ecs, ids.clone())?;
+            EventParts::join(of_events, &ledger, &data, &ecs, ids.clone());
         let inside = observe::Inside::open(&settings, &data, &ledger, &ecs)?;
         let mut ours = routes::all(&settings, &installation, tls.as_ref(), &iam, &ecs, &ledger);
         ours.extend(inside.routes(&settings, &ledger));

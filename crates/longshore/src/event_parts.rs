@@ -3,8 +3,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
-use cloudwatch::{LogStore, LogTarget, Logs};
+use cloudwatch::{LogTarget, Logs};
 use ecs::Ecs;
 use events::{Events, EventsSetup, HttpTarget, Target};
 use ledger::Ledger;
@@ -21,28 +20,22 @@ pub struct EventParts {
 }
 
 impl EventParts {
-    /// Opens the log store in the data folder and joins the rest.
-    ///
-    /// # Errors
-    /// If the log store cannot be used.
-    pub fn open(
+    /// Joins them; logs lie in the data folder.
+    pub fn join(
         tables: (events::Tables, cloudwatch::Tables),
         ledger: &Ledger,
         data: &DataDir,
         ecs: &Ecs,
         ids: Arc<dyn IdSource>,
-    ) -> Result<Self> {
+    ) -> Self {
         let (of_events, of_cloudwatch) = tables;
-        let folder = data.logs();
-        let store = LogStore::open(&folder)
-            .with_context(|| format!("opening the log store in {}", folder.display()))?;
-        let logs = Logs::new(of_cloudwatch, ledger.clone(), store);
+        let logs = Logs::new(of_cloudwatch, ledger.clone(), data.logs());
         let targets: Vec<Arc<dyn Target>> = vec![
             ecs.event_target(),
             Arc::new(LogTarget::new(logs.clone())),
             Arc::new(HttpTarget::default()),
         ];
         let setup = EventsSetup { ids, targets, sources: vec![ecs.event_source()] };
-        Ok(Self { events: Events::new(of_events, ledger.clone(), setup), logs })
+        Self { events: Events::new(of_events, ledger.clone(), setup), logs }
     }
 }

@@ -20,7 +20,7 @@ use wire::Service;
 
 pub use alarms::{AlarmState, StateValue};
 pub use events::Scope;
-pub use logs::{LOGS_MAX_BYTES, LogStore, LogTarget, Logs, LogsError};
+pub use logs::{LOGS_MAX_BYTES, LogTarget, Logs, LogsError};
 pub use peer::AlarmChange;
 pub use tables::Tables;
 

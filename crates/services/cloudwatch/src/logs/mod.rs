@@ -14,9 +14,11 @@ mod target;
 mod token;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 
-use ledger::{Ledger, Row, View};
+use ledger::{Ledger, Row};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use shapes_logs as shapes;
 use shapes_logs::operations as ops;
@@ -28,7 +30,8 @@ use crate::Scope;
 use crate::tables::Tables;
 use error::Error;
 
-pub use store::{LOGS_MAX_BYTES, LogStore, LogsError};
+use store::LogStore;
+pub use store::{LOGS_MAX_BYTES, LogsError};
 pub use target::LogTarget;
 
 /// Calls that work on the files at once; others wait for their turn.
@@ -63,8 +66,30 @@ impl LogGroup {
 pub struct Logs {
     ledger: Ledger,
     tables: Tables,
-    store: Arc<LogStore>,
+    files: Arc<Files>,
     seats: Arc<Semaphore>,
+}
+
+/// The store, which is opened when it is first needed: a server that keeps no logs starts without.
+#[derive(Debug)]
+struct Files {
+    folder: PathBuf,
+    store: OnceLock<LogStore>,
+    opening: Mutex<()>,
+}
+
+impl Files {
+    fn store(&self) -> Result<&LogStore, LogsError> {
+        if let Some(store) = self.store.get() {
+            return Ok(store);
+        }
+        let _opening = self.opening.lock();
+        if self.store.get().is_none() {
+            // Nobody else sets it while the lock is held.
+            let _ = self.store.set(LogStore::open(&self.folder)?);
+        }
+        Ok(self.store.get().expect("it was set"))
+    }
 }
 
 /// Adds handlers: the operation, then the method of [`Logs`] that answers it.
@@ -81,9 +106,12 @@ macro_rules! operations {
 }
 
 impl Logs {
-    /// Logs over a ledger that was opened with these tables, and files.
-    pub fn new(tables: Tables, ledger: Ledger, store: LogStore) -> Self {
-        Self { ledger, tables, store: Arc::new(store), seats: Arc::new(Semaphore::new(AT_ONCE)) }
+    /// Logs over a ledger that was opened with these tables, and files in a folder, which are made
+    /// when they are first needed.
+    pub fn new(tables: Tables, ledger: Ledger, folder: PathBuf) -> Self {
+        let (store, opening) = (OnceLock::new(), Mutex::new(()));
+        let files = Arc::new(Files { folder, store, opening });
+        Self { ledger, tables, files, seats: Arc::new(Semaphore::new(AT_ONCE)) }
     }
 
     /// The operations that are built.
@@ -148,8 +176,9 @@ impl Logs {
         work: impl FnOnce(&LogStore) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let _seat = self.seats.acquire().await.map_err(|_| Error::Ended)?;
-        let store = self.store.clone();
-        tokio::task::spawn_blocking(move || work(&store)).await.map_err(|_| Error::Ended)?
+        let files = self.files.clone();
+        let worked = tokio::task::spawn_blocking(move || work(files.store()?));
+        worked.await.map_err(|_| Error::Ended)?
     }
 }
 

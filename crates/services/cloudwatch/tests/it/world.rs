@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use cloudwatch::{CloudWatch, LogStore, Logs, Tables};
+use cloudwatch::{CloudWatch, Logs, Tables};
 use http::{Method, Request, Response};
 use ledger::{Ledger, MemoryStore, Schema};
 use serde_json::Value;
@@ -52,7 +52,7 @@ impl World {
         let tables = Tables::declare(&mut schema);
         let ids = || Arc::new(Counted(AtomicU64::new(0)));
         let ledger = Ledger::open(schema, Box::new(store), Arc::new(Stopped), ids()).unwrap();
-        let logs = Logs::new(tables, ledger.clone(), LogStore::open(folder).unwrap());
+        let logs = Logs::new(tables, ledger.clone(), folder.to_path_buf());
         let edge = Edge::builder(Arc::new(NoKeys), Arc::new(Stopped), ids())
             .home("123456789012".parse().unwrap(), "us-east-1".parse().unwrap())
             .service(CloudWatch::new(tables, ledger).service())

@@ -1,6 +1,6 @@
 //! HTTP(S) endpoints: each event is a POST of its payload.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -24,17 +24,20 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const AT_ONCE: usize = 8;
 
 /// Posts to URLs. Authorities of TLS are those of the machine.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct HttpTarget {
-    client: Client<Connector, Full<Bytes>>,
+    /// Made when it is first needed, for the machine's authorities take a while to read.
+    client: Arc<OnceLock<Client<Connector, Full<Bytes>>>>,
 }
 
-impl Default for HttpTarget {
-    fn default() -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(TIMEOUT));
-        let connector = TlsClient::system().connector(connector);
-        Self { client: Client::builder(TokioExecutor::new()).build(connector) }
+impl HttpTarget {
+    fn client(&self) -> &Client<Connector, Full<Bytes>> {
+        self.client.get_or_init(|| {
+            let mut connector = HttpConnector::new();
+            connector.set_connect_timeout(Some(TIMEOUT));
+            let connector = TlsClient::system().connector(connector);
+            Client::builder(TokioExecutor::new()).build(connector)
+        })
     }
 }
 
@@ -82,7 +85,7 @@ impl HttpTarget {
         let parameters = delivery.target.http_parameters.as_ref();
         let request = request(delivery.arn(), parameters, delivery.payload.clone())
             .map_err(|text| Failure::lasting("ValidationException", text))?;
-        let answer = match tokio::time::timeout(TIMEOUT, self.client.request(request)).await {
+        let answer = match tokio::time::timeout(TIMEOUT, self.client().request(request)).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
