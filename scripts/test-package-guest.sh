@@ -42,6 +42,8 @@ status || fail "the server does not answer once it is ready"
 [ "$(systemctl show -P WatchdogUSec longshore-server)" = 1min ] || fail "no watchdog"
 first=$(systemctl show -P MainPID longshore-server)
 systemctl reload longshore-server || fail "no reload"
+status >/dev/null || fail "the server does not answer after a reload"
+[ "$(systemctl show -P MainPID longshore-server)" = "$first" ] || fail "the reload ended it"
 # One that stands still is replaced.
 kill -KILL "$first"
 until_so systemctl is-active longshore-server || fail "a server that was killed is not started again"

@@ -26,3 +26,14 @@ pub fn first() -> Result<impl Future<Output = ()>> {
         });
     })
 }
+
+/// From now on SIGHUP ends this process no more: operators and units send it to have certificates read
+/// again, also where there are none.
+///
+/// # Errors
+/// If the handler cannot be installed.
+pub fn survive_hangups() -> Result<()> {
+    // A handler of tokio's stays, also without a listener.
+    drop(signal(SignalKind::hangup())?);
+    Ok(())
+}

@@ -42,6 +42,7 @@ impl Server {
         descriptors::raise().context("raising the limit of open files")?;
         let data = DataDir::create(&settings.data_dir)?;
         let stop = signals::first()?;
+        signals::survive_hangups()?;
         let listener = port::listen(settings.listen).await?;
         let mut plane = ControlPlane::start(settings.clone(), data, listener).await?;
         let ServerSettings { account, region, .. } = &settings;

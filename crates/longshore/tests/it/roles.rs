@@ -84,6 +84,9 @@ fn systemd_is_told_of_readiness_life_and_end() {
     let up = Up::adopt(data);
     assert!(ready.contains(&format!("STATUS=Longshore serves at {}", up.endpoint())), "{ready}");
     await_word(&heard, "WATCHDOG=1");
+    // What the unit's reload sends: there is no certificate to read again, and nothing ends.
+    server.signal(Signal::SIGHUP);
+    up.cli(&["status"]);
     await_word(&heard, "WATCHDOG=1");
     server.signal(Signal::SIGTERM);
     await_word(&heard, "STOPPING=1");
