@@ -1,6 +1,7 @@
-//! The repository's own commands: `cargo xtask codegen | support | tidy [--check]`.
+//! The repository's own commands: `cargo xtask codegen | machines | support | tidy [--check]`.
 
 mod codegen;
+mod machines;
 mod support;
 mod tidy;
 
@@ -13,6 +14,7 @@ use anyhow::{Result, bail};
 const USAGE: &str = "usage: cargo xtask COMMAND
 
   codegen [--check]   types of services from models/ into crates/base/shapes/
+  machines [--check]  docs/state-machines.md from the tables of state machines
   support [--check]   docs/support.md from models/
   tidy                edges between crates, sizes of files
 
@@ -35,9 +37,14 @@ fn run(root: &Path, arguments: &[String]) -> Result<()> {
     match arguments[..] {
         ["codegen"] => codegen::run(root, Mode::Write),
         ["codegen", "--check"] => codegen::run(root, Mode::Check),
+        ["machines"] => machines::run(root, Mode::Write),
+        ["machines", "--check"] => machines::run(root, Mode::Check),
         ["support"] => support::run(root, Mode::Write),
         ["support", "--check"] => support::run(root, Mode::Check),
-        ["tidy"] => tidy::run(root),
+        ["tidy"] => {
+            machines::run(root, Mode::Check)?;
+            tidy::run(root)
+        }
         _ => bail!("{USAGE}"),
     }
 }
