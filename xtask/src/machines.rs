@@ -90,13 +90,15 @@ mod tests {
         let table = "    Lamp by Press {\n        Off { Pressed => On }\n        On {\n            \
                      Pressed => Off, Held => On,\n        }\n    }\n}\n\nfn other() {}\n";
         let machine = read(table).unwrap_or_else(|error| panic!("{error:#}"));
-        let one = |from: &str, event: &str, to: &str| {
-            (from.to_owned(), event.to_owned(), to.to_owned())
-        };
-        let moves = [one("Off", "Pressed", "On"), one("On", "Pressed", "Off"), one("On", "Held", "On")];
+        let one =
+            |from: &str, event: &str, to: &str| (from.to_owned(), event.to_owned(), to.to_owned());
+        let moves =
+            [one("Off", "Pressed", "On"), one("On", "Pressed", "Off"), one("On", "Held", "On")];
         assert_eq!(machine.moves, moves);
         let mut text = String::new();
         assert!(draw(&mut text, &machine).is_ok());
-        assert!(text.contains("    [*] --> Off\n    Off --> On: Pressed\n    On --> Off: Pressed\n```"));
+        assert!(
+            text.contains("    [*] --> Off\n    Off --> On: Pressed\n    On --> Off: Pressed\n```")
+        );
     }
 }

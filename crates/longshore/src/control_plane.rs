@@ -98,6 +98,7 @@ impl ControlPlane {
             vpc: vpc_tables,
         };
         let ecs = Ecs::new(ecs_tables, ledger.clone(), setup);
+        ecs.watch_alarms(cloudwatch_tables);
         ecs.sessions().limit_arrivals(settings.limits.arrivals);
         iam.sessions().end_with_tasks(Arc::new(ecs.clone()));
         let vpc = Vpc::new(vpc_tables, ledger.clone());

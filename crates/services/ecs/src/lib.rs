@@ -136,10 +136,17 @@ impl Ecs {
             ids,
             agent_endpoint,
             vpc,
+            alarms: std::sync::OnceLock::new(),
         };
         let api = Arc::new(api);
         let kept = reconcile::sweep::Kept::for_time(stopped_task_retention);
         Self { api, sessions, kept, rules: services }
+    }
+
+    /// Lets alarms end deployments: `alarms` are tables of the same ledger. Only the first call
+    /// counts; without one no deployment watches alarms.
+    pub fn watch_alarms(&self, alarms: cloudwatch::Tables) {
+        let _ = self.api.alarms.set(alarms);
     }
 
     /// Its operations.

@@ -20,8 +20,7 @@ use terms::{
 };
 
 pub(crate) use self::services::{
-    DeploymentKey, RevisionKey, ServiceEventKey, ServiceKey, ServiceTables, TaskSetKey,
-    service_key, service_of,
+    DeploymentKey, ServiceKey, ServiceTables, TaskSetKey, service_key, service_of,
 };
 use crate::model::{
     AccountSetting, CapacityProvider, Cluster, ContainerInstance, DefinitionStatus, DesiredStatus,

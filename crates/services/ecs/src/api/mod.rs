@@ -10,7 +10,7 @@ mod missing;
 mod page;
 mod service_deployments;
 mod service_revisions;
-mod services;
+pub(crate) mod services;
 mod strategies;
 mod strategy;
 mod tagging;
@@ -53,6 +53,8 @@ pub(crate) struct Api {
     pub(crate) agent_endpoint: Option<String>,
     /// Interfaces of tasks.
     pub(crate) vpc: vpc::Tables,
+    /// Alarms that end deployments, once they are known.
+    pub(crate) alarms: std::sync::OnceLock<cloudwatch::Tables>,
 }
 
 /// The ACTIVE cluster that a name or an ARN means to whoever sees `scope`.

@@ -34,15 +34,11 @@ pub(crate) struct EarlySuccess {
     pub(crate) deferred: bool,
 }
 
+#[cfg(test)]
 impl DeploymentConfiguration {
     /// ECS's default for REPLICA (ECS semantics §7.2).
     pub(crate) fn replica() -> Self {
         Self::of(100, 200)
-    }
-
-    /// ECS's default for DAEMON (ECS semantics §7.1).
-    pub(crate) fn daemon() -> Self {
-        Self::of(0, 100)
     }
 
     fn of(minimum_healthy_percent: u32, maximum_percent: u32) -> Self {

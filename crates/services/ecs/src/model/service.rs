@@ -74,16 +74,6 @@ pub(crate) enum DeploymentController {
     External,
 }
 
-impl DeploymentController {
-    /// The word of the API.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ecs => "ECS",
-            Self::External => "EXTERNAL",
-        }
-    }
-}
-
 /// What kind of capacity tasks go to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum CapacityChoice {

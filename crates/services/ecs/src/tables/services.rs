@@ -89,6 +89,8 @@ pub(crate) struct ServiceTables {
     pub(crate) daemons: Index<ClusterKey, ServiceKey, Service>,
     /// Services that have not ended, by the token of the request that made them.
     pub(crate) by_token: Index<(ClusterKey, String), ServiceKey, Service>,
+    /// Services that are not INACTIVE, by the alarms that end their deployments.
+    pub(crate) by_alarm: Index<(Scope, String), ServiceKey, Service>,
     /// Deleted services by when their last task ended.
     pub(crate) gone: Index<Timestamp, ServiceKey, Service>,
     /// Deployments.
@@ -124,6 +126,7 @@ impl ServiceTables {
             by_status: schema.index(&rows, "status", by_status),
             daemons: schema.index(&rows, "daemon", daemons),
             by_token: schema.index(&rows, "token", by_token),
+            by_alarm: schema.index(&rows, "alarm", by_alarm),
             gone: schema.index(&rows, "gone", gone),
             deployments,
             deployments_by_arn: schema.index(&deployments, "arn", deployments_by_arn),
@@ -153,6 +156,12 @@ fn by_token(key: &ServiceKey, row: &Service) -> Vec<(ClusterKey, String)> {
     let is_there = row.status != ServiceStatus::Inactive;
     let token = row.client_token.clone().filter(|_| is_there);
     Vec::from_iter(token.map(|token| (key.0.clone(), token)))
+}
+
+fn by_alarm(key: &ServiceKey, row: &Service) -> Vec<(Scope, String)> {
+    let alarms = row.configuration.alarms.iter().filter(|alarms| alarms.enable);
+    let alarms = alarms.filter(|_| row.status != ServiceStatus::Inactive);
+    alarms.flat_map(|one| &one.names).map(|name| (key.0.scope.clone(), name.clone())).collect()
 }
 
 fn gone(_: &ServiceKey, row: &Service) -> Vec<Timestamp> {

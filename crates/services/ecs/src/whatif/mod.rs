@@ -123,6 +123,7 @@ fn imagine(api: &Api, ledger: Ledger) -> Api {
         sessions: api.sessions.clone(),
         ids: api.ids.clone(),
         agent_endpoint: api.agent_endpoint.clone(),
+        alarms: std::sync::OnceLock::new(),
         vpc: api.vpc,
     }
 }

@@ -7,6 +7,7 @@ use terms::{ContainerInstanceId, Timestamp};
 use super::look::Look;
 use super::percent::Bounds;
 use super::tally::Tally;
+use super::texts;
 use super::view::{Phase, Seen, Start, Why};
 use crate::model::{DeploymentId, RolloutState};
 

@@ -1,12 +1,14 @@
 //! One look at a service, and its outcome in one transaction.
 
+use std::time::Duration;
+
 use ledger::{TransactError, Tx};
 use placement::{Removable, Request};
 use terms::{ContainerInstanceId, TaskId, Timestamp, Uuid};
 
 use super::read;
 use crate::api::{Api, Placed, ServiceTemplate};
-use crate::decide::service::view::{Decision, Rules, Start, Stop, View, Why};
+use crate::decide::service::view::{Alarms, Decision, Rules, Start, Stop, View, Why};
 use crate::decide::service::{self, Rows, texts};
 use crate::decide::{placing, report, room};
 use crate::error::Error;
@@ -15,13 +17,17 @@ use crate::model::{
     ServiceEventKind, ServiceStatus, StopCode, Task, Workload, ZoneRebalancing,
 };
 use crate::placing::Plan;
-use crate::tables::ServiceKey;
+use crate::tables::{Scope, ServiceKey};
 
 /// Most tasks that one transaction starts and stops together: a transaction on etcd has at most
 /// 127 rows. What is left is done by the next look, which follows at once.
 const MAX_TASKS: usize = 60;
 /// Events of a service that are kept.
 const MAX_EVENTS: u64 = 100;
+
+/// How long a deployment bakes whose service does not say: alarms have no metrics yet, so their
+/// periods tell nothing.
+const BAKES: Duration = Duration::from_secs(60);
 
 /// What came of a look.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -75,6 +81,7 @@ impl Api {
             return Ok(Looked::default());
         }
         self.read_fleet(tx, key, &mut view);
+        view.alarms = self.read_alarms(tx, key, &view);
         let now = tx.now();
         let (mut rows, mut decision) = service::decide(&view, rules, now);
         let mut work = Work { api: self, key, rows: &mut rows, looked: Looked::default() };
@@ -128,6 +135,22 @@ impl Api {
         {
             view.zones = read::zones(&tx.facts(), &self.tables, &key.0);
         }
+    }
+
+    /// The alarms of the service's deployments, if it has some.
+    fn read_alarms(&self, tx: &Tx<'_>, key: &ServiceKey, view: &View) -> Alarms {
+        let rules = view.service.configuration.alarms.as_ref().filter(|alarms| alarms.enable);
+        let (Some(rules), Some(tables)) = (rules, self.alarms.get()) else {
+            return Alarms::default();
+        };
+        let Scope { account, region } = key.0.scope.clone();
+        let scope = cloudwatch::Scope { account, region };
+        let states = tables.alarm_states(tx, &scope, &rules.names);
+        let is_on = |state: &Option<cloudwatch::AlarmState>| {
+            state.as_ref().is_some_and(|state| state.value == cloudwatch::StateValue::Alarm)
+        };
+        let alarming = states.into_iter().filter(|(_, state)| is_on(state));
+        Alarms { alarming: alarming.map(|(name, _)| name).collect(), looks_back: BAKES }
     }
 
     fn read_eligible(&self, tx: &Tx<'_>, key: &ServiceKey, view: &mut View) {

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use ledger::{LedgerError, TransactError};
+use ledger::{Commit, LedgerError, Snapshot, TransactError};
 use terms::Timestamp;
 use tokio_util::sync::CancellationToken;
 
@@ -56,9 +56,9 @@ pub(crate) async fn run(api: &Arc<Api>, rules: Rules, shutdown: CancellationToke
             commit = feed.next() => match commit {
                 Ok(commit) => {
                     let snapshot = api.ledger.snapshot();
-                    queue.see(&commit, &snapshot);
+                    see(api, &mut queue, &commit, &snapshot);
                     while let Ok(Some(commit)) = feed.try_next() {
-                        queue.see(&commit, &snapshot);
+                        see(api, &mut queue, &commit, &snapshot);
                     }
                 }
                 Err(ledger::Lagged) => queue.add_all(feed.restart()),
@@ -74,6 +74,13 @@ pub(crate) async fn run(api: &Arc<Api>, rules: Rules, shutdown: CancellationToke
 
 fn now(api: &Api) -> Timestamp {
     api.ledger.clock().now()
+}
+
+fn see(api: &Api, queue: &mut Queue, commit: &Commit, snapshot: &Snapshot) {
+    queue.see(commit, snapshot);
+    if let Some(alarms) = api.alarms.get() {
+        queue.see_alarms(commit, alarms, snapshot);
+    }
 }
 
 /// What came of a look: when to look again, if it can be said.

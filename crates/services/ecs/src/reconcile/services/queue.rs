@@ -8,7 +8,7 @@ use ledger::{Change, Commit, Snapshot};
 use terms::Timestamp;
 
 use crate::model::{ContainerInstance, ServiceStatus, Task, TaskStatus};
-use crate::tables::{ClusterKey, InstanceKey, ServiceKey, Tables, TaskKey, service_of};
+use crate::tables::{ClusterKey, InstanceKey, Scope, ServiceKey, Tables, TaskKey, service_of};
 
 /// The longest sleep; times are those of the ledger's clock, which may be set.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -150,6 +150,22 @@ impl Queue {
         }
         for change in commit.changes_of(&tables.instances) {
             self.see_instance(&change, snapshot);
+        }
+    }
+
+    /// Adds the services whose deployments the alarms of a commit may end.
+    pub(super) fn see_alarms(
+        &mut self,
+        commit: &Commit,
+        alarms: &cloudwatch::Tables,
+        snapshot: &Snapshot,
+    ) {
+        for change in alarms.alarm_changes(commit) {
+            let cloudwatch::Scope { account, region } = change.scope;
+            let named = (Scope { account, region }, change.name);
+            let services = snapshot.index(&self.tables.services.by_alarm, &named);
+            let services: Vec<ServiceKey> = services.map(|(key, _)| key).collect();
+            services.into_iter().for_each(|key| self.add(key));
         }
     }
 
