@@ -69,6 +69,11 @@ impl Look<'_> {
         let wanted = self.view.tasks.iter().filter(|task| task.phase != Phase::Stopping);
         // One whose agent is away stays where it is until it is lost.
         let wanted = wanted.filter(|task| task.ground.away_since.is_none());
+        let left = |task: &&Seen| !eligible.contains(&task.instance) && !task.ground.is_draining;
+        let violated: Vec<_> = wanted.clone().filter(left).map(|task| task.instance).collect();
+        for instance in violated {
+            self.say_once(texts::violated(&self.name(), &instance.to_string()));
+        }
         let surplus =
             wanted.filter(|task| !eligible.contains(&task.instance) || !seen.insert(task.instance));
         let surplus: Vec<_> = surplus.map(|task| task.id).collect();

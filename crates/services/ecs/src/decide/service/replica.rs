@@ -90,7 +90,8 @@ impl<'a> Look<'a> {
         }
         let short = short + self.view.unplaced as usize;
         self.scale_in(primary, &sides.new, desired as usize, &mut budget);
-        self.let_go(&sides, desired as usize, short, &mut budget);
+        let enough = self.enough();
+        self.let_go(&sides, enough, short, &mut budget);
         self.tell_if_stuck(&sides, short);
     }
 
@@ -225,9 +226,9 @@ impl<'a> Look<'a> {
 
     /// Stops what is replaced, and what stands in the way of `short` tasks, as far as the minimum
     /// allows. What is not healthy goes first, and of failed deployments before others.
-    fn let_go(&mut self, sides: &Sides<'_>, desired: usize, short: usize, budget: &mut Budget) {
+    fn let_go(&mut self, sides: &Sides<'_>, enough: usize, short: usize, budget: &mut Budget) {
         let outgoing = sides.outgoing();
-        let reserved = desired.saturating_sub(sides.new.healthy.len());
+        let reserved = enough.saturating_sub(sides.new.healthy.len());
         let mut wanted = (outgoing.saturating_sub(reserved) + short).min(outgoing);
         let mut old: Vec<&(usize, Tally<'_>)> = sides.old.iter().collect();
         old.sort_by_key(|(at, _)| self.rows.deployments[*at].rollout != RolloutState::Failed);
