@@ -20,7 +20,7 @@ use terms::{
 };
 
 pub(crate) use self::services::{
-    DeploymentKey, ServiceKey, ServiceTables, TaskSetKey, service_key, service_of,
+    DeploymentKey, ServiceEventKey, ServiceKey, ServiceTables, TaskSetKey, service_key, service_of,
 };
 use crate::model::{
     AccountSetting, CapacityProvider, Cluster, ContainerInstance, DefinitionStatus, DesiredStatus,
