@@ -80,23 +80,7 @@ impl ControlPlane {
         let tables = (iam_tables, identity_table);
         let Identity { iam, installation } =
             Identity::settle(&ledger, tables, &settings.account, &data, &*ids).await?;
-        let sessions = SessionSetup {
-            task_endpoint: task_endpoint(&settings, &running),
-            credentials: Arc::new(IamCredentials::new(
-                iam.sessions().clone(),
-                clock.clone(),
-                ids.clone(),
-            )),
-        };
-        let agent_endpoint = settings.agent_endpoint.clone();
-        let setup = EcsSetup {
-            ids: ids.clone(),
-            agent_endpoint,
-            stopped_task_retention: settings.stopped_task_retention.duration(),
-            sessions,
-            services: settings.services,
-            vpc: vpc_tables,
-        };
+        let setup = ecs_setup(&settings, &running, &iam, vpc_tables, (&clock, &ids));
         let ecs = Ecs::new(ecs_tables, ledger.clone(), setup);
         ecs.watch_alarms(cloudwatch_tables);
         ecs.sessions().limit_arrivals(settings.limits.arrivals);
@@ -123,13 +107,7 @@ impl ControlPlane {
             StoreChoice::Embedded => edge,
             StoreChoice::Etcd(_) => {
                 let gate = LedgerGate::new(ledger.clone(), member.name, shutdown.clone());
-                let watching = gate.clone();
-                loops.spawn(async move {
-                    watching.watch().await;
-                    Ok(())
-                });
-                let peers = tls.as_ref().map(|tls| tls.server.peers());
-                edge.gate(gate, peers.as_ref())
+                gated(edge, gate, tls.as_ref(), &mut loops)
             }
         };
         let edge = edge.build();
@@ -199,6 +177,41 @@ impl ControlPlane {
         }
         Ok(())
     }
+}
+
+fn ecs_setup(
+    settings: &ServerSettings,
+    running: &Running,
+    iam: &Iam,
+    vpc: vpc::Tables,
+    (clock, ids): (&Arc<SystemClock>, &Arc<RandomIds>),
+) -> EcsSetup {
+    let credentials = IamCredentials::new(iam.sessions().clone(), clock.clone(), ids.clone());
+    let task_endpoint = task_endpoint(settings, running);
+    EcsSetup {
+        ids: ids.clone(),
+        agent_endpoint: settings.agent_endpoint.clone(),
+        stopped_task_retention: settings.stopped_task_retention.duration(),
+        sessions: SessionSetup { task_endpoint, credentials: Arc::new(credentials) },
+        services: settings.services,
+        vpc,
+    }
+}
+
+/// The edge of one of several servers: what the leader has to answer goes there.
+fn gated(
+    edge: EdgeBuilder,
+    gate: Arc<LedgerGate>,
+    tls: Option<&Tls>,
+    loops: &mut JoinSet<Result<()>>,
+) -> EdgeBuilder {
+    let watching = gate.clone();
+    loops.spawn(async move {
+        watching.watch().await;
+        Ok(())
+    });
+    let peers = tls.map(|tls| tls.server.peers());
+    edge.gate(gate, peers.as_ref())
 }
 
 fn edge(

@@ -8,10 +8,9 @@ use std::sync::Arc;
 use events::{Moment, Source};
 use ledger::{Commit, Ledger, Revision, Row, Snapshot};
 use serde_json::{Map, Value, json};
-use shapes_ecs as shapes;
 use terms::Timestamp;
 use wire::protocol::JsonWriter;
-use wire::value::{Structure, Value as _};
+use wire::value::Structure;
 
 use crate::Ecs;
 use crate::api;

@@ -89,7 +89,7 @@ impl Plan {
         let end = tokio::select! {
             biased;
             _ = tokio::signal::ctrl_c() => End::Interrupted,
-            looked = tokio::time::timeout(self.limit, following.to_the_end()) => match looked {
+            looked = tokio::time::timeout(self.limit, following.follow()) => match looked {
                 Ok(look) => End::Verdict(look?),
                 Err(_) => End::OutOfTime,
             },
@@ -110,7 +110,7 @@ pub fn primary(service: &Value) -> &str {
 }
 
 impl Following<'_> {
-    async fn to_the_end(&mut self) -> Result<Look> {
+    async fn follow(&mut self) -> Result<Look> {
         let mut failed = 0;
         loop {
             match self.look().await {

@@ -105,8 +105,8 @@ fn is_task_news(change: &Change<TaskKey, Task>) -> bool {
         (None, after) => return after.is_some(),
         (Some(_), None) => return false,
     };
-    let containers = after.containers.iter().zip(&before.containers);
-    let same = |(now, then): (&crate::model::Container, &crate::model::Container)| {
+    let mut containers = after.containers.iter().zip(&before.containers);
+    let is_same = |(now, then): (&crate::model::Container, &crate::model::Container)| {
         now.status == then.status
             && now.exit_code == then.exit_code
             && now.reason == then.reason
@@ -118,7 +118,7 @@ fn is_task_news(change: &Change<TaskKey, Task>) -> bool {
         || before.network.as_ref().map(|network| network.status)
             != after.network.as_ref().map(|network| network.status)
         || before.containers.len() != after.containers.len()
-        || !containers.map(same).all(|same| same)
+        || !containers.all(is_same)
 }
 
 fn is_instance_news(change: &Change<InstanceKey, ContainerInstance>) -> bool {

@@ -93,6 +93,7 @@ impl RolloutState {
 
 /// Where a service deployment is in its life (`ServiceDeployment.status`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[expect(clippy::enum_variant_names, reason = "these are the API's own names of the states")]
 pub(crate) enum Progress {
     /// The scheduler has yet to look at it.
     Pending,

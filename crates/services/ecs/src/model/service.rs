@@ -92,16 +92,6 @@ pub(crate) enum ZoneRebalancing {
     Disabled,
 }
 
-impl ZoneRebalancing {
-    /// The word of the API.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Enabled => "ENABLED",
-            Self::Disabled => "DISABLED",
-        }
-    }
-}
-
 /// What the scheduler keeps in mind of a service from one look to the next.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Course {

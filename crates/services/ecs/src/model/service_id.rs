@@ -71,11 +71,6 @@ impl FromStr for DeploymentId {
 pub(crate) struct RevisionId(u64);
 
 impl RevisionId {
-    /// The id made of these bytes; take them from the transaction.
-    pub(crate) fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(number(bytes))
-    }
-
     /// The nineteen digits.
     pub(crate) const fn digits(self) -> u64 {
         self.0
@@ -153,7 +148,7 @@ mod tests {
             let id = DeploymentId::from_bytes([byte; 16]);
             assert_eq!(id.to_string().len(), PREFIX.len() + 19);
             assert_eq!(id.to_string().parse(), Ok(id));
-            let revision = RevisionId::from_bytes([byte; 16]);
+            let revision = RevisionId::from_digits(id.digits());
             assert_eq!(revision.to_string().parse(), Ok(revision));
             let deployment = ServiceDeploymentId::from_bytes([byte; 16]);
             assert_eq!(deployment.as_str().len(), 21);

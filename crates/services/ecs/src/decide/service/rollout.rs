@@ -228,14 +228,6 @@ impl Look<'_> {
             .is_some_and(|early| early.is_met(service.desired, healthy, is_alone))
     }
 
-    /// Whether enough tasks are healthy for the deployment to count as complete before all are
-    /// (ECS semantics §8.3); `is_alone` says whether nothing is left of earlier ones.
-    fn is_early_enough(&self, at: usize, is_alone: bool) -> bool {
-        let Some(early) = self.rows.service.configuration.early else { return false };
-        let healthy = self.tally(self.rows.deployments[at].id).healthy.len();
-        healthy >= self.enough().max(1) && (early.deferred || is_alone)
-    }
-
     /// How many healthy tasks of the primary deployment are enough for earlier ones to go.
     pub(super) fn enough(&self) -> usize {
         let desired = self.rows.service.desired;

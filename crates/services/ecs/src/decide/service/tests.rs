@@ -97,7 +97,7 @@ impl World {
     /// A new deployment, as UpdateService makes one.
     fn deploy(&mut self, image: Image) {
         let id = DeploymentId::from_bytes(self.dice.bytes());
-        let revision = RevisionId::from_bytes(self.dice.bytes());
+        let revision = RevisionId::from_digits(id.digits());
         let number = ServiceDeploymentId::from_bytes(self.dice.bytes());
         let service = &mut self.view.service;
         for one in &mut self.view.deployments {
