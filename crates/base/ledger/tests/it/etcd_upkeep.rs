@@ -94,7 +94,10 @@ fn history_is_compacted_and_who_was_away_loads_anew() {
         let revision = head["header"]["revision"].to_string();
         let old = ["get", "--rev", &revision, "/longshore/head"];
         let deadline = Instant::now() + PATIENCE;
+        // No faster than history is looked at, or the quota is reached before.
+        let mut beat = tokio::time::interval(Duration::from_millis(40));
         for number in (0..10).cycle() {
+            beat.tick().await;
             put_surely(&one, number, LARGE).await;
             if try_etcdctl(&settings.endpoints[0], &old).is_err() {
                 break;
