@@ -90,7 +90,8 @@ mod tests {
         assert!(take("third").is_some());
         assert!(take("greedy").is_some());
         drop((greedy, others));
-        assert_eq!((shares.held.lock().all, shares.held.lock().of.len()), (0, 0));
+        let held = shares.held.lock();
+        assert_eq!((held.all, held.of.len()), (0, 0));
     }
 
     #[test]
