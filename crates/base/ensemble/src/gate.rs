@@ -112,7 +112,7 @@ impl LedgerGate {
             match known {
                 // A leader that was stopped for a while may not know yet that another leads.
                 Leadership::Leading => {
-                    if let Ok(Ok(_)) = timeout_at(ask.until, self.ledger.current()).await
+                    if let Ok(Ok(())) = timeout_at(ask.until, self.ledger.confirm_leading()).await
                         && leadership.borrow().is_leading()
                     {
                         return Passage::Here;

@@ -81,6 +81,8 @@ pub(crate) struct Head {
     /// Set while the store takes no new rows.
     pub(crate) full: Option<LedgerError>,
     waiters: VecDeque<Waiter>,
+    /// The last revision that was taken for the store.
+    pub(crate) sent: Revision,
     pub(crate) refused: Option<LedgerError>,
     pub(crate) closing: bool,
     /// The store's thread is to be woken when so many commits are pending.
@@ -143,6 +145,7 @@ pub(crate) struct Taken {
 impl Head {
     pub(crate) fn new(state: State, limits: Limits) -> Self {
         Self {
+            sent: state.revision,
             state,
             term: 0,
             recent: VecDeque::new(),
@@ -158,6 +161,7 @@ impl Head {
 
     /// Takes transactions on `state`, in a term of its own.
     pub(crate) fn begin(&mut self, state: State) {
+        self.sent = state.revision;
         self.state = state;
         self.term += 1;
         self.recent.clear();
@@ -332,6 +336,7 @@ impl Head {
         let Pack { writes, commits, state, .. } = pack;
         let revision = commits.last()?.revision;
         let state = state.unwrap_or_else(|| self.state.clone());
+        self.sent = revision;
         Some(Taken { batch: Batch { revision, writes }, state, commits })
     }
 

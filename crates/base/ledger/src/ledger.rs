@@ -188,9 +188,21 @@ impl Ledger {
     /// When the store does not answer.
     pub async fn current(&self) -> Result<Snapshot, LedgerError> {
         if let Writer::Cluster(cluster) = &self.inner.shared.writer {
-            cluster.catch_up().await?;
+            cluster.catch_up(&self.inner.shared).await?;
         }
         Ok(self.snapshot())
+    }
+
+    /// Passes when this ledger leads: by its lease, or because the store says so.
+    ///
+    /// # Errors
+    /// [`LedgerError::NotLeading`], or when the store does not answer.
+    pub async fn confirm_leading(&self) -> Result<(), LedgerError> {
+        let shared = &self.inner.shared;
+        match &shared.writer {
+            Writer::Cluster(cluster) => cluster.admit(&shared.leadership).await,
+            Writer::Inline(_) | Writer::Thread(_) | Writer::Task(..) => Ok(()),
+        }
     }
 
     /// Stops leading for good: what is acknowledged is durable, and another server takes over at
@@ -323,7 +335,7 @@ impl Shared {
         name: &'static str,
         body: &mut impl FnMut(&mut Tx<'_>) -> Result<T, E>,
     ) -> Result<Settled<T, E>, LedgerError> {
-        let mut base = Base { state: self.published.load_full(), term: None };
+        let mut base = self.first_base();
         for _ in 0..OPTIMISTIC_RUNS {
             let mut tx = Tx::new(&self.schema, &base.state, &self.sources);
             let outcome = body(&mut tx);
@@ -341,6 +353,33 @@ impl Shared {
             }
         }
         self.run_alone(name, body)
+    }
+
+    /// What the first run of a transaction starts from: what is shown, unless more is on its way
+    /// to a store that others follow. They may show that already, so to answer from less would take
+    /// back what a client has seen.
+    fn first_base(&self) -> Base {
+        if matches!(self.writer, Writer::Cluster(_)) {
+            let head = self.head.lock();
+            if head.sent > self.published.load().revision {
+                return Base { state: Arc::new(head.state.clone()), term: Some(head.term) };
+            }
+        }
+        Base { state: self.published.load_full(), term: None }
+    }
+
+    /// Waits until everything is shown that was sent to the store before the call; false if that
+    /// may never be.
+    pub(crate) async fn shows_what_was_sent(&self) -> bool {
+        let durable = {
+            let mut head = self.head.lock();
+            let sent = head.sent;
+            self.durable_at(&mut head, sent)
+        };
+        match durable {
+            Durable::Already => true,
+            Durable::After(receiver) => matches!(receiver.await, Ok(Ok(()))),
+        }
     }
 
     fn attempt<T, E>(

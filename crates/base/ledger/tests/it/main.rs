@@ -12,6 +12,7 @@ mod failure;
 mod faulty_etcd;
 mod feed;
 mod guards;
+mod leader_reads;
 mod properties;
 mod records;
 mod secrets;
