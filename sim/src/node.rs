@@ -81,7 +81,8 @@ impl Node {
         let checker = self.host.world.checker.lock();
         let mine = checker.instances.values();
         let mine = mine.filter(|row| row.node.as_deref() == Some(self.host.name.as_str()));
-        let has_one = mine.clone().any(|row| !row.is_gone);
+        // One that was never connected came of a registration that arrived twice.
+        let has_one = mine.clone().any(|row| !row.is_gone && checker.was_connected(row.arn.id));
         let had_one = mine.clone().next().is_some();
         drop(checker);
         if had_one && !has_one {

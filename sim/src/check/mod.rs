@@ -27,6 +27,8 @@ pub(crate) struct Checker {
     revision: Revision,
     pub(crate) tasks: BTreeMap<TaskId, AuditedTask>,
     pub(crate) instances: BTreeMap<ContainerInstanceId, AuditedInstance>,
+    /// Instances that have been connected.
+    met: BTreeSet<ContainerInstanceId>,
     /// Tasks that were forgotten rightly.
     forgotten: BTreeSet<TaskId>,
     /// What each machine can take, as it really is.
@@ -266,6 +268,9 @@ impl Checker {
             }
             (Some(_) | None, _) => {}
         }
+        if after.as_ref().is_some_and(|row| row.connected) {
+            self.met.insert(id);
+        }
         match after {
             Some(after) => self.instances.insert(id, after),
             None => self.instances.remove(&id),
@@ -358,6 +363,11 @@ impl Checker {
             found.push(broken("no machine is over-committed", detail));
         }
         found
+    }
+
+    /// Whether an agent has ever been connected as this instance.
+    pub(crate) fn was_connected(&self, id: ContainerInstanceId) -> bool {
+        self.met.contains(&id)
     }
 
     /// The task of a machine's container.
