@@ -45,22 +45,24 @@ impl Asked<'_> {
             }
             strategy::check(&given, &cluster.capacity_providers)?;
             strategy::check_weights(&given)?;
-            return self.providers(given);
+            return self.providers(&given);
         }
         let default = &cluster.default_strategy;
         if self.launch_type.is_none() && !self.is_daemon && !default.is_empty() {
             strategy::check_default_weights(default)?;
-            return self.providers(default.clone());
+            return self.providers(default);
         }
         self.launch_type(self.launch_type.unwrap_or(LaunchType::Ec2))
     }
 
-    fn providers(&self, items: Vec<StrategyItem>) -> Result<CapacityChoice, Error> {
+    fn providers(&self, items: &[StrategyItem]) -> Result<CapacityChoice, Error> {
         if items.iter().any(|item| is_fargate(&item.provider)) {
             return Err(Error::not_built(self.operation, "the capacity providers of Fargate"));
         }
         refuse_platform(self.platform_version)?;
-        Ok(CapacityChoice::Strategy(items))
+        // The scheduler does not place by providers yet; to place as if none were named would
+        // ignore what was asked.
+        Err(Error::not_built(self.operation, "capacityProviderStrategy"))
     }
 
     fn launch_type(&self, launch_type: LaunchType) -> Result<CapacityChoice, Error> {
