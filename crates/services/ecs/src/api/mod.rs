@@ -152,12 +152,17 @@ pub(crate) fn service(api: Arc<Api>) -> Service {
     }
 }
 
-/// The error as this operation may answer it: one that its model does not declare is told as a
-/// ClientException, as ECS does (an agent without a cluster looks for the text alone).
+/// What any operation may answer, whatever its model declares: the errors that all AWS APIs share
+/// (clients back off from a throttling by its code alone), and what is not built.
+const COMMON_ERRORS: [&str; 3] =
+    ["AccessDeniedException", "NotImplementedException", "ThrottlingException"];
+
+/// The error as this operation may answer it: one that neither its model declares nor all APIs share
+/// is told as a ClientException, as ECS does (an agent without a cluster looks for the text alone).
 fn answer<O: Operation>(error: Error) -> ServiceError {
     let error = ServiceError::from(error);
-    let declared = O::ERRORS.contains(&error.code.as_str());
-    if declared || error.code == "NotImplementedException" {
+    let code = error.code.as_str();
+    if O::ERRORS.contains(&code) || COMMON_ERRORS.contains(&code) {
         return error;
     }
     let code = match error.code.as_str() {
@@ -204,4 +209,27 @@ fn arn_of(cluster: &ClusterKey, kind: &str, text: &str) -> String {
 /// The length of a shape as JSON, in bytes.
 fn json_length<T: wire::value::Structure + wire::value::Value>(shape: &T) -> usize {
     crate::model::json(shape).len()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use shapes::RegisterContainerInstance;
+
+    use super::*;
+
+    #[test]
+    fn a_throttling_keeps_its_code_where_the_model_does_not_declare_it() {
+        let throttled = Error::Throttled { retry_after: Duration::from_secs(1) };
+        let answer = answer::<RegisterContainerInstance>(throttled);
+        assert_eq!(answer.code, "ThrottlingException");
+        assert_eq!(answer.retry_after, Some(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn an_error_that_is_not_declared_is_a_client_exception() {
+        let answer = answer::<RegisterContainerInstance>(Error::ClusterNotFound);
+        assert_eq!(answer.code, "ClientException");
+    }
 }
