@@ -161,6 +161,7 @@ impl Ecs {
         routes.push(routes::plan(self.api.clone()));
         routes.push(routes::what_if(self.api.clone()));
         routes.push(routes::placements(self.api.clone()));
+        routes.push(routes::service_health(self.api.clone(), self.rules));
         routes
     }
 

@@ -1,6 +1,9 @@
 //! Paths of our own, as JSON: `GET /_longshore/why/<task>`, why a task is where it is;
 //! `POST /_longshore/plan`, what RunTask would do;
 //! `POST /_longshore/what-if`, the same in a cluster that is changed or loses something; `GET /_longshore/placements`, what was placed.
+//! `service_health.rs` has its own.
+
+mod service_health;
 
 use std::sync::Arc;
 
@@ -21,6 +24,8 @@ use crate::error::Error;
 use crate::model::Task;
 use crate::tables::{ClusterKey, Scope, Tables, TaskKey, task_key};
 use crate::whatif;
+
+pub(crate) use self::service_health::route as service_health;
 
 /// The path that the CLI's `why` asks.
 const WHY_PATH: &str = "/_longshore/why";

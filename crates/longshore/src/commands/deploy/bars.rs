@@ -9,19 +9,18 @@ const OLD_DRAWN: usize = 3;
 
 /// The lines that are drawn over and over.
 pub fn lines(look: &Look, service: &str, elapsed_seconds: u64) -> Vec<String> {
-    let new = &look.new.definition;
+    let new = &look.brings;
     let state = match &look.verdict {
         Verdict::GoingBack(_) => "ROLLING BACK",
         Verdict::GoingOn => "IN PROGRESS",
         ended => ended.word(),
     };
     let mut lines = vec![format!("{service} → {new}  {state}  {elapsed_seconds}s")];
-    let width = look.old.iter().map(|side| side.definition.chars().count()).max().unwrap_or(0);
-    let width = width.max(new.chars().count());
+    let sides = || look.new.iter().chain(&look.old);
+    let width = sides().map(|side| side.definition.chars().count()).max().unwrap_or(0);
     // Bars of old and new are as long as what the service is to have.
-    let whole = look.old.iter().map(|side| total(side.counts)).max().unwrap_or(0);
-    let whole = whole.max(look.desired).max(total(look.new.counts));
-    lines.push(line("new", &look.new, width, whole));
+    let whole = sides().map(|side| total(side.counts)).max().unwrap_or(0).max(look.desired);
+    lines.extend(look.new.iter().map(|side| line("new", side, width, whole)));
     lines.extend(look.old.iter().take(OLD_DRAWN).map(|side| line("old", side, width, whole)));
     if look.old.len() > OLD_DRAWN {
         lines.push(format!("  and {} deployments before them", look.old.len() - OLD_DRAWN));
@@ -69,8 +68,8 @@ pub fn plain(look: &Look) -> String {
     let side =
         |which: &str, side: &Side| format!("{which} {}: {}", side.definition, numbers(side.counts));
     let old = look.old.iter().take(OLD_DRAWN).map(|one| side("old", one));
-    let all: Vec<_> = std::iter::once(side("new", &look.new)).chain(old).collect();
-    all.join("; ")
+    let new = look.new.iter().map(|one| side("new", one));
+    new.chain(old).collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]
@@ -86,7 +85,8 @@ mod tests {
     fn a_deployment_is_drawn_as_it_goes() {
         let look = Look {
             desired: 10,
-            new: side("web:12", [10, 2, 4, 3, 1]),
+            brings: "web:12".to_owned(),
+            new: Some(side("web:12", [10, 2, 4, 3, 1])),
             old: vec![side("web:9", [6, 0, 6, 6, 0])],
             verdict: Verdict::GoingOn,
         };
@@ -109,7 +109,8 @@ mod tests {
     fn many_earlier_ones_are_told_in_a_number() {
         let look = Look {
             desired: 0,
-            new: side("web:9", [0, 0, 0, 0, 0]),
+            brings: "web:9".to_owned(),
+            new: Some(side("web:9", [0, 0, 0, 0, 0])),
             old: (1..=5).map(|at| side(&format!("web:{at}"), [0, 0, 0, 0, 0])).collect(),
             verdict: Verdict::GoingBack(String::new()),
         };
@@ -117,6 +118,25 @@ mod tests {
         assert_eq!(lines[0], "web → web:9  ROLLING BACK  0s");
         assert_eq!(lines.last().map(String::as_str), Some("  and 2 deployments before them"));
         assert_eq!(lines.len(), 6);
+    }
+
+    #[test]
+    fn what_is_done_away_with_is_not_drawn() {
+        let look = Look {
+            desired: 3,
+            brings: "web:12".to_owned(),
+            new: None,
+            old: vec![side("web:9", [3, 0, 3, 3, 0])],
+            verdict: Verdict::GoingBack(String::new()),
+        };
+        assert_eq!(
+            lines(&look, "web", 7),
+            [
+                "web → web:12  ROLLING BACK  7s",
+                "  old  web:9  ██████████████████████████████  3 of 3 running, 3 healthy",
+            ]
+        );
+        assert_eq!(plain(&look), "old web:9: 3 of 3 running, 3 healthy");
     }
 
     #[test]

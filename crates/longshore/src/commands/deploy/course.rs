@@ -80,7 +80,7 @@ pub struct Counts {
     pub pending: u64,
     /// How many are RUNNING.
     pub running: u64,
-    /// How many of those pass their health checks, or have none.
+    /// How many of those are healthy: their checks pass, or they have run for long enough.
     pub healthy: u64,
     /// How many failed.
     pub failed: u64,
@@ -100,8 +100,10 @@ pub struct Side {
 pub struct Look {
     /// How many tasks the service is to have.
     pub desired: u64,
-    /// The tasks of the deployment.
-    pub new: Side,
+    /// What the deployment brings, as `FAMILY:REVISION`; empty if that was never seen.
+    pub brings: String,
+    /// The tasks of the deployment; none once the service has done away with it.
+    pub new: Option<Side>,
     /// Those of the others, the newest first.
     pub old: Vec<Side>,
     /// Where it stands.
@@ -115,19 +117,21 @@ pub struct Told<'a> {
     pub service: &'a Value,
     /// The service deployment; null where there is none to be had.
     pub service_deployment: &'a Value,
-    /// By deployment, how many of its tasks pass their health checks; those without checks are
-    /// healthy when they run.
-    pub healthy: &'a BTreeMap<String, u64>,
+    /// By deployment, how many of its tasks are healthy; without it, those that run.
+    pub healthy: Option<&'a BTreeMap<String, u64>>,
+    /// What the deployment brought when it was seen last.
+    pub brings: &'a str,
 }
 
 /// Reads where the deployment `id` stands.
 pub fn look(told: Told<'_>, id: &str, wait_for: WaitFor) -> Look {
     let all = told.service["deployments"].as_array().map(Vec::as_slice).unwrap_or_default();
     let side = |one: &Value| side(one, told.healthy);
-    let new = all.iter().find(|one| text(one, "id") == id).map(side).unwrap_or_default();
+    let new = all.iter().find(|one| text(one, "id") == id).map(side);
     let old: Vec<Side> = all.iter().filter(|one| text(one, "id") != id).map(side).collect();
     let desired = number(told.service, "desiredCount");
-    let is_first_healthy = wait_for == WaitFor::FirstHealthy && new.counts.healthy > 0;
+    let is_first_healthy =
+        wait_for == WaitFor::FirstHealthy && new.as_ref().is_some_and(|new| new.counts.healthy > 0);
     let verdict = match verdict(told, id, all) {
         Verdict::GoingOn if is_first_healthy => Verdict::Reached,
         // A service is steady, as the waiter has it, with one deployment and all tasks RUNNING.
@@ -139,12 +143,15 @@ pub fn look(told: Told<'_>, id: &str, wait_for: WaitFor) -> Look {
         }
         verdict => verdict,
     };
-    Look { desired, new, old, verdict }
+    let brings = new.as_ref().map_or(told.brings, |new| &new.definition).to_owned();
+    Look { desired, brings, new, old, verdict }
 }
 
-fn side(deployment: &Value, healthy: &BTreeMap<String, u64>) -> Side {
+fn side(deployment: &Value, healthy: Option<&BTreeMap<String, u64>>) -> Side {
     let running = number(deployment, "runningCount");
-    let healthy = healthy.get(text(deployment, "id")).copied().unwrap_or(running);
+    let counted =
+        |all: &BTreeMap<String, u64>| all.get(text(deployment, "id")).copied().unwrap_or_default();
+    let healthy = healthy.map_or(running, counted);
     let counts = Counts {
         desired: number(deployment, "desiredCount"),
         pending: number(deployment, "pendingCount"),
@@ -222,7 +229,8 @@ mod tests {
         let told = Told {
             service: &service(deployments),
             service_deployment: &json!({"status": status, "statusReason": format!("It is {status}.")}),
-            healthy: &BTreeMap::new(),
+            healthy: None,
+            brings: "",
         };
         look(told, "ecs-svc/2", wait_for).verdict
     }
@@ -236,14 +244,28 @@ mod tests {
         let told = Told {
             service: &service(&deployments),
             service_deployment: &Value::Null,
-            healthy: &BTreeMap::from([("ecs-svc/2".to_owned(), 3)]),
+            healthy: Some(&BTreeMap::from([("ecs-svc/2".to_owned(), 3)])),
+            brings: "",
         };
         let look = look(told, "ecs-svc/2", WaitFor::Completed);
         let new = Counts { desired: 10, pending: 2, running: 4, healthy: 3, failed: 1 };
-        let old = Counts { desired: 6, running: 6, healthy: 6, ..Counts::default() };
-        assert_eq!(look.new, Side { definition: "web:2".into(), counts: new });
+        let old = Counts { desired: 6, running: 6, ..Counts::default() };
+        assert_eq!(look.new, Some(Side { definition: "web:2".into(), counts: new }));
         assert_eq!(look.old, [Side { definition: "web:1".into(), counts: old }]);
         assert_eq!((look.desired, look.verdict), (10, Verdict::GoingOn));
+    }
+
+    #[test]
+    fn a_deployment_that_is_done_away_with_is_none_and_not_nothing_of_nothing() {
+        let told = Told {
+            service: &service(&[deployment("ecs-svc/1", "PRIMARY", "IN_PROGRESS", [3, 0, 3, 0])]),
+            service_deployment: &json!({"status": "ROLLBACK_IN_PROGRESS"}),
+            healthy: None,
+            brings: "web:2",
+        };
+        let look = look(told, "ecs-svc/2", WaitFor::Completed);
+        assert_eq!((look.brings.as_str(), look.new, look.old.len()), ("web:2", None, 1));
+        assert_eq!(look.old[0].counts.healthy, 3, "RUNNING has to do");
     }
 
     #[test]
@@ -273,8 +295,12 @@ mod tests {
         assert_eq!(verdict.cause(), "It is ROLLBACK_FAILED. It could not be rolled back.");
         let mut gone = service(&[]);
         gone["status"] = "DRAINING".into();
-        let told =
-            Told { service: &gone, service_deployment: &Value::Null, healthy: &BTreeMap::new() };
+        let told = Told {
+            service: &gone,
+            service_deployment: &Value::Null,
+            healthy: None,
+            brings: "web:2",
+        };
         assert_eq!(look(told, "ecs-svc/2", WaitFor::Completed).verdict.exit_code(), Some(4));
     }
 

@@ -1,6 +1,5 @@
 //! Following a deployment: looks, what is shown of them, and the end.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -9,9 +8,9 @@ use terms::{Clock, Timestamp};
 use wire::client::{Client, ClientError};
 
 use super::course::{self, Look, Told, Verdict};
-use super::health::Health;
+use super::health::healthy;
 use super::screen::Screen;
-use super::{Named, WaitFor, tasks};
+use super::{Named, WaitFor, bars, tasks};
 use crate::api::{ecs, short, text};
 use crate::clock::SystemClock;
 use crate::exit::Exit;
@@ -57,7 +56,8 @@ struct Following<'a> {
     began_at: Timestamp,
     /// The ids of the events that were there at the last look.
     seen: Vec<String>,
-    health: Health,
+    /// The last look, for what is left on the screen when nobody follows any more.
+    last: Option<Look>,
     screen: Screen,
     events: Vec<Value>,
 }
@@ -82,7 +82,7 @@ impl Plan {
             service_deployment: text(after, "currentServiceDeployment").to_owned(),
             began_at: SystemClock.now(),
             seen,
-            health: Health::default(),
+            last: None,
             screen: Screen::open(self.format),
             events: Vec::new(),
         };
@@ -132,14 +132,20 @@ impl Following<'_> {
         let service = self.plan.named.describe(self.client).await?;
         let deployment = self.service_deployment().await?;
         let named = &self.plan.named;
-        let healthy = self.health.of(self.client, &named.cluster, &service).await?;
-        let told = Told { service: &service, service_deployment: &deployment, healthy };
+        let healthy = healthy(self.client, named).await?;
+        let told = Told {
+            service: &service,
+            service_deployment: &deployment,
+            healthy: healthy.as_ref(),
+            brings: self.last.as_ref().map_or("", |last| &last.brings),
+        };
         let look = course::look(told, &self.id, self.plan.wait_for);
         for event in course::new_events(&service, &mut self.seen) {
             self.screen.event(&event_line(event));
             self.events.push(event.clone());
         }
         self.screen.draw(&look, &named.service, SystemClock.now().since(self.began_at));
+        self.last = Some(look.clone());
         Ok(look)
     }
 
@@ -176,7 +182,7 @@ impl Following<'_> {
             "service": self.plan.named.service,
             "deployment": self.id,
             "serviceDeploymentArn": self.service_deployment,
-            "taskDefinition": look.new.definition,
+            "taskDefinition": look.brings,
             "outcome": look.verdict.word(),
             "cause": look.verdict.cause(),
             "tasksStopped": causes,
@@ -194,6 +200,7 @@ impl Following<'_> {
     /// Ends although the deployment goes on.
     fn leave(&self, how: &str, word: &str, code: u8) -> Result<()> {
         let Named { cluster, service } = &self.plan.named;
+        let elapsed = SystemClock.now().since(self.began_at).as_secs();
         let again = match cluster.as_str() {
             "default" => format!("longshore deploy {service} --attach"),
             cluster => format!("longshore deploy {service} --cluster {cluster} --attach"),
@@ -203,7 +210,18 @@ impl Following<'_> {
                 "cluster": cluster, "service": service, "deployment": self.id, "outcome": word,
                 "events": self.events,
             }))?,
-            Format::Text => say!("The deployment {how}; '{again}' follows it again."),
+            Format::Text => {
+                let stands = self.last.as_ref().map(|look| bars::lines(look, service, elapsed));
+                stands.into_iter().flatten().for_each(|line| say!("{line}"));
+                say!("The deployment {how}; '{again}' follows it again.");
+                if !self.service_deployment.is_empty() {
+                    say!(
+                        "To take it back: aws ecs stop-service-deployment --stop-type ROLLBACK \
+                         --service-deployment-arn {}",
+                        self.service_deployment
+                    );
+                }
+            }
         }
         Err(Exit(code).into())
     }
@@ -221,7 +239,7 @@ fn event_line(event: &Value) -> String {
 
 /// How a deployment ended, in the lines that are left on the screen.
 fn end_lines(look: &Look, service: &str, elapsed: Duration, causes: &[String]) -> Vec<String> {
-    let (word, new) = (look.verdict.word(), short(&look.new.definition));
+    let (word, new) = (look.verdict.word(), short(&look.brings));
     let seconds = elapsed.as_secs_f64();
     let what = if new.is_empty() { service.to_owned() } else { format!("{service} → {new}") };
     let mut lines = vec![format!("{word}  {what}  after {seconds:.1} s")];
@@ -234,19 +252,14 @@ fn end_lines(look: &Look, service: &str, elapsed: Duration, causes: &[String]) -
     lines
 }
 
-/// By deployment, how many tasks are healthy.
-pub type Healthy = BTreeMap<String, u64>;
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::deploy::course::Side;
-
     #[test]
     fn the_end_is_told_with_its_cause() {
         let told = |verdict, causes: &[String]| {
-            let new = Side { definition: "web:12".to_owned(), ..Side::default() };
-            let look = Look { desired: 1, new, old: Vec::new(), verdict };
+            let (brings, new) = ("web:12".to_owned(), None);
+            let look = Look { desired: 1, brings, new, old: Vec::new(), verdict };
             end_lines(&look, "web", Duration::from_millis(2_540), causes)
         };
         assert_eq!(told(Verdict::Reached, &[]), ["SUCCEEDED  web → web:12  after 2.5 s"]);

@@ -104,7 +104,16 @@ impl Named {
     /// # Errors
     /// If the call fails, or the cluster has no such service.
     pub async fn describe(&self, client: &Client) -> Result<Value> {
-        let input = json!({"cluster": self.cluster, "services": [self.service]});
+        self.describe_with(client, &[]).await
+    }
+
+    /// The same with what DescribeServices tells only if it is asked for, such as `TAGS`.
+    ///
+    /// # Errors
+    /// As [`Named::describe`].
+    pub async fn describe_with(&self, client: &Client, include: &[&str]) -> Result<Value> {
+        let input =
+            json!({"cluster": self.cluster, "services": [self.service], "include": include});
         let mut answer = ecs(client, "DescribeServices", &input).await?;
         match answer["services"].get_mut(0) {
             Some(service) => Ok(service.take()),

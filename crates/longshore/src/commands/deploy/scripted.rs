@@ -66,8 +66,10 @@ impl Exchange for Script {
         &self,
         request: Request<Full<Bytes>>,
     ) -> Pin<Box<dyn Future<Output = Exchanged> + Send>> {
-        let target = request.headers()["x-amz-target"].to_str().unwrap_or_default();
-        let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
+        let target = request.headers().get("x-amz-target").and_then(|name| name.to_str().ok());
+        // What is no operation is a path of ours: the tasks that are healthy.
+        let operation = target.and_then(|name| name.rsplit('.').next()).unwrap_or("Health");
+        let operation = operation.to_owned();
         let answer = self.answer(&operation);
         let whole = Bytes::from(answer.to_string());
         // The body of a request in memory is there at once.
@@ -165,5 +167,10 @@ fn nobody_has_to_follow_and_nothing_has_to_begin() {
     assert_eq!((code, calls.len()), (0, 2));
     let (code, calls) = deploy(&["--attach"], &[(service(1, 2), "SUCCESSFUL")]);
     assert_eq!(code, 0);
-    assert!(calls.iter().all(|(operation, _)| operation.starts_with("Describe")), "{calls:?}");
+    assert!(
+        calls
+            .iter()
+            .all(|(operation, _)| operation.starts_with("Describe") || operation == "Health"),
+        "{calls:?}"
+    );
 }

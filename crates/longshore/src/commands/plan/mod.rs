@@ -5,6 +5,7 @@ mod changes;
 mod draw;
 mod failover;
 mod request;
+mod service;
 mod snapshot;
 
 use anyhow::Result;
@@ -28,6 +29,10 @@ pub struct Plan {
 enum Action {
     /// Tell where `aws ecs run-task` would place tasks, and start none
     RunTask(request::RunTask),
+    /// Tell where `aws ecs create-service` would place tasks, and create nothing
+    CreateService(service::CreateService),
+    /// Tell how a deployment of `aws ecs update-service` would proceed, and change nothing
+    UpdateService(service::UpdateService),
     /// Tell where the tasks of a zone or an instance would go if it failed
     Failover(failover::Failover),
 }
@@ -41,6 +46,8 @@ impl Plan {
     pub async fn run(self, format: Format) -> Result<()> {
         match self.action {
             Action::RunTask(flags) => flags.run(format).await,
+            Action::CreateService(flags) => flags.run(format).await,
+            Action::UpdateService(flags) => flags.run(format).await,
             Action::Failover(flags) => flags.run(format).await,
         }
     }

@@ -1,5 +1,5 @@
-//! What would be if: RunTask, a service created or updated, or the loss of a zone or an instance, in a cluster as it is or as it
-//! would be with instances added and taken away.
+//! What would be if: RunTask, a service created or updated, or the loss of a zone or an instance, in
+//! a cluster as it is or as it would be with instances added and taken away.
 //!
 //! A question is answered on a fork of the ledger ([`Ledger::fork`]), by the functions that answer
 //! it in earnest, and leaves nothing behind.
@@ -7,6 +7,7 @@
 mod change;
 mod failover;
 mod machine;
+mod rollout;
 mod services;
 mod usage;
 
@@ -47,6 +48,9 @@ pub(crate) struct Question {
     create_service: Option<Box<RawValue>>,
     /// An UpdateService request as AWS JSON.
     update_service: Option<Box<RawValue>>,
+    /// Whether the deployment that begins is played to its end.
+    #[serde(default)]
+    play: bool,
 }
 
 /// The answer.
@@ -97,6 +101,7 @@ impl Question {
             register: self.register_task_definition.as_deref(),
             create: self.create_service.as_deref(),
             update: self.update_service.as_deref(),
+            play: self.play,
         }
     }
 }
@@ -164,6 +169,7 @@ impl Api {
         let asked = question.services();
         if asked.is_something() {
             answer.services = self.try_services(scope, &asked).await?;
+            answer.fits &= answer.services.all_fit();
             after = None;
         }
         let after = after.unwrap_or_else(|| usage::of(self, &cluster));

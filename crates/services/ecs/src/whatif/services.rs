@@ -1,4 +1,5 @@
-//! Services as they would be: a definition registered, a service created or updated.
+//! Services as they would be: a definition registered, a service created or updated, and how the
+//! deployment would go.
 
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use shapes_ecs as shapes;
 use terms::Uuid;
 use wire::{Caller, CallerKind, Context};
 
+use super::rollout::Rollout;
 use crate::api::Api;
 use crate::routes::read_request;
 use crate::tables::Scope;
@@ -21,6 +23,8 @@ pub(super) struct Asked<'a> {
     pub(super) create: Option<&'a RawValue>,
     /// An UpdateService request; what was registered is what it deploys if it names nothing else.
     pub(super) update: Option<&'a RawValue>,
+    /// Whether the deployment is played to its end.
+    pub(super) play: bool,
 }
 
 impl Asked<'_> {
@@ -40,6 +44,16 @@ pub(super) struct Outcome {
     /// The service right after the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) service: Option<Json>,
+    /// How the deployment would go.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) rollout: Option<Rollout>,
+}
+
+impl Outcome {
+    /// Whether a deployment that was played came to its end.
+    pub(super) fn all_fit(&self) -> bool {
+        self.rollout.as_ref().is_none_or(Rollout::is_complete)
+    }
 }
 
 impl Api {
@@ -76,6 +90,10 @@ impl Api {
             None
         };
         let Some(service) = service else { return Ok(outcome) };
+        if asked.play {
+            let arn = service.service_arn.as_deref().unwrap_or_default();
+            outcome.rollout = Some(self.play_rollout(arn).await?);
+        }
         outcome.service = Some(shown(&service));
         Ok(outcome)
     }

@@ -14,18 +14,18 @@ const WITHIN: Duration = Duration::from_secs(30);
 
 /// What the agents do with tasks of a family.
 #[derive(Clone, Copy, PartialEq)]
-enum Manner {
+pub enum Manner {
     Run,
     FailToStart,
 }
 
-struct World {
-    server: Arc<Server>,
+pub struct World {
+    pub server: Arc<Server>,
     manners: BTreeMap<&'static str, Manner>,
 }
 
 impl World {
-    async fn new(instances: u32, manners: &[(&'static str, Manner)]) -> Self {
+    pub async fn new(instances: u32, manners: &[(&'static str, Manner)]) -> Self {
         let server = Arc::new(Server::start().await);
         server.call("admin", "CreateCluster", "{}").await;
         for _ in 0..instances {
@@ -39,13 +39,13 @@ impl World {
         Self { server, manners: manners.iter().copied().collect() }
     }
 
-    async fn ok(&self, operation: &str, body: Value) -> Value {
+    pub async fn ok(&self, operation: &str, body: Value) -> Value {
         let (status, answer) = self.server.call("admin", operation, &body.to_string()).await;
         assert_eq!(status, 200, "{operation} {body}: {answer}");
         answer
     }
 
-    async fn service(&self) -> Value {
+    pub async fn service(&self) -> Value {
         let answer = self.ok("DescribeServices", json!({"services": ["web"]})).await;
         answer["services"][0].clone()
     }
@@ -92,7 +92,7 @@ impl World {
     }
 
     /// Lets agents act and time pass until `is_so` of the service; `seen` looks at each state.
-    async fn until(&self, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+    pub async fn until(&self, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
         self.until_watched(what, is_so, |_| ()).await
     }
 
@@ -123,7 +123,7 @@ impl World {
     }
 }
 
-fn is_stable(service: &Value, count: u64) -> bool {
+pub fn is_stable(service: &Value, count: u64) -> bool {
     let deployments = service["deployments"].as_array().unwrap();
     deployments.len() == 1
         && deployments[0]["rolloutState"] == "COMPLETED"

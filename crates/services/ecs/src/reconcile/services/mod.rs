@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::first::First;
 use self::queue::Queue;
+pub(crate) use self::read::tasks as tasks_of;
 use crate::api::Api;
 use crate::decide::service::view::Rules;
 use crate::tables::ServiceKey;

@@ -26,9 +26,6 @@ pub(super) fn view(tx: &Tx<'_>, tables: &Tables, key: &ServiceKey, service: Serv
     let revisions = revisions(tx, tables, key, &deployments);
     let sets = tx.prefix(&tables.services.task_sets, key);
     let task_sets = sets.map(|(_, row)| (*row).clone()).collect();
-    let mut grounds = Grounds { facts, tables, cluster: &key.0, known: BTreeMap::new() };
-    let tasks = facts.index(&tables.services.live_tasks, key);
-    let tasks = tasks.filter_map(|(key, row)| seen(&key, &row, &mut grounds)).collect();
     let ended = facts.index(&tables.services.ended_tasks, key).take(MAX_ENDED);
     let ended = ended.filter_map(|(key, row)| ended_of(&key, &row)).collect();
     View {
@@ -36,13 +33,20 @@ pub(super) fn view(tx: &Tx<'_>, tables: &Tables, key: &ServiceKey, service: Serv
         deployments,
         revisions,
         task_sets,
-        tasks,
+        tasks: tasks(facts, tables, key),
         ended,
         eligible: BTreeSet::new(),
         zones: BTreeSet::new(),
         alarms: Alarms::default(),
         unplaced: 0,
     }
+}
+
+/// The tasks of a service that have not stopped.
+pub(crate) fn tasks(facts: Facts<'_>, tables: &Tables, key: &ServiceKey) -> Vec<Seen> {
+    let mut grounds = Grounds { facts, tables, cluster: &key.0, known: BTreeMap::new() };
+    let rows = facts.index(&tables.services.live_tasks, key);
+    rows.filter_map(|(key, row)| seen(&key, &row, &mut grounds)).collect()
 }
 
 fn deployments(tx: &Tx<'_>, tables: &Tables, key: &ServiceKey) -> Vec<Deployment> {
