@@ -39,7 +39,7 @@ impl Ecs {
 
 impl Source for EventSource {
     fn of_commit(&self, commit: &Commit) -> Vec<Moment> {
-        let told = decide::of_commit(commit, &self.tables);
+        let told = decide::of_commit(commit, &self.ledger.snapshot(), &self.tables);
         told.into_iter().map(|told| self.moment(told)).collect()
     }
 
@@ -58,10 +58,10 @@ impl EventSource {
                 let detail = Arc::new(move || task(&row, now));
                 moment(&cluster, "ECS Task State Change", arn, detail)
             }
-            Told::Instance(key, row) => {
+            Told::Instance(key, row, version) => {
                 let (this, arn) = (self.clone(), row.arn.to_string());
                 let cluster = key.0.clone();
-                let detail = Arc::new(move || this.instance(&key, &row, now));
+                let detail = Arc::new(move || this.instance(&key, &row, version, now));
                 moment(&cluster, "ECS Container Instance State Change", arn, detail)
             }
             Told::Action(((cluster, service), _), row, action) => {
@@ -92,7 +92,7 @@ impl EventSource {
                         "eventName": action.name,
                         "deploymentId": id.to_string(),
                         "updatedAt": row.updated_at.to_string(),
-                        "reason": row.rollout_reason,
+                        "reason": reason(&row.rollout_reason),
                     })
                     .to_string()
                 });
@@ -101,12 +101,19 @@ impl EventSource {
         }
     }
 
-    /// The instance with what is free on it now.
-    fn instance(&self, key: &InstanceKey, row: &ContainerInstance, now: Timestamp) -> String {
+    /// The instance with what is free on it when somebody wants to know: an event that is written
+    /// out late tells of a newer state, as does the one after it.
+    fn instance(
+        &self,
+        key: &InstanceKey,
+        row: &ContainerInstance,
+        version: Revision,
+        now: Timestamp,
+    ) -> String {
         let snapshot = self.ledger.snapshot();
         let tasks: Vec<Row<Task>> =
             snapshot.index(&self.tables.held, key).map(|(_, task)| task).collect();
-        let shown = api::show_instance(row, &tasks);
+        let shown = api::show_instance(row, &tasks, version);
         let mut detail = object(&shown);
         for name in ["runningTasksCount", "pendingTasksCount", "tags", "attachments"] {
             detail.remove(name);
@@ -115,6 +122,12 @@ impl EventSource {
         detail.insert("updatedAt".to_owned(), json!(now.to_string()));
         Value::Object(detail).to_string()
     }
+}
+
+/// Why a deployment is where it is, as events say it: `rolloutStateReason` has `tasks failed`, and the
+/// documented event `task failed` (ECS semantics §17).
+fn reason(rollout_state_reason: &str) -> String {
+    rollout_state_reason.replace("tasks failed to start", "task failed to start")
 }
 
 fn moment(

@@ -1,6 +1,8 @@
 //! Pure: which events a commit is told of by (ECS semantics §17). What they say in detail is
 //! written by `event_source.rs`, when somebody wants it.
 
+mod instances;
+
 use ledger::{Change, Commit, Revision, Row, Snapshot};
 
 use crate::model::{
@@ -13,8 +15,8 @@ use crate::tables::{DeploymentKey, InstanceKey, ServiceEventKey, Tables, TaskKey
 pub(crate) enum Told {
     /// ECS Task State Change.
     Task(TaskKey, Row<Task>),
-    /// ECS Container Instance State Change.
-    Instance(InstanceKey, Row<ContainerInstance>),
+    /// ECS Container Instance State Change, with the version that it is told with.
+    Instance(InstanceKey, Row<ContainerInstance>, Revision),
     /// ECS Service Action.
     Action(ServiceEventKey, Row<ServiceEvent>, Action),
     /// ECS Deployment State Change.
@@ -30,8 +32,9 @@ pub(crate) struct Action {
     pub(crate) name: &'static str,
 }
 
-/// All that a commit is told of by, in the order of tables and rows.
-pub(crate) fn of_commit(commit: &Commit, tables: &Tables) -> Vec<Told> {
+/// All that a commit is told of by, in the order of tables and rows. Instances are looked up in
+/// `snapshot`, which is no older than the commit.
+pub(crate) fn of_commit(commit: &Commit, snapshot: &Snapshot, tables: &Tables) -> Vec<Told> {
     let mut told = Vec::new();
     for change in commit.changes_of(&tables.tasks) {
         if is_task_news(&change)
@@ -40,13 +43,7 @@ pub(crate) fn of_commit(commit: &Commit, tables: &Tables) -> Vec<Told> {
             told.push(Told::Task(change.key, row));
         }
     }
-    for change in commit.changes_of(&tables.instances) {
-        if is_instance_news(&change)
-            && let Some(row) = change.after
-        {
-            told.push(Told::Instance(change.key, row));
-        }
-    }
+    told.extend(instances::of_commit(commit, snapshot, tables));
     for change in commit.changes_of(&tables.services.events) {
         if change.before.is_none()
             && let Some(row) = change.after
@@ -77,11 +74,7 @@ pub(crate) fn found_after(
             told.push((row.version(), Told::Task(key, row)));
         }
     }
-    for (key, row) in snapshot.prefix(&tables.instances, &()) {
-        if row.version() > revision {
-            told.push((row.version(), Told::Instance(key, row)));
-        }
-    }
+    told.extend(instances::found_after(snapshot, tables, revision));
     for (key, row) in snapshot.prefix(&tables.services.events, &()) {
         if row.version() > revision
             && let Some(action) = action(&row.kind)
@@ -119,19 +112,6 @@ fn is_task_news(change: &Change<TaskKey, Task>) -> bool {
             != after.network.as_ref().map(|network| network.status)
         || before.containers.len() != after.containers.len()
         || !containers.all(is_same)
-}
-
-fn is_instance_news(change: &Change<InstanceKey, ContainerInstance>) -> bool {
-    match (&change.before, &change.after) {
-        (None, after) => after.is_some(),
-        (Some(_), None) => false,
-        (Some(before), Some(after)) => {
-            before.status != after.status
-                || before.agent.connected != after.agent.connected
-                || before.agent.version != after.agent.version
-                || before.registered != after.registered
-        }
-    }
 }
 
 fn is_deployment_news(change: &Change<DeploymentKey, Deployment>) -> bool {

@@ -66,6 +66,7 @@ pub(crate) fn found_after(snapshot: &Snapshot, tables: &Tables, revision: u64) -
         let text = format!("found {}, its agent {away}", row.status.as_str());
         told.push(of_instance(&row.arn, "found", text));
     }
+    services::found_after(&mut told, snapshot, tables, revision);
     told
 }
 

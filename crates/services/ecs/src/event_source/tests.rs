@@ -21,3 +21,13 @@ fn a_task_is_told_as_in_the_documentation() {
     }
     assert!(detail["containers"][0].get("healthStatus").is_none());
 }
+
+#[test]
+fn a_failed_deployment_is_told_in_the_words_of_the_documented_event() {
+    let shown = "ECS deployment circuit breaker: tasks failed to start.";
+    assert_eq!(reason(shown), "ECS deployment circuit breaker: task failed to start.");
+    assert_eq!(
+        reason("ECS deployment ecs-svc/1 completed."),
+        "ECS deployment ecs-svc/1 completed."
+    );
+}

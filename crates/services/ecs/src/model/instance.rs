@@ -71,6 +71,7 @@ pub(crate) struct ContainerInstance {
     pub(crate) changed_at: Timestamp,
     /// Tags.
     pub(crate) tags: Vec<Tag>,
-    /// Grows by one with each change of this record.
+    /// Grows by one with each change of this record, for servers that read it as the API's version.
+    /// What is shown now counts tasks that come and go too (decision 0060).
     pub(crate) version: u64,
 }

@@ -10,4 +10,6 @@ mod pages;
 mod rollout;
 mod server;
 mod tagging;
+mod told;
 mod whatif;
+mod whatif_services;

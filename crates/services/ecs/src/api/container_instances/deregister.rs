@@ -44,11 +44,14 @@ impl Api {
                 version: row.version + 1,
                 ..ContainerInstance::clone(&row)
             };
-            let shown = show(&gone, &[], true);
+            let shown = show(&gone, &[], true, None);
             tx.put(&tables.instances, key.clone(), gone);
             Ok(shown)
         });
-        let container_instance = Some(done.await?.value);
+        let done = done.await?;
+        let mut gone = done.value;
+        gone.version = i64::try_from(done.revision).ok();
+        let container_instance = Some(gone);
         Ok(shapes::DeregisterContainerInstanceResponse { container_instance })
     }
 }

@@ -5,7 +5,7 @@ use wire::Context;
 
 use super::super::target::Target;
 use super::super::{Api, arn_of, missing, target};
-use super::{health, held, show};
+use super::{health, held, show, version};
 use crate::error::Error;
 
 /// Most instances that one request may describe.
@@ -42,7 +42,7 @@ impl Api {
                 continue;
             };
             let tasks = held(&snapshot, &self.tables, &cluster.instance(row.arn.id));
-            let mut shown = show(&row, &tasks, with_tags);
+            let mut shown = show(&row, &tasks, with_tags, Some(version(&row, &tasks)));
             if with_health {
                 let checks = self.sessions.checks(&row.arn);
                 shown.health_status = Some(health::status(row.agent.connected, &checks));

@@ -18,19 +18,21 @@ use terms::ContainerInstanceId;
 use wire::{CallerKind, Context};
 
 pub(super) use self::list::all;
-use self::shape::show;
+use self::shape::{show, version};
 use super::target::Target;
 use super::{Api, target};
 use crate::error::Error;
 use crate::model::{ContainerInstance, InstanceStatus, Task};
 use crate::tables::{ClusterKey, InstanceKey, Tables};
 
-/// An instance as it is shown, without its tags; `tasks` are those on it that have not stopped.
+/// An instance as it is shown, without its tags, in this version; `tasks` are those on it that have
+/// not stopped.
 pub(crate) fn show_instance(
     row: &ContainerInstance,
     tasks: &[ledger::Row<Task>],
+    version: ledger::Revision,
 ) -> shapes::ContainerInstance {
-    show(row, tasks, false)
+    show(row, tasks, false, Some(version))
 }
 
 impl Api {

@@ -52,11 +52,14 @@ impl Api {
                 },
             };
             let key = cluster.instance(row.arn.id);
-            let shown = show(&row, &held(tx, &tables, &key), true);
+            let shown = show(&row, &held(tx, &tables, &key), true, None);
             tx.put(&tables.instances, key, row);
             Ok::<_, Error>(shown)
         });
-        let container_instance = Some(done.await?.value);
+        let done = done.await?;
+        let mut registered = done.value;
+        registered.version = i64::try_from(done.revision).ok();
+        let container_instance = Some(registered);
         Ok(shapes::RegisterContainerInstanceResponse { container_instance })
     }
 }

@@ -1,5 +1,6 @@
 //! Container instances as the API shows them.
 
+use ledger::{Revision, Row};
 use shapes_ecs as shapes;
 
 use super::super::tags;
@@ -7,11 +8,21 @@ use super::resources;
 use crate::decide::room;
 use crate::model::{ContainerInstance, Task, TaskStatus};
 
-/// An instance as the API shows it; `tasks` are those on it that have not stopped.
+/// The version of an instance, its `tasks` being those that have not stopped: the ledger's revision
+/// of the last change of its record, or of the last of those tasks to come. EventBridge is told of
+/// both (`decide/events.rs`), and with this number, so this is never more than it was told last. It
+/// is less when tasks ended since: what an event said of that was newer.
+pub(super) fn version(row: &Row<ContainerInstance>, tasks: &[Row<Task>]) -> Revision {
+    tasks.iter().map(Row::created).fold(row.version(), Revision::max)
+}
+
+/// An instance as the API shows it; `tasks` are those on it that have not stopped. The version is
+/// none while the transaction that makes it is not done.
 pub(super) fn show(
     row: &ContainerInstance,
-    tasks: &[ledger::Row<Task>],
+    tasks: &[Row<Task>],
     with_tags: bool,
+    version: Option<Revision>,
 ) -> shapes::ContainerInstance {
     let count = |wanted: fn(TaskStatus) -> bool| {
         i32::try_from(tasks.iter().filter(|task| wanted(task.status)).count()).ok()
@@ -25,7 +36,7 @@ pub(super) fn show(
     shapes::ContainerInstance {
         container_instance_arn: Some(row.arn.to_string()),
         ec2_instance_id: row.ec2_instance_id.clone(),
-        version: i64::try_from(row.version).ok(),
+        version: version.and_then(|version| i64::try_from(version).ok()),
         version_info: Some(shapes::VersionInfo {
             agent_version: row.agent.version.clone(),
             agent_hash: row.agent.hash.clone(),

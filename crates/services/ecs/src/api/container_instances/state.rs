@@ -6,7 +6,7 @@ use wire::Context;
 
 use super::super::target::Target;
 use super::super::{Api, arn_of, missing, target};
-use super::{check_node, held, show};
+use super::{check_node, held, show, version};
 use crate::error::Error;
 use crate::model::{ContainerInstance, InstanceStatus};
 use crate::tables::{InstanceKey, Tables};
@@ -59,7 +59,10 @@ impl Api {
             }
             Ok::<_, Error>((instances, failures))
         });
-        let (instances, failures) = done.await?.value;
+        let done = done.await?;
+        let (mut instances, failures) = done.value;
+        let changed = instances.iter_mut().filter(|one| one.version.is_none());
+        changed.for_each(|one| one.version = i64::try_from(done.revision).ok());
         Ok(shapes::UpdateContainerInstancesStateResponse {
             container_instances: Some(instances),
             failures: Some(failures),
@@ -101,7 +104,8 @@ fn change(
     }
     let tasks = held(tx, tables, &key);
     if row.status == status {
-        return Ok(Changed::Shown(Box::new(show(&row, &tasks, true))));
+        let version = Some(version(&row, &tasks));
+        return Ok(Changed::Shown(Box::new(show(&row, &tasks, true, version))));
     }
     let next = ContainerInstance {
         status,
@@ -109,7 +113,7 @@ fn change(
         version: row.version + 1,
         ..ContainerInstance::clone(&row)
     };
-    let shown = show(&next, &tasks, true);
+    let shown = show(&next, &tasks, true, None);
     tx.put(&tables.instances, key, next);
     Ok(Changed::Shown(Box::new(shown)))
 }

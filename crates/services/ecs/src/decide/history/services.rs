@@ -1,6 +1,6 @@
 //! What a commit did to services and their deployments.
 
-use ledger::{Change, Commit};
+use ledger::{Change, Commit, Snapshot};
 
 use super::{Happening, ResourceKind};
 use crate::model::{Deployment, Service};
@@ -15,6 +15,34 @@ pub(super) fn of_commit(told: &mut Vec<Happening>, commit: &Commit, tables: &Tab
         if let (None, Some(line)) = (&change.before, &change.after) {
             tell(told, &change.key.0, "said", line.message.trim_end_matches('.').to_owned());
         }
+    }
+}
+
+/// Adds what stands after `revision`: each service, each deployment, and what services said, which
+/// is whole but for its time.
+pub(super) fn found_after(
+    told: &mut Vec<Happening>,
+    snapshot: &Snapshot,
+    tables: &Tables,
+    revision: u64,
+) {
+    let tables = &tables.services;
+    for (key, row) in snapshot.prefix(&tables.rows, &()).filter(|(_, row)| row.version() > revision)
+    {
+        let text = format!("found {}, {} wanted", row.status.as_str(), row.desired);
+        tell(told, &key, "found", text);
+    }
+    let deployments = snapshot.prefix(&tables.deployments, &());
+    for ((service, id), row) in deployments.filter(|(_, row)| row.version() > revision) {
+        let (rollout, progress) = (row.rollout.as_str(), row.progress.as_str());
+        let why = &row.rollout_reason;
+        let text = format!("deployment {id} was found {rollout} ({progress}): {why}");
+        tell(told, &service, "found", text);
+    }
+    let lines = snapshot.prefix(&tables.events, &());
+    for ((service, _), line) in lines.filter(|(_, line)| line.created() > revision) {
+        let text = format!("{} (at {})", line.message.trim_end_matches('.'), line.created_at);
+        tell(told, &service, "said", text);
     }
 }
 
