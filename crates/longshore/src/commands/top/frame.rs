@@ -139,8 +139,7 @@ pub const FRAME_LINES: usize = 4;
 
 /// The rows of a view under its headings, in columns.
 pub fn table(view: View, found: &Found) -> (String, Vec<String>) {
-    let of = if view == View::Clusters { &found.clusters } else { &found.rows };
-    let rows: Vec<Vec<String>> = of.iter().map(|one| view.row(one)).collect();
+    let rows: Vec<Vec<String>> = found.shown(view).iter().map(|one| view.row(one)).collect();
     let headings: Vec<String> = view.headings().iter().map(|one| one.to_uppercase()).collect();
     let widths: Vec<usize> = (0..headings.len())
         .map(|at| {

@@ -28,6 +28,13 @@ pub struct Found {
     pub total: u64,
 }
 
+impl Found {
+    /// What the view shows.
+    pub fn shown(&self, view: View) -> &[Value] {
+        if view == View::Clusters { &self.clusters } else { &self.rows }
+    }
+}
+
 /// Asks for what a view shows, of one cluster or of all.
 ///
 /// # Errors
