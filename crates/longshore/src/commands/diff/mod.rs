@@ -45,11 +45,10 @@ const NOT_SET: [&str; 18] = [
     "resourceManagementType",
 ];
 /// What CreateService takes and UpdateService does not, and where DescribeServices tells it.
-const FIXED: [(&str, &str); 5] = [
+const FIXED: [(&str, &str); 4] = [
     ("launchType", "launchType"),
     ("schedulingStrategy", "schedulingStrategy"),
     ("role", "roleArn"),
-    ("tags", "tags"),
     ("deploymentController", "deploymentController"),
 ];
 
@@ -87,6 +86,8 @@ struct Differences {
     service: Vec<Change>,
     /// Fields that only creating the service anew would change.
     fixed: Vec<Change>,
+    /// Tags of the service, which no deployment changes.
+    tags: Vec<Change>,
     /// Whether a deployment would begin.
     deploys: bool,
 }
@@ -124,7 +125,7 @@ impl Diff {
         let document = prepare::read(&file)?;
         let named = Named::of(&self.service, self.cluster.as_deref());
         let client = self.connection.client()?;
-        let before = named.describe(&client).await?;
+        let before = named.describe_with(&client, &["TAGS"]).await?;
         let Some(members) = document.as_object() else { bail!("{name} is no JSON object") };
         let input = json!({"cluster": named.cluster, "service": named.service});
         let question = if members.contains_key("containerDefinitions") {
@@ -135,33 +136,31 @@ impl Diff {
         let after = client.post(WHAT_IF, &question).await?;
         let mut found = differences(&before, &after["service"]);
         found.fixed = fixed(members, &before);
+        if !members.contains_key("containerDefinitions") && members.contains_key("tags") {
+            let only_tags = |of: &Value| json!({"tags": of["tags"]});
+            found.tags = changes(&only_tags(&before), &only_tags(&document));
+        }
         let (now, then) =
             (text(&before, "taskDefinition"), text(&after["service"], "taskDefinition"));
         found.definitions = (short(now).to_owned(), short(then).to_owned());
         let then = match &after["taskDefinition"] {
             Value::Null if now == then => return Ok(found),
             Value::Null => prepare::described(&client, then).await?,
-            registered => prepare::registrable(json!({"taskDefinition": registered})),
+            // Tags are given with a definition and told apart from it.
+            registered => prepare::registrable(
+                json!({"taskDefinition": registered, "tags": document["tags"]}),
+            ),
         };
-        found.definition =
-            changes(&without_tags(prepare::described(&client, now).await?), &without_tags(then));
+        found.definition = changes(&prepare::described(&client, now).await?, &then);
         Ok(found)
     }
-}
-
-/// Tags are given to definitions when they are registered and told apart from them.
-fn without_tags(mut definition: Value) -> Value {
-    if let Some(members) = definition.as_object_mut() {
-        members.remove("tags");
-    }
-    definition
 }
 
 /// A request of UpdateService that makes a service what a CreateService request says.
 fn update(mut input: Value, members: &Map<String, Value>) -> Result<Value> {
     let is_fixed = |name: &str| FIXED.iter().any(|(fixed, _)| *fixed == name);
     for (name, value) in members {
-        if !["serviceName", "service", "cluster", "clientToken"].contains(&name.as_str())
+        if !["serviceName", "service", "cluster", "clientToken", "tags"].contains(&name.as_str())
             && !is_fixed(name)
         {
             input[name] = value.clone();
@@ -180,7 +179,7 @@ fn fixed(members: &Map<String, Value>, service: &Value) -> Vec<Change> {
         let with = |value: &Value| json!({ name: value });
         changes(&with(&service[told]), &with(after))
     };
-    given.filter(|(name, ..)| *name != "tags").flat_map(of).collect()
+    given.flat_map(of).collect()
 }
 
 /// What an update changes of a service.
@@ -208,6 +207,7 @@ impl Differences {
         self.definition.is_empty()
             && self.service.is_empty()
             && self.fixed.is_empty()
+            && self.tags.is_empty()
             && self.definitions.0 == self.definitions.1
     }
 
@@ -226,6 +226,7 @@ impl Differences {
             },
             "service": told(&self.service),
             "needNewService": told(&self.fixed),
+            "tags": told(&self.tags),
         })
     }
 
@@ -251,6 +252,10 @@ impl Differences {
         if !self.fixed.is_empty() {
             lines.push("\nonly a new service would have".to_owned());
             lines.extend(self.fixed.iter().flat_map(|one| one.lines(colours)));
+        }
+        if !self.tags.is_empty() {
+            lines.push("\nby aws ecs tag-resource and untag-resource alone".to_owned());
+            lines.extend(self.tags.iter().flat_map(|one| one.lines(colours)));
         }
         lines
     }
