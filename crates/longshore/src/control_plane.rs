@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use cloudwatch::CloudWatch;
+use cloudwatch::{CloudWatch, Logs};
 use ecs::{Ecs, EcsSetup, IamCredentials, SessionSetup, TaskEndpointSetting};
 use ensemble::{LedgerGate, lead};
 use events::Events;
@@ -120,7 +120,7 @@ impl ControlPlane {
         loops.spawn(leading(
             ledger.clone(),
             ecs.clone(),
-            events,
+            (events, logs),
             settings.clone(),
             shutdown.clone(),
         ));
@@ -265,15 +265,19 @@ fn member(settings: &ServerSettings, running: &Running, ids: &dyn IdSource) -> R
 async fn leading(
     ledger: Ledger,
     ecs: Ecs,
-    events: Events,
+    (events, logs): (Events, Logs),
     settings: ServerSettings,
     shutdown: CancellationToken,
 ) -> Result<()> {
     let ServerSettings { account, region, cluster, .. } = &settings;
+    let is_shared = matches!(settings.store.choice, StoreChoice::Etcd(_));
     let work = |term: CancellationToken| {
-        let (ecs, ledger, events) = (&ecs, &ledger, &events);
+        let (ecs, ledger, events, logs) = (&ecs, &ledger, &events, &logs);
         async move {
             ledger.reseal().await?;
+            if is_shared {
+                logs.warn_of_others();
+            }
             ecs.ensure_cluster(account, region, cluster).await?;
             let telling = term.child_token();
             let work = async {

@@ -138,6 +138,19 @@ impl Logs {
         }
     }
 
+    /// Says in the server's log that what other servers took into the groups that there are cannot be
+    /// read here; for one that begins to lead several.
+    pub fn warn_of_others(&self) {
+        let groups = self.ledger.snapshot().len(&self.tables.log_groups);
+        if groups > 0 {
+            tracing::warn!(
+                groups,
+                "this server leads now, and log events that another one took are not seen here: \
+                 each lies with the server that led when it came"
+            );
+        }
+    }
+
     /// The group of a name.
     fn group(&self, scope: &Scope, name: &str) -> Result<Row<LogGroup>, Error> {
         let key = (scope.clone(), name.to_owned());

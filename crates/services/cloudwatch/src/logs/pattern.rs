@@ -70,7 +70,44 @@ impl TextPattern {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        /// Any text is read or refused, and what is read answers for any message.
+        #[test]
+        fn any_text_is_survived(
+            text in prop_oneof![".{0,40}", "[-?\"%{\\[ a-cé\t]{0,30}"],
+            message in "[a-c é\"]{0,20}",
+        ) {
+            if let Ok(pattern) = TextPattern::parse(&text) {
+                pattern.matches(&message);
+            }
+        }
+
+        /// A quoted part of a message is found in it, and excludes it after a `-`.
+        #[test]
+        fn a_part_of_a_message_is_found(message in "[a-c:é -]{1,20}", from in 0_usize..20) {
+            let at = message.char_indices().map(|(at, _)| at).nth(from).unwrap_or(0);
+            let part = &message[at..];
+            let with = TextPattern::parse(&format!("\"{part}\"")).unwrap();
+            prop_assert!(with.matches(&message));
+            let without = TextPattern::parse(&format!("-\"{part}\"")).unwrap();
+            prop_assert_eq!(without.matches(&message), part.trim().is_empty());
+        }
+
+        /// Plain terms are all wanted, in any order.
+        #[test]
+        fn plain_terms_are_all_wanted(terms in prop::collection::vec("[a-c]{1,3}", 1..4), message in "[a-c ]{0,12}") {
+            let pattern = TextPattern::parse(&terms.join(" ")).unwrap();
+            let expected = terms.iter().all(|term| message.contains(term.as_str()));
+            prop_assert_eq!(pattern.matches(&message), expected);
+            let any: Vec<String> = terms.iter().map(|term| format!("?{term}")).collect();
+            let expected = terms.iter().any(|term| message.contains(term.as_str()));
+            prop_assert_eq!(TextPattern::parse(&any.join(" ")).unwrap().matches(&message), expected);
+        }
+    }
 
     #[test]
     fn terms() {

@@ -1,9 +1,13 @@
 //! Inputs as recorded against EventBridge.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use terms::Timestamp;
+
 use super::*;
 use crate::model::NewEvent;
-use terms::Timestamp;
 
 fn event() -> Event {
     let new = NewEvent {
@@ -92,4 +96,31 @@ fn templates() {
     assert_eq!(wrong.placeholder, "<who>");
 }
 
-use std::collections::BTreeMap;
+proptest! {
+    /// Any text is a template or names what is unknown, and any path is one or none.
+    #[test]
+    fn any_template_is_survived(text in "[<>\"\\a.{}é-]{0,40}", path in "\\$?[.a0'\"é\\[\\]]{0,12}") {
+        let known = Path::parse(&path).ok().map(|path| ("a".to_owned(), path));
+        let event = event();
+        if let Ok(template) = Template::parse(&text, known.into_iter().collect()) {
+            Input::Template(template).of(&event, &event.value(), &AROUND);
+        }
+    }
+
+    /// A text without names stays as it is.
+    #[test]
+    fn a_template_without_names_is_itself(text in "[a-z \"\\{}:]{0,40}") {
+        prop_assert_eq!(fill(&text, &[]), text);
+    }
+
+    /// What stands at a path is found there, whichever way it is written.
+    #[test]
+    fn what_is_at_a_path_is_found(keys in prop::collection::vec("[a-z-]{1,4}", 1..5), dotted in any::<bool>()) {
+        let nested = keys.iter().rev().fold(Value::from(7), |inner, key| {
+            Value::Object([(key.clone(), inner)].into_iter().collect())
+        });
+        let step = |key: &String| if dotted { format!(".{key}") } else { format!("['{key}']") };
+        let text = format!("${}", keys.iter().map(step).collect::<String>());
+        prop_assert_eq!(Path::parse(&text).unwrap().find(&nested), Some(&Value::from(7)));
+    }
+}

@@ -53,3 +53,8 @@ async fn buses() {
 async fn put_events() {
     play("put_events").await;
 }
+
+#[tokio::test]
+async fn patterns() {
+    play("patterns").await;
+}
