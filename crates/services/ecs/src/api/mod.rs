@@ -215,7 +215,7 @@ fn json_length<T: wire::value::Structure + wire::value::Value>(shape: &T) -> usi
 mod tests {
     use std::time::Duration;
 
-    use shapes::RegisterContainerInstance;
+    use ops::RegisterContainerInstance;
 
     use super::*;
 
