@@ -10,6 +10,5 @@ mod live;
 mod steps;
 
 pub use crowd::Agents;
-pub use herd::{Herd, Size, TASK_MIB};
 pub use hold::Hold;
 pub use live::Live;

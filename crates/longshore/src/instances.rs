@@ -6,11 +6,12 @@ use std::net::{IpAddr, ToSocketAddrs, UdpSocket};
 use std::path::Path;
 use std::str::FromStr;
 
-use agent::detect_capacity;
 use agent::engine::Capacity;
+use agent::{CAPACITY_PROVIDER_ATTRIBUTE, detect_capacity};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use nix::fcntl::{Flock, FlockArg};
+use terms::CapacityProviderName;
 
 /// The most container instances that one `longshore up` makes.
 pub const INSTANCES_MAX: u32 = 64;
@@ -34,8 +35,44 @@ pub struct InstanceFlags {
     /// Container instances on this machine, in zones a, b, c one after the other [default: 1]
     #[arg(long, value_name = "N")]
     pub instances: Option<u32>,
+    /// The capacity providers that the instances belong to, one after the other
+    #[arg(long, value_name = "NAME,…")]
+    pub capacity_provider: Option<ProviderNames>,
     #[command(flatten)]
     pub size: SizeFlags,
+}
+
+/// Names of capacity providers, with commas between: what instances made together belong to, one
+/// after the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProviderNames(Vec<CapacityProviderName>);
+
+impl ProviderNames {
+    /// The provider of the instance with this number, from 0.
+    pub fn of(&self, number: u32) -> Option<&CapacityProviderName> {
+        self.0.get(number as usize % self.0.len().max(1))
+    }
+}
+
+impl FromStr for ProviderNames {
+    type Err = <CapacityProviderName as FromStr>::Err;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.split(',').map(|name| name.trim().parse()).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl Display for ProviderNames {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<&str> = self.0.iter().map(CapacityProviderName::as_str).collect();
+        f.write_str(&names.join(","))
+    }
+}
+
+/// The attribute by which an instance of `provider` says so.
+pub fn provider_attribute(provider: Option<&CapacityProviderName>) -> Option<(String, String)> {
+    let name = CAPACITY_PROVIDER_ATTRIBUTE.to_owned();
+    provider.map(|provider| (name, provider.to_string()))
 }
 
 /// Flags about what an instance is and has.
@@ -190,6 +227,7 @@ impl FromStr for Attribute {
             let instead = match name {
                 "ecs.instance-type" => "; use --instance-type",
                 "ecs.availability-zone" => "; use --zone",
+                CAPACITY_PROVIDER_ATTRIBUTE => "; use --capacity-provider",
                 _ => "",
             };
             return Err(format!("'{name}' is reserved: names in {prefix} are set by ECS{instead}"));
@@ -239,12 +277,22 @@ mod tests {
     }
 
     #[test]
+    fn instances_belong_to_providers_one_after_the_other() {
+        let names: ProviderNames = "a, b".parse().unwrap();
+        assert_eq!(names.to_string(), "a,b");
+        let of = |number| names.of(number).unwrap().to_string();
+        assert_eq!([of(0), of(1), of(2)], ["a", "b", "a"]);
+        assert!("a,,b".parse::<ProviderNames>().is_err());
+    }
+
+    #[test]
     fn reserved_attributes_are_refused() {
         let check = |text: &str, expected: &str| {
             let error = text.parse::<Attribute>().unwrap_err();
             assert!(error.contains(expected), "{error}");
         };
         check("ecs.instance-type=t2.micro", "use --instance-type");
+        check("longshore.capacity-provider=a", "use --capacity-provider");
         check("ecs.capability.x=1", "names in ecs. are set by ECS");
         check("com.amazonaws.x=1", "reserved");
         check("rack", "KEY=VALUE");

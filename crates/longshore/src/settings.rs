@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use terms::{AccountId, ClusterName, Region};
 
 use crate::ensemble::{StoreFlags, StoreSettings};
-use crate::instances::{INSTANCES_MAX, InstanceFlags};
+use crate::instances::{INSTANCES_MAX, InstanceFlags, ProviderNames};
 
 use crate::limits::{LimitFlags, LimitSettings};
 use crate::observe::{ObserveFlags, ObserveSettings};
@@ -162,6 +162,8 @@ pub struct ServerSettings {
     pub security: SecuritySettings,
     /// Container instances that `up` makes.
     pub instances: u32,
+    /// The capacity providers that they belong to, if any.
+    pub capacity_provider: Option<ProviderNames>,
     /// What they say they are, if anything.
     pub instance_type: Option<String>,
     /// CPU units of each; none is a share of the machine.
@@ -197,7 +199,7 @@ impl ServerSettings {
     /// If a value cannot be read, the file has an unknown setting, or `--auth open` would be
     /// reachable from other machines.
     pub fn resolve(flags: &ServerFlags, instances: &InstanceFlags) -> Result<Self> {
-        let InstanceFlags { instances, size } = instances.clone();
+        let InstanceFlags { instances, capacity_provider, size } = instances.clone();
         let mut resolver = Resolver::open(flags.config.as_deref())?;
         let security = SecuritySettings::resolve(&flags.security, &mut resolver)?;
         let settings = Self {
@@ -215,6 +217,7 @@ impl ServerSettings {
                 Retention::default,
             )?,
             instances: resolver.value("instances", instances, || 1)?,
+            capacity_provider: resolver.optional("capacity_provider", capacity_provider)?,
             instance_type: resolver.optional("instance_type", size.instance_type)?,
             instance_cpu: resolver.optional("instance_cpu", size.instance_cpu)?,
             instance_memory: resolver.optional("instance_memory", size.instance_memory)?,

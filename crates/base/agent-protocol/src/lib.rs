@@ -46,6 +46,11 @@ pub const AGENT_ATTRIBUTE: &str = "longshore.agent";
 /// its own address, or that of its machine.
 pub const ADDRESS_ATTRIBUTE: &str = "longshore.address";
 
+/// The attribute under which an agent registers the capacity provider that its instance belongs to.
+/// On ECS that follows from the Auto Scaling group which the machine is in; Amazon's agent may say
+/// it in `ECS_INSTANCE_ATTRIBUTES`.
+pub const CAPACITY_PROVIDER_ATTRIBUTE: &str = "longshore.capacity-provider";
+
 /// What the `ClientException` says of an instance that registers again after it was deregistered. By
 /// it our agent tells this refusal from others: RegisterContainerInstance has no error of its own
 /// for it.

@@ -9,7 +9,7 @@ use clap::Args;
 use data_encoding::HEXLOWER_PERMISSIVE;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use terms::{AccountId, Clock, ClusterName, Region};
+use terms::{AccountId, CapacityProviderName, Clock, ClusterName, Region};
 use tokio_util::sync::CancellationToken;
 use wire::client::Client;
 use wire::sigv4::Credentials;
@@ -60,6 +60,9 @@ pub struct Agent {
     network: NetworkChoice,
     #[command(flatten)]
     size: SizeFlags,
+    /// The capacity provider that this instance belongs to
+    #[arg(long, value_name = "NAME")]
+    capacity_provider: Option<CapacityProviderName>,
     /// A custom attribute; may be given several times
     #[arg(long = "attribute", value_name = "KEY=VALUE")]
     attributes: Vec<Attribute>,
@@ -153,7 +156,8 @@ impl Agent {
         network: &ChosenNetwork,
     ) -> Result<NodeSettings> {
         let SizeFlags { instance_type, instance_cpu, instance_memory } = self.size;
-        let attributes = self.attributes.into_iter().map(|a| (a.name, a.value));
+        let provider = instances::provider_attribute(self.capacity_provider.as_ref());
+        let attributes = self.attributes.into_iter().map(|a| (a.name, a.value)).chain(provider);
         Ok(NodeSettings {
             server: self.server,
             tls,

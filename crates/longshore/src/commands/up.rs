@@ -1,5 +1,6 @@
 //! `longshore up`: the API and container instances on this machine, in one process tree.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -203,6 +204,7 @@ async fn node_settings(
     let credentials =
         Credentials { access_key_id: key.access_key_id, secret: key.secret, session_token: None };
     let count = settings.instances;
+    let provider = settings.capacity_provider.as_ref().and_then(|names| names.of(number));
     let tls = tls(plane, &name, end)?;
     Ok(NodeSettings {
         server: plane.running.endpoint.clone(),
@@ -212,7 +214,7 @@ async fn node_settings(
         name,
         zone: instances::zone(&settings.region, number),
         instance_type: settings.instance_type.clone(),
-        attributes: Default::default(),
+        attributes: BTreeMap::from_iter(instances::provider_attribute(provider)),
         account: settings.account.clone(),
         region: settings.region.clone(),
         registry_auth: None,

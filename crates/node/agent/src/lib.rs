@@ -32,6 +32,7 @@ pub mod transport;
 pub mod view;
 
 pub use agent::Agent;
+pub use agent_protocol::CAPACITY_PROVIDER_ATTRIBUTE;
 pub use config::{
     AgentError, AtEnd, Config, Parts, RESERVED_TCP_PORTS, Remains, STOP_TIMEOUT_AT_END,
     detect_capacity,

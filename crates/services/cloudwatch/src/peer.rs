@@ -1,5 +1,7 @@
 //! What higher services may call: states of alarms.
 
+use std::time::Duration;
+
 use events::Scope;
 use ledger::{Commit, View};
 
@@ -34,6 +36,21 @@ impl Tables {
     ) -> Vec<(String, Option<AlarmState>)> {
         let state = |name: &String| (name.clone(), self.alarm_state(view, scope, name));
         names.iter().map(state).collect()
+    }
+
+    /// How long an alarm looks back: its period, or the longest of its metrics, as often as it
+    /// evaluates. None if there is no such alarm, or it does not say.
+    pub fn alarm_window(&self, view: &impl View, scope: &Scope, name: &str) -> Option<Duration> {
+        let row = view.get(&self.alarms, &(scope.clone(), name.to_owned()))?;
+        let input = &row.configuration;
+        let metrics = input.metrics.iter().flatten();
+        let longest = metrics.filter_map(|one| {
+            one.period.or_else(|| one.metric_stat.as_ref().map(|metric| metric.period))
+        });
+        let period = input.period.or_else(|| longest.max())?;
+        let times = u32::try_from(input.evaluation_periods?).ok()?;
+        let period = Duration::from_secs(u64::try_from(period).ok()?);
+        Some(period.saturating_mul(times))
     }
 
     /// The alarms whose state a commit set, or which it made or deleted: what a follower of the

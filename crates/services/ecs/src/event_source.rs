@@ -74,11 +74,7 @@ impl EventSource {
                         "clusterArn": of.arn().to_string(),
                         "createdAt": row.created_at.to_string(),
                     });
-                    if let ServiceEventKind::PlacementFailure(reason)
-                    | ServiceEventKind::ConfigurationFailure(reason) = &row.kind
-                    {
-                        detail["reason"] = json!(reason);
-                    }
+                    add_particulars(&mut detail, &row.kind, action);
                     detail.to_string()
                 });
                 moment(&cluster, "ECS Service Action", arn, detail)
@@ -128,6 +124,30 @@ impl EventSource {
 /// documented event `task failed` (ECS semantics §17).
 fn reason(rollout_state_reason: &str) -> String {
     rollout_state_reason.replace("tasks failed to start", "task failed to start")
+}
+
+/// Adds what only some actions have: why, and of which instances and capacity providers.
+fn add_particulars(detail: &mut Value, kind: &ServiceEventKind, action: decide::Action) {
+    use ServiceEventKind as Kind;
+    match kind {
+        Kind::PlacementFailure(reason) | Kind::ConfigurationFailure(reason) => {
+            detail["reason"] = json!(reason);
+        }
+        Kind::Unplaced { reason, instances, providers } => {
+            detail["reason"] = json!(reason);
+            for (name, arns) in
+                [("containerInstanceArns", instances), ("capacityProviderArns", providers)]
+            {
+                if !arns.is_empty() {
+                    detail[name] = json!(arns);
+                }
+            }
+        }
+        Kind::SteadyStateOf(providers) if action == decide::PROVIDERS_STEADY => {
+            detail["capacityProviderArns"] = json!(providers);
+        }
+        _ => {}
+    }
 }
 
 fn moment(

@@ -215,7 +215,7 @@ fn json_length<T: wire::value::Structure + wire::value::Value>(shape: &T) -> usi
 mod tests {
     use std::time::Duration;
 
-    use ops::RegisterContainerInstance;
+    use ops::{ListClusters, RegisterContainerInstance};
 
     use super::*;
 
@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn an_error_that_is_not_declared_is_a_client_exception() {
-        let answer = answer::<RegisterContainerInstance>(Error::ClusterNotFound);
+        let answer = answer::<ListClusters>(Error::ClusterNotFound);
         assert_eq!(answer.code, "ClientException");
     }
 }

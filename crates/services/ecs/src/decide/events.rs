@@ -47,9 +47,8 @@ pub(crate) fn of_commit(commit: &Commit, snapshot: &Snapshot, tables: &Tables) -
     for change in commit.changes_of(&tables.services.events) {
         if change.before.is_none()
             && let Some(row) = change.after
-            && let Some(action) = action(&row.kind)
         {
-            told.push(Told::Action(change.key, row, action));
+            told.extend(actions(&change.key, &row));
         }
     }
     for change in commit.changes_of(&tables.services.deployments) {
@@ -76,10 +75,8 @@ pub(crate) fn found_after(
     }
     told.extend(instances::found_after(snapshot, tables, revision));
     for (key, row) in snapshot.prefix(&tables.services.events, &()) {
-        if row.version() > revision
-            && let Some(action) = action(&row.kind)
-        {
-            told.push((row.version(), Told::Action(key, row, action)));
+        if row.version() > revision {
+            told.extend(actions(&key, &row).map(|told| (row.version(), told)));
         }
     }
     for (key, row) in snapshot.prefix(&tables.services.deployments, &()) {
@@ -124,17 +121,34 @@ fn is_deployment_news(change: &Change<DeploymentKey, Deployment>) -> bool {
     }
 }
 
+/// The actions that a line of a service's events is told by.
+fn actions<'a>(
+    key: &'a ServiceEventKey,
+    row: &'a Row<ServiceEvent>,
+) -> impl Iterator<Item = Told> + use<'a> {
+    let steady = matches!(row.kind, ServiceEventKind::SteadyStateOf(_));
+    let of_providers = steady.then_some(PROVIDERS_STEADY);
+    let all = action(&row.kind).into_iter().chain(of_providers);
+    all.map(move |action| Told::Action(key.clone(), row.clone(), action))
+}
+
+/// What a service that goes by capacity providers says of them when it is steady.
+pub(crate) const PROVIDERS_STEADY: Action =
+    Action { kind: "INFO", name: "CAPACITY_PROVIDER_STEADY_STATE" };
+
 /// The action that a line of a service's events is, if it is one. Lines on deployments are not:
 /// those have events of their own.
 fn action(kind: &ServiceEventKind) -> Option<Action> {
     use ServiceEventKind as Kind;
     let (kind, name) = match kind {
-        Kind::SteadyState => ("INFO", "SERVICE_STEADY_STATE"),
+        Kind::SteadyState | Kind::SteadyStateOf(_) => ("INFO", "SERVICE_STEADY_STATE"),
         Kind::TaskSetSteadyState => ("INFO", "TASKSET_STEADY_STATE"),
         Kind::TasksStopped => ("INFO", "TASKS_STOPPED"),
         Kind::DesiredCountUpdated => ("INFO", "SERVICE_DESIRED_COUNT_UPDATED"),
         Kind::StartImpaired => ("WARN", "SERVICE_TASK_START_IMPAIRED"),
-        Kind::PlacementFailure(_) => ("ERROR", "SERVICE_TASK_PLACEMENT_FAILURE"),
+        Kind::PlacementFailure(_) | Kind::Unplaced { .. } => {
+            ("ERROR", "SERVICE_TASK_PLACEMENT_FAILURE")
+        }
         Kind::ConfigurationFailure(_) => ("ERROR", "SERVICE_TASK_CONFIGURATION_FAILURE"),
         Kind::DaemonConstraintViolated => ("ERROR", "SERVICE_DAEMON_PLACEMENT_CONSTRAINT_VIOLATED"),
         Kind::TasksStarted

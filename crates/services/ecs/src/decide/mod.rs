@@ -6,6 +6,7 @@ pub(crate) mod placing;
 pub(crate) mod report;
 pub(crate) mod room;
 pub(crate) mod service;
+pub(crate) mod shares;
 pub(crate) mod subject;
 pub(crate) mod token;
 pub(crate) mod why;

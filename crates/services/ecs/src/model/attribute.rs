@@ -147,6 +147,7 @@ mod tests {
         check("com.amazonaws.ecs.capability.docker-remote-api.1.44", true);
         check(agent_protocol::AGENT_ATTRIBUTE, true);
         check(agent_protocol::ADDRESS_ATTRIBUTE, true);
+        check(agent_protocol::CAPACITY_PROVIDER_ATTRIBUTE, true);
         check("ecs.capability.", false);
         check("ecs.mine", false);
     }

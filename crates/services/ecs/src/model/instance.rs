@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use agent_protocol::CAPACITY_PROVIDER_ATTRIBUTE;
 use serde::{Deserialize, Serialize};
 use shapes_ecs as shapes;
-use terms::{ContainerInstanceArn, Timestamp};
+use terms::{CapacityProviderName, ContainerInstanceArn, Timestamp};
 
 use super::{Capacity, Document, Tag};
 
@@ -74,4 +75,11 @@ pub(crate) struct ContainerInstance {
     /// Grows by one with each change of this record, for servers that read it as the API's version.
     /// What is shown now counts tasks that come and go too (decision 0060).
     pub(crate) version: u64,
+}
+
+impl ContainerInstance {
+    /// The capacity provider that it belongs to, if its agent named one.
+    pub(crate) fn provider(&self) -> Option<CapacityProviderName> {
+        self.attributes.get(CAPACITY_PROVIDER_ATTRIBUTE)?.as_deref()?.parse().ok()
+    }
 }

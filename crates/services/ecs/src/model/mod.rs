@@ -51,7 +51,7 @@ pub(crate) use explanation::{Explanation, RefusalCount, RefusalNote};
 pub(crate) use instance::{AgentInfo, ContainerInstance, InstanceStatus};
 pub(crate) use network::{AttachmentStatus, TaskNetwork};
 pub(crate) use resources::{Capacity, Demand};
-pub(crate) use revision::{Resolution, Revision, RevisionImage, Workload};
+pub(crate) use revision::{Consistency, Resolution, Revision, RevisionImage, Workload};
 pub(crate) use rollout_rules::{
     CircuitBreaker, DeploymentAlarms, DeploymentConfiguration, EarlySuccess, Threshold,
 };

@@ -31,6 +31,21 @@ pub(crate) struct RevisionImage {
     /// `sha256:…`, once it is known; later tasks run just that.
     #[serde(default)]
     pub(crate) digest: Option<String>,
+    /// Whether its tag is fixed at all.
+    #[serde(default)]
+    pub(crate) consistency: Consistency,
+}
+
+/// What a container definition says of its image's tag (`versionConsistency`; ECS semantics §7.9).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Consistency {
+    /// Nothing: it is fixed, unless too many tasks fail before one can tell what it means.
+    #[default]
+    Unsaid,
+    /// It is fixed, however long that takes.
+    Enabled,
+    /// It is used as written, whatever it means by then.
+    Disabled,
 }
 
 /// Whether the tags of a revision's images are fixed (ECS semantics §7.9).

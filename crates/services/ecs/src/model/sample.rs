@@ -6,9 +6,10 @@ use terms::{ContainerInstanceId, TaskId, Timestamp, Uuid};
 
 use super::{
     AgentInfo, AttachmentStatus, Capacity, CapacityChoice, Container, ContainerInstance,
-    ContainerStatus, Course, Demand, DeploymentConfiguration, DeploymentController, DesiredStatus,
-    Document, Explanation, Health, InstanceStatus, SchedulingStrategy, Service, ServiceStatus,
-    Task, TaskNetwork, TaskStatus, TaskTimes, ZoneRebalancing,
+    ContainerStatus, Course, Demand, Deployment, DeploymentConfiguration, DeploymentController,
+    DeploymentId, DesiredStatus, Document, Explanation, Health, InstanceStatus, Resolution,
+    Revision, RevisionId, SchedulingStrategy, Service, ServiceDeploymentId, ServiceStatus, Task,
+    TaskNetwork, TaskStatus, TaskTimes, Workload, ZoneRebalancing,
 };
 
 /// When sample rows were made.
@@ -97,6 +98,37 @@ pub(crate) fn service(configuration: DeploymentConfiguration, desired: u32) -> S
         client_token: None,
         request: None,
         course: Course::default(),
+    }
+}
+
+/// A deployment that brings [`revision`] with this number.
+pub(crate) fn deployment(number: u8) -> Deployment {
+    let id = DeploymentId::from_bytes([number; 16]);
+    Deployment::new(
+        id,
+        ServiceDeploymentId::from_bytes([number; 16]),
+        revision(number).id,
+        Vec::new(),
+        DeploymentConfiguration::replica(),
+        1,
+        MADE,
+    )
+}
+
+/// A revision of `web:1` on instances.
+pub(crate) fn revision(number: u8) -> Revision {
+    let text = "arn:aws:ecs:us-east-1:000000000000:task-definition/web:1";
+    Revision {
+        id: RevisionId::from_digits(DeploymentId::from_bytes([number; 16]).digits()),
+        workload: Workload {
+            definition: text.parse().expect("an ARN"),
+            capacity: CapacityChoice::LaunchType("EC2".to_owned()),
+            platform_version: None,
+            network: None,
+        },
+        images: Vec::new(),
+        resolution: Resolution::default(),
+        created_at: MADE,
     }
 }
 

@@ -107,6 +107,9 @@ pub(crate) struct Course {
     /// When the tasks began to be moved between zones; none while they are not.
     #[serde(default)]
     pub(crate) rebalancing_since: Option<Timestamp>,
+    /// When a task that was to be moved to another zone found no place there; none once one did.
+    #[serde(default)]
+    pub(crate) no_place_at: Option<Timestamp>,
 }
 
 /// One service. How many tasks it has is never stored: that follows from its tasks.
@@ -181,6 +184,8 @@ pub(crate) enum ServiceEventKind {
     TasksStopped,
     /// The service is steady.
     SteadyState,
+    /// The service is steady, and its tasks go by these capacity providers, told by their ARNs.
+    SteadyStateOf(Vec<String>),
     /// A task set is steady.
     TaskSetSteadyState,
     /// A deployment began.
@@ -193,8 +198,17 @@ pub(crate) enum ServiceEventKind {
     RollingBack(DeploymentId),
     /// Percentages forbid every step of a deployment.
     DeploymentStuck,
-    /// A task found no instance; the reason most instances gave, as in `RESOURCE:CPU`.
+    /// As [`Self::Unplaced`], in rows of before it was.
     PlacementFailure(String),
+    /// A task found no instance.
+    Unplaced {
+        /// The reason of the instance that came closest, as in `RESOURCE:CPU`.
+        reason: String,
+        /// Instances that refused for it, by their ARNs; not all of very many.
+        instances: Vec<String>,
+        /// The capacity providers that the task was to go to, by their ARNs.
+        providers: Vec<String>,
+    },
     /// A task could not be made from what the service says.
     ConfigurationFailure(String),
     /// Tasks end before they run.

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use agent_protocol::CAPACITY_PROVIDER_ATTRIBUTE;
 use ledger::{Commit, Facts, Feed, Ledger, Revision};
 use placement::{Demand, Fleet, Refusal, Removable, Request, Strategy};
 use terms::{ContainerInstanceId, TaskId};
 
-use crate::decide::{placing, room};
+use crate::decide::{placing, room, shares};
 use crate::model::{ContainerInstance, InstanceStatus, Shared, Task, TaskStatus};
 use crate::tables::{ClusterKey, Tables};
 
@@ -297,6 +298,17 @@ impl Kept {
     /// Why each instance that cannot take one more task of `request` cannot.
     pub(super) fn refusals(&self, request: &Request) -> Vec<Refusal> {
         self.fleet.refusals(request)
+    }
+
+    /// The refusals of instances that the request is about: those of its capacity provider, if it
+    /// has one. An instance of another one is not in want of anything.
+    pub(super) fn concerned(&self, request: &Request, mut refusals: Vec<Refusal>) -> Vec<Refusal> {
+        let provider = shares::provider_of(request);
+        if provider.is_some() {
+            let of = |id| self.fleet.get(id)?.attribute(CAPACITY_PROVIDER_ATTRIBUTE);
+            refusals.retain(|refusal| of(refusal.instance) == provider);
+        }
+        refusals
     }
 
     /// Which of `candidates` go first: see [`Fleet::scale_in`].

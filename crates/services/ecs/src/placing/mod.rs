@@ -83,7 +83,8 @@ pub struct PlacementCounts {
 pub(crate) struct Plan {
     /// Where each task goes; those that are missing found no place.
     pub(crate) placed: Vec<(TaskId, ContainerInstanceId)>,
-    /// How many instances there were to choose from.
+    /// How many instances there were to choose from: those of the request's capacity provider, if
+    /// it has one.
     pub(crate) considered: usize,
     /// Why the first task that found no place found none: every instance with its reason; empty
     /// if all were placed.
@@ -123,6 +124,9 @@ impl Placer {
         let is_behind = self.bring_up(&mut kept);
         let is_explained = kept.len() <= MAX_EXPLAINED;
         let refusals = if is_explained { kept.refusals(request) } else { Vec::new() };
+        let refused = refusals.len();
+        let refusals = kept.concerned(request, refusals);
+        let others = refused - refusals.len();
         let mut found = kept.find(facts, request, tasks, seed);
         if is_behind && !found.shortage.is_empty() {
             // What it does not know of yet may have room.
@@ -130,9 +134,15 @@ impl Placer {
             kept.catch_up();
             found = kept.find(facts, request, tasks, seed);
         }
+        let kept::Found { placed, considered, shortage, retries } = found;
+        let is_short = !shortage.is_empty();
+        let shortage = kept.concerned(request, shortage);
         drop(kept);
         meters::ecs().plan_seconds.observe(begun.elapsed().as_secs_f64());
-        let kept::Found { placed, considered, shortage, retries } = found;
+        let considered = match is_short && placed.is_empty() {
+            true => shortage.len(),
+            false => considered.saturating_sub(others),
+        };
         Plan { placed, considered, shortage, refusals, retries, fleet }
     }
 

@@ -23,8 +23,6 @@ const STOPPED_TASKS_MAX: usize = 100_000;
 /// How long a deregistered instance, a deleted cluster, service or capacity provider is described
 /// as INACTIVE.
 const INACTIVE_KEPT: Duration = Duration::from_secs(60 * 60);
-/// How many services one transaction forgets, each with all that belongs to it.
-const SERVICES: usize = 1;
 /// How many rows one transaction forgets.
 pub(super) const BATCH: usize = 500;
 
@@ -119,18 +117,9 @@ fn forget(tx: &mut Tx<'_>, tables: &Tables, kept: Duration, surplus: usize) -> u
         .map(|(key, _)| key)
         .collect();
     providers.iter().for_each(|key| tx.delete(&tables.providers, key));
-    let services: Vec<_> = tx
-        .index_range(&tables.services.gone, inactive)
-        .take(SERVICES)
-        .map(|(key, _)| key)
-        .collect();
-    services.iter().for_each(|key| crate::api::services::forget(tx, tables, key));
     let tokens = old_tokens(tx, tables, now);
     tokens.iter().for_each(|key| tx.delete(&tables.run_tokens, key));
-    // One that was forgotten may have others behind it.
-    let services = services.len() * BATCH;
-    let counts =
-        [old_tasks.len(), instances.len(), clusters.len(), providers.len(), tokens.len(), services];
+    let counts = [old_tasks.len(), instances.len(), clusters.len(), providers.len(), tokens.len()];
     counts.into_iter().max().unwrap_or(0)
 }
 

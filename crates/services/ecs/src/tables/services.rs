@@ -1,12 +1,13 @@
 //! Services and what belongs to them.
 
 use ledger::{Index, Key, KeyError, KeyReader, KeyWriter, Record, Schema, Table};
-use terms::{ServiceArn, ServiceName, Timestamp};
+use terms::{CapacityProviderName, ServiceArn, ServiceName, Timestamp};
 
 use super::{ClusterKey, Scope, TaskKey};
 use crate::model::{
-    Deployment, DeploymentId, DeploymentStatus, Revision, RevisionId, SchedulingStrategy, Service,
-    ServiceDeploymentId, ServiceEvent, ServiceStatus, Task, TaskSet, TaskStatus,
+    CapacityChoice, Deployment, DeploymentId, DeploymentStatus, Revision, RevisionId,
+    SchedulingStrategy, Service, ServiceDeploymentId, ServiceEvent, ServiceStatus, StrategyItem,
+    Task, TaskSet, TaskStatus,
 };
 
 /// A service's key.
@@ -91,6 +92,8 @@ pub(crate) struct ServiceTables {
     pub(crate) by_token: Index<(ClusterKey, String), ServiceKey, Service>,
     /// Services that are not INACTIVE, by the alarms that end their deployments.
     pub(crate) by_alarm: Index<(Scope, String), ServiceKey, Service>,
+    /// Services that are not INACTIVE, by the capacity providers of their strategy.
+    pub(crate) by_provider: Index<(ClusterKey, CapacityProviderName), ServiceKey, Service>,
     /// Deleted services by when their last task ended.
     pub(crate) gone: Index<Timestamp, ServiceKey, Service>,
     /// Deployments.
@@ -127,6 +130,7 @@ impl ServiceTables {
             daemons: schema.index(&rows, "daemon", daemons),
             by_token: schema.index(&rows, "token", by_token),
             by_alarm: schema.index(&rows, "alarm", by_alarm),
+            by_provider: schema.index(&rows, "provider", by_provider),
             gone: schema.index(&rows, "gone", gone),
             deployments,
             deployments_by_arn: schema.index(&deployments, "arn", deployments_by_arn),
@@ -162,6 +166,14 @@ fn by_alarm(key: &ServiceKey, row: &Service) -> Vec<(Scope, String)> {
     let alarms = row.configuration.alarms.iter().filter(|alarms| alarms.enable);
     let alarms = alarms.filter(|_| row.status != ServiceStatus::Inactive);
     alarms.flat_map(|one| &one.names).map(|name| (key.0.scope.clone(), name.clone())).collect()
+}
+
+fn by_provider(key: &ServiceKey, row: &Service) -> Vec<(ClusterKey, CapacityProviderName)> {
+    let items: &[StrategyItem] = match &row.capacity {
+        CapacityChoice::Strategy(items) if row.status != ServiceStatus::Inactive => items,
+        CapacityChoice::Strategy(_) | CapacityChoice::LaunchType(_) => &[],
+    };
+    items.iter().map(|item| (key.0.clone(), item.provider.clone())).collect()
 }
 
 fn gone(_: &ServiceKey, row: &Service) -> Vec<Timestamp> {

@@ -13,6 +13,7 @@ use terms::{ContainerInstanceId, TaskId};
 use super::change::{self, Displaced, is_called, is_in};
 use super::{usage, zone_name};
 use crate::api::{Api, Refused, definition_constraints, refused};
+use crate::decide::shares;
 use crate::error::Error;
 use crate::model::{ContainerInstance, DesiredStatus, Task, TaskStatus};
 use crate::tables::{ClusterKey, definition_key};
@@ -85,7 +86,11 @@ pub(super) async fn play(api: &Api, cluster: &ClusterKey, lost: &Lost) -> Result
     let mut groups: BTreeMap<_, Vec<Displaced>> = BTreeMap::new();
     let going_on = displaced.into_iter().filter(|(_, task)| task.desired == DesiredStatus::Running);
     for (id, task) in going_on {
-        let alike = (task.group.clone(), task.definition.to_string(), format!("{:?}", task.demand));
+        let demand = format!("{:?}", task.demand);
+        let alike = (
+            (task.group.clone(), task.definition.to_string()),
+            (demand, task.capacity_provider.clone()),
+        );
         groups.entry(alike).or_default().push((id, task));
     }
     let mut groups: Vec<_> = groups.into_values().collect();
@@ -204,6 +209,7 @@ fn request(api: &Api, task: &Task, count: usize) -> Result<Request, Error> {
         }));
         constraints = definition_constraints(definition)?;
     }
+    attributes.extend(task.capacity_provider.iter().map(shares::belongs_to));
     let demand = &task.demand;
     Ok(Request {
         count: u32::try_from(count).unwrap_or(u32::MAX),

@@ -34,6 +34,7 @@ conversations! {
     run_task
     run_task_rules
     run_task_tokens
+    provider_strategies
     running_tasks
     service_deployments
     service_lists

@@ -50,7 +50,7 @@ impl World {
         answer["services"][0].clone()
     }
 
-    async fn tasks(&self, desired: &str) -> Vec<Value> {
+    pub async fn tasks(&self, desired: &str) -> Vec<Value> {
         let listed = self.ok("ListTasks", json!({"desiredStatus": desired})).await;
         let arns = listed["taskArns"].as_array().unwrap().clone();
         let mut tasks = Vec::new();
@@ -131,7 +131,7 @@ pub fn is_stable(service: &Value, count: u64) -> bool {
         && service["pendingCount"] == 0
 }
 
-fn messages(service: &Value) -> Vec<String> {
+pub fn messages(service: &Value) -> Vec<String> {
     let events = service["events"].as_array().unwrap().iter();
     events.map(|event| event["message"].as_str().unwrap().to_owned()).collect()
 }
@@ -303,4 +303,43 @@ async fn a_draining_instance_is_left() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     panic!("the instance keeps its tasks: {:#}", world.service().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn protection_that_would_block_a_deployment_is_refused() {
+    let world = World::new(2, &[("web", Manner::Run), ("next", Manner::Run)]).await;
+    let configuration = json!({"maximumPercent": 150, "minimumHealthyPercent": 100});
+    world
+        .ok(
+            "CreateService",
+            json!({"serviceName": "web", "taskDefinition": "web", "desiredCount": 2,
+                "deploymentConfiguration": configuration}),
+        )
+        .await;
+    world.until("stable", |one| is_stable(one, 2)).await;
+    let tasks = world.tasks("RUNNING").await;
+    let protect = async |at: usize, enabled: bool| {
+        let body = json!({"cluster": "default", "tasks": [tasks[at]["taskArn"]],
+            "protectionEnabled": enabled});
+        let answer = world.ok("UpdateTaskProtection", body).await;
+        answer["failures"][0]["reason"].as_str().map(str::to_owned)
+    };
+    world.ok("UpdateService", json!({"service": "web", "taskDefinition": "next"})).await;
+    // One may stay beside the new two.
+    assert_eq!(protect(0, true).await, None);
+    assert_eq!(protect(1, true).await.as_deref(), Some("DEPLOYMENT_BLOCKED"));
+    // Its time may begin anew, and once it is over there is room for another.
+    assert_eq!(protect(0, true).await, None);
+    assert_eq!(protect(0, false).await, None);
+    assert_eq!(protect(1, true).await, None);
+    // The deployment goes as far as it can: one protected task is left beside the new ones.
+    let is_waiting = |one: &Value| {
+        let deployments = one["deployments"].as_array().unwrap();
+        deployments.len() == 2
+            && deployments[0]["runningCount"] == 2
+            && deployments[1]["runningCount"] == 1
+    };
+    world.until("all but one", is_waiting).await;
+    assert_eq!(protect(1, false).await, None);
+    world.until("updated", |one| is_stable(one, 2)).await;
 }

@@ -240,8 +240,22 @@ impl Server {
 
     /// Registers an instance and connects it; gives its ARN.
     pub async fn instance(&self, cluster: &str, cpu: u32, memory: u32) -> String {
+        self.instance_of(cluster, None, cpu, memory).await
+    }
+
+    /// The same, of a capacity provider.
+    pub async fn instance_of(
+        &self,
+        cluster: &str,
+        provider: Option<&str>,
+        cpu: u32,
+        memory: u32,
+    ) -> String {
+        let attribute =
+            |name| format!(r#"{{"name":"longshore.capacity-provider","value":"{name}"}}"#);
+        let attributes = provider.map(attribute).unwrap_or_default();
         let body = format!(
-            r#"{{"cluster":"{cluster}","totalResources":[
+            r#"{{"cluster":"{cluster}","attributes":[{attributes}],"totalResources":[
                 {{"name":"CPU","type":"INTEGER","integerValue":{cpu}}},
                 {{"name":"MEMORY","type":"INTEGER","integerValue":{memory}}}]}}"#
         );

@@ -94,14 +94,17 @@ impl Association {
     }
 }
 
-/// Whether tasks that have not stopped were placed by a provider of the cluster.
+/// Whether tasks that have not stopped were placed by a provider of the cluster, or those of a
+/// service would be.
 pub(super) fn is_in_use(
     view: &impl View,
     tables: &Tables,
     cluster: &ClusterKey,
     name: &CapacityProviderName,
 ) -> bool {
-    view.index(&tables.tasks_by_provider, &(cluster.clone(), name.clone())).next().is_some()
+    let key = (cluster.clone(), name.clone());
+    view.index(&tables.tasks_by_provider, &key).next().is_some()
+        || view.index(&tables.services.by_provider, &key).next().is_some()
 }
 
 fn unknown() -> Error {

@@ -51,6 +51,7 @@ pub(super) fn show(
         attributes: Some(row.attributes.iter().map(attribute).collect()),
         registered_at: Some(row.registered_at),
         attachments: Some(Vec::new()),
+        capacity_provider_name: row.provider().map(|name| name.to_string()),
         tags: Some(if with_tags { tags::show(&row.tags) } else { Vec::new() }),
         ..Default::default()
     }

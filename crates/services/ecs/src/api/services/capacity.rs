@@ -60,9 +60,7 @@ impl Asked<'_> {
             return Err(Error::not_built(self.operation, "the capacity providers of Fargate"));
         }
         refuse_platform(self.platform_version)?;
-        // The scheduler does not place by providers yet; to place as if none were named would
-        // ignore what was asked.
-        Err(Error::not_built(self.operation, "capacityProviderStrategy"))
+        Ok(CapacityChoice::Strategy(items.to_vec()))
     }
 
     fn launch_type(&self, launch_type: LaunchType) -> Result<CapacityChoice, Error> {

@@ -1,10 +1,11 @@
 //! How a deployment begins: its rows, and the service's that it becomes the current one of.
 
 use ledger::{Tx, View};
+use shapes_ecs::VersionConsistency;
 
 use crate::model::{
-    Deployment, DeploymentId, DeploymentStatus, Resolution, Revision, RevisionId, RevisionImage,
-    Service, ServiceDeploymentId, TaskDefinition, Workload,
+    Consistency, Deployment, DeploymentId, DeploymentStatus, Resolution, Revision, RevisionId,
+    RevisionImage, Service, ServiceDeploymentId, TaskDefinition, Workload,
 };
 use crate::tables::{ServiceKey, Tables};
 
@@ -55,6 +56,11 @@ fn images(definition: &TaskDefinition) -> Vec<RevisionImage> {
         container: one.name.clone().unwrap_or_default(),
         image: one.image.clone().unwrap_or_default(),
         digest: None,
+        consistency: match one.version_consistency {
+            None => Consistency::Unsaid,
+            Some(VersionConsistency::Enabled) => Consistency::Enabled,
+            Some(VersionConsistency::Disabled) => Consistency::Disabled,
+        },
     };
     containers.map(image).collect()
 }

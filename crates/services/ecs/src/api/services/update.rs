@@ -131,7 +131,16 @@ impl Change<'_> {
             is_daemon: self.kind.is_daemon(),
         };
         let cluster = target::active_cluster(tx, &self.api.tables, &self.key.0)?;
-        asked.choose(&cluster).map(Some)
+        let capacity = asked.choose(&cluster)?;
+        if capacity != self.old.capacity && self.input.force_new_deployment != Some(true) {
+            // Observed on ECS, lately too (kayac/ecspresso issue 977).
+            return Err(Error::invalid(
+                "When switching from launch type to capacity provider strategy on an existing \
+                 service, or making a change to a capacity provider strategy on a service that is \
+                 already using one, you must force a new deployment.",
+            ));
+        }
+        Ok(Some(capacity))
     }
 
     /// Begins a deployment, if what its tasks are made from changes or it is forced.

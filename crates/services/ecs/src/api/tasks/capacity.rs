@@ -1,11 +1,11 @@
 //! What kind of capacity a RunTask goes to: a launch type, or a capacity provider strategy
-//! (ECS semantics §5.4, §12.1). Only the launch type EC2 is built.
+//! (ECS semantics §5.4, §12.1). The launch type EC2 and providers of instances are built.
 
 use shapes_ecs as shapes;
 
 use super::super::strategy;
 use crate::error::Error;
-use crate::model::{Cluster, StrategyItem, TaskDefinition};
+use crate::model::{Cluster, StrategyItem, TaskDefinition, is_fargate};
 
 /// Fargate's platform versions.
 const PLATFORMS: [&str; 6] = ["LATEST", "1.0.0", "1.1.0", "1.2.0", "1.3.0", "1.4.0"];
@@ -32,35 +32,52 @@ impl<'a> Capacity<'a> {
     }
 
     /// Checks it against the cluster and the definition: when this is well, the tasks go to
-    /// container instances.
+    /// container instances. Gives the strategy by which they do; it is empty for a launch type,
+    /// and then any instance will do.
     pub(super) fn check(
         &self,
         cluster: &Cluster,
         definition: &TaskDefinition,
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<StrategyItem>, Error> {
         if !self.strategy.is_empty() {
             strategy::check(&self.strategy, &cluster.capacity_providers)?;
             strategy::check_weights(&self.strategy)?;
-            return Err(Error::not_built("RunTask", "capacityProviderStrategy"));
+            return self.providers(&self.strategy, definition);
         }
         if self.launch_type.is_none() && !cluster.default_strategy.is_empty() {
             strategy::check_default_weights(&cluster.default_strategy)?;
-            let what = "the cluster's default capacity provider strategy (name a launchType)";
-            return Err(Error::not_built("RunTask", what));
+            return self.providers(&cluster.default_strategy, definition);
         }
         let launch_type = self.launch_type.map_or("EC2", |kind| kind.as_str());
         supports(definition, launch_type)?;
         match (launch_type, self.platform_version) {
-            ("EC2", None) => Ok(()),
-            ("EC2", Some(_)) => Err(Error::invalid(
-                "The platform version must be null when specifying an EC2 launch type.",
-            )),
+            ("EC2", None) => Ok(Vec::new()),
+            ("EC2", Some(_)) => Err(no_platform()),
             ("FARGATE", Some(version)) if !PLATFORMS.contains(&version) => {
                 Err(Error::PlatformUnknown)
             }
             (other, _) => Err(Error::not_built("RunTask", format!("launchType {other}"))),
         }
     }
+
+    fn providers(
+        &self,
+        strategy: &[StrategyItem],
+        definition: &TaskDefinition,
+    ) -> Result<Vec<StrategyItem>, Error> {
+        if strategy.iter().any(|item| is_fargate(&item.provider)) {
+            return Err(Error::not_built("RunTask", "the capacity providers of Fargate"));
+        }
+        supports(definition, "EC2")?;
+        match self.platform_version {
+            None => Ok(strategy.to_vec()),
+            Some(_) => Err(no_platform()),
+        }
+    }
+}
+
+fn no_platform() -> Error {
+    Error::invalid("The platform version must be null when specifying an EC2 launch type.")
 }
 
 /// Checks that a definition can run on a launch type.

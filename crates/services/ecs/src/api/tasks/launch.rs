@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ledger::{Row, Tx, View};
 use shapes_ecs as shapes;
-use terms::{CapacityProviderName, CpuUnits, MemoryMib, TaskId, Text, Uuid};
+use terms::{CpuUnits, MemoryMib, TaskId, Text, Uuid};
 
 use super::super::{Api, tags, target};
 use super::devices::Devices;
@@ -137,8 +137,8 @@ pub(super) struct Template {
     tags: Vec<Tag>,
     /// The deployment or task set that its tasks belong to.
     pub(super) deployment: Option<OfDeployment>,
-    /// The provider that its tasks go to.
-    pub(super) capacity_provider: Option<CapacityProviderName>,
+    /// Whether its tasks go by capacity providers: each has its instance's.
+    pub(super) by_providers: bool,
     /// The digest that each container is to run; empty if tags are used as written.
     pub(super) digests: BTreeMap<String, Text>,
 }
@@ -177,7 +177,7 @@ impl Template {
             overrides: Document::shared(merged.shown),
             tags,
             deployment: None,
-            capacity_provider: None,
+            by_providers: false,
             digests: BTreeMap::new(),
             definition,
         })
@@ -235,7 +235,7 @@ impl Template {
             group: self.group.clone(),
             started_by: self.started_by.clone(),
             instance: instance.arn.id,
-            capacity_provider: self.capacity_provider.clone(),
+            capacity_provider: self.by_providers.then(|| instance.provider()).flatten(),
             zone: attribute("ecs.availability-zone"),
             architecture: attribute("ecs.cpu-architecture"),
             demand: self.demand.clone(),

@@ -13,7 +13,9 @@ use super::launch::{Launch, Template};
 use super::placement::{constraints, started};
 use crate::decide::placing as facts_of;
 use crate::error::Error;
-use crate::model::{DeploymentId, OfDeployment, Revision, Service, Tag, Task, Workload};
+use crate::model::{
+    CapacityChoice, DeploymentId, OfDeployment, Revision, Service, Tag, Task, Workload,
+};
 use crate::placing::Plan;
 use crate::tables::{ClusterKey, definition_key};
 
@@ -26,8 +28,8 @@ pub(crate) struct ServiceTemplate {
 
 /// Where tasks go.
 pub(crate) enum Placed<'a> {
-    /// Where placement says.
-    Planned(&'a Plan),
+    /// Where placement says, and what it was asked.
+    Planned(&'a Plan, &'a Request),
     /// On these instances, if they fit.
     On(&'a [(TaskId, ContainerInstanceId)]),
 }
@@ -71,6 +73,7 @@ impl Api {
         };
         let mut template = Template::read(self, view, &cluster, &launch, definition)?;
         template.deployment = Some(OfDeployment { id: of, counted: false });
+        template.by_providers = matches!(workload.capacity, CapacityChoice::Strategy(_));
         template.digests = revision.map(digests).unwrap_or_default();
         if service.managed_tags {
             let key = "aws:ecs:serviceName".to_owned();
@@ -99,7 +102,7 @@ impl Api {
     ) -> Result<Vec<Task>, Error> {
         let ServiceTemplate { template, request } = template;
         match placed {
-            Placed::Planned(plan) => self.write_planned(tx, cluster, template, request, plan),
+            Placed::Planned(plan, part) => self.write_planned(tx, cluster, template, part, plan),
             Placed::On(tasks) => Ok(self.start_on(tx, cluster, template, request, tasks)),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use placement::{Refusal, count_reasons};
+use placement::{Refusal, Request, count_reasons};
 use serde::Serialize;
 use shapes_ecs as shapes;
 use terms::{ContainerInstanceId, TaskId};
@@ -111,21 +111,31 @@ impl Api {
         let asked = self.read_run_task(scope, input)?;
         let snapshot = self.ledger.snapshot();
         let cluster = &asked.cluster;
-        let (template, request) = self.ready(&snapshot, &asked, input)?;
-        // Ids for the plan alone: it is dropped with them.
-        let ids: Vec<_> = (0..request.count).map(|_| TaskId::from_bytes(self.ids.next())).collect();
-        let plan = self.placer.plan(&snapshot.facts(), cluster, &request, &ids, self.seed());
-        if plan.considered == 0 {
+        let (template, requests) = self.ready(&snapshot, &asked, input)?;
+        let plan = |request: &Request| {
+            // Ids for the plan alone: it is dropped with them.
+            let ids = (0..request.count).map(|_| TaskId::from_bytes(self.ids.next()));
+            let ids: Vec<_> = ids.collect();
+            self.placer.plan(&snapshot.facts(), cluster, request, &ids, self.seed())
+        };
+        // They stay until all are made, so that each leaves the others' room alone.
+        let plans: Vec<Plan> = requests.iter().map(plan).collect();
+        let considered = plans.iter().map(|plan| plan.considered).sum();
+        if considered == 0 && !template.by_providers {
             return Err(Error::invalid("No Container Instances were found in your cluster."));
         }
+        let all = |of: fn(&Plan) -> &Vec<Refusal>| -> Vec<Refusal> {
+            plans.iter().flat_map(of).cloned().collect()
+        };
+        let strategies = requests.first().map(|request| request.strategies.as_slice());
         let numbers = |ports: &std::collections::BTreeSet<u16>| ports.iter().copied().collect();
         Ok(Outlook {
             cluster_arn: cluster.arn().to_string(),
             task_definition_arn: template.definition.arn.to_string(),
             group: template.group.to_string(),
-            count: request.count,
-            placed: count(plan.placed.len()),
-            strategy: request.strategies.iter().map(ToString::to_string).collect(),
+            count: requests.iter().map(|request| request.count).sum(),
+            placed: count(plans.iter().map(|plan| plan.placed.len()).sum()),
+            strategy: strategies.unwrap_or_default().iter().map(ToString::to_string).collect(),
             needs: Needs {
                 cpu: template.demand.cpu.get(),
                 memory: template.demand.memory.get(),
@@ -133,21 +143,27 @@ impl Api {
                 tcp_ports: numbers(&template.demand.tcp),
                 udp_ports: numbers(&template.demand.udp),
             },
-            considered: plan.considered,
-            placements: self.places(&snapshot, cluster, &plan),
-            refused: refused(cluster, &plan.refusals),
-            shortage: refused(cluster, &plan.shortage),
+            considered,
+            placements: self.places(&snapshot, cluster, &plans),
+            refused: refused(cluster, &all(|plan| &plan.refusals)),
+            shortage: refused(cluster, &all(|plan| &plan.shortage)),
         })
     }
 
-    fn places(&self, snapshot: &ledger::Snapshot, cluster: &ClusterKey, plan: &Plan) -> Vec<Place> {
+    fn places(
+        &self,
+        snapshot: &ledger::Snapshot,
+        cluster: &ClusterKey,
+        plans: &[Plan],
+    ) -> Vec<Place> {
         let mut tasks: BTreeMap<ContainerInstanceId, u32> = BTreeMap::new();
-        for (_, instance) in &plan.placed {
+        for (_, instance) in plans.iter().flat_map(|plan| &plan.placed) {
             *tasks.entry(*instance).or_default() += 1;
         }
         let place = |(id, tasks): (ContainerInstanceId, u32)| {
             let row = snapshot.get(&self.tables.instances, &cluster.instance(id));
-            let (cpu, memory) = plan.left(id);
+            // All plans are on the same fleet.
+            let (cpu, memory) = plans.first().map_or((0, 0), |plan| plan.left(id));
             let zone = row.as_ref().and_then(|row| row.attributes.get(placement::ZONE).cloned());
             Place {
                 instance: id,

@@ -12,6 +12,7 @@ use super::devices::Devices;
 use super::launch::{Launch, Template, definition};
 use super::token::Token;
 use super::{placement as wishes, show_started};
+use crate::decide::shares;
 use crate::error::Error;
 use crate::model::{Shared, Task};
 use crate::placing::Plan;
@@ -54,8 +55,8 @@ impl Api {
         if let Some(tasks) = known.transpose()?.flatten() {
             return Ok(shapes::RunTaskResponse { tasks: Some(tasks), failures: Some(Vec::new()) });
         }
-        let (template, request) = self.ready(&snapshot, &asked, &input)?;
-        let launched = self.launch(&asked.cluster, &template, &request, token).await?;
+        let (template, requests) = self.ready(&snapshot, &asked, &input)?;
+        let launched = self.launch(&asked.cluster, &template, &requests, token).await?;
         let Launched { tasks, failures } = launched;
         Ok(shapes::RunTaskResponse { tasks: Some(tasks), failures: Some(failures) })
     }
@@ -74,60 +75,69 @@ impl Api {
         Ok(Asked { cluster, token, count, launch, capacity })
     }
 
-    /// Reads the rest against what there is: what to start, and what to place.
+    /// Reads the rest against what there is: what to start, and what to place, for each capacity
+    /// provider that tasks go to.
     pub(super) fn ready(
         &self,
         snapshot: &Snapshot,
         asked: &Asked<'_>,
         input: &shapes::RunTaskRequest,
-    ) -> Result<(Template, Request), Error> {
+    ) -> Result<(Template, Vec<Request>), Error> {
         let Asked { cluster, count, launch, capacity, .. } = asked;
         let row = target::active_cluster(snapshot, &self.tables, cluster)?;
         let definition = definition(snapshot, &self.tables, cluster, launch.definition)?;
-        capacity.check(&row, &definition)?;
-        let template = Template::read(self, snapshot, cluster, launch, definition)?;
+        let strategy = capacity.check(&row, &definition)?;
+        let mut template = Template::read(self, snapshot, cluster, launch, definition)?;
+        template.by_providers = !strategy.is_empty();
         let request = wishes::request(input, &template, *count)?;
-        Ok((template, request))
+        // Bases are those of the request: what runs already is not asked (ECS semantics §12.1).
+        let requests = shares::split(&request, &strategy, &shares::Counts::new());
+        Ok((template, requests))
     }
 
-    /// Places the tasks of `request` and writes them, in one transaction.
+    /// Places the tasks of `requests` and writes them, in one transaction.
     async fn launch(
         &self,
         cluster: &ClusterKey,
         template: &Template,
-        request: &Request,
+        requests: &[Request],
         token: Option<&Token>,
     ) -> Result<Launched, Error> {
         let (tables, seed) = (self.tables, self.seed());
-        let (mut runs, mut plan) = (0, None);
+        let (mut runs, mut plans) = (0, Vec::new());
         let done = self.ledger.transact("run task", |tx| {
             runs += 1;
             // What an earlier run planned is not to stand in the way of this one.
-            drop(plan.take());
+            plans.clear();
             let known = token.map(|token| token.repeated(tx, &tables, tx.now()));
             if let Some(tasks) = known.transpose()?.flatten() {
                 return Ok(Launched { tasks, failures: Vec::new() });
             }
             template.still_good(tx, &tables)?;
-            let ids: Vec<_> =
-                (0..request.count).map(|_| TaskId::from_bytes(tx.next_id())).collect();
-            let span = tracing::info_span!(target: meters::TRACE, "plan", count = request.count);
-            let made =
-                span.in_scope(|| self.placer.plan(&tx.facts(), cluster, request, &ids, seed));
-            let made = plan.insert(made);
-            if made.considered == 0 {
-                return Err(Error::invalid("No Container Instances were found in your cluster."));
+            let mut launched = Launched { tasks: Vec::new(), failures: Vec::new() };
+            let mut made = Vec::new();
+            for request in requests {
+                let ids: Vec<_> =
+                    (0..request.count).map(|_| TaskId::from_bytes(tx.next_id())).collect();
+                let count = request.count;
+                let span = tracing::info_span!(target: meters::TRACE, "plan", count);
+                let mut plan =
+                    span.in_scope(|| self.placer.plan(&tx.facts(), cluster, request, &ids, seed));
+                plan.retries += runs - 1;
+                let shown = self.start_planned(tx, cluster, template, request, &plan)?;
+                launched.tasks.extend(shown);
+                launched.failures.extend(failures(cluster, request, &plan)?);
+                made.extend(plan.placed.iter().map(|(id, _)| *id));
+                plans.push(plan);
             }
-            made.retries += runs - 1;
-            let tasks = self.start_planned(tx, cluster, template, request, made)?;
+            launched.failures.truncate(MAX_FAILURES);
             if let Some(token) = token {
-                token.remember(tx, &tables, made.placed.iter().map(|(id, _)| *id).collect());
+                token.remember(tx, &tables, made);
             }
-            let failures = failures(cluster, &made.shortage);
-            Ok(Launched { tasks, failures })
+            Ok(launched)
         });
         let launched = done.await?.value;
-        if let Some(plan) = plan {
+        for (plan, request) in plans.into_iter().zip(requests) {
             trace::started(plan.placed.iter().map(|(id, _)| *id));
             self.placer.committed(plan, request);
         }
@@ -184,11 +194,30 @@ fn count(count: Option<i32>) -> Result<u32, Error> {
     good.ok_or_else(|| Error::invalid("Count should be between 1 and 10."))
 }
 
-fn failures(cluster: &ClusterKey, refusals: &[Refusal]) -> Vec<shapes::Failure> {
+/// Why tasks found no place. A provider without instances is told by its own ARN.
+///
+/// # Errors
+/// When there is no instance at all, for tasks that any would do for.
+fn failures(
+    cluster: &ClusterKey,
+    request: &Request,
+    plan: &Plan,
+) -> Result<Vec<shapes::Failure>, Error> {
     let failure = |refusal: &Refusal| shapes::Failure {
         arn: Some(cluster.instance_arn(refusal.instance).to_string()),
         reason: Some(refusal.reason.code().to_owned()),
         detail: Some(refusal.reason.to_string()),
     };
-    refusals.iter().take(MAX_FAILURES).map(failure).collect()
+    if plan.considered > 0 {
+        return Ok(plan.shortage.iter().take(MAX_FAILURES).map(failure).collect());
+    }
+    let Some(provider) = shares::provider_of(request) else {
+        return Err(Error::invalid("No Container Instances were found in your cluster."));
+    };
+    let Scope { region, account } = &cluster.scope;
+    Ok(vec![shapes::Failure {
+        arn: Some(format!("arn:aws:ecs:{region}:{account}:capacity-provider/{provider}")),
+        reason: Some(shares::EMPTY_PROVIDER.to_owned()),
+        detail: Some("the capacity provider has no container instance".to_owned()),
+    }])
 }

@@ -2,9 +2,10 @@
 
 use super::look::Look;
 use super::view::Seen;
-use crate::model::{Deployment, Resolution, Revision};
+use crate::model::{Consistency, Deployment, Resolution, Revision, RevisionImage};
 
-/// Failed attempts after which tags are used as written.
+/// Failed attempts after which tags are used as written, unless a container's definition says that
+/// its own is to be fixed.
 const GIVEN_UP_AFTER: u32 = 3;
 
 impl Look<'_> {
@@ -24,12 +25,16 @@ impl Look<'_> {
 fn fix<'a>(revision: &mut Revision, one: &Deployment, tasks: impl Iterator<Item = &'a Seen>) {
     let told = tasks.filter_map(|task| Some((task.created_at, task.digests.as_ref()?)));
     if let Some((_, digests)) = told.min_by_key(|(at, _)| *at) {
-        for image in &mut revision.images {
+        let fixed = |image: &&mut RevisionImage| image.consistency != Consistency::Disabled;
+        for image in revision.images.iter_mut().filter(fixed) {
             let digest = digests.iter().find(|(container, _)| *container == image.container);
             image.digest = digest.map(|(_, digest)| digest.clone());
         }
         revision.resolution = Resolution::Fixed;
-    } else if one.throttle.failures.max(one.failed_tasks) >= GIVEN_UP_AFTER {
+        return;
+    }
+    let insists = revision.images.iter().any(|one| one.consistency == Consistency::Enabled);
+    if !insists && one.throttle.failures.max(one.failed_tasks) >= GIVEN_UP_AFTER {
         revision.resolution = Resolution::GivenUp;
     }
 }

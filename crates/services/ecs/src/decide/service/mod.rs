@@ -21,6 +21,8 @@ mod look;
 pub(crate) mod percent;
 mod replica;
 mod rollout;
+#[cfg(test)]
+mod scenes;
 mod sets;
 mod steady;
 mod tally;

@@ -78,6 +78,7 @@ impl<'a> Look<'a> {
                 self.keep_up(*at, tally, target, &mut budget);
             }
             self.scale_in(primary, &sides.new, desired as usize, &mut budget);
+            self.leave_draining(&sides, &mut budget);
             return;
         }
         let is_weak = sides.healthy() < bounds.lower as usize;
@@ -186,7 +187,8 @@ impl<'a> Look<'a> {
         if surplus == 0 {
             return;
         }
-        if self.rows.service.course.rebalancing_since.is_some() && !tally.settling.is_empty() {
+        let moves = self.rows.service.course.rebalancing_since.is_some();
+        if moves && surplus == 1 && !tally.settling.is_empty() {
             // What was started to take another's place has yet to be healthy.
             return;
         }
@@ -262,6 +264,26 @@ impl<'a> Look<'a> {
             self.out.stop(free, stops, Why::Scaling);
             (wanted, budget.spare) = (wanted - stops, budget.spare - stops);
             self.shrink(*at, draining + stops);
+        }
+    }
+
+    /// Lets tasks on DRAINING instances go while a deployment that failed stands: those of earlier
+    /// ones as they are replaced by their own revision, those of the failed one, which nothing
+    /// replaces, as far as the minimum allows.
+    fn leave_draining(&mut self, sides: &Sides<'_>, budget: &mut Budget) {
+        let mut left = 0;
+        for tally in sides.old.iter().map(|(_, tally)| tally).chain([&sides.new]) {
+            let weak = ids(&tally.draining_other);
+            let count = weak.len();
+            self.out.stop(weak, count, Why::Draining);
+            let stops = budget.spare.min(tally.draining_healthy.len());
+            self.out.stop(ids(&tally.draining_healthy), stops, Why::Draining);
+            budget.spare -= stops;
+            left += tally.draining_healthy.len() - stops;
+        }
+        let idle = self.out.starts.is_empty() && self.out.stops.is_empty();
+        if left > 0 && idle && !sides.is_restless() {
+            self.say_once(texts::stuck(&self.name()));
         }
     }
 

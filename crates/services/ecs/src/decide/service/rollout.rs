@@ -7,6 +7,7 @@ use terms::Timestamp;
 use super::look::Look;
 use super::replica::count;
 use super::texts;
+use super::view::Phase;
 use crate::model::{
     Deployment, DeploymentChange, DeploymentId, DeploymentStatus, MonitorStatus, Progress,
     ProgressChange, Rollback, RolloutChange, RolloutState, TaskCounts,
@@ -129,6 +130,7 @@ impl Look<'_> {
         let target = if fault.rollback { self.rollback_target(at) } else { None };
         let restored = target.map(|to| (to, self.rows.deployments[to].id));
         let revision = target.map(|to| self.rows.deployments[to].revision);
+        let counts = self.counts(at);
         let one = &mut self.rows.deployments[at];
         let id = one.id;
         one.rollout = one.rollout.next(RolloutChange::GivenUp).unwrap_or(one.rollout);
@@ -146,9 +148,11 @@ impl Look<'_> {
             one.status = one.status.next(DeploymentChange::Replaced).unwrap_or(one.status);
             one.rollback = Some(Rollback { to, revision, reason: fault.reason, started_at: now });
         } else if fault.rollback {
+            one.counts = Some(counts);
             advance(one, ProgressChange::RollbackStarted, now);
             advance(one, ProgressChange::RollbackFailed, now);
         } else {
+            one.counts = Some(counts);
             advance(one, ProgressChange::StopRequested, now);
             advance(one, ProgressChange::Stopped, now);
         }
@@ -156,6 +160,20 @@ impl Look<'_> {
         if let Some((place, to)) = restored {
             self.restore(place, format!("{}: rolling back to deploymentId {to}.", fault.who));
             self.say(texts::rolling_back(&name, to));
+        }
+    }
+
+    /// How many tasks a deployment has now.
+    fn counts(&self, at: usize) -> TaskCounts {
+        let one = &self.rows.deployments[at];
+        let of = |wanted: fn(&Phase) -> bool| {
+            let tasks = self.view.tasks.iter().filter(|task| task.of == one.id);
+            count(tasks.filter(|task| wanted(&task.phase)).count())
+        };
+        TaskCounts {
+            requested: one.desired,
+            running: of(|phase| matches!(phase, Phase::Running(_))),
+            pending: of(|phase| *phase == Phase::Pending),
         }
     }
 
@@ -179,8 +197,13 @@ impl Look<'_> {
         (one.failed_tasks, one.throttle) = (0, Default::default());
         one.alarms = MonitorStatus::Disabled;
         one.breaker = if breaker { MonitorStatus::Monitoring } else { MonitorStatus::Disabled };
-        self.rows.service.primary = Some(one.id);
-        self.rows.service.course.steady_at = None;
+        let capacity =
+            self.rows.revisions.get(&one.revision).map(|of| of.workload.capacity.clone());
+        let service = &mut self.rows.service;
+        (service.primary, service.course.steady_at) = (Some(one.id), None);
+        if let Some(capacity) = capacity {
+            service.capacity = capacity;
+        }
     }
 
     /// Ends what has come to its end: the primary deployment when all is replaced and has baked,

@@ -38,14 +38,19 @@ impl Look<'_> {
             Some(_) if lacking > 0 => self.look_again(waits),
             Some(_) | None => self.out.start(set.id, super::replica::count(lacking)),
         }
-        // What is unhealthy or on a DRAINING instance goes as healthy tasks take its place.
+        // What is unhealthy or on a DRAINING instance goes as healthy tasks take its place, so there
+        // is never more than twice the share: the maximum of 200 percent.
         let kept = share.saturating_sub(tally.healthy.len());
-        let stops = tally.unhealthy.len().saturating_sub(kept);
-        self.out.stop(ids(&tally.unhealthy), stops, Why::Unhealthy);
-        let mut draining = ids(&tally.draining_other);
-        draining.extend(ids(&tally.draining_healthy));
-        let stops = draining.len().saturating_sub(kept);
-        self.out.stop(draining, stops, Why::Draining);
+        let mut gone = (tally.unhealthy.len() + tally.draining()).saturating_sub(kept);
+        for (tasks, why) in [
+            (&tally.unhealthy, Why::Unhealthy),
+            (&tally.draining_other, Why::Draining),
+            (&tally.draining_healthy, Why::Draining),
+        ] {
+            let stops = gone.min(tasks.len());
+            self.out.stop(ids(tasks), stops, why);
+            gone -= stops;
+        }
         let surplus = tally.good().saturating_sub(share);
         let young = surplus.min(tally.settling.len());
         self.out.stop(ids(&tally.settling), young, Why::Scaling);

@@ -178,6 +178,7 @@ impl World {
                     protected_until: None,
                     instance: ContainerInstanceId::from_bytes([1; 16]),
                     zone: None,
+                    provider: None,
                     ground: Ground::default(),
                     digests: None,
                 });

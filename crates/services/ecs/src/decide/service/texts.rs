@@ -2,6 +2,7 @@
 
 use terms::TaskId;
 
+use crate::decide::shares::EMPTY_PROVIDER;
 use crate::model::{DeploymentId, ServiceEventKind as Kind};
 
 /// Tasks that one line names; the others are counted.
@@ -98,17 +99,48 @@ pub(crate) struct Closest {
     pub(crate) code: String,
 }
 
+/// What is told of a task that found no place.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Shortage {
+    /// The instance that came closest.
+    pub(crate) closest: Option<Closest>,
+    /// Those that refused for the same reason, by their ARNs.
+    pub(crate) instances: Vec<String>,
+    /// The capacity provider that it was to go to, by its ARN.
+    pub(crate) provider: Option<String>,
+}
+
 /// A task found no place; without an instance there is none at all to look at.
-pub(crate) fn unplaced(service: &str, closest: Option<&Closest>) -> (Kind, String) {
+pub(crate) fn unplaced(service: &str, shortage: Shortage) -> (Kind, String) {
+    let Shortage { closest, instances, provider } = shortage;
     let begin = format!(
         "(service {service}) was unable to place a task because no container instance met all of \
          its requirements."
     );
-    let Some(Closest { instance, code }) = closest else {
-        let text = format!("{begin} Reason: No Container Instances were found in your cluster.");
-        return (Kind::PlacementFailure("NO_INSTANCES".to_owned()), text);
+    let (code, why) = match (closest, &provider) {
+        (Some(closest), _) => {
+            let Closest { instance, code } = closest;
+            let near = format!("The closest matching (container-instance {instance})");
+            let why = format!("{near} {}", refusal(&code));
+            (code, why)
+        }
+        // Observed on ECS.
+        (None, None) => (
+            "NO_INSTANCES".to_owned(),
+            "Reason: No Container Instances were found in your cluster.".to_owned(),
+        ),
+        (None, Some(_)) => (
+            EMPTY_PROVIDER.to_owned(),
+            "Reason: No Container Instances were found in your capacity provider.".to_owned(),
+        ),
     };
-    let why = match code.as_str() {
+    let kind = Kind::Unplaced { reason: code, instances, providers: Vec::from_iter(provider) };
+    (kind, format!("{begin} {why}"))
+}
+
+/// What an instance lacks, as events end.
+fn refusal(code: &str) -> String {
+    let known = match code {
         "RESOURCE:CPU" => "has insufficient CPU units available.",
         "RESOURCE:MEMORY" => "has insufficient memory available.",
         "RESOURCE:PORTS" => "is already using a port required by your task.",
@@ -118,16 +150,9 @@ pub(crate) fn unplaced(service: &str, closest: Option<&Closest>) -> (Kind, Strin
         "ATTRIBUTE" => "is missing an attribute required by your task.",
         "LOCATION" => "is in an Availability Zone that your task's subnets are not in.",
         "INACTIVE" => "is not ACTIVE.",
-        other => {
-            let text = format!(
-                "{begin} The closest matching (container-instance {instance}) encountered error \
-                 \"{other}\"."
-            );
-            return (Kind::PlacementFailure(code.clone()), text);
-        }
+        other => return format!("encountered error \"{other}\"."),
     };
-    let text = format!("{begin} The closest matching (container-instance {instance}) {why}");
-    (Kind::PlacementFailure(code.clone()), text)
+    known.to_owned()
 }
 
 /// A task could not be made from what the service says.
@@ -259,8 +284,11 @@ mod tests {
                      all of its requirements.";
         let check = |code: &str, why: &str| {
             let closest = Closest { instance: "ab12".to_owned(), code: code.to_owned() };
-            let (kind, text) = unplaced("web", Some(&closest));
-            assert_eq!(kind, Kind::PlacementFailure(code.to_owned()));
+            let instances = vec!["arn".to_owned()];
+            let told = Shortage { closest: Some(closest), instances, provider: None };
+            let (kind, text) = unplaced("web", told);
+            let (reason, instances) = (code.to_owned(), vec!["arn".to_owned()]);
+            assert_eq!(kind, Kind::Unplaced { reason, instances, providers: Vec::new() });
             let near = "The closest matching (container-instance ab12)";
             assert_eq!(text, format!("{begin} {near} {why}"));
         };
@@ -275,8 +303,15 @@ mod tests {
         check("INACTIVE", "is not ACTIVE.");
         let constraint = "MemberOf placement constraint unsatisfied.";
         check(constraint, "encountered error \"MemberOf placement constraint unsatisfied.\".");
-        let (_, text) = unplaced("web", None);
+        let (_, text) = unplaced("web", Shortage::default());
         let none = "Reason: No Container Instances were found in your cluster.";
         assert_eq!(text, format!("{begin} {none}"));
+        let provider = Some("arn".to_owned());
+        let (kind, text) = unplaced("web", Shortage { provider, ..Shortage::default() });
+        let none = "Reason: No Container Instances were found in your capacity provider.";
+        assert_eq!(text, format!("{begin} {none}"));
+        let reason = "EMPTY CAPACITY PROVIDER".to_owned();
+        let providers = vec!["arn".to_owned()];
+        assert_eq!(kind, Kind::Unplaced { reason, instances: Vec::new(), providers });
     }
 }

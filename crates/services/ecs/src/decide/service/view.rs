@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use terms::{ContainerInstanceId, TaskId, Text, Timestamp};
+use terms::{CapacityProviderName, ContainerInstanceId, TaskId, Text, Timestamp};
 
 pub(crate) use crate::ServiceRules as Rules;
+use crate::decide::shares::Counts;
 use crate::model::{
-    Deployment, DeploymentId, Health, Revision, RevisionId, Service, ServiceEventKind, StopCode,
-    TaskSet,
+    CapacityChoice, Deployment, DeploymentId, Health, Revision, RevisionId, Service,
+    ServiceEventKind, StopCode, StrategyItem, TaskSet, Workload,
 };
 
 /// A service and all that a decision about it depends on.
@@ -34,6 +35,34 @@ pub(crate) struct View {
     pub(crate) alarms: Alarms,
     /// How many tasks of the primary deployment found no place just now.
     pub(crate) unplaced: u32,
+}
+
+impl View {
+    /// What the tasks of a deployment or task set are made from.
+    pub(crate) fn workload(&self, of: DeploymentId) -> Option<&Workload> {
+        if let Some(one) = self.deployments.iter().find(|one| one.id == of) {
+            return Some(&self.revisions.get(&one.revision)?.workload);
+        }
+        self.task_sets.iter().find(|one| one.id == of).map(|set| &set.workload)
+    }
+
+    /// The capacity provider strategy that those tasks go by; empty if any instance will do.
+    pub(crate) fn strategy(&self, of: DeploymentId) -> &[StrategyItem] {
+        match self.workload(of).map(|workload| &workload.capacity) {
+            Some(CapacityChoice::Strategy(items)) => items,
+            Some(CapacityChoice::LaunchType(_)) | None => &[],
+        }
+    }
+
+    /// How many of those tasks each capacity provider has, but for those that were asked to stop.
+    pub(crate) fn by_provider(&self, of: DeploymentId) -> Counts {
+        let mut counts = Counts::new();
+        let live = self.tasks.iter().filter(|task| task.of == of && task.phase != Phase::Stopping);
+        for provider in live.filter_map(|task| task.provider.clone()) {
+            *counts.entry(provider).or_default() += 1;
+        }
+        counts
+    }
 }
 
 /// What is known of a service's alarms.
@@ -84,6 +113,8 @@ pub(crate) struct Seen {
     pub(crate) instance: ContainerInstanceId,
     /// The instance's zone.
     pub(crate) zone: Option<Text>,
+    /// The capacity provider that it went to, if it went by one.
+    pub(crate) provider: Option<CapacityProviderName>,
     /// What is known of the instance.
     pub(crate) ground: Ground,
     /// The digests that it reported, by container, once each container has one.

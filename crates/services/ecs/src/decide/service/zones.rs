@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use terms::{Text, Timestamp};
+use terms::Text;
 
 use super::look::Look;
 use super::percent::Bounds;
@@ -13,8 +13,8 @@ use super::texts;
 use super::view::Start;
 use crate::model::{RolloutState, SchedulingStrategy, ZoneRebalancing};
 
-/// How long nothing is moved after a task found no place in the emptiest zone, or was moved.
-const PAUSE: Duration = Duration::from_secs(5 * 60);
+/// How long nothing is moved after a task found no place in the emptiest zone.
+pub(super) const PAUSE: Duration = Duration::from_secs(5 * 60);
 
 impl Look<'_> {
     /// Begins to move tasks, or ends it. Looks only when nothing else is to be done.
@@ -30,7 +30,7 @@ impl Look<'_> {
             return;
         }
         let is_idle = self.out.starts.is_empty() && self.out.stops.is_empty();
-        if !is_steady || !is_idle || !self.may_rebalance(since) {
+        if !is_steady || !is_idle || !self.may_rebalance() {
             return;
         }
         let zones = self.count_zones(&self.tally(id));
@@ -48,13 +48,13 @@ impl Look<'_> {
         }
         if since.is_none() {
             self.say(texts::rebalancing(&name, moves));
+            self.rows.service.course.rebalancing_since = Some(self.now);
         }
-        self.rows.service.course.rebalancing_since = Some(self.now);
         self.out.starts.push(Start { of: id, count: 1, on: Vec::new(), zone: Some(zone) });
         self.look_again(Some(self.now + PAUSE));
     }
 
-    fn may_rebalance(&mut self, since: Option<Timestamp>) -> bool {
+    fn may_rebalance(&mut self) -> bool {
         let service = &self.rows.service;
         if service.rebalancing != ZoneRebalancing::Enabled
             || service.scheduling != SchedulingStrategy::Replica
@@ -62,13 +62,13 @@ impl Look<'_> {
         {
             return false;
         }
-        // The last start may have found no place.
-        let waits = since.map(|since| since + PAUSE).filter(|until| *until > self.now);
-        let has_more = self.view.tasks.len() > service.desired as usize;
-        if has_more {
-            self.look_again(waits);
+        let tried = service.course.no_place_at.map(|at| at + PAUSE);
+        if let Some(until) = tried.filter(|until| *until > self.now) {
+            self.look_again(Some(until));
+            return false;
         }
-        !has_more
+        // One after the other: what was moved last has yet to go.
+        self.view.tasks.len() <= service.desired as usize
     }
 
     fn count_zones(&self, tally: &Tally<'_>) -> BTreeMap<Text, usize> {

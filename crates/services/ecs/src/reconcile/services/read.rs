@@ -122,6 +122,7 @@ fn seen(key: &TaskKey, row: &Task, grounds: &mut Grounds<'_>) -> Option<Seen> {
         protected_until: row.protected_until,
         instance: row.instance,
         zone: row.zone.clone(),
+        provider: row.capacity_provider.clone(),
         ground: grounds.of(row.instance),
         digests: digests(row),
     })

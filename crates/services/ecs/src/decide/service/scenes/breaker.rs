@@ -1,0 +1,121 @@
+//! The deployment circuit breaker (ECS semantics §8.1).
+
+use super::*;
+use crate::model::{MonitorStatus, Progress, Threshold};
+
+/// `max(3, min(200, ceil(desired / 2)))`.
+fn formula(desired: u32) -> usize {
+    (desired.div_ceil(2) as usize).clamp(3, 200)
+}
+
+/// Lets so many tasks of a first deployment fail, and gives whether that ended it.
+fn is_ended_by(configuration: DeploymentConfiguration, desired: u32, failures: usize) -> bool {
+    let mut scene = Scene::new(configuration, desired);
+    let id = scene.primary().id;
+    let mut left = failures;
+    while left > 0 {
+        scene.look();
+        let some = left.min(scene.count(id));
+        assert!(some > 0, "nothing is started any more");
+        scene.fail(id, some);
+        left -= some;
+        // Past whatever holds starts back.
+        scene.pass(30 * 60);
+    }
+    scene.look();
+    scene.primary().rollout == RolloutState::Failed
+}
+
+#[test]
+fn it_trips_at_the_formula_for_every_desired_count() {
+    for desired in 1..=1_000 {
+        let threshold = formula(desired);
+        let of = |failures| is_ended_by(with_breaker(true), desired, failures);
+        assert!(!of(threshold - 1), "{desired}");
+        assert!(of(threshold), "{desired}");
+    }
+}
+
+#[test]
+fn it_trips_at_other_thresholds() {
+    let check = |threshold: Threshold, desired, failures| {
+        let breaker = CircuitBreaker { threshold, ..with_breaker(true).breaker };
+        let configuration = DeploymentConfiguration { breaker, ..with_breaker(true) };
+        let of = |failures| is_ended_by(configuration.clone(), desired, failures);
+        assert!(!of(failures - 1) && of(failures), "{threshold:?} {desired}");
+    };
+    check(Threshold::Count(1), 500, 1);
+    check(Threshold::Count(7), 1, 7);
+    check(Threshold::UnboundedPercent(1), 10, 1);
+    check(Threshold::UnboundedPercent(100), 300, 300);
+    check(Threshold::BoundedPercent(100), 300, 200);
+    check(Threshold::BoundedPercent(1), 300, 3);
+}
+
+#[test]
+fn what_it_says_when_it_trips() {
+    let mut scene = Scene::steady(with_breaker(true), 2);
+    let (first, next) = (scene.primary().id, scene.deploy());
+    for _ in 0..3 {
+        scene.settle();
+        scene.fail(next, 1);
+        scene.look();
+        scene.pass(60);
+    }
+    let failed = scene.deployment(next).clone();
+    assert_eq!(failed.rollout_reason, "ECS deployment circuit breaker: tasks failed to start.");
+    assert_eq!((failed.failed_tasks, failed.breaker), (3, MonitorStatus::Triggered));
+    assert_eq!(failed.progress, Progress::RollbackInProgress);
+    let back = format!("ECS deployment circuit breaker: rolling back to deploymentId {first}.");
+    assert_eq!(scene.primary().rollout_reason, back);
+    let said =
+        format!("(service web) (deployment {next}) deployment failed: tasks failed to start.");
+    assert!(scene.said.contains(&said), "{:?}", scene.said);
+    assert!(scene.has_said(&format!("rolling back to deployment {first}.")));
+    scene.roll();
+    let completed = format!("ECS deployment {first} completed.");
+    assert_eq!(scene.primary().rollout_reason, completed);
+    assert!(scene.has_said(&format!("(deployment {first}) deployment completed.")));
+    assert!(scene.has_said("(service web) has reached a steady state."));
+}
+
+#[test]
+fn a_healthy_task_makes_the_count_begin_anew_unless_it_is_cumulative() {
+    for resets in [true, false] {
+        let breaker = CircuitBreaker { reset_on_healthy: resets, ..with_breaker(false).breaker };
+        let configuration = DeploymentConfiguration { breaker, ..with_breaker(false) };
+        let mut scene = Scene::new(configuration, 3);
+        let id = scene.primary().id;
+        scene.settle();
+        scene.fail(id, 2);
+        scene.settle();
+        assert_eq!(scene.primary().failed_tasks, 2);
+        // The third comes to run, and is healthy after its forty seconds.
+        scene.agents();
+        scene.pass(60);
+        scene.settle();
+        assert_eq!(scene.primary().failed_tasks, if resets { 0 } else { 2 });
+        scene.fail(id, 1);
+        scene.settle();
+        let is_failed = scene.primary().rollout == RolloutState::Failed;
+        assert_eq!(is_failed, !resets);
+    }
+}
+
+#[test]
+fn with_nothing_to_go_back_to_it_stalls() {
+    let mut scene = Scene::new(with_breaker(true), 2);
+    let id = scene.primary().id;
+    for _ in 0..2 {
+        scene.settle();
+        let pending = scene.count(id);
+        scene.fail(id, pending);
+        scene.settle();
+        scene.pass(60);
+    }
+    assert_eq!(scene.primary().rollout, RolloutState::Failed);
+    assert_eq!(scene.primary().progress, Progress::RollbackFailed);
+    let started = scene.starts.len();
+    scene.roll();
+    assert_eq!(scene.starts.len(), started);
+}

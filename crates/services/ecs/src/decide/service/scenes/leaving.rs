@@ -1,0 +1,80 @@
+//! Instances that drain (ECS semantics §4.1), also while a deployment stands that failed.
+
+use super::*;
+
+/// The instance of these tasks drains.
+fn drain(scene: &mut Scene, of: DeploymentId, count: usize) {
+    let tasks = scene.view.tasks.iter_mut().filter(|task| task.of == of).take(count);
+    tasks.for_each(|task| task.ground.is_draining = true);
+}
+
+fn draining(scene: &Scene) -> usize {
+    let live = scene.view.tasks.iter().filter(|task| task.phase != Phase::Stopping);
+    live.filter(|task| task.ground.is_draining).count()
+}
+
+fn healthy(scene: &Scene) -> usize {
+    let since = |task: &&Seen| match task.phase {
+        Phase::Running(at) => scene.now.since(at) >= scene.rules.settle,
+        Phase::Pending | Phase::Stopping => false,
+    };
+    scene.view.tasks.iter().filter(since).count()
+}
+
+/// A service of four whose second deployment failed, with nothing rolled back.
+fn failed(configuration: DeploymentConfiguration) -> (Scene, DeploymentId, DeploymentId) {
+    let mut scene = Scene::steady(configuration, 4);
+    let (first, next) = (scene.primary().id, scene.deploy());
+    for _ in 0..3 {
+        scene.settle();
+        scene.fail(next, 1);
+        scene.settle();
+        scene.pass(60);
+    }
+    assert_eq!(scene.primary().id, next);
+    assert_eq!(scene.primary().rollout, RolloutState::Failed);
+    (scene, first, next)
+}
+
+#[test]
+fn what_was_before_a_failed_deployment_leaves_start_first() {
+    let (mut scene, first, next) = failed(with_breaker(false));
+    scene.roll();
+    let ran = scene.count(next);
+    assert_eq!(scene.count(first), 4);
+    drain(&mut scene, first, 3);
+    for _ in 0..20 {
+        let before = healthy(&scene);
+        scene.settle();
+        assert!(healthy(&scene) >= 4.min(before), "the minimum holds");
+        scene.agents();
+        scene.pass(20);
+    }
+    assert_eq!((draining(&scene), scene.count(first), scene.count(next)), (0, 4, ran));
+}
+
+#[test]
+fn tasks_of_the_failed_deployment_leave_as_far_as_the_minimum_allows() {
+    let (mut scene, first, next) = failed(with_breaker(false));
+    scene.roll();
+    let ran = scene.count(next);
+    assert!(ran > 0, "{:#?}", scene.view);
+    drain(&mut scene, next, ran);
+    scene.roll();
+    assert_eq!((draining(&scene), scene.count(first), scene.count(next)), (0, 4, 0));
+}
+
+#[test]
+fn where_percentages_forbid_it_that_is_said() {
+    let mut scene = Scene::steady(with_breaker(false), 2);
+    // The first deployment's tasks are all there is, and it counts as failed.
+    scene.view.deployments[0].rollout = RolloutState::Failed;
+    let only = scene.primary().id;
+    drain(&mut scene, only, 2);
+    scene.settle();
+    assert_eq!(scene.count(only), 2);
+    assert!(scene.has_said("was unable to stop or start tasks during a deployment"));
+    scene.view.service.configuration.minimum_healthy_percent = 50;
+    scene.settle();
+    assert_eq!(scene.count(only), 1);
+}
