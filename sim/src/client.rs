@@ -9,6 +9,7 @@ use terms::TaskId;
 use wire::client::{Client, ClientError};
 
 use crate::check::{Seen, id_of};
+use crate::families;
 use crate::life::Life;
 use crate::network::{Roads, Wire};
 use crate::node::{CLUSTER, credentials};
@@ -52,7 +53,7 @@ impl Caller {
     pub(crate) async fn prepare(&mut self) {
         let cluster = json!({ "clusterName": CLUSTER });
         self.until_done("CreateCluster", &cluster).await;
-        for family in FAMILIES {
+        for family in families::all() {
             self.define(family).await;
         }
     }
@@ -69,7 +70,7 @@ impl Caller {
                 58..74 => self.describe().await,
                 74..80 => self.start_task().await,
                 80..85 => {
-                    let family = self.world.draw(|chance| *chance.pick(FAMILIES).unwrap_or(&"run"));
+                    let family = families::any(&self.world);
                     self.define(family).await;
                 }
                 85..92 => self.drain_or_not().await,
@@ -131,7 +132,7 @@ impl Caller {
 
     async fn define(&mut self, family: &str) {
         let memory = self.world.draw(|chance| 64 * (1 + chance.below(6)));
-        let body = definition(family, memory);
+        let body = families::definition(family, memory);
         let Ok(answer) = self.ask_again("RegisterTaskDefinition", &body).await else { return };
         let arn = answer["taskDefinition"]["taskDefinitionArn"].as_str().unwrap_or_default();
         let found = self.world.checker.lock().defined(arn, &format!("{memory}"));
@@ -139,11 +140,11 @@ impl Caller {
     }
 
     async fn run_task(&mut self) {
-        let (family, count) = self.world.draw(|chance| {
-            (*chance.pick(FAMILIES).unwrap_or(&"run"), 1 + chance.below(4) * chance.below(3))
-        });
+        let family = families::any(&self.world);
+        let count = self.world.draw(|chance| 1 + chance.below(4) * chance.below(3));
         let mut body = json!({ "cluster": CLUSTER, "taskDefinition": family, "count": count });
         self.choose_placement(&mut body);
+        families::join_network(family, &mut body);
         let with_token = self.world.draw(|chance| chance.below(10)) < 7;
         let token = with_token.then(|| self.token());
         if let Some(token) = &token {
@@ -191,10 +192,11 @@ impl Caller {
 
     async fn start_task(&mut self) {
         let Some(instance) = self.some_instance() else { return };
-        let family = self.world.draw(|chance| *chance.pick(FAMILIES).unwrap_or(&"run"));
-        let body = json!({
+        let family = families::any(&self.world);
+        let mut body = json!({
             "cluster": CLUSTER, "taskDefinition": family, "containerInstances": [instance],
         });
+        families::join_network(family, &mut body);
         let Ok(answer) = self.ask("StartTask", &body).await else { return };
         self.told_of_tasks(None, 1, &answer);
     }
@@ -258,7 +260,7 @@ impl Caller {
     }
 
     async fn deregister_definition(&mut self) {
-        let family = self.world.draw(|chance| *chance.pick(FAMILIES).unwrap_or(&"run"));
+        let family = families::any(&self.world);
         // A new revision first, so that the family goes on.
         self.define(family).await;
         let body = json!({ "taskDefinition": format!("{family}:1") });
@@ -287,47 +289,4 @@ impl Caller {
             self.world.judge(found);
         }
     }
-}
-
-/// What clients run.
-const FAMILIES: &[&str] =
-    &["run", "exit", "stubborn", "pair", "static", "dynamic", "missing", "host", "slowly"];
-
-fn container(name: &str, image: &str, command: &str, memory: u64) -> Value {
-    let command: Vec<&str> = command.split(' ').collect();
-    json!({
-        "name": name, "image": image, "command": command, "essential": true,
-        "memory": memory, "cpu": 128,
-    })
-}
-
-/// The definition of a family.
-fn definition(family: &str, memory: u64) -> Value {
-    let one = |command: &str| vec![container("main", "app", command, memory)];
-    let mut containers = match family {
-        "exit" => one("exit 0 20000"),
-        "slowly" => one("exit 3 90000"),
-        "stubborn" => one("stubborn"),
-        "missing" => vec![container("main", "missing", "run", memory)],
-        "pair" => {
-            let mut first = container("first", "setup", "exit 0 500", memory);
-            first["essential"] = false.into();
-            let mut main = container("main", "app", "run", memory);
-            main["dependsOn"] = json!([{ "containerName": "first", "condition": "SUCCESS" }]);
-            vec![first, main]
-        }
-        _ => one("run"),
-    };
-    if family == "stubborn" {
-        containers[0]["stopTimeout"] = 5.into();
-    }
-    let mappings = match family {
-        "static" => json!([{ "containerPort": 80, "hostPort": 8080 }]),
-        "dynamic" => json!([{ "containerPort": 80, "hostPort": 0 }]),
-        "host" => json!([{ "containerPort": 9090, "hostPort": 9090 }]),
-        _ => json!([]),
-    };
-    containers[0]["portMappings"] = mappings;
-    let mode = if family == "host" { "host" } else { "bridge" };
-    json!({ "family": family, "networkMode": mode, "containerDefinitions": containers })
 }

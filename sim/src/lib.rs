@@ -16,6 +16,7 @@ mod client;
 mod clock;
 mod disk;
 mod etcd;
+mod families;
 mod host;
 mod life;
 mod log;

@@ -25,6 +25,9 @@ struct Arguments {
     /// So many servers; by default the seed decides.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=5))]
     servers: Option<u64>,
+    /// With a deliberate mistake of this name, which the checks are to find.
+    #[arg(long, value_parser = mutation)]
+    mutation: Option<Mutation>,
     /// With --seed: what the program itself says, too.
     #[arg(long)]
     trace: bool,
@@ -38,10 +41,19 @@ fn main() -> ExitCode {
     many(&arguments)
 }
 
+fn mutation(name: &str) -> Result<Mutation, String> {
+    let named = Mutation::ALL.into_iter().find(|mutation| format!("{mutation:?}") == name);
+    named.ok_or_else(|| format!("there are {:?}", Mutation::ALL))
+}
+
 impl Arguments {
     fn options(&self) -> Options {
         let servers = self.servers.and_then(|count| usize::try_from(count).ok());
-        Options { servers, verbose: self.seed.is_some(), mutation: Mutation::None }
+        Options {
+            servers,
+            verbose: self.seed.is_some(),
+            mutation: self.mutation.unwrap_or_default(),
+        }
     }
 }
 

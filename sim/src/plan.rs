@@ -46,6 +46,25 @@ pub enum Mutation {
 }
 
 impl Mutation {
+    /// All that are mistakes.
+    pub const ALL: [Self; 15] = [
+        Self::AcknowledgesBeforeDurable,
+        Self::TearsBatches,
+        Self::JournalLies,
+        Self::SwallowsReports,
+        Self::StartsTwice,
+        Self::LeavesRunning,
+        Self::RenamesTasks,
+        Self::SwallowsPayloads,
+        Self::OverstatesCapacity,
+        Self::ForgetsSeed,
+        Self::ForgetsFence,
+        Self::ClockStands,
+        Self::AnswersOldHead,
+        Self::LosesCommits,
+        Self::SkipsEvents,
+    ];
+
     /// Whether it needs several servers to show.
     fn is_of_several(self) -> bool {
         let all = [
@@ -102,6 +121,8 @@ pub(crate) struct Faults {
     pub(crate) start_fails: Parts,
     /// A network cannot be had: somebody else has the port.
     pub(crate) network_fails: Parts,
+    /// A health check fails that would pass.
+    pub(crate) check_fails: Parts,
     /// A container cannot be removed just now.
     pub(crate) remove_fails: Parts,
     /// A clean-up of the journal fails: no room.
@@ -193,6 +214,7 @@ impl Plan {
             create_fails: fault(2_000),
             start_fails: fault(2_000),
             network_fails: fault(2_000),
+            check_fails: fault(5_000),
             remove_fails: fault(2_000),
             journal_fails: fault(200),
             partition: fault(4_000),

@@ -349,6 +349,14 @@ impl Checker {
             let detail = format!("{} runs on {machine}, placed on {node:?}", spec.name);
             found.push(broken("tasks run where they were placed", detail));
         }
+        let needs_guard = container_name(spec) == "main"
+            && task.containers.iter().any(|container| container.name == "guard");
+        let is_guard =
+            |other: &&ContainerSpec| other.task == spec.task && container_name(other) == "guard";
+        if needs_guard && running.iter().find(is_guard).is_none() {
+            let detail = format!("{machine} starts {} without its guard", spec.name);
+            found.push(broken("containers wait for those that they depend on", detail));
+        }
         let tasks: BTreeSet<&String> = running.iter().map(|spec| &spec.task).collect();
         let known: Vec<_> = tasks.iter().filter_map(|task| self.task(task)).collect();
         let cpu: u64 = known.iter().map(|task| u64::from(task.cpu)).sum();

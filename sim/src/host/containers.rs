@@ -1,5 +1,6 @@
 //! Containers. Their commands are words that the simulation understands: `run` (ends on SIGTERM),
-//! `stubborn` (ends on SIGKILL only), `exit CODE MILLISECONDS`.
+//! `stubborn` (ends on SIGKILL only), `exit CODE MILLISECONDS`, `sick MILLISECONDS` (as `run`, but
+//! its health checks fail after that time).
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -119,12 +120,27 @@ impl Containers for Seen {
 
     async fn exec(
         &self,
-        _: &ContainerId,
+        id: &ContainerId,
         _: Vec<String>,
         _: Duration,
     ) -> Result<ExecOutcome, CallError> {
+        let (host, world) = (&self.host, &self.host.world);
         self.life.pass().await;
-        Ok(ExecOutcome::Exited { code: 0, output: String::new() })
+        tokio::time::sleep(world.delay(super::EFFECT)).await;
+        self.life.pass().await;
+        let fails = world.strikes(|faults| faults.check_fails);
+        if fails {
+            world.tally("check fails", id.short());
+        }
+        let state = host.state.lock();
+        let container = state.containers.get(id).ok_or(CallError::Unknown(id.clone()))?;
+        let ContainerState::Running { started_at, .. } = container.state else {
+            return Err(CallError::NotRunning(id.clone()));
+        };
+        let lived = host.clock.now().since(started_at);
+        let is_sick = sick_after(&container.spec.args).is_some_and(|well| lived >= well);
+        let code = i32::from(fails || is_sick);
+        Ok(ExecOutcome::Exited { code, output: String::new() })
     }
 
     async fn remove(&self, id: &ContainerId, _: bool) -> Result<(), CallError> {
@@ -176,6 +192,12 @@ impl Containers for Seen {
     fn log_path(&self, id: &ContainerId) -> PathBuf {
         PathBuf::from("/nonexistent").join(id.as_str())
     }
+}
+
+/// After which time the container's checks fail.
+fn sick_after(args: &[String]) -> Option<Duration> {
+    let (word, millis) = (args.first()?, args.get(1)?);
+    (word == "sick").then(|| millis.parse().ok().map(Duration::from_millis)).flatten()
 }
 
 impl Seen {

@@ -52,7 +52,13 @@ impl Networks for Seen {
         task: &str,
         interface: &Interface,
     ) -> Result<TaskNetwork, NetworkError> {
+        let world = &self.host.world;
         self.effect(&format!("gives {task} a network"), |state| {
+            let mut others = state.networks.values().filter(|network| network.task != task);
+            if others.any(|network| network.interface.address == interface.address) {
+                let detail = format!("{} for {task}", interface.address);
+                world.violate("no address is given to two", detail);
+            }
             let local = address(state.networks.len(), 1);
             let fresh = TaskNetwork {
                 task: task.to_owned(),

@@ -90,6 +90,45 @@ fn a_machine_that_overstates_itself() {
     check(Mutation::OverstatesCapacity, &found);
 }
 
+/// What becomes of a ledger whose servers do not agree shows in many ways.
+const DISAGREEMENT: &[&str] = &[
+    "only who leads writes",
+    "no acknowledged write is lost",
+    "no read is stale",
+    "nothing is visible before it is durable",
+    "all servers show the same",
+    "a client token stands for one set of tasks",
+    "no revision is given out twice",
+    "every task ends where its desired state says",
+    "no instance is over-committed in the records",
+    "states only move forward",
+];
+
+#[test]
+fn an_old_leader_that_is_not_shut_out() {
+    check(Mutation::ForgetsFence, DISAGREEMENT);
+}
+
+#[test]
+fn a_lease_by_a_clock_that_stands_still_while_the_machine_sleeps() {
+    check(Mutation::ClockStands, &["no read is stale", "no acknowledged write is lost"]);
+}
+
+#[test]
+fn a_follower_that_does_not_ask_for_the_newest_commit() {
+    check(Mutation::AnswersOldHead, &["no read is stale", "no acknowledged write is lost"]);
+}
+
+#[test]
+fn an_etcd_that_loses_commits() {
+    check(Mutation::LosesCommits, DISAGREEMENT);
+}
+
+#[test]
+fn a_watch_that_passes_over_rows() {
+    check(Mutation::SkipsEvents, DISAGREEMENT);
+}
+
 #[test]
 fn chance_that_no_seed_knows() {
     let options = Options { mutation: Mutation::ForgetsSeed, ..Options::default() };
