@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ecs::audit::AuditedTask;
 use serde_json::{Value, json};
 use terms::TaskId;
 use wire::client::{Client, ClientError};
@@ -25,7 +26,7 @@ const TRIES_MAX: u64 = 4;
 
 /// One client.
 pub(crate) struct Caller {
-    world: World,
+    pub(crate) world: World,
     name: String,
     client: Client,
     /// Tasks that it was told of.
@@ -63,6 +64,12 @@ impl Caller {
         while self.world.faults_on() {
             let wait = self.world.draw(|chance| chance.millis(0, self.world.plan.think_ms));
             tokio::time::sleep(wait).await;
+            if let Some(plan) = self.world.plan.services.clone()
+                && self.world.draw(|chance| chance.below(100)) < plan.share
+            {
+                self.manage_services(&plan).await;
+                continue;
+            }
             let choice = self.world.draw(|chance| chance.below(100));
             match choice {
                 0..40 => self.run_task().await,
@@ -81,7 +88,7 @@ impl Caller {
         }
     }
 
-    async fn ask(&self, operation: &str, body: &Value) -> Result<Value, ClientError> {
+    pub(crate) async fn ask(&self, operation: &str, body: &Value) -> Result<Value, ClientError> {
         // Any server, whichever answered before.
         let servers = self.world.plan.servers as u64;
         let server = usize::try_from(self.world.draw(|chance| chance.below(servers))).unwrap_or(0);
@@ -95,7 +102,11 @@ impl Caller {
     }
 
     /// Asks again while there is no answer, now and then; gives the last answer.
-    async fn ask_again(&self, operation: &str, body: &Value) -> Result<Value, ClientError> {
+    pub(crate) async fn ask_again(
+        &self,
+        operation: &str,
+        body: &Value,
+    ) -> Result<Value, ClientError> {
         let tries = self.world.draw(|chance| 1 + chance.below(TRIES_MAX));
         let mut answer = self.ask(operation, body).await;
         for _ in 1..tries {
@@ -125,7 +136,7 @@ impl Caller {
         self.tasks.drain(..surplus);
     }
 
-    fn token(&mut self) -> String {
+    pub(crate) fn token(&mut self) -> String {
         self.count += 1;
         format!("{}-{}", self.name, self.count)
     }
@@ -171,7 +182,7 @@ impl Caller {
         self.remember(&tasks);
     }
 
-    fn choose_placement(&self, body: &mut Value) {
+    pub(crate) fn choose_placement(&self, body: &mut Value) {
         match self.world.draw(|chance| chance.below(6)) {
             0 => body["placementStrategy"] = json!([{ "type": "random" }]),
             1 => body["placementStrategy"] = json!([{ "type": "binpack", "field": "memory" }]),
@@ -203,6 +214,10 @@ impl Caller {
 
     async fn stop_task(&mut self) {
         let Some(id) = self.world.draw(|chance| chance.pick(&self.tasks).copied()) else { return };
+        self.stop_one(id).await;
+    }
+
+    pub(crate) async fn stop_one(&mut self, id: TaskId) {
         let body = json!({ "cluster": CLUSTER, "task": id.to_string(), "reason": "simulated" });
         let Ok(_) = self.ask_again("StopTask", &body).await else { return };
         self.world.tally("tasks stopped", id.to_string());
@@ -275,11 +290,16 @@ impl Caller {
         self.world.draw(|chance| chance.pick(&all).cloned())
     }
 
-    /// Lets every instance take tasks again, and stops every task.
+    /// Stops every task.
     pub(crate) async fn stop_everything(&mut self) {
+        self.stop_tasks(|_| true).await;
+    }
+
+    /// Stops all of these tasks.
+    pub(crate) async fn stop_tasks(&mut self, which: impl Fn(&AuditedTask) -> bool) {
         let running: Vec<TaskId> = {
             let checker = self.world.checker.lock();
-            let wanted = checker.tasks.values().filter(|task| task.wants_running);
+            let wanted = checker.tasks.values().filter(|task| task.wants_running && which(task));
             wanted.map(|task| task.arn.id).collect()
         };
         for id in running {

@@ -11,7 +11,7 @@ use ledger::{Batch, Bytes, LoadedRow, Pace, Revision, Store, StoreError, StoredR
 use parking_lot::Mutex;
 
 use crate::life::Life;
-use crate::plan::Mutation;
+use crate::mutation::Mutation;
 use crate::world::World;
 
 /// How long a write takes at most on a good day.

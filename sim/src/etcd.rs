@@ -15,8 +15,8 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::life::Life;
+use crate::mutation::Mutation;
 use crate::network::Link;
-use crate::plan::Mutation;
 use crate::world::World;
 
 /// The longest way to etcd or back on a good day, beyond the least.

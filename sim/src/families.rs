@@ -8,7 +8,17 @@ use crate::world::World;
 /// All families of task definitions.
 const ALL: &[&str] = &[
     "run", "exit", "stubborn", "pair", "static", "dynamic", "missing", "host", "slowly", "guarded",
-    "own",
+    "own", "checked", "crash", "flaky", "sickly", "weary", SMALL,
+];
+/// A family whose tasks are small and run on.
+pub(crate) const SMALL: &str = "small";
+/// Those whose tasks run until somebody stops them.
+const RUN_ON: &[&str] =
+    &["run", "stubborn", "pair", "static", "dynamic", "host", "own", "checked", SMALL];
+/// What services run: mostly what runs on.
+const OF_SERVICES: &[&str] = &[
+    "run", "run", "checked", "checked", "checked", "stubborn", "pair", "static", "dynamic", SMALL,
+    SMALL, "missing", "missing", "crash", "crash", "flaky", "sickly", "weary", "guarded", "exit",
 ];
 /// A zone whose default subnet takes the tasks that have an interface of their own.
 const ZONE: &str = "us-east-1a";
@@ -21,6 +31,32 @@ pub(crate) fn all() -> &'static [&'static str] {
 /// One of them.
 pub(crate) fn any(world: &World) -> &'static str {
     world.draw(|chance| chance.pick(ALL).copied().unwrap_or("run"))
+}
+
+/// One of those that services run.
+pub(crate) fn of_service(world: &World) -> &'static str {
+    world.draw(|chance| chance.pick(OF_SERVICES).copied().unwrap_or("run"))
+}
+
+/// Whether tasks of the family run until somebody stops them.
+pub(crate) fn runs_on(family: &str) -> bool {
+    RUN_ON.contains(&family)
+}
+
+/// Whether tasks of the family end before they are healthy; `settles` says whether a task without
+/// health checks has to run for a time to be.
+pub(crate) fn fails_at_once(family: &str, settles: bool) -> bool {
+    match family {
+        "missing" | "sickly" => true,
+        "crash" => settles,
+        _ => false,
+    }
+}
+
+/// A health check that is made every few seconds.
+fn check() -> Value {
+    json!({ "command": ["CMD", "check"], "interval": 5, "timeout": 3, "retries": 2,
+        "startPeriod": 0 })
 }
 
 fn container(name: &str, image: &str, command: &str, memory: u64) -> Value {
@@ -54,8 +90,18 @@ pub(crate) fn definition(family: &str, memory: u64) -> Value {
             main["dependsOn"] = json!([{ "containerName": "guard", "condition": "HEALTHY" }]);
             vec![guard, main]
         }
+        "crash" => one("exit 1 0"),
+        "flaky" => one("exit 1 5000"),
+        "sickly" => one("sick 0"),
+        "weary" => one("sick 40000"),
         _ => one("run"),
     };
+    if matches!(family, "checked" | "sickly" | "weary") {
+        containers[0]["healthCheck"] = check();
+    }
+    if family == SMALL {
+        (containers[0]["memory"], containers[0]["cpu"]) = (64.into(), 64.into());
+    }
     if family == "stubborn" {
         containers[0]["stopTimeout"] = 5.into();
     }

@@ -20,14 +20,17 @@ mod families;
 mod host;
 mod life;
 mod log;
+mod mutation;
 mod network;
 mod node;
 mod plan;
 mod run;
 mod server;
+mod services;
 mod storm;
 mod world;
 
-pub use plan::Mutation;
+pub use ecs::Mistake;
+pub use mutation::Mutation;
 pub use run::{Options, Report, run};
 pub use world::Violation;

@@ -42,8 +42,8 @@ fn main() -> ExitCode {
 }
 
 fn mutation(name: &str) -> Result<Mutation, String> {
-    let named = Mutation::ALL.into_iter().find(|mutation| format!("{mutation:?}") == name);
-    named.ok_or_else(|| format!("there are {:?}", Mutation::ALL))
+    let named = Mutation::all().into_iter().find(|mutation| format!("{mutation:?}") == name);
+    named.ok_or_else(|| format!("there are {:?}", Mutation::all()))
 }
 
 impl Arguments {

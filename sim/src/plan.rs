@@ -3,85 +3,11 @@
 use std::time::Duration;
 
 use crate::chance::Chance;
+use crate::check::Rules;
+use crate::mutation::Mutation;
 
 /// Parts of a hundred thousand: how often a fault happens of the times it could.
 pub(crate) type Parts = u32;
-
-/// A deliberate mistake in the simulation's own adapters, to show that the checks find it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mutation {
-    /// None: what users get.
-    #[default]
-    None,
-    /// The store says that a batch is durable and loses it when the server crashes soon after.
-    AcknowledgesBeforeDurable,
-    /// The store writes all rows of a batch but one.
-    TearsBatches,
-    /// The journal says that records are durable, and a loss of power takes them.
-    JournalLies,
-    /// Reports of agents are answered without having been handed to the server.
-    SwallowsReports,
-    /// The runtime starts a container twice when it is asked once.
-    StartsTwice,
-    /// The runtime says that it has stopped a container that goes on.
-    LeavesRunning,
-    /// The server hands out each payload a second time under the name of another task.
-    RenamesTasks,
-    /// Payloads are acknowledged without having reached the agent.
-    SwallowsPayloads,
-    /// A registration claims twice the machine that there is.
-    OverstatesCapacity,
-    /// Randomness that does not come from the seed.
-    ForgetsSeed,
-    /// Commits go to etcd without the comparisons that shut out an old leader.
-    ForgetsFence,
-    /// The clock that leases are judged by does not run while a server's machine sleeps.
-    ClockStands,
-    /// etcd answers the question for the newest commit with the first one that it knew.
-    AnswersOldHead,
-    /// etcd says that it has taken a commit and has not.
-    LosesCommits,
-    /// The watch of etcd passes over rows now and then.
-    SkipsEvents,
-}
-
-impl Mutation {
-    /// All that are mistakes.
-    pub const ALL: [Self; 15] = [
-        Self::AcknowledgesBeforeDurable,
-        Self::TearsBatches,
-        Self::JournalLies,
-        Self::SwallowsReports,
-        Self::StartsTwice,
-        Self::LeavesRunning,
-        Self::RenamesTasks,
-        Self::SwallowsPayloads,
-        Self::OverstatesCapacity,
-        Self::ForgetsSeed,
-        Self::ForgetsFence,
-        Self::ClockStands,
-        Self::AnswersOldHead,
-        Self::LosesCommits,
-        Self::SkipsEvents,
-    ];
-
-    /// Whether it needs several servers to show.
-    fn is_of_several(self) -> bool {
-        let all = [
-            Self::ForgetsFence,
-            Self::ClockStands,
-            Self::AnswersOldHead,
-            Self::LosesCommits,
-            Self::SkipsEvents,
-        ];
-        all.contains(&self)
-    }
-
-    /// Whether it needs a server with a disk of its own.
-    fn is_of_one(self) -> bool {
-        matches!(self, Self::AcknowledgesBeforeDurable | Self::TearsBatches)
-    }
-}
 
 /// The faults of a run. Each seed has some of them, so that each is also met without the others
 /// (swarm testing: Groce et al., ISSTA 2012).
@@ -177,7 +103,42 @@ pub(crate) struct Plan {
     pub(crate) chaos: Duration,
     /// The longest wait of a client between two calls, in milliseconds.
     pub(crate) think_ms: u64,
+    /// What there is of services; none in every third seed.
+    pub(crate) services: Option<ServicePlan>,
     pub(crate) mutation: Mutation,
+}
+
+/// What a seed decides about services.
+#[derive(Clone, Debug)]
+pub(crate) struct ServicePlan {
+    /// How many of a hundred things that clients do are about services.
+    pub(crate) share: u64,
+    /// How many services there may be.
+    pub(crate) names: u64,
+    /// How many tasks one is to have at most.
+    pub(crate) tasks: u64,
+    pub(crate) rules: Rules,
+    /// The longest wait before a start, when tasks end before they run.
+    pub(crate) throttle: Duration,
+}
+
+impl ServicePlan {
+    fn of(chance: &mut Chance) -> Option<Self> {
+        let is_there = chance.below(3) > 0;
+        let settle = [0, 5, 40][usize::try_from(chance.below(3)).unwrap_or(0)];
+        let lost_after = [None, Some(20), Some(60)][usize::try_from(chance.below(3)).unwrap_or(0)];
+        let plan = Self {
+            share: [20, 40, 80][usize::try_from(chance.below(3)).unwrap_or(0)],
+            names: 1 + chance.below(3),
+            tasks: [2, 4, 8][usize::try_from(chance.below(3)).unwrap_or(0)],
+            rules: Rules {
+                settle: Duration::from_secs(settle),
+                lost_after: lost_after.map(Duration::from_secs),
+            },
+            throttle: Duration::from_secs(5 + chance.below(40)),
+        };
+        is_there.then_some(plan)
+    }
 }
 
 impl Plan {
@@ -234,7 +195,7 @@ impl Plan {
             server_cut: fault(3_000),
             etcd_forgets: fault(5_000),
         };
-        Self {
+        let mut plan = Self {
             faults,
             servers: servers.unwrap_or(drawn),
             lease: Duration::from_secs([2, 2, 5][usize::try_from(chance.below(3)).unwrap_or(0)]),
@@ -243,7 +204,10 @@ impl Plan {
             clients: 1 + chance.below(4),
             chaos: chance.millis(20_000, 100_000),
             think_ms: [200, 1_000, 4_000][usize::try_from(chance.below(3)).unwrap_or(0)],
+            services: ServicePlan::of(chance),
             mutation,
-        }
+        };
+        mutation.aim(&mut plan);
+        plan
     }
 }

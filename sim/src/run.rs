@@ -10,9 +10,9 @@ use crate::clock::SimClock;
 use crate::disk::Disk;
 use crate::etcd::SharedEtcd;
 use crate::host::Host;
+use crate::mutation::Mutation;
 use crate::network::Channels;
 use crate::node::{CLEANUP_WAIT, Node};
-use crate::plan::Mutation;
 use crate::server::{Alone, Reference, Several};
 use crate::storm::Storm;
 use crate::world::{Violation, World};
@@ -22,6 +22,8 @@ use crate::world::{Violation, World};
 const SETTLE_MAX: Duration = Duration::from_secs(90 * 60);
 /// How often that is looked at.
 const LOOK: Duration = Duration::from_secs(2);
+/// For how long it is looked whether services stay as they are.
+const REST: Duration = Duration::from_secs(60);
 /// By then every call that was on its way when the faults ended has arrived.
 const STRAGGLERS: Duration = Duration::from_secs(15);
 /// The longest time in which a server that nothing keeps from it tells what it has.
@@ -86,10 +88,16 @@ pub fn run(seed: u64, options: Options) -> Report {
             events,
             lasted: world.start.elapsed(),
             violation: world.violation(),
-            counts: world.counts(),
+            counts: counts(&world),
             tail,
         }
     })
+}
+
+fn counts(world: &World) -> BTreeMap<&'static str, u64> {
+    let mut counts = world.counts();
+    counts.extend(world.checker.lock().counts.clone());
+    counts
 }
 
 async fn live(world: &World) {
@@ -119,9 +127,17 @@ async fn live(world: &World) {
     tokio::time::sleep(STRAGGLERS).await;
     nodes.iter().for_each(Node::restart_if_gone);
     let hosts: Vec<&Host> = nodes.iter().map(|node| &node.host).collect();
-    settle(world, &hosts, "every task ends where its desired state says").await;
+    operator.mend_services().await;
+    settle(world, &hosts, "every task ends where its desired state says", false).await;
+    if world.plan.services.is_some() {
+        operator.clear_the_way().await;
+        settle(world, &hosts, "every deployment comes to its end", true).await;
+        rest(world).await;
+        operator.delete_services().await;
+        settle(world, &hosts, "deleted services leave no tasks", true).await;
+    }
     operator.stop_everything().await;
-    settle(world, &hosts, "every task that is stopped stops").await;
+    settle(world, &hosts, "every task that is stopped stops", true).await;
     clean(world, &hosts).await;
     agree(world).await;
     let found = world.checker.lock().kept();
@@ -177,13 +193,25 @@ async fn agree(world: &World) {
     }
 }
 
-/// Waits until the world is as it should be.
-async fn settle(world: &World, hosts: &[&Host], invariant: &'static str) {
+/// What has settled stays as it is: nobody starts and stops tasks for nothing.
+async fn rest(world: &World) {
+    let starts = || world.checker.lock().services.starts;
+    let before = starts();
+    tokio::time::sleep(REST).await;
+    let more = starts() - before;
+    if more > 0 {
+        let detail = format!("{more} tasks were started within {} s", REST.as_secs());
+        world.violate("services that are as they should be stay so", detail);
+    }
+}
+
+/// Waits until the world is as it should be; `strict` says that nothing hinders services.
+async fn settle(world: &World, hosts: &[&Host], invariant: &'static str, strict: bool) {
     let since = Instant::now();
     loop {
         let found = world.checker.lock().kept();
         world.judge(found);
-        let settled = world.checker.lock().settled(hosts);
+        let settled = world.checker.lock().settled(hosts, strict);
         let Err(why) = settled else { break };
         if since.elapsed() > SETTLE_MAX {
             return world.violate(invariant, why);

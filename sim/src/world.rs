@@ -13,8 +13,9 @@ use crate::chance::Chance;
 use crate::check::Checker;
 use crate::clock::{SimClock, SimIds};
 use crate::log::Log;
+use crate::mutation::Mutation;
 use crate::network::Net;
-use crate::plan::{Faults, Mutation, Parts, Plan};
+use crate::plan::{Faults, Parts, Plan};
 use crate::run::Options;
 use crate::server::Server;
 
@@ -64,7 +65,8 @@ impl World {
             chance = Chance::of(seed ^ std::ptr::from_ref(&*Box::new(0_u8)) as u64 ^ now_nanos());
         }
         let plan = Plan::of(&mut chance, mutation, servers);
-        let checker = Checker::of(plan.servers);
+        let rules = plan.services.as_ref().map(|services| services.rules).unwrap_or_default();
+        let checker = Checker::of(plan.servers, rules);
         let net = Net::of_servers(plan.servers);
         let inner = Inner {
             seed,

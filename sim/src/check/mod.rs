@@ -6,16 +6,20 @@
 //! the same.
 
 mod clients;
+mod services;
 mod settled;
+mod sorted;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ecs::audit::{AuditedChange, AuditedInstance, AuditedTask};
+use ecs::audit::{Audit, AuditedChange, AuditedInstance, AuditedTask, Changed};
 use ledger::Revision;
 use runtime::ContainerSpec;
 use terms::{ContainerInstanceId, TaskId, Timestamp};
 
 pub(crate) use clients::{Seen, id_of};
+pub(crate) use services::Rules;
+use sorted::Sorted;
 
 use crate::world::Violation;
 
@@ -36,6 +40,9 @@ pub(crate) struct Checker {
     /// Which container each `task/name` was started as.
     started: BTreeMap<(String, String), String>,
     clients: clients::Promises,
+    pub(crate) services: services::Services,
+    /// How often things happened that a run is to meet.
+    pub(crate) counts: BTreeMap<&'static str, u64>,
 }
 
 /// From here on agents choose ports (`net.ipv4.ip_local_port_range`).
@@ -49,8 +56,10 @@ fn takes_tasks(row: &AuditedInstance) -> bool {
 /// The instance that a change has let take tasks.
 fn made_ready(change: &AuditedChange) -> Option<ContainerInstanceId> {
     match change {
-        AuditedChange::Instance { after: Some(row), .. } => takes_tasks(row).then_some(row.arn.id),
-        AuditedChange::Instance { after: None, .. } | AuditedChange::Task { .. } => None,
+        AuditedChange::Instance(Changed { after: Some(row), .. }) => {
+            takes_tasks(row).then_some(row.arn.id)
+        }
+        _ => None,
     }
 }
 
@@ -59,26 +68,29 @@ fn broken(invariant: &'static str, detail: impl Into<String>) -> Violation {
 }
 
 impl Checker {
-    /// Of a world with so many servers.
-    pub(crate) fn of(servers: usize) -> Self {
-        Self { several: servers > 1, ..Self::default() }
+    /// Of a world with so many servers, which keep services by these rules.
+    pub(crate) fn of(servers: usize, rules: Rules) -> Self {
+        let services = services::Services::of(rules);
+        Self { several: servers > 1, services, ..Self::default() }
+    }
+
+    /// Counts something that a run is to meet.
+    fn count(&mut self, what: &'static str) {
+        *self.counts.entry(what).or_default() += 1;
     }
 
     /// A server has loaded its disk: nothing that was published may be missing.
-    pub(crate) fn loaded(
-        &mut self,
-        (tasks, instances): &(Vec<AuditedTask>, Vec<AuditedInstance>),
-        revision: Revision,
-    ) -> Vec<Violation> {
+    pub(crate) fn loaded(&mut self, audit: &Audit, revision: Revision) -> Vec<Violation> {
         const LOST: &str = "no acknowledged write is lost";
-        let mut found = Vec::new();
+        let mut found = self.services.load(audit, (self.revision, revision));
         if revision < self.revision {
             let detail = format!("revision {} was published, {revision} is left", self.revision);
             found.push(broken(LOST, detail));
         }
-        let tasks: BTreeMap<_, _> = tasks.iter().map(|task| (task.arn.id, task.clone())).collect();
+        let tasks: BTreeMap<_, _> =
+            audit.tasks.iter().map(|task| (task.arn.id, task.clone())).collect();
         let instances: BTreeMap<_, _> =
-            instances.iter().map(|row| (row.arn.id, row.clone())).collect();
+            audit.instances.iter().map(|row| (row.arn.id, row.clone())).collect();
         // The disk may be ahead of what was published, by writes that nobody was told of.
         for (id, before) in &self.tasks {
             match tasks.get(id) {
@@ -110,6 +122,13 @@ impl Checker {
                 None => {}
             }
         }
+        for (id, after) in &tasks {
+            let before = self.tasks.get(id);
+            if before != Some(after) {
+                let before = before.cloned().map(Box::new);
+                self.services.task(&Changed { before, after: Some(Box::new(after.clone())) });
+            }
+        }
         (self.revision, self.tasks, self.instances) = (revision, tasks, instances);
         let all: Vec<_> = self.instances.keys().copied().collect();
         found.extend(all.into_iter().flat_map(|id| self.room(id)));
@@ -137,20 +156,19 @@ impl Checker {
         let mut touched = BTreeSet::new();
         // In one commit of several transactions an instance may come before its first task.
         let ready: BTreeSet<ContainerInstanceId> = changes.iter().filter_map(made_ready).collect();
-        for change in changes {
-            match change {
-                AuditedChange::Task { before, after } => {
-                    let (before, after) = (before.map(|row| *row), after.map(|row| *row));
-                    touched.extend(after.iter().map(|row| row.instance));
-                    found.extend(self.task_changes((name, now), before, after, &ready));
-                }
-                AuditedChange::Instance { before, after } => {
-                    let (before, after) = (before.map(|row| *row), after.map(|row| *row));
-                    touched.extend(after.iter().map(|row| row.arn.id));
-                    found.extend(self.instance_changes(before, after));
-                }
-            }
+        let Sorted { tasks, instances, revisions, services } = Sorted::of(changes);
+        for Changed { before, after } in tasks {
+            let (before, after) = (before.map(|row| *row), after.map(|row| *row));
+            touched.extend(after.iter().map(|row| row.instance));
+            found.extend(self.task_changes((name, now), before, after, &ready));
         }
+        for Changed { before, after } in instances {
+            let (before, after) = (before.map(|row| *row), after.map(|row| *row));
+            touched.extend(after.iter().map(|row| row.arn.id));
+            found.extend(self.instance_changes(before, after));
+        }
+        revisions.into_iter().for_each(|change| self.services.revision(change));
+        found.extend(self.services_change(services));
         found.extend(touched.into_iter().flat_map(|id| self.room(id)));
         found
     }
@@ -169,19 +187,25 @@ impl Checker {
         }
         for change in changes {
             let differs = match change {
-                AuditedChange::Task { after: Some(row), .. } => {
+                AuditedChange::Task(Changed { after: Some(row), .. }) => {
                     let known = self.tasks.get(&row.arn.id);
                     known
                         .filter(|known| known.version == row.version && **row != **known)
                         .map(|known| format!("{known:?} as {row:?}"))
                 }
-                AuditedChange::Instance { after: Some(row), .. } => {
+                AuditedChange::Instance(Changed { after: Some(row), .. }) => {
                     let known = self.instances.get(&row.arn.id);
                     known
                         .filter(|known| known.version == row.version && **row != **known)
                         .map(|known| format!("{known:?} as {row:?}"))
                 }
-                AuditedChange::Task { .. } | AuditedChange::Instance { .. } => None,
+                AuditedChange::Service(Changed { after: Some(row), .. }) => {
+                    let known = self.services.rows.get(&row.name);
+                    known
+                        .filter(|known| known.version == row.version && **row != **known)
+                        .map(|known| format!("{known:?} as {row:?}"))
+                }
+                _ => None,
             };
             let differs = differs.map(|what| format!("{server} shows {what}"));
             found.extend(differs.map(|what| broken("all servers show the same", what)));
@@ -190,19 +214,17 @@ impl Checker {
     }
 
     /// Whether a server among several shows at `revision` what etcd holds now.
-    pub(crate) fn shows(
-        &self,
-        revision: Revision,
-        (tasks, instances): &(Vec<AuditedTask>, Vec<AuditedInstance>),
-    ) -> Result<(), String> {
+    pub(crate) fn shows(&self, revision: Revision, audit: &Audit) -> Result<(), String> {
         if revision != self.revision {
             return Err(format!("it is at {revision}, etcd holds {}", self.revision));
         }
-        let is_same =
-            tasks.iter().eq(self.tasks.values()) && instances.iter().eq(self.instances.values());
+        let is_same = audit.tasks.iter().eq(self.tasks.values())
+            && audit.instances.iter().eq(self.instances.values())
+            && audit.services.iter().eq(self.services.rows.values())
+            && audit.deployments.iter().eq(self.services.deployments.values());
         match is_same {
             true => Ok(()),
-            false => Err(format!("at {revision} it shows other tasks or instances")),
+            false => Err(format!("at {revision} it shows other tasks, instances or services")),
         }
     }
 

@@ -10,7 +10,9 @@ pub(crate) type Unsettled = String;
 
 impl Checker {
     /// Every task is where its desired state says, in the records and on the machines.
-    pub(crate) fn settled(&self, hosts: &[&Host]) -> Result<(), Unsettled> {
+    /// `strict` says that nothing hinders services from having what they are to have.
+    pub(crate) fn settled(&self, hosts: &[&Host], strict: bool) -> Result<(), Unsettled> {
+        self.services.rows.values().try_for_each(|row| self.service_settled(row, strict))?;
         for host in hosts {
             let mine = |node: &Option<String>| node.as_deref() == Some(host.name.as_str());
             let live = self.instances.values().filter(|row| mine(&row.node) && !row.is_gone);

@@ -14,7 +14,7 @@ use terms::Clock;
 use tokio::sync::mpsc;
 
 use super::{Container, Seen};
-use crate::plan::Mutation;
+use crate::mutation::Mutation;
 
 /// The process id of everything.
 const PID: i32 = 1;

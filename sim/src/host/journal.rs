@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 
 use super::Seen;
-use crate::plan::Mutation;
+use crate::mutation::Mutation;
 use crate::world::World;
 
 /// The file of one machine. Clones are the same file.

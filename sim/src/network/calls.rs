@@ -10,7 +10,7 @@ use wire::client::{Exchange, Exchanged, NotExchanged};
 
 use super::Roads;
 use crate::life::Life;
-use crate::plan::Mutation;
+use crate::mutation::Mutation;
 use crate::server::{Server, number_of};
 use crate::world::World;
 

@@ -5,7 +5,7 @@ use agent_protocol::task::PayloadTask;
 use ecs::{Close, Gone, Received, Transport};
 use terms::TaskId;
 
-use crate::plan::Mutation;
+use crate::mutation::Mutation;
 use crate::world::World;
 
 /// A control channel that may be wrong.

@@ -17,7 +17,7 @@ use super::channel::{Message, Route};
 use super::mutated::MutatedControl;
 use super::{Channels, Wire};
 use crate::life::Life;
-use crate::plan::Mutation;
+use crate::mutation::Mutation;
 use crate::server::{Onward, caller, number_of};
 
 /// The longest time that a connection takes to stand on a good day.

@@ -116,7 +116,7 @@ impl Alone {
         let store = Box::new(self.disk.store(world, life, &store_failed));
         let ledger = Ledger::open(schema, store, clock.clone(), ids.clone());
         let ledger = ledger.map_err(|error| error.to_string())?;
-        let (ecs, edge) = assemble((clock, ids), (tables, vpc), &ledger);
+        let (ecs, edge) = assemble((clock, ids), (tables, vpc), &ledger, &world.plan);
         let server = Server {
             name: "s0".to_owned(),
             life: life.clone(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ecs::{
     CredentialsRequest, Ecs, EcsSetup, EcsTables, Minted, ServiceRules, SessionSetup,
-    TaskCredentials, TaskEndpointSetting,
+    TaskCredentials, TaskEndpointSetting, ThrottleCurve,
 };
 use ensemble::LedgerGate;
 use ledger::{Commit, Ledger, Schema};
@@ -23,7 +23,10 @@ use wire::{
     Passage, Secret,
 };
 
+use crate::check::Rules;
 use crate::life::Life;
+use crate::mutation::Mutation;
+use crate::plan::Plan;
 use crate::world::World;
 
 pub(crate) use alone::Alone;
@@ -101,6 +104,7 @@ fn assemble(
     (clock, ids): (Arc<dyn Clock>, Arc<dyn IdSource>),
     (ecs_tables, vpc_tables): (EcsTables, vpc::Tables),
     ledger: &Ledger,
+    plan: &Plan,
 ) -> (Ecs, EdgeBuilder) {
     let setup = EcsSetup {
         ids: ids.clone(),
@@ -110,15 +114,25 @@ fn assemble(
             task_endpoint: TaskEndpointSetting::None,
             credentials: Arc::new(NoCredentials),
         },
-        services: ServiceRules::default(),
+        services: service_rules(plan),
         vpc: vpc_tables,
     };
     let ecs = Ecs::new(ecs_tables, ledger.clone(), setup);
+    if let Mutation::Scheduler(mistake) = plan.mutation {
+        ecs.err_on_purpose(mistake);
+    }
     let vpc = Vpc::new(vpc_tables, ledger.clone());
     let edge =
         Edge::builder(Arc::new(Keys), clock, ids).service(ecs.service()).service(vpc.service());
     let edge = ecs.routes().into_iter().fold(edge, |edge, route| edge.route(route));
     (ecs, edge)
+}
+
+fn service_rules(plan: &Plan) -> ServiceRules {
+    let Some(services) = &plan.services else { return ServiceRules::default() };
+    let Rules { settle, lost_after } = services.rules;
+    let throttle = ThrottleCurve { longest: services.throttle, ..ThrottleCurve::default() };
+    ServiceRules { settle, throttle, lost_after }
 }
 
 impl Server {

@@ -114,7 +114,7 @@ impl Several {
                 return None;
             }
         };
-        let (ecs, edge) = assemble((clock, ids), (tables, vpc), &ledger);
+        let (ecs, edge) = assemble((clock, ids), (tables, vpc), &ledger, &world.plan);
         let shutdown = CancellationToken::new();
         let gate = LedgerGate::new(ledger.clone(), name.to_owned(), shutdown.clone());
         let wire = Wire {

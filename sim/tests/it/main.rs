@@ -1,6 +1,7 @@
 //! Many seeds, the same seed twice, and mistakes that must be found.
 
 mod mutations;
+mod scheduler;
 mod seeds;
 
 use std::sync::Mutex;

@@ -8,7 +8,7 @@ use super::runs;
 const SEEDS: u64 = 300;
 
 /// The mistake is found, as one of these invariants.
-fn check(mutation: Mutation, invariants: &[&str]) {
+pub(super) fn check(mutation: Mutation, invariants: &[&str]) {
     let options = Options { mutation, ..Options::default() };
     let reports = runs(0..SEEDS, options, |report| report.violation.is_some());
     let found = reports.iter().find_map(|report| report.violation.as_ref());

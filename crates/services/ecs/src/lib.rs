@@ -46,7 +46,7 @@ use wire::{Route, Service};
 
 pub use crate::census::{Count, Witness};
 pub use crate::decide::history::{Happening, ResourceKind};
-pub use crate::decide::service::ThrottleCurve;
+pub use crate::decide::service::{Mistake, ThrottleCurve};
 use crate::placing::Placer;
 use crate::sessions::SessionTables;
 pub use crate::sessions::{
@@ -137,6 +137,7 @@ impl Ecs {
             agent_endpoint,
             vpc,
             alarms: std::sync::OnceLock::new(),
+            mistake: std::sync::OnceLock::new(),
         };
         let api = Arc::new(api);
         let kept = reconcile::sweep::Kept::for_time(stopped_task_retention);
@@ -147,6 +148,12 @@ impl Ecs {
     /// counts; without one no deployment watches alarms.
     pub fn watch_alarms(&self, alarms: cloudwatch::Tables) {
         let _ = self.api.alarms.set(alarms);
+    }
+
+    /// Lets the scheduler of services make a mistake on purpose, so that a simulation shows that it
+    /// finds such. Only the first call counts.
+    pub fn err_on_purpose(&self, mistake: Mistake) {
+        let _ = self.api.mistake.set(mistake);
     }
 
     /// Its operations.

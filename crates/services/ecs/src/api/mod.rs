@@ -55,6 +55,8 @@ pub(crate) struct Api {
     pub(crate) vpc: vpc::Tables,
     /// Alarms that end deployments, once they are known.
     pub(crate) alarms: std::sync::OnceLock<cloudwatch::Tables>,
+    /// What the scheduler of services gets wrong; nothing, but in simulations.
+    pub(crate) mistake: std::sync::OnceLock<crate::Mistake>,
 }
 
 /// The ACTIVE cluster that a name or an ARN means to whoever sees `scope`.

@@ -9,7 +9,7 @@
 //! - `health`, `percent`, `breaker`, `throttle`: one rule each. `tally`: tasks by what they count as.
 //! - `replica`, `daemon`, `sets`: who starts and stops tasks. `zones`: moving them between zones.
 //! - `rollout`: how deployments begin, fail, go back and end; `early`: when before they are whole. `steady`, `ending`, `digests`.
-//! - `texts`: what services say.
+//! - `texts`: what services say. `mistake`: deliberate mistakes, for simulations to find.
 
 mod breaker;
 mod daemon;
@@ -18,6 +18,7 @@ mod early;
 mod ending;
 pub(crate) mod health;
 mod look;
+mod mistake;
 pub(crate) mod percent;
 mod replica;
 mod rollout;
@@ -37,6 +38,7 @@ use terms::Timestamp;
 
 use self::look::Look;
 pub(crate) use self::look::{Rows, remember};
+pub use self::mistake::Mistake;
 pub use self::throttle::ThrottleCurve;
 use self::view::{Decision, Rules, View};
 use crate::model::{

@@ -75,7 +75,11 @@ impl Api {
         self.read_fleet(tx, key, &mut view);
         view.alarms = self.read_alarms(tx, key, &view);
         let now = tx.now();
-        let (mut rows, mut decision) = service::decide(&view, rules, now);
+        let decide = |view: &View| match self.mistake.get() {
+            None => service::decide(view, rules, now),
+            Some(mistake) => mistake.decide(view, rules, now),
+        };
+        let (mut rows, mut decision) = decide(&view);
         let mut work = Work { api: self, key, rows: &mut rows, looked: Looked::default() };
         let mut left = MAX_TASKS;
         let mut unplaced = 0;
@@ -93,7 +97,7 @@ impl Api {
             let said = rows.service.course.clone();
             let said_now = (rows.service.course.last_event, looked.waits_for_room);
             view.unplaced = unplaced;
-            let (again, second) = service::decide(&view, rules, now);
+            let (again, second) = decide(&view);
             rows = again;
             rows.service.course.last_event = said_now.0;
             for (text, at) in said.said {

@@ -1,13 +1,18 @@
-//! What an outside checker reads: tasks and instances as plain values.
+//! What an outside checker reads: tasks, instances and services as plain values.
 //!
 //! For simulation and for checks of a store; nothing in here decides anything. What a task holds is
 //! added up here again, apart from `decide/room`, so that a mistake there shows.
 
+mod services;
+
 use std::collections::BTreeSet;
 
-use ledger::{Commit, Revision, Snapshot};
-use terms::{ContainerInstanceArn, ContainerInstanceId, TaskArn, TaskDefinitionArn};
+use ledger::{Commit, Key, Record, Revision, Row, Snapshot, Table};
+use terms::{ContainerInstanceArn, ContainerInstanceId, TaskArn, TaskDefinitionArn, Timestamp};
 
+pub use self::services::{
+    AuditedBreaker, AuditedDeployment, AuditedEvent, AuditedRevision, AuditedService,
+};
 use crate::EcsTables;
 use crate::model::{
     Container, ContainerInstance, ContainerStatus, DesiredStatus, InstanceStatus, Protocol, Task,
@@ -51,6 +56,20 @@ pub struct AuditedTask {
     pub interface: Option<String>,
     /// Its containers.
     pub containers: Vec<AuditedContainer>,
+    /// The name of the service that started it, if one did.
+    pub service: Option<String>,
+    /// The deployment or task set that it is of, as in `ecs-svc/1234567890123456789`.
+    pub deployment: Option<String>,
+    /// When it came to run, if it did.
+    pub started_at: Option<Timestamp>,
+    /// When it was asked to stop, if it was.
+    pub stopping_at: Option<Timestamp>,
+    /// `stopCode`, once it stops.
+    pub stop_code: Option<&'static str>,
+    /// `stoppedReason`, once it stops.
+    pub stop_reason: Option<String>,
+    /// Until when a service may not end it for being one too many.
+    pub protected_until: Option<Timestamp>,
 }
 
 impl AuditedTask {
@@ -78,6 +97,10 @@ pub struct AuditedContainer {
     pub runtime_id: Option<String>,
     /// How it ended.
     pub exit_code: Option<i32>,
+    /// Whether its end is the task's end.
+    pub essential: bool,
+    /// What its health check says: `HEALTHY`, `UNHEALTHY` or `UNKNOWN`; none if it has no check.
+    pub health: Option<&'static str>,
 }
 
 /// One container instance.
@@ -105,49 +128,107 @@ pub struct AuditedInstance {
     pub gpus: BTreeSet<String>,
     /// The node whose key registered it.
     pub node: Option<String>,
+    /// Since when its agent is away, if it is.
+    pub away_since: Option<Timestamp>,
 }
 
 /// A row before and after a commit.
 #[derive(Clone, Debug)]
+pub struct Changed<T> {
+    /// Before; none if the commit made it.
+    pub before: Option<Box<T>>,
+    /// After; none if the commit removed it.
+    pub after: Option<Box<T>>,
+}
+
+/// What a commit changed.
+#[derive(Clone, Debug)]
 pub enum AuditedChange {
-    /// A task's.
-    Task {
-        /// Before; none if the commit made it.
-        before: Option<Box<AuditedTask>>,
-        /// After; none if the commit removed it.
-        after: Option<Box<AuditedTask>>,
-    },
-    /// An instance's.
-    Instance {
-        /// Before; none if the commit made it.
-        before: Option<Box<AuditedInstance>>,
-        /// After; none if the commit removed it.
-        after: Option<Box<AuditedInstance>>,
-    },
+    /// A task.
+    Task(Changed<AuditedTask>),
+    /// An instance.
+    Instance(Changed<AuditedInstance>),
+    /// A service.
+    Service(Changed<AuditedService>),
+    /// A deployment of a service.
+    Deployment(Changed<AuditedDeployment>),
+    /// A revision of a service.
+    Revision(Changed<AuditedRevision>),
+    /// What a service said.
+    Event(Changed<AuditedEvent>),
+}
+
+/// Everything of a snapshot that a checker reads, each in the order of its keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Audit {
+    /// Tasks.
+    pub tasks: Vec<AuditedTask>,
+    /// Container instances.
+    pub instances: Vec<AuditedInstance>,
+    /// Services.
+    pub services: Vec<AuditedService>,
+    /// Their deployments.
+    pub deployments: Vec<AuditedDeployment>,
+    /// Their revisions.
+    pub revisions: Vec<AuditedRevision>,
+    /// What they said.
+    pub events: Vec<AuditedEvent>,
 }
 
 impl EcsTables {
-    /// Every task and every instance of a snapshot, in the order of their keys.
-    pub fn audit(&self, snapshot: &Snapshot) -> (Vec<AuditedTask>, Vec<AuditedInstance>) {
-        let tasks = snapshot.range(&self.rows.tasks, ..).map(|(_, row)| task(&row, row.version()));
-        let instances = snapshot.range(&self.rows.instances, ..);
-        let instances = instances.map(|(_, row)| instance(&row, row.version()));
-        (tasks.collect(), instances.collect())
+    /// Everything that a checker reads of a snapshot.
+    pub fn audit(&self, snapshot: &Snapshot) -> Audit {
+        let (rows, of) = (&self.rows, &self.rows.services);
+        Audit {
+            tasks: all(snapshot, &rows.tasks, |_, row| task(row, row.version())),
+            instances: all(snapshot, &rows.instances, |_, row| instance(row, row.version())),
+            services: all(snapshot, &of.rows, |_, row| services::service(row, row.version())),
+            deployments: all(snapshot, &of.deployments, |key, row| {
+                services::deployment(key, row, row.version())
+            }),
+            revisions: all(snapshot, &of.revisions, |key, row| services::revision(key, row)),
+            events: all(snapshot, &of.events, |key, row| services::event(key, row)),
+        }
     }
 
-    /// What a commit changed of them.
+    /// What a commit changed of all that.
     pub fn audit_commit(&self, commit: &Commit) -> Vec<AuditedChange> {
-        let tasks = commit.changes_of(&self.rows.tasks).map(|change| AuditedChange::Task {
-            before: change.before.map(|row| Box::new(task(&row, row.version()))),
-            after: change.after.map(|row| Box::new(task(&row, row.version()))),
+        use AuditedChange as One;
+        let (rows, of) = (&self.rows, &self.rows.services);
+        let mut changes = Vec::new();
+        let found = &mut changes;
+        read(found, commit, &rows.tasks, One::Task, |_, row| task(row, row.version()));
+        read(found, commit, &rows.instances, One::Instance, |_, row| instance(row, row.version()));
+        read(found, commit, &of.rows, One::Service, |_, row| services::service(row, row.version()));
+        read(found, commit, &of.deployments, One::Deployment, |key, row| {
+            services::deployment(key, row, row.version())
         });
-        let instances = commit.changes_of(&self.rows.instances);
-        let instances = instances.map(|change| AuditedChange::Instance {
-            before: change.before.map(|row| Box::new(instance(&row, row.version()))),
-            after: change.after.map(|row| Box::new(instance(&row, row.version()))),
-        });
-        tasks.chain(instances).collect()
+        read(found, commit, &of.revisions, One::Revision, |key, row| services::revision(key, row));
+        read(found, commit, &of.events, One::Event, |key, row| services::event(key, row));
+        changes
     }
+}
+
+fn all<K: Key, V: Record, T>(
+    snapshot: &Snapshot,
+    table: &Table<K, V>,
+    read: impl Fn(&K, &Row<V>) -> T,
+) -> Vec<T> {
+    snapshot.range(table, ..).map(|(key, row)| read(&key, &row)).collect()
+}
+
+fn read<K: Key, V: Record, T>(
+    found: &mut Vec<AuditedChange>,
+    commit: &Commit,
+    table: &Table<K, V>,
+    kind: impl Fn(Changed<T>) -> AuditedChange,
+    read: impl Fn(&K, &Row<V>) -> T,
+) {
+    found.extend(commit.changes_of(table).map(|change| {
+        let key = change.key;
+        let audited = |row: Option<Row<V>>| row.map(|row| Box::new(read(&key, &row)));
+        kind(Changed { before: audited(change.before), after: audited(change.after) })
+    }));
 }
 
 fn task(row: &Task, version: Revision) -> AuditedTask {
@@ -174,6 +255,13 @@ fn task(row: &Task, version: Revision) -> AuditedTask {
         gpu_count: row.demand.gpus,
         interface: row.network.as_ref().map(|network| network.address.to_string()),
         containers: row.containers.iter().map(container).collect(),
+        service: row.service_name().filter(|_| row.deployment.is_some()).map(str::to_owned),
+        deployment: row.deployment.map(|of| of.id.to_string()),
+        started_at: row.times.started_at,
+        stopping_at: row.times.stopping_at,
+        stop_code: row.stop.as_ref().map(|stop| stop.code.as_str()),
+        stop_reason: row.stop.as_ref().map(|stop| stop.reason.clone()),
+        protected_until: row.protected_until,
     }
 }
 
@@ -189,6 +277,8 @@ fn container(row: &Container) -> AuditedContainer {
         rank,
         runtime_id: row.runtime_id.clone(),
         exit_code: row.exit_code,
+        essential: row.essential,
+        health: row.health_check.then(|| row.health.as_str()),
     }
 }
 
@@ -205,5 +295,6 @@ fn instance(row: &ContainerInstance, version: Revision) -> AuditedInstance {
         reserved_udp: row.capacity.reserved_udp.clone(),
         gpus: row.capacity.gpus.clone(),
         node: row.node.clone(),
+        away_since: row.agent.away_since.filter(|_| !row.agent.connected),
     }
 }

@@ -1,0 +1,304 @@
+//! What clients do with services, and how a run brings them to rest at its end.
+
+use std::time::Duration;
+
+use ecs::audit::AuditedService;
+use serde_json::{Value, json};
+use terms::TaskId;
+
+use crate::client::Caller;
+use crate::families;
+use crate::node::CLUSTER;
+use crate::plan::ServicePlan;
+
+/// Percentages that a service may have: the least healthy, the most.
+const PERCENTS: &[(u64, u64)] =
+    &[(100, 200), (100, 200), (50, 200), (50, 100), (0, 100), (100, 150), (0, 200), (100, 100)];
+/// Tasks that one call protects at most.
+const PROTECTED_MAX: usize = 10;
+/// How often the operator asks again.
+const AGAIN: Duration = Duration::from_millis(700);
+
+impl Caller {
+    /// Does something with a service.
+    pub(crate) async fn manage_services(&mut self, plan: &ServicePlan) {
+        match self.world.draw(|chance| chance.below(100)) {
+            0..25 => self.create_service(plan).await,
+            25..60 => self.update_service(plan).await,
+            60..67 => self.delete_service(plan).await,
+            67..76 => self.stop_deployment(plan).await,
+            76..86 => self.protect_tasks(plan).await,
+            86..90 => self.stop_service_task(plan).await,
+            _ => self.describe_services(plan).await,
+        }
+    }
+
+    fn some_service(&self, plan: &ServicePlan) -> String {
+        format!("web{}", self.world.draw(|chance| chance.below(plan.names)))
+    }
+
+    /// A desired count: small ones are usual.
+    fn some_count(&self, plan: &ServicePlan) -> u64 {
+        self.world.draw(|chance| {
+            let most = 1 + chance.below(plan.tasks);
+            chance.below(most + 1)
+        })
+    }
+
+    fn configuration(&self, is_daemon: bool) -> Value {
+        let (minimum, maximum) =
+            self.world.draw(|chance| chance.pick(PERCENTS).copied().unwrap_or((100, 200)));
+        let maximum = if is_daemon { 100 } else { maximum };
+        let minimum = if is_daemon { minimum / 2 } else { minimum };
+        let mut body = json!({
+            "minimumHealthyPercent": minimum, "maximumPercent": maximum,
+        });
+        if self.world.draw(|chance| chance.below(3)) > 0 {
+            let rollback = self.world.draw(|chance| chance.below(3)) > 0;
+            let mut breaker = json!({ "enable": true, "rollback": rollback });
+            if self.world.draw(|chance| chance.below(2)) == 0 {
+                let count = self.world.draw(|chance| 1 + chance.below(4));
+                breaker["thresholdConfiguration"] = json!({ "type": "COUNT", "value": count });
+                breaker["resetOnHealthyTask"] =
+                    self.world.draw(|chance| chance.below(2) == 0).into();
+            }
+            body["deploymentCircuitBreaker"] = breaker;
+        }
+        body
+    }
+
+    async fn create_service(&mut self, plan: &ServicePlan) {
+        let (name, family) = (self.some_service(plan), families::of_service(&self.world));
+        let is_daemon = self.world.draw(|chance| chance.below(6)) == 0;
+        let token = self.token();
+        let mut body = json!({
+            "cluster": CLUSTER, "serviceName": name, "taskDefinition": family,
+            "deploymentConfiguration": self.configuration(is_daemon), "clientToken": token,
+        });
+        if is_daemon {
+            body["schedulingStrategy"] = "DAEMON".into();
+        } else {
+            body["desiredCount"] = self.some_count(plan).into();
+            self.choose_placement(&mut body);
+        }
+        if self.world.draw(|chance| chance.below(4)) == 0 {
+            body["healthCheckGracePeriodSeconds"] = 20.into();
+        }
+        families::join_network(family, &mut body);
+        if self.ask_again("CreateService", &body).await.is_ok() {
+            self.world.tally("service created", &name);
+            let is_known = self.world.checker.lock().services.rows.contains_key(&name);
+            if !is_known {
+                let detail = format!("CreateService answered {name}, which is not there");
+                self.world.violate("no acknowledged write is lost", detail);
+            }
+        }
+    }
+
+    async fn update_service(&mut self, plan: &ServicePlan) {
+        let name = self.some_service(plan);
+        let row = self.world.checker.lock().services.rows.get(&name).cloned();
+        let Some(row) = row.filter(|row| row.status == "ACTIVE") else {
+            return self.create_service(plan).await;
+        };
+        let mut body = json!({ "cluster": CLUSTER, "service": name });
+        let what = self.world.draw(|chance| 1 + chance.below(15));
+        if what & 1 > 0 && !row.is_daemon {
+            body["desiredCount"] = self.some_count(plan).into();
+        }
+        if what & 2 > 0 {
+            let family = families::of_service(&self.world);
+            body["taskDefinition"] = family.into();
+            families::join_network(family, &mut body);
+        }
+        if what & 4 > 0 {
+            body["deploymentConfiguration"] = self.configuration(row.is_daemon);
+        }
+        if what & 8 > 0 && self.world.draw(|chance| chance.below(2)) == 0 {
+            body["forceNewDeployment"] = true.into();
+        }
+        if self.ask_again("UpdateService", &body).await.is_ok() {
+            self.world.tally("service updated", format!("{name}: {body}"));
+        }
+    }
+
+    async fn delete_service(&mut self, plan: &ServicePlan) {
+        let name = self.some_service(plan);
+        let made = |caller: &Self| {
+            let checker = caller.world.checker.lock();
+            checker.services.rows.get(&name).map(|row| (row.created_at, row.status))
+        };
+        let before = made(self);
+        let force = self.world.draw(|chance| chance.below(3)) > 0;
+        let body = json!({ "cluster": CLUSTER, "service": name, "force": force });
+        if self.ask_again("DeleteService", &body).await.is_err() {
+            return;
+        }
+        self.world.tally("service deleted", &name);
+        if let (Some((before, _)), Some((after, "ACTIVE"))) = (before, made(self))
+            && before == after
+        {
+            let detail = format!("{name} was deleted, and is ACTIVE");
+            self.world.violate("no acknowledged write is lost", detail);
+        }
+    }
+
+    async fn stop_deployment(&mut self, plan: &ServicePlan) {
+        let name = self.some_service(plan);
+        let body = json!({ "cluster": CLUSTER, "service": name });
+        let Ok(answer) = self.ask("ListServiceDeployments", &body).await else { return };
+        let all = answer["serviceDeployments"].as_array().cloned().unwrap_or_default();
+        let Some(arn) = all.first().and_then(|one| one["serviceDeploymentArn"].as_str()) else {
+            return;
+        };
+        let kind = if self.world.draw(|chance| chance.below(3)) > 0 { "ROLLBACK" } else { "ABORT" };
+        let body = json!({ "serviceDeploymentArn": arn, "stopType": kind });
+        if self.ask_again("StopServiceDeployment", &body).await.is_ok() {
+            self.world.tally("deployment stopped", format!("{name}: {kind}"));
+        }
+    }
+
+    /// Tasks of a service that are to run.
+    fn tasks_of(&self, name: &str) -> Vec<TaskId> {
+        let checker = self.world.checker.lock();
+        let tasks = checker.tasks.values().filter(|task| task.service.as_deref() == Some(name));
+        let tasks = tasks.filter(|task| task.wants_running);
+        tasks.map(|task| task.arn.id).collect()
+    }
+
+    async fn protect_tasks(&mut self, plan: &ServicePlan) {
+        let mut tasks = self.tasks_of(&self.some_service(plan));
+        let count = self.world.draw(|chance| chance.below(tasks.len() as u64 + 1));
+        tasks.truncate(usize::try_from(count).unwrap_or(0).min(PROTECTED_MAX));
+        if tasks.is_empty() {
+            return;
+        }
+        let tasks: Vec<String> = tasks.iter().map(ToString::to_string).collect();
+        let body = json!({
+            "cluster": CLUSTER, "tasks": tasks, "expiresInMinutes": 1,
+            "protectionEnabled": self.world.draw(|chance| chance.below(4)) > 0,
+        });
+        if self.ask_again("UpdateTaskProtection", &body).await.is_ok() {
+            self.world.tally("tasks protected", format!("{tasks:?}"));
+        }
+    }
+
+    async fn stop_service_task(&mut self, plan: &ServicePlan) {
+        let tasks = self.tasks_of(&self.some_service(plan));
+        let Some(id) = self.world.draw(|chance| chance.pick(&tasks).copied()) else { return };
+        self.stop_one(id).await;
+    }
+
+    async fn describe_services(&mut self, plan: &ServicePlan) {
+        let name = self.some_service(plan);
+        let body = json!({ "cluster": CLUSTER, "services": [name] });
+        let Ok(answer) = self.ask("DescribeServices", &body).await else { return };
+        for service in answer["services"].as_array().into_iter().flatten() {
+            if let Err(what) = described(service) {
+                let detail = format!("{name} is described with {what}: {service}");
+                self.world.violate("services are described as they are", detail);
+            }
+        }
+    }
+
+    /// Gives services that cannot come to rest something that can: where tasks fail again and
+    /// again and nothing ends it, ECS starts them for ever.
+    pub(crate) async fn mend_services(&mut self) {
+        for row in self.active_services() {
+            let families = self.world.checker.lock().families_of(&row);
+            if self.comes_to_rest(&row, &families) {
+                self.world.note(format!("{} is left alone: {families:?}", row.name));
+                continue;
+            }
+            let count = self.world.draw(|chance| chance.below(4));
+            self.replace_service(&row, count).await;
+        }
+    }
+
+    /// Whether a service that runs these families comes to rest by itself.
+    fn comes_to_rest(&self, row: &AuditedService, families: &[String]) -> bool {
+        let settles = self.world.plan.services.as_ref().map(|plan| plan.rules.settle);
+        let settles = settles.is_some_and(|time| time > Duration::ZERO);
+        let fails = |family: &String| families::fails_at_once(family, settles);
+        let Some((current, others)) = families.split_first() else { return false };
+        (families::runs_on(current) || (fails(current) && row.breaker.is_some()))
+            && others.iter().all(|family| families::runs_on(family))
+    }
+
+    fn active_services(&self) -> Vec<AuditedService> {
+        let checker = self.world.checker.lock();
+        let rows = checker.services.rows.values();
+        rows.filter(|row| row.status == "ACTIVE").cloned().collect()
+    }
+
+    async fn replace_service(&mut self, row: &AuditedService, count: u64) {
+        let name = &row.name;
+        let maximum = if row.is_daemon { 100 } else { 200 };
+        let mut body = json!({
+            "cluster": CLUSTER, "service": name, "taskDefinition": families::SMALL,
+            "forceNewDeployment": true, "availabilityZoneRebalancing": "DISABLED",
+            "placementConstraints": [], "deploymentConfiguration": {
+                "minimumHealthyPercent": 0, "maximumPercent": maximum,
+            },
+        });
+        if !row.is_daemon {
+            body["desiredCount"] = count.into();
+        }
+        self.world.note(format!("{name} gets something that runs"));
+        self.until_answered("UpdateService", &body).await;
+    }
+
+    /// Lets every instance take tasks, and gives every service one small task that runs: nothing
+    /// hinders their deployments any more.
+    pub(crate) async fn clear_the_way(&mut self) {
+        self.stop_tasks(|task| task.service.is_none()).await;
+        let instances: Vec<String> = {
+            let checker = self.world.checker.lock();
+            let there = checker.instances.values().filter(|row| !row.is_gone);
+            there.map(|row| row.arn.id.to_string()).collect()
+        };
+        for instance in instances {
+            let body = json!({
+                "cluster": CLUSTER, "containerInstances": [instance], "status": "ACTIVE",
+            });
+            self.until_answered("UpdateContainerInstancesState", &body).await;
+        }
+        for row in self.active_services() {
+            self.replace_service(&row, 1).await;
+        }
+    }
+
+    /// Deletes every service.
+    pub(crate) async fn delete_services(&mut self) {
+        for row in self.active_services() {
+            let body = json!({ "cluster": CLUSTER, "service": row.name, "force": true });
+            self.until_answered("DeleteService", &body).await;
+        }
+    }
+
+    /// Asks until there is an answer, good or bad.
+    async fn until_answered(&self, operation: &str, body: &Value) {
+        while let Err(error) = self.ask(operation, body).await {
+            if !error.is_transient() {
+                return self.world.note(format!("{operation} is refused: {error}"));
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+}
+
+/// What can be told from one answer of DescribeServices.
+fn described(service: &Value) -> Result<(), String> {
+    let deployments = service["deployments"].as_array().cloned().unwrap_or_default();
+    let primary = deployments.iter().filter(|one| one["status"] == "PRIMARY").count();
+    if service["status"] == "ACTIVE" && primary != 1 {
+        return Err(format!("{primary} PRIMARY deployments"));
+    }
+    let sum = |what: &str| deployments.iter().filter_map(|one| one[what].as_u64()).sum::<u64>();
+    for what in ["runningCount", "pendingCount"] {
+        if service["status"] == "ACTIVE" && service[what].as_u64() != Some(sum(what)) {
+            return Err(format!("{what} that is not the sum of its deployments'"));
+        }
+    }
+    Ok(())
+}
