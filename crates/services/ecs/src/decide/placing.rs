@@ -1,6 +1,6 @@
 //! Whether tasks fit where they are to go, by what the ledger says, and what is told of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ledger::{Facts, Row};
 use placement::{Instance, Refusal, Request, Strategy, count_reasons};
@@ -27,8 +27,8 @@ pub(crate) fn look(
     Some((row, instance))
 }
 
-/// Whether `count` tasks of `request` fit on the instance, one after the other.
-pub(crate) fn takes(mut instance: Instance, request: &Request, count: usize) -> bool {
+/// Whether `count` tasks of `request` fit on the instance, one after the other; it holds them then.
+pub(crate) fn takes(instance: &mut Instance, request: &Request, count: usize) -> bool {
     (0..count).all(|_| {
         let fits = instance.check(request).is_ok();
         instance.hold(&request.group, &request.demand);
@@ -36,17 +36,22 @@ pub(crate) fn takes(mut instance: Instance, request: &Request, count: usize) -> 
     })
 }
 
-/// Whether so many tasks of `request` fit on each of these instances: what a plan guards.
-pub(crate) fn fits(
+/// Tasks of one transaction that are as one request says: how many go to each instance.
+pub(crate) type Load = (Request, BTreeMap<ContainerInstanceId, usize>);
+
+/// Whether all loads of a transaction fit together on their instances: what its plans guard.
+pub(crate) fn fit(
     facts: &Facts<'_>,
     tables: &Tables,
     cluster: &ClusterKey,
-    request: &Request,
-    counts: &BTreeMap<ContainerInstanceId, usize>,
+    loads: &[Load],
 ) -> bool {
-    counts.iter().all(|(&id, &count)| {
-        look(facts, tables, cluster, id)
-            .is_some_and(|(_, instance)| takes(instance, request, count))
+    let instances: BTreeSet<_> = loads.iter().flat_map(|(_, counts)| counts.keys()).collect();
+    instances.into_iter().all(|id| {
+        let Some((_, mut instance)) = look(facts, tables, cluster, *id) else { return false };
+        let here = loads.iter().filter_map(|(request, counts)| Some((request, counts.get(id)?)));
+        // All of them: each holds what those after it may not have.
+        here.fold(true, |fits, (request, count)| takes(&mut instance, request, *count) && fits)
     })
 }
 

@@ -83,6 +83,14 @@ pub(super) struct Found {
     pub(super) retries: u32,
 }
 
+/// What a plan rests on.
+struct Ground<'a> {
+    /// Those of the transaction that is to write it.
+    facts: &'a Facts<'a>,
+    /// Tasks that the same transaction has planned already.
+    beside: &'a [TaskId],
+}
+
 impl Kept {
     /// The cluster's fleet, to be loaded when it first catches up.
     pub(super) fn new(ledger: &Ledger, tables: Tables, cluster: ClusterKey) -> Self {
@@ -327,23 +335,25 @@ impl Kept {
     ///
     /// If `facts` are ahead of the feed, each choice is checked against them; where it does not
     /// hold, the fleet is corrected and those tasks are placed again. What other running plans
-    /// hold counts as taken, until something finds no place: then only what `facts` know does.
+    /// hold counts as taken, until something finds no place: then only what `facts` know does, and
+    /// what the tasks of `beside` hold, which are planned already in the same transaction.
     pub(super) fn find(
         &mut self,
         facts: &Facts<'_>,
         request: &Request,
-        tasks: &[TaskId],
+        (tasks, beside): (&[TaskId], &[TaskId]),
         seed: u64,
     ) -> Found {
         let mut found =
             Found { placed: Vec::new(), considered: 0, shortage: Vec::new(), retries: 0 };
         let mut waiting = tasks.to_vec();
-        self.settle(facts, request, &mut waiting, seed, &mut found);
+        let ground = Ground { facts, beside };
+        self.settle(&ground, request, &mut waiting, seed, &mut found);
         if !found.shortage.is_empty() {
-            let aside = self.set_aside(facts, tasks);
+            let aside = self.set_aside(&ground, tasks);
             if !aside.is_empty() {
                 found.shortage.clear();
-                self.settle(facts, request, &mut waiting, seed, &mut found);
+                self.settle(&ground, request, &mut waiting, seed, &mut found);
             }
             for (id, held) in aside {
                 self.hold(id, held);
@@ -356,7 +366,7 @@ impl Kept {
     /// Places `waiting`, and again those whose instance turns out not to fit.
     fn settle(
         &mut self,
-        facts: &Facts<'_>,
+        ground: &Ground<'_>,
         request: &Request,
         waiting: &mut Vec<TaskId>,
         seed: u64,
@@ -374,7 +384,7 @@ impl Kept {
                 self.note(task, Held { instance, what: what.clone(), state: State::Planned });
             }
             found.placed.extend(chosen);
-            let wrong = self.correct(facts, request, &found.placed);
+            let wrong = self.correct(ground, request, &found.placed);
             let (again, stay) = std::mem::take(&mut found.placed)
                 .into_iter()
                 .partition::<Vec<_>, _>(|(_, instance)| wrong.contains(instance));
@@ -389,14 +399,15 @@ impl Kept {
         found.shortage = self.fleet.refusals(request);
     }
 
-    /// Checks what was chosen against `facts`, if they are ahead of the feed. Where it does not
+    /// Checks what was chosen against the facts, if they are ahead of the feed. Where it does not
     /// hold, releases it and shows the instance as it is; gives those instances.
     fn correct(
         &mut self,
-        facts: &Facts<'_>,
+        ground: &Ground<'_>,
         request: &Request,
         placed: &[(TaskId, ContainerInstanceId)],
     ) -> BTreeSet<ContainerInstanceId> {
+        let facts = ground.facts;
         if facts.revision() <= self.feed.position() {
             return BTreeSet::new();
         }
@@ -404,9 +415,16 @@ impl Kept {
         for &(task, instance) in placed {
             tasks.entry(instance).or_default().push(task);
         }
-        let known = |id| placing::look(facts, &self.tables, &self.cluster, id);
+        let known = |id| {
+            let (_, mut instance) = placing::look(facts, &self.tables, &self.cluster, id)?;
+            let beside = ground.beside.iter().filter_map(|task| self.held.get(task));
+            for held in beside.filter(|held| held.instance == id) {
+                instance.hold(&held.what.group, &held.what.demand);
+            }
+            Some(instance)
+        };
         tasks.retain(|&id, tasks| {
-            !known(id).is_some_and(|(_, instance)| placing::takes(instance, request, tasks.len()))
+            !known(id).is_some_and(|mut one| placing::takes(&mut one, request, tasks.len()))
         });
         for (&id, tasks) in &tasks {
             tasks.iter().for_each(|&task| self.release(task));
@@ -432,12 +450,14 @@ impl Kept {
         self.set_instance(id, row.as_ref().map(|row| (&**row, row.version())));
     }
 
-    /// Takes out what running plans hold, but `own`, as far as `facts` do not know of it: such a
-    /// plan may come to nothing. Gives what has to be held again.
-    fn set_aside(&mut self, facts: &Facts<'_>, own: &[TaskId]) -> Vec<(TaskId, Held)> {
+    /// Takes out what plans of other transactions hold, as far as the facts do not know of it: such
+    /// a plan may come to nothing. Gives what has to be held again.
+    fn set_aside(&mut self, ground: &Ground<'_>, own: &[TaskId]) -> Vec<(TaskId, Held)> {
+        let Ground { facts, beside } = ground;
         let is_known = |id| facts.get(&self.tables.tasks, &self.cluster.task(id)).is_some();
         let planned = self.held.iter().filter(|(_, held)| held.state == State::Planned);
-        let others = planned.filter(|&(&id, _)| !own.contains(&id) && !is_known(id));
+        let others = planned
+            .filter(|&(&id, _)| !own.contains(&id) && !beside.contains(&id) && !is_known(id));
         let aside: Vec<_> = others.map(|(&id, held)| (id, held.clone())).collect();
         aside.iter().for_each(|&(id, _)| self.release(id));
         aside

@@ -25,7 +25,7 @@ use placement::{Refusal, Removable, Request};
 use terms::{ContainerInstanceId, TaskId};
 
 use self::kept::Kept;
-use crate::decide::placing;
+use crate::decide::placing::{self, Load};
 use crate::model::Explanation;
 use crate::tables::{ClusterKey, Tables};
 
@@ -118,6 +118,20 @@ impl Placer {
         tasks: &[TaskId],
         seed: u64,
     ) -> Plan {
+        self.plan_beside(&[], facts, cluster, request, tasks, seed)
+    }
+
+    /// As [`Placer::plan`], where the tasks of `beside` are planned already in the same
+    /// transaction: what they hold is taken, whatever comes of it.
+    pub(crate) fn plan_beside(
+        &self,
+        beside: &[TaskId],
+        facts: &Facts<'_>,
+        cluster: &ClusterKey,
+        request: &Request,
+        tasks: &[TaskId],
+        seed: u64,
+    ) -> Plan {
         let begun = Instant::now();
         let fleet = self.fleet(cluster);
         let mut kept = fleet.lock();
@@ -127,12 +141,12 @@ impl Placer {
         let refused = refusals.len();
         let refusals = kept.concerned(request, refusals);
         let others = refused - refusals.len();
-        let mut found = kept.find(facts, request, tasks, seed);
+        let mut found = kept.find(facts, request, (tasks, beside), seed);
         if is_behind && !found.shortage.is_empty() {
             // What it does not know of yet may have room.
             kept.give_back(tasks);
             kept.catch_up();
-            found = kept.find(facts, request, tasks, seed);
+            found = kept.find(facts, request, (tasks, beside), seed);
         }
         let kept::Found { placed, considered, shortage, retries } = found;
         let is_short = !shortage.is_empty();
@@ -162,21 +176,24 @@ impl Placer {
         kept.scale_in(group, strategies, candidates, count, seed)
     }
 
-    /// Lets the commit of `tx` depend on room for the tasks of `request` that it puts on these
-    /// instances.
+    /// Lets the commit of `tx` depend on room for all the tasks that it puts on instances: of each
+    /// request, those that were chosen. To be called once in a transaction, with everything: what
+    /// fits by itself need not fit beside the others.
     pub(crate) fn guard(
         &self,
         tx: &mut Tx<'_>,
         cluster: &ClusterKey,
-        request: &Request,
-        chosen: impl IntoIterator<Item = ContainerInstanceId>,
+        chosen: impl IntoIterator<Item = (Request, Vec<ContainerInstanceId>)>,
     ) {
-        let mut counts: BTreeMap<ContainerInstanceId, usize> = BTreeMap::new();
-        for instance in chosen {
-            *counts.entry(instance).or_default() += 1;
-        }
-        let (tables, cluster, request) = (self.tables, cluster.clone(), request.clone());
-        tx.guard(move |facts| placing::fits(facts, &tables, &cluster, &request, &counts));
+        let loads: Vec<Load> = (chosen.into_iter())
+            .map(|(request, instances)| {
+                let mut counts = BTreeMap::new();
+                instances.into_iter().for_each(|one| *counts.entry(one).or_default() += 1);
+                (request, counts)
+            })
+            .collect();
+        let (tables, cluster) = (self.tables, cluster.clone());
+        tx.guard(move |facts| placing::fit(facts, &tables, &cluster, &loads));
     }
 
     /// The transaction that `plan` was made for is durable: what it took stays held until its
@@ -235,7 +252,8 @@ fn main_reason(shortage: &[Refusal]) -> meters::Word {
 }
 
 impl Plan {
-    fn tasks(&self) -> Vec<TaskId> {
+    /// The tasks that found a place.
+    pub(crate) fn tasks(&self) -> Vec<TaskId> {
         self.placed.iter().map(|(task, _)| *task).collect()
     }
 

@@ -196,6 +196,38 @@ fn a_place_that_a_running_plan_holds_is_taken_before_a_task_is_refused() {
 }
 
 #[test]
+fn two_plans_of_one_transaction_share_the_room() {
+    let world = World::new();
+    world.put_instance(1, InstanceStatus::Active, 2 * TASK);
+    let facts = world.ledger.snapshot();
+    let beside = |number: u8, planned: &[TaskId], count: usize| {
+        let ids: Vec<TaskId> = (0..count).map(|at| task_id(number + at as u8)).collect();
+        let request = request(count);
+        world.placer.plan_beside(planned, &facts.facts(), &world.cluster, &request, &ids, 7)
+    };
+    let first = beside(1, &[], 1);
+    assert_eq!(first.placed.len(), 1);
+    // Another transaction may count on its coming to nothing; the same one must not.
+    let second = beside(10, &first.tasks(), 2);
+    assert_eq!((second.placed.len(), second.shortage.len()), (1, 1));
+    drop(second);
+    assert_eq!(beside(20, &[], 2).placed.len(), 2);
+}
+
+#[test]
+fn what_fits_by_itself_need_not_fit_beside_others() {
+    let world = World::new();
+    world.put_instance(1, InstanceStatus::Active, MEMORY);
+    let facts = world.ledger.snapshot();
+    let load = |count: usize| (request(count), [(instance_id(1), count)].into());
+    let fit = |loads: &[placing::Load]| {
+        placing::fit(&facts.facts(), &world.tables, &world.cluster, loads)
+    };
+    assert!(fit(&[load(3)]) && fit(&[load(1), load(2)]));
+    assert!(!fit(&[load(4)]) && !fit(&[load(2), load(2)]));
+}
+
+#[test]
 fn what_the_feed_has_not_told_is_learnt_where_it_matters() {
     let world = World::new();
     world.put_instance(1, InstanceStatus::Active, MEMORY);
@@ -205,7 +237,7 @@ fn what_the_feed_has_not_told_is_learnt_where_it_matters() {
     // Behind its back: the first is full, then gone; the second is full.
     (11..=13).for_each(|number| world.put_task(number, 1, TaskStatus::Pending));
     let facts = world.ledger.snapshot();
-    let found = kept.find(&facts.facts(), &request(1), &[task_id(1)], 7);
+    let found = kept.find(&facts.facts(), &request(1), (&[task_id(1)], &[]), 7);
     assert_eq!(found.placed, [(task_id(1), instance_id(2))]);
     // Whether the first was tried before is a matter of chance; if so, it is known to be full.
     let learnt = usize::try_from(found.retries).unwrap();
@@ -213,7 +245,7 @@ fn what_the_feed_has_not_told_is_learnt_where_it_matters() {
     world.put_instance(1, InstanceStatus::Inactive, MEMORY);
     world.put_task(14, 2, TaskStatus::Pending);
     let facts = world.ledger.snapshot();
-    let found = kept.find(&facts.facts(), &request(1), &[task_id(1)], 7);
+    let found = kept.find(&facts.facts(), &request(1), (&[task_id(1)], &[]), 7);
     assert_eq!((found.placed.len(), found.shortage.len()), (0, 1 + learnt));
     kept.catch_up();
     assert_eq!(shown(kept.fleet()), world.fresh());
@@ -354,14 +386,14 @@ proptest! {
                     let request = request(ids.len());
                     // Not through the placer, so that the fleet is behind.
                     let mut kept = fleet.lock();
-                    let found = kept.find(&snapshot.facts(), &request, &ids, next as u64);
+                    let found = kept.find(&snapshot.facts(), &request, (&ids, &[]), next as u64);
                     prop_assert!(found.placed.len() == ids.len()
                             || found.shortage.len() >= found.considered);
                     for &(_, id) in &found.placed {
                         let known = placing::look(&snapshot.facts(), &world.tables, &world.cluster, id);
-                        let (_, instance) = known.unwrap();
+                        let (_, mut instance) = known.unwrap();
                         let count = found.placed.iter().filter(|(_, other)| *other == id).count();
-                        prop_assert!(placing::takes(instance, &request, count));
+                        prop_assert!(placing::takes(&mut instance, &request, count));
                     }
                     plans.push(ids);
                 }

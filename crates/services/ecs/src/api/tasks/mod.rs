@@ -15,6 +15,7 @@ mod service;
 mod shape;
 mod start;
 mod submit;
+mod taken;
 mod token;
 
 use shapes_ecs as shapes;
@@ -27,6 +28,7 @@ pub(crate) use self::placement::definition_constraints;
 pub(crate) use self::plan::{Outlook, Refused, refused};
 pub(super) use self::service::check_for_service;
 use self::shape::{show, show_started};
+pub(crate) use self::taken::Taken;
 use super::target::Target;
 use super::{Api, arn_of, missing, target};
 use crate::decide::report;

@@ -8,9 +8,9 @@ use shapes_ecs as shapes;
 use terms::{ContainerInstanceId, TaskId, Text};
 
 use super::super::{Api, strategies};
-use super::devices::Devices;
 use super::launch::{Launch, Template};
 use super::placement::{constraints, started};
+use super::taken::Taken;
 use crate::decide::placing as facts_of;
 use crate::error::Error;
 use crate::model::{
@@ -88,7 +88,7 @@ impl Api {
         Ok(ServiceTemplate { template, request })
     }
 
-    /// Writes tasks, and guards that they fit where they go. Those of [`Placed::On`] that do not
+    /// Writes tasks; the caller guards what they have `taken`. Those of [`Placed::On`] that do not
     /// fit are left out.
     ///
     /// # Errors
@@ -99,11 +99,15 @@ impl Api {
         cluster: &ClusterKey,
         template: &ServiceTemplate,
         placed: &Placed<'_>,
+        taken: &mut Taken,
     ) -> Result<Vec<Task>, Error> {
         let ServiceTemplate { template, request } = template;
+        let one = (template, request);
         match placed {
-            Placed::Planned(plan, part) => self.write_planned(tx, cluster, template, part, plan),
-            Placed::On(tasks) => Ok(self.start_on(tx, cluster, template, request, tasks)),
+            Placed::Planned(plan, part) => {
+                self.write_planned(tx, cluster, (template, part), plan, taken)
+            }
+            Placed::On(tasks) => Ok(self.start_on(tx, cluster, one, tasks, taken)),
         }
     }
 
@@ -111,22 +115,21 @@ impl Api {
         &self,
         tx: &mut Tx<'_>,
         cluster: &ClusterKey,
-        template: &Template,
-        request: &Request,
+        (template, request): (&Template, &Request),
         tasks: &[(TaskId, ContainerInstanceId)],
+        taken: &mut Taken,
     ) -> Vec<Task> {
-        let (mut made, mut devices) = (Vec::new(), Devices::default());
+        let mut made: Vec<Task> = Vec::new();
         for &(id, instance) in tasks {
             let found = facts_of::look(&tx.facts(), &self.tables, cluster, instance);
             let fits = found.filter(|(_, instance)| instance.check(request).is_ok());
             let Some((row, _)) = fits else { continue };
             let told = Default::default();
-            if let Ok(task) = template.start(self, tx, id, &row, &told, &mut devices) {
+            if let Ok(task) = template.start(self, tx, id, &row, &told, &mut taken.devices) {
                 made.push(task);
             }
         }
-        devices.guard(tx, self.tables, cluster.clone());
-        self.placer.guard(tx, cluster, request, made.iter().map(|task| task.instance));
+        taken.add(request, made.iter().map(|task| task.instance));
         made
     }
 }

@@ -8,8 +8,8 @@ use wire::Context;
 
 use super::super::{Api, target};
 use super::capacity::Capacity;
-use super::devices::Devices;
 use super::launch::{Launch, Template, definition};
+use super::taken::Taken;
 use super::token::Token;
 use super::{placement as wishes, show_started};
 use crate::decide::shares;
@@ -115,21 +115,24 @@ impl Api {
             }
             template.still_good(tx, &tables)?;
             let mut launched = Launched { tasks: Vec::new(), failures: Vec::new() };
-            let mut made = Vec::new();
+            let (mut made, mut taken) = (Vec::new(), Taken::default());
             for request in requests {
                 let ids: Vec<_> =
                     (0..request.count).map(|_| TaskId::from_bytes(tx.next_id())).collect();
                 let count = request.count;
                 let span = tracing::info_span!(target: meters::TRACE, "plan", count);
-                let mut plan =
-                    span.in_scope(|| self.placer.plan(&tx.facts(), cluster, request, &ids, seed));
+                let facts = tx.facts();
+                let plan = || self.placer.plan_beside(&made, &facts, cluster, request, &ids, seed);
+                let mut plan = span.in_scope(plan);
                 plan.retries += runs - 1;
-                let shown = self.start_planned(tx, cluster, template, request, &plan)?;
-                launched.tasks.extend(shown);
+                let one = (template, request);
+                let tasks = self.write_planned(tx, cluster, one, &plan, &mut taken)?;
+                launched.tasks.extend(tasks.iter().map(show_started));
                 launched.failures.extend(failures(cluster, request, &plan)?);
                 made.extend(plan.placed.iter().map(|(id, _)| *id));
                 plans.push(plan);
             }
+            taken.guard(self, tx, cluster);
             launched.failures.truncate(MAX_FAILURES);
             if let Some(token) = token {
                 token.remember(tx, &tables, made);
@@ -144,40 +147,27 @@ impl Api {
         Ok(launched)
     }
 
-    fn start_planned(
-        &self,
-        tx: &mut Tx<'_>,
-        cluster: &ClusterKey,
-        template: &Template,
-        request: &Request,
-        plan: &Plan,
-    ) -> Result<Vec<shapes::Task>, Error> {
-        let tasks = self.write_planned(tx, cluster, template, request, plan)?;
-        Ok(tasks.iter().map(show_started).collect())
-    }
-
-    /// Writes the tasks of a plan, and guards that they fit where they go.
+    /// Writes the tasks of a plan; the caller guards what they have `taken`.
     pub(super) fn write_planned(
         &self,
         tx: &mut Tx<'_>,
         cluster: &ClusterKey,
-        template: &Template,
-        request: &Request,
+        (template, request): (&Template, &Request),
         plan: &Plan,
+        taken: &mut Taken,
     ) -> Result<Vec<Task>, Error> {
         let told = Shared::from(plan.explain(cluster, request));
-        let (mut tasks, mut devices) = (Vec::new(), Devices::default());
+        let mut tasks = Vec::new();
         for &(id, instance) in &plan.placed {
             let key = cluster.instance(instance);
             // The plan may know of an instance that is newer than this run's base.
             let row = tx.facts().get(&self.tables.instances, &key);
             let row = row.or_else(|| self.ledger.snapshot().get(&self.tables.instances, &key));
             let row = row.ok_or_else(|| Error::client("A container instance went away."))?;
-            let task = template.start(self, tx, id, &row, &told, &mut devices)?;
+            let task = template.start(self, tx, id, &row, &told, &mut taken.devices)?;
             tasks.push(task);
         }
-        devices.guard(tx, self.tables, cluster.clone());
-        self.placer.guard(tx, cluster, request, plan.placed.iter().map(|(_, instance)| *instance));
+        taken.add(request, plan.placed.iter().map(|(_, instance)| *instance));
         Ok(tasks)
     }
 

@@ -7,8 +7,8 @@ use wire::Context;
 
 use super::super::target::Target;
 use super::super::{Api, arn_of, missing, target};
-use super::devices::Devices;
 use super::launch::{Launch, Template, definition};
+use super::taken::Taken;
 use super::{placement as wishes, show_started};
 use crate::decide::placing;
 use crate::error::Error;
@@ -48,7 +48,7 @@ impl Api {
         let done = self.ledger.transact("start task", |tx| {
             template.still_good(tx, &tables)?;
             let (mut tasks, mut failures, mut chosen) = (Vec::new(), Vec::new(), Vec::new());
-            let mut devices = Devices::default();
+            let mut taken = Taken::default();
             for (text, target) in &targets {
                 let known = match target {
                     Target::Id(id) => placing::look(&tx.facts(), &tables, &cluster, *id),
@@ -66,15 +66,15 @@ impl Api {
                     Ok(()) => {
                         let (id, told) = (TaskId::from_bytes(tx.next_id()), Explanation::default());
                         let told = Shared::from(told);
-                        let task = template.start(self, tx, id, &row, &told, &mut devices)?;
+                        let task = template.start(self, tx, id, &row, &told, &mut taken.devices)?;
                         tasks.push(show_started(&task));
                         chosen.push(row.arn.id);
                     }
                     Err(reason) => failures.push(failure(row.arn.to_string(), &reason)),
                 }
             }
-            devices.guard(tx, tables, cluster.clone());
-            self.placer.guard(tx, &cluster, &request, chosen);
+            taken.add(&request, chosen);
+            taken.guard(self, tx, &cluster);
             Ok::<_, Error>((tasks, failures))
         });
         let (tasks, failures) = done.await?.value;

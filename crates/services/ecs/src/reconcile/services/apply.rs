@@ -80,7 +80,7 @@ impl Api {
             Some(mistake) => mistake.decide(view, rules, now),
         };
         let (mut rows, mut decision) = decide(&view);
-        let mut work = Work { api: self, key, rows: &mut rows, looked: Looked::default() };
+        let mut work = Work::new(self, key, &mut rows, Looked::default());
         let mut left = MAX_TASKS;
         let mut unplaced = 0;
         for start in &decision.starts {
@@ -91,7 +91,8 @@ impl Api {
                 unplaced += wanted - started;
             }
         }
-        let Work { looked, .. } = work;
+        let Work { looked, taken, .. } = work;
+        taken.guard(self, tx, &key.0);
         if unplaced > 0 {
             // What takes its place may have to make room for it.
             let said = rows.service.course.clone();
@@ -108,7 +109,7 @@ impl Api {
             }
             decision = Decision { starts: Vec::new(), ..second };
         }
-        let mut work = Work { api: self, key, rows: &mut rows, looked };
+        let mut work = Work::new(self, key, &mut rows, looked);
         for stop in &decision.stops {
             work.stop(tx, &view, stop, &mut left)?;
         }

@@ -7,7 +7,7 @@ use placement::{Refusal, Removable, Request};
 use terms::{ContainerInstanceId, TaskId, Timestamp, Uuid};
 
 use super::apply::Looked;
-use crate::api::{Api, Placed, ServiceTemplate};
+use crate::api::{Api, Placed, ServiceTemplate, Taken};
 use crate::decide::service::view::{Decision, Seen, Start, Stop, View, Why};
 use crate::decide::service::{self, Rows, texts};
 use crate::decide::{placing, report, room, shares};
@@ -31,9 +31,20 @@ pub(super) struct Work<'a> {
     /// The rows as they become.
     pub(super) rows: &'a mut Rows,
     pub(super) looked: Looked,
+    /// What the tasks that it starts take.
+    pub(super) taken: Taken,
 }
 
-impl Work<'_> {
+impl<'a> Work<'a> {
+    pub(super) fn new(
+        api: &'a Api,
+        key: &'a ServiceKey,
+        rows: &'a mut Rows,
+        looked: Looked,
+    ) -> Self {
+        Self { api, key, rows, looked, taken: Taken::default() }
+    }
+
     fn name(&self) -> String {
         self.key.1.to_string()
     }
@@ -115,9 +126,11 @@ impl Work<'_> {
             let (own, rest) = ids.split_at((part.count as usize).min(ids.len()));
             ids = rest;
             let seed = seed(tx);
-            let plan = self.api.placer.plan(&tx.facts(), cluster, part, own, seed);
-            let placed = Placed::Planned(&plan, part);
-            let tasks = self.api.start_of_service(tx, cluster, template, &placed)?;
+            let beside: Vec<TaskId> = plans.iter().flat_map(|(plan, _)| plan.tasks()).collect();
+            let placer = &self.api.placer;
+            let plan = placer.plan_beside(&beside, &tx.facts(), cluster, part, own, seed);
+            let (placed, taken) = (Placed::Planned(&plan, part), &mut self.taken);
+            let tasks = self.api.start_of_service(tx, cluster, template, &placed, taken)?;
             if tasks.len() < own.len() && !moves {
                 let told = shortage(cluster, part, &plan.shortage);
                 self.looked.waits_for_room = true;
@@ -139,7 +152,8 @@ impl Work<'_> {
         let wanted: Vec<(TaskId, ContainerInstanceId)> =
             ids.into_iter().zip(start.on.iter().copied()).collect();
         let cluster = &self.key.0;
-        let tasks = self.api.start_of_service(tx, cluster, template, &Placed::On(&wanted))?;
+        let (placed, taken) = (Placed::On(&wanted), &mut self.taken);
+        let tasks = self.api.start_of_service(tx, cluster, template, &placed, taken)?;
         let is_placed = |id: &TaskId| tasks.iter().any(|task| task.arn.id == *id);
         if let Some((_, instance)) = wanted.iter().find(|(id, _)| !is_placed(id)) {
             let found = placing::look(&tx.facts(), &self.api.tables, cluster, *instance);
