@@ -51,13 +51,12 @@ pub(crate) fn of_commit(commit: &Commit, snapshot: &Snapshot, tables: &Tables) -
             told.extend(actions(&change.key, &row));
         }
     }
-    for change in commit.changes_of(&tables.services.deployments) {
-        if is_deployment_news(&change)
-            && let Some(row) = change.after
-        {
-            told.push(Told::Deployment(change.key, row));
-        }
-    }
+    let changes = commit.changes_of(&tables.services.deployments).filter(is_deployment_news);
+    let mut deployments: Vec<_> =
+        changes.filter_map(|change| Some((change.key, change.after?))).collect();
+    // One that fails lets the service go back to another, whatever their ids are.
+    deployments.sort_by_key(|(_, row)| row.rollout != RolloutState::Failed);
+    told.extend(deployments.into_iter().map(|(key, row)| Told::Deployment(key, row)));
     told
 }
 
