@@ -313,6 +313,9 @@ pub(crate) struct Deployment {
     /// How many tasks there were when it ended.
     #[serde(default)]
     pub(crate) counts: Option<TaskCounts>,
+    /// How many tasks there were then of what was before it; those that are missing had none.
+    #[serde(default)]
+    pub(crate) source_counts: Vec<(RevisionId, TaskCounts)>,
     /// When it was made.
     pub(crate) created_at: Timestamp,
     /// The last change of `status`, `rollout` or `progress`.
@@ -364,6 +367,7 @@ impl Deployment {
             throttle: Throttle::default(),
             rollback: None,
             counts: None,
+            source_counts: Vec::new(),
             created_at: now,
             updated_at: now,
             started_at: None,

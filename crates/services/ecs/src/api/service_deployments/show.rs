@@ -46,7 +46,11 @@ pub(super) fn whole(
     };
     let target = row.counts.unwrap_or_else(|| of_revision(row.revision));
     let sources = row.sources.iter().map(|&id| {
-        let counts = if row.progress.is_over() { TaskCounts::default() } else { of_revision(id) };
+        let then = row.source_counts.iter().find(|(source, _)| *source == id);
+        let counts = match row.progress.is_over() {
+            true => then.map(|(_, counts)| *counts).unwrap_or_default(),
+            false => of_revision(id),
+        };
         summary(key, id, counts)
     });
     let service = view.get(&tables.services.rows, key);

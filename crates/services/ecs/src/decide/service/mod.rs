@@ -72,6 +72,7 @@ impl Look<'_> {
         }
         let is_whole = self.is_whole();
         self.finish(is_whole);
+        self.count_sources();
         let is_steady = is_whole && self.is_settled();
         self.rebalance(is_steady);
         self.settle(is_steady);

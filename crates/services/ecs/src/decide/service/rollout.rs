@@ -10,7 +10,7 @@ use super::texts;
 use super::view::Phase;
 use crate::model::{
     Deployment, DeploymentChange, DeploymentId, DeploymentStatus, MonitorStatus, Progress,
-    ProgressChange, Rollback, RolloutChange, RolloutState, TaskCounts,
+    ProgressChange, RevisionId, Rollback, RolloutChange, RolloutState, TaskCounts,
 };
 
 /// The longest time that a deployment bakes if its service does not say (ECS semantics §8.2).
@@ -160,6 +160,23 @@ impl Look<'_> {
         if let Some((place, to)) = restored {
             self.restore(place, format!("{}: rolling back to deploymentId {to}.", fault.who));
             self.say(texts::rolling_back(&name, to));
+        }
+    }
+
+    /// Counts the tasks of what was before a deployment, for those that are over now.
+    pub(super) fn count_sources(&mut self) {
+        let now = self.now;
+        let rows = &self.rows.deployments;
+        let is_over = |at: &usize| rows[*at].finished_at == Some(now);
+        for at in (0..rows.len()).filter(is_over).collect::<Vec<_>>() {
+            let rows = &self.rows.deployments;
+            let of = |source: &RevisionId| {
+                let place = rows.iter().position(|one| one.revision == *source)?;
+                let counts = self.counts(place);
+                (counts.running + counts.pending > 0).then_some((*source, counts))
+            };
+            let counts = rows[at].sources.iter().filter_map(of).collect();
+            self.rows.deployments[at].source_counts = counts;
         }
     }
 

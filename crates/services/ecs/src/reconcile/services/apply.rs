@@ -1,5 +1,6 @@
 //! One look at a service, and its outcome in one transaction.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use ledger::{TransactError, Tx};
@@ -14,7 +15,8 @@ use crate::decide::service::view::{Alarms, Decision, Rules, View};
 use crate::decide::service::{self, Rows};
 use crate::error::Error;
 use crate::model::{
-    InstanceStatus, OfDeployment, SchedulingStrategy, ServiceStatus, Task, ZoneRebalancing,
+    InstanceStatus, OfDeployment, SchedulingStrategy, ServiceEventKind, ServiceStatus, Task,
+    ZoneRebalancing,
 };
 use crate::tables::{Scope, ServiceKey};
 
@@ -33,6 +35,19 @@ pub(crate) struct Looked {
     pub(crate) at_once: bool,
     /// Whether tasks found no place.
     pub(crate) waits_for_room: bool,
+}
+
+/// Whether what is said is why tasks are stopped, and not what comes of it.
+fn is_cause((kind, _): &(ServiceEventKind, String)) -> bool {
+    use ServiceEventKind as Kind;
+    !matches!(
+        kind,
+        Kind::DeploymentCompleted(_)
+            | Kind::SteadyState
+            | Kind::SteadyStateOf(_)
+            | Kind::TaskSetSteadyState
+            | Kind::RebalancingCompleted
+    )
 }
 
 impl Api {
@@ -110,6 +125,10 @@ impl Api {
             decision = Decision { starts: Vec::new(), ..second };
         }
         let mut work = Work::new(self, key, &mut rows, looked);
+        let (causes, ends): (Vec<_>, _) =
+            std::mem::take(&mut decision.events).into_iter().partition(is_cause);
+        decision.events = ends;
+        work.say(tx, causes);
         for stop in &decision.stops {
             work.stop(tx, &view, stop, &mut left)?;
         }
@@ -132,7 +151,12 @@ impl Api {
             && service.desired > 1
             && service.course.steady_at.is_some()
         {
-            view.zones = read::zones(&tx.facts(), &self.tables, &key.0);
+            view.zones = match service.primary.map(|of| view.strategy(of)).unwrap_or_default() {
+                [] => read::zones(&tx.facts(), &self.tables, &key.0, None),
+                [one] => read::zones(&tx.facts(), &self.tables, &key.0, Some(&one.provider)),
+                // Shares come before zones: a task that moved might have to move back.
+                _ => BTreeSet::new(),
+            };
         }
     }
 

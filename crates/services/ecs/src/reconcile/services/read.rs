@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ledger::{Facts, Tx};
-use terms::{ContainerInstanceId, Text};
+use terms::{CapacityProviderName, ContainerInstanceId, Text};
 
 use crate::decide::service::health;
 use crate::decide::service::view::{Alarms, Ended, Ground, Phase, Seen, View};
@@ -148,11 +148,19 @@ fn ended_of(key: &TaskKey, row: &Task) -> Option<Ended> {
     })
 }
 
-/// The zones of a cluster's ACTIVE instances.
-pub(super) fn zones(facts: &Facts<'_>, tables: &Tables, cluster: &ClusterKey) -> BTreeSet<Text> {
+/// The zones of a cluster's ACTIVE instances: of all, or of those of a capacity provider.
+pub(super) fn zones(
+    facts: &Facts<'_>,
+    tables: &Tables,
+    cluster: &ClusterKey,
+    provider: Option<&CapacityProviderName>,
+) -> BTreeSet<Text> {
     let key = (cluster.clone(), InstanceStatus::Active);
     let rows = facts.index(&tables.instances_by_status, &key);
     let zone =
         |row: &ContainerInstance| row.attributes.get(placement::ZONE)?.as_deref().map(Text::from);
-    rows.filter(|(_, row)| row.agent.connected).filter_map(|(_, row)| zone(&row)).collect()
+    let is_of = |row: &ContainerInstance| {
+        row.agent.connected && provider.is_none_or(|name| row.provider().as_ref() == Some(name))
+    };
+    rows.filter(|(_, row)| is_of(row)).filter_map(|(_, row)| zone(&row)).collect()
 }

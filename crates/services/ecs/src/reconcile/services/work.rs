@@ -278,7 +278,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn say(
+    pub(super) fn say(
         &mut self,
         tx: &mut Tx<'_>,
         lines: impl IntoIterator<Item = (ServiceEventKind, String)>,

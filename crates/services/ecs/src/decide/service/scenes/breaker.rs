@@ -1,7 +1,7 @@
 //! The deployment circuit breaker (ECS semantics §8.1).
 
 use super::*;
-use crate::model::{MonitorStatus, Progress, Threshold};
+use crate::model::{MonitorStatus, Progress, TaskCounts, Threshold};
 
 /// `max(3, min(200, ceil(desired / 2)))`.
 fn formula(desired: u32) -> usize {
@@ -73,6 +73,12 @@ fn what_it_says_when_it_trips() {
     assert!(scene.said.contains(&said), "{:?}", scene.said);
     assert!(scene.has_said(&format!("rolling back to deployment {first}.")));
     scene.roll();
+    // What it was, and what was before it, as it was when it was over.
+    let failed = scene.deployment(next).clone();
+    assert_eq!(failed.progress, Progress::RollbackSuccessful);
+    let (requested, running) = (2, 2);
+    let counts = TaskCounts { requested, running, pending: 0 };
+    assert_eq!(failed.source_counts, [(scene.deployment(first).revision, counts)]);
     let completed = format!("ECS deployment {first} completed.");
     assert_eq!(scene.primary().rollout_reason, completed);
     assert!(scene.has_said(&format!("(deployment {first}) deployment completed.")));

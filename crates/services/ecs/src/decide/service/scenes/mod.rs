@@ -17,8 +17,8 @@ use super::view::{Alarms, Decision, Ended, Ground, Phase, Rules, Seen, Start, Vi
 use super::{Rows, decide};
 use crate::model::sample::{MADE, revision, service};
 use crate::model::{
-    CircuitBreaker, Deployment, DeploymentConfiguration, DeploymentId, Health, RolloutState,
-    ServiceDeploymentId, StopCode,
+    CircuitBreaker, Deployment, DeploymentConfiguration, DeploymentId, DeploymentStatus, Health,
+    RolloutState, ServiceDeploymentId, StopCode,
 };
 
 /// Looks that nothing may need more of to come to rest.
@@ -84,13 +84,15 @@ impl Scene {
                 *one = one.replaced(self.now);
             }
         }
+        let open = |one: &&Deployment| one.status != DeploymentStatus::Inactive;
+        let sources = self.view.deployments.iter().filter(open).map(|one| one.revision).collect();
         let service = &mut self.view.service;
         let brought = revision(self.made);
         let made = Deployment::new(
             id,
             ServiceDeploymentId::from_bytes([self.made; 16]),
             brought.id,
-            Vec::new(),
+            sources,
             service.configuration.clone(),
             service.desired,
             self.now,
