@@ -53,12 +53,16 @@ impl Events {
         let client = self.connection.client()?;
         let mut seen = Seen::default();
         self.read(&client, self.last, &mut seen, format).await?;
+        if self.follow { self.follow_on(&mut seen, format).await } else { Ok(()) }
+    }
+
+    /// Goes on when the server has ended, or another leads by now. It may come back at another port.
+    async fn follow_on(&self, seen: &mut Seen, format: Format) -> Result<()> {
         let mut failed = 0;
-        while self.follow {
-            // The server has ended, or another leads by now. It may come back at another port.
+        loop {
             tokio::time::sleep(AGAIN_AFTER).await;
             let read = match self.connection.client() {
-                Ok(client) => self.read(&client, SEEN_MAX, &mut seen, format).await,
+                Ok(client) => self.read(&client, SEEN_MAX, seen, format).await,
                 Err(_) if failed < FAILED_MAX => {
                     failed += 1;
                     continue;
@@ -76,7 +80,6 @@ impl Events {
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
     }
 
     /// Prints what one server tells, until it ends.
