@@ -1,14 +1,15 @@
 //! One cluster's fleet, kept from change to change.
 
+mod asked;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use agent_protocol::CAPACITY_PROVIDER_ATTRIBUTE;
 use ledger::{Commit, Facts, Feed, Ledger, Revision};
-use placement::{Demand, Fleet, Refusal, Removable, Request, Strategy};
+use placement::{Demand, Fleet, Refusal, Request};
 use terms::{ContainerInstanceId, TaskId};
 
-use crate::decide::{placing, room, shares};
+use crate::decide::{placing, room};
 use crate::model::{ContainerInstance, InstanceStatus, Shared, Task, TaskStatus};
 use crate::tables::{ClusterKey, Tables};
 
@@ -298,39 +299,6 @@ impl Kept {
         self.fleet.release(held.instance, &held.what.group, &held.what.demand);
     }
 
-    /// How many instances there are.
-    pub(super) fn len(&self) -> usize {
-        self.fleet.len()
-    }
-
-    /// Why each instance that cannot take one more task of `request` cannot.
-    pub(super) fn refusals(&self, request: &Request) -> Vec<Refusal> {
-        self.fleet.refusals(request)
-    }
-
-    /// The refusals of instances that the request is about: those of its capacity provider, if it
-    /// has one. An instance of another one is not in want of anything.
-    pub(super) fn concerned(&self, request: &Request, mut refusals: Vec<Refusal>) -> Vec<Refusal> {
-        let provider = shares::provider_of(request);
-        if provider.is_some() {
-            let of = |id| self.fleet.get(id)?.attribute(CAPACITY_PROVIDER_ATTRIBUTE);
-            refusals.retain(|refusal| of(refusal.instance) == provider);
-        }
-        refusals
-    }
-
-    /// Which of `candidates` go first: see [`Fleet::scale_in`].
-    pub(super) fn scale_in(
-        &self,
-        group: &str,
-        strategies: &[Strategy],
-        candidates: &[Removable],
-        count: usize,
-        seed: u64,
-    ) -> Vec<usize> {
-        self.fleet.scale_in(group, strategies, candidates, count, seed)
-    }
-
     /// Finds a place for each of `tasks` and holds it as planned.
     ///
     /// If `facts` are ahead of the feed, each choice is checked against them; where it does not
@@ -481,12 +449,6 @@ impl Kept {
                 self.release(task);
             }
         }
-    }
-
-    /// CPU units and MiB that are left of an instance; nothing of one that is not there.
-    pub(super) fn left(&self, id: ContainerInstanceId) -> (u32, u32) {
-        let instance = self.fleet.get(id);
-        instance.map_or((0, 0), |one| (one.free_cpu().get(), one.free_memory().get()))
     }
 
     /// The fleet, for a look.
