@@ -86,6 +86,8 @@ pub(crate) fn definition(family: &str, memory: u64) -> Value {
             let mut guard = container("guard", "app", "sick 60000", memory);
             guard["healthCheck"] = json!({ "command": ["CMD", "check"], "interval": 10,
                 "timeout": 5, "retries": 2, "startPeriod": 0 });
+            // Where it never becomes healthy, the other one would wait for ever.
+            guard["startTimeout"] = 120.into();
             let mut main = container("main", "app", "run", memory);
             main["dependsOn"] = json!([{ "containerName": "guard", "condition": "HEALTHY" }]);
             vec![guard, main]

@@ -195,8 +195,9 @@ impl<'a> Look<'a> {
         let is_pending = |task: &&Seen| task.phase == Phase::Pending;
         let (pending, young): (Vec<&Seen>, Vec<&Seen>) =
             tally.settling.iter().copied().partition(is_pending);
-        let first = surplus.min(pending.len());
-        self.out.stop(ids(&pending), first, Why::Scaling);
+        let (free_pending, next_pending) = unprotected(&pending, self.now);
+        let first = surplus.min(free_pending.len());
+        self.out.stop(free_pending, first, Why::Scaling);
         // What is not healthy yet goes before what is: the minimum counts the healthy.
         let (free_young, next_young) = unprotected(&young, self.now);
         let second = (surplus - first).min(free_young.len());
@@ -204,8 +205,10 @@ impl<'a> Look<'a> {
         let (free, next) = unprotected(&tally.healthy, self.now);
         let rest = surplus - first - second;
         if rest > free.len() {
-            let protected = tally.healthy.len() - free.len() + young.len() - second;
-            self.say_protected(at, protected, desired, next.or(next_young));
+            let kept = (pending.len() - first) + (young.len() - second);
+            let protected = tally.healthy.len() - free.len() + kept;
+            let next = [next, next_young, next_pending].into_iter().flatten().min();
+            self.say_protected(at, protected, desired, next);
         }
         let stops = rest.min(free.len()).min(budget.spare);
         budget.spare -= stops;
@@ -229,14 +232,17 @@ impl<'a> Look<'a> {
     /// Stops what is replaced, and what stands in the way of `short` tasks, as far as the minimum
     /// allows. What is not healthy goes first, and of failed deployments before others.
     fn let_go(&mut self, sides: &Sides<'_>, enough: usize, short: usize, budget: &mut Budget) {
-        let outgoing = sides.outgoing();
+        let (outgoing, now) = (sides.outgoing(), self.now);
         let reserved = enough.saturating_sub(sides.new.healthy.len());
         let mut wanted = (outgoing.saturating_sub(reserved) + short).min(outgoing);
         let mut old: Vec<&(usize, Tally<'_>)> = sides.old.iter().collect();
         old.sort_by_key(|(at, _)| self.rows.deployments[*at].rollout != RolloutState::Failed);
         for (at, tally) in &old {
-            let mut weak = tally.settling.clone();
+            // Protection ends with failed checks, and does not hold on draining hosts.
+            let is_free = |task: &&&Seen| task.protected_until.is_none_or(|until| until <= now);
+            let mut weak: Vec<&Seen> = tally.settling.iter().filter(is_free).copied().collect();
             weak.extend(tally.unhealthy.iter().chain(&tally.draining_other));
+            self.look_again(unprotected(&tally.settling, now).1);
             // Those that have not come far are the least loss.
             let stops = wanted.min(weak.len());
             weak.sort_by_key(|task| std::cmp::Reverse(task.created_at));
