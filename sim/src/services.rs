@@ -215,14 +215,18 @@ impl Caller {
         }
     }
 
-    /// Whether a service that runs these families comes to rest by itself.
-    fn comes_to_rest(&self, row: &AuditedService, families: &[String]) -> bool {
+    /// Whether a service that runs these families comes to rest by itself. What is complete is not
+    /// judged any more, and so is what has no tasks.
+    fn comes_to_rest(&self, row: &AuditedService, families: &[(String, &'static str)]) -> bool {
         let settles = self.world.plan.services.as_ref().map(|plan| plan.rules.settle);
         let settles = settles.is_some_and(|time| time > Duration::ZERO);
-        let fails = |family: &String| families::fails_at_once(family, settles);
-        let Some((current, others)) = families.split_first() else { return false };
-        (families::runs_on(current) || (fails(current) && row.breaker.is_some()))
-            && others.iter().all(|family| families::runs_on(family))
+        let is_judged = row.breaker.is_some() && !row.is_daemon && row.desired > 0;
+        let fails = |family: &str, rollout| {
+            is_judged && families::fails_at_once(family, settles) && rollout != "COMPLETED"
+        };
+        let Some(((current, rollout), others)) = families.split_first() else { return false };
+        (families::runs_on(current) || fails(current, *rollout))
+            && others.iter().all(|(family, _)| families::runs_on(family))
     }
 
     fn active_services(&self) -> Vec<AuditedService> {

@@ -6,6 +6,7 @@ mod several;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ecs::audit::{AuditedChange, Changed};
 use ecs::{
     CredentialsRequest, Ecs, EcsSetup, EcsTables, Minted, ServiceRules, SessionSetup,
     TaskCredentials, TaskEndpointSetting, ThrottleCurve,
@@ -175,6 +176,11 @@ impl Server {
 /// Checks a commit that was published.
 fn check(world: &World, tables: &EcsTables, commit: &Commit, now: Timestamp) {
     let changes = tables.audit_commit(commit);
+    for change in &changes {
+        if let AuditedChange::Event(Changed { after: Some(event), .. }) = change {
+            world.note(format!("{} {}", event.number, event.message));
+        }
+    }
     let found = world.checker.lock().commit(commit.revision(), commit.name(), changes, now);
     world.judge(found);
 }

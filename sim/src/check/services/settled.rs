@@ -48,9 +48,9 @@ impl Checker {
         }
     }
 
-    /// The families of what a service's deployments run that are not over or may come back, the
-    /// current one's first.
-    pub(crate) fn families_of(&self, row: &AuditedService) -> Vec<String> {
+    /// What a service's deployments run that are not over or may come back, the current one's
+    /// first: the family, and how far the deployment has come.
+    pub(crate) fn families_of(&self, row: &AuditedService) -> Vec<(String, &'static str)> {
         let all = self.services.of_service(&row.name);
         let mut all: Vec<_> =
             all.filter(|one| one.status != "INACTIVE" || one.rollout == "COMPLETED").collect();
@@ -58,7 +58,7 @@ impl Checker {
         let family = |one: &&AuditedDeployment| {
             let revision =
                 self.services.revisions.get(&(row.name.clone(), one.revision.clone()))?;
-            Some(revision.definition.family.to_string())
+            Some((revision.definition.family.to_string(), one.rollout))
         };
         all.iter().filter_map(family).collect()
     }

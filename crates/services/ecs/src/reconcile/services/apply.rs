@@ -132,9 +132,11 @@ impl Api {
         for stop in &decision.stops {
             work.stop(tx, &view, stop, &mut left)?;
         }
+        let stopped = std::mem::take(&mut work.stopped);
         work.finish(tx, &view, decision);
         let mut looked = work.looked;
         looked.at_once |= view.ended.len() == read::MAX_ENDED;
+        self.guard_minimum(tx, key, (&view, &rows.service), rules, &stopped);
         self.write_rows(tx, key, &view, rows);
         Ok(looked)
     }

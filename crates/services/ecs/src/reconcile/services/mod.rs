@@ -6,6 +6,7 @@
 //! costs the same however many services there are.
 
 mod apply;
+mod minimum;
 mod queue;
 mod read;
 mod work;

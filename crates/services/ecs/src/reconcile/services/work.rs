@@ -33,6 +33,8 @@ pub(super) struct Work<'a> {
     pub(super) looked: Looked,
     /// What the tasks that it starts take.
     pub(super) taken: Taken,
+    /// The tasks that it stops.
+    pub(super) stopped: Vec<TaskId>,
 }
 
 impl<'a> Work<'a> {
@@ -42,7 +44,7 @@ impl<'a> Work<'a> {
         rows: &'a mut Rows,
         looked: Looked,
     ) -> Self {
-        Self { api, key, rows, looked, taken: Taken::default() }
+        Self { api, key, rows, looked, taken: Taken::default(), stopped: Vec::new() }
     }
 
     fn name(&self) -> String {
@@ -192,6 +194,7 @@ impl<'a> Work<'a> {
         }
         let lines = texts::stopped(&self.name(), &stopped);
         self.say(tx, lines);
+        self.stopped.extend(stopped);
         Ok(())
     }
 
