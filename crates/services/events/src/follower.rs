@@ -98,8 +98,7 @@ impl Follower {
     fn found(&self, moment: &Moment, time: Timestamp, revision: Option<Revision>) -> Option<Found> {
         let id = Uuid::from_random(self.ids.next()).to_string();
         self.journal.note_moment(moment.clone(), id.clone(), time);
-        let bus = (moment.scope.clone(), DEFAULT_BUS.to_owned());
-        if !self.router.listens(&self.ledger.snapshot(), &bus) {
+        if !self.router.may_take(&self.ledger.snapshot(), moment) {
             return None;
         }
         let event: Event = moment.event(id, time);

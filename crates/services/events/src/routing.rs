@@ -11,7 +11,7 @@ use shapes_events as shapes;
 use terms::Timestamp;
 
 use crate::input::{Input, Path, Surroundings, Template};
-use crate::model::{Delivery, Event, Rule, whole_seconds};
+use crate::model::{DEFAULT_BUS, Delivery, Event, Moment, Rule, whole_seconds};
 use crate::pattern::{Fields, Pattern};
 use crate::tables::{Cursor, DeliveryKey, RuleKey, Tables};
 
@@ -65,10 +65,19 @@ impl Router {
         Routed { event, value, fields, order }
     }
 
-    /// Whether any rule of the scope's bus takes events.
-    pub(crate) fn listens(&self, view: &impl View, key: &(crate::Scope, String)) -> bool {
-        let mut rules = view.prefix(&self.tables.rules, key);
-        rules.any(|(_, rule)| takes_events(&rule))
+    /// Whether a rule of the default bus may take what happened, by its source and its type alone.
+    pub(crate) fn may_take(&self, view: &impl View, moment: &Moment) -> bool {
+        let bus = (moment.scope.clone(), DEFAULT_BUS.to_owned());
+        let mut rules = view.prefix(&self.tables.rules, &bus);
+        rules.any(|(_, rule)| {
+            let pattern = rule.pattern.as_ref().filter(|_| takes_events(&rule));
+            pattern.and_then(|text| self.pattern(text)).is_some_and(|pattern| {
+                let may_be = |path: &str, value: &str| {
+                    pattern.literals(path).is_none_or(|wanted| wanted.contains(&value))
+                };
+                may_be("source", moment.source) && may_be("detail-type", moment.detail_type)
+            })
+        })
     }
 
     /// Queues the event for the targets of the rules of `bus` that it matches. Gives how many
@@ -133,9 +142,14 @@ impl Router {
     }
 
     fn matches(&self, rule: &Rule, fields: &Fields) -> bool {
-        let Some(text) = &rule.pattern else { return false };
+        let pattern = rule.pattern.as_ref().and_then(|text| self.pattern(text));
+        pattern.is_some_and(|pattern| pattern.matches(fields))
+    }
+
+    /// The pattern of a text; none if it is none.
+    fn pattern(&self, text: &String) -> Option<Arc<Pattern>> {
         let known = self.patterns.lock().get(text).cloned();
-        let pattern = known.unwrap_or_else(|| {
+        known.unwrap_or_else(|| {
             let pattern = Pattern::parse(text).ok().map(Arc::new);
             let mut patterns = self.patterns.lock();
             if patterns.len() >= PATTERNS_MAX {
@@ -143,8 +157,7 @@ impl Router {
             }
             patterns.insert(text.clone(), pattern.clone());
             pattern
-        });
-        pattern.is_some_and(|pattern| pattern.matches(fields))
+        })
     }
 }
 

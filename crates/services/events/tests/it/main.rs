@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod delivery;
+mod following;
 mod golden;
 mod schedules;
 mod world;

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use events::{Delivery, Events, EventsSetup, Failure, Tables, Target};
+use events::{Delivery, Events, EventsSetup, Failure, Moment, Scope, Source, Tables, Target};
 use http::{Method, Request};
-use ledger::{Ledger, MemoryStore, Schema};
+use ledger::{Commit, Ledger, MemoryStore, Record, Revision, Schema, Snapshot, Table};
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use terms::{Clock, IdSource, Region, Timestamp};
 use tokio::sync::Notify;
@@ -100,9 +101,55 @@ impl Target for Box1 {
     }
 }
 
+/// Something that a service keeps, and tells of when it changes.
+#[derive(Serialize, Deserialize)]
+pub struct Thing {
+    pub n: u32,
+}
+
+impl Record for Thing {}
+
+/// Tells of things, and counts how often somebody wanted to know more.
+#[derive(Clone)]
+pub struct Things {
+    pub table: Table<String, Thing>,
+    pub written_out: Arc<AtomicU64>,
+}
+
+impl Things {
+    fn moment(&self, name: String, n: u32) -> Moment {
+        let (account, region) = ("123456789012".parse().unwrap(), "us-east-1".parse().unwrap());
+        let written_out = self.written_out.clone();
+        let detail = move || {
+            written_out.fetch_add(1, Ordering::SeqCst);
+            format!("{{\"n\":{n}}}")
+        };
+        Moment {
+            scope: Scope { account, region },
+            source: "aws.things",
+            detail_type: if name == "marker" { "Marker" } else { "Thing Change" },
+            resources: vec![name],
+            detail: Arc::new(detail),
+        }
+    }
+}
+
+impl Source for Things {
+    fn of_commit(&self, commit: &Commit) -> Vec<Moment> {
+        let changes = commit.changes_of(&self.table);
+        changes.filter_map(|change| Some(self.moment(change.key, change.after?.n))).collect()
+    }
+
+    fn found_after(&self, snapshot: &Snapshot, revision: Revision) -> Vec<(Revision, Moment)> {
+        let rows = snapshot.prefix(&self.table, &());
+        let newer = rows.filter(|(_, row)| row.version() > revision);
+        newer.map(|(key, row)| (row.version(), self.moment(key, row.n))).collect()
+    }
+}
+
 pub struct World {
     pub ledger: Ledger,
-
+    pub things: Things,
     pub clock: Held,
     pub inbox: Arc<Inbox>,
     pub events: Events,
@@ -118,6 +165,8 @@ impl World {
     pub fn on(store: MemoryStore, clock: Held) -> Self {
         let mut schema = Schema::new();
         let tables = Tables::declare(&mut schema);
+        let table = schema.table("test.things");
+        let things = Things { table, written_out: Arc::default() };
         let ids = || Arc::new(Counted(AtomicU64::new(0)));
         let shared = Arc::new(clock.clone());
         let ledger = Ledger::open(schema, Box::new(store), shared.clone(), ids()).unwrap();
@@ -125,7 +174,7 @@ impl World {
         let setup = EventsSetup {
             ids: ids(),
             targets: vec![Arc::new(Box1(inbox.clone()))],
-            sources: Vec::new(),
+            sources: vec![Arc::new(things.clone())],
         };
         let events = Events::new(tables, ledger.clone(), setup);
         let edge = Edge::builder(Arc::new(NoKeys), shared, ids())
@@ -133,7 +182,7 @@ impl World {
             .service(events.service())
             .open(true)
             .build();
-        Self { ledger, clock, inbox, events, edge }
+        Self { ledger, things, clock, inbox, events, edge }
     }
 
     /// Lets deliveries and schedules run until the token is cancelled.
