@@ -31,3 +31,65 @@ fn a_failed_deployment_is_told_in_the_words_of_the_documented_event() {
         "ECS deployment ecs-svc/1 completed."
     );
 }
+
+/// The events that a line of a service's events is told by.
+async fn told(kind: ServiceEventKind) -> Vec<Value> {
+    let (ledger, tables) = crate::tables::sample::ledger();
+    let source = EventSource { ledger: ledger.clone(), tables };
+    let arn = "arn:aws:ecs:us-east-1:000000000000:service/default/web".parse().unwrap();
+    let mut feed = ledger.subscribe();
+    let put = ledger.transact("put", |tx| {
+        let id = terms::Uuid::from_random([1; 16]);
+        let (created_at, message) = (sample::MADE, "(service web) says something.".to_owned());
+        let event = crate::model::ServiceEvent { id, created_at, message, kind: kind.clone() };
+        tx.put(&tables.services.events, (crate::tables::service_key(&arn), 1), event);
+        Ok::<_, crate::error::Error>(())
+    });
+    put.await.unwrap();
+    let commit = feed.next().await.unwrap();
+    let moments = source.of_commit(&commit);
+    moments.iter().map(|one| serde_json::from_str(&(one.detail)()).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_shortage_names_instances_and_providers() {
+    let detail = |more: Value| {
+        let mut detail = json!({
+            "eventType": "ERROR",
+            "eventName": "SERVICE_TASK_PLACEMENT_FAILURE",
+            "clusterArn": "arn:aws:ecs:us-east-1:000000000000:cluster/default",
+            "createdAt": "2026-01-01T00:00:00.000Z",
+        });
+        detail.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        vec![detail]
+    };
+    let unplaced = |reason: &str, instances: &[&str], providers: &[&str]| {
+        let owned = |list: &[&str]| list.iter().map(|&one| one.to_owned()).collect();
+        let (reason, instances) = (reason.to_owned(), owned(instances));
+        ServiceEventKind::Unplaced { reason, instances, providers: owned(providers) }
+    };
+    assert_eq!(
+        told(unplaced("RESOURCE:CPU", &["one", "two"], &[])).await,
+        detail(json!({"reason": "RESOURCE:CPU", "containerInstanceArns": ["one", "two"]})),
+    );
+    assert_eq!(
+        told(unplaced("EMPTY CAPACITY PROVIDER", &[], &["spot"])).await,
+        detail(json!({"reason": "EMPTY CAPACITY PROVIDER", "capacityProviderArns": ["spot"]})),
+    );
+    // As rows of before have it.
+    let old = ServiceEventKind::PlacementFailure("RESOURCE:MEMORY".to_owned());
+    assert_eq!(told(old).await, detail(json!({"reason": "RESOURCE:MEMORY"})));
+}
+
+#[tokio::test]
+async fn a_service_that_goes_by_providers_is_steady_with_them() {
+    let names = |told: Vec<Value>| -> Vec<(Value, Value)> {
+        let name = |one: Value| (one["eventName"].clone(), one["capacityProviderArns"].clone());
+        told.into_iter().map(name).collect()
+    };
+    let steady = (json!("SERVICE_STEADY_STATE"), Value::Null);
+    assert_eq!(names(told(ServiceEventKind::SteadyState).await), [steady.clone()]);
+    let of = ServiceEventKind::SteadyStateOf(vec!["own".to_owned()]);
+    let provider = (json!("CAPACITY_PROVIDER_STEADY_STATE"), json!(["own"]));
+    assert_eq!(names(told(of).await), [steady, provider]);
+}
