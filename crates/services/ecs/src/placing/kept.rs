@@ -1,13 +1,16 @@
 //! One cluster's fleet, kept from change to change.
 
 mod asked;
+mod reserved;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ledger::{Commit, Facts, Feed, Ledger, Revision};
 use placement::{Demand, Fleet, Refusal, Request};
-use terms::{ContainerInstanceId, TaskId};
+use terms::{ContainerInstanceId, ServiceName, TaskId};
+
+use self::reserved::Reserved;
 
 use crate::decide::{placing, room};
 use crate::model::{ContainerInstance, InstanceStatus, Shared, Task, TaskStatus};
@@ -16,7 +19,7 @@ use crate::tables::{ClusterKey, Tables};
 /// The fleet of a cluster as the feed last told it, with what running plans took besides.
 ///
 /// **Invariant:** for each entry of `held` the fleet holds its demand on its instance once, and
-/// nothing else.
+/// nothing else. What is reserved stands there too, under ids that are no task's.
 pub(super) struct Kept {
     cluster: ClusterKey,
     tables: Tables,
@@ -27,6 +30,8 @@ pub(super) struct Kept {
     on: BTreeMap<ContainerInstanceId, Vec<TaskId>>,
     /// The versions of instances' rows that the fleet shows.
     versions: BTreeMap<ContainerInstanceId, Revision>,
+    /// What is reserved for services.
+    reserved: BTreeMap<ServiceName, Reserved>,
     is_loaded: bool,
 }
 
@@ -70,6 +75,18 @@ enum State {
     Committed,
     /// The ledger has it.
     Told,
+    /// No task does yet: it is kept free for one.
+    Reserved,
+}
+
+impl State {
+    /// Whether rows say nothing of it.
+    const fn outlives_rows(self) -> bool {
+        match self {
+            Self::Planned | Self::Reserved => true,
+            Self::Committed | Self::Told => false,
+        }
+    }
 }
 
 /// What a plan found.
@@ -103,6 +120,7 @@ impl Kept {
             held: BTreeMap::new(),
             on: BTreeMap::new(),
             versions: BTreeMap::new(),
+            reserved: BTreeMap::new(),
             is_loaded: false,
         }
     }
@@ -177,20 +195,21 @@ impl Kept {
         self.catch_up();
         let snapshot = ledger.snapshot();
         for (id, held) in std::mem::take(&mut older.held) {
-            if held.state == State::Planned
+            if held.state.outlives_rows()
                 && !self.held.contains_key(&id)
                 && snapshot.get(&self.tables.tasks, &self.cluster.task(id)).is_none()
             {
                 self.hold(id, held);
             }
         }
+        self.reserved = std::mem::take(&mut older.reserved);
         *older = self;
     }
 
-    /// Begins anew from a snapshot; only plans that still run are kept besides.
+    /// Begins anew from a snapshot; only plans that still run, and what is reserved, are kept besides.
     fn load(&mut self) {
         self.is_loaded = true;
-        self.held.retain(|_, held| held.state == State::Planned);
+        self.held.retain(|_, held| held.state.outlives_rows());
         let planned = std::mem::take(&mut self.held);
         self.fleet = Fleet::default();
         self.on.clear();

@@ -14,20 +14,20 @@ mod kept;
 #[allow(clippy::unwrap_used)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use ledger::{Facts, Ledger, Tx};
 use parking_lot::Mutex;
-use placement::{Refusal, Removable, Request};
+use placement::{Demand, Refusal, Removable, Request};
 use terms::{ContainerInstanceId, TaskId};
 
 use self::kept::Kept;
 use crate::decide::placing::{self, Load};
 use crate::model::Explanation;
-use crate::tables::{ClusterKey, Tables};
+use crate::tables::{ClusterKey, ServiceKey, Tables};
 
 /// How many clusters' fleets are kept; the one that was used least lately goes first.
 const MAX_FLEETS: usize = 256;
@@ -158,6 +158,21 @@ impl Placer {
             false => considered.saturating_sub(others),
         };
         Plan { placed, considered, shortage, refusals, retries, fleet }
+    }
+
+    /// Keeps room for a task of `service` free on each of these instances, as far as plans go: a
+    /// daemon comes before others (ECS semantics §7.1). What was reserved for it before is given
+    /// back.
+    pub(crate) fn reserve(
+        &self,
+        (cluster, service): &ServiceKey,
+        demand: &Demand,
+        on: &BTreeSet<ContainerInstanceId>,
+    ) {
+        let is_kept = || self.fleets.lock().by_cluster.contains_key(cluster);
+        if !on.is_empty() || is_kept() {
+            self.fleet(cluster).lock().reserve(service, demand, on);
+        }
     }
 
     /// Which `count` of `candidates`, tasks of `group`, go first (ECS semantics §6.3): their

@@ -406,3 +406,29 @@ proptest! {
         prop_assert_eq!(shown(fleet.lock().fleet()), world.fresh());
     }
 }
+
+#[test]
+fn what_is_reserved_is_nobody_elses() {
+    let world = World::new();
+    (1..=2).for_each(|number| world.put_instance(number, InstanceStatus::Active, MEMORY));
+    let service = (world.cluster.clone(), "agent".parse().unwrap());
+    let demand = request(1).demand;
+    let reserve = |on: &[u8]| {
+        let on: BTreeSet<_> = on.iter().map(|&number| instance_id(number)).collect();
+        world.placer.reserve(&service, &demand, &on);
+    };
+    // Room for six, and for the daemon's two on as many instances.
+    reserve(&[1, 2]);
+    assert_eq!(world.plan(1..=6).placed.len(), 4);
+    reserve(&[2]);
+    assert_eq!(world.plan(1..=6).placed.len(), 5);
+    // It outlives the instance's row that changes, and a fleet that is loaded anew.
+    world.put_instance(2, InstanceStatus::Active, 2 * MEMORY);
+    assert_eq!(world.plan(1..=9).placed.len(), 8);
+    for _ in 0..=FEED_COMMITS {
+        world.put_task(9, 1, TaskStatus::Stopped);
+    }
+    assert_eq!(world.plan(1..=9).placed.len(), 8);
+    reserve(&[]);
+    assert_eq!(world.plan(1..=9).placed.len(), 9);
+}

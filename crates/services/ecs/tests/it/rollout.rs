@@ -274,6 +274,48 @@ async fn daemons_are_on_every_instance() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_daemon_gets_the_room_that_others_wait_for_too() {
+    let world = World::new(0, &[("web", Manner::Run)]).await;
+    world.server.instance("default", 1024, 40).await;
+    let body = json!({"serviceName": "other", "taskDefinition": "web", "desiredCount": 2});
+    world.ok("CreateService", body).await;
+    let described = async |name: &str| {
+        let answer = world.ok("DescribeServices", json!({"services": [name]})).await;
+        answer["services"][0].clone()
+    };
+    let running = async |name: &str| described(name).await["runningCount"].as_u64().unwrap();
+    let mut feed = world.server.ledger.subscribe();
+    let mut until = async |name: &str, count: u64| {
+        let reached = async {
+            while running(name).await != count {
+                world.act().await;
+                let _ = tokio::time::timeout(Duration::from_millis(50), feed.next()).await;
+            }
+        };
+        let reached = tokio::time::timeout(WITHIN, reached).await;
+        assert!(reached.is_ok(), "{name} has not {count}: {:#}", described(name).await);
+    };
+    until("other", 2).await;
+    let body = json!({"serviceName": "web", "taskDefinition": "web",
+        "schedulingStrategy": "DAEMON"});
+    world.ok("CreateService", body).await;
+    world
+        .until("short", |one| messages(one).iter().any(|text| text.contains("unable to place")))
+        .await;
+    // Each of its tasks that ends is wanted again, but the daemon comes first.
+    let task = world.tasks("RUNNING").await[0]["taskArn"].clone();
+    world.ok("StopTask", json!({"task": task})).await;
+    until("web", 1).await;
+    assert_eq!(running("other").await, 1);
+    // A task of nobody's service finds no room either, until the daemon is gone.
+    let (status, answer) =
+        world.server.call("admin", "RunTask", &json!({"taskDefinition": "web"}).to_string()).await;
+    assert_eq!((status, &answer["tasks"]), (200, &json!([])), "{answer}");
+    world.ok("DeleteService", json!({"service": "web", "force": true})).await;
+    until("other", 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_draining_instance_is_left() {
     let world = World::new(3, &[("web", Manner::Run)]).await;
     world

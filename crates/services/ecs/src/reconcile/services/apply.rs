@@ -4,19 +4,19 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use ledger::{TransactError, Tx};
-use placement::Request;
-use terms::Timestamp;
+use placement::{Demand, Request};
+use terms::{ContainerInstanceId, Timestamp};
 
 use super::read;
 use super::work::{Plans, Work};
 use crate::api::{Api, ServiceTemplate};
 use crate::decide::room;
-use crate::decide::service::view::{Alarms, Decision, Rules, View};
+use crate::decide::service::view::{Alarms, Decision, Phase, Rules, View};
 use crate::decide::service::{self, Rows};
 use crate::error::Error;
 use crate::model::{
-    InstanceStatus, OfDeployment, SchedulingStrategy, ServiceEventKind, ServiceStatus, Task,
-    ZoneRebalancing,
+    InstanceStatus, OfDeployment, RolloutState, SchedulingStrategy, ServiceEventKind,
+    ServiceStatus, Task, ZoneRebalancing,
 };
 use crate::tables::{Scope, ServiceKey};
 
@@ -35,6 +35,8 @@ pub(crate) struct Looked {
     pub(crate) at_once: bool,
     /// Whether tasks found no place.
     pub(crate) waits_for_room: bool,
+    /// Of a daemon: what is to be kept free for its next tasks, and where.
+    pub(crate) reserves: Option<(Demand, BTreeSet<ContainerInstanceId>)>,
 }
 
 /// Whether what is said is why tasks are stopped, and not what comes of it.
@@ -70,6 +72,9 @@ impl Api {
         for (plan, request) in plans {
             self.placer.committed(plan, &request);
         }
+        if let Some((demand, on)) = &looked.reserves {
+            self.placer.reserve(key, demand, on);
+        }
         Ok(looked)
     }
 
@@ -87,7 +92,7 @@ impl Api {
         if row.status == ServiceStatus::Inactive && view.tasks.is_empty() {
             return Ok(Looked::default());
         }
-        self.read_fleet(tx, key, &mut view);
+        let demand = self.read_fleet(tx, key, &mut view);
         view.alarms = self.read_alarms(tx, key, &view);
         let now = tx.now();
         let decide = |view: &View| match self.mistake.get() {
@@ -133,8 +138,14 @@ impl Api {
             work.stop(tx, &view, stop, &mut left)?;
         }
         let stopped = std::mem::take(&mut work.stopped);
+        let starts: Vec<ContainerInstanceId> =
+            decision.starts.iter().flat_map(|start| start.on.iter().copied()).collect();
         work.finish(tx, &view, decision);
         let mut looked = work.looked;
+        if view.service.scheduling == SchedulingStrategy::Daemon {
+            let lacking = lacking(&view, &rows, looked.waits_for_room, &starts);
+            looked.reserves = Some((demand.unwrap_or_default(), lacking));
+        }
         looked.at_once |= view.ended.len() == read::MAX_ENDED;
         self.guard_minimum(tx, key, (&view, &rows.service), rules, &stopped);
         self.write_rows(tx, key, &view, rows);
@@ -142,14 +153,16 @@ impl Api {
     }
 
     /// Reads what only some services' deciders look at: zones, and where daemons belong.
-    fn read_fleet(&self, tx: &Tx<'_>, key: &ServiceKey, view: &mut View) {
+    /// Gives what a task of a daemon takes.
+    fn read_fleet(&self, tx: &Tx<'_>, key: &ServiceKey, view: &mut View) -> Option<Demand> {
         let service = &view.service;
         if service.status != ServiceStatus::Active {
-            return;
+            return None;
         }
         if service.scheduling == SchedulingStrategy::Daemon {
-            self.read_eligible(tx, key, view);
-        } else if service.rebalancing == ZoneRebalancing::Enabled
+            return self.read_eligible(tx, key, view);
+        }
+        if service.rebalancing == ZoneRebalancing::Enabled
             && service.desired > 1
             && service.course.steady_at.is_some()
         {
@@ -160,6 +173,7 @@ impl Api {
                 _ => BTreeSet::new(),
             };
         }
+        None
     }
 
     /// The alarms of the service's deployments, if it has some.
@@ -181,17 +195,19 @@ impl Api {
         Alarms { alarming, looks_back }
     }
 
-    fn read_eligible(&self, tx: &Tx<'_>, key: &ServiceKey, view: &mut View) {
-        let Some(of) = view.service.primary else { return };
-        let Some(workload) = view.workload(of).cloned() else { return };
+    fn read_eligible(&self, tx: &Tx<'_>, key: &ServiceKey, view: &mut View) -> Option<Demand> {
+        let of = view.service.primary?;
+        let workload = view.workload(of)?.clone();
         let template = self.service_template(&tx.facts(), &view.service, of, &workload, None);
-        let Ok(ServiceTemplate { request, .. }) = template else { return };
+        let ServiceTemplate { request, .. } = template.ok()?;
         // What an instance has free does not matter: the daemon belongs there all the same.
-        let request = Request { demand: Default::default(), ..request };
+        let demand = request.demand;
+        let request = Request { demand: Demand::default(), ..request };
         let active = (key.0.clone(), InstanceStatus::Active);
         let rows = tx.facts().index(&self.tables.instances_by_status, &active);
         let fits = rows.filter(|(_, row)| room::instance(row, []).check(&request).is_ok());
         view.eligible = fits.map(|(key, _)| key.1).collect();
+        Some(demand)
     }
 
     fn write_rows(&self, tx: &mut Tx<'_>, key: &ServiceKey, view: &View, rows: Rows) {
@@ -225,4 +241,22 @@ impl Api {
             tx.put(&tables.rows, key.clone(), rows.service);
         }
     }
+}
+
+/// The instances where a daemon has yet to have its task. What was started just now will be seen
+/// at the next look.
+fn lacking(
+    view: &View,
+    rows: &Rows,
+    waits_for_room: bool,
+    starts: &[ContainerInstanceId],
+) -> BTreeSet<ContainerInstanceId> {
+    let primary = rows.deployments.iter().find(|one| Some(one.id) == rows.service.primary);
+    if primary.is_none_or(|one| one.rollout == RolloutState::Failed) {
+        return BTreeSet::new();
+    }
+    let goes_on = view.tasks.iter().filter(|task| task.phase != Phase::Stopping);
+    let has: BTreeSet<ContainerInstanceId> = goes_on.map(|task| task.instance).collect();
+    let started = |id: &ContainerInstanceId| !waits_for_room && starts.contains(id);
+    view.eligible.iter().copied().filter(|id| !has.contains(id) && !started(id)).collect()
 }
