@@ -172,6 +172,14 @@ pub(crate) struct OrphanedInterface {
     pub(crate) since: Timestamp,
 }
 
+/// That a task gave back what it held of an instance. The row's revision is what counts: it is part of
+/// the instance's version, which grows also when tasks end (decision 0060).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Release {
+    /// When one did so last.
+    pub(crate) at: Timestamp,
+}
+
 impl Record for AccountSetting {}
 impl Record for CapacityProvider {}
 impl Record for Cluster {}
@@ -181,6 +189,7 @@ impl Record for TaskDefinition {}
 impl Record for Task {}
 impl Record for RunToken {}
 impl Record for OrphanedInterface {}
+impl Record for Release {}
 
 /// Tasks by instance: `(cluster, instance, desired)`.
 type TasksByInstance = Index<(ClusterKey, ContainerInstanceId, DesiredStatus), TaskKey, Task>;
@@ -211,6 +220,8 @@ pub(crate) struct Tables {
         Index<(ClusterKey, InstanceStatus, ContainerInstanceId), InstanceKey, ContainerInstance>,
     /// Instances by the node whose key registered them.
     pub(crate) instances_by_node: Index<(ClusterKey, String), InstanceKey, ContainerInstance>,
+    /// When tasks gave back what they held of instances; written without being read.
+    pub(crate) releases: Table<InstanceKey, Release>,
     /// Deregistered instances by the time of their deregistration.
     pub(crate) gone_instances: Index<Timestamp, InstanceKey, ContainerInstance>,
     /// Counters of families.
@@ -320,6 +331,7 @@ impl Tables {
             run_tokens_by_age: schema.index(&run_tokens, "age", indexes::run_tokens_by_age),
             orphans,
             orphans_by_age: schema.index(&orphans, "age", indexes::orphans_by_age),
+            releases: schema.table("ecs.releases"),
             services: ServiceTables::declare(schema, &tasks),
         }
     }

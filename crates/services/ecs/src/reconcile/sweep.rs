@@ -104,7 +104,10 @@ fn forget(tx: &mut Tx<'_>, tables: &Tables, kept: Duration, surplus: usize) -> u
     let inactive = ..=(now - INACTIVE_KEPT);
     let instances: Vec<_> =
         tx.index_range(&tables.gone_instances, inactive).take(BATCH).map(|(key, _)| key).collect();
-    instances.iter().for_each(|key| tx.delete(&tables.instances, key));
+    for key in &instances {
+        tx.delete(&tables.instances, key);
+        tx.delete(&tables.releases, key);
+    }
     let clusters: Vec<_> = tx
         .index_range(&tables.deleted_clusters, inactive)
         .take(BATCH)

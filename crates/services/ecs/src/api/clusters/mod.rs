@@ -155,7 +155,10 @@ fn forget_contents(tx: &mut ledger::Tx<'_>, tables: &Tables, key: &ClusterKey) {
     let tasks: Vec<_> = tx.prefix(&tables.tasks, key).map(|(key, _)| key).collect();
     tasks.iter().for_each(|task| tx.delete(&tables.tasks, task));
     let instances: Vec<_> = tx.prefix(&tables.instances, key).map(|(key, _)| key).collect();
-    instances.iter().for_each(|instance| tx.delete(&tables.instances, instance));
+    for instance in &instances {
+        tx.delete(&tables.instances, instance);
+        tx.delete(&tables.releases, instance);
+    }
     let ended: Vec<_> = tx.prefix(&tables.services.rows, key).map(|(key, _)| key).collect();
     ended.iter().for_each(|service| services::forget(tx, tables, service));
     let tokens: Vec<_> = tx.prefix(&tables.run_tokens, key).map(|(key, _)| key).collect();

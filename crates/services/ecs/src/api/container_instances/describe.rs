@@ -42,7 +42,8 @@ impl Api {
                 continue;
             };
             let tasks = held(&snapshot, &self.tables, &cluster.instance(row.arn.id));
-            let mut shown = show(&row, &tasks, with_tags, Some(version(&row, &tasks)));
+            let version = version(&snapshot, &self.tables, &row, &tasks);
+            let mut shown = show(&row, &tasks, with_tags, Some(version));
             if with_health {
                 let checks = self.sessions.checks(&row.arn);
                 shown.health_status = Some(health::status(row.agent.connected, &checks));

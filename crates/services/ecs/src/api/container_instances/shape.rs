@@ -1,19 +1,26 @@
 //! Container instances as the API shows them.
 
-use ledger::{Revision, Row};
+use ledger::{Revision, Row, View};
 use shapes_ecs as shapes;
 
 use super::super::tags;
 use super::resources;
 use crate::decide::room;
 use crate::model::{ContainerInstance, Task, TaskStatus};
+use crate::tables::{Tables, instance_key};
 
 /// The version of an instance, its `tasks` being those that have not stopped: the ledger's revision
-/// of the last change of its record, or of the last of those tasks to come. EventBridge is told of
-/// both (`decide/events.rs`), and with this number, so this is never more than it was told last. It
-/// is less when tasks ended since: what an event said of that was newer.
-pub(super) fn version(row: &Row<ContainerInstance>, tasks: &[Row<Task>]) -> Revision {
-    tasks.iter().map(Row::created).fold(row.version(), Revision::max)
+/// of the last change of its record, of the last of those tasks to come, or of the last task to give
+/// back what it held. EventBridge is told of each with this number (`decide/events/instances.rs`).
+pub(super) fn version(
+    view: &impl View,
+    tables: &Tables,
+    row: &Row<ContainerInstance>,
+    tasks: &[Row<Task>],
+) -> Revision {
+    let released = view.get(&tables.releases, &instance_key(&row.arn));
+    let released = released.map_or(0, |row| row.version());
+    tasks.iter().map(Row::created).fold(row.version().max(released), Revision::max)
 }
 
 /// An instance as the API shows it; `tasks` are those on it that have not stopped. The version is

@@ -104,7 +104,7 @@ fn change(
     }
     let tasks = held(tx, tables, &key);
     if row.status == status {
-        let version = Some(version(&row, &tasks));
+        let version = Some(version(tx, tables, &row, &tasks));
         return Ok(Changed::Shown(Box::new(show(&row, &tasks, true, version))));
     }
     let next = ContainerInstance {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use ledger::{Tx, View};
+use ledger::{Row, Tx, View};
 use shapes_ecs as shapes;
 use terms::{TaskArn, Uuid};
 use vpc::{Interface, NewInterface, ResolveError, Subnet};
@@ -16,7 +16,7 @@ use crate::model::{
     AttachmentStatus, ContainerInstance, NetworkMode, Stop, StopCode, Task, TaskDefinition,
     TaskNetwork, TaskStatus,
 };
-use crate::tables::{OrphanedInterface, Scope, TaskKey};
+use crate::tables::{OrphanedInterface, Release, Scope, TaskKey};
 
 /// Most subnets of a request (API reference, `AwsVpcConfiguration`).
 const MAX_SUBNETS: usize = 16;
@@ -181,8 +181,8 @@ fn network_scope(task: &TaskArn) -> vpc::Scope {
 }
 
 impl Api {
-    /// Writes a task that changed. One that has stopped gives its interface back in the same
-    /// transaction: every way to the end of a task comes by here. The interface of one whose
+    /// Writes a task that changed. One that has stopped gives its interface and what it holds of its
+    /// instance back in the same transaction: every way to the end of a task comes by here. The interface of one whose
     /// containers may still run is kept for a time, lest another task gets their address.
     pub(crate) fn put_task(&self, tx: &mut Tx<'_>, key: TaskKey, task: Task) {
         let released = task.network.as_ref().filter(|_| task.status == TaskStatus::Stopped);
@@ -194,6 +194,12 @@ impl Api {
             } else {
                 self.vpc.release(tx, &network_scope(&task.arn), &network.interface);
             }
+        }
+        let has_stopped = task.status == TaskStatus::Stopped;
+        let is_held = |before: Row<Task>| before.status != TaskStatus::Stopped;
+        if has_stopped && tx.get(&self.tables.tasks, &key).is_some_and(is_held) {
+            let release = Release { at: tx.now() };
+            tx.put(&self.tables.releases, key.0.instance(task.instance), release);
         }
         tx.put(&self.tables.tasks, key, task);
     }
