@@ -55,6 +55,32 @@ pub fn object(text: &str) -> Result<Value> {
     Ok(members)
 }
 
+/// The items of a capacity provider strategy in JSON or in shorthand: their bases and weights are
+/// numbers.
+///
+/// # Errors
+/// As [`object`], and where a number is none.
+pub fn capacity_strategy(values: &[String]) -> Result<Value> {
+    let mut items = Vec::new();
+    for value in values {
+        if value.trim_start().starts_with('[') {
+            let list: Vec<Value> =
+                serde_json::from_str(value).with_context(|| format!("no JSON: {value}"))?;
+            items.extend(list);
+            continue;
+        }
+        let mut item = object(value)?;
+        for member in ["base", "weight"] {
+            let Some(text) = item[member].as_str() else { continue };
+            let number: u32 =
+                text.parse().with_context(|| format!("{member} '{text}' is no number"))?;
+            item[member] = number.into();
+        }
+        items.push(item);
+    }
+    Ok(items.into())
+}
+
 struct Reader<'a> {
     text: &'a str,
     at: usize,
@@ -192,5 +218,21 @@ mod tests {
         check("a='b", json!("at byte 4 of 'a='b': expected a closing quote"));
         let deep = format!("a={}", "[".repeat(100));
         check(&deep, json!(format!("'{deep}' is nested more than 16 deep")));
+    }
+
+    #[test]
+    fn strategies_have_numbers() {
+        let check = |values: &[&str], expected: &Value| {
+            let values: Vec<String> = values.iter().map(|&value| value.to_owned()).collect();
+            let got = capacity_strategy(&values).unwrap_or_else(|error| json!(error.to_string()));
+            assert_eq!(got, *expected, "{values:?}");
+        };
+        let own = json!({"capacityProvider": "own", "base": 2, "weight": 1});
+        let spot = json!({"capacityProvider": "spot"});
+        let text = "capacityProvider=own,base=2,weight=1";
+        check(&[text, "capacityProvider=spot"], &json!([own, spot]));
+        check(&[&json!([own, spot]).to_string()], &json!([own, spot]));
+        check(&[&own.to_string()], &json!([own]));
+        check(&["capacityProvider=own,weight=x"], &json!("weight 'x' is no number"));
     }
 }

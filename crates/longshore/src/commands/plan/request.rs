@@ -47,6 +47,9 @@ pub struct RunTask {
     /// The launch type; EC2 is the one that is built
     #[arg(long)]
     launch_type: Option<String>,
+    /// Capacity providers in place of a launch type: capacityProvider=NAME,base=N,weight=N, or JSON
+    #[arg(long, num_args = 1.., value_name = "ITEM")]
+    capacity_provider_strategy: Vec<String>,
     /// What to spread over or to pack, the strongest wish first: type=T,field=F, or JSON
     #[arg(long, num_args = 1.., value_name = "STRATEGY")]
     placement_strategy: Vec<String>,
@@ -138,6 +141,10 @@ impl RunTask {
         ];
         for (member, values) in lists.into_iter().filter(|(_, values)| !values.is_empty()) {
             request.insert(member.to_owned(), shorthand::list(values)?);
+        }
+        if !self.capacity_provider_strategy.is_empty() {
+            let items = shorthand::capacity_strategy(&self.capacity_provider_strategy)?;
+            request.insert("capacityProviderStrategy".to_owned(), items);
         }
         Ok(request.into())
     }

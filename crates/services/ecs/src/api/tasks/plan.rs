@@ -8,6 +8,7 @@ use shapes_ecs as shapes;
 use terms::{ContainerInstanceId, TaskId};
 
 use super::super::Api;
+use crate::decide::shares;
 use crate::error::Error;
 use crate::model::{RefusalCount, RefusalNote};
 use crate::placing::Plan;
@@ -80,6 +81,20 @@ pub(crate) struct Refused {
     examples: Vec<RefusalNote>,
 }
 
+impl Refused {
+    /// Tells of a capacity provider that has no instance.
+    fn add_empty(&mut self, cluster: &ClusterKey, provider: &str) {
+        let Scope { region, account } = &cluster.scope;
+        let reason = shares::EMPTY_PROVIDER.to_owned();
+        self.reasons.push(RefusalCount { reason: reason.clone(), instances: 0 });
+        self.examples.push(RefusalNote {
+            instance: format!("arn:aws:ecs:{region}:{account}:capacity-provider/{provider}"),
+            reason,
+            detail: "the capacity provider has no container instance".to_owned(),
+        });
+    }
+}
+
 impl Outlook {
     /// Whether every task would be placed.
     pub(crate) fn all_fit(&self) -> bool {
@@ -124,9 +139,14 @@ impl Api {
         if considered == 0 && !template.by_providers {
             return Err(Error::invalid("No Container Instances were found in your cluster."));
         }
-        let all = |of: fn(&Plan) -> &Vec<Refusal>| -> Vec<Refusal> {
-            plans.iter().flat_map(of).cloned().collect()
-        };
+        let mut shortage = refused(cluster, &all_of(&plans, |plan| &plan.shortage));
+        for (request, plan) in requests.iter().zip(&plans) {
+            if plan.considered == 0
+                && let Some(provider) = shares::provider_of(request)
+            {
+                shortage.add_empty(cluster, provider);
+            }
+        }
         let strategies = requests.first().map(|request| request.strategies.as_slice());
         let numbers = |ports: &std::collections::BTreeSet<u16>| ports.iter().copied().collect();
         Ok(Outlook {
@@ -145,8 +165,8 @@ impl Api {
             },
             considered,
             placements: self.places(&snapshot, cluster, &plans),
-            refused: refused(cluster, &all(|plan| &plan.refusals)),
-            shortage: refused(cluster, &all(|plan| &plan.shortage)),
+            refused: refused(cluster, &all_of(&plans, |plan| &plan.refusals)),
+            shortage,
         })
     }
 
@@ -177,6 +197,10 @@ impl Api {
         };
         tasks.into_iter().map(place).collect()
     }
+}
+
+fn all_of(plans: &[Plan], of: fn(&Plan) -> &Vec<Refusal>) -> Vec<Refusal> {
+    plans.iter().flat_map(of).cloned().collect()
 }
 
 fn count(number: usize) -> u32 {
