@@ -17,7 +17,7 @@ use terms::{Clock, IdSource};
 use tokio::sync::{Notify, broadcast, oneshot};
 use tracing::Instrument;
 
-use crate::cluster::{self, Cluster};
+use crate::cluster::{self, Cluster, OwnThread};
 use crate::error::{LedgerError, TransactError};
 use crate::feed::{FEED_COMMITS, Feed, Item};
 use crate::head::{self, EncodedWrite, Head, Limits};
@@ -136,8 +136,7 @@ impl Ledger {
     }
 
     /// Opens the ledger that several servers share on an etcd: loads all rows, follows what the
-    /// leader writes, and campaigns for the leadership. Its tasks run on the tokio runtime that it
-    /// is called on.
+    /// leader writes, and campaigns for the leadership. Its tasks run on a thread of their own.
     ///
     /// # Errors
     /// When etcd cannot be reached or refuses, a newer program wrote its keys, or it holds rows
@@ -148,12 +147,16 @@ impl Ledger {
         clock: Arc<dyn Clock>,
         ids: Arc<dyn IdSource>,
     ) -> Result<Self, StoreError> {
-        let etcd = cluster::connect(&settings).await?;
-        Self::join_on(etcd, schema, settings, clock, ids).await
+        let (thread, runtime) = OwnThread::start()?;
+        let joined = runtime.spawn(async move {
+            let etcd = cluster::connect(&settings).await?;
+            Self::join_by(etcd, schema, settings, Sources { clock, ids }, Some(thread)).await
+        });
+        joined.await.unwrap_or(Err(StoreError::Stopped))
     }
 
     /// As [`Ledger::join`], on an etcd of the caller's: endpoints, certificates and user of the
-    /// settings are not looked at.
+    /// settings are not looked at. Its tasks run on the tokio runtime that it is called on.
     ///
     /// # Errors
     /// As [`Ledger::join`].
@@ -164,14 +167,24 @@ impl Ledger {
         clock: Arc<dyn Clock>,
         ids: Arc<dyn IdSource>,
     ) -> Result<Self, StoreError> {
+        Self::join_by(etcd, schema, settings, Sources { clock, ids }, None).await
+    }
+
+    async fn join_by(
+        etcd: Arc<dyn Etcd>,
+        schema: Schema,
+        settings: EtcdSettings,
+        sources: Sources,
+        thread: Option<OwnThread>,
+    ) -> Result<Self, StoreError> {
         let schema = Arc::new(schema);
-        let (cluster, mirror) = Cluster::join(etcd, &schema, settings).await?;
+        let (cluster, mirror) = Cluster::join(etcd, &schema, settings, thread).await?;
         let mut head = Head::new(mirror.state.clone(), cluster::LIMITS);
         let leader = mirror.leader_member();
         head.refused = Some(LedgerError::NotLeading { leader: leader.clone() });
         let writer = Writer::Cluster(cluster.clone());
         let following = Leadership::Following { leader };
-        let shared = Shared::new(schema, Sources { clock, ids }, head, writer, following);
+        let shared = Shared::new(schema, sources, head, writer, following);
         cluster.start(shared.clone(), mirror);
         Ok(Self { inner: Arc::new(Inner { shared, thread: None }) })
     }

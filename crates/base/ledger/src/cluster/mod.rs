@@ -22,6 +22,7 @@ mod offline;
 mod pages;
 mod session;
 mod stage;
+mod thread;
 mod upkeep;
 
 use std::collections::BTreeMap;
@@ -47,6 +48,7 @@ pub use figures::ClusterFigures;
 pub(crate) use mirror::Mirror;
 pub use offline::EtcdStore;
 use session::Session;
+pub(crate) use thread::OwnThread;
 
 /// The number of the layout of keys on an etcd, as `longshore version --formats` tells it.
 pub const ETCD_FORMAT: u32 = FORMAT;
@@ -87,10 +89,16 @@ pub(crate) struct Cluster {
     /// Bytes written since the start: what history they make is compacted.
     written: AtomicU64,
     notes: figures::Notes,
+    /// Ends with the cluster's last task, for all of them hold the cluster.
+    _thread: Option<OwnThread>,
 }
 
-/// Connects to the etcd of the settings.
-pub(crate) async fn connect(settings: &EtcdSettings) -> Result<Arc<dyn Etcd>, StoreError> {
+/// Connects to the etcd of the settings, for [`Ledger::join_on`](crate::Ledger::join_on). The
+/// connection's tasks run on the tokio runtime that this is called on.
+///
+/// # Errors
+/// When no endpoint answers, or etcd does not know the user.
+pub async fn connect(settings: &EtcdSettings) -> Result<Arc<dyn Etcd>, StoreError> {
     match EtcdClient::connect(settings).await {
         Ok(client) => Ok(Arc::new(client)),
         Err(error) => Err(store_error(settings, &error)),
@@ -115,6 +123,7 @@ impl Cluster {
         etcd: Arc<dyn Etcd>,
         schema: &Arc<Schema>,
         settings: EtcdSettings,
+        thread: Option<OwnThread>,
     ) -> Result<(Arc<Self>, Mirror), StoreError> {
         let keys = Keys::new(&settings.prefix);
         let loading = etcd.now();
@@ -142,6 +151,7 @@ impl Cluster {
             resigned: watch::Sender::new(false),
             written: AtomicU64::new(0),
             notes: figures::Notes::default(),
+            _thread: thread,
         };
         cluster.notes.servers(mirror.members.len());
         cluster.notes.fresh(loading);

@@ -74,7 +74,10 @@ fn one_leads_and_the_other_follows() {
 fn a_dead_leader_is_replaced() {
     let settings = shared_settings("one");
     let doomed = runtime();
-    let one = doomed.block_on(join(&settings, "one"));
+    let one = doomed.block_on(async {
+        let etcd = ledger::connect_etcd(&settings).await.unwrap();
+        World::join(Some(etcd), settings.clone()).await.unwrap()
+    });
     doomed.block_on(one.put_when_leading(key("red", 1)));
     run(async {
         let other = join(&settings, "other").await;
