@@ -326,11 +326,14 @@ impl Inner {
             endpoint: endpoint(parts),
         };
         let body = form.map_or(service::Body::Bytes(bytes.clone()), service::Body::Form);
-        let Some(answer) = service.call(Call { context, protocol, body }) else {
-            return Err(refuse(not_implemented(model.name, operation)));
+        let work = async {
+            match service.call(Call { context, protocol, body }) {
+                Some(answer) => answer.await,
+                None => Err(not_implemented(model.name, operation)),
+            }
         };
         let limit = self.connections.limits.request;
-        let answer = tokio::time::timeout(limit, answer).await;
+        let answer = tokio::time::timeout(limit, seat.work(work)).await;
         drop(seat);
         match answer.unwrap_or_else(|_| Err(too_late(limit))) {
             Ok(output) => Ok(respond(StatusCode::OK, protocol, output)),

@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+/// Processors that this process may use.
+pub(super) fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
 /// What the edge holds at most. [`Default`] gives the values of `docs/limits.md`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EdgeLimits {

@@ -7,6 +7,7 @@
 
 mod refusal;
 mod seats;
+mod turns;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,6 +18,7 @@ use tokio::sync::oneshot;
 
 pub(crate) use refusal::throttled;
 use seats::{Arrival, ClientKey, Seats};
+use turns::Turns;
 
 use super::counters::Counters;
 use super::{EdgeLimits, SeatLimits};
@@ -68,6 +70,7 @@ pub(crate) struct Throttled {
 pub(crate) struct Admission {
     api: Arc<Class>,
     agents: Arc<Class>,
+    turns: Arc<Turns>,
     held: AtomicUsize,
     counters: Arc<Counters>,
 }
@@ -80,13 +83,35 @@ struct Class {
 
 /// A place among the requests that are worked on; given up when dropped.
 #[derive(Debug)]
-pub(crate) struct Seat(Option<(Arc<Class>, ClientKey)>);
+pub(crate) struct Seat {
+    place: Option<(Arc<Class>, ClientKey)>,
+    /// Where API clients take turns at the processors.
+    turns: Option<Arc<Turns>>,
+}
+
+impl Seat {
+    /// Nobody waits for it.
+    const VITAL: Self = Self { place: None, turns: None };
+
+    fn of(class: Arc<Class>, client: ClientKey) -> Self {
+        Self { place: Some((class, client)), turns: None }
+    }
+
+    /// Does the work of the request that sits here, when it is its client's turn.
+    pub(crate) async fn work<F: Future>(&self, work: F) -> F::Output {
+        match (&self.place, &self.turns) {
+            (Some((_, client)), Some(turns)) => turns.work(client, work).await,
+            _ => work.await,
+        }
+    }
+}
 
 impl Admission {
     pub(crate) fn new(limits: &EdgeLimits, counters: Arc<Counters>) -> Self {
         let class = |limits| Arc::new(Class { limits, seats: Mutex::new(Seats::new(limits)) });
         let (api, agents) = (class(limits.api), class(limits.agents));
-        Self { api, agents, held: AtomicUsize::new(0), counters }
+        let turns = Arc::new(Turns::new(crate::edge::limits::processors()));
+        Self { api, agents, turns, held: AtomicUsize::new(0), counters }
     }
 
     /// Waits for a seat, in fair order, up to the class's limit. `jitter` (0 to 255) spreads the
@@ -98,10 +123,12 @@ impl Admission {
         jitter: u8,
     ) -> Result<Seat, Throttled> {
         if priority == Priority::Vital {
-            return Ok(Seat(None));
+            return Ok(Seat::VITAL);
         }
         let seat = self.class(priority).admit(client).await;
-        seat.ok_or_else(|| self.refuse(priority, jitter))
+        let mut seat = seat.ok_or_else(|| self.refuse(priority, jitter))?;
+        seat.turns = (priority == Priority::Api).then(|| self.turns.clone());
+        Ok(seat)
     }
 
     /// Counts a refusal, with the advice for it.
@@ -147,7 +174,7 @@ impl Class {
         let (sender, receiver) = oneshot::channel();
         let arrival = self.seats.lock().arrive(&client, || sender);
         let ticket = match arrival {
-            Arrival::Seated => return Some(Seat(Some((self.clone(), client)))),
+            Arrival::Seated => return Some(Seat::of(self.clone(), client)),
             Arrival::Refused => return None,
             // Dropping the displaced one's sender tells it.
             Arrival::Waiting { ticket, displaced: _ } => ticket,
@@ -190,11 +217,11 @@ impl Drop for Waiting<'_> {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let Some((class, client)) = self.0.take() else { return };
+        let Some((class, client)) = self.place.take() else { return };
         let next = class.seats.lock().leave(&client);
         if let Some((client, waiter)) = next {
             // One that has just given up drops the seat, which goes to the next.
-            let _ = waiter.send(Seat(Some((class, client))));
+            let _ = waiter.send(Seat::of(class, client));
         }
     }
 }

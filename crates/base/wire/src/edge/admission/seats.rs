@@ -92,9 +92,14 @@ impl<W> Seats<W> {
             displaced = self.change(&longest, |client| client.line.pop_back()).map(|(_, w)| w);
             self.waiting -= 1;
         }
+        Arrival::Waiting { ticket: self.line_up(client, waker()), displaced }
+    }
+
+    /// A request of `client` waits, under the ticket that is given, also if there is a seat:
+    /// [`Self::next`] is to be asked soon.
+    pub(crate) fn line_up(&mut self, client: &ClientKey, waker: W) -> u64 {
         self.tickets += 1;
         let ticket = self.tickets;
-        let waker = waker();
         self.change(client, |client| {
             if client.line.is_empty() {
                 client.turn = ticket;
@@ -102,7 +107,7 @@ impl<W> Seats<W> {
             client.line.push_back((ticket, waker));
         });
         self.waiting += 1;
-        Arrival::Waiting { ticket, displaced }
+        ticket
     }
 
     /// A request of `client` gives its seat back: whose turn it is now, already seated.
@@ -125,7 +130,8 @@ impl<W> Seats<W> {
         gone.is_some()
     }
 
-    fn next(&mut self) -> Option<(ClientKey, W)> {
+    /// Whose turn it is if there is a free seat, already seated.
+    pub(crate) fn next(&mut self) -> Option<(ClientKey, W)> {
         if self.in_use >= self.limits.seats {
             return None;
         }
