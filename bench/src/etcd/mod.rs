@@ -2,9 +2,8 @@
 //! each, the same comparisons, sizes and rows in a transaction, as many rows on their way.
 
 mod peer;
+mod server;
 
-use std::net::TcpListener;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,9 +14,11 @@ use ledger::{EtcdSettings, Leadership, Ledger, Member, Schema, Table};
 
 use crate::clock::WallClock;
 use crate::longshore::Place;
-use crate::process::{Process, Usage};
+use crate::process::Usage;
 use crate::report::{Report, Sample, ms};
 use crate::writes::{Numbers, Small, drive};
+
+pub use server::Server;
 
 /// The goal, against the bare loop.
 const GOAL: f64 = 0.8;
@@ -29,6 +30,8 @@ const FILL_ROWS: u64 = 100;
 const FILLERS: u64 = 8;
 /// The body of a row that stands for a task, in bytes.
 const TASK_BYTES: usize = 1_000;
+/// The database may grow so far: minutes of nothing but writes are more than etcd expects.
+const QUOTA_BYTES: u64 = 8 << 30;
 /// What the ledger has on its way at most.
 const FLIGHTS: usize = 4;
 
@@ -89,21 +92,9 @@ impl Etcd {
     /// Measures.
     pub fn run(&self, place: &Place) -> Result<Report> {
         let mut report = Report::new("etcd: small durable transactions, Debian's etcd, loopback");
-        let folder = tempfile::Builder::new().prefix("etcd-").tempdir_in(&place.work)?;
-        let ports = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
-        let [client, peer] = [ports[0].local_addr()?, ports[1].local_addr()?];
-        drop(ports);
-        let (endpoint, peer) = (format!("http://{client}"), format!("http://{peer}"));
-        let mut command = Command::new("etcd");
-        command.args(["--name", "bench", "--logger", "zap", "--log-level", "error", "--data-dir"]);
-        command.arg(folder.path().join("data"));
-        command.args(["--listen-client-urls", &endpoint, "--advertise-client-urls", &endpoint]);
-        command.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
-        command.args(["--initial-cluster", &format!("bench={peer}")]);
-        let mut etcd = Process::start(command, &folder.path().join("log"), None)?;
-        etcd.wait_until(Duration::from_secs(30), || std::net::TcpStream::connect(client).is_ok())?;
+        let etcd = Server::start(place, Some(QUOTA_BYTES))?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        runtime.block_on(self.measure(&endpoint, etcd.id(), &mut report))?;
+        runtime.block_on(self.measure(&etcd.endpoint, etcd.id(), &mut report))?;
         Ok(report)
     }
 
@@ -225,7 +216,9 @@ async fn join(endpoint: &str, name: &str) -> Result<Joined> {
     let mut schema = Schema::new();
     let table = schema.table::<u64, Small>("bench.small");
     let member = Member { name: name.to_owned(), url: String::new() };
-    let settings = EtcdSettings::new(vec![endpoint.to_owned()], member);
+    let quota_bytes = QUOTA_BYTES;
+    let settings =
+        EtcdSettings { quota_bytes, ..EtcdSettings::new(vec![endpoint.to_owned()], member) };
     let (clock, ids) = (Arc::new(WallClock), Arc::new(Numbers::default()));
     Ok(Joined { ledger: Ledger::join(schema, settings, clock, ids).await?, table })
 }

@@ -11,12 +11,12 @@ use wire::client::Client;
 
 use super::herd::{Herd, Size, populate};
 use super::live::rss_mib;
+use crate::etcd::Server;
 use crate::longshore::{Longshore, Place, ecs};
 use crate::report::{Report, Sample};
 
-/// The goals.
+/// The goal.
 const RSS_GOAL_MIB: f64 = 4096.0;
-const START_GOAL_S: f64 = 3.0;
 /// All agents are connected within this time; the tasks run within that time.
 const CONNECT_LIMIT: Duration = Duration::from_secs(600);
 const RUN_LIMIT: Duration = Duration::from_secs(3600);
@@ -42,20 +42,47 @@ pub struct Hold {
     /// Keep the data that was made in this folder, which must not be there yet
     #[arg(long, conflicts_with = "data")]
     keep: Option<PathBuf>,
+    /// On an etcd of its own in place of the embedded store
+    #[arg(long, conflicts_with_all = ["data", "keep"])]
+    etcd: bool,
+}
+
+/// What is asked of a benchmark of this kind.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// The title of its report.
+    pub title: &'static str,
+    /// Running tasks.
+    pub tasks: u32,
+    /// The goal for a cold start, in seconds, if it has one.
+    pub start_goal: Option<f64>,
+}
+
+impl Asked {
+    /// The most that one server is asked to hold.
+    pub const MILLION: Self =
+        Self { title: "million: a million tasks held", tasks: 1_000_000, start_goal: None };
+    /// What a server is to be up with soon.
+    pub const COLDSTART: Self =
+        Self { title: "coldstart: 200,000 tasks", tasks: 200_000, start_goal: Some(3.0) };
 }
 
 impl Hold {
-    /// Measures; with `tasks` if no number was asked for.
-    pub fn run(&self, place: &Place, title: &'static str, tasks: u32) -> Result<Report> {
-        let mut report = Report::new(title);
+    /// Measures; with as many tasks as `asked` says if no other number is given.
+    pub fn run(&self, place: &Place, asked: Asked) -> Result<Report> {
+        let mut report = Report::new(asked.title);
+        let etcd = if self.etcd { Some(Server::start(place, None)?) } else { None };
+        let store = etcd.as_ref().map(|etcd| etcd.endpoint.replace("http://", "etcd://"));
+        let flags: Vec<&str> = store.iter().flat_map(|store| ["--store", store]).collect();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let mut made = None;
         let data = match &self.data {
             Some(data) => data.clone(),
             None => {
-                let tasks = self.tasks.unwrap_or(tasks);
+                let tasks = self.tasks.unwrap_or(asked.tasks);
                 let data = tempfile::Builder::new().prefix("longshore-").tempdir_in(&place.work)?;
-                self.make(place, data.path(), tasks, &runtime, &mut report)?;
+                let server = Longshore::start_in(place, "server", &flags, None, data.path())?;
+                self.make(server, tasks, &runtime, &mut report)?;
                 match &self.keep {
                     // At once: whatever fails later, the data is there.
                     Some(keep) => {
@@ -67,9 +94,13 @@ impl Hold {
                 }
             }
         };
-        let size = folder_bytes(&data)? as f64 / f64::from(1 << 20);
-        report.add("data folder", size, "MiB", "");
-        self.start(place, &data, &runtime, &mut report)?;
+        if etcd.is_none() {
+            let size = folder_bytes(&data)? as f64 / f64::from(1 << 20);
+            report.add("data folder", size, "MiB", "");
+        }
+        let start =
+            || -> Result<Longshore> { Longshore::start_in(place, "server", &flags, None, &data) };
+        self.start(start, asked.start_goal, &runtime, &mut report)?;
         drop(made);
         Ok(report)
     }
@@ -77,14 +108,12 @@ impl Hold {
     /// Fills a ledger through the API: agents register, RunTask places, agents report.
     fn make(
         &self,
-        place: &Place,
-        data: &Path,
+        server: Longshore,
         tasks: u32,
         runtime: &tokio::runtime::Runtime,
         report: &mut Report,
     ) -> Result<()> {
         let size = Size::new(self.instances, tasks, self.processes, false)?;
-        let server = Longshore::start_in(place, "server", &[], None, data)?;
         let client = server.client()?;
         let start = Instant::now();
         let mut herd = Herd::start(&server, size)?;
@@ -107,8 +136,8 @@ impl Hold {
     /// Starts a server on the data again and again.
     fn start(
         &self,
-        place: &Place,
-        data: &Path,
+        server: impl Fn() -> Result<Longshore>,
+        goal: Option<f64>,
         runtime: &tokio::runtime::Runtime,
         report: &mut Report,
     ) -> Result<()> {
@@ -116,7 +145,7 @@ impl Hold {
         let mut rss = 0.0_f64;
         for _ in 0..self.starts {
             let start = Instant::now();
-            let server = Longshore::start_in(place, "server", &[], None, data)?;
+            let server = server()?;
             ready.push(server.ready_after);
             let client = server.client()?;
             runtime.block_on(describe_one(&client))?;
@@ -127,7 +156,9 @@ impl Hold {
         report.add_sample("cold start: exec to readyz", &ready);
         report.add_sample("cold start: exec to a DescribeTasks answered", &answered);
         let seconds = answered.median().as_secs_f64();
-        report.target("cold start", seconds, START_GOAL_S, true, "s");
+        if let Some(goal) = goal {
+            report.target("cold start", seconds, goal, true, "s");
+        }
         report.target("server after a cold start, resident", rss, RSS_GOAL_MIB, true, "MiB");
         Ok(())
     }

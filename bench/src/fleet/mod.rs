@@ -10,5 +10,5 @@ mod live;
 mod steps;
 
 pub use crowd::Agents;
-pub use hold::Hold;
+pub use hold::{Asked, Hold};
 pub use live::Live;
