@@ -234,21 +234,29 @@ impl<'a> Look<'a> {
     fn let_go(&mut self, sides: &Sides<'_>, enough: usize, short: usize, budget: &mut Budget) {
         let (outgoing, now) = (sides.outgoing(), self.now);
         let reserved = enough.saturating_sub(sides.new.healthy.len());
-        let mut wanted = (outgoing.saturating_sub(reserved) + short).min(outgoing);
+        let mut replaced = outgoing.saturating_sub(reserved);
+        let mut wanted = (replaced + short).min(outgoing);
         let mut old: Vec<&(usize, Tally<'_>)> = sides.old.iter().collect();
         old.sort_by_key(|(at, _)| self.rows.deployments[*at].rollout != RolloutState::Failed);
         for (at, tally) in &old {
             // Protection ends with failed checks, and does not hold on draining hosts.
             let is_free = |task: &&&Seen| task.protected_until.is_none_or(|until| until <= now);
             let mut weak: Vec<&Seen> = tally.settling.iter().filter(is_free).copied().collect();
+            // Those that have not come far are the least loss.
+            weak.sort_by_key(|task| std::cmp::Reverse(task.created_at));
+            // What a good revision lost comes back as that revision (ECS semantics §7.4), and does
+            // not make room while new tasks are on their way.
+            let is_good = self.rows.deployments[*at].rollout == RolloutState::Completed;
+            if is_good && !sides.new.settling.is_empty() {
+                weak.truncate(replaced);
+            }
             weak.extend(tally.unhealthy.iter().chain(&tally.draining_other));
             self.look_again(unprotected(&tally.settling, now).1);
-            // Those that have not come far are the least loss.
             let stops = wanted.min(weak.len());
             weak.sort_by_key(|task| std::cmp::Reverse(task.created_at));
             weak.truncate(stops);
             self.out.stop(ids(&weak), stops, Why::Scaling);
-            wanted -= stops;
+            (wanted, replaced) = (wanted - stops, replaced.saturating_sub(stops));
             self.shrink(*at, stops);
         }
         let stops = wanted.min(sides.new.draining_other.len());

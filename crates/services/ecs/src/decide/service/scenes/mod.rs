@@ -4,6 +4,7 @@ mod alarms;
 mod breaker;
 mod digests;
 mod early;
+mod health;
 mod leaving;
 mod sets;
 mod zones;
