@@ -6,13 +6,14 @@
 //! costs the same however many services there are.
 
 mod apply;
+mod first;
 mod minimum;
 mod queue;
 mod read;
 mod work;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -20,6 +21,7 @@ use ledger::{Commit, LedgerError, Snapshot, TransactError};
 use terms::Timestamp;
 use tokio_util::sync::CancellationToken;
 
+use self::first::First;
 use self::queue::Queue;
 pub(crate) use self::read::tasks as tasks_of;
 use crate::api::Api;
@@ -41,8 +43,9 @@ const REFUSED: Duration = Duration::from_secs(1);
 /// Runs the loop until `shutdown`.
 pub(crate) async fn run(api: &Arc<Api>, rules: Rules, shutdown: CancellationToken) {
     let mut feed = api.ledger.subscribe();
-    let mut queue = Queue::new(api.tables);
+    let mut queue = Queue::new(api.tables, rules.lost_after.is_some());
     queue.add_all(feed.snapshot());
+    let mut first = First::of(queue.keys());
     let mut looks = FuturesUnordered::new();
     let mut sweep = tokio::time::interval(SWEEP.0);
     sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -67,6 +70,7 @@ pub(crate) async fn run(api: &Arc<Api>, rules: Rules, shutdown: CancellationToke
                 Err(ledger::Lagged) => queue.add_all(feed.restart()),
             },
             Some((key, outcome)) = looks.next(), if !looks.is_empty() => {
+                first.took(&key);
                 took(&mut queue, key, outcome, now(api));
             }
             () = tokio::time::sleep(wait) => queue.pass(now(api), &api.ledger.snapshot()),
@@ -95,7 +99,10 @@ struct Outcome {
 }
 
 async fn look(api: &Arc<Api>, rules: Rules, key: ServiceKey) -> (ServiceKey, Outcome) {
+    let begun = Instant::now();
     let looked = api.reconcile_service(&key, &rules).await;
+    let timer = meters::ecs().loop_seconds.get_or_create_owned(&meters::Loop { name: "services" });
+    timer.observe(begun.elapsed().as_secs_f64());
     let outcome = match looked {
         Ok(looked) => Outcome {
             again_at: looked.again_at,

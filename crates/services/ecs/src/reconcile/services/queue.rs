@@ -16,6 +16,8 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// Keys in the order in which they came, each once. Bounded by the number of services.
 pub(super) struct Queue {
     tables: Tables,
+    /// Whether instances whose agents stay away are given up.
+    loses: bool,
     order: VecDeque<ServiceKey>,
     waiting: BTreeSet<ServiceKey>,
     /// Those that are being looked at, and whether they were asked for again.
@@ -30,9 +32,10 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    pub(super) fn new(tables: Tables) -> Self {
+    pub(super) fn new(tables: Tables, loses: bool) -> Self {
         Self {
             tables,
+            loses,
             order: VecDeque::new(),
             waiting: BTreeSet::new(),
             looked_at: BTreeMap::new(),
@@ -60,6 +63,11 @@ impl Queue {
                 self.add(key);
             }
         }
+    }
+
+    /// Those that wait to be looked at.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &ServiceKey> {
+        self.order.iter()
     }
 
     /// The next service to look at.
@@ -182,7 +190,9 @@ impl Queue {
         }
     }
 
-    /// What instances are matters to those whose tasks are there, and to those that wait for one.
+    /// What instances are matters to those that wait for one; to those whose tasks are there only
+    /// when it drains or may be lost. That an agent is back changes nothing for them: when many come
+    /// back at once, as after a start, not every service is looked at for each.
     fn see_instance(
         &mut self,
         change: &Change<InstanceKey, ContainerInstance>,
@@ -191,11 +201,17 @@ impl Queue {
         let relevant = |row: &ContainerInstance| {
             (row.status, row.agent.connected, row.attributes.clone(), row.capacity.clone())
         };
-        let before = change.before.as_deref().map(relevant);
-        if before == change.after.as_deref().map(relevant) {
+        let (before, after) = (change.before.as_deref(), change.after.as_deref());
+        if before.map(relevant) == after.map(relevant) {
             return;
         }
         self.freed.insert(change.key.0.clone());
+        let status = |row: &ContainerInstance| row.status;
+        let is_away = |row: &ContainerInstance| !row.agent.connected;
+        let may_be_lost = self.loses && after.is_none_or(is_away);
+        if before.map(status) == after.map(status) && !may_be_lost {
+            return;
+        }
         let tasks = snapshot.index(&self.tables.held, &change.key);
         let keys: BTreeSet<ServiceKey> =
             tasks.filter_map(|(key, row)| service_of(&key, &row)).collect();
