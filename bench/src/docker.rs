@@ -1,4 +1,4 @@
-//! The peer of `run-task`: Debian's dockerd, started by hand on a bridge of its own.
+//! The peer of `run-task` and `services`: Debian's dockerd, started by hand on a bridge of its own.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,7 +12,6 @@ use crate::process::{Process, output};
 
 const BRIDGE: &str = "lsbench0";
 const ADDRESS: &str = "172.31.253.1/24";
-const IMAGE: &str = "longshore-bench";
 const START_LIMIT: Duration = Duration::from_secs(60);
 /// Debian's own client and server, whatever else stands on PATH.
 const CLIENT: &str = "/usr/bin/docker";
@@ -26,6 +25,9 @@ pub struct Docker {
 }
 
 impl Docker {
+    /// The image that it is given.
+    pub const IMAGE: &str = "longshore-bench";
+
     /// Makes the bridge, starts dockerd below `work` and gives it the image.
     pub fn start(work: &Path, image: &Path) -> Result<Self> {
         // Short, because the path of its socket may have 107 bytes only.
@@ -70,7 +72,7 @@ impl Docker {
             .stdout(layer.reopen()?)
             .status()?;
         anyhow::ensure!(status.success(), "tar cannot read {}", image.display());
-        output(self.client(&["import"]).arg(layer.path()).arg(IMAGE)).map(drop)
+        output(self.client(&["import"]).arg(layer.path()).arg(Self::IMAGE)).map(drop)
     }
 
     fn wait(&mut self, log: &Path) -> Result<()> {
@@ -84,7 +86,7 @@ impl Docker {
     /// How long `docker run -d` takes; the container is removed again, unmeasured.
     pub fn run(&self, command: &[&str]) -> Result<Duration> {
         let start = Instant::now();
-        let id = output(self.client(&["run", "--detach", IMAGE]).args(command))?;
+        let id = output(self.client(&["run", "--detach", Self::IMAGE]).args(command))?;
         let took = start.elapsed();
         output(&mut self.client(&["rm", "--force", &id]))?;
         Ok(took)
@@ -92,7 +94,7 @@ impl Docker {
 
     /// How long creating and starting takes over the daemon's own socket, without its client.
     pub fn run_over_socket(&self, command: &[&str]) -> Result<Duration> {
-        let body = serde_json::json!({"Image": IMAGE, "Cmd": command}).to_string();
+        let body = serde_json::json!({"Image": Self::IMAGE, "Cmd": command}).to_string();
         let start = Instant::now();
         let created = self.post("/containers/create", &body)?;
         let json = created.split_once("\r\n\r\n").map_or("", |(_, body)| body);
@@ -105,12 +107,26 @@ impl Docker {
     }
 
     fn post(&self, path: &str, body: &str) -> Result<String> {
-        use std::io::{Read, Write};
-        let mut stream = std::os::unix::net::UnixStream::connect(self.socket())?;
         let length = body.len();
         let head =
             format!("POST {path} HTTP/1.0\r\nhost: docker\r\ncontent-type: application/json\r\n");
-        stream.write_all(format!("{head}content-length: {length}\r\n\r\n{body}").as_bytes())?;
+        self.exchange(&format!("{head}content-length: {length}\r\n\r\n{body}"))
+    }
+
+    /// What the daemon says of a path over its socket.
+    ///
+    /// # Errors
+    /// If it does not answer with JSON.
+    pub fn get(&self, path: &str) -> Result<Value> {
+        let answer = self.exchange(&format!("GET {path} HTTP/1.0\r\nhost: docker\r\n\r\n"))?;
+        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        serde_json::from_str(body).with_context(|| format!("docker {path}: {answer}"))
+    }
+
+    fn exchange(&self, request: &str) -> Result<String> {
+        use std::io::{Read, Write};
+        let mut stream = std::os::unix::net::UnixStream::connect(self.socket())?;
+        stream.write_all(request.as_bytes())?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         Ok(answer)
@@ -120,7 +136,8 @@ impl Docker {
         self.folder.path().join("socket")
     }
 
-    fn client(&self, args: &[&str]) -> Command {
+    /// A command of Docker's own client to this daemon.
+    pub fn client(&self, args: &[&str]) -> Command {
         let mut command = Command::new(CLIENT);
         command.env("DOCKER_HOST", format!("unix://{}", self.socket().display())).args(args);
         command

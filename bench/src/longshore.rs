@@ -64,7 +64,7 @@ impl Longshore {
     /// Starts `longshore ROLE` with a fresh data folder and waits until it is ready.
     pub fn start(place: &Place, role: &str, extra: &[&str], core: Option<usize>) -> Result<Self> {
         let data = tempfile::Builder::new().prefix("longshore-").tempdir_in(&place.work)?;
-        Self::start_with(place, role, extra, core, Data::Own(data))
+        Self::start_with(place, role, extra, core, Data::Own(data), free_port()?)
     }
 
     /// The same on a data folder that is there, and stays.
@@ -75,7 +75,18 @@ impl Longshore {
         core: Option<usize>,
         data: &Path,
     ) -> Result<Self> {
-        Self::start_with(place, role, extra, core, Data::Lent(data.to_owned()))
+        Self::start_with(place, role, extra, core, Data::Lent(data.to_owned()), free_port()?)
+    }
+
+    /// The same on a port that is known already, as after an end.
+    pub fn start_at(
+        place: &Place,
+        role: &str,
+        extra: &[&str],
+        data: &Path,
+        port: u16,
+    ) -> Result<Self> {
+        Self::start_with(place, role, extra, None, Data::Lent(data.to_owned()), port)
     }
 
     fn start_with(
@@ -84,9 +95,9 @@ impl Longshore {
         extra: &[&str],
         core: Option<usize>,
         data: Data,
+        port: u16,
     ) -> Result<Self> {
         let log = place.work.join(format!("longshore-{role}.log"));
-        let port = free_port()?;
         let mut command = Command::new(&place.binary);
         command.arg(role).arg("--listen").arg(format!("127.0.0.1:{port}"));
         command.arg("--data-dir").arg(data.path()).args(extra);

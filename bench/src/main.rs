@@ -8,6 +8,8 @@
 //! - `api`: signed requests a second on one core, against ministack and moto.
 //! - `contention`: RunTask from 64 clients at once on 3 and on 100 instances.
 //! - `overload`: what clients that behave get beside a greedy one.
+//! - `services`: a service made, repaired and rolled, against `docker service`.
+//! - `services-scale`: one service changed among 50 and among 5,000; idle; cold.
 //! - `lists`: a page of 100 of 1,000 and of 100,000.
 //! - `start`: exec to ready, memory at rest.
 //! - `placements`: the placement index alone, without peers.
@@ -35,6 +37,8 @@ mod placements;
 mod process;
 mod report;
 mod run_task;
+mod services;
+mod services_scale;
 mod start;
 mod stub_agent;
 mod trace;
@@ -65,6 +69,10 @@ struct Cli {
 enum Bench {
     /// RunTask to RUNNING against `docker run -d`
     RunTask(run_task::RunTask),
+    /// A service made, repaired and rolled, against Docker Swarm
+    Services(services::Services),
+    /// One service changed among few and among many; many at rest, and after a start
+    ServicesScale(services_scale::ServicesScale),
     /// Requests a second on one core, against ministack and moto
     Api(api::Api),
     /// RunTask a second from many clients on few instances
@@ -87,7 +95,7 @@ enum Bench {
     Writes(writes::Writes),
     /// Durable writes on etcd against a bare loop; loading what etcd holds
     Etcd(etcd::Etcd),
-    /// Simulated agents in one process, for the three above
+    /// Simulated agents in one process, for those above that speak of agents
     #[command(hide = true)]
     Agents(fleet::Agents),
 }
@@ -98,6 +106,8 @@ fn main() -> Result<()> {
     let place = longshore::Place { binary: cli.longshore, work: cli.work };
     let report = match &cli.bench {
         Bench::RunTask(bench) => bench.run(&place)?,
+        Bench::Services(bench) => bench.run(&place)?,
+        Bench::ServicesScale(bench) => bench.run(&place)?,
         Bench::Api(bench) => bench.run(&place)?,
         Bench::Contention(bench) => bench.run(&place)?,
         Bench::Overload(bench) => bench.run(&place)?,

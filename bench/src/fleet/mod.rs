@@ -10,5 +10,6 @@ mod live;
 mod steps;
 
 pub use crowd::Agents;
+pub use herd::{Herd, Size, TASK_MIB};
 pub use hold::{Asked, Hold};
 pub use live::Live;

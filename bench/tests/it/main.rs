@@ -85,3 +85,22 @@ fn writes_are_counted() {
     let figures = run(&["writes", "--seconds", "1", "--callers", "16", "--rows", "1000"]);
     assert!(figure(&figures, "transactions, 16 callers") > 0.0);
 }
+
+#[test]
+fn services_are_made_changed_and_found_again() {
+    let few = ["services-scale", "--few", "2", "--many", "6", "--tasks", "2", "--agents", "5"];
+    let short = ["--changes", "4", "--seconds", "1", "--starts", "1", "--processes", "1"];
+    let figures = run(&[&few[..], &short].concat());
+    assert!(figure(&figures, "one task more or less, among 6") > 0.0);
+    assert!(figure(&figures, "start: all services looked at") >= 0.0);
+}
+
+#[test]
+fn services_with_containers_are_made_repaired_and_rolled() {
+    let image = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/images/out/busybox.tar");
+    let image = image.display().to_string();
+    let small = ["services", "--no-swarm", "--tasks", "3", "--rounds", "1", "--kills", "1"];
+    let figures = run(&[&small[..], &["--image", &image]].concat());
+    assert!(figure(&figures, "longshore: create a service of 3") > 0.0);
+    assert!(figure(&figures, "longshore: replace a killed task") > 0.0);
+}
