@@ -181,6 +181,10 @@ fn verdict(told: Told<'_>, id: &str, all: &[Value]) -> Verdict {
         "ROLLBACK_FAILED" => Verdict::Failed(format!("{} It could not be rolled back.", cause())),
         "ROLLBACK_REQUESTED" | "ROLLBACK_IN_PROGRESS" => Verdict::GoingBack(cause()),
         // From here on without a service deployment, or with one that says no more than this.
+        // One that a person stopped is FAILED too, but nothing found it so.
+        "STOPPED" if rollout == "FAILED" && !was_found(told.service_deployment) => {
+            Verdict::Stopped(cause())
+        }
         _ if rollout == "FAILED" => Verdict::Failed(cause()),
         _ if !primary.is_null() && text(primary, "id") != id => {
             Verdict::Replaced(short(text(primary, "taskDefinition")).to_owned())
@@ -189,6 +193,12 @@ fn verdict(told: Told<'_>, id: &str, all: &[Value]) -> Verdict {
         _ if rollout == "COMPLETED" => Verdict::Reached,
         _ => Verdict::GoingOn,
     }
+}
+
+/// Whether the circuit breaker or an alarm ended a service deployment.
+fn was_found(service_deployment: &Value) -> bool {
+    let is_triggered = |name: &str| service_deployment[name]["status"] == "TRIGGERED";
+    is_triggered("deploymentCircuitBreaker") || is_triggered("alarms")
 }
 
 fn number(value: &Value, member: &str) -> u64 {
@@ -284,6 +294,7 @@ mod tests {
         check(&primary("COMPLETED"), "", "SUCCEEDED", Some(0));
         check(&primary("FAILED"), "", "FAILED", Some(3));
         check(&primary("FAILED"), "STOP_REQUESTED", "FAILED", Some(3));
+        check(&primary("FAILED"), "STOPPED", "STOPPED", Some(4));
         check(&primary("IN_PROGRESS"), "STOPPED", "STOPPED", Some(4));
         check(&primary("FAILED"), "ROLLBACK_IN_PROGRESS", "ROLLING_BACK", None);
         check(&[other("PRIMARY")], "ROLLBACK_IN_PROGRESS", "ROLLING_BACK", None);
