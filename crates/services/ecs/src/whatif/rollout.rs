@@ -33,6 +33,8 @@ pub(super) struct Rollout {
     deploys: bool,
     /// How it would end.
     end: End,
+    /// How often the scheduler looked.
+    looks: usize,
     /// How many tasks there are at each step.
     steps: Vec<Step>,
     /// Steps that there are beyond those.
@@ -107,6 +109,7 @@ impl Api {
             let looked = self.reconcile_service(&key, &rules).await;
             let looked = looked.map_err(|error| Error::invalid(error.to_string()))?;
             waits_for_room = looked.waits_for_room;
+            rollout.looks += 1;
             self.note_step(&key, &mut rollout);
             if self.advance(&key).await? == 0 && !looked.at_once {
                 break;

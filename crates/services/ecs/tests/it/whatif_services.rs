@@ -77,8 +77,12 @@ async fn a_deployment_is_told_before_it_is_made() {
     // A count alone deploys nothing, and finds its places or not.
     let told = update(&world, json!({"desiredCount": 1}), none.clone()).await;
     assert_eq!((end(&told), tasks(&told)), (("COMPLETED", false, true), vec![1]), "{told:#}");
-    let told = update(&world, json!({"desiredCount": 9}), none).await;
+    let told = update(&world, json!({"desiredCount": 9}), none.clone()).await;
     assert_eq!(end(&told), ("NO_PLACE", false, false), "{told:#}");
+    // Far more than a look starts: it waits for room, and does not look on and on.
+    let told = update(&world, json!({"desiredCount": 4_000}), none).await;
+    assert_eq!(end(&told), ("NO_PLACE", false, false), "{told:#}");
+    assert!(told["rollout"]["looks"].as_u64().unwrap() <= 2, "{told:#}");
     assert!(is_stable(&world.service().await, 4), "nothing was done");
 }
 

@@ -61,8 +61,9 @@ impl<'a> Work<'a> {
         plans: &mut Plans,
     ) -> Result<(u32, u32), Error> {
         let wanted = (start.count as usize).min(*left);
-        self.looked.at_once |= wanted < start.count as usize;
+        let is_part = wanted < start.count as usize;
         if wanted == 0 {
+            self.looked.at_once |= is_part;
             return Ok((0, 0));
         }
         let Some(mut template) = self.template(tx, start) else { return Ok((0, 0)) };
@@ -79,6 +80,8 @@ impl<'a> Work<'a> {
             self.start_on(tx, start, &template, ids)?
         };
         *left -= tasks.len();
+        // The rest finds no place either when some of these found none: that waits for room.
+        self.looked.at_once |= is_part && tasks.len() == wanted;
         if !tasks.is_empty() {
             let ids: Vec<TaskId> = tasks.iter().map(|task| task.arn.id).collect();
             let lines = texts::started(&self.name(), &ids);
