@@ -88,7 +88,7 @@ async fn a_service_that_goes_by_providers_is_steady_with_them() {
         told.into_iter().map(name).collect()
     };
     let steady = (json!("SERVICE_STEADY_STATE"), Value::Null);
-    assert_eq!(names(told(ServiceEventKind::SteadyState).await), [steady.clone()]);
+    assert_eq!(names(told(ServiceEventKind::SteadyState).await), std::slice::from_ref(&steady));
     let of = ServiceEventKind::SteadyStateOf(vec!["own".to_owned()]);
     let provider = (json!("CAPACITY_PROVIDER_STEADY_STATE"), json!(["own"]));
     assert_eq!(names(told(of).await), [steady, provider]);
