@@ -7,8 +7,8 @@ use ledger::{TransactError, Tx};
 use placement::{Demand, Request};
 use terms::{ContainerInstanceId, Timestamp};
 
-use super::read;
 use super::work::{Plans, Work};
+use super::{minimum, read};
 use crate::api::{Api, ServiceTemplate};
 use crate::decide::room;
 use crate::decide::service::view::{Alarms, Decision, Phase, Rules, View};
@@ -147,7 +147,8 @@ impl Api {
             looked.reserves = Some((demand.unwrap_or_default(), lacking));
         }
         looked.at_once |= view.ended.len() == read::MAX_ENDED;
-        self.guard_minimum(tx, key, (&view, &rows.service), rules, &stopped);
+        let of = (&rows.service, view.tasks.as_slice());
+        minimum::guard(self.tables, tx, of, rules, &stopped);
         self.write_rows(tx, key, &view, rows);
         Ok(looked)
     }

@@ -7,12 +7,11 @@ use ledger::Tx;
 use terms::{TaskId, Timestamp};
 
 use super::read;
-use crate::api::Api;
 use crate::decide::service::health::{self, Verdict};
 use crate::decide::service::percent::Bounds;
-use crate::decide::service::view::{Rules, Seen, View};
+use crate::decide::service::view::{Rules, Seen};
 use crate::model::{Service, ServiceStatus};
-use crate::tables::ServiceKey;
+use crate::tables::{Tables, service_key};
 
 /// What counts as healthy at the time of a look.
 #[derive(Clone, Copy)]
@@ -33,32 +32,100 @@ impl Measure {
     }
 }
 
-impl Api {
-    /// Lets the commit depend on the minimum: a look knows its service's tasks as facts, and one of
-    /// them may have ended since. `service` is the service as it becomes, `stopped` what the look
-    /// stops. Where fewer were left already when it was taken, none of those must be missing.
-    pub(super) fn guard_minimum(
-        &self,
-        tx: &mut Tx<'_>,
-        key: &ServiceKey,
-        (view, service): (&View, &Service),
-        rules: &Rules,
-        stopped: &[TaskId],
-    ) {
-        let grace = Duration::from_secs(service.grace_seconds.unwrap_or(0).into());
-        let measure = Measure { grace, rules: *rules, now: tx.now() };
-        let stopped: BTreeSet<TaskId> = stopped.iter().copied().collect();
-        let mut gone = view.tasks.iter().filter(|task| stopped.contains(&task.id));
-        let is_active = service.status == ServiceStatus::Active;
-        if !is_active || !gone.any(|task| measure.is_healthy(task)) {
-            return;
+/// Lets the commit depend on the minimum: a look knows `tasks` of its service as facts, and one of
+/// them may have ended since. `service` is the service as it becomes, `stopped` what the look
+/// stops. Where fewer were left already when it was taken, none of those must be missing.
+pub(super) fn guard(
+    tables: Tables,
+    tx: &mut Tx<'_>,
+    (service, tasks): (&Service, &[Seen]),
+    rules: &Rules,
+    stopped: &[TaskId],
+) {
+    let grace = Duration::from_secs(service.grace_seconds.unwrap_or(0).into());
+    let measure = Measure { grace, rules: *rules, now: tx.now() };
+    let stopped: BTreeSet<TaskId> = stopped.iter().copied().collect();
+    let mut gone = tasks.iter().filter(|task| stopped.contains(&task.id));
+    let is_active = service.status == ServiceStatus::Active;
+    if !is_active || !gone.any(|task| measure.is_healthy(task)) {
+        return;
+    }
+    let lower = Bounds::of(service.desired, &service.configuration).lower as usize;
+    let least = lower.min(measure.left(tasks, &stopped));
+    if least == 0 {
+        return;
+    }
+    let key = service_key(&service.arn);
+    tx.guard(move |facts| measure.left(&read::tasks(*facts, &tables, &key), &stopped) >= least);
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use ledger::Ledger;
+
+    use super::*;
+    use crate::error::Error;
+    use crate::model::sample::{MADE, service, task};
+    use crate::model::{
+        DeploymentConfiguration, DeploymentId, OfDeployment, Task, TaskStatus, TaskTimes,
+    };
+    use crate::tables::{sample, task_key};
+
+    /// A task of the service `web`, healthy as soon as it runs.
+    fn row(number: u8, status: TaskStatus) -> Task {
+        Task {
+            group: "service:web".into(),
+            deployment: Some(OfDeployment { id: DeploymentId::from_digits(1), counted: false }),
+            status,
+            times: TaskTimes { started_at: Some(MADE), ..TaskTimes::default() },
+            containers: Vec::new(),
+            ..task(number)
         }
-        let lower = Bounds::of(service.desired, &service.configuration).lower as usize;
-        let least = lower.min(measure.left(&view.tasks, &stopped));
-        if least == 0 {
-            return;
-        }
-        let (tables, key) = (self.tables, key.clone());
-        tx.guard(move |facts| measure.left(&read::tasks(*facts, &tables, &key), &stopped) >= least);
+    }
+
+    fn put(ledger: &Ledger, tables: Tables, rows: Vec<Task>) {
+        let done = ledger.transact("put", |tx| {
+            for row in &rows {
+                tx.put(&tables.tasks, task_key(&row.arn), row.clone());
+            }
+            Ok::<_, Error>(())
+        });
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(done).unwrap();
+    }
+
+    /// A look at a service of two with three tasks stops one; meanwhile `ends` of the others do.
+    /// How often it is taken, and how many tasks it saw last.
+    fn look(ends: u8) -> (usize, usize) {
+        let (ledger, tables) = sample::ledger();
+        put(&ledger, tables, (1..=3).map(|number| row(number, TaskStatus::Running)).collect());
+        let web = service(DeploymentConfiguration::replica(), 2);
+        let key = service_key(&web.arn);
+        let rules = Rules { settle: Duration::ZERO, ..Rules::default() };
+        let (mut runs, mut seen) = (0, 0);
+        let done = ledger.transact("look", |tx| {
+            runs += 1;
+            let tasks = read::tasks(tx.facts(), &tables, &key);
+            seen = tasks.len();
+            let stopped: Vec<TaskId> = (seen > 2).then(|| tasks[0].id).into_iter().collect();
+            if runs == 1 {
+                let ended = (2..2 + ends).map(|number| row(number, TaskStatus::Stopped));
+                std::thread::scope(|scope| {
+                    scope.spawn(|| put(&ledger, tables, ended.collect())).join().unwrap();
+                });
+            }
+            guard(tables, tx, (&web, &tasks), &rules, &stopped);
+            tx.put(&tables.services.rows, key.clone(), web.clone());
+            Ok::<_, Error>(())
+        });
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(done).unwrap();
+        (runs, seen)
+    }
+
+    #[test]
+    fn a_look_is_taken_again_when_what_it_counted_on_has_ended() {
+        assert_eq!(look(0), (1, 3));
+        assert_eq!(look(1), (2, 2));
+        assert_eq!(look(2), (2, 1));
     }
 }

@@ -6,6 +6,7 @@ mod digests;
 mod early;
 mod health;
 mod leaving;
+mod protected;
 mod sets;
 mod zones;
 
