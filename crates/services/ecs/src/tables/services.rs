@@ -5,7 +5,7 @@ use terms::{CapacityProviderName, ServiceArn, ServiceName, Timestamp};
 
 use super::{ClusterKey, Scope, TaskKey};
 use crate::model::{
-    CapacityChoice, Deployment, DeploymentId, DeploymentStatus, Revision, RevisionId,
+    CapacityChoice, Deployment, DeploymentId, DeploymentStatus, Revision, RevisionId, RolloutState,
     SchedulingStrategy, Service, ServiceDeploymentId, ServiceEvent, ServiceStatus, StrategyItem,
     Task, TaskSet, TaskStatus,
 };
@@ -103,7 +103,8 @@ pub(crate) struct ServiceTables {
         Index<(ServiceKey, ServiceDeploymentId), DeploymentKey, Deployment>,
     /// Deployments that are not INACTIVE, by service.
     pub(crate) open_deployments: Index<ServiceKey, DeploymentKey, Deployment>,
-    /// Deployments by when they were COMPLETED last: `(service, when)`.
+    /// Deployments that are COMPLETED, by when they came to be: `(service, when)`. One that was gone
+    /// back to and failed is none of them.
     pub(crate) completed: Index<(ServiceKey, Timestamp), DeploymentKey, Deployment>,
     /// Deployments that are over and INACTIVE, by when they ended.
     pub(crate) finished: Index<Timestamp, DeploymentKey, Deployment>,
@@ -194,7 +195,8 @@ fn open_deployments(key: &DeploymentKey, row: &Deployment) -> Vec<ServiceKey> {
 }
 
 fn completed(key: &DeploymentKey, row: &Deployment) -> Vec<(ServiceKey, Timestamp)> {
-    Vec::from_iter(row.completed_at.map(|at| (key.0.clone(), at)))
+    let is_complete = row.rollout == RolloutState::Completed;
+    Vec::from_iter(row.completed_at.filter(|_| is_complete).map(|at| (key.0.clone(), at)))
 }
 
 fn finished(_: &DeploymentKey, row: &Deployment) -> Vec<Timestamp> {
@@ -210,4 +212,29 @@ fn ended_tasks(key: &TaskKey, row: &Task) -> Vec<ServiceKey> {
     let is_new = row.deployment.is_some_and(|of| !of.counted);
     let has_ended = row.status == TaskStatus::Stopped && is_new;
     Vec::from_iter(service_of(key, row).filter(|_| has_ended))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::RolloutChange;
+    use crate::model::sample::{MADE, deployment, service};
+
+    #[test]
+    fn a_way_back_leads_to_what_is_complete_and_not_to_what_was() {
+        let web = service(crate::model::DeploymentConfiguration::replica(), 1);
+        let mut row = deployment(1);
+        let key = (service_key(&web.arn), row.id);
+        let mut check = |change: Option<RolloutChange>, expected: usize| {
+            if let Some(change) = change {
+                row.rollout = row.rollout.next(change).expect("a legal change");
+                row.completed_at.get_or_insert(MADE);
+            }
+            assert_eq!(completed(&key, &row).len(), expected, "{:?}", row.rollout);
+        };
+        check(None, 0);
+        check(Some(RolloutChange::Finished), 1);
+        check(Some(RolloutChange::Restored), 0);
+        check(Some(RolloutChange::GivenUp), 0);
+    }
 }

@@ -16,7 +16,7 @@ use crate::tables::{ClusterKey, ServiceKey, Tables, TaskKey};
 /// Ends of tasks that one look takes note of; the next look sees the rest.
 pub(super) const MAX_ENDED: usize = 40;
 /// Earlier deployments that a look knows besides those that are not over: the newest ones that
-/// were completed, the primary one among them.
+/// are COMPLETED, the primary one among them.
 const COMPLETED: usize = 2;
 
 /// Reads a service; its own rows so that the commit depends on them, tasks and instances as facts.
