@@ -69,7 +69,7 @@ fn empty_registry() -> String {
 
 #[test]
 fn a_bad_image_and_a_crash_at_start_are_rolled_back() {
-    let up = up("1");
+    let up = up("3");
     let ecs = Watched::of(&up);
     let good = ecs.register(&well_behaved("web"));
     // As many as the breaker needs: one round of failures ends a deployment.
