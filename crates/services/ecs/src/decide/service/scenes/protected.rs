@@ -49,8 +49,8 @@ fn a_deployment_leaves_them() {
 fn failed_checks_end_it() {
     let (mut scene, id) = protected(true);
     scene.view.tasks.iter_mut().for_each(|task| task.check = Some(Health::Unhealthy));
-    scene.has_checks = true;
     scene.deploy();
-    scene.settle();
+    // In less than an hour.
+    scene.roll();
     assert_eq!(scene.count(id), 0);
 }
