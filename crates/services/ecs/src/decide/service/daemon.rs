@@ -43,6 +43,13 @@ impl Look<'_> {
             self.restart_unhealthy(&new, &eligible);
             let free = eligible.iter().filter(|id| !taken.contains_key(id)).copied();
             self.place_daemons(id, free.collect(), waits);
+            let moves = |tally: &Tally<'_>| !tally.settling.is_empty() || tally.leaving > 0;
+            let is_restless = old.iter().chain([&new]).any(moves);
+            let is_idle = self.out.starts.is_empty() && self.out.stops.is_empty();
+            let is_left = old.iter().any(|tally| !tally.healthy.is_empty());
+            if is_left && is_idle && !is_restless && waits.is_none() {
+                self.say_once(texts::stuck(&self.name()));
+            }
         }
         for at in self.others() {
             self.rows.deployments[at].desired = 0;

@@ -78,3 +78,26 @@ fn where_percentages_forbid_it_that_is_said() {
     scene.settle();
     assert_eq!(scene.count(only), 1);
 }
+
+#[test]
+fn a_daemon_that_percentages_forbid_to_replace_says_so() {
+    // A quarter of one is one.
+    let configuration = DeploymentConfiguration {
+        minimum_healthy_percent: 25,
+        maximum_percent: 100,
+        ..DeploymentConfiguration::replica()
+    };
+    let mut scene = Scene::new(configuration, 1);
+    scene.view.service.scheduling = crate::model::SchedulingStrategy::Daemon;
+    scene.view.eligible = [ContainerInstanceId::from_bytes([1; 16])].into();
+    scene.roll();
+    let first = scene.primary().id;
+    assert_eq!((scene.count(first), scene.primary().rollout), (1, RolloutState::Completed));
+    scene.deploy();
+    scene.roll();
+    assert_eq!(scene.count(first), 1);
+    assert!(scene.has_said("was unable to stop or start tasks during a deployment"));
+    scene.view.service.configuration.minimum_healthy_percent = 0;
+    scene.roll();
+    assert_eq!((scene.count(first), scene.primary().rollout), (0, RolloutState::Completed));
+}
