@@ -73,17 +73,6 @@ fn a_server_that_sends_payloads_again_under_new_ids() {
 }
 
 #[test]
-fn a_network_that_swallows_payloads() {
-    let found = [
-        "every task ends where its desired state says",
-        "every task that is stopped stops",
-        // What an instance was not told to stop keeps its ports.
-        "no port of a host is given to two",
-    ];
-    check(Mutation::SwallowsPayloads, &found);
-}
-
-#[test]
 fn a_machine_that_overstates_itself() {
     // The agent holds back what its machine has no room for, so such a task may also wait for ever.
     let found = ["no machine is over-committed", "every task ends where its desired state says"];
@@ -107,11 +96,6 @@ const DISAGREEMENT: &[&str] = &[
 #[test]
 fn an_old_leader_that_is_not_shut_out() {
     check(Mutation::ForgetsFence, DISAGREEMENT);
-}
-
-#[test]
-fn a_lease_by_a_clock_that_stands_still_while_the_machine_sleeps() {
-    check(Mutation::ClockStands, &["no read is stale", "no acknowledged write is lost"]);
 }
 
 #[test]

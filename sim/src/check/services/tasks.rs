@@ -102,8 +102,9 @@ impl Checker {
             }
             let changes = judged.touched.deployments.iter();
             let before = changes.filter_map(|change| change.before.as_deref());
-            let before = before.filter(|before| before.id == of).map(|before| before.rollout);
-            if row.rollout == "FAILED" && before.last().is_none_or(|before| before == "FAILED") {
+            let mut before = before.filter(|before| before.id == of).map(|before| before.rollout);
+            if row.rollout == "FAILED" && before.next_back().is_none_or(|before| before == "FAILED")
+            {
                 complain(format!("{of} has failed, and starts {id}"));
             }
         }
