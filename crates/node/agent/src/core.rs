@@ -19,7 +19,7 @@ const INPUTS_MAX: usize = 1024;
 /// Inputs that share one write of the journal.
 const BATCH_MAX: usize = 128;
 /// The longest sleep between two looks at the clock.
-const SLEEP_MAX: Duration = Duration::from_secs(3600);
+const SLEEP_MAX: Duration = Duration::from_secs(60);
 
 /// What the core is told.
 pub(crate) enum Input {

@@ -59,6 +59,10 @@ pub struct Engine {
     reports: VecDeque<TaskArn>,
     reports_in_flight: usize,
     deadlines: BTreeSet<(Timestamp, TaskArn)>,
+    /// The time of the last event.
+    newest: Option<Timestamp>,
+    /// The clock was put back since the last tick.
+    was_put_back: bool,
     deadline_of: BTreeMap<TaskArn, Timestamp>,
     /// The highest number of payloads and manifests; -1 before the first.
     sequence: i64,
@@ -77,6 +81,8 @@ impl Engine {
             reports: VecDeque::new(),
             reports_in_flight: 0,
             deadlines: BTreeSet::new(),
+            newest: None,
+            was_put_back: false,
             deadline_of: BTreeMap::new(),
             sequence: -1,
             registered: None,
@@ -150,6 +156,7 @@ impl Engine {
     /// What follows from an event at `now`.
     pub fn handle(&mut self, event: Event, now: Timestamp) -> Outcome {
         let mut out = Outcome::default();
+        self.was_put_back |= self.newest.replace(now).is_some_and(|before| before > now);
         match event {
             Event::Wanted { task, ids } => self.wanted(task, &ids, now, &mut out),
             Event::Unreadable { task, reason } => self.unreadable(task, reason, now, &mut out),
@@ -429,6 +436,12 @@ impl Engine {
     }
 
     fn tick(&mut self, now: Timestamp, out: &mut Outcome) {
+        // What was due by the clock as it was may be far away by the clock as it is.
+        if std::mem::take(&mut self.was_put_back) {
+            for arn in self.tasks.keys().cloned().collect::<Vec<_>>() {
+                self.change(&arn, now, out, |_, _| {});
+            }
+        }
         while let Some((at, arn)) = self.deadlines.first().cloned() {
             if at > now {
                 break;

@@ -412,7 +412,10 @@ impl TaskState {
         out: &mut Outcome,
         at: &mut impl FnMut(Timestamp),
     ) {
-        let Some(stopped_at) = self.stopped_at else { return };
+        let Some(stopped_at) = self.stopped_at.as_mut() else { return };
+        // A clock that was ahead and was put right would keep it for so much longer.
+        *stopped_at = now.min(*stopped_at);
+        let stopped_at = *stopped_at;
         if !self.containers.iter().all(|container| container.released) {
             return;
         }

@@ -22,11 +22,26 @@ use crate::host::{Host, Seen, epoch};
 use crate::server::Server;
 
 /// Goes with tokio's paused time.
-pub struct PausedClock(tokio::time::Instant);
+pub struct PausedClock {
+    began: tokio::time::Instant,
+    ahead_ms: AtomicU64,
+}
+
+impl PausedClock {
+    fn new() -> Self {
+        Self { began: tokio::time::Instant::now(), ahead_ms: AtomicU64::new(0) }
+    }
+
+    /// From now on the clock is ahead of the true time by this.
+    pub fn set_ahead(&self, time: std::time::Duration) {
+        self.ahead_ms.store(time.as_millis() as u64, Ordering::Relaxed);
+    }
+}
 
 impl Clock for PausedClock {
     fn now(&self) -> Timestamp {
-        epoch() + self.0.elapsed()
+        let ahead = std::time::Duration::from_millis(self.ahead_ms.load(Ordering::Relaxed));
+        epoch() + self.began.elapsed() + ahead
     }
 }
 
@@ -95,7 +110,7 @@ pub struct Running {
 impl World {
     /// Must be made inside a runtime with paused time.
     pub fn new() -> Self {
-        let clock = Arc::new(PausedClock(tokio::time::Instant::now()));
+        let clock = Arc::new(PausedClock::new());
         let capacity = Capacity { cpu: 4096, memory: 4096, tcp: [22].into(), udp: [].into() };
         Self {
             host: Host::new(Arc::clone(&clock)),

@@ -132,6 +132,20 @@ async fn a_stopped_task_is_removed_after_its_wait() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_clock_that_was_ahead_keeps_nothing_for_longer() {
+    let world = World::new();
+    let _agent = world.start();
+    world.clock.set_ahead(Duration::from_secs(3600));
+    let task = task(1, vec![container("app", "exit 3 10")]);
+    world.server.want(task.clone());
+    world.server.until_reported(&task.arn, Reported::Stopped).await;
+    world.clock.set_ahead(Duration::ZERO);
+    // A minute until the agent notices, and the wait.
+    tokio::time::sleep(Duration::from_secs(125)).await;
+    assert!(world.is_clean());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stubborn_container_is_killed_after_its_stop_timeout() {
     let world = World::new();
     let _agent = world.start();
