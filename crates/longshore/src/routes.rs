@@ -2,6 +2,8 @@
 
 mod joining;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use ecs::Ecs;
 use http::{Method, Response, StatusCode, header};
 use iam::Iam;
@@ -41,12 +43,19 @@ fn health() -> Route {
     .priority(Priority::Vital)
 }
 
-/// 200 when a run-task sent now would find a server that leads and the instances that `up`
-/// promised, else 503. Tells this server's role, and where the leader is.
+/// 200 when a run-task sent now would find a server that leads, its cluster, and the instances that
+/// `up` promised, else 503. Tells this server's role, and where the leader is.
 fn ready(settings: &ServerSettings, ecs: &Ecs, ledger: &Ledger) -> Route {
     let (settings, ecs, leadership) = (settings.clone(), ecs.clone(), ledger.leadership());
+    // Later it may be deleted, which is no reason to call the server not ready.
+    let has_begun = AtomicBool::new(false);
     Route::new("/_longshore/readyz", RouteAuth::Unsigned, move |_| {
         let ServerSettings { account, region, cluster, instances, .. } = &settings;
+        let has_begun = has_begun.load(Ordering::Relaxed) || {
+            let known = ecs.knows_cluster(account, region, cluster);
+            has_begun.store(known, Ordering::Relaxed);
+            known
+        };
         let connected = ecs.connected_instances(account, region, cluster);
         let has_instances = connected >= usize::try_from(*instances).unwrap_or(usize::MAX);
         let (role, leader) = match &*leadership.borrow() {
@@ -54,7 +63,7 @@ fn ready(settings: &ServerSettings, ecs: &Ecs, ledger: &Ledger) -> Route {
             Leadership::Following { leader } => ("follower", leader.clone()),
         };
         let is_led = role == "leader" || leader.is_some();
-        let is_ready = has_instances && is_led;
+        let is_ready = has_begun && has_instances && is_led;
         let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         let told = json!({
             "role": role,

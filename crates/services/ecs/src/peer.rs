@@ -36,6 +36,13 @@ impl Ecs {
         }
     }
 
+    /// Whether a cluster of this name was ever made.
+    pub fn knows_cluster(&self, account: &AccountId, region: &Region, name: &ClusterName) -> bool {
+        let scope = Scope { account: account.clone(), region: region.clone() };
+        let key = scope.cluster(name.clone());
+        self.api.ledger.snapshot().get(&self.api.tables.clusters, &key).is_some()
+    }
+
     /// How many of a cluster's container instances are ACTIVE with a connected agent.
     pub fn connected_instances(
         &self,

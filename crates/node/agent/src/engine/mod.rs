@@ -10,6 +10,7 @@
 
 mod admission;
 mod container;
+mod due;
 mod event;
 mod health;
 mod outcome;
@@ -21,7 +22,6 @@ mod task;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 use agent_protocol::acs::{TaskIdentifier, TaskManifest};
 use agent_protocol::task::{DesiredStatus, Task};
@@ -433,32 +433,6 @@ impl Engine {
         self.set_deadline(arn, None);
         out.touched.insert(arn.clone());
         out.records.push(Record::Removed { task: arn.clone() });
-    }
-
-    fn tick(&mut self, now: Timestamp, out: &mut Outcome) {
-        // What was due by the clock as it was may be far away by the clock as it is.
-        if std::mem::take(&mut self.was_put_back) {
-            for arn in self.tasks.keys().cloned().collect::<Vec<_>>() {
-                self.change(&arn, now, out, |_, _| {});
-            }
-        }
-        while let Some((at, arn)) = self.deadlines.first().cloned() {
-            if at > now {
-                break;
-            }
-            self.set_deadline(&arn, None);
-            self.change(&arn, now, out, |_, _| {});
-        }
-    }
-
-    fn clean_up(&mut self, reports: bool, now: Timestamp, out: &mut Outcome) {
-        self.settings.cleanup_wait = Duration::ZERO;
-        self.settings.unsent_wait = Duration::MAX;
-        self.settings.needs_reports = reports;
-        let latest = now + self.settings.stop_timeout_max;
-        for arn in self.tasks.keys().cloned().collect::<Vec<_>>() {
-            self.change(&arn, now, out, |task, _| task.hasten(latest));
-        }
     }
 
     /// Gives waiting tasks their resources, first come first: one that does not fit holds the
