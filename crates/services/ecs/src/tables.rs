@@ -218,6 +218,8 @@ pub(crate) struct Tables {
     /// Instances by status: `(cluster, status, instance)`.
     pub(crate) instances_by_status:
         Index<(ClusterKey, InstanceStatus, ContainerInstanceId), InstanceKey, ContainerInstance>,
+    /// ACTIVE instances with a connected agent, by zone.
+    pub(crate) instances_by_zone: Index<ZoneOf, InstanceKey, ContainerInstance>,
     /// Instances by the node whose key registered them.
     pub(crate) instances_by_node: Index<(ClusterKey, String), InstanceKey, ContainerInstance>,
     /// When tasks gave back what they held of instances; written without being read.
@@ -271,6 +273,9 @@ pub(crate) struct Tables {
     pub(crate) services: ServiceTables,
 }
 
+/// A cluster, a capacity provider (empty: whichever, or none), and a zone in which it has instances.
+pub(crate) type ZoneOf = (ClusterKey, String, String);
+
 impl Tables {
     /// Declares them.
     pub(crate) fn declare(schema: &mut Schema) -> Self {
@@ -296,6 +301,7 @@ impl Tables {
             account_settings: schema.table("ecs.account_settings"),
             instances,
             instances_by_status: schema.index(&instances, "status", indexes::instances_by_status),
+            instances_by_zone: schema.index(&instances, "zone", indexes::instances_by_zone),
             instances_by_node: schema.index(&instances, "node", indexes::instances_by_node),
             gone_instances: schema.index(&instances, "gone", indexes::gone_instances),
             families,

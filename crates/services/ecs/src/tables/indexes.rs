@@ -5,7 +5,7 @@ use terms::{CapacityProviderName, ContainerInstanceId, Family, Timestamp, Uuid};
 
 use super::{
     ClusterKey, DefinitionKey, FamilyKey, InstanceKey, InterfaceKey, OrphanedInterface,
-    ProviderKey, RunToken, Scope, TaskKey, TasksByText, TokenKey, definition_key,
+    ProviderKey, RunToken, Scope, TaskKey, TasksByText, TokenKey, ZoneOf, definition_key,
 };
 use crate::model::{
     CapacityProvider, Cluster, ClusterStatus, ContainerInstance, DefinitionStatus, DesiredStatus,
@@ -42,6 +42,14 @@ pub(super) fn instances_by_status(
     row: &ContainerInstance,
 ) -> Vec<(ClusterKey, InstanceStatus, ContainerInstanceId)> {
     vec![(key.0.clone(), row.status, key.1)]
+}
+
+pub(super) fn instances_by_zone(key: &InstanceKey, row: &ContainerInstance) -> Vec<ZoneOf> {
+    let zone = row.attributes.get(placement::ZONE).and_then(Option::as_deref);
+    let zone = zone.filter(|_| row.status == InstanceStatus::Active && row.agent.connected);
+    let providers = [Some(String::new()), row.provider().map(|name| name.to_string())];
+    let of = |provider| Some((key.0.clone(), provider, zone?.to_owned()));
+    providers.into_iter().flatten().filter_map(of).collect()
 }
 
 pub(super) fn instances_by_node(

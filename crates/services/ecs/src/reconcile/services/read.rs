@@ -155,12 +155,70 @@ pub(super) fn zones(
     cluster: &ClusterKey,
     provider: Option<&CapacityProviderName>,
 ) -> BTreeSet<Text> {
-    let key = (cluster.clone(), InstanceStatus::Active);
-    let rows = facts.index(&tables.instances_by_status, &key);
-    let zone =
-        |row: &ContainerInstance| row.attributes.get(placement::ZONE)?.as_deref().map(Text::from);
-    let is_of = |row: &ContainerInstance| {
-        row.agent.connected && provider.is_none_or(|name| row.provider().as_ref() == Some(name))
-    };
-    rows.filter(|(_, row)| is_of(row)).filter_map(|(_, row)| zone(&row)).collect()
+    let of = provider.map(ToString::to_string).unwrap_or_default();
+    let end = (cluster.clone(), format!("{of}\0"), String::new());
+    let mut zones = BTreeSet::new();
+    let mut from = (cluster.clone(), of, String::new());
+    // From each zone to the next: a look costs what the zones are, not the instances.
+    while let Some((_, row)) =
+        facts.index_range(&tables.instances_by_zone, from.clone()..end.clone()).next()
+    {
+        let Some(Some(zone)) = row.attributes.get(placement::ZONE) else { break };
+        zones.insert(Text::from(zone.as_str()));
+        from.2 = format!("{zone}\0");
+    }
+    zones
+}
+
+#[cfg(test)]
+mod tests {
+    use agent_protocol::CAPACITY_PROVIDER_ATTRIBUTE;
+
+    use super::*;
+    use crate::model::sample::instance;
+    use crate::tables::{instance_key, sample};
+
+    #[tokio::test]
+    async fn zones_are_those_of_connected_instances_of_the_provider() {
+        let (ledger, tables) = sample::ledger();
+        let of = |number: u8, zone: &str, provider: Option<&str>| {
+            let mut row = instance(number);
+            row.attributes.insert(placement::ZONE.to_owned(), Some(zone.to_owned()));
+            if let Some(name) = provider {
+                let name = Some(name.to_owned());
+                row.attributes.insert(CAPACITY_PROVIDER_ATTRIBUTE.to_owned(), name);
+            }
+            row
+        };
+        let mut away = of(5, "e", None);
+        away.agent.connected = false;
+        let mut draining = of(6, "f", None);
+        draining.status = InstanceStatus::Draining;
+        let rows = [
+            of(1, "b", None),
+            of(2, "a", Some("spot")),
+            of(3, "a", None),
+            of(4, "c", Some("spot")),
+            away,
+            draining,
+            instance(7),
+        ];
+        let cluster = instance_key(&rows[0].arn).0;
+        let put = |tx: &mut Tx<'_>| {
+            for row in &rows {
+                tx.put(&tables.instances, instance_key(&row.arn), row.clone());
+            }
+            Ok::<_, std::convert::Infallible>(())
+        };
+        ledger.transact("put", put).await.expect("it is stored");
+        let snapshot = ledger.snapshot();
+        let zones = |provider: Option<&str>| {
+            let provider = provider.map(|name| name.parse().expect("a name"));
+            let zones = zones(&snapshot.facts(), &tables, &cluster, provider.as_ref());
+            zones.iter().map(|zone| zone.as_str().to_owned()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(zones(None), "a b c");
+        assert_eq!(zones(Some("spot")), "a c");
+        assert_eq!(zones(Some("spo")), "");
+    }
 }
