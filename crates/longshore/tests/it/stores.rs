@@ -175,7 +175,7 @@ fn what_older_programs_wrote_is_read() {
 }
 
 /// Tables that came after the last fixture was made.
-const UNSEEN: &[&str] = &[];
+const UNSEEN: &[&str] = &["ecs.releases"];
 
 #[test]
 fn words_are_completed_and_the_manual_is_written() {
