@@ -1,4 +1,4 @@
-"""Makes the image of Longshore itself, as an OCI archive: image.py BINARY VERSION TARGET.
+"""Makes the image of Longshore itself, as an OCI archive that `docker load` takes too: image.py BINARY VERSION TARGET.
 
 A small system (busybox), the static binary, and what an instance calls: nft, and certificates for
 registries. `longshore up` in it needs --privileged: it makes containers.
@@ -56,7 +56,7 @@ def main():
             folder.mkdir()
             layers.append((build.build_layer(recipe, folder), recipe.owners))
         half_made = Path(work) / "image.tar"
-        size = write_archive(half_made, image, layers)
+        size = write_archive(half_made, image, layers, for_docker=True)
         half_made.replace(target)
     print("%s: longshore:latest, %.1f MB" % (target.name, size / 1e6), file=sys.stderr)
 

@@ -35,8 +35,8 @@ def write_layer(folder, owners):
     return buffer.getvalue()
 
 
-def write_archive(target, image, layers):
-    """Writes the archive and answers with its size."""
+def write_archive(target, image, layers, for_docker=False):
+    """Writes the archive and answers with its size; `for_docker` adds what `docker load` before 25 reads."""
     blobs, descriptors, diff_ids = {}, [], []
 
     def add(data, media_type):
@@ -69,6 +69,11 @@ def write_archive(target, image, layers):
     }
     index = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [entry]}
     files = {"oci-layout": b'{"imageLayoutVersion":"1.0.0"}', "index.json": dump(index)}
+    if for_docker:
+        place = lambda part: "blobs/" + part["digest"].replace(":", "/")
+        files["manifest.json"] = dump([{
+            "Config": place(config), "RepoTags": [image.reference], "Layers": [place(layer) for layer in descriptors],
+        }])
     files.update({"blobs/" + digest.replace(":", "/"): data for digest, data in blobs.items()})
     with tarfile.open(target, mode="w", format=tarfile.GNU_FORMAT) as tar:
         for name in sorted(files):
