@@ -28,6 +28,7 @@ fn a_store_that_tears_batches() {
         "the server starts on its disk",
         "no instance is over-committed in the records",
         "every task ends where its desired state says",
+        "services are described as they are",
     ];
     check(Mutation::TearsBatches, &found);
 }
