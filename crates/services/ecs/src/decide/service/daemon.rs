@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use terms::{ContainerInstanceId, Timestamp};
+use terms::{ContainerInstanceId, TaskId, Timestamp};
 
 use super::look::Look;
 use super::percent::Bounds;
@@ -34,8 +34,10 @@ impl Look<'_> {
             self.out.stop(lost, count, Why::Lost);
             self.look_again(tally.changes_at);
         }
-        self.leave_ineligible(&eligible);
-        let healthy: usize = old.iter().chain([&new]).map(Tally::all_healthy).sum();
+        let gone = self.leave_ineligible(&eligible);
+        // What leaves in this look keeps no minimum for what is replaced in it.
+        let healthy = old.iter().chain([&new]).flat_map(Tally::each_healthy);
+        let healthy = healthy.filter(|task| !gone.contains(&task.id)).count();
         let mut spare = healthy.saturating_sub(bounds.lower as usize);
         let taken = self.on_instances(&eligible);
         if !is_failed {
@@ -70,8 +72,9 @@ impl Look<'_> {
         taken
     }
 
-    /// Stops tasks on instances that will not do any more, and all but one on each that will.
-    fn leave_ineligible(&mut self, eligible: &BTreeSet<ContainerInstanceId>) {
+    /// Stops tasks on instances that will not do any more, and all but one on each that will; gives
+    /// which.
+    fn leave_ineligible(&mut self, eligible: &BTreeSet<ContainerInstanceId>) -> BTreeSet<TaskId> {
         let mut seen = BTreeSet::new();
         let wanted = self.view.tasks.iter().filter(|task| task.phase != Phase::Stopping);
         // One whose agent is away stays where it is until it is lost.
@@ -84,8 +87,10 @@ impl Look<'_> {
         let surplus =
             wanted.filter(|task| !eligible.contains(&task.instance) || !seen.insert(task.instance));
         let surplus: Vec<_> = surplus.map(|task| task.id).collect();
+        let gone = surplus.iter().copied().collect();
         let count = surplus.len();
         self.out.stop(surplus, count, Why::Draining);
+        gone
     }
 
     fn replace(

@@ -86,8 +86,13 @@ impl<'a> Tally<'a> {
     }
 
     /// Tasks that count towards the minimum.
+    pub(crate) fn each_healthy(&self) -> impl Iterator<Item = &'a Seen> {
+        self.healthy.iter().chain(&self.draining_healthy).copied()
+    }
+
+    /// How many tasks count towards the minimum.
     pub(crate) fn all_healthy(&self) -> usize {
-        self.healthy.len() + self.draining_healthy.len()
+        self.each_healthy().count()
     }
 
     /// Tasks on DRAINING instances that are not stopped at once.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use terms::{ContainerInstanceId, TaskId, Timestamp};
 
-use super::view::{Alarms, Decision, Ended, Ground, Phase, Rules, Seen, View, Why};
+use super::view::{Decision, Ended, Ground, Phase, Rules, Seen, View, Why};
 use super::{Rows, decide};
 use crate::model::{
     CapacityChoice, CircuitBreaker, Deployment, DeploymentConfiguration, DeploymentId,
@@ -73,18 +73,7 @@ impl World {
             breaker: CircuitBreaker { enable: true, rollback: true, ..CircuitBreaker::default() },
             ..DeploymentConfiguration::replica()
         };
-        let view = View {
-            service: service(configuration, desired),
-            deployments: Vec::new(),
-            revisions: BTreeMap::new(),
-            task_sets: Vec::new(),
-            tasks: Vec::new(),
-            ended: Vec::new(),
-            eligible: BTreeSet::new(),
-            zones: BTreeSet::new(),
-            alarms: Alarms::default(),
-            unplaced: 0,
-        };
+        let view = View::bare(service(configuration, desired));
         let rules = Rules { settle: SETTLE, ..Rules::default() };
         let has_checks = dice.one_in(2);
         let room = 2 * desired as usize + dice.roll(4) as usize;

@@ -38,6 +38,23 @@ pub(crate) struct View {
 }
 
 impl View {
+    /// A service that has nothing yet.
+    #[cfg(test)]
+    pub(super) fn bare(service: Service) -> Self {
+        Self {
+            service,
+            deployments: Vec::new(),
+            revisions: BTreeMap::new(),
+            task_sets: Vec::new(),
+            tasks: Vec::new(),
+            ended: Vec::new(),
+            eligible: BTreeSet::new(),
+            zones: BTreeSet::new(),
+            alarms: Alarms::default(),
+            unplaced: 0,
+        }
+    }
+
     /// What the tasks of a deployment or task set are made from.
     pub(crate) fn workload(&self, of: DeploymentId) -> Option<&Workload> {
         if let Some(one) = self.deployments.iter().find(|one| one.id == of) {

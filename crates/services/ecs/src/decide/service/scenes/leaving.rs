@@ -101,3 +101,26 @@ fn a_daemon_that_percentages_forbid_to_replace_says_so() {
     scene.roll();
     assert_eq!((scene.count(first), scene.primary().rollout), (0, RolloutState::Completed));
 }
+
+#[test]
+fn a_daemon_that_leaves_a_draining_instance_is_not_counted_for_one_that_is_replaced() {
+    let configuration = DeploymentConfiguration {
+        minimum_healthy_percent: 50,
+        maximum_percent: 100,
+        ..DeploymentConfiguration::replica()
+    };
+    let instance = |number| ContainerInstanceId::from_bytes([number; 16]);
+    let mut scene = Scene::new(configuration, 3);
+    scene.view.service.scheduling = crate::model::SchedulingStrategy::Daemon;
+    scene.view.eligible = [1, 2].map(instance).into();
+    scene.roll();
+    assert_eq!(healthy(&scene), 2);
+    // A third instance comes that has no task yet, one of the two drains, and all are replaced.
+    let (first, _) = (scene.primary().id, scene.deploy());
+    scene.view.eligible = [2, 3].map(instance).into();
+    drain(&mut scene, first, 1);
+    scene.look();
+    assert_eq!((draining(&scene), healthy(&scene)), (0, 1), "the minimum holds: one of two");
+    scene.roll();
+    assert_eq!((scene.count(first), healthy(&scene)), (0, 2));
+}

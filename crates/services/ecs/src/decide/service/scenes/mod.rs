@@ -10,12 +10,11 @@ mod protected;
 mod sets;
 mod zones;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use terms::{ContainerInstanceId, TaskId, Timestamp};
 
-use super::view::{Alarms, Decision, Ended, Ground, Phase, Rules, Seen, Start, View};
+use super::view::{Decision, Ended, Ground, Phase, Rules, Seen, Start, View};
 use super::{Rows, decide};
 use crate::model::sample::{MADE, revision, service};
 use crate::model::{
@@ -43,18 +42,7 @@ struct Scene {
 impl Scene {
     /// A service that was just made.
     fn new(configuration: DeploymentConfiguration, desired: u32) -> Self {
-        let view = View {
-            service: service(configuration, desired),
-            deployments: Vec::new(),
-            revisions: BTreeMap::new(),
-            task_sets: Vec::new(),
-            tasks: Vec::new(),
-            ended: Vec::new(),
-            eligible: BTreeSet::new(),
-            zones: BTreeSet::new(),
-            alarms: Alarms::default(),
-            unplaced: 0,
-        };
+        let view = View::bare(service(configuration, desired));
         let mut scene = Self {
             now: MADE,
             rules: Rules::default(),
@@ -124,10 +112,11 @@ impl Scene {
             }
         }
         for start in &decision.starts {
-            for _ in 0..start.count {
+            for at in 0..start.count as usize {
                 let number = self.starts.len() as u128 * 10_000 + self.view.tasks.len() as u128;
                 let mut seen = self.task(TaskId::from_bytes(number.to_be_bytes()), start.of);
                 seen.zone.clone_from(&start.zone);
+                seen.instance = start.on.get(at).copied().unwrap_or(seen.instance);
                 self.view.tasks.push(seen);
             }
             self.starts.push(start.clone());
