@@ -26,8 +26,15 @@ async fn put(world: &World, number: u32, bytes: usize) -> Result<(), TransactErr
 async fn put_surely(world: &World, number: u32, bytes: usize) {
     while let Err(error) = put(world, number, bytes).await {
         assert!(has_passed(&error), "{error:?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        world.leads().await;
     }
+}
+
+/// Has etcd ask for the password of `root`, which is `hush`, from now on.
+fn ask_for_passwords(endpoint: &str) {
+    etcdctl(endpoint, &["user", "add", "root:hush"]);
+    etcdctl(endpoint, &["user", "grant-role", "root", "root"]);
+    etcdctl(endpoint, &["auth", "enable"]);
 }
 
 #[test]
@@ -35,9 +42,7 @@ fn tokens_that_expire_or_are_forgotten_are_asked_for_anew() {
     let extra = ["--auth-token-ttl", "1", "--log-level", "info"];
     let mut server = EtcdServer::start_with(&extra);
     let endpoint = server.endpoint.clone();
-    etcdctl(&endpoint, &["user", "add", "root:hush"]);
-    etcdctl(&endpoint, &["user", "grant-role", "root", "root"]);
-    etcdctl(&endpoint, &["auth", "enable"]);
+    ask_for_passwords(&endpoint);
     run(async {
         let user = Some(("root".to_owned(), Secret::new("hush")));
         // A long lease, so that its renewals do not keep the token in use.
@@ -59,7 +64,10 @@ fn tokens_that_expire_or_are_forgotten_are_asked_for_anew() {
         server.kill();
         server.start_again();
         while put(&one, 3, 10).await.is_err() && put(&other, 3, 10).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::select! {
+                () = one.leads() => {}
+                () = other.leads() => {}
+            }
         }
         let shown = loop {
             if let Ok(shown) = other.ledger.current().await {
@@ -78,9 +86,7 @@ fn signed_tokens_expire_and_end_with_a_change_of_users() {
     let tokens = format!("jwt,priv-key={},sign-method=HS256,ttl=1s", key.display());
     let server = EtcdServer::start_with(&["--auth-token", &tokens]);
     let endpoint = server.endpoint.clone();
-    etcdctl(&endpoint, &["user", "add", "root:hush"]);
-    etcdctl(&endpoint, &["user", "grant-role", "root", "root"]);
-    etcdctl(&endpoint, &["auth", "enable"]);
+    ask_for_passwords(&endpoint);
     run(async {
         let user = Some(("root".to_owned(), Secret::new("hush")));
         let settings = EtcdSettings { user, ..settings("one", &endpoint, "/longshore") };

@@ -102,7 +102,6 @@ impl World {
         is_so: impl Fn(&Value) -> bool,
         mut seen: impl FnMut(&Value),
     ) -> Value {
-        let mut feed = self.server.ledger.subscribe();
         let reached = async {
             loop {
                 let service = self.service().await;
@@ -110,16 +109,22 @@ impl World {
                 if is_so(&service) {
                     return service;
                 }
-                self.act().await;
-                // The sweep comes by in any case, so this ends.
-                let _ = tokio::time::timeout(Duration::from_millis(50), feed.next()).await;
-                self.server.advance(1);
+                self.step(1).await;
             }
         };
         match tokio::time::timeout(WITHIN, reached).await {
             Ok(service) => service,
             Err(_) => panic!("not {what}: {:#}", self.service().await),
         }
+    }
+
+    /// The agents act, and when the ledger has taken something, so many seconds pass.
+    async fn step(&self, seconds: i64) {
+        let mut feed = self.server.ledger.subscribe();
+        self.act().await;
+        // The sweep comes by in any case, so this ends.
+        let _ = tokio::time::timeout(Duration::from_millis(50), feed.next()).await;
+        self.server.advance(seconds);
     }
 }
 
@@ -333,18 +338,15 @@ async fn a_draining_instance_is_left() {
         let tasks = world.tasks("RUNNING").await;
         tasks.len() == 6 && tasks.iter().all(|one| one["containerInstanceArn"] != leaving)
     };
-    for _ in 0..200 {
-        if is_empty().await {
-            return;
+    let left = async {
+        while !is_empty().await {
+            let running = world.service().await["runningCount"].as_u64().unwrap();
+            assert!(running >= 6, "{running}");
+            world.step(5).await;
         }
-        let running = world.service().await["runningCount"].as_u64().unwrap();
-        assert!(running >= 6, "{running}");
-        world.until("a step further", |_| true).await;
-        world.act().await;
-        world.server.advance(5);
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("the instance keeps its tasks: {:#}", world.service().await);
+    };
+    let left = tokio::time::timeout(WITHIN, left).await;
+    assert!(left.is_ok(), "the instance keeps its tasks: {:#}", world.service().await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

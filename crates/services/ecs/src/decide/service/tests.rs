@@ -159,17 +159,8 @@ impl World {
             for _ in 0..(start.count as usize).min(free) {
                 let id = TaskId::from_bytes(self.dice.bytes());
                 self.view.tasks.push(Seen {
-                    id,
-                    of: start.of,
-                    phase: Phase::Pending,
                     check: self.has_checks.then_some(Health::Unknown),
-                    created_at: self.now,
-                    protected_until: None,
-                    instance: ContainerInstanceId::from_bytes([1; 16]),
-                    zone: None,
-                    provider: None,
-                    ground: Ground::default(),
-                    digests: None,
+                    ..Seen::made(id, start.of, self.now)
                 });
                 started += 1;
                 free -= 1;

@@ -138,6 +138,26 @@ pub(crate) struct Seen {
     pub(crate) digests: Option<Vec<(String, String)>>,
 }
 
+#[cfg(test)]
+impl Seen {
+    /// A task without checks that was just made.
+    pub(super) fn made(id: TaskId, of: DeploymentId, now: Timestamp) -> Self {
+        Self {
+            id,
+            of,
+            phase: Phase::Pending,
+            check: None,
+            created_at: now,
+            protected_until: None,
+            instance: ContainerInstanceId::from_bytes([1; 16]),
+            zone: None,
+            provider: None,
+            ground: Ground::default(),
+            digests: None,
+        }
+    }
+}
+
 /// A task that has stopped.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Ended {

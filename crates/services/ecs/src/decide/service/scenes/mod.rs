@@ -125,19 +125,8 @@ impl Scene {
     }
 
     fn task(&self, id: TaskId, of: DeploymentId) -> Seen {
-        Seen {
-            id,
-            of,
-            phase: Phase::Pending,
-            check: self.has_checks.then_some(Health::Unknown),
-            created_at: self.now,
-            protected_until: None,
-            instance: ContainerInstanceId::from_bytes([1; 16]),
-            zone: None,
-            provider: None,
-            ground: Ground::default(),
-            digests: None,
-        }
+        let check = self.has_checks.then_some(Health::Unknown);
+        Seen { check, ..Seen::made(id, of, self.now) }
     }
 
     /// Looks until nothing is left to be done now.
