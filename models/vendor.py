@@ -23,7 +23,7 @@ PROSE = {
     "deprecatedSince", "endpointdiscovery", "endpointoperation", "staticContextParams",
 }
 # Services whose models are too large to keep whole.
-PRUNED = {"ec2"}
+PRUNED = {"ec2", "ssm"}
 # Values that a service takes, as its own documentation says, but its published model leaves out.
 MISSING_VALUES = {"ecs": {"SettingName": ["dualStackIPv6"]}}
 # Below these keys, names are the service's own words, never markers to drop.

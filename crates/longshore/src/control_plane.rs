@@ -11,6 +11,7 @@ use ensemble::{LedgerGate, lead};
 use events::Events;
 use iam::Iam;
 use ledger::{EmbeddedStore, EtcdSettings, Ledger, Member, Schema};
+use secrets::Secrets;
 use terms::{Clock, IdSource};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -68,6 +69,7 @@ impl ControlPlane {
         let Tables {
             iam: iam_tables,
             ecs: ecs_tables,
+            secrets: secrets_tables,
             vpc: vpc_tables,
             events: events_tables,
             cloudwatch: cloudwatch_tables,
@@ -90,6 +92,7 @@ impl ControlPlane {
         let of_events = (events_tables, cloudwatch_tables);
         let EventParts { events, logs } =
             EventParts::join(of_events, &ledger, &data, &ecs, ids.clone());
+        let secrets = Secrets::new(secrets_tables, ledger.clone(), ids.clone());
         let inside = observe::Inside::open(&settings, &data, &ledger, &ecs)?;
         let mut ours = routes::all(&settings, &installation, tls.as_ref(), &iam, &ecs, &ledger);
         ours.extend(inside.routes(&settings, &ledger));
@@ -99,6 +102,7 @@ impl ControlPlane {
         let shared = (clock.clone() as Arc<dyn Clock>, ids as Arc<dyn IdSource>);
         let services = [ecs.service(), iam.sts(), vpc.service(), cloudwatch.service()];
         let services = services.into_iter().chain([events.service(), logs.service()]);
+        let services = services.chain([secrets.ssm(), secrets.secretsmanager()]);
         let ours = ecs.routes().into_iter().chain(vpc.routes()).chain(events.routes()).chain(ours);
         let edge = edge(&settings, tls.as_ref(), &iam, shared);
         let edge = services.fold(edge, EdgeBuilder::service);
@@ -120,7 +124,7 @@ impl ControlPlane {
         loops.spawn(leading(
             ledger.clone(),
             ecs.clone(),
-            (events, logs),
+            (events, logs, secrets),
             settings.clone(),
             shutdown.clone(),
         ));
@@ -265,7 +269,7 @@ fn member(settings: &ServerSettings, running: &Running, ids: &dyn IdSource) -> R
 async fn leading(
     ledger: Ledger,
     ecs: Ecs,
-    (events, logs): (Events, Logs),
+    (events, logs, secrets): (Events, Logs, Secrets),
     settings: ServerSettings,
     shutdown: CancellationToken,
 ) -> Result<()> {
@@ -273,6 +277,7 @@ async fn leading(
     let is_shared = matches!(settings.store.choice, StoreChoice::Etcd(_));
     let work = |term: CancellationToken| {
         let (ecs, ledger, events, logs) = (&ecs, &ledger, &events, &logs);
+        let secrets = &secrets;
         async move {
             ledger.reseal().await?;
             if is_shared {
@@ -285,7 +290,8 @@ async fn leading(
                 telling.cancel();
                 ended
             };
-            let (ended, ()) = tokio::join!(work, events.run(telling.clone()));
+            let (ended, (), ()) =
+                tokio::join!(work, events.run(telling.clone()), secrets.run(telling.clone()));
             ended
         }
     };

@@ -13,6 +13,8 @@ pub struct Tables {
     pub iam: iam::Tables,
     /// Clusters, definitions, instances, tasks.
     pub ecs: EcsTables,
+    /// Parameters and secrets.
+    pub secrets: secrets::Tables,
     /// Networks.
     pub vpc: vpc::Tables,
     /// Event buses, rules, deliveries.
@@ -29,6 +31,7 @@ impl Tables {
         Self {
             iam: iam::Tables::new(schema),
             ecs: EcsTables::declare(schema),
+            secrets: secrets::Tables::declare(schema),
             vpc: vpc::Tables::declare(schema),
             events: events::Tables::declare(schema),
             cloudwatch: cloudwatch::Tables::declare(schema),

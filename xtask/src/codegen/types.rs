@@ -31,6 +31,8 @@ pub fn structures(model: &Model, reached: &BTreeSet<String>) -> Result<String> {
 fn structure(out: &mut String, model: &Model, name: &str, shape: &Shape) -> Result<()> {
     let rust = type_name(name);
     let (mut fields, mut reads, mut writes) = (String::new(), String::new(), String::new());
+    let is_sensitive = |target: &super::model::ShapeRef| Ok(model.shape(&target.shape)?.sensitive);
+    let sensitive = shape.members.values().map(is_sensitive).collect::<Result<Vec<bool>>>()?;
     for (index, (member, target)) in shape.members.iter().enumerate() {
         let (field, type_text) = (field(member), rust_type(model, &target.shape)?);
         let (type_text, form) = match shape.required.contains(member) {
@@ -42,10 +44,15 @@ fn structure(out: &mut String, model: &Model, name: &str, shape: &Shape) -> Resu
         writeln!(writes, "write_{form}(&self.{field}, {index}, writer, members);")?;
     }
     let schema = constant(name);
+    let debug = if sensitive.contains(&true) { "" } else { "Debug, " };
     writeln!(
         out,
-        "#[derive(Debug, Clone, Default, PartialEq)]\npub struct {rust} {{ {fields} }}\n"
+        "#[derive({debug}Clone, Default, PartialEq)]\npub struct {rust} {{ {fields} }}\n"
     )?;
+    if sensitive.contains(&true) {
+        let members = shape.members.keys().zip(&sensitive);
+        redacted(out, &rust, members.map(|(member, secret)| (field(member), *secret)))?;
+    }
     if shape.members.is_empty() {
         writeln!(
             out,
@@ -81,6 +88,28 @@ fn structure(out: &mut String, model: &Model, name: &str, shape: &Shape) -> Resu
             }}
             fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {{
                 write_structure(self, writer);
+            }}
+        }}\n"
+    )?;
+    Ok(())
+}
+
+/// `Debug` of a structure that holds a secret: all but that.
+fn redacted(
+    out: &mut String,
+    rust: &str,
+    members: impl Iterator<Item = (String, bool)>,
+) -> Result<()> {
+    let mut shown = String::new();
+    for (field, _) in members.filter(|(_, is_secret)| !is_secret) {
+        let name = field.trim_start_matches("r#").trim_end_matches('_');
+        writeln!(shown, ".field({name:?}, &self.{field})")?;
+    }
+    writeln!(
+        out,
+        "impl std::fmt::Debug for {rust} {{
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {{
+                f.debug_struct({rust:?}){shown}.finish_non_exhaustive()
             }}
         }}\n"
     )?;

@@ -11,9 +11,15 @@ use wire::{Malformed, Schema};
 use crate::enumerations::*;
 use crate::schemas;
 
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct AppSyncParameters {
     pub graph_ql_operation: Option<String>,
+}
+
+impl std::fmt::Debug for AppSyncParameters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AppSyncParameters").finish_non_exhaustive()
+    }
 }
 
 impl Structure for AppSyncParameters {
@@ -1622,7 +1628,7 @@ impl Value for PutTargetsResultEntry {
     }
 }
 
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct RedshiftDataParameters {
     pub database: String,
     pub db_user: Option<String>,
@@ -1631,6 +1637,18 @@ pub struct RedshiftDataParameters {
     pub sqls: Option<Vec<String>>,
     pub statement_name: Option<String>,
     pub with_event: Option<bool>,
+}
+
+impl std::fmt::Debug for RedshiftDataParameters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RedshiftDataParameters")
+            .field("database", &self.database)
+            .field("db_user", &self.db_user)
+            .field("secret_manager_arn", &self.secret_manager_arn)
+            .field("statement_name", &self.statement_name)
+            .field("with_event", &self.with_event)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Structure for RedshiftDataParameters {
