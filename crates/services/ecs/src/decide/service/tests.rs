@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use terms::{ContainerInstanceId, TaskId, Timestamp};
+use terms::{TaskId, Timestamp};
 
-use super::view::{Decision, Ended, Ground, Phase, Rules, Seen, View, Why};
+use super::view::{Decision, Ended, Phase, Rules, Seen, View, Why};
 use super::{Rows, decide};
 use crate::model::{
     CapacityChoice, CircuitBreaker, Deployment, DeploymentConfiguration, DeploymentId,

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use terms::{ContainerInstanceId, TaskId, Timestamp};
 
-use super::view::{Decision, Ended, Ground, Phase, Rules, Seen, Start, View};
+use super::view::{Decision, Ended, Phase, Rules, Seen, Start, View};
 use super::{Rows, decide};
 use crate::model::sample::{MADE, revision, service};
 use crate::model::{
