@@ -197,6 +197,12 @@ impl Client {
         Self { servers: Servers::of(endpoint), ..self.clone() }
     }
 
+    /// The same caller, over the same connections, with another key pair and for another region.
+    #[must_use]
+    pub fn signing_as(&self, credentials: Credentials, region: Region) -> Self {
+        Self { credentials: Some(credentials), region, ..self.clone() }
+    }
+
     /// Calls an operation of a service that speaks AWS JSON.
     pub async fn call<O: Operation>(&self, input: O::Input) -> Result<O::Output, ClientError> {
         let mut writer = JsonWriter::with_capacity(1024);

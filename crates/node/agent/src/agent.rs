@@ -17,12 +17,16 @@ use crate::core::{Core, Handle, merge};
 use crate::effects::{Executor, Tools, place};
 use crate::endpoints::{ControlPlane, Directory, Endpoints, Forwarder, Sources};
 use crate::engine::{Engine, Event, Outcome};
+use crate::logs::Logs;
 use crate::orphans;
 use crate::sessions::{self, Context, InstanceHealth};
 use crate::view::{CredentialStore, View};
 
 /// Without the reports having been taken, remains are removed after this long at a clean end.
 const REPORTS_AT_END: Duration = Duration::from_secs(5);
+
+/// How long a clean end waits for the rest of containers' output to be sent.
+const OUTPUT_AT_END: Duration = Duration::from_secs(2);
 
 /// A container agent.
 #[derive(Debug)]
@@ -91,7 +95,13 @@ impl Running {
         let forwarder =
             config.forwards_api.then(|| Forwarder::new(&config.server, config.tls.as_ref()));
         let endpoints = Endpoints::new(Arc::clone(&networks), directory, sources, forwarder);
+        let logs = Logs::new(
+            Arc::clone(&transport),
+            Arc::clone(&credentials),
+            config.folder.join("firelens"),
+        );
         let tools = Arc::new(Tools {
+            logs,
             images,
             containers,
             networks,
@@ -149,6 +159,10 @@ impl Running {
                 }),
             };
             merge(&mut out, self.core.engine.handle(event, now));
+            if let Some(status) = status {
+                let ended = matches!(status.state, runtime::ContainerState::Exited(_));
+                self.tools.logs.resume(id, self.tools.containers.log_path(id), ended).await;
+            }
         }
         merge(&mut out, self.core.engine.handle(Event::Restored, now));
         let known: BTreeSet<&ContainerId> = known.iter().collect();
@@ -209,6 +223,7 @@ impl Running {
             lived = life => lived,
         };
         if config.at_end == AtEnd::StopAll && shutdown.is_cancelled() {
+            tools.logs.close();
             tokio::select! {
                 biased;
                 ended = &mut core => return core_result(ended),
@@ -222,6 +237,7 @@ impl Running {
         _ = core.await;
         effects.close();
         _ = tokio::time::timeout(REPORTS_AT_END, effects.wait()).await;
+        tools.logs.end(OUTPUT_AT_END).await;
         lived
     }
 }

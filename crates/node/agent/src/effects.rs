@@ -25,6 +25,7 @@ use crate::engine::{
     PulledImage, StateChange,
 };
 use crate::folders::Folders;
+use crate::logs::{Logs, Wanted, firelens};
 use crate::orphans::Ground;
 use crate::spec::{self, Ingredients, Joined, NetworkMode};
 use crate::steps;
@@ -52,6 +53,8 @@ pub(crate) struct Tools {
     pub(crate) cluster: String,
     /// Told when a container's health changed.
     pub(crate) health_changed: Arc<Notify>,
+    /// Log drivers.
+    pub(crate) logs: Logs,
     /// Images by the container that they were pulled for.
     pub(crate) pulled: Mutex<BTreeMap<ContainerRef, Image>>,
 }
@@ -144,6 +147,7 @@ impl Tools {
             }
             Command::Signal { container, id, signal } => {
                 let signal = signal.parse().unwrap_or(Signal::TERM);
+                self.logs.before_signal(&id, &container.task.id.to_string()).await;
                 match self.containers.signal(&id, signal).await {
                     Err(runtime::CallError::Unknown(_)) => Some(Event::Vanished { container }),
                     Err(error) => {
@@ -273,8 +277,9 @@ impl Tools {
         let (joined, rootfs) = tokio::join!(join, snapshot);
         let joined: Joined = joined?;
         let rootfs = rootfs.map_err(|error| Failure::new("CannotCreateContainerError", error))?;
-        let environment = self.endpoints.environment(&creation.id, task);
-        let spec = spec::container_spec(Ingredients {
+        let mut environment = self.endpoints.environment(&creation.id, task);
+        environment.extend(firelens::environment(creation));
+        let mut spec = spec::container_spec(Ingredients {
             creation,
             image: &image.config,
             rootfs,
@@ -283,6 +288,8 @@ impl Tools {
             volumes: &self.volumes,
             cluster: &self.cluster,
         })?;
+        self.route(creation, &mut spec).await?;
+        let wanted = self.log_driver(creation, &image, &mut spec)?;
         self.make_volumes(&spec).await?;
         let open = self.endpoints.open(mode);
         let create = async {
@@ -294,12 +301,55 @@ impl Tools {
         };
         let (opened, at) = tokio::join!(open, create);
         opened.map_err(|error| network_failure(&error))?;
+        if let Some(wanted) = wanted {
+            let written = wanted.write(&self.containers.log_path(&creation.id)).await;
+            written.map_err(|error| Failure::new("CannotCreateContainerError", error))?;
+        }
         let network = match &joined {
             Joined::Bridge(attachment) => Some(place(attachment)),
             Joined::Task(network) => Some(awsvpc::place(network)),
             Joined::Host(_) | Joined::Nothing => None,
         };
         Ok(CreatedContainer { at: at?, network })
+    }
+
+    /// What a router of FireLens has besides other containers.
+    async fn route(
+        &self,
+        creation: &Creation,
+        spec: &mut runtime::ContainerSpec,
+    ) -> Result<(), Failure> {
+        let task = &creation.task;
+        let definition = &task.containers[creation.container.index];
+        let Some(router) = firelens::router(definition) else { return Ok(()) };
+        let folder = self.logs.router_folder(&task.arn.id.to_string());
+        let written = firelens::write(task, definition, &self.cluster, &folder).await;
+        written.map_err(|error| {
+            let what = format!("unable to generate firelens config file: {error}");
+            Failure::new("ResourceInitializationError", what)
+        })?;
+        self.logs.routes(&creation.id);
+        spec.mounts.extend(firelens::mounts(router, &folder));
+        Ok(())
+    }
+
+    /// Settles what becomes of a container's output; answers what its driver is to remember, if it
+    /// sends output somewhere.
+    fn log_driver(
+        &self,
+        creation: &Creation,
+        image: &Image,
+        spec: &mut runtime::ContainerSpec,
+    ) -> Result<Option<Wanted>, Failure> {
+        let task = &creation.task;
+        let definition = &task.containers[creation.container.index];
+        let routers = self.logs.router_folder(&task.arn.id.to_string());
+        let image_id = image.config_digest.to_string();
+        let wanted = Wanted::of(task, definition, (spec, &image_id), &routers);
+        let plan = wanted.plan();
+        let plan = plan.map_err(|error| Failure::new("CannotCreateContainerError", error))?;
+        spec.logs = plan.keep;
+        Ok(plan.shipping.map(|_| wanted))
     }
 
     /// A container that an earlier try made, before a crash.
@@ -338,6 +388,11 @@ impl Tools {
     }
 
     async fn start(&self, id: &ContainerId) -> Result<Timestamp, Failure> {
+        let logging = self.logs.start(id, self.containers.log_path(id)).await;
+        logging.map_err(|error| {
+            let what = format!("failed to initialize logging driver: {error}");
+            Failure::new("CannotStartContainerError", what)
+        })?;
         let started = self.containers.start(id).await;
         started.map_err(|error| Failure::new("CannotStartContainerError", error))?;
         Ok(self.clock.now())
@@ -345,7 +400,11 @@ impl Tools {
 
     /// Opens the endpoints of a container that outlived an earlier agent.
     async fn serve(&self, container: &ContainerRef, id: &ContainerId, task: &Task) {
-        let mode = spec::network_mode(task, &task.containers[container.index]);
+        let definition = &task.containers[container.index];
+        if firelens::router(definition).is_some() {
+            self.logs.routes(id);
+        }
+        let mode = spec::network_mode(task, definition);
         if let Err(error) = self.endpoints.open(mode).await {
             tracing::warn!(%id, %error, "the container's local endpoints are not served");
         }
@@ -354,6 +413,7 @@ impl Tools {
     async fn release(&self, container: &ContainerRef, id: &ContainerId) {
         self.pulled.lock().remove(container);
         self.kill_leftover(id).await;
+        self.logs.ended(id);
         if let Err(error) = self.networks.detach(id).await {
             tracing::warn!(%id, %error, "the container's network is left behind");
         }
@@ -387,6 +447,9 @@ impl Tools {
         let failed =
             |what: &dyn std::fmt::Display| Failure::new("CannotRemoveContainerError", what);
         for id in containers {
+            if !self.logs.may_go(id).await {
+                return Err(failed(&"its output is not sent yet"));
+            }
             self.containers.remove(id, false).await.map_err(|error| failed(&error))?;
             self.networks.detach(id).await.map_err(|error| failed(&error))?;
             self.images.release(id).await.map_err(|error| failed(&error))?;
@@ -402,6 +465,8 @@ impl Tools {
         let id = arn.id.to_string();
         self.pulled.lock().retain(|container, _| container.task != *arn);
         self.containers.remove_task(&id).await.map_err(|error| failed(&error))?;
+        let of_router = self.folders.remove(&self.logs.router_folder(&id)).await;
+        of_router.map_err(|error| failed(&error))?;
         self.folders.remove(&self.volumes.join(&id)).await.map_err(|error| failed(&error))
     }
 }

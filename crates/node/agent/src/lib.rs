@@ -24,6 +24,7 @@ mod endpoints;
 pub mod engine;
 mod folders;
 pub mod journal;
+mod logs;
 mod orphans;
 mod sessions;
 pub mod spec;

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use agent_protocol::docker::{ContainerConfig, HostConfig};
 use agent_protocol::task::{Container, Task, Volume};
 use runtime::containers::{
-    Device, Dns, HostEntry, IpcMode, LogOptions, Mount, MountSource, Network, PidMode, Resources,
-    Seccomp, UNLIMITED, Ulimit,
+    Device, Dns, HostEntry, IpcMode, Mount, MountSource, Network, PidMode, Resources, Seccomp,
+    UNLIMITED, Ulimit,
 };
 use runtime::images::{ImageConfig, RootFs};
 use runtime::{
@@ -168,7 +168,6 @@ pub fn container_spec(ingredients: Ingredients<'_>) -> Result<ContainerSpec, Fai
     spec.sysctls.clone_from(&host.sysctls);
     spec.shm_size_bytes = host.shm_size.and_then(|bytes| u64::try_from(bytes).ok());
     spec.resources = resources(container, &host);
-    spec.logs = log_options(&host);
     spec.labels = labels(task, container, &config, ingredients.cluster);
     Ok(spec)
 }
@@ -425,21 +424,6 @@ fn resources(container: &Container, host: &HostConfig) -> Resources {
         memory_swappiness: host.memory_swappiness.and_then(|value| u64::try_from(value).ok()),
         pids_limit: None,
     }
-}
-
-/// The json-file driver's `max-size` and `max-file`; other drivers' output is kept the same way.
-fn log_options(host: &HostConfig) -> LogOptions {
-    let mut options = LogOptions::default();
-    let Some(config) = host.log_config.as_ref().filter(|log| log.kind == "json-file") else {
-        return options;
-    };
-    if let Some(bytes) = config.config.get("max-size").and_then(|text| size(text)) {
-        options.size_max_bytes = bytes.max(1);
-    }
-    if let Some(files) = config.config.get("max-file").and_then(|text| text.parse().ok()) {
-        options.files_max = std::cmp::max(1, files);
-    }
-    options
 }
 
 /// The labels that ECS's agent sets, and the definition's own.

@@ -8,8 +8,10 @@
 //! each running container.
 
 pub mod cgroup;
+mod logs;
 mod profile;
 mod protocol;
 
+pub use logs::*;
 pub use profile::{Compare, Condition, Profile, Rule};
 pub use protocol::*;

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::LogOptions;
+
 /// The version of the socket's messages. A shim answers only its own; the runtime, which may be
 /// newer than a shim that still runs, must keep speaking every version it ever started.
 pub const PROTOCOL_VERSION: u32 = 1;
@@ -43,6 +45,8 @@ pub mod file {
     pub const ROOTFS: &str = "rootfs";
     /// The container's output; older parts are `output.json.1`, `.2`, ….
     pub const LOG: &str = "output.json";
+    /// Up to where the output is sent on, if somebody sends it: written by who does.
+    pub const SENT: &str = "output.sent";
     /// What the shim itself had to say.
     pub const SHIM_LOG: &str = "shim.log";
 }
@@ -78,26 +82,6 @@ pub struct Overlay {
     pub upper: PathBuf,
     /// The overlay's work directory, on the file system of `upper`.
     pub work: PathBuf,
-}
-
-/// How a container's output is kept.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LogOptions {
-    /// The size in bytes at which a file is turned over.
-    pub size_max_bytes: u64,
-    /// How many files are kept, the current one included; at least 1.
-    pub files_max: u32,
-}
-
-/// A log file's default size: 10 MiB.
-pub const LOG_SIZE_BYTES_DEFAULT: u64 = 10 * 1024 * 1024;
-/// The default number of log files of one container.
-pub const LOG_FILES_DEFAULT: u32 = 3;
-
-impl Default for LogOptions {
-    fn default() -> Self {
-        Self { size_max_bytes: LOG_SIZE_BYTES_DEFAULT, files_max: LOG_FILES_DEFAULT }
-    }
 }
 
 /// The process of a container.

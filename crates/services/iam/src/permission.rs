@@ -7,8 +7,8 @@
 use wire::{Action, Caller, CallerKind};
 
 /// What agents call: the actions of `AmazonEC2ContainerServiceforEC2Role` that are requests of
-/// ECS, and what they read besides.
-const OF_AGENTS: [(&str, &str); 10] = [
+/// ECS, what log drivers do without an execution role, and what they read besides.
+const OF_AGENTS: [(&str, &str); 13] = [
     ("ecs", "CreateCluster"),
     ("ecs", "DeregisterContainerInstance"),
     ("ecs", "DiscoverPollEndpoint"),
@@ -18,6 +18,9 @@ const OF_AGENTS: [(&str, &str); 10] = [
     ("ecs", "SubmitContainerStateChange"),
     ("ecs", "SubmitTaskStateChange"),
     ("ecs", "UpdateContainerInstancesState"),
+    ("logs", "CreateLogGroup"),
+    ("logs", "CreateLogStream"),
+    ("logs", "PutLogEvents"),
     ("sts", "GetCallerIdentity"),
 ];
 

@@ -6,6 +6,8 @@ use agent_protocol::task::{Container, DependencyCondition, Task};
 use runtime::ContainerId;
 use terms::Timestamp;
 
+use crate::logs::firelens::{is_routed, router_of};
+
 use super::event::{End, Place, PulledImage};
 use super::health::{Health, Plan};
 use super::phase::{Phase, Status, Step};
@@ -121,8 +123,8 @@ fn docker_name(task: &Task, container: &Container, id: &ContainerId) -> String {
     format!("ecs-{}-{}-{}-{digits}", task.family, task.version, container.name)
 }
 
-/// What a container waits for, links and shared volumes included.
-pub fn dependencies(container: &Container) -> Vec<(String, DependencyCondition)> {
+/// What a container waits for: links, shared volumes and the router of its output included.
+pub fn dependencies(task: &Task, container: &Container) -> Vec<(String, DependencyCondition)> {
     let declared = container.depends_on.iter().map(|d| (d.container_name.clone(), d.condition));
     let links = container.links.iter().map(|link| {
         let name = link.split_once(':').map_or(link.as_str(), |(name, _)| name);
@@ -132,7 +134,13 @@ pub fn dependencies(container: &Container) -> Vec<(String, DependencyCondition)>
         .volumes_from
         .iter()
         .map(|from| (from.source_container.clone(), DependencyCondition::Create));
-    declared.chain(links).chain(volumes).collect()
+    let declared: Vec<_> = declared.chain(links).chain(volumes).collect();
+    // Amazon's agent adds this one unless the definition says what to wait for.
+    let router = router_of(task).filter(|router| {
+        is_routed(container) && declared.iter().all(|(name, _)| *name != router.name)
+    });
+    let router = router.map(|router| (router.name.clone(), DependencyCondition::Start));
+    declared.into_iter().chain(router).collect()
 }
 
 /// Whether a container's dependencies let it go on.
@@ -150,7 +158,7 @@ pub enum Verdict {
 pub fn verdict(task: &Task, states: &[ContainerState], index: usize, now: Timestamp) -> Verdict {
     let mut waiting = None;
     let target = &task.containers[index].name;
-    for (name, condition) in dependencies(&task.containers[index]) {
+    for (name, condition) in dependencies(task, &task.containers[index]) {
         let Some(at) = task.containers.iter().position(|container| container.name == name) else {
             return Verdict::Failed(format!(
                 "dependency graph: container ordering dependency [{name}] for target [{target}] does not exist."
@@ -238,7 +246,7 @@ pub fn check_dependencies(task: &Task) -> Result<(), String> {
                 continue;
             }
             let mut ready = true;
-            for (name, _) in dependencies(container) {
+            for (name, _) in dependencies(task, container) {
                 match index(&name) {
                     Some(other) => ready &= settled[other],
                     None => {

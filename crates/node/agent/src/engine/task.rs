@@ -353,7 +353,7 @@ impl TaskState {
         let name = &self.task.containers[index].name;
         self.task.containers.iter().zip(&self.containers).any(|(definition, state)| {
             state.phase != Phase::Stopped
-                && dependencies(definition).iter().any(|(other, _)| other == name)
+                && dependencies(&self.task, definition).iter().any(|(other, _)| other == name)
         })
     }
 

@@ -17,8 +17,12 @@ const DOCKER_API_VERSIONS: [&str; 13] = [
 ];
 
 /// Capabilities in the old form, without their prefix.
-const CAPABILITIES_OLD: [&str; 5] = [
+const CAPABILITIES_OLD: [&str; 9] = [
     "privileged-container",
+    "logging-driver.awsfirelens",
+    "logging-driver.awslogs",
+    "logging-driver.fluentd",
+    "logging-driver.syslog",
     "logging-driver.json-file",
     "logging-driver.none",
     "task-iam-role",
@@ -26,7 +30,13 @@ const CAPABILITIES_OLD: [&str; 5] = [
 ];
 
 /// Capabilities in the new form, without their prefix: those that this agent really has.
-const CAPABILITIES: [&str; 9] = [
+const CAPABILITIES: [&str; 15] = [
+    "execution-role-awslogs",
+    "firelens.fluentbit",
+    "firelens.fluentd",
+    "firelens.non-root-user",
+    "firelens.options.config.file",
+    "logging-driver.awsfirelens.log-driver-buffer-limit",
     "container-health-check",
     "task-cpu-mem-limit",
     "increased-task-cpu-limit",

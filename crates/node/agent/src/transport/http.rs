@@ -20,7 +20,7 @@ use wire::tls::TlsClient;
 
 use super::socket::{self, Codec};
 use super::{
-    AcsQuery, CallError, Channel, ConnectError, InstanceQuery, PollEndpoints, Registered,
+    AcsQuery, CallError, Channel, ConnectError, InstanceQuery, LogsCall, PollEndpoints, Registered,
     Registration, Sender, Transport,
 };
 use crate::engine::{ContainerChange, StateChange};
@@ -81,17 +81,28 @@ impl HttpTransport {
 
     async fn call(&self, operation: &str, body: Value) -> Result<Value, CallError> {
         let target = format!("AmazonEC2ContainerServiceV20141113.{operation}");
+        let headers = [(HeaderName::from_static("x-amz-target"), target.as_str())];
+        Self::answered(&self.client, &headers, body, "ecs").await
+    }
+
+    /// The answer of a service that speaks AWS JSON.
+    async fn answered(
+        client: &Client,
+        more: &[(HeaderName, &str)],
+        body: Value,
+        service: &str,
+    ) -> Result<Value, CallError> {
         let agent = format!(
             "Amazon ECS Agent - v{AGENT_VERSION} ({AGENT_HASH}) (linux; LINUX) (Longshore)"
         );
         let header = |text: &str| HeaderValue::from_str(text).expect("only printable characters");
-        let headers = [
+        let mut headers = vec![
             (CONTENT_TYPE, HeaderValue::from_static("application/x-amz-json-1.1")),
-            (HeaderName::from_static("x-amz-target"), header(&target)),
             (USER_AGENT, header(&agent)),
         ];
+        headers.extend(more.iter().map(|(name, text)| (name.clone(), header(text))));
         let body = Bytes::from(body.to_string());
-        let answer = self.client.send(Method::POST, "/", &headers, body, "ecs").await;
+        let answer = client.send(Method::POST, "/", &headers, body, service).await;
         let answer = answer.map_err(|error| CallError::Transport(terms::with_causes(&error)))?;
         let json: Value = serde_json::from_slice(answer.body()).unwrap_or(Value::Null);
         if answer.status().is_success() {
@@ -322,6 +333,34 @@ impl Transport for HttpTransport {
         ]);
         let path = format!("{}?{query}", node::CHANNEL_PATH);
         self.open_listed::<socket::Node>(&path).await
+    }
+
+    async fn logs(&self, call: &LogsCall, body: Value) -> Result<Value, CallError> {
+        let region = match &call.region {
+            Some(region) => region.parse().map_err(|_| CallError::Service {
+                code: "InvalidParameterException".to_owned(),
+                message: format!("'{region}' is no region"),
+            })?,
+            None => self.region.clone(),
+        };
+        let credentials = match &call.credentials {
+            Some(given) => Credentials {
+                access_key_id: given.access_key_id.clone(),
+                secret: wire::Secret::new(given.secret_access_key.clone()),
+                session_token: Some(given.session_token.clone()),
+            },
+            None => self.credentials.clone(),
+        };
+        let client = match &call.endpoint {
+            Some(endpoint) => self.client.at(endpoint),
+            None => self.client.clone(),
+        };
+        let client = client.signing_as(credentials, region);
+        let target = format!("Logs_20140328.{}", call.operation);
+        let emf = (HeaderName::from_static("x-amzn-logs-format"), "json/emf");
+        let mut headers = vec![(HeaderName::from_static("x-amz-target"), target.as_str())];
+        headers.extend(call.is_emf.then_some(emf));
+        Self::answered(&client, &headers, body, "logs").await
     }
 
     async fn stream(&self, id: Uuid) -> Result<Box<dyn Sender<node::StreamMessage>>, ConnectError> {

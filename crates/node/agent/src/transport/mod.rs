@@ -7,6 +7,7 @@ mod socket;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use agent_protocol::task::Credentials;
 use agent_protocol::{acs, node, tcs};
 use async_trait::async_trait;
 use terms::Uuid;
@@ -176,6 +177,21 @@ pub struct InstanceQuery {
     pub container_instance_arn: String,
 }
 
+/// A call of CloudWatch Logs, for a container's log driver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogsCall {
+    /// The operation.
+    pub operation: &'static str,
+    /// The region that it is signed for; the agent's own without.
+    pub region: Option<String>,
+    /// Another endpoint than the control plane.
+    pub endpoint: Option<String>,
+    /// Whose keys sign it; the instance's without.
+    pub credentials: Option<Credentials>,
+    /// Whether its lines are of the embedded metric format.
+    pub is_emf: bool,
+}
+
 /// The control plane as the agent sees it.
 #[async_trait]
 pub trait Transport: Send + Sync + 'static {
@@ -208,6 +224,16 @@ pub trait Transport: Send + Sync + 'static {
         &self,
         query: &InstanceQuery,
     ) -> Result<Channel<node::AgentMessage, node::ServerMessage>, ConnectError>;
+
+    /// Calls CloudWatch Logs with a body in JSON. A control plane that has none answers so.
+    async fn logs(
+        &self,
+        call: &LogsCall,
+        body: serde_json::Value,
+    ) -> Result<serde_json::Value, CallError> {
+        let _ = body;
+        Err(CallError::Transport(format!("{} is not answered here", call.operation)))
+    }
 
     /// Opens a stream that the server asked for on the node channel.
     async fn stream(&self, id: Uuid) -> Result<Box<dyn Sender<node::StreamMessage>>, ConnectError>;

@@ -24,7 +24,8 @@ use tokio::sync::mpsc;
 use crate::ContainerId;
 
 pub use linux::{LinuxContainers, OpenError};
-pub use shim::LogOptions;
+pub use shim::file::SENT as SENT_FILE;
+pub use shim::{Keep, LogOptions, Unsent, WhenFull};
 pub use spec::{
     ContainerSpec, Device, Dns, HostEntry, IpcMode, Mount, MountSource, Network, PidMode,
     Resources, Seccomp, TaskLimits, UNLIMITED, Ulimit,

@@ -37,6 +37,9 @@ const LAST_READ_BYTES_MAX: usize = 1024 * 1024;
 /// After so long without anything to do, memory is given back: milliseconds.
 const IDLE_AFTER_MS: i32 = 500;
 
+/// While output waits until more of it may, there is a look for room this often: milliseconds.
+const ROOM_LOOK_MS: i32 = 100;
+
 /// How reluctantly the kernel kills the shim for memory: its container goes first.
 const OOM_SCORE_ADJUSTMENT: &str = "-999";
 
@@ -128,9 +131,11 @@ impl Shim {
     fn turn(&mut self, signals: &SignalFd, connections: &mut Connections) -> io::Result<()> {
         let creating = matches!(self.state, State::Creating { .. });
         let mut fds = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
-        fds.extend(
-            self.outputs.iter().flatten().map(|f| PollFd::new(f.as_fd(), PollFlags::POLLIN)),
-        );
+        let reads = self.log.has_room();
+        if reads {
+            let outputs = self.outputs.iter().flatten();
+            fds.extend(outputs.map(|f| PollFd::new(f.as_fd(), PollFlags::POLLIN)));
+        }
         fds.extend(self.execs.descriptors().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         // Until the container exists there is nothing to say: callers wait.
         if !creating {
@@ -138,7 +143,8 @@ impl Shim {
         }
         let deadline = self.execs.next_deadline_ms();
         let idle_after = (!creating && !self.idle).then_some(IDLE_AFTER_MS);
-        let wait = deadline.into_iter().chain(idle_after).min();
+        let look_for_room = (!reads).then_some(ROOM_LOOK_MS);
+        let wait = deadline.into_iter().chain(idle_after).chain(look_for_room).min();
         let timeout = wait
             .map_or(PollTimeout::NONE, |ms| PollTimeout::try_from(ms).unwrap_or(PollTimeout::MAX));
         let happened = match poll(&mut fds, timeout) {
@@ -151,7 +157,9 @@ impl Shim {
             memory::give_back();
         }
         self.idle = !happened;
-        self.read_outputs();
+        if reads {
+            self.read_outputs();
+        }
         self.execs.advance();
         while let Ok(Some(_)) = signals.read_signal() {}
         self.reap(connections);

@@ -1,14 +1,17 @@
 //! The container's output on disk: Docker's json-file lines, turned over by size.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 
-use shim::{LogOptions, file};
+use shim::{Keep, LogOptions, WhenFull, file};
 
 use super::clock::Instant;
 
 /// The longest piece of one line in bytes: Docker cuts there too.
 const LINE_BYTES_MAX: usize = 16 * 1024;
+
+/// How a file's first line begins if the files are read by their places.
+const PLACE: &str = "{\"n\":";
 
 /// Which of the two outputs.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,27 +34,68 @@ impl Stream {
 pub(crate) struct Log {
     options: LogOptions,
     current: Option<File>,
+    /// Bytes of all files before the current one.
+    base: u64,
+    /// Bytes of the current file.
     size: u64,
+    /// Up to where all is sent on, as far as we know.
+    sent: u64,
     complained: bool,
+    dropped: bool,
     /// What was read of a line whose end has not come, by stream.
     partial: [Vec<u8>; 2],
     out: Vec<u8>,
 }
 
 impl Log {
+    /// Goes on with what is in the folder already.
     pub(crate) fn new(options: LogOptions) -> Self {
-        Self {
+        let mut log = Self {
             options,
             current: None,
+            base: 0,
             size: 0,
+            sent: 0,
             complained: false,
+            dropped: false,
             partial: [Vec::new(), Vec::new()],
             out: Vec::new(),
+        };
+        log.size = fs::metadata(file::LOG).map_or(0, |found| found.len());
+        if matches!(log.options.keep, Keep::Unsent(_)) {
+            log.base = match log.size {
+                0 => place_of(&older(1)).map_or(0, |(place, length)| place + length),
+                _ => place_of(file::LOG).map_or(0, |(place, _)| place),
+            };
         }
+        log
+    }
+
+    /// Whether more output may be read now.
+    pub(crate) fn has_room(&mut self) -> bool {
+        match self.options.keep {
+            Keep::Unsent(unsent) if unsent.when_full == WhenFull::Wait => {
+                self.is_below(unsent.bytes_max)
+            }
+            Keep::Log | Keep::Nothing | Keep::Unsent(_) => true,
+        }
+    }
+
+    /// Whether less than so many bytes wait to be sent.
+    fn is_below(&mut self, most: u64) -> bool {
+        let end = self.base + self.size;
+        if end - self.sent.min(end) >= most {
+            let sent = fs::read_to_string(file::SENT).ok();
+            self.sent = sent.and_then(|text| text.trim().parse().ok()).unwrap_or(self.sent);
+        }
+        end - self.sent.min(end) < most
     }
 
     /// Takes what one stream said.
     pub(crate) fn take(&mut self, stream: Stream, mut bytes: &[u8]) {
+        if self.options.keep == Keep::Nothing {
+            return;
+        }
         let mut partial = std::mem::take(&mut self.partial[stream as usize]);
         while !bytes.is_empty() {
             let room = LINE_BYTES_MAX - partial.len();
@@ -59,9 +103,13 @@ impl Log {
             let length = end.map_or(room.min(bytes.len()), |at| at + 1);
             partial.extend_from_slice(&bytes[..length]);
             bytes = &bytes[length..];
-            if end.is_some() || partial.len() == LINE_BYTES_MAX {
+            if end.is_some() {
                 self.line(stream, &partial);
                 partial.clear();
+            } else if partial.len() == LINE_BYTES_MAX {
+                let whole = whole_characters(&partial);
+                self.line(stream, &partial[..whole]);
+                partial.drain(..whole);
             }
         }
         // An idle container's buffers cost nothing.
@@ -83,20 +131,37 @@ impl Log {
     }
 
     fn line(&mut self, stream: Stream, line: &[u8]) {
-        let text = String::from_utf8_lossy(line);
-        let start = self.out.len();
-        self.out.extend_from_slice(b"{\"log\":");
-        let _ = serde_json::to_writer(&mut self.out, text.as_ref());
-        let name = stream.name();
-        let _ = writeln!(self.out, ",\"stream\":\"{name}\",\"time\":\"{}\"}}", Instant::now());
-        let added = (self.out.len() - start) as u64;
-        if self.size > 0 && self.size + added > self.options.size_max_bytes {
-            let line = self.out.split_off(start);
+        if let Keep::Unsent(unsent) = self.options.keep
+            && unsent.when_full == WhenFull::Drop
+            && !self.is_below(unsent.bytes_max)
+        {
+            if !std::mem::replace(&mut self.dropped, true) {
+                eprintln!("longshore-shim: output is dropped: it comes faster than it is sent on");
+            }
+            return;
+        }
+        let mut entry = Vec::with_capacity(line.len() + 96);
+        entry.extend_from_slice(b"\"log\":");
+        let _ = serde_json::to_writer(&mut entry, String::from_utf8_lossy(line).as_ref());
+        let _ = write!(entry, ",\"stream\":\"{}\"", stream.name());
+        if !self.options.attributes.is_empty() {
+            entry.extend_from_slice(b",\"attrs\":");
+            let _ = serde_json::to_writer(&mut entry, &self.options.attributes);
+        }
+        let _ = writeln!(entry, ",\"time\":\"{}\"}}", Instant::now());
+        if self.size > 0 && self.size + entry.len() as u64 >= self.options.size_max_bytes {
             self.flush();
             self.turn_over();
-            self.out = line;
         }
-        self.size += added;
+        let start = self.out.len();
+        match (self.options.keep, self.size) {
+            (Keep::Unsent(_), 0) => {
+                let _ = write!(self.out, "{PLACE}{},", self.base);
+            }
+            _ => self.out.push(b'{'),
+        }
+        self.out.extend_from_slice(&entry);
+        self.size += (self.out.len() - start) as u64;
     }
 
     fn flush(&mut self) {
@@ -105,9 +170,10 @@ impl Log {
         }
         let out = std::mem::take(&mut self.out);
         let written = self.file().and_then(|file| file.write_all(&out));
-        if let Err(error) = written
-            && !std::mem::replace(&mut self.complained, true)
-        {
+        let Err(error) = written else { return };
+        // The places are those of the file, not of what it should have been.
+        self.size = fs::metadata(file::LOG).map_or(0, |found| found.len());
+        if !std::mem::replace(&mut self.complained, true) {
             eprintln!("longshore-shim: output is lost: cannot write {}: {error}", file::LOG);
         }
     }
@@ -123,18 +189,68 @@ impl Log {
     /// Makes the current file the first old one, and drops the oldest.
     fn turn_over(&mut self) {
         self.current = None;
-        self.size = 0;
-        let name = |age: u32| match age {
-            0 => file::LOG.to_owned(),
-            _ => format!("{}.{age}", file::LOG),
-        };
+        self.base += std::mem::take(&mut self.size);
         let oldest = self.options.files_max.saturating_sub(1);
         if oldest == 0 {
             let _ = fs::remove_file(file::LOG);
             return;
         }
         for age in (0..oldest).rev() {
-            let _ = fs::rename(name(age), name(age + 1));
+            let _ = fs::rename(older(age), older(age + 1));
         }
+    }
+}
+
+/// The name of an older file; the current one is of age 0.
+fn older(age: u32) -> String {
+    match age {
+        0 => file::LOG.to_owned(),
+        _ => format!("{}.{age}", file::LOG),
+    }
+}
+
+/// The place at which a file begins, and its length.
+fn place_of(name: &str) -> Option<(u64, u64)> {
+    let file = File::open(name).ok()?;
+    let length = file.metadata().ok()?.len();
+    let mut head = Vec::new();
+    file.take(32).read_to_end(&mut head).ok()?;
+    let head = String::from_utf8_lossy(&head);
+    let digits = head.strip_prefix(PLACE)?;
+    Some((digits.split(',').next()?.parse().ok()?, length))
+}
+
+/// How much of a piece of a line is whole characters: one must not be cut in two.
+fn whole_characters(piece: &[u8]) -> usize {
+    let length = piece.len();
+    for back in 1..=length.min(3) {
+        let wanted = match piece[length - back] {
+            0x80..=0xBF => continue,
+            0xC0..=0xDF => 2,
+            0xE0..=0xEF => 3,
+            0xF0..=0xFF => 4,
+            _ => 1,
+        };
+        return if wanted > back { length - back } else { length };
+    }
+    length
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn characters_are_not_cut_in_two() {
+        let check = |text: &[u8], expected: usize| assert_eq!(whole_characters(text), expected);
+        check(b"abc", 3);
+        check("abé".as_bytes(), 4);
+        check(&"abé".as_bytes()[..3], 2);
+        check(&"a€".as_bytes()[..3], 1);
+        check("a€".as_bytes(), 4);
+        check(&"a😀".as_bytes()[..4], 1);
+        check("a😀".as_bytes(), 5);
+        // What is no text stays as it is.
+        check(&[0x80, 0x80, 0x80, 0x80], 4);
     }
 }

@@ -1,0 +1,425 @@
+//! What a definition's log configuration asks for, checked as Docker checks it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use regex::Regex;
+use runtime::containers::{Keep, LogOptions, Unsent, WhenFull};
+
+use super::multiline::of_datetime;
+use super::syslog::{Address, Format};
+use super::tag::{self, Facts};
+
+/// With `blocking`: how much may wait on the disk before the container is held back.
+pub const BLOCKING_BYTES: u64 = 16 * 1024 * 1024;
+/// With `non-blocking`: how much may wait before lines are dropped, unless `max-buffer-size` says
+/// otherwise (API reference, `LogConfiguration`).
+pub const NON_BLOCKING_BYTES: u64 = 10 * 1024 * 1024;
+/// How often awslogs sends if it is not told otherwise: Docker's.
+const FLUSH_INTERVAL: Duration = Duration::from_secs(5);
+/// Docker's.
+const FLUENTD_PORT: u16 = 24224;
+
+/// What becomes of a container's output.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What its shim does.
+    pub keep: LogOptions,
+    /// What is sent on; none if its files are the log, or nothing is kept.
+    pub shipping: Option<Shipping>,
+}
+
+/// Where output goes.
+#[derive(Clone, Debug)]
+pub struct Shipping {
+    /// The destination.
+    pub kind: Kind,
+    /// What begins an event of several lines.
+    pub begins: Option<Regex>,
+    /// Whether the container does not start when the destination does not work.
+    pub must_work_at_start: bool,
+}
+
+/// A destination.
+#[derive(Clone, Debug)]
+pub enum Kind {
+    /// CloudWatch Logs.
+    Awslogs(AwslogsOptions),
+    /// A syslog server.
+    Syslog(SyslogOptions),
+    /// Something that speaks fluentd's forward protocol; a router of FireLens too.
+    Fluentd(FluentdOptions),
+}
+
+/// Options of `awslogs`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AwslogsOptions {
+    /// The region that calls are signed for; the agent's own without.
+    pub region: Option<String>,
+    /// Another endpoint than the control plane.
+    pub endpoint: Option<String>,
+    /// The group.
+    pub group: String,
+    /// The stream.
+    pub stream: String,
+    /// Whether an absent group is made.
+    pub create_group: bool,
+    /// Whether an absent stream is made.
+    pub create_stream: bool,
+    /// Whether lines are of the embedded metric format.
+    pub is_emf: bool,
+    /// How long lines wait for others.
+    pub interval: Duration,
+}
+
+/// Options of `syslog`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyslogOptions {
+    /// Where.
+    pub address: Address,
+    /// The facility's number.
+    pub facility: u8,
+    /// How messages look.
+    pub format: Format,
+    /// What they are tagged with.
+    pub tag: String,
+}
+
+/// Options of `fluentd`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FluentdOptions {
+    /// Where.
+    pub address: FluentdAddress,
+    /// The tag.
+    pub tag: String,
+    /// What each record holds besides the line.
+    pub fields: BTreeMap<String, String>,
+    /// Whether times have nanoseconds.
+    pub sub_second: bool,
+    /// Whether the other side is to acknowledge what it took.
+    pub asks_for_ack: bool,
+    /// How long a write may take.
+    pub write_timeout: Duration,
+}
+
+impl FluentdOptions {
+    /// The folder of the router that it is, if it is one of FireLens'.
+    pub fn router(&self) -> Option<PathBuf> {
+        match &self.address {
+            FluentdAddress::Unix(socket) => Some(socket.parent()?.parent()?.to_owned()),
+            FluentdAddress::Tcp(_) => None,
+        }
+    }
+}
+
+/// Where a fluentd is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FluentdAddress {
+    /// `HOST:PORT`.
+    Tcp(String),
+    /// A socket.
+    Unix(PathBuf),
+}
+
+type Options = BTreeMap<String, String>;
+
+/// What a driver with these options is to do.
+///
+/// # Errors
+/// As Docker refuses the container, in its words where they are known.
+pub fn plan(driver: &str, options: &Options, facts: &Facts) -> Result<Plan, String> {
+    match driver {
+        "" | "json-file" => json_file(options, facts),
+        "none" => {
+            let keep = LogOptions { keep: Keep::Nothing, ..LogOptions::default() };
+            Ok(Plan { keep, shipping: None })
+        }
+        "awslogs" => awslogs(options, facts),
+        "syslog" => syslog(options, facts),
+        "fluentd" => fluentd(options, facts),
+        other => Err(format!("logger: no log driver named '{other}' is registered")),
+    }
+}
+
+/// What a container does whose output goes to its task's router, at `socket`.
+///
+/// # Errors
+/// If `log-driver-buffer-limit` is no number.
+pub fn firelens(
+    options: &Options,
+    tag: String,
+    socket: PathBuf,
+    facts: &Facts,
+) -> Result<Plan, String> {
+    let limit = number(options, "log-driver-buffer-limit")?;
+    let keep = LogOptions::unsent(Unsent {
+        bytes_max: limit.unwrap_or(NON_BLOCKING_BYTES),
+        when_full: WhenFull::Drop,
+    });
+    let fluentd = FluentdOptions {
+        address: FluentdAddress::Unix(socket),
+        tag,
+        fields: named(facts),
+        sub_second: true,
+        asks_for_ack: false,
+        write_timeout: Duration::from_secs(10),
+    };
+    let shipping = Shipping {
+        kind: Kind::Fluentd(fluentd),
+        begins: None,
+        // The router has a socket some time after it was started.
+        must_work_at_start: false,
+    };
+    Ok(Plan { keep, shipping: Some(shipping) })
+}
+
+/// Options that every driver takes.
+const OF_ALL: [&str; 2] = ["mode", "max-buffer-size"];
+const OF_FACTS: [&str; 5] = ["labels", "labels-regex", "env", "env-regex", "tag"];
+
+fn known(driver: &str, options: &Options, of_driver: &[&str]) -> Result<(), String> {
+    let known = |name: &str| OF_ALL.contains(&name) || of_driver.contains(&name);
+    match options.keys().find(|name| !known(name)) {
+        Some(name) => Err(format!("unknown log opt '{name}' for {driver} log driver")),
+        None => Ok(()),
+    }
+}
+
+fn json_file(options: &Options, facts: &Facts) -> Result<Plan, String> {
+    known("json-file", options, &[&OF_FACTS[..], &["max-size", "max-file", "compress"]].concat())?;
+    let mut keep = LogOptions::default();
+    if let Some(text) = options.get("max-size") {
+        let bytes = size(text).ok_or_else(|| format!("invalid value for max-size: '{text}'"))?;
+        keep.size_max_bytes = bytes.max(1);
+    }
+    if let Some(text) = options.get("max-file") {
+        let files = text.parse().ok().filter(|&files| files > 0);
+        keep.files_max = files.ok_or_else(|| "max-file cannot be less than 1".to_owned())?;
+    }
+    if boolean(options, "compress")? == Some(true) {
+        return Err("log opt 'compress' is not supported here: leave it out".to_owned());
+    }
+    keep.attributes = tag::attributes(options, facts)?;
+    if let Some(template) = options.get("tag").filter(|template| !template.is_empty()) {
+        keep.attributes.insert("tag".to_owned(), tag::fill(template, facts)?);
+    }
+    Ok(Plan { keep, shipping: None })
+}
+
+fn awslogs(options: &Options, facts: &Facts) -> Result<Plan, String> {
+    const OF_AWSLOGS: [&str; 14] = [
+        "awslogs-group",
+        "awslogs-region",
+        "awslogs-stream",
+        "awslogs-create-group",
+        "awslogs-create-stream",
+        "awslogs-datetime-format",
+        "awslogs-multiline-pattern",
+        "awslogs-credentials-endpoint",
+        "awslogs-force-flush-interval-seconds",
+        "awslogs-max-buffered-events",
+        "awslogs-endpoint",
+        "awslogs-format",
+        "tag",
+        "awslogs-stream-prefix",
+    ];
+    known("awslogs", options, &OF_AWSLOGS)?;
+    let get = |name: &str| options.get(name).filter(|value| !value.is_empty());
+    let group = get("awslogs-group");
+    let group = group.ok_or("must specify a value for log opt 'awslogs-group'")?;
+    let datetime = get("awslogs-datetime-format");
+    let pattern = get("awslogs-multiline-pattern");
+    if datetime.is_some() && pattern.is_some() {
+        return Err("you cannot configure log opt 'awslogs-datetime-format' and \
+                    'awslogs-multiline-pattern' at the same time"
+            .to_owned());
+    }
+    let format = get("awslogs-format");
+    if let Some(other) = format.filter(|format| *format != "json/emf") {
+        return Err(format!("unsupported log format '{other}'"));
+    }
+    if format.is_some() && (datetime.is_some() || pattern.is_some()) {
+        return Err("you cannot configure log opt 'awslogs-datetime-format' or \
+                    'awslogs-multiline-pattern' with log opt 'awslogs-format'"
+            .to_owned());
+    }
+    let pattern = datetime.map(|format| of_datetime(format)).or_else(|| pattern.cloned());
+    let begins = pattern.map(|pattern| {
+        Regex::new(&pattern).map_err(|error| {
+            format!("awslogs could not parse multiline pattern key '{pattern}': {error}")
+        })
+    });
+    let stream = match get("awslogs-stream") {
+        Some(stream) => stream.clone(),
+        None => tag::fill(get("tag").map_or("{{.FullID}}", String::as_str), facts)?,
+    };
+    let seconds = number(options, "awslogs-force-flush-interval-seconds")?;
+    if seconds == Some(0) || number(options, "awslogs-max-buffered-events")? == Some(0) {
+        return Err("must specify a positive number for log opt \
+                    'awslogs-force-flush-interval-seconds' and 'awslogs-max-buffered-events'"
+            .to_owned());
+    }
+    let awslogs = AwslogsOptions {
+        region: get("awslogs-region").cloned(),
+        endpoint: get("awslogs-endpoint").cloned(),
+        group: group.clone(),
+        stream,
+        create_group: boolean(options, "awslogs-create-group")?.unwrap_or(false),
+        create_stream: boolean(options, "awslogs-create-stream")?.unwrap_or(true),
+        is_emf: format.is_some(),
+        interval: seconds.map_or(FLUSH_INTERVAL, Duration::from_secs),
+    };
+    ships(options, Kind::Awslogs(awslogs), begins.transpose()?)
+}
+
+fn syslog(options: &Options, facts: &Facts) -> Result<Plan, String> {
+    const OF_SYSLOG: [&str; 7] = [
+        "syslog-address",
+        "syslog-facility",
+        "syslog-format",
+        "syslog-tls-ca-cert",
+        "syslog-tls-cert",
+        "syslog-tls-key",
+        "syslog-tls-skip-verify",
+    ];
+    known("syslog", options, &[&OF_FACTS[..], &OF_SYSLOG].concat())?;
+    let get = |name: &str| options.get(name).map(String::as_str).filter(|value| !value.is_empty());
+    let unbuilt = options.keys().find(|name| name.starts_with("syslog-tls-"));
+    if let Some(unbuilt) = unbuilt {
+        return Err(format!(
+            "log opt '{unbuilt}' is not supported here: there is no TLS for syslog"
+        ));
+    }
+    let syslog = SyslogOptions {
+        address: get("syslog-address").map_or(Ok(Address::Local), str::parse)?,
+        facility: super::syslog::facility(get("syslog-facility").unwrap_or("daemon"))?,
+        format: get("syslog-format").unwrap_or_default().parse()?,
+        tag: tag::fill(get("tag").unwrap_or("{{.ID}}"), facts)?,
+    };
+    ships(options, Kind::Syslog(syslog), None)
+}
+
+fn fluentd(options: &Options, facts: &Facts) -> Result<Plan, String> {
+    const OF_FLUENTD: [&str; 10] = [
+        "fluentd-address",
+        "fluentd-async",
+        "fluentd-async-connect",
+        "fluentd-async-reconnect-interval",
+        "fluentd-buffer-limit",
+        "fluentd-max-retries",
+        "fluentd-request-ack",
+        "fluentd-retry-wait",
+        "fluentd-sub-second-precision",
+        "fluentd-write-timeout",
+    ];
+    known("fluentd", options, &[&OF_FACTS[..], &OF_FLUENTD].concat())?;
+    let get = |name: &str| options.get(name).map(String::as_str).filter(|value| !value.is_empty());
+    let address = fluentd_address(get("fluentd-address").unwrap_or_default())?;
+    let is_async = boolean(options, "fluentd-async")?.unwrap_or(false)
+        || boolean(options, "fluentd-async-connect")?.unwrap_or(false);
+    let mut fields = tag::attributes(options, facts)?;
+    fields.extend(named(facts));
+    let fluentd = FluentdOptions {
+        address,
+        tag: tag::fill(get("tag").unwrap_or("{{.ID}}"), facts)?,
+        fields,
+        sub_second: boolean(options, "fluentd-sub-second-precision")?.unwrap_or(false),
+        asks_for_ack: boolean(options, "fluentd-request-ack")?.unwrap_or(false),
+        write_timeout: Duration::from_secs(10),
+    };
+    let mut plan = ships(options, Kind::Fluentd(fluentd), None)?;
+    if let Some(shipping) = &mut plan.shipping {
+        shipping.must_work_at_start &= !is_async;
+    }
+    Ok(plan)
+}
+
+/// The fields of every record that say whose it is.
+fn named(facts: &Facts) -> BTreeMap<String, String> {
+    let id = ("container_id".to_owned(), facts.id.clone());
+    [id, ("container_name".to_owned(), format!("/{}", facts.name))].into()
+}
+
+fn fluentd_address(text: &str) -> Result<FluentdAddress, String> {
+    if let Some(path) = text.strip_prefix("unix://") {
+        return match path.is_empty() {
+            true => Err("path is empty".to_owned()),
+            false => Ok(FluentdAddress::Unix(PathBuf::from(path))),
+        };
+    }
+    let (scheme, rest) = text.split_once("://").unwrap_or(("tcp", text));
+    if scheme != "tcp" {
+        return Err(format!("unsupported scheme: '{scheme}' in fluentd-address '{text}'"));
+    }
+    let rest = if rest.is_empty() { "127.0.0.1" } else { rest };
+    let has_port = match rest.rsplit_once(':') {
+        Some((host, port)) => port.parse::<u16>().is_ok() && !host.ends_with(':'),
+        None => false,
+    };
+    Ok(FluentdAddress::Tcp(match has_port {
+        true => rest.to_owned(),
+        false => format!("{rest}:{FLUENTD_PORT}"),
+    }))
+}
+
+/// What `mode` and `max-buffer-size` say.
+fn ships(options: &Options, kind: Kind, begins: Option<Regex>) -> Result<Plan, String> {
+    let given = options.get("max-buffer-size").filter(|text| !text.is_empty());
+    let given = given.map(|text| {
+        size(text).ok_or_else(|| format!("error parsing option max-buffer-size: '{text}'"))
+    });
+    let given = given.transpose()?;
+    let unsent = match options.get("mode").map(String::as_str) {
+        None | Some("" | "blocking") => {
+            if given.is_some() && options.contains_key("mode") {
+                return Err(
+                    "logger: max-buffer-size option is only supported with 'mode=non-blocking'"
+                        .to_owned(),
+                );
+            }
+            Unsent { bytes_max: BLOCKING_BYTES, when_full: WhenFull::Wait }
+        }
+        Some("non-blocking") => {
+            let bytes_max = given.unwrap_or(NON_BLOCKING_BYTES);
+            Unsent { bytes_max, when_full: WhenFull::Drop }
+        }
+        Some(other) => return Err(format!("logger: logging mode not supported: {other}")),
+    };
+    let must_work_at_start = unsent.when_full == WhenFull::Wait;
+    let shipping = Shipping { kind, begins, must_work_at_start };
+    Ok(Plan { keep: LogOptions::unsent(unsent), shipping: Some(shipping) })
+}
+
+fn boolean(options: &Options, name: &str) -> Result<Option<bool>, String> {
+    // Go's strconv.ParseBool.
+    match options.get(name).map(String::as_str) {
+        None | Some("") => Ok(None),
+        Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(Some(true)),
+        Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(Some(false)),
+        Some(other) => {
+            Err(format!("must specify valid value for log opt '{name}': '{other}' is no boolean"))
+        }
+    }
+}
+
+fn number(options: &Options, name: &str) -> Result<Option<u64>, String> {
+    let Some(text) = options.get(name).filter(|text| !text.is_empty()) else { return Ok(None) };
+    let parsed = text.parse().map(Some);
+    parsed.map_err(|_| format!("must specify valid value for log opt '{name}': '{text}'"))
+}
+
+/// `65536k`, `10m`, `1g` or bytes.
+pub fn size(text: &str) -> Option<u64> {
+    const KIB: u64 = 1024;
+    let text = text.trim().to_ascii_lowercase();
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let unit = match text[digits.len()..].trim_end_matches('b') {
+        "" => 1,
+        "k" => KIB,
+        "m" => KIB * KIB,
+        "g" => KIB * KIB * KIB,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(unit)
+}
