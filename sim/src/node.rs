@@ -8,7 +8,9 @@ use std::time::Duration;
 use agent::engine::{Capacity, Settings};
 use agent::journal::LineJournal;
 use agent::transport::HttpTransport;
-use agent::{Agent, AgentError, AtEnd, Config, Directory, Parts, Remains, STOP_TIMEOUT_AT_END};
+use agent::{
+    Agent, AgentError, AtEnd, Config, Directory, House, Parts, Remains, STOP_TIMEOUT_AT_END,
+};
 use parking_lot::Mutex;
 use terms::Clock;
 use tokio_util::sync::CancellationToken;
@@ -201,6 +203,7 @@ impl Node {
             forwards_api: false,
             at_end: AtEnd::LeaveRunning,
             stop_timeout_at_end: STOP_TIMEOUT_AT_END,
+            house: House::default(),
         }
     }
 }

@@ -13,6 +13,8 @@ use clap::Args;
 use nix::fcntl::{Flock, FlockArg};
 use terms::CapacityProviderName;
 
+use crate::housekeeping::HouseFlags;
+
 /// The most container instances that one `longshore up` makes.
 pub const INSTANCES_MAX: u32 = 64;
 
@@ -40,6 +42,9 @@ pub struct InstanceFlags {
     pub capacity_provider: Option<ProviderNames>,
     #[command(flatten)]
     pub size: SizeFlags,
+    /// How they keep the machine in order.
+    #[command(flatten)]
+    pub house: HouseFlags,
 }
 
 /// Names of capacity providers, with commas between: what instances made together belong to, one

@@ -19,6 +19,7 @@ mod ensemble;
 mod event_parts;
 mod exit;
 mod history;
+mod housekeeping;
 mod instances;
 mod limits;
 mod node;

@@ -13,7 +13,7 @@ use agent::{
 };
 use anyhow::Result;
 use runtime::containers::{ContainerState, Containers, LinuxContainers};
-use runtime::images::{self, ImageStore};
+use runtime::images::{self, ImageStore, PullBehavior};
 use runtime::networks::{self, LinuxNetworks, NetworkOptions};
 use terms::{AccountId, Clock, ClusterName, IdSource, Region};
 use tokio_util::sync::CancellationToken;
@@ -22,6 +22,7 @@ use wire::tls::TlsClient;
 
 use crate::clock::{RandomIds, SystemClock};
 use crate::data_dir::DataDir;
+use crate::housekeeping::HouseSettings;
 use crate::{instances, registries};
 
 /// The journal's name in an instance's folder.
@@ -64,6 +65,8 @@ pub struct NodeSettings {
     pub own_network: bool,
     /// Network namespaces that it keeps ready.
     pub ready_namespaces: usize,
+    /// How it keeps its machine in order.
+    pub house: HouseSettings,
     /// Whether it joins as a new one when the one that it was has been deregistered.
     pub joins_anew: bool,
 }
@@ -78,9 +81,10 @@ pub fn journal(data: &DataDir, name: &str) -> PathBuf {
 ///
 /// # Errors
 /// If the store cannot be opened.
-pub async fn open_images(data: &DataDir) -> Result<Arc<ImageStore>> {
+pub async fn open_images(data: &DataDir, behavior: PullBehavior) -> Result<Arc<ImageStore>> {
     let folder = data.images();
-    let store = move || ImageStore::open(folder, images::Settings::default());
+    let settings = images::Settings { behavior, ..images::Settings::default() };
+    let store = move || ImageStore::open(folder, settings);
     Ok(Arc::new(tokio::task::spawn_blocking(store).await??))
 }
 
@@ -211,7 +215,7 @@ fn config(settings: NodeSettings, folder: PathBuf, address: Option<IpAddr>) -> R
         account: settings.account,
         region: settings.region,
         capacity: settings.capacity,
-        settings: Settings::default(),
+        settings: engine_settings(&settings.house),
         registries: settings
             .registry_auth
             .as_deref()
@@ -219,5 +223,11 @@ fn config(settings: NodeSettings, folder: PathBuf, address: Option<IpAddr>) -> R
         forwards_api: settings.forwards_api,
         at_end: settings.at_end,
         stop_timeout_at_end: STOP_TIMEOUT_AT_END,
+        house: settings.house.house,
     })
+}
+
+fn engine_settings(house: &HouseSettings) -> Settings {
+    let settings = Settings::default();
+    Settings { cleanup_wait: house.task_cleanup_wait.unwrap_or(settings.cleanup_wait), ..settings }
 }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use terms::{AccountId, ClusterName, Region};
 
 use crate::ensemble::{StoreFlags, StoreSettings};
+use crate::housekeeping::{HouseSettings, amazons_variable};
 use crate::instances::{INSTANCES_MAX, InstanceFlags, ProviderNames};
 
 use crate::limits::{LimitFlags, LimitSettings};
@@ -170,6 +171,8 @@ pub struct ServerSettings {
     pub instance_cpu: Option<u64>,
     /// Memory of each in MiB; none is a share of the machine.
     pub instance_memory: Option<u64>,
+    /// How they keep the machine in order.
+    pub house: HouseSettings,
     /// Where the ledger is kept.
     pub store: StoreSettings,
     /// How long the history is kept.
@@ -199,7 +202,7 @@ impl ServerSettings {
     /// If a value cannot be read, the file has an unknown setting, or `--auth open` would be
     /// reachable from other machines.
     pub fn resolve(flags: &ServerFlags, instances: &InstanceFlags) -> Result<Self> {
-        let InstanceFlags { instances, capacity_provider, size } = instances.clone();
+        let InstanceFlags { instances, capacity_provider, size, house } = instances.clone();
         let mut resolver = Resolver::open(flags.config.as_deref())?;
         let security = SecuritySettings::resolve(&flags.security, &mut resolver)?;
         let settings = Self {
@@ -221,6 +224,7 @@ impl ServerSettings {
             instance_type: resolver.optional("instance_type", size.instance_type)?,
             instance_cpu: resolver.optional("instance_cpu", size.instance_cpu)?,
             instance_memory: resolver.optional("instance_memory", size.instance_memory)?,
+            house: HouseSettings::read(&mut resolver, &house)?,
             store: StoreSettings::read(&mut resolver, &flags.store, security.folder.as_ref())?,
             security,
             history_retention: resolver.value(
@@ -386,6 +390,12 @@ impl Resolver {
         if let Ok(text) = std::env::var(&variable) {
             let value = text.parse().map_err(|e| anyhow::anyhow!("{variable}={text}: {e}"))?;
             return Ok(Some((value, Source::Environment(variable))));
+        }
+        if let Some(variable) = amazons_variable(name)
+            && let Ok(text) = std::env::var(variable)
+        {
+            let value = text.parse().map_err(|e| anyhow::anyhow!("{variable}={text}: {e}"))?;
+            return Ok(Some((value, Source::Environment(variable.to_owned()))));
         }
         let Some(entry) = self.table.get(name) else { return Ok(None) };
         let text = match entry {

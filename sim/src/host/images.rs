@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use runtime::images::{
-    ImageError, LoadError, Progress, Pruned, PullError, PullEvent, Pulled, RegistryAuth,
+    Held, ImageError, LoadError, Progress, Pruned, PullError, PullEvent, Pulled, RegistryAuth,
     SnapshotError,
 };
 use runtime::{ContainerId, Image, ImageConfig, ImageReference, Images, RootFs};
@@ -89,6 +89,14 @@ impl Images for Seen {
 
     async fn snapshots(&self) -> Result<Vec<ContainerId>, SnapshotError> {
         Ok(self.host.state.lock().snapshots.iter().cloned().collect())
+    }
+
+    async fn inventory(&self) -> Result<Vec<Held>, ImageError> {
+        Ok(Vec::new())
+    }
+
+    async fn keep(&self, _: &[ImageReference]) -> Result<(), ImageError> {
+        Ok(())
     }
 
     async fn prune(&self) -> Result<Pruned, ImageError> {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use std::collections::BTreeMap;
+
 use agent::engine::StateChange;
 use agent::transport::{
     AcsQuery, CallError, Channel, ConnectError, HttpTransport, InstanceQuery, PollEndpoints,
@@ -167,6 +169,10 @@ impl Transport for AgentTransport {
         let (task, status) = (change.task.id, change.status);
         self.wire.world.note(format!("{} reports {task} {}", self.wire.name, status.name()));
         self.alive(self.calls.submit(cluster, change)).await
+    }
+
+    async fn tags(&self, arn: &str) -> Result<BTreeMap<String, String>, CallError> {
+        self.alive(self.calls.tags(arn)).await
     }
 
     async fn acs(

@@ -384,6 +384,10 @@ pub struct PublishInstanceStatus {
     pub timestamp: f64,
 }
 
+/// The check by which our agent says that its disk is full (`IMPAIRED`): it takes no new tasks. The
+/// public API has none for that.
+pub const DISK_CHECK: &str = "Disk";
+
 /// One check of the instance.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -394,6 +398,9 @@ pub struct InstanceStatus {
     /// `INITIALIZING`, `OK`, `IMPAIRED` or `INSUFFICIENT_DATA`.
     #[serde(default, deserialize_with = "nullable::or_default")]
     pub status: String,
+    /// Why it is no other; a member of ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status_reason: Option<String>,
     /// When it was checked, in epoch seconds.
     #[serde(default, deserialize_with = "nullable::or_default")]
     pub last_updated: f64,

@@ -49,6 +49,12 @@ pub struct Agent {
     pub journal_seconds: Histogram,
     /// Records that were appended.
     pub journal_records: Counter,
+    /// How the disk stands: 0 well, 1 low, 2 full.
+    pub disk_standing: Gauge,
+    /// Images that went because nobody needed them.
+    pub images_removed: Counter,
+    /// Bytes of images' layers that came from registries.
+    pub pulled_bytes: Counter,
 }
 
 impl Agent {
@@ -66,6 +72,9 @@ impl Agent {
                 "Appending to the journal, with the wait for the disk where there is one",
             ),
             journal_records: r.counter("journal_records", "Records appended to the journal"),
+            disk_standing: r.gauge("disk_standing", "How the disk stands: 0 well, 1 low, 2 full"),
+            images_removed: r.counter("images_removed", "Images removed because nobody needs them"),
+            pulled_bytes: r.counter("pulled_bytes", "Bytes of layers that came from registries"),
         }
     }
 

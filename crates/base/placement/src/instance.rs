@@ -32,6 +32,8 @@ pub enum Availability {
     Ready,
     /// ACTIVE, but its agent is away.
     Disconnected,
+    /// ACTIVE and connected, but its disk is full.
+    DiskFull,
     /// Draining or gone.
     Inactive,
 }
@@ -227,6 +229,7 @@ impl Instance {
         match self.availability {
             Availability::Ready => Ok(()),
             Availability::Disconnected => Err(Reason::Agent),
+            Availability::DiskFull => Err(Reason::Disk),
             Availability::Inactive => Err(Reason::Inactive),
         }
     }
@@ -299,7 +302,7 @@ impl Subject for Instance {
     }
 
     fn agent_connected(&self) -> bool {
-        self.is_ready()
+        matches!(self.availability, Availability::Ready | Availability::DiskFull)
     }
 
     fn agent_version(&self) -> Option<&str> {

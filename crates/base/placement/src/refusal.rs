@@ -15,6 +15,8 @@ pub enum Reason {
     Inactive,
     /// Its agent is not connected.
     Agent,
+    /// Its disk is full.
+    Disk,
     /// It lacks an attribute, or has it with another value.
     Attribute {
         /// The attribute.
@@ -71,6 +73,8 @@ impl Reason {
         match self {
             Self::Inactive => "INACTIVE",
             Self::Agent => "AGENT",
+            // Ours: ECS has no word for it.
+            Self::Disk => "RESOURCE:DISK",
             Self::Attribute { .. } => "ATTRIBUTE",
             Self::Location { .. } => "LOCATION",
             Self::Cpu { .. } => "RESOURCE:CPU",
@@ -90,6 +94,7 @@ impl fmt::Display for Reason {
         match self {
             Self::Inactive => f.write_str("it is not ACTIVE"),
             Self::Agent => f.write_str("its agent is not connected"),
+            Self::Disk => f.write_str("its disk is full"),
             Self::Attribute { name, wanted: None } => write!(f, "it has no attribute {name}"),
             Self::Attribute { name, wanted: Some(value) } => {
                 write!(f, "its attribute {name} is not {value}")

@@ -18,6 +18,7 @@ use wire::tls::{PinnedAuthority, TlsClient};
 use crate::clock::SystemClock;
 use crate::commands::doctor;
 use crate::data_dir::{self, DataDir};
+use crate::housekeeping::{HouseFlags, HouseSettings};
 use crate::instances::{self, Attribute, ChosenNetwork, NetworkChoice, SizeFlags};
 use crate::node::{self, NodeSettings};
 use crate::observe::metrics::Metrics;
@@ -73,6 +74,8 @@ pub struct Agent {
     /// link-local address off on this machine
     #[arg(long, value_name = "none")]
     task_endpoint: Option<String>,
+    #[command(flatten)]
+    house: HouseFlags,
     #[command(flatten)]
     observe: ObserveFlags,
 }
@@ -134,8 +137,9 @@ impl Agent {
         let text = format_args!("Longshore agent '{name}' serves {cluster} at {server}");
         output::announce(format, &told, text);
         let network = ChosenNetwork::of(self.network, &self.server);
-        let images = node::open_images(&data).await?;
-        let settings = self.settings(name, joined, tls, &network)?;
+        let house = HouseSettings::resolve(&self.house)?;
+        let images = node::open_images(&data, house.pull_behavior).await?;
+        let settings = self.settings(name, joined, tls, &network, house)?;
         let journal = node::journal(&data, &settings.name);
         let lived = node::run(settings, data, images, end).await;
         lived.map_err(|error| match node::was_deregistered(&error) {
@@ -154,6 +158,7 @@ impl Agent {
         joined: Joined,
         tls: Option<TlsClient>,
         network: &ChosenNetwork,
+        house: HouseSettings,
     ) -> Result<NodeSettings> {
         let SizeFlags { instance_type, instance_cpu, instance_memory } = self.size;
         let provider = instances::provider_attribute(self.capacity_provider.as_ref());
@@ -176,6 +181,7 @@ impl Agent {
             installation: joined.installation,
             own_network: network.own,
             ready_namespaces: instances::ready_namespaces(1),
+            house,
             joins_anew: false,
         })
     }

@@ -15,6 +15,7 @@ use wire::tls::TlsClient;
 use crate::commands::doctor;
 use crate::control_plane::ControlPlane;
 use crate::data_dir::DataDir;
+use crate::housekeeping::HouseSettings;
 use crate::instances::{self, ChosenNetwork, InstanceFlags};
 use crate::node::{self, NodeSettings};
 use crate::observe::ObserveSettings;
@@ -117,7 +118,7 @@ impl Nodes {
     ) -> Result<Self> {
         warn_of_others(settings, &data);
         let host = (settings.instances == 1).then(ChosenNetwork::host);
-        let images = node::open_images(&data).await?;
+        let images = node::open_images(&data, settings.house.pull_behavior).await?;
         let mut nodes = Self {
             running: JoinSet::new(),
             end: CancellationToken::new(),
@@ -224,8 +225,16 @@ async fn node_settings(
         installation: plane.installation.clone(),
         own_network: count > 1,
         ready_namespaces: instances::ready_namespaces(count),
+        house: house(settings, number),
         joins_anew: true,
     })
+}
+
+/// Of several instances the first has the introspection API: its port is one for the machine.
+fn house(settings: &ServerSettings, number: u32) -> HouseSettings {
+    let mut house = settings.house.clone();
+    house.house.introspection = house.house.introspection.filter(|_| number == 0);
+    house
 }
 
 /// Says that everything is there, and how to point clients at it.

@@ -15,11 +15,12 @@ use crate::awsvpc;
 use crate::config::{AgentError, AtEnd, Config, Parts};
 use crate::core::{Core, Handle, merge};
 use crate::effects::{Executor, Tools, place};
-use crate::endpoints::{ControlPlane, Directory, Endpoints, Forwarder, Sources};
+use crate::endpoints::{ControlPlane, Directory, Endpoints, Forwarder, Samples, Sources};
 use crate::engine::{Engine, Event, Outcome};
+use crate::house::Keeper;
 use crate::logs::Logs;
 use crate::orphans;
-use crate::sessions::{self, Context, InstanceHealth};
+use crate::sessions::{self, Context};
 use crate::view::{CredentialStore, View};
 
 /// Without the reports having been taken, remains are removed after this long at a clean end.
@@ -27,6 +28,9 @@ const REPORTS_AT_END: Duration = Duration::from_secs(5);
 
 /// How long a clean end waits for the rest of containers' output to be sent.
 const OUTPUT_AT_END: Duration = Duration::from_secs(2);
+
+/// The file in the agent's folder that says where the introspection API is.
+const INTROSPECTION: &str = "introspection";
 
 /// A container agent.
 #[derive(Debug)]
@@ -82,6 +86,10 @@ impl Running {
             view: Arc::clone(&view),
             credentials: Arc::clone(&credentials),
             containers: Arc::clone(&containers),
+            networks: Arc::clone(&networks),
+            transport: Arc::clone(&transport),
+            clock: Arc::clone(&clock),
+            samples: Arc::new(Samples::default()),
             cluster: config.cluster.to_string(),
             control_plane: ControlPlane {
                 server: config.server.clone(),
@@ -91,15 +99,17 @@ impl Running {
             },
             zone: RwLock::new(config.zone.clone()),
             vpc: RwLock::default(),
+            instance: RwLock::default(),
         };
         let forwarder =
             config.forwards_api.then(|| Forwarder::new(&config.server, config.tls.as_ref()));
-        let endpoints = Endpoints::new(Arc::clone(&networks), directory, sources, forwarder);
         let logs = Logs::new(
             Arc::clone(&transport),
             Arc::clone(&credentials),
             config.folder.join("firelens"),
         );
+        let rate = config.house.request_rate;
+        let endpoints = Endpoints::new(Arc::clone(&networks), directory, sources, forwarder, rate);
         let tools = Arc::new(Tools {
             logs,
             images,
@@ -113,6 +123,7 @@ impl Running {
             registries: config.registries.clone(),
             cluster: config.cluster.to_string(),
             health_changed: Arc::new(Notify::new()),
+            health: Arc::default(),
             pulled: Mutex::default(),
         });
         let (handle, inputs) = Handle::channel();
@@ -188,14 +199,15 @@ impl Running {
         let (clock, view) = (Arc::clone(&core.clock), Arc::clone(&core.view));
         let credentials = Arc::clone(&core.credentials);
         let mut core = tokio::spawn(core.run());
+        let keeper = keeper(&config, &tools, &handle, &view);
         let life = async {
             let registered =
                 sessions::register(&config, saved, &*tools.transport, &*ids, &ended).await?;
             let Some(registered) = registered else { return Ok(()) };
             let told = |name: &str| registered.attributes.get(name).cloned();
             let zone = told("ecs.availability-zone").or_else(|| config.zone.clone());
-            tools.endpoints.set_location(zone, told("ecs.vpc-id"));
             let arn = registered.container_instance_arn;
+            tools.endpoints.registered(&arn, zone, told("ecs.vpc-id"));
             handle.registered(&arn, config.cluster.as_str()).await;
             let context = Arc::new(Context {
                 transport: Arc::clone(&tools.transport),
@@ -207,7 +219,7 @@ impl Running {
                 ids: Arc::clone(&ids),
                 cluster: config.cluster.to_string(),
                 instance: arn,
-                health: InstanceHealth::default(),
+                health: Arc::clone(&tools.health),
                 health_changed: Arc::clone(&tools.health_changed),
                 inactive: Arc::new(Notify::new()),
                 endpoints: Mutex::default(),
@@ -217,6 +229,10 @@ impl Running {
             tokio::join!(sessions::acs(&context), sessions::tcs(&context), node);
             Ok(())
         };
+        if let Some(at) = config.house.introspection {
+            introspect(&tools, at, &config.folder).await;
+        }
+        let life = async { tokio::join!(life, keeper.run(&ended)).0 };
         let lived: Result<(), AgentError> = tokio::select! {
             biased;
             ended = &mut core => return core_result(ended),
@@ -239,6 +255,34 @@ impl Running {
         _ = tokio::time::timeout(REPORTS_AT_END, effects.wait()).await;
         tools.logs.end(OUTPUT_AT_END).await;
         lived
+    }
+}
+
+/// What keeps the agent's house. The disk that counts is the one with its folders and its images.
+fn keeper(config: &Config, tools: &Arc<Tools>, core: &Handle, view: &Arc<View>) -> Keeper {
+    let for_health = Arc::clone(tools);
+    Keeper {
+        house: config.house.clone(),
+        images: Arc::clone(&tools.images),
+        folders: Arc::clone(&tools.folders),
+        view: Arc::clone(view),
+        core: core.clone(),
+        clock: Arc::clone(&tools.clock),
+        watched: vec![config.folder.clone()],
+        tell: Box::new(move |full| {
+            for_health.health.disk(full, for_health.clock.now());
+            for_health.health_changed.notify_one();
+        }),
+    }
+}
+
+/// Serves the introspection API, and writes down where.
+async fn introspect(tools: &Tools, at: std::net::SocketAddr, folder: &std::path::Path) {
+    if let Some(at) = tools.endpoints.introspect(at).await {
+        let written = tokio::fs::write(folder.join(INTROSPECTION), format!("{at}\n")).await;
+        if let Err(error) = written {
+            tracing::warn!(%error, "where the introspection API is cannot be written down");
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use wire::tls::TlsClient;
 
 use crate::engine::{Capacity, Settings};
 use crate::folders::Folders;
+use crate::house::House;
 use crate::journal::Journal;
 use crate::transport::Transport;
 
@@ -53,6 +54,8 @@ pub struct Config {
     pub forwards_api: bool,
     /// What happens to the tasks when the agent is asked to end.
     pub at_end: AtEnd,
+    /// How it keeps its machine in order.
+    pub house: House,
     /// With [`AtEnd::StopAll`]: the longest time from a stop signal to SIGKILL; usually
     /// [`STOP_TIMEOUT_AT_END`].
     pub stop_timeout_at_end: Duration,

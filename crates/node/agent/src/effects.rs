@@ -27,6 +27,7 @@ use crate::engine::{
 use crate::folders::Folders;
 use crate::logs::{Logs, Wanted, firelens};
 use crate::orphans::Ground;
+use crate::sessions::InstanceHealth;
 use crate::spec::{self, Ingredients, Joined, NetworkMode};
 use crate::steps;
 use crate::transport::Transport;
@@ -55,6 +56,8 @@ pub(crate) struct Tools {
     pub(crate) health_changed: Arc<Notify>,
     /// Log drivers.
     pub(crate) logs: Logs,
+    /// What the instance says of itself.
+    pub(crate) health: Arc<InstanceHealth>,
     /// Images by the container that they were pulled for.
     pub(crate) pulled: Mutex<BTreeMap<ContainerRef, Image>>,
 }

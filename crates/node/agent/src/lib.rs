@@ -23,6 +23,7 @@ mod effects;
 mod endpoints;
 pub mod engine;
 mod folders;
+mod house;
 pub mod journal;
 mod logs;
 mod orphans;
@@ -38,6 +39,7 @@ pub use config::{
     AgentError, AtEnd, Config, Parts, RESERVED_TCP_PORTS, Remains, STOP_TIMEOUT_AT_END,
     detect_capacity,
 };
-pub use endpoints::Directory;
-pub use folders::{Folders, HostFolders};
+pub use endpoints::{Directory, RequestRate};
+pub use folders::{Folders, HostFolders, Room};
+pub use house::{Floor, House, ImageCleanup};
 pub use orphans::leave;

@@ -1,4 +1,4 @@
-//! Task metadata, versions 3 and 4 (agent-protocol §6.3). Empty members are left out.
+//! Task metadata, versions 2, 3 and 4 (agent-protocol §6.3). Empty members are left out.
 
 use agent_protocol::task::DesiredStatus;
 use serde_json::{Map, Value, json};
@@ -11,6 +11,8 @@ use crate::spec::{self, NetworkMode};
 /// A version of the metadata's form.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Version {
+    /// `/v2/metadata`.
+    V2,
     /// `/v3/<id>`.
     V3,
     /// `/v4/<id>`.
@@ -20,6 +22,7 @@ pub(super) enum Version {
 impl Version {
     pub(super) const fn name(self) -> &'static str {
         match self {
+            Self::V2 => "V2",
             Self::V3 => "V3",
             Self::V4 => "V4",
         }
@@ -76,6 +79,7 @@ pub(super) fn container(task: &TaskState, index: usize, version: Version, cluste
     put(&mut map, "Type", "NORMAL");
     put(&mut map, "Health", health(state));
     put(&mut map, "Networks", networks(task, index, version));
+    put(&mut map, "Volumes", volumes(task, index));
     if version == Version::V4 {
         let arn = definition.container_arn.as_ref().map(ToString::to_string);
         put(&mut map, "ContainerARN", arn);
@@ -104,6 +108,48 @@ fn ports(state: &ContainerState) -> Value {
         })
     };
     bindings.map(port).collect()
+}
+
+/// What is mounted, and from where: a path of the host, or a volume's name.
+fn volumes(task: &TaskState, index: usize) -> Value {
+    let all = &task.task.volumes;
+    let mount = |mount: &agent_protocol::task::MountPoint| {
+        let volume = all.iter().find(|volume| volume.name == mount.source_volume);
+        let path = volume.and_then(|volume| volume.host.as_ref()?.source_path.clone());
+        let mut map = Map::new();
+        put(&mut map, "DockerName", path.is_none().then(|| mount.source_volume.clone()));
+        put(&mut map, "Source", path);
+        put(&mut map, "Destination", mount.container_path.as_str());
+        Value::Object(map)
+    };
+    task.task.containers[index].mount_points.iter().map(mount).collect()
+}
+
+/// Whether an association is one of this kind that the container has.
+fn is_of(association: &Value, container: &str, kind: &str) -> bool {
+    let names = association["containers"].as_array();
+    association["type"] == kind
+        && names.is_some_and(|names| names.iter().any(|name| name == container))
+}
+
+/// The names of a container's associations of one kind, as in `{"Associations":["GPU-…"]}`.
+pub(super) fn associations(task: &TaskState, index: usize, kind: &str) -> Value {
+    let container = &task.containers[index].name;
+    let all = task.task.associations.iter().filter(|one| is_of(one, container, kind));
+    json!({ "Associations": all.map(|one| one["name"].clone()).collect::<Vec<_>>() })
+}
+
+/// What one association holds, as it came.
+pub(super) fn association(
+    task: &TaskState,
+    index: usize,
+    kind: &str,
+    name: &str,
+) -> Option<String> {
+    let container = &task.containers[index].name;
+    let mut all = task.task.associations.iter();
+    let found = all.find(|one| is_of(one, container, kind) && one["name"] == name)?;
+    Some(found["content"]["value"].as_str().unwrap_or_default().to_owned())
 }
 
 fn health(state: &ContainerState) -> Value {

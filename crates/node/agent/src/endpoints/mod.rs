@@ -7,12 +7,17 @@
 //! path, so that one pair can answer for every agent of this process ([`Directory`]).
 
 mod forward;
+mod introspection;
+mod limit;
 mod metadata;
 mod protection;
 mod routes;
+mod samples;
 mod stats;
+mod tags;
+mod v2;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use agent_protocol::task::Task;
@@ -20,14 +25,20 @@ use agent_protocol::{TASK_API_PORT, TASK_ENDPOINT_ADDRESS, TASK_METADATA_PORT};
 use parking_lot::RwLock;
 use runtime::networks::Listener;
 use runtime::{ContainerId, Containers, NetworkError, Networks};
+use terms::Clock;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::spec::NetworkMode;
+use crate::transport::Transport;
 use crate::view::{CredentialStore, View, endpoint_id};
 
 pub(crate) use forward::Forwarder;
+pub use limit::RequestRate;
 pub(crate) use protection::ControlPlane;
-pub(crate) use stats::docker_stats;
+pub(crate) use samples::Samples;
+
+use limit::Limiter;
 
 /// Connections that one listener serves at a time; further ones wait.
 const CONNECTIONS_MAX: usize = 1024;
@@ -37,10 +48,28 @@ pub(crate) struct Sources {
     pub(crate) view: Arc<View>,
     pub(crate) credentials: Arc<CredentialStore>,
     pub(crate) containers: Arc<dyn Containers>,
+    pub(crate) networks: Arc<dyn Networks>,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) cluster: String,
     pub(crate) control_plane: ControlPlane,
+    /// The newest samples of what containers use.
+    pub(crate) samples: Arc<Samples>,
     pub(crate) zone: RwLock<Option<String>>,
     pub(crate) vpc: RwLock<Option<String>>,
+    /// The container instance, once it is registered.
+    pub(crate) instance: RwLock<Option<String>>,
+}
+
+impl Sources {
+    /// Where its tasks are.
+    fn place(&self) -> metadata::Place {
+        metadata::Place {
+            cluster: self.cluster.clone(),
+            zone: self.zone.read().clone(),
+            vpc: self.vpc.read().clone(),
+        }
+    }
 }
 
 /// The agents of this process, so that the one listener in the host's network finds whose
@@ -76,6 +105,7 @@ pub(crate) struct Endpoints {
     sources: Arc<Sources>,
     /// `None`: tasks do not get to the API from here.
     forwarder: Option<Arc<Forwarder>>,
+    limiter: Arc<Limiter>,
     is_open: tokio::sync::Mutex<bool>,
     ended: CancellationToken,
 }
@@ -86,6 +116,7 @@ impl Endpoints {
         directory: Directory,
         sources: Sources,
         forwarder: Option<Forwarder>,
+        rate: RequestRate,
     ) -> Self {
         let sources = Arc::new(sources);
         directory.add(Arc::clone(&sources));
@@ -94,15 +125,22 @@ impl Endpoints {
             directory,
             sources,
             forwarder: forwarder.map(Arc::new),
+            limiter: Arc::new(Limiter::new(rate)),
             is_open: tokio::sync::Mutex::new(false),
             ended: CancellationToken::new(),
         }
     }
 
-    /// The availability zone and the VPC, known once the instance is registered.
-    pub(crate) fn set_location(&self, zone: Option<String>, vpc: Option<String>) {
+    /// What is known once the instance is registered: which one it is, its zone and its VPC.
+    pub(crate) fn registered(&self, arn: &str, zone: Option<String>, vpc: Option<String>) {
+        *self.sources.instance.write() = Some(arn.to_owned());
         *self.sources.zone.write() = zone;
         *self.sources.vpc.write() = vpc;
+    }
+
+    /// Serves the introspection API until the end; where.
+    pub(crate) async fn introspect(&self, at: SocketAddr) -> Option<SocketAddr> {
+        introspection::open(at, Arc::clone(&self.sources), self.ended.clone()).await
     }
 
     /// The variables that tell a container where its endpoints are.
@@ -138,11 +176,20 @@ impl Endpoints {
         let at = |port| SocketAddr::from((TASK_ENDPOINT_ADDRESS, port));
         let metadata = self.networks.listen(at(TASK_METADATA_PORT)).await?;
         let (directory, token) = (self.directory.clone(), self.ended.clone());
-        serve(metadata, token.clone(), move |request| routes::answer(directory.clone(), request));
+        let limiter = Arc::clone(&self.limiter);
+        serve(metadata, token.clone(), move |peer, request| {
+            let (directory, admitted) = (directory.clone(), limiter.admits(peer, Instant::now()));
+            async move {
+                match admitted {
+                    true => routes::answer(directory, peer, request).await,
+                    false => routes::too_many(),
+                }
+            }
+        });
         if let Some(forwarder) = &self.forwarder {
             let api = self.networks.listen(at(TASK_API_PORT)).await?;
             let forwarder = Arc::clone(forwarder);
-            serve(api, token, move |request| forwarder.clone().forward(request));
+            serve(api, token, move |_, request| forwarder.clone().forward(request));
         }
         *is_open = true;
         Ok(())
@@ -169,7 +216,7 @@ pub(crate) type Request = http::Request<hyper::body::Incoming>;
 /// Serves HTTP/1.1 on a listener until the token is cancelled.
 fn serve<F, A>(mut listener: Box<dyn Listener>, token: CancellationToken, answer: F)
 where
-    F: Fn(Request) -> A + Clone + Send + Sync + 'static,
+    F: Fn(IpAddr, Request) -> A + Clone + Send + Sync + 'static,
     A: Future<Output = Answer> + Send + 'static,
 {
     use hyper_util::rt::{TokioIo, TokioTimer};
@@ -181,7 +228,7 @@ where
                 () = token.cancelled() => return,
                 accepted = listener.accept() => accepted,
             };
-            let Ok((socket, _)) = accepted else {
+            let Ok((socket, peer)) = accepted else {
                 // Out of descriptors, most likely: others will be closed.
                 tokio::time::sleep(std::time::Duration::from_millis(50)).await;
                 continue;
@@ -190,7 +237,7 @@ where
             let (answer, token) = (answer.clone(), token.clone());
             tokio::spawn(async move {
                 let service = hyper::service::service_fn(move |request| {
-                    let answer = answer(request);
+                    let answer = answer(peer.ip(), request);
                     async move { Ok::<_, std::convert::Infallible>(answer.await) }
                 });
                 let mut http = hyper::server::conn::http1::Builder::new();

@@ -1,5 +1,6 @@
 //! Paths of port 80: credentials, metadata and task protection.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,10 +9,11 @@ use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 
 use super::metadata::Version;
-use super::{Answer, Directory, Request, Sources, metadata, protection};
+use super::{Answer, Directory, Request, Sources, metadata, protection, stats, tags, v2};
+use crate::engine::TaskState;
 
-/// Answers one request.
-pub(super) async fn answer(directory: Directory, request: Request) -> Answer {
+/// Answers one request of the task at `peer`.
+pub(super) async fn answer(directory: Directory, peer: IpAddr, request: Request) -> Answer {
     let path = request.uri().path().to_owned();
     let query = request.uri().query().unwrap_or_default().to_owned();
     let mut segments = path.split('/').filter(|segment| !segment.is_empty());
@@ -28,6 +30,7 @@ pub(super) async fn answer(directory: Directory, request: Request) -> Answer {
         (Some("v2"), ["credentials", id]) => credentials(&directory, Some(id)),
         (Some("v2"), ["credentials"]) => credentials(&directory, None),
         (Some("v1"), ["credentials"]) => credentials(&directory, id_of(&query)),
+        (Some("v2"), [what, rest @ ..]) => v2::answer(&directory, peer, what, rest).await,
         (Some("v3"), [id, rest @ ..]) => task(&directory, Version::V3, id, rest).await,
         (Some("v4"), [id, rest @ ..]) => task(&directory, Version::V4, id, rest).await,
         _ => text(StatusCode::NOT_FOUND, "404 page not found\n"),
@@ -74,41 +77,77 @@ async fn task(directory: &Directory, version: Version, id: &str, rest: &[&str]) 
         Some((agent, task, index))
     });
     let Some((agent, task, index)) = found else {
-        let what = "container metadata handler: unable to get container ID from request: \
-                    unable to get docker ID from v3 endpoint ID";
-        return document(
-            StatusCode::NOT_FOUND,
-            &Value::from(format!("{} {what}: {id}", version.name())),
-        );
+        let message = unknown(version, id, rest);
+        return document(StatusCode::NOT_FOUND, &Value::from(message));
     };
     let agent: Arc<Sources> = agent;
-    let place = metadata::Place {
-        cluster: agent.cluster.clone(),
-        zone: agent.zone.read().clone(),
-        vpc: agent.vpc.read().clone(),
-    };
     let body = match rest {
         [] => metadata::container(&task, index, version, &agent.cluster),
-        ["task" | "taskWithTags"] => metadata::task(&task, version, &place),
-        ["stats"] => super::docker_stats(&*agent.containers, &task, index).await,
-        ["task", "stats"] => {
-            let mut all = serde_json::Map::new();
-            for (index, container) in task.containers.iter().enumerate() {
-                let stats = super::docker_stats(&*agent.containers, &task, index).await;
-                all.insert(container.id.to_string(), stats);
-            }
-            Value::Object(all)
+        ["task"] => metadata::task(&task, version, &agent.place()),
+        ["taskWithTags"] => {
+            let mut told = metadata::task(&task, version, &agent.place());
+            tags::add(&agent, &task, version, &mut told).await;
+            told
+        }
+        ["stats"] => of_container(&agent, &task, index).await,
+        ["task", "stats"] => of_task(&agent, &task).await,
+        ["associations", kind] => metadata::associations(&task, index, kind),
+        ["associations", kind, name] => {
+            return match metadata::association(&task, index, kind, name) {
+                Some(value) => text(StatusCode::OK, &value),
+                None => {
+                    let what = format!(
+                        "{} associations handler: no association '{name}' of type '{kind}'",
+                        version.name()
+                    );
+                    document(StatusCode::NOT_FOUND, &Value::from(what))
+                }
+            };
         }
         _ => return text(StatusCode::NOT_FOUND, "404 page not found\n"),
     };
     document(StatusCode::OK, &body)
 }
 
-fn document(status: StatusCode, body: &Value) -> Answer {
+/// What Amazon's agent says of an id that it does not know.
+fn unknown(version: Version, id: &str, rest: &[&str]) -> String {
+    let version = version.name();
+    let of_task = "unable to get task arn from request: unable to get task Arn from v3 endpoint ID";
+    let of_container =
+        "unable to get container ID from request: unable to get docker ID from v3 endpoint ID";
+    match rest {
+        ["task", "stats"] => format!("{version} task stats handler: {of_task}: {id}"),
+        ["task" | "taskWithTags"] => format!("{version} task metadata handler: {of_task}: {id}"),
+        ["stats"] => format!("{version} container stats handler: {of_container}: {id}"),
+        _ => format!("{version} container metadata handler: {of_container}: {id}"),
+    }
+}
+
+/// What one container uses.
+pub(super) async fn of_container(agent: &Sources, task: &TaskState, index: usize) -> Value {
+    let now = agent.clock.now();
+    stats::docker_stats(&*agent.containers, &agent.samples, task, index, now).await
+}
+
+/// What each container of a task uses, by its id.
+pub(super) async fn of_task(agent: &Sources, task: &TaskState) -> Value {
+    let mut all = serde_json::Map::new();
+    for (index, container) in task.containers.iter().enumerate() {
+        all.insert(container.id.to_string(), of_container(agent, task, index).await);
+    }
+    Value::Object(all)
+}
+
+/// What the limiter of Amazon's agent says.
+pub(super) fn too_many() -> Answer {
+    text(StatusCode::TOO_MANY_REQUESTS, "You have reached maximum request limit.")
+}
+
+pub(super) fn document(status: StatusCode, body: &Value) -> Answer {
     respond(status, "application/json", body.to_string())
 }
 
-fn text(status: StatusCode, body: &str) -> Answer {
+pub(super) fn text(status: StatusCode, body: &str) -> Answer {
     respond(status, "text/plain; charset=utf-8", body.to_owned())
 }
 

@@ -24,6 +24,24 @@ impl Engine {
         }
     }
 
+    /// Tasks that wait to begin are refused while the disk is full, and what stopped tasks leave goes
+    /// at once while it is low.
+    pub(super) fn disk(
+        &mut self,
+        is_low: bool,
+        full: Option<String>,
+        now: Timestamp,
+        out: &mut Outcome,
+    ) {
+        self.disk_full = full;
+        if self.settings.is_hasty != is_low {
+            self.settings.is_hasty = is_low;
+            for arn in self.tasks.keys().cloned().collect::<Vec<_>>() {
+                self.change(&arn, now, out, |_, _| {});
+            }
+        }
+    }
+
     /// Stops waiting for anything: all is to be removed.
     pub(super) fn clean_up(&mut self, reports: bool, now: Timestamp, out: &mut Outcome) {
         self.settings.cleanup_wait = Duration::ZERO;

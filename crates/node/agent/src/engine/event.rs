@@ -201,6 +201,13 @@ pub enum Event {
         /// Whether everything is gone.
         result: Result<(), Failure>,
     },
+    /// The disk stands otherwise than before.
+    Disk {
+        /// Stopped tasks go as soon as the server knows of their end.
+        is_low: bool,
+        /// Why no new task begins; none if they do.
+        full: Option<String>,
+    },
     /// A deadline of [`super::Engine::next_deadline`] has come.
     Tick,
     /// From now on stopped tasks are removed as soon as their reports were taken, or at once when

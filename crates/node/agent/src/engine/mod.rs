@@ -67,6 +67,8 @@ pub struct Engine {
     /// The highest number of payloads and manifests; -1 before the first.
     sequence: i64,
     registered: Option<(String, String)>,
+    /// Why no new task begins.
+    disk_full: Option<String>,
 }
 
 impl Engine {
@@ -86,6 +88,7 @@ impl Engine {
             deadline_of: BTreeMap::new(),
             sequence: -1,
             registered: None,
+            disk_full: None,
         }
     }
 
@@ -168,6 +171,7 @@ impl Engine {
             Event::Exited { id, exit } => self.exited(&id, exit, now, &mut out),
             Event::Submitted { task, delivery } => self.submitted(&task, delivery, now, &mut out),
             Event::Removed { task, result } => self.removed(&task, result, now, &mut out),
+            Event::Disk { is_low, full } => self.disk(is_low, full, now, &mut out),
             Event::Tick => self.tick(now, &mut out),
             Event::CleanUp { reports, stop_timeout_max } => {
                 self.settings.stop_timeout_max = stop_timeout_max;
@@ -456,7 +460,10 @@ impl Engine {
                 self.waiting.pop_front();
                 continue;
             };
-            if !self.capacity.fits(&reserved, &need) {
+            if let Some(why) = &self.disk_full {
+                let failure = Failure::new("ResourceInitializationError", why);
+                self.change(&arn, now, out, |task, out| task.refuse(&failure, now, out));
+            } else if !self.capacity.fits(&reserved, &need) {
                 let what = "the task needs more CPU or memory than the instance has, or a port \
                             that is reserved on it";
                 let failure = Failure::new("ResourceInitializationError", what);

@@ -422,6 +422,7 @@ impl TaskState {
         let due = match (self.removal, self.report.sent.task == Status::Stopped) {
             (Removal::Asked, _) => return,
             (Removal::Again(instant), _) => instant,
+            (Removal::Waiting, true) if settings.is_hasty => stopped_at,
             (Removal::Waiting, true) => stopped_at + settings.cleanup_wait,
             (Removal::Waiting, false) if settings.needs_reports => {
                 stopped_at + settings.cleanup_wait.max(settings.unsent_wait)

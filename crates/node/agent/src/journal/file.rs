@@ -170,11 +170,11 @@ mod tests {
     struct SmallDisk(tempfile::TempDir);
 
     impl SmallDisk {
-        fn mount() -> Self {
+        fn mount(size: &str) -> Self {
             let folder = tempfile::tempdir().unwrap();
             // Not by a command: a fork would hold the locks of other tests' journals for a moment.
             let (kind, none) = (Some("tmpfs"), MsFlags::empty());
-            mount(kind, folder.path(), kind, none, Some("size=64k"))
+            mount(kind, folder.path(), kind, none, Some(size))
                 .expect("tests of a full disk need root");
             Self(folder)
         }
@@ -188,7 +188,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_disk_is_said_and_loses_nothing_acknowledged() {
-        let disk = SmallDisk::mount();
+        let disk = SmallDisk::mount("size=64k");
         let (path, ballast) = (disk.0.path().join("journal"), disk.0.path().join("ballast"));
         std::fs::write(&ballast, [0; 4096]).unwrap();
         let mut journal = FileJournal::open(&path).unwrap();
@@ -212,6 +212,28 @@ mod tests {
         std::fs::remove_file(&ballast).unwrap();
         journal.append(sequence(0..1), true).await.unwrap();
         assert_eq!(journal.load().await.unwrap().len(), found.len() + 1);
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_has_room_for_the_journal() {
+        let disk = SmallDisk::mount("size=8m");
+        let path = disk.0.path().join("journal");
+        let mut journal = FileJournal::open(&path).unwrap();
+        let reserve = disk.0.path().join("journal.reserve");
+        assert!(reserve.exists());
+        let hog = disk.0.path().join("hog");
+        let mut filled = Vec::new();
+        while std::fs::write(&hog, &filled).is_ok() {
+            filled.resize(filled.len() + 64 * 1024, 0);
+        }
+        for number in 0..100 {
+            journal.append(sequence(number * 10..number * 10 + 10), number % 2 == 0).await.unwrap();
+        }
+        assert!(!reserve.exists(), "its room was given back");
+        assert_eq!(journal.load().await.unwrap(), sequence(0..1000));
+        std::fs::remove_file(&hog).unwrap();
+        journal.compact(sequence(0..10)).await.unwrap();
+        assert!(reserve.exists(), "with room, it is kept again");
     }
 
     #[tokio::test]

@@ -55,6 +55,7 @@ impl DiskFile {
             }
             Err(std::fs::TryLockError::Error(source)) => return Err(error("lock", source)),
         }
+        reserve(path);
         Ok((Self { path: path.to_owned(), file: Arc::new(Mutex::new(file)) }, length))
     }
 
@@ -91,13 +92,9 @@ impl Medium for DiskFile {
     async fn append(&mut self, bytes: Vec<u8>, durable: bool) -> io::Result<()> {
         if !durable {
             // Into the page cache only: no reason to leave this thread.
-            return self.file.lock().write_all(&bytes);
+            return append(&mut self.file.lock(), &self.path, &bytes, false);
         }
-        self.blocking(move |file, _| {
-            file.write_all(&bytes)?;
-            file.sync_data()
-        })
-        .await
+        self.blocking(move |file, path| append(file, path, &bytes, true)).await
     }
 
     async fn replace(&mut self, bytes: Vec<u8>) -> io::Result<()> {
@@ -107,9 +104,55 @@ impl Medium for DiskFile {
                 // On a full disk, what could not become the journal must not keep its room.
                 let _ = std::fs::remove_file(&fresh);
             })?;
+            reserve(path);
             Ok(())
         })
         .await
+    }
+}
+
+/// Room that is kept for the journal: when the disk is full, exit codes and reports go on to be
+/// written into what this gives back.
+const RESERVE_BYTES: u64 = 4 << 20;
+
+fn reserve_of(path: &Path) -> PathBuf {
+    path.with_extension("reserve")
+}
+
+/// Keeps the room, unless it is kept or there is none.
+fn reserve(path: &Path) {
+    let path = reserve_of(path);
+    if path.exists() {
+        return;
+    }
+    let made = File::create(&path).and_then(|file| {
+        let none = rustix::fs::FallocateFlags::empty();
+        rustix::fs::fallocate(&file, none, 0, RESERVE_BYTES).map_err(io::Error::from)
+    });
+    if made.is_err() {
+        let _ = std::fs::remove_file(&path);
+    }
+}
+
+/// Adds bytes at the end, if need be in the room that was kept.
+fn append(file: &mut File, path: &Path, bytes: &[u8], durable: bool) -> io::Result<()> {
+    let length = file.metadata()?.len();
+    let mut write = || {
+        file.write_all(bytes)?;
+        if durable { file.sync_data() } else { Ok(()) }
+    };
+    match write() {
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+            if std::fs::remove_file(reserve_of(path)).is_err() {
+                return Err(error);
+            }
+            tracing::error!(path = %path.display(), "the disk is full: the journal's reserve is used");
+            // Part of them may have been written.
+            file.set_len(length)?;
+            file.write_all(bytes)?;
+            if durable { file.sync_data() } else { Ok(()) }
+        }
+        written => written,
     }
 }
 

@@ -41,7 +41,7 @@ pub(crate) struct Context {
     pub(crate) ids: Arc<dyn IdSource>,
     pub(crate) cluster: String,
     pub(crate) instance: String,
-    pub(crate) health: InstanceHealth,
+    pub(crate) health: Arc<InstanceHealth>,
     pub(crate) health_changed: Arc<Notify>,
     /// Told when the control plane does not know the instance any more.
     pub(crate) inactive: Arc<Notify>,

@@ -109,7 +109,11 @@ async fn session(context: &Context, sampler: &mut Sampler, mut channel: Tcs) -> 
                 channel.sender.close("").await;
                 return Closed::Inactive("the instance is gone".to_owned());
             }
-            () = context.health_changed.notified() => health(context, &context.view.tasks()),
+            () = context.health_changed.notified() => {
+                let mut messages = health(context, &context.view.tasks());
+                messages.extend(instance(context));
+                messages
+            }
             _ = publications.tick() => publication(context, sampler),
             _ = samples.tick() => {
                 let tasks = context.view.tasks();
@@ -137,13 +141,20 @@ fn publication(context: &Context, sampler: &mut Sampler) -> Vec<AgentMessage> {
     let tasks = context.view.tasks();
     let mut messages = metrics(context, sampler, &tasks);
     messages.extend(health(context, &tasks));
-    messages.extend(context.health.take().map(|status| {
-        let request_id = Some(Uuid::from_random(context.ids.next()).to_string());
-        let metadata = Metadata { request_id, ..metadata(context) };
-        let timestamp = context.clock.now().seconds_f64();
-        PublishInstanceStatus { metadata, statuses: vec![status], timestamp }.into()
-    }));
+    messages.extend(instance(context));
     messages
+}
+
+/// What the instance says of itself, if it is news.
+fn instance(context: &Context) -> Option<AgentMessage> {
+    let statuses = context.health.take();
+    if statuses.is_empty() {
+        return None;
+    }
+    let request_id = Some(Uuid::from_random(context.ids.next()).to_string());
+    let metadata = Metadata { request_id, ..metadata(context) };
+    let timestamp = context.clock.now().seconds_f64();
+    Some(PublishInstanceStatus { metadata, statuses, timestamp }.into())
 }
 
 fn metadata(context: &Context) -> Metadata {

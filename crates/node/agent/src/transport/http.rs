@@ -290,6 +290,14 @@ impl Transport for HttpTransport {
         self.call("SubmitTaskStateChange", state_change(cluster, change)).await.map(drop)
     }
 
+    async fn tags(&self, arn: &str) -> Result<BTreeMap<String, String>, CallError> {
+        let answer = self.call("ListTagsForResource", json!({ "resourceArn": arn })).await?;
+        let tags = answer["tags"].as_array().into_iter().flatten();
+        Ok(tags
+            .filter_map(|tag| Some((text(tag, "key")?, text(tag, "value").unwrap_or_default())))
+            .collect())
+    }
+
     async fn acs(
         &self,
         wanted: &AcsQuery,

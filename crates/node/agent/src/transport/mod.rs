@@ -207,6 +207,9 @@ pub trait Transport: Send + Sync + 'static {
     /// SubmitTaskStateChange.
     async fn submit(&self, cluster: &str, change: &StateChange) -> Result<(), CallError>;
 
+    /// ListTagsForResource: the tags of a task or of the instance.
+    async fn tags(&self, arn: &str) -> Result<BTreeMap<String, String>, CallError>;
+
     /// Opens ACS.
     async fn acs(
         &self,

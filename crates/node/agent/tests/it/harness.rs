@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use agent::engine::{Capacity, Record, Settings};
 use agent::journal::{Journal, JournalError, MemoryJournal};
-use agent::{Agent, AtEnd, Config, Directory, Parts, STOP_TIMEOUT_AT_END};
+use agent::{Agent, AtEnd, Config, Directory, House, Parts, STOP_TIMEOUT_AT_END};
 use agent_protocol::docker::{ContainerConfig, HealthCheck, HostConfig};
 use agent_protocol::task::{
     Container, Dependency, DependencyCondition, DesiredStatus, DockerConfig, Ipv4Address,
@@ -158,6 +158,7 @@ impl World {
             forwards_api: false,
             at_end: self.at_end,
             stop_timeout_at_end: STOP_TIMEOUT_AT_END,
+            house: House::default(),
         };
         let shutdown = CancellationToken::new();
         let run = Agent::run(config, parts, Directory::default(), shutdown.clone());

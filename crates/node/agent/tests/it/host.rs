@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use runtime::images::{
-    ImageError, LoadError, Progress, Pruned, PullError, Pulled, RegistryAuth, SnapshotError,
+    Held, ImageError, LoadError, Progress, Pruned, PullError, Pulled, RegistryAuth, SnapshotError,
 };
 use runtime::networks::Listener;
 use runtime::{
@@ -223,6 +223,14 @@ impl Images for Seen {
 
     async fn snapshots(&self) -> Result<Vec<ContainerId>, SnapshotError> {
         Ok(self.host.state.lock().snapshots.iter().cloned().collect())
+    }
+
+    async fn inventory(&self) -> Result<Vec<Held>, ImageError> {
+        Ok(Vec::new())
+    }
+
+    async fn keep(&self, _: &[ImageReference]) -> Result<(), ImageError> {
+        Ok(())
     }
 
     async fn prune(&self) -> Result<Pruned, ImageError> {

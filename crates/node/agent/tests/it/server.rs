@@ -183,6 +183,11 @@ impl Transport for SeenServer {
         Ok(())
     }
 
+    async fn tags(&self, _: &str) -> Result<BTreeMap<String, String>, CallError> {
+        self.host.pass().await;
+        Ok(BTreeMap::from([("colour".to_owned(), "blue".to_owned())]))
+    }
+
     async fn discover(&self, _: &str, _: &str) -> Result<PollEndpoints, CallError> {
         self.host.pass().await;
         let endpoint = || Some("http://server".to_owned());

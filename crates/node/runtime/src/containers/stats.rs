@@ -20,11 +20,23 @@ pub(super) fn read(hierarchies: &Hierarchies, cgroup: &str, pid: i32) -> Option<
     if stats.memory_limit_bytes >= LIMITLESS_FROM {
         stats.memory_limit_bytes = UNLIMITED;
     }
+    stats.system_cpu_ns = fs::read_to_string("/proc/stat").map_or(0, |text| system_cpu(&text));
     if !shares_host_network(pid) {
         let text = fs::read_to_string(format!("/proc/{pid}/net/dev")).ok()?;
         stats.interfaces = interfaces(&text);
     }
     Some(stats)
+}
+
+/// What the machine's processors did until now, by the first line of `/proc/stat`: user, nice,
+/// system, idle, iowait, irq, softirq and steal, as Docker sums it.
+fn system_cpu(text: &str) -> u64 {
+    const TIMES: usize = 8;
+    /// `USER_HZ`, which is 100 on every architecture of Linux that containers run on.
+    const NS_PER_TICK: u64 = 10_000_000;
+    let line = text.lines().next().unwrap_or_default();
+    let ticks = line.split_whitespace().skip(1).take(TIMES);
+    ticks.filter_map(|ticks| ticks.parse::<u64>().ok()).sum::<u64>().saturating_mul(NS_PER_TICK)
 }
 
 fn text(directory: &Path, name: &str) -> Option<String> {
@@ -52,6 +64,8 @@ fn read_v1(hierarchies: &Hierarchies, cgroup: &str, stats: &mut Stats) -> Option
     let of = |controller| hierarchies.directory(controller, cgroup);
     if let Some(cpuacct) = of("cpuacct") {
         stats.cpu_usage_ns = number(&cpuacct, "cpuacct.usage")?;
+        let each = text(&cpuacct, "cpuacct.usage_percpu").unwrap_or_default();
+        stats.cpu_of_each_ns = each.split_whitespace().filter_map(|ns| ns.parse().ok()).collect();
         stats.cpu_user_ns = number(&cpuacct, "cpuacct.usage_user").unwrap_or(0);
         stats.cpu_kernel_ns = number(&cpuacct, "cpuacct.usage_sys").unwrap_or(0);
     }
@@ -67,7 +81,10 @@ fn read_v1(hierarchies: &Hierarchies, cgroup: &str, stats: &mut Stats) -> Option
     let detail = text(&memory, "memory.stat")?;
     stats.memory_inactive_file_bytes = field(&detail, "total_inactive_file").unwrap_or(0);
     stats.memory = counters(&detail);
-    stats.pids = of("pids").and_then(|pids| number(&pids, "pids.current")).unwrap_or(0);
+    if let Some(pids) = of("pids") {
+        stats.pids = number(&pids, "pids.current").unwrap_or(0);
+        stats.pids_limit = number(&pids, "pids.max").filter(|limit| *limit != UNLIMITED);
+    }
     if let Some(blkio) = of("blkio") {
         let sums = |name| text(&blkio, name).map(|text| read_and_write(&text)).unwrap_or_default();
         let (read, write) = sums("blkio.throttle.io_service_bytes");
@@ -108,6 +125,7 @@ fn read_v2(cgroup: &Path, stats: &mut Stats) -> Option<()> {
     stats.memory_inactive_file_bytes = field(&detail, "inactive_file").unwrap_or(0);
     stats.memory = counters(&detail);
     stats.pids = number(cgroup, "pids.current").unwrap_or(0);
+    stats.pids_limit = number(cgroup, "pids.max").filter(|limit| *limit != UNLIMITED);
     let io = text(cgroup, "io.stat").unwrap_or_default();
     let sum = |name: &str| {
         io.split_whitespace()

@@ -103,6 +103,10 @@ pub struct Stats {
     pub cpu_user_ns: u64,
     /// … of it in kernel mode.
     pub cpu_kernel_ns: u64,
+    /// … of it on each processor, where the kernel tells it (cgroup version 1).
+    pub cpu_of_each_ns: Vec<u64>,
+    /// Processor time of the whole machine until then, idle or not, in nanoseconds.
+    pub system_cpu_ns: u64,
     /// Scheduling periods under a quota, and those in which it was used up.
     pub cpu_periods: u64,
     /// Periods in which the quota was used up.
@@ -121,6 +125,8 @@ pub struct Stats {
     pub memory: Vec<(String, u64)>,
     /// Processes and threads.
     pub pids: u64,
+    /// So many there may be; none if there is no limit.
+    pub pids_limit: Option<u64>,
     /// Bytes read from block devices.
     pub block_read_bytes: u64,
     /// Bytes written to block devices.

@@ -15,8 +15,8 @@ use super::registry::Registries;
 use super::store::Shelves;
 use super::unpack::Limits;
 use super::{
-    Image, ImageError, ImageReference, Images, LoadError, Platform, Progress, Pruned, PullBehavior,
-    PullError, Pulled, RegistryAuth, RetryPolicy, RootFs, SnapshotError,
+    Held, Image, ImageError, ImageReference, Images, LoadError, Platform, Progress, Pruned,
+    PullBehavior, PullError, Pulled, RegistryAuth, RetryPolicy, RootFs, SnapshotError,
 };
 use crate::ContainerId;
 
@@ -204,6 +204,15 @@ impl Images for ImageStore {
 
     async fn snapshots(&self) -> Result<Vec<ContainerId>, SnapshotError> {
         self.on_shelves(Shelves::snapshots).await
+    }
+
+    async fn inventory(&self) -> Result<Vec<Held>, ImageError> {
+        self.on_shelves(Shelves::inventory).await
+    }
+
+    async fn keep(&self, references: &[ImageReference]) -> Result<(), ImageError> {
+        let references = references.to_vec();
+        self.on_shelves(move |shelves| shelves.keep(&references)).await
     }
 
     async fn prune(&self) -> Result<Pruned, ImageError> {

@@ -17,6 +17,7 @@ mod error;
 mod flights;
 mod image;
 mod image_store;
+mod inventory;
 mod layers;
 mod load;
 mod lock;
@@ -34,6 +35,7 @@ mod unpack;
 use std::path::Path;
 
 use async_trait::async_trait;
+use terms::Timestamp;
 use tokio::sync::mpsc;
 
 pub use error::{ImageError, LoadError, PullError, SnapshotError, UnpackError};
@@ -165,6 +167,23 @@ pub struct Pulled {
     pub was_cached: bool,
 }
 
+/// An image in the store, for those who decide whether it stays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// Its name.
+    pub reference: ImageReference,
+    /// Its layers' bytes, compressed; some may be other images' too.
+    pub bytes: u64,
+    /// Whether a registry gave it: then it can be had again.
+    pub was_pulled: bool,
+    /// Whether a container has it, running or not.
+    pub is_in_use: bool,
+    /// When it came, or was pulled anew.
+    pub pulled_at: Timestamp,
+    /// When a container of it was made last, or [`Images::keep`] said that it is needed.
+    pub used_at: Timestamp,
+}
+
 /// What [`Images::prune`] took away.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pruned {
@@ -220,6 +239,12 @@ pub trait Images: Send + Sync + 'static {
 
     /// The containers that have a snapshot.
     async fn snapshots(&self) -> Result<Vec<ContainerId>, SnapshotError>;
+
+    /// All images by reference, with what is known of their use.
+    async fn inventory(&self) -> Result<Vec<Held>, ImageError>;
+
+    /// Says that these images, if they are here, are needed now.
+    async fn keep(&self, references: &[ImageReference]) -> Result<(), ImageError>;
 
     /// Takes away blobs and layers that no reference and no snapshot needs.
     async fn prune(&self) -> Result<Pruned, ImageError>;

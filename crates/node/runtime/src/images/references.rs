@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use blobs::{Digest, Durability};
 use serde::{Deserialize, Serialize};
@@ -68,6 +69,29 @@ impl References {
         let bytes = serde_json::to_vec(record).expect("a record has only text keys");
         write_atomically(&path, &bytes, self.durability)
             .map_err(|error| store_error("write", &path, error))
+    }
+
+    /// Marks a reference as used now, if it is known.
+    pub(super) fn used(&self, reference: &ImageReference) -> Result<(), ImageError> {
+        let path = self.path(reference);
+        let now = rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
+        let times = rustix::fs::Timestamps { last_access: now, last_modification: now };
+        let marked =
+            rustix::fs::utimensat(rustix::fs::CWD, &path, &times, rustix::fs::AtFlags::empty());
+        match marked.map_err(io::Error::from) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(store_error("mark", &path, error))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// When a reference was pulled, and when it was last used. Each pull makes its file anew; a
+    /// file system that does not tell when files were made is asked when they were last used.
+    pub(super) fn times(&self, reference: &ImageReference) -> Option<(SystemTime, SystemTime)> {
+        let told = fs::metadata(self.path(reference)).ok()?;
+        let used = told.modified().ok()?;
+        Some((told.created().unwrap_or(used), used))
     }
 
     pub(super) fn remove(&self, reference: &ImageReference) -> Result<bool, ImageError> {

@@ -37,7 +37,7 @@ pub(super) struct Shelves {
     pub(super) blobs: blobs::Store,
     pub(super) layers: Layers,
     pub(super) references: References,
-    snapshots: Snapshots,
+    pub(super) snapshots: Snapshots,
     pub(super) platform: Platform,
     /// What manifests say never changes: parsed once.
     parsed: Mutex<HashMap<Digest, Parsed>>,
@@ -238,6 +238,7 @@ impl Shelves {
             // An image of no layers: overlayfs wants one.
             lower.push(self.layers.empty().map_err(SnapshotError::from)?);
         }
+        self.references.used(&image.reference)?;
         self.snapshots.prepare(image, container, lower)
     }
 

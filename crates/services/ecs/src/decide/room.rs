@@ -55,8 +55,9 @@ fn interfaces(row: &ContainerInstance) -> u32 {
 
 fn availability(row: &ContainerInstance) -> Availability {
     match row.status {
-        InstanceStatus::Active if row.agent.connected => Availability::Ready,
-        InstanceStatus::Active => Availability::Disconnected,
+        InstanceStatus::Active if !row.agent.connected => Availability::Disconnected,
+        InstanceStatus::Active if row.agent.disk_full.is_some() => Availability::DiskFull,
+        InstanceStatus::Active => Availability::Ready,
         InstanceStatus::Draining | InstanceStatus::Inactive => Availability::Inactive,
     }
 }

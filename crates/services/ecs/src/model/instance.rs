@@ -45,6 +45,9 @@ pub(crate) struct AgentInfo {
     /// Since when it is away; none while it is connected.
     #[serde(default)]
     pub(crate) away_since: Option<Timestamp>,
+    /// Why it takes no new tasks, if its disk is full.
+    #[serde(default)]
+    pub(crate) disk_full: Option<String>,
 }
 
 /// One container instance. Its free resources are never stored: they follow from its tasks.

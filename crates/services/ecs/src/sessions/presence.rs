@@ -46,6 +46,7 @@ async fn connected(
         hash: versions.hash.clone().or_else(|| before.hash.clone()),
         docker_version: versions.docker.clone().or_else(|| before.docker_version.clone()),
         away_since: None,
+        disk_full: before.disk_full.clone(),
     };
     write(ledger, tables, instance, "ecs.agent_connected", next).await
 }
@@ -58,6 +59,21 @@ async fn disconnected(
 ) -> Result<(), TransactError<std::convert::Infallible>> {
     let next = |before: &AgentInfo| AgentInfo { connected: false, ..before.clone() };
     write(ledger, tables, instance, "ecs.agent_disconnected", next).await
+}
+
+/// Writes why the instance's disk takes nothing new, or that it does, unless the row says so. The
+/// reason that was given first stays: its figures change with every byte.
+pub(super) async fn disk(
+    ledger: &Ledger,
+    tables: &Tables,
+    instance: &ContainerInstanceArn,
+    full: Option<String>,
+) -> Result<(), TransactError<std::convert::Infallible>> {
+    let next = |before: &AgentInfo| AgentInfo {
+        disk_full: full.as_ref().map(|why| before.disk_full.as_ref().unwrap_or(why).clone()),
+        ..before.clone()
+    };
+    write(ledger, tables, instance, "ecs.instance_disk", next).await
 }
 
 async fn write(

@@ -34,7 +34,7 @@ fn result(is_connected: bool, check: &InstanceStatus) -> Option<shapes::Instance
     Some(shapes::InstanceHealthCheckResult {
         type_: Some(kind(&check.kind)?),
         status: Some(if is_connected { said } else { State::InsufficientData }),
-        status_reason: None,
+        status_reason: check.status_reason.clone().filter(|_| is_connected),
         last_updated: time(check.last_updated),
         last_status_change: time(check.last_status_change),
     })
@@ -73,7 +73,13 @@ mod tests {
 
     fn check(kind: &str, status: &str) -> InstanceStatus {
         let (kind, status) = (kind.to_owned(), status.to_owned());
-        InstanceStatus { kind, status, last_updated: 20.5, last_status_change: 10.0 }
+        InstanceStatus {
+            kind,
+            status,
+            status_reason: None,
+            last_updated: 20.5,
+            last_status_change: 10.0,
+        }
     }
 
     /// The overall status, and each check's.

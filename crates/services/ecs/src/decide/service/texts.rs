@@ -146,6 +146,7 @@ fn refusal(code: &str) -> String {
         "RESOURCE:PORTS" => "is already using a port required by your task.",
         "RESOURCE:GPU" => "has insufficient GPU resource available.",
         "RESOURCE:ENI" => "has insufficient network interfaces available.",
+        "RESOURCE:DISK" => "has no room left on its disk.",
         "AGENT" => "encountered error \"AGENT\".",
         "ATTRIBUTE" => "is missing an attribute required by your task.",
         "LOCATION" => "is in an Availability Zone that your task's subnets are not in.",

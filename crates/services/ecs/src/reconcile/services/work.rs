@@ -328,7 +328,7 @@ fn shortage(cluster: &ClusterKey, request: &Request, refusals: &[Refusal]) -> te
 fn closeness(code: &str) -> u8 {
     match code {
         "INACTIVE" => 0,
-        "AGENT" => 1,
+        "AGENT" | "RESOURCE:DISK" => 1,
         "ATTRIBUTE" => 2,
         "LOCATION" => 3,
         "RESOURCE:CPU" => 6,

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use agent_protocol::tcs::AgentMessage;
+use agent_protocol::tcs::{AgentMessage, DISK_CHECK, InstanceStatus};
 use terms::ContainerInstanceArn;
 
 use super::super::hub::Hub;
+use super::super::presence;
 use super::health::write_health;
 use super::serve::Report;
 
@@ -23,9 +24,13 @@ impl Report for TelemetryReport {
                 self.hub.telemetry.metrics(&self.instance, metrics, now);
             }
             AgentMessage::InstanceStatus(report) => {
+                let disk = report.statuses.iter().find(|check| check.kind == DISK_CHECK).cloned();
                 for check in self.hub.telemetry.status(&self.instance, report, now) {
                     let (kind, status) = (check.kind, check.status);
                     tracing::info!(instance = %self.instance, kind, status, "an instance's check");
+                }
+                if let Some(check) = disk {
+                    self.disk(check).await;
                 }
             }
             AgentMessage::Health(report) => {
@@ -35,6 +40,24 @@ impl Report for TelemetryReport {
                     tracing::error!(instance = %self.instance, %error, "cannot record health");
                 }
             }
+        }
+    }
+}
+
+/// The longest reason that is kept, in characters.
+const REASON_MAX: usize = 255;
+
+impl TelemetryReport {
+    /// A full disk is of the ledger, for placement has to know.
+    async fn disk(&self, check: InstanceStatus) {
+        let reason = || {
+            let text = check.status_reason.as_deref().unwrap_or("DISK");
+            text.chars().take(REASON_MAX).collect::<String>()
+        };
+        let full = (check.status == "IMPAIRED").then(reason);
+        let (ledger, tables) = (&self.hub.ledger, &self.hub.tables);
+        if let Err(error) = presence::disk(ledger, tables, &self.instance, full).await {
+            tracing::error!(instance = %self.instance, %error, "cannot record an instance's disk");
         }
     }
 }
