@@ -11,8 +11,7 @@ use ledger::MemoryStore;
 use super::world::World;
 
 async fn play(name: &str) {
-    let folder = tempfile::tempdir().unwrap();
-    let world = World::on(MemoryStore::new(), folder.path());
+    let world = World::on(MemoryStore::new());
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/it/golden/{name}.txt"));
     let script = std::fs::read_to_string(&path).unwrap();
     let mut played = String::new();
@@ -38,11 +37,11 @@ async fn play(name: &str) {
 }
 
 #[tokio::test]
-async fn alarms() {
-    play("alarms").await;
+async fn parameters() {
+    play("parameters").await;
 }
 
 #[tokio::test]
-async fn logs() {
-    play("logs").await;
+async fn secrets() {
+    play("secrets").await;
 }
