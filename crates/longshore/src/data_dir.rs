@@ -85,6 +85,11 @@ impl DataDir {
         self.0.join("logs")
     }
 
+    /// Where objects of S3 are looked for, if no other place is named: `BUCKET/KEY` below.
+    pub fn objects(&self) -> PathBuf {
+        self.0.join("s3")
+    }
+
     /// Where images and layers live; shared by all instances of one `up`.
     pub fn images(&self) -> PathBuf {
         self.0.join("images")

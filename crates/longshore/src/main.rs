@@ -23,6 +23,7 @@ mod housekeeping;
 mod instances;
 mod limits;
 mod node;
+mod object_store;
 mod observe;
 mod output;
 mod pki;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use agent::engine::{Capacity, Settings};
 use agent::journal::FileJournal;
-use agent::transport::HttpTransport;
+use agent::transport::{HttpTransport, Objects};
 use agent::{
     Agent, AgentError, AtEnd, Config, Directory, HostFolders, Parts, Remains, STOP_TIMEOUT_AT_END,
 };
@@ -53,6 +53,8 @@ pub struct NodeSettings {
     pub region: Region,
     /// Docker's `config.json` with credentials for registries.
     pub registry_auth: Option<PathBuf>,
+    /// Where objects of S3 come from.
+    pub objects: Objects,
     /// Whether containers reach the API through the link-local address.
     pub forwards_api: bool,
     /// What happens to its tasks at a clean end.
@@ -170,7 +172,8 @@ async fn serve(
     let credentials = settings.credentials.clone();
     let transport =
         HttpTransport::new(&settings.server, credentials, settings.region.clone(), clock.clone())
-            .with_tls(settings.tls.clone());
+            .with_tls(settings.tls.clone())
+            .with_objects(settings.objects.clone());
     let address = networks.address().map(IpAddr::from);
     let address = address.or_else(|| instances::address_towards(&settings.server));
     let folders = Arc::new(HostFolders);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use agent::transport::Objects;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use data_encoding::HEXLOWER_PERMISSIVE;
@@ -21,6 +22,7 @@ use crate::data_dir::{self, DataDir};
 use crate::housekeeping::{HouseFlags, HouseSettings};
 use crate::instances::{self, Attribute, ChosenNetwork, NetworkChoice, SizeFlags};
 use crate::node::{self, NodeSettings};
+use crate::object_store::ObjectFlags;
 use crate::observe::metrics::Metrics;
 use crate::observe::{ObserveFlags, ObserveSettings};
 use crate::output::{self, Format};
@@ -76,6 +78,8 @@ pub struct Agent {
     task_endpoint: Option<String>,
     #[command(flatten)]
     house: HouseFlags,
+    #[command(flatten)]
+    objects: ObjectFlags,
     #[command(flatten)]
     observe: ObserveFlags,
 }
@@ -139,7 +143,8 @@ impl Agent {
         let network = ChosenNetwork::of(self.network, &self.server);
         let house = HouseSettings::resolve(&self.house)?;
         let images = node::open_images(&data, house.pull_behavior).await?;
-        let settings = self.settings(name, joined, tls, &network, house)?;
+        let objects = self.objects.objects(&data)?;
+        let settings = self.settings(name, joined, tls, (&network, objects), house)?;
         let journal = node::journal(&data, &settings.name);
         let lived = node::run(settings, data, images, end).await;
         lived.map_err(|error| match node::was_deregistered(&error) {
@@ -157,7 +162,7 @@ impl Agent {
         name: String,
         joined: Joined,
         tls: Option<TlsClient>,
-        network: &ChosenNetwork,
+        (network, objects): (&ChosenNetwork, Objects),
         house: HouseSettings,
     ) -> Result<NodeSettings> {
         let SizeFlags { instance_type, instance_cpu, instance_memory } = self.size;
@@ -175,6 +180,7 @@ impl Agent {
             account: joined.account,
             region: joined.region,
             registry_auth: self.registry_auth,
+            objects,
             forwards_api: self.task_endpoint.as_deref() != Some("none"),
             at_end: agent::AtEnd::LeaveRunning,
             capacity: instances::capacity(1, instance_cpu, instance_memory)?,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use agent::AtEnd;
+use agent::transport::Objects;
 use anyhow::{Context, Result};
 use clap::Args;
 use tokio::task::JoinSet;
@@ -18,6 +19,7 @@ use crate::data_dir::DataDir;
 use crate::housekeeping::HouseSettings;
 use crate::instances::{self, ChosenNetwork, InstanceFlags};
 use crate::node::{self, NodeSettings};
+use crate::object_store::ObjectFlags;
 use crate::observe::ObserveSettings;
 use crate::output::{self, Format};
 use crate::service_rules::LOST_AFTER_HERE;
@@ -37,6 +39,8 @@ pub struct Up {
     /// Credentials for registries, in the form of Docker's config.json
     #[arg(long, value_name = "FILE")]
     registry_auth: Option<PathBuf>,
+    #[command(flatten)]
+    objects: ObjectFlags,
     /// Leave the tasks running at the end, as `longshore agent` does: the next start takes them up
     /// again, and `longshore down` ends them
     #[arg(long)]
@@ -71,7 +75,9 @@ impl Up {
             true => AtEnd::LeaveRunning,
             false => AtEnd::StopAll,
         };
-        let start = Nodes::start(&settings, &plane, data, self.registry_auth, at_end);
+        let objects = self.objects.objects(&data)?;
+        let more = (self.registry_auth, objects, at_end);
+        let start = Nodes::start(&settings, &plane, data, more);
         let mut nodes = start.await?;
         let ready = async {
             plane.announce_when_ready(settings.instances).await?;
@@ -113,8 +119,7 @@ impl Nodes {
         settings: &ServerSettings,
         plane: &ControlPlane,
         data: DataDir,
-        registry_auth: Option<PathBuf>,
-        at_end: AtEnd,
+        (registry_auth, objects, at_end): (Option<PathBuf>, Objects, AtEnd),
     ) -> Result<Self> {
         warn_of_others(settings, &data);
         let host = (settings.instances == 1).then(ChosenNetwork::host);
@@ -128,7 +133,8 @@ impl Nodes {
         let mut all = Vec::new();
         for number in 0..settings.instances {
             let instance = node_settings(settings, plane, number, &nodes.end).await?;
-            all.push(NodeSettings { registry_auth: registry_auth.clone(), at_end, ..instance });
+            let (registry_auth, objects) = (registry_auth.clone(), objects.clone());
+            all.push(NodeSettings { registry_auth, objects, at_end, ..instance });
         }
         // Only now: one that has begun is to be ended in order.
         for instance in all {
@@ -219,6 +225,7 @@ async fn node_settings(
         account: settings.account.clone(),
         region: settings.region.clone(),
         registry_auth: None,
+        objects: Objects::None,
         forwards_api: settings.task_endpoint.as_deref() != Some("none"),
         at_end: AtEnd::StopAll,
         capacity: instances::capacity(count, settings.instance_cpu, settings.instance_memory)?,

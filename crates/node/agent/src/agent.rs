@@ -20,6 +20,7 @@ use crate::engine::{Engine, Event, Outcome};
 use crate::house::Keeper;
 use crate::logs::Logs;
 use crate::orphans;
+use crate::resources::Resources;
 use crate::sessions::{self, Context};
 use crate::view::{CredentialStore, View};
 
@@ -110,8 +111,11 @@ impl Running {
         );
         let rate = config.house.request_rate;
         let endpoints = Endpoints::new(Arc::clone(&networks), directory, sources, forwarder, rate);
+        let region = config.region.to_string();
+        let resources = Resources::new(Arc::clone(&transport), Arc::clone(&credentials), region);
         let tools = Arc::new(Tools {
             logs,
+            resources,
             images,
             containers,
             networks,

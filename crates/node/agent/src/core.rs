@@ -253,6 +253,7 @@ impl Core {
             let Some(task) = self.view.task(arn) else { continue };
             let over = self.engine.task(arn).is_none_or(|task| task.status() == Status::Stopped);
             if over {
+                self.executor.forget(arn);
                 let task = &task.task;
                 let roles = [&task.role_credentials, &task.execution_role_credentials];
                 for credentials in roles.into_iter().flatten() {

@@ -27,6 +27,7 @@ use crate::engine::{
 use crate::folders::Folders;
 use crate::logs::{Logs, Wanted, firelens};
 use crate::orphans::Ground;
+use crate::resources::Resources;
 use crate::sessions::InstanceHealth;
 use crate::spec::{self, Ingredients, Joined, NetworkMode};
 use crate::steps;
@@ -52,6 +53,8 @@ pub(crate) struct Tools {
     pub(crate) registries: BTreeMap<String, RegistryAuth>,
     /// The cluster as configured.
     pub(crate) cluster: String,
+    /// Secrets, files of variables, credentials for registries.
+    pub(crate) resources: Resources,
     /// Told when a container's health changed.
     pub(crate) health_changed: Arc<Notify>,
     /// Log drivers.
@@ -73,6 +76,11 @@ pub(crate) struct Executor {
 impl Executor {
     pub(crate) fn new(tools: Arc<Tools>, core: Handle, running: TaskTracker) -> Self {
         Self { tools, core, running, pulls: BTreeMap::new() }
+    }
+
+    /// Forgets what was fetched for a task that is over.
+    pub(crate) fn forget(&self, task: &TaskArn) {
+        self.tools.resources.forget(task);
     }
 
     /// Begins to carry a command out.
@@ -187,9 +195,15 @@ impl Tools {
     }
 
     async fn prepare(&self, task: &Task) -> Result<(), Failure> {
-        if awsvpc::is_awsvpc(task) {
-            self.attach_task(task).await?;
-        }
+        let network = async {
+            match awsvpc::is_awsvpc(task) {
+                true => self.attach_task(task).await.map(drop),
+                false => Ok(()),
+            }
+        };
+        // Each to its end: what is half made could not be taken away.
+        let (attached, fetched) = tokio::join!(network, self.resources.prepare(task));
+        attached.and(fetched)?;
         let Some(limits) = spec::task_limits(task) else { return Ok(()) };
         let prepared = self.containers.prepare_task(&task.arn.id.to_string(), &limits).await;
         prepared.map_err(|error| {
@@ -223,8 +237,9 @@ impl Tools {
         })?;
         let started = self.clock.now();
         let (progress, mut events) = Progress::channel(PULL_EVENTS_MAX);
-        let auth = self.registries.get(reference.registry()).unwrap_or(&RegistryAuth::Anonymous);
-        let pull = self.images.pull(&reference, auth, progress);
+        let own = self.resources.registry(task, container.index).await?;
+        let ours = self.registries.get(reference.registry()).unwrap_or(&RegistryAuth::Anonymous);
+        let pull = self.images.pull(&reference, own.as_ref().unwrap_or(ours), progress);
         let watch = async {
             while let Some(event) = events.recv().await {
                 if let PullEvent::Resolved { digest, .. } = event {
@@ -262,6 +277,7 @@ impl Tools {
     }
 
     async fn create(&self, creation: &Creation) -> Result<CreatedContainer, Failure> {
+        let creation = &self.resources.completed(creation).await?;
         let task = &creation.task;
         let definition = &task.containers[creation.container.index];
         let mode = spec::network_mode(task, definition);
@@ -280,6 +296,7 @@ impl Tools {
         let (joined, rootfs) = tokio::join!(join, snapshot);
         let joined: Joined = joined?;
         let rootfs = rootfs.map_err(|error| Failure::new("CannotCreateContainerError", error))?;
+        let fetched = self.resources.of(task, creation.container.index).await?;
         let mut environment = self.endpoints.environment(&creation.id, task);
         environment.extend(firelens::environment(creation));
         let mut spec = spec::container_spec(Ingredients {
@@ -288,6 +305,7 @@ impl Tools {
             rootfs,
             joined: &joined,
             environment: &environment,
+            fetched: &fetched,
             volumes: &self.volumes,
             cluster: &self.cluster,
         })?;
@@ -467,6 +485,7 @@ impl Tools {
             |what: &dyn std::fmt::Display| Failure::new("CannotRemoveContainerError", what);
         let id = arn.id.to_string();
         self.pulled.lock().retain(|container, _| container.task != *arn);
+        self.resources.forget(arn);
         self.containers.remove_task(&id).await.map_err(|error| failed(&error))?;
         let of_router = self.folders.remove(&self.logs.router_folder(&id)).await;
         of_router.map_err(|error| failed(&error))?;

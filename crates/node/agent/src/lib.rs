@@ -27,6 +27,7 @@ mod house;
 pub mod journal;
 mod logs;
 mod orphans;
+mod resources;
 mod sessions;
 pub mod spec;
 mod steps;

@@ -17,6 +17,7 @@ use runtime::{
 
 use crate::awsvpc;
 use crate::engine::{Creation, Failure, Sibling};
+use crate::resources::Fetched;
 
 const MIB: u64 = 1024 * 1024;
 /// Docker takes no less (agent-protocol §2.6).
@@ -122,6 +123,8 @@ pub struct Ingredients<'a> {
     pub joined: &'a Joined,
     /// Variables that the agent adds; they win over the definition's.
     pub environment: &'a [(String, String)],
+    /// What was fetched for it.
+    pub fetched: &'a Fetched,
     /// Where volumes without a path of their own are.
     pub volumes: &'a Path,
     /// The cluster as configured.
@@ -205,10 +208,13 @@ fn environment(
 ) -> Vec<String> {
     let pair = |(name, value): (&String, &String)| format!("{name}={value}");
     let mut env = ingredients.image.env.clone();
+    let fetched = ingredients.fetched;
+    env.extend(fetched.from_files.iter().map(|(name, value)| pair((name, value))));
     match &config.env {
         Some(list) => env.extend(list.iter().cloned()),
         None => env.extend(container.environment.iter().map(pair)),
     }
+    env.extend(fetched.secrets.iter().map(|(name, value)| pair((name, value))));
     env.extend(ingredients.environment.iter().map(|(name, value)| pair((name, value))));
     env
 }

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use agent_protocol::task::Credentials;
 use parking_lot::RwLock;
 use runtime::ContainerId;
 use terms::TaskArn;
+use tokio::sync::Notify;
 
 use crate::engine::{Engine, TaskState};
 
@@ -83,23 +85,47 @@ impl View {
     }
 }
 
+/// How long credentials are waited for: a restarted agent connects to the control plane first, which
+/// may be starting itself.
+const CREDENTIALS_WAIT: Duration = Duration::from_secs(60);
+
 /// Credentials of tasks' roles, by their id; in memory only.
 #[derive(Debug, Default)]
-pub struct CredentialStore(RwLock<BTreeMap<String, Credentials>>);
+pub struct CredentialStore {
+    by_id: RwLock<BTreeMap<String, Credentials>>,
+    came: Notify,
+}
 
 impl CredentialStore {
     /// Stores credentials, in the place of older ones of the same id.
     pub fn put(&self, credentials: Credentials) {
-        self.0.write().insert(credentials.credentials_id.clone(), credentials);
+        self.by_id.write().insert(credentials.credentials_id.clone(), credentials);
+        self.came.notify_waiters();
     }
 
     /// The credentials of this id.
     pub fn get(&self, id: &str) -> Option<Credentials> {
-        self.0.read().get(id).cloned()
+        self.by_id.read().get(id).cloned()
+    }
+
+    /// The credentials of this id, as soon as they are there; none if they do not come.
+    pub(crate) async fn wait(&self, id: &str) -> Option<Credentials> {
+        let come = async {
+            loop {
+                let mut came = std::pin::pin!(self.came.notified());
+                // Before the look, or what comes between the two would be missed.
+                came.as_mut().enable();
+                if let Some(credentials) = self.get(id) {
+                    return credentials;
+                }
+                came.await;
+            }
+        };
+        tokio::time::timeout(CREDENTIALS_WAIT, come).await.ok()
     }
 
     /// Forgets the credentials of this id.
     pub fn remove(&self, id: &str) {
-        self.0.write().remove(id);
+        self.by_id.write().remove(id);
     }
 }

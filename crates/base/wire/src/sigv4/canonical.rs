@@ -18,6 +18,8 @@ pub struct UriPath {
 impl UriPath {
     /// What AWS documents for every service but S3.
     pub const STANDARD: Self = Self { normalised: true, encoded_again: true };
+    /// What AWS documents for S3, where a key may hold anything.
+    pub const OBJECT: Self = Self { normalised: false, encoded_again: false };
     /// All ways that signers are known to take, the documented one first.
     pub const ALL: [Self; 4] = [
         Self::STANDARD,

@@ -80,7 +80,8 @@ pub fn sign(parts: &mut Parts, body: &[u8], signer: &Signer<'_>) {
         headers: &parts.headers,
         authority: None,
     };
-    let canonical = request.canonical(UriPath::STANDARD, &signed_headers, &sha256_hex(body));
+    let form = if signer.service == "s3" { UriPath::OBJECT } else { UriPath::STANDARD };
+    let canonical = request.canonical(form, &signed_headers, &sha256_hex(body));
     let date = &time_text[..8];
     let credential = signer.credential(date);
     let signature = signer.signature(date, &string_to_sign(&time_text, &credential, &canonical));

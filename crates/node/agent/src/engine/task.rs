@@ -205,7 +205,10 @@ impl TaskState {
             out.commands.push(Command::Prepare { task: Arc::clone(&self.task) });
         }
         for index in 0..self.containers.len() {
-            if self.containers[index].step(Step::Pull) {
+            // Its registry's credentials are fetched with the preparation.
+            let waits = crate::resources::needs_registry(&self.task.containers[index])
+                && self.preparation != Preparation::Done;
+            if !waits && self.containers[index].step(Step::Pull) {
                 let (container, task) = (self.reference(index), Arc::clone(&self.task));
                 out.commands.push(Command::Pull { container, task });
             }

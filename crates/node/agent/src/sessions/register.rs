@@ -30,7 +30,13 @@ const CAPABILITIES_OLD: [&str; 9] = [
 ];
 
 /// Capabilities in the new form, without their prefix: those that this agent really has.
-const CAPABILITIES: [&str; 15] = [
+const CAPABILITIES: [&str; 21] = [
+    "private-registry-authentication.secretsmanager",
+    "secrets.ssm.environment-variables",
+    "secrets.asm.environment-variables",
+    "secrets.ssm.bootstrap.log-driver",
+    "secrets.asm.bootstrap.log-driver",
+    "env-files.s3",
     "execution-role-awslogs",
     "firelens.fluentbit",
     "firelens.fluentd",

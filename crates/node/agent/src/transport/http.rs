@@ -18,10 +18,11 @@ use wire::client::{Client, Exchange};
 use wire::sigv4::Credentials;
 use wire::tls::TlsClient;
 
+use super::objects::{self, Objects};
 use super::socket::{self, Codec};
 use super::{
-    AcsQuery, CallError, Channel, ConnectError, InstanceQuery, LogsCall, PollEndpoints, Registered,
-    Registration, Sender, Transport,
+    AcsQuery, CallError, Channel, ConnectError, InstanceQuery, LogsCall, ObjectQuery,
+    PollEndpoints, Registered, Registration, RoleCall, Sender, Transport,
 };
 use crate::engine::{ContainerChange, StateChange};
 
@@ -38,6 +39,7 @@ pub struct HttpTransport {
     region: Region,
     clock: Arc<dyn Clock>,
     tls: Option<TlsClient>,
+    objects: Objects,
 }
 
 impl HttpTransport {
@@ -52,7 +54,7 @@ impl HttpTransport {
     ) -> Self {
         let client =
             Client::new(endpoint, Some(credentials.clone()), region.clone(), Arc::clone(&clock));
-        Self { client, credentials, region, clock, tls: None }
+        Self { client, credentials, region, clock, tls: None, objects: Objects::default() }
     }
 
     /// The same trusting and showing what `tls` says; without it, an `https` endpoint must be of
@@ -63,6 +65,13 @@ impl HttpTransport {
             self.client = self.client.with_tls(tls.clone());
             self.tls = Some(tls);
         }
+        self
+    }
+
+    /// The same with objects from somewhere; without this there are none.
+    #[must_use]
+    pub fn with_objects(mut self, objects: Objects) -> Self {
+        self.objects = objects;
         self
     }
 
@@ -369,6 +378,18 @@ impl Transport for HttpTransport {
         let mut headers = vec![(HeaderName::from_static("x-amz-target"), target.as_str())];
         headers.extend(call.is_emf.then_some(emf));
         Self::answered(&client, &headers, body, "logs").await
+    }
+
+    async fn call_as(&self, wanted: RoleCall<'_>) -> Result<Value, CallError> {
+        let region: Result<Region, _> = wanted.region.parse();
+        let region = region.map_err(|error| CallError::Transport(format!("{error}")))?;
+        let client = self.client.signing_as(objects::key_of(wanted.credentials), region);
+        let headers = [(HeaderName::from_static("x-amz-target"), wanted.target)];
+        Self::answered(&client, &headers, wanted.input.clone(), wanted.service).await
+    }
+
+    async fn object(&self, wanted: ObjectQuery<'_>) -> Result<Vec<u8>, CallError> {
+        self.objects.get(wanted, &self.clock).await
     }
 
     async fn stream(&self, id: Uuid) -> Result<Box<dyn Sender<node::StreamMessage>>, ConnectError> {

@@ -2,6 +2,7 @@
 //! a simulation can stand in for HTTP and websockets.
 
 mod http;
+mod objects;
 mod socket;
 
 use std::collections::BTreeMap;
@@ -10,11 +11,13 @@ use std::time::Duration;
 use agent_protocol::task::Credentials;
 use agent_protocol::{acs, node, tcs};
 use async_trait::async_trait;
+use serde_json::Value;
 use terms::Uuid;
 
 use crate::engine::StateChange;
 
 pub use http::HttpTransport;
+pub use objects::Objects;
 
 /// A refusal or a failure of one call.
 #[derive(Debug, thiserror::Error)]
@@ -192,6 +195,36 @@ pub struct LogsCall {
     pub is_emf: bool,
 }
 
+/// A call of a service with a role's credentials.
+#[derive(Clone, Copy)]
+pub struct RoleCall<'a> {
+    /// The role's.
+    pub credentials: &'a Credentials,
+    /// The region that is asked.
+    pub region: &'a str,
+    /// The service's name in signatures, as in `ssm`.
+    pub service: &'static str,
+    /// As in `AmazonSSM.GetParameters`.
+    pub target: &'static str,
+    /// The input, as JSON.
+    pub input: &'a Value,
+}
+
+/// An object that is fetched with a role's credentials.
+#[derive(Clone, Copy)]
+pub struct ObjectQuery<'a> {
+    /// The role's.
+    pub credentials: &'a Credentials,
+    /// The region that the agent is in.
+    pub region: &'a str,
+    /// The bucket.
+    pub bucket: &'a str,
+    /// The object's key.
+    pub key: &'a str,
+    /// The most bytes that are taken.
+    pub max_bytes: usize,
+}
+
 /// The control plane as the agent sees it.
 #[async_trait]
 pub trait Transport: Send + Sync + 'static {
@@ -236,6 +269,16 @@ pub trait Transport: Send + Sync + 'static {
     ) -> Result<serde_json::Value, CallError> {
         let _ = body;
         Err(CallError::Transport(format!("{} is not answered here", call.operation)))
+    }
+
+    /// Calls a service of the control plane as a role; the answer is never logged.
+    async fn call_as(&self, _call: RoleCall<'_>) -> Result<Value, CallError> {
+        Err(CallError::Transport("no service is called as a role here".to_owned()))
+    }
+
+    /// Fetches an object.
+    async fn object(&self, _wanted: ObjectQuery<'_>) -> Result<Vec<u8>, CallError> {
+        Err(CallError::Transport("there are no objects here".to_owned()))
     }
 
     /// Opens a stream that the server asked for on the node channel.

@@ -107,7 +107,7 @@ fn secrets(context: &Context<'_>, spec: &shapes::ContainerDefinition) -> Vec<Sec
         let (provider, region) = provider(&secret.value_from);
         Secret {
             name: secret.name.clone(),
-            value_from: secret.value_from.clone(),
+            value_from: asked_for(&secret.value_from),
             region: region.unwrap_or_else(|| context.task.arn.region.as_str()).to_owned(),
             provider: provider.to_owned(),
             kind: kind.to_owned(),
@@ -128,6 +128,19 @@ fn provider(value_from: &str) -> (&'static str, Option<&str>) {
     match service {
         Some("secretsmanager") => ("asm", region),
         Some(_) | None => ("ssm", region),
+    }
+}
+
+/// What agents ask the store for: a parameter by its name, for they look for that in the answer; a
+/// secret by its ARN. Where a parameter's ARN says not whether its name begins with a slash, none does.
+fn asked_for(value_from: &str) -> String {
+    let path = match value_from.split_once(":parameter/") {
+        Some((head, path)) if head.starts_with("arn:") && head.contains(":ssm:") => path,
+        Some(_) | None => return value_from.to_owned(),
+    };
+    match path.contains('/') {
+        true => format!("/{path}"),
+        false => path.to_owned(),
     }
 }
 

@@ -1,0 +1,204 @@
+//! Where objects of S3 come from: Longshore has no S3, so files of variables come from a folder on
+//! the instance, or from any server that speaks S3's protocol.
+
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use agent_protocol::task::Credentials;
+use bytes::Bytes;
+use http::header::{HeaderName, HeaderValue};
+use http::{Method, StatusCode};
+use terms::{Clock, Region};
+use wire::client::Client;
+use wire::sigv4;
+
+use super::{CallError, ObjectQuery};
+
+/// SHA-256 of nothing, in hexadecimal digits: S3 wants the body's in a header.
+const EMPTY_HASH: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+/// Where objects come from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Objects {
+    /// There are none.
+    #[default]
+    None,
+    /// A bucket's object lies in `FOLDER/BUCKET/KEY`.
+    Folder(PathBuf),
+    /// A server that speaks S3's protocol, by its URL. Buckets stand in the path; requests are signed
+    /// with the role's credentials.
+    Endpoint(String),
+}
+
+/// The role's credentials as requests are signed with.
+pub(super) fn key_of(credentials: &Credentials) -> sigv4::Credentials {
+    sigv4::Credentials {
+        access_key_id: credentials.access_key_id.clone(),
+        secret: wire::Secret::new(credentials.secret_access_key.as_str()),
+        session_token: Some(credentials.session_token.clone()).filter(|token| !token.is_empty()),
+    }
+}
+
+impl Objects {
+    pub(super) async fn get(
+        &self,
+        wanted: ObjectQuery<'_>,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Vec<u8>, CallError> {
+        match self {
+            Self::None => Err(CallError::Transport(
+                "there is no S3 here: start the agent with --s3-root DIR or --s3-endpoint URL"
+                    .to_owned(),
+            )),
+            Self::Folder(folder) => {
+                let path = path_in(folder, wanted.bucket, wanted.key)?;
+                let (max_bytes, place) = (wanted.max_bytes, path.clone());
+                let read = tokio::task::spawn_blocking(move || read(&path, max_bytes)).await;
+                let read = read.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+                read.map_err(|error| match error.kind() {
+                    std::io::ErrorKind::NotFound => no_key(&format!(
+                        "The specified key does not exist. ({} is not there)",
+                        place.display()
+                    )),
+                    _ => CallError::Transport(format!("reading {}: {error}", place.display())),
+                })
+            }
+            Self::Endpoint(url) => fetch(url, wanted, clock).await,
+        }
+    }
+}
+
+fn no_key(text: &str) -> CallError {
+    CallError::Service { code: "NoSuchKey".to_owned(), message: text.to_owned() }
+}
+
+/// The file of an object; never outside of the folder.
+fn path_in(folder: &Path, bucket: &str, key: &str) -> Result<PathBuf, CallError> {
+    let within = Path::new(bucket).join(key);
+    let is_plain = |part: Component<'_>| matches!(part, Component::Normal(_));
+    match within.components().all(is_plain) && !bucket.contains('/') && !key.starts_with('/') {
+        true => Ok(folder.join(within)),
+        false => Err(no_key(&format!("'{bucket}/{key}' is no path within a folder"))),
+    }
+}
+
+fn read(path: &Path, max_bytes: usize) -> std::io::Result<Vec<u8>> {
+    use std::io::Read;
+    let file = std::fs::File::open(path)?;
+    let mut bytes = Vec::new();
+    let limit = u64::try_from(max_bytes).unwrap_or(u64::MAX);
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    match bytes.len() > max_bytes {
+        true => Err(std::io::Error::other(format!("it has more than {max_bytes} bytes"))),
+        false => Ok(bytes),
+    }
+}
+
+async fn fetch(
+    url: &str,
+    wanted: ObjectQuery<'_>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Vec<u8>, CallError> {
+    let failed = |text: String| CallError::Transport(text);
+    let region: Result<Region, _> = wanted.region.parse();
+    let region = region.map_err(|error| failed(format!("{error}")))?;
+    let client = Client::new(url, Some(key_of(wanted.credentials)), region, Arc::clone(clock));
+    let path = format!("/{}/{}", encoded(wanted.bucket), encoded(wanted.key));
+    let hash = HeaderName::from_static("x-amz-content-sha256");
+    let headers = [(hash, HeaderValue::from_static(EMPTY_HASH))];
+    let answer = client.send(Method::GET, &path, &headers, Bytes::new(), "s3").await;
+    let answer = answer.map_err(|error| failed(terms::with_causes(&error)))?;
+    let body = answer.body();
+    if !answer.status().is_success() {
+        let part = |name: &str| xml_text(body, name);
+        let status = answer.status();
+        let code = match (part("Code"), status) {
+            (Some(code), _) => code,
+            (None, StatusCode::NOT_FOUND) => "NoSuchKey".to_owned(),
+            (None, StatusCode::FORBIDDEN) => "AccessDenied".to_owned(),
+            (None, _) => return Err(failed(format!("{url} answered {status}"))),
+        };
+        let message = part("Message").unwrap_or_else(|| status.to_string());
+        return Err(CallError::Service { code, message });
+    }
+    match body.len() > wanted.max_bytes {
+        true => Err(failed(format!("the object has more than {} bytes", wanted.max_bytes))),
+        false => Ok(body.to_vec()),
+    }
+}
+
+/// Percent-encoded as S3 has it: slashes stay.
+fn encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+/// The text of the first element of this name in a small XML answer.
+fn xml_text(body: &[u8], name: &str) -> Option<String> {
+    let body = std::str::from_utf8(body).ok()?;
+    let (_, rest) = body.split_once(&format!("<{name}>"))?;
+    let (text, _) = rest.split_once(&format!("</{name}>"))?;
+    Some(text.to_owned())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_object_lies_outside_of_the_folder() {
+        let path = |bucket, key| path_in(Path::new("/srv/s3"), bucket, key).ok();
+        assert_eq!(path("b", "a/c.env"), Some(PathBuf::from("/srv/s3/b/a/c.env")));
+        for (bucket, key) in
+            [("..", "x"), ("b", "../../x"), ("b", "/etc/x"), ("a/b", "c"), ("b", "a/../../../x")]
+        {
+            assert_eq!(path(bucket, key), None, "{bucket} {key}");
+        }
+    }
+
+    #[test]
+    fn errors_of_s3_are_read() {
+        let body =
+            b"<?xml version=\"1.0\"?><Error><Code>NoSuchKey</Code><Message>m</Message></Error>";
+        assert_eq!(xml_text(body, "Code").unwrap(), "NoSuchKey");
+        assert_eq!(xml_text(body, "Key"), None);
+        assert_eq!(encoded("a b/ü.env"), "a%20b/%C3%BC.env");
+    }
+
+    #[tokio::test]
+    async fn a_file_is_read_up_to_its_limit() {
+        struct Never;
+        impl Clock for Never {
+            fn now(&self) -> terms::Timestamp {
+                terms::Timestamp::from_millis(0)
+            }
+        }
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("b")).unwrap();
+        std::fs::write(folder.path().join("b/x.env"), "A=1\n").unwrap();
+        let objects = Objects::Folder(folder.path().to_path_buf());
+        let clock: Arc<dyn Clock> = Arc::new(Never);
+        let credentials = Credentials::default();
+        let get = async |key: &str, max_bytes| {
+            let wanted = ObjectQuery {
+                credentials: &credentials,
+                region: "us-east-1",
+                bucket: "b",
+                key,
+                max_bytes,
+            };
+            objects.get(wanted, &clock).await
+        };
+        assert_eq!(get("x.env", 4).await.unwrap(), b"A=1\n");
+        assert!(get("x.env", 3).await.unwrap_err().to_string().contains("more than 3 bytes"));
+        assert_eq!(get("y.env", 3).await.unwrap_err().code(), "NoSuchKey");
+    }
+}
