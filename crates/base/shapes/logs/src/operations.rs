@@ -252,6 +252,20 @@ impl Operation for TagResource {
 }
 
 #[derive(Debug, Clone, Copy)]
+pub struct TestMetricFilter;
+
+impl Operation for TestMetricFilter {
+    type Input = structures::TestMetricFilterRequest;
+    type Output = structures::TestMetricFilterResponse;
+    const NAME: &'static str = "TestMetricFilter";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::TEST_METRIC_FILTER_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::TEST_METRIC_FILTER_RESPONSE;
+    const ERRORS: &'static [&'static str] =
+        &["InvalidParameterException", "ServiceUnavailableException"];
+}
+
+#[derive(Debug, Clone, Copy)]
 pub struct UntagLogGroup;
 
 impl Operation for UntagLogGroup {

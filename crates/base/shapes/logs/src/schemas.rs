@@ -208,6 +208,7 @@ pub static EVENT_MESSAGE: Schema = Schema {
     pattern: None,
     sensitive: false,
 };
+pub static EVENT_NUMBER: Schema = Schema::new("EventNumber", Kind::Long);
 pub static EVENTS_LIMIT: Schema = Schema {
     name: "EventsLimit",
     kind: Kind::Integer,
@@ -216,6 +217,10 @@ pub static EVENTS_LIMIT: Schema = Schema {
     pattern: None,
     sensitive: false,
 };
+pub static EXTRACTED_VALUES: Schema = Schema::new(
+    "ExtractedValues",
+    Kind::Map { key: &Member::new("key", &TOKEN), value: &Member::new("value", &VALUE) },
+);
 pub static FILTER_COUNT: Schema = Schema::new("FilterCount", Kind::Integer);
 pub static FILTER_LOG_EVENTS_REQUEST: Schema = Schema::new(
     "FilterLogEventsRequest",
@@ -408,6 +413,18 @@ pub static LOG_STREAM_SEARCHED_COMPLETELY: Schema =
     Schema::new("LogStreamSearchedCompletely", Kind::Boolean);
 pub static LOG_STREAMS: Schema =
     Schema::new("LogStreams", Kind::List(&Member::new("member", &LOG_STREAM)));
+pub static METRIC_FILTER_MATCH_RECORD: Schema = Schema::new(
+    "MetricFilterMatchRecord",
+    Kind::Structure(&[
+        Member::new("eventMessage", &EVENT_MESSAGE),
+        Member::new("eventNumber", &EVENT_NUMBER),
+        Member::new("extractedValues", &EXTRACTED_VALUES),
+    ]),
+);
+pub static METRIC_FILTER_MATCHES: Schema = Schema::new(
+    "MetricFilterMatches",
+    Kind::List(&Member::new("member", &METRIC_FILTER_MATCH_RECORD)),
+);
 pub static NEXT_TOKEN: Schema = Schema {
     name: "NextToken",
     kind: Kind::String,
@@ -549,6 +566,25 @@ pub static TAGS: Schema = Schema {
     pattern: None,
     sensitive: false,
 };
+pub static TEST_EVENT_MESSAGES: Schema = Schema {
+    name: "TestEventMessages",
+    kind: Kind::List(&Member::new("member", &EVENT_MESSAGE)),
+    length: Some(Length { min: Some(1), max: Some(50) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static TEST_METRIC_FILTER_REQUEST: Schema = Schema::new(
+    "TestMetricFilterRequest",
+    Kind::Structure(&[
+        Member::new("filterPattern", &FILTER_PATTERN).required(),
+        Member::new("logEventMessages", &TEST_EVENT_MESSAGES).required(),
+    ]),
+);
+pub static TEST_METRIC_FILTER_RESPONSE: Schema = Schema::new(
+    "TestMetricFilterResponse",
+    Kind::Structure(&[Member::new("matches", &METRIC_FILTER_MATCHES)]),
+);
 pub static TIMESTAMP: Schema = Schema {
     name: "Timestamp",
     kind: Kind::Long,
@@ -557,6 +593,7 @@ pub static TIMESTAMP: Schema = Schema {
     pattern: None,
     sensitive: false,
 };
+pub static TOKEN: Schema = Schema::new("Token", Kind::String);
 pub static UNMASK: Schema = Schema::new("Unmask", Kind::Boolean);
 pub static UNTAG_LOG_GROUP_REQUEST: Schema = Schema::new(
     "UntagLogGroupRequest",
@@ -572,3 +609,4 @@ pub static UNTAG_RESOURCE_REQUEST: Schema = Schema::new(
         Member::new("tagKeys", &TAG_KEY_LIST).required(),
     ]),
 );
+pub static VALUE: Schema = Schema::new("Value", Kind::String);

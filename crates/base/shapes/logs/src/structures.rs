@@ -860,6 +860,41 @@ impl Value for LogStream {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct MetricFilterMatchRecord {
+    pub event_message: Option<String>,
+    pub event_number: Option<i64>,
+    pub extracted_values: Option<std::collections::BTreeMap<String, String>>,
+}
+
+impl Structure for MetricFilterMatchRecord {
+    const SCHEMA: &'static Schema = &schemas::METRIC_FILTER_MATCH_RECORD;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.event_message, reader, member),
+            1 => read_optional(&mut self.event_number, reader, member),
+            2 => read_optional(&mut self.extracted_values, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.event_message, 0, writer, members);
+        write_optional(&self.event_number, 1, writer, members);
+        write_optional(&self.extracted_values, 2, writer, members);
+    }
+}
+
+impl Value for MetricFilterMatchRecord {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct OutputLogEvent {
     pub ingestion_time: Option<i64>,
     pub message: Option<String>,
@@ -1154,6 +1189,67 @@ impl Structure for TagResourceRequest {
 }
 
 impl Value for TagResourceRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TestMetricFilterRequest {
+    pub filter_pattern: String,
+    pub log_event_messages: Vec<String>,
+}
+
+impl Structure for TestMetricFilterRequest {
+    const SCHEMA: &'static Schema = &schemas::TEST_METRIC_FILTER_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.filter_pattern, reader, member),
+            1 => read_required(&mut self.log_event_messages, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.filter_pattern, 0, writer, members);
+        write_required(&self.log_event_messages, 1, writer, members);
+    }
+}
+
+impl Value for TestMetricFilterRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TestMetricFilterResponse {
+    pub matches: Option<Vec<MetricFilterMatchRecord>>,
+}
+
+impl Structure for TestMetricFilterResponse {
+    const SCHEMA: &'static Schema = &schemas::TEST_METRIC_FILTER_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.matches, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.matches, 0, writer, members);
+    }
+}
+
+impl Value for TestMetricFilterResponse {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }

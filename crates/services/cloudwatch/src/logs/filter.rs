@@ -6,7 +6,7 @@ use shapes_logs as shapes;
 use wire::Context;
 
 use super::error::Error;
-use super::pattern::{PatternError, TextPattern};
+use super::pattern::Pattern;
 use super::read::PAGE_BYTES;
 use super::store::{Bound, LogEvent, LogStore, Merged, Position};
 use super::{Logs, scope, token};
@@ -22,7 +22,7 @@ const STREAMS_MAX: usize = 10_000;
 struct Asked {
     streams: Option<Vec<String>>,
     prefix: String,
-    pattern: TextPattern,
+    pattern: Pattern,
     start: i64,
     /// Events later than this are left out.
     end: i64,
@@ -49,14 +49,8 @@ impl Logs {
                 "logStreamNames and logStreamNamePrefix are mutually exclusive parameters.",
             ));
         }
-        let pattern = match TextPattern::parse(input.filter_pattern.as_deref().unwrap_or_default())
-        {
-            Ok(pattern) => pattern,
-            Err(PatternError::Invalid) => return Err(Error::invalid("Invalid filter pattern")),
-            Err(PatternError::Other) => {
-                return not_built("filterPattern (of JSON, fields or regular expressions)");
-            }
-        };
+        let pattern = Pattern::parse(input.filter_pattern.as_deref().unwrap_or_default());
+        let pattern = pattern.map_err(|_| Error::invalid("Invalid filter pattern"))?;
         let after = input.next_token.as_deref().map(|given| {
             token::position(given)
                 .ok_or_else(|| Error::invalid("The specified nextToken is invalid."))

@@ -4,6 +4,7 @@
 mod error;
 mod filter;
 mod groups;
+mod metric_filter;
 mod pattern;
 mod put;
 mod read;
@@ -133,6 +134,7 @@ impl Logs {
             PutRetentionPolicy => put_retention_policy;
             TagLogGroup => tag_log_group;
             TagResource => tag_resource;
+            TestMetricFilter => test_metric_filter;
             UntagLogGroup => untag_log_group;
             UntagResource => untag_resource;
         }
