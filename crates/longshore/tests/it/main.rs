@@ -19,6 +19,7 @@ mod import;
 mod inside;
 mod linear;
 mod listings;
+mod log_drivers;
 mod lost;
 mod many;
 mod namespaces;

@@ -25,7 +25,7 @@ use crate::engine::{
     PulledImage, StateChange,
 };
 use crate::folders::Folders;
-use crate::logs::{Logs, Wanted, firelens};
+use crate::logs::{Logs, firelens};
 use crate::orphans::Ground;
 use crate::resources::Resources;
 use crate::sessions::InstanceHealth;
@@ -332,45 +332,6 @@ impl Tools {
             Joined::Host(_) | Joined::Nothing => None,
         };
         Ok(CreatedContainer { at: at?, network })
-    }
-
-    /// What a router of FireLens has besides other containers.
-    async fn route(
-        &self,
-        creation: &Creation,
-        spec: &mut runtime::ContainerSpec,
-    ) -> Result<(), Failure> {
-        let task = &creation.task;
-        let definition = &task.containers[creation.container.index];
-        let Some(router) = firelens::router(definition) else { return Ok(()) };
-        let folder = self.logs.router_folder(&task.arn.id.to_string());
-        let written = firelens::write(task, definition, &self.cluster, &folder).await;
-        written.map_err(|error| {
-            let what = format!("unable to generate firelens config file: {error}");
-            Failure::new("ResourceInitializationError", what)
-        })?;
-        self.logs.routes(&creation.id);
-        spec.mounts.extend(firelens::mounts(router, &folder));
-        Ok(())
-    }
-
-    /// Settles what becomes of a container's output; answers what its driver is to remember, if it
-    /// sends output somewhere.
-    fn log_driver(
-        &self,
-        creation: &Creation,
-        image: &Image,
-        spec: &mut runtime::ContainerSpec,
-    ) -> Result<Option<Wanted>, Failure> {
-        let task = &creation.task;
-        let definition = &task.containers[creation.container.index];
-        let routers = self.logs.router_folder(&task.arn.id.to_string());
-        let image_id = image.config_digest.to_string();
-        let wanted = Wanted::of(task, definition, (spec, &image_id), &routers);
-        let plan = wanted.plan();
-        let plan = plan.map_err(|error| Failure::new("CannotCreateContainerError", error))?;
-        spec.logs = plan.keep;
-        Ok(plan.shipping.map(|_| wanted))
     }
 
     /// A container that an earlier try made, before a crash.

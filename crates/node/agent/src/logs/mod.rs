@@ -12,6 +12,7 @@
 //! - `awslogs`, `syslog`, `fluentd`: the destinations. `firelens`: routers and their settings.
 
 pub mod awslogs;
+mod creating;
 pub mod firelens;
 pub mod fluentd;
 pub mod lines;
