@@ -6,6 +6,7 @@ mod apart;
 mod awsvpc;
 mod certificates;
 mod chance;
+mod corpus;
 mod crash;
 mod crossing;
 mod deployments;

@@ -12,14 +12,18 @@ pub(in super::super) const DEFAULT_TIMEOUT: i32 = 5;
 pub(in super::super) const DEFAULT_RETRIES: i32 = 3;
 
 /// Checks a health check. The texts of upper bounds were observed.
+///
+/// A command that begins with another word is taken, as ECS takes it (aws/aws-cdk issue 34389:
+/// `["/healthcheck"]`, AWS's own example for its collector); Docker knows no check of that kind, so
+/// that agents make none.
 pub(super) fn check(check: &shapes::HealthCheck, name: &str) -> Result<(), Error> {
-    let kind = check.command.first().map(String::as_str);
-    if !matches!(kind, Some("CMD" | "CMD-SHELL")) {
-        return Err(Error::client(format!(
-            "Health check command must start with CMD or CMD-SHELL for container '{name}'"
-        )));
-    }
-    if check.command.len() < 2 {
+    let is_kind = |word: &str| matches!(word, "CMD" | "CMD-SHELL");
+    let is_empty = match check.command.as_slice() {
+        [] => true,
+        [only] => only.is_empty() || is_kind(only),
+        _ => false,
+    };
+    if is_empty {
         return Err(Error::client(format!(
             "Health check command should not be empty for container '{name}'"
         )));

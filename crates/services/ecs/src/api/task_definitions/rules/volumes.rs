@@ -133,6 +133,13 @@ fn port(port: Option<i32>) -> Result<(), Error> {
     good.then_some(()).ok_or_else(|| Error::client(text))
 }
 
+/// Paths of Windows are absolute too: its definitions need not say that they are for Windows
+/// (Datadog's for ECS mounts `\\.\pipe\docker_engine` so).
+fn is_absolute(path: &str) -> bool {
+    let is_drive = |bytes: &[u8]| matches!(bytes, [letter, b':', b'\\' | b'/', ..] if letter.is_ascii_alphabetic());
+    path.starts_with('/') || path.starts_with("\\\\") || is_drive(path.as_bytes())
+}
+
 /// Checks that a container mounts what there is.
 pub(super) fn check_mounts(
     one: &shapes::ContainerDefinition,
@@ -151,7 +158,7 @@ pub(super) fn check_mounts(
         if path.is_empty() {
             return Err(Error::client("MountPoint.containerPath should not be null or empty."));
         }
-        if !task.is_windows() && !path.starts_with('/') {
+        if !task.is_windows() && !is_absolute(path) {
             return Err(wrong(name, "'containerPath' of a mount point must be an absolute path."));
         }
         if !paths.insert(path) {
