@@ -34,6 +34,7 @@ mod providers;
 mod roles;
 mod screens;
 mod sdk;
+mod secrets;
 mod security;
 mod services;
 mod stores;

@@ -173,14 +173,66 @@ mod tests {
         assert_eq!(encoded("a b/ü.env"), "a%20b/%C3%BC.env");
     }
 
+    struct Never;
+
+    impl Clock for Never {
+        fn now(&self) -> terms::Timestamp {
+            terms::Timestamp::from_millis(0)
+        }
+    }
+
+    /// One answer to one request; tells the request's head.
+    async fn answering(answer: &'static str) -> (String, tokio::task::JoinHandle<String>) {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let served = tokio::spawn(async move {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(socket.read_u8().await.unwrap());
+            }
+            socket.write_all(answer.as_bytes()).await.unwrap();
+            String::from_utf8(head).unwrap()
+        });
+        (url, served)
+    }
+
+    #[tokio::test]
+    async fn a_server_is_asked_in_the_roles_name() {
+        let credentials = Credentials {
+            access_key_id: "ASIA1".to_owned(),
+            secret_access_key: "s".to_owned(),
+            session_token: "token".to_owned(),
+            ..Credentials::default()
+        };
+        let clock: Arc<dyn Clock> = Arc::new(Never);
+        let wanted = ObjectQuery {
+            credentials: &credentials,
+            region: "eu-west-1",
+            bucket: "b",
+            key: "dir/a b.env",
+            max_bytes: 100,
+        };
+        let answer = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nA=1\n";
+        let (url, served) = answering(answer).await;
+        assert_eq!(Objects::Endpoint(url).get(wanted, &clock).await.unwrap(), b"A=1\n");
+        let head = served.await.unwrap();
+        assert!(head.starts_with("GET /b/dir/a%20b.env HTTP/1.1\r\n"), "{head}");
+        for part in
+            ["ASIA1/19700101/eu-west-1/s3/aws4_request", "x-amz-security-token: token", EMPTY_HASH]
+        {
+            assert!(head.contains(part), "{part} in {head}");
+        }
+        let answer = "HTTP/1.1 404 Not Found\r\ncontent-length: 76\r\n\r\n\
+            <Error><Code>NoSuchKey</Code><Message>It does not exist.</Message></Error>  ";
+        let (url, _served) = answering(answer).await;
+        let error = Objects::Endpoint(url).get(wanted, &clock).await.unwrap_err();
+        assert_eq!(error.to_string(), "NoSuchKey: It does not exist.");
+    }
+
     #[tokio::test]
     async fn a_file_is_read_up_to_its_limit() {
-        struct Never;
-        impl Clock for Never {
-            fn now(&self) -> terms::Timestamp {
-                terms::Timestamp::from_millis(0)
-            }
-        }
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("b")).unwrap();
         std::fs::write(folder.path().join("b/x.env"), "A=1\n").unwrap();

@@ -7,4 +7,5 @@ mod harness;
 mod host;
 mod lifecycle;
 mod orphans;
+mod resources;
 mod server;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use agent::engine::{Reported, StateChange};
 use agent::transport::{
-    AcsQuery, CallError, Channel, Closed, ConnectError, InstanceQuery, PollEndpoints, Receiver,
-    Registered, Registration, Sender, Transport,
+    AcsQuery, CallError, Channel, Closed, ConnectError, InstanceQuery, ObjectQuery, PollEndpoints,
+    Receiver, Registered, Registration, RoleCall, Sender, Transport,
 };
 use agent_protocol::task::{DesiredStatus, Task};
 use agent_protocol::{acs, node, tcs};
@@ -32,6 +32,14 @@ pub struct State {
     to_agent: Option<mpsc::Sender<acs::ServerMessage>>,
     to_telemetry: Option<mpsc::Sender<tcs::ServerMessage>>,
     sequence: i64,
+    /// What is sent at each connection, as to an agent that asks for all credentials.
+    pub credentials: Vec<acs::RoleCredentials>,
+    /// Calls as roles: key and target.
+    pub calls: Vec<(String, String)>,
+    /// What calls as roles and objects are answered with; any other is refused.
+    pub answers: BTreeMap<String, serde_json::Value>,
+    /// So many calls as roles fail before that.
+    pub calls_that_fail: usize,
     /// Errors that the next submits get.
     pub submit_errors: Vec<CallError>,
     pub register_errors: Vec<CallError>,
@@ -152,6 +160,19 @@ impl<T: Send + 'static> Receiver<T> for In<T> {
 }
 
 impl SeenServer {
+    fn answer(&self, key: String, asked: String) -> Result<serde_json::Value, CallError> {
+        let mut state = self.server.state.lock();
+        if state.calls_that_fail > 0 {
+            state.calls_that_fail -= 1;
+            return Err(CallError::Transport("nobody answers".to_owned()));
+        }
+        state.calls.push((key, asked.clone()));
+        state.answers.get(&asked).cloned().ok_or_else(|| CallError::Service {
+            code: "ResourceNotFoundException".to_owned(),
+            message: "Secrets Manager can't find the specified secret.".to_owned(),
+        })
+    }
+
     fn took(&self, message: acs::AgentMessage) {
         let mut state = self.server.state.lock();
         if let acs::AgentMessage::Ack(ack) = &message {
@@ -214,6 +235,20 @@ impl Transport for SeenServer {
         result
     }
 
+    async fn call_as(&self, call: RoleCall<'_>) -> Result<serde_json::Value, CallError> {
+        self.host.pass().await;
+        let key = call.credentials.access_key_id.clone();
+        self.answer(key, format!("{} {} {}", call.region, call.target, call.input))
+    }
+
+    async fn object(&self, wanted: ObjectQuery<'_>) -> Result<Vec<u8>, CallError> {
+        self.host.pass().await;
+        let key = wanted.credentials.access_key_id.clone();
+        let object = format!("{}/{}", wanted.bucket, wanted.key);
+        let text = self.answer(key, object)?;
+        Ok(text.as_str().unwrap_or_default().as_bytes().to_vec())
+    }
+
     async fn acs(
         &self,
         query: &AcsQuery,
@@ -226,6 +261,9 @@ impl Transport for SeenServer {
             state.to_agent = Some(sender);
             for payload in state.pending.values() {
                 state.send(payload.clone().into());
+            }
+            for credentials in state.credentials.clone() {
+                state.send(credentials.into());
             }
         }
         self.server.changed.notify_waiters();
