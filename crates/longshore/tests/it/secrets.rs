@@ -1,11 +1,16 @@
 //! Parameters, secrets and files of variables, from the `aws` CLI to a container's environment.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
-use crate::harness::Up;
+use crate::harness::{Up, example_image};
 
 const ROLE: &str = "arn:aws:iam::000000000000:role/execution";
 
@@ -129,4 +134,96 @@ fn a_task_without_its_secrets_says_why_it_did_not_start() {
     let file = json!({"environmentFiles": [{"type": "s3", "value": "arn:aws:s3:::b/none.env"}]});
     let place = up.data().join("s3/b/none.env").display().to_string();
     check(file, &["ResourceInitializationError: failed to download env files: ", &place]);
+}
+
+/// A registry with the image of busybox under any name, for whoever knows this user. Ends with the test.
+fn registry(user: &'static str) -> String {
+    let folder = TempDir::new().unwrap();
+    let mut unpack = Command::new("tar");
+    unpack.arg("-xf").arg(example_image("busybox")).arg("-C").arg(folder.path());
+    assert!(unpack.status().unwrap().success());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let folder = Arc::new(folder);
+    std::thread::spawn(move || {
+        for socket in listener.incoming().flatten() {
+            let folder = Arc::clone(&folder);
+            std::thread::spawn(move || serve(socket, folder.path(), user));
+        }
+    });
+    address
+}
+
+/// Answers the requests of a connection.
+fn serve(mut socket: TcpStream, folder: &Path, user: &str) {
+    let mut lines = BufReader::new(socket.try_clone().unwrap()).lines();
+    while let Some(Ok(request)) = lines.next() {
+        let head: Vec<String> =
+            lines.by_ref().map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
+        let is_known = head.iter().any(|line| {
+            line.to_ascii_lowercase().starts_with("authorization: basic ") && line.ends_with(user)
+        });
+        let (status, more, body) = if is_known {
+            let index = fs::read(folder.join("index.json")).unwrap();
+            let index: Value = serde_json::from_slice(&index).unwrap();
+            let manifest = &index["manifests"][0];
+            let name = request.split(' ').nth(1).unwrap().rsplit('/').next().unwrap();
+            let digest = match name.starts_with("sha256:") {
+                true => name.to_owned(),
+                false => manifest["digest"].as_str().unwrap().to_owned(),
+            };
+            let blob = folder.join("blobs").join(digest.replace(':', "/"));
+            let kind = match request.contains("/manifests/") {
+                true => manifest["mediaType"].as_str().unwrap().to_owned(),
+                false => "application/octet-stream".to_owned(),
+            };
+            let more = format!("content-type: {kind}\r\ndocker-content-digest: {digest}\r\n");
+            ("200 OK", more, fs::read(blob).unwrap_or_default())
+        } else {
+            let more = "www-authenticate: Basic realm=\"shop\"\r\n".to_owned();
+            ("401 Unauthorized", more, Vec::new())
+        };
+        let length = body.len();
+        let head = format!("HTTP/1.1 {status}\r\n{more}content-length: {length}\r\n\r\n");
+        let body = if request.starts_with("HEAD ") { Vec::new() } else { body };
+        if socket.write_all(&[head.into_bytes(), body].concat()).is_err() {
+            return;
+        }
+    }
+}
+
+#[test]
+fn an_image_is_pulled_as_the_user_of_a_secret() {
+    let up = Up::start(&[]);
+    // anna:sesame
+    let registry = registry("YW5uYTpzZXNhbWU=");
+    let secret = |name: &str, password: &str| {
+        let text = json!({"username": "anna", "password": password}).to_string();
+        let make = ["secretsmanager", "create-secret", "--name", name, "--secret-string", &text];
+        up.aws(&make)["ARN"].as_str().unwrap().to_owned()
+    };
+    let run = |parameter: &str, command: &str| {
+        up.run_task(&json!({
+            "family": "private", "executionRoleArn": ROLE,
+            "containerDefinitions": [{
+                "name": "main", "image": format!("{registry}/shop/{command}:1"), "memory": 32,
+                "command": ["echo", command],
+                "repositoryCredentials": {"credentialsParameter": parameter},
+            }],
+        }))
+    };
+    let task = run(&secret("right", "sesame"), "hello");
+    let told = up.await_status(&task, "STOPPED");
+    assert_eq!(told["containers"][0]["exitCode"], 0, "{told:#}");
+    assert_eq!(up.cli(&["logs", &task]), "hello\n");
+    let task = run(&secret("wrong", "mellon"), "never");
+    let told = up.await_status(&task, "STOPPED");
+    let reason = told["stoppedReason"].as_str().unwrap();
+    assert!(reason.contains("CannotPullContainerError"), "{told:#}");
+    let no_user =
+        up.aws(&["secretsmanager", "create-secret", "--name", "none", "--secret-string", "x"]);
+    let task = run(no_user["ARN"].as_str().unwrap(), "never");
+    let told = up.await_status(&task, "STOPPED");
+    let reason = told["stoppedReason"].as_str().unwrap();
+    assert!(reason.contains("unable to unmarshal secret value, invalid schema"), "{reason}");
 }
