@@ -128,7 +128,7 @@ fn check(world: &World, what: &str) {
     let pulls: Vec<_> = state.log.iter().filter(|line| line.starts_with("pull ")).collect();
     assert!(!pulls.is_empty(), "{what}");
     for pull in pulls {
-        assert_eq!(*pull, "pull private.test:5000/app with Basic(anna)", "{what}");
+        assert_eq!(*pull, "pull private.test:5000/app:latest with Basic(anna)", "{what}");
     }
     let keys = &world.server.state.lock().calls;
     assert!(keys.iter().all(|(key, _)| key == "ASIA1"), "{what}: {keys:?}");
