@@ -113,21 +113,17 @@ impl ControlPlane {
                 let gate = LedgerGate::new(ledger.clone(), member.name, shutdown.clone());
                 gated(edge, gate, tls.as_ref(), &mut loops)
             }
-        };
-        let edge = edge.build();
+        }
+        .build();
         let metrics = inside.begin(&settings, &edge, &mut loops, &shutdown).await?;
         let running = Running { metrics, ..running };
         if let Some(tls) = &tls {
             let (tls, clock, token) = (tls.server.clone(), clock.clone(), shutdown.clone());
             loops.spawn(async move { tls_upkeep::keep(tls, &*clock, token).await });
         }
-        loops.spawn(leading(
-            ledger.clone(),
-            ecs.clone(),
-            (events, logs, secrets),
-            settings.clone(),
-            shutdown.clone(),
-        ));
+        let others = (events, logs, secrets);
+        let (of_term, token) = (settings.clone(), shutdown.clone());
+        loops.spawn(leading(ledger.clone(), ecs.clone(), others, of_term, token));
         let token = shutdown.clone();
         loops.spawn(async move { Ok(edge.serve(listener, token).await?) });
         Ok(Self { running, installation, iam, ecs, tls, ledger, settings, data, shutdown, loops })

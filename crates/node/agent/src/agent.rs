@@ -76,32 +76,13 @@ impl Running {
         directory: Directory,
         shutdown: &CancellationToken,
     ) -> Result<Self, AgentError> {
+        let (view, credentials) = (Arc::new(View::default()), Arc::new(CredentialStore::default()));
+        let sources = sources(&config, (&view, &credentials), &parts);
         let Parts { images, containers, networks, folders, transport, mut journal, clock, ids } =
             parts;
         let records = journal.load().await?;
         let engine = Engine::replay(config.settings.clone(), config.capacity.clone(), records);
         check_cluster(&config, &engine)?;
-        let view = Arc::new(View::default());
-        let credentials = Arc::new(CredentialStore::default());
-        let sources = Sources {
-            view: Arc::clone(&view),
-            credentials: Arc::clone(&credentials),
-            containers: Arc::clone(&containers),
-            networks: Arc::clone(&networks),
-            transport: Arc::clone(&transport),
-            clock: Arc::clone(&clock),
-            samples: Arc::new(Samples::default()),
-            cluster: config.cluster.to_string(),
-            control_plane: ControlPlane {
-                server: config.server.clone(),
-                tls: config.tls.clone(),
-                region: config.region.clone(),
-                clock: Arc::clone(&clock),
-            },
-            zone: RwLock::new(config.zone.clone()),
-            vpc: RwLock::default(),
-            instance: RwLock::default(),
-        };
         let forwarder =
             config.forwards_api.then(|| Forwarder::new(&config.server, config.tls.as_ref()));
         let logs = Logs::new(
@@ -287,6 +268,33 @@ async fn introspect(tools: &Tools, at: std::net::SocketAddr, folder: &std::path:
         if let Err(error) = written {
             tracing::warn!(%error, "where the introspection API is cannot be written down");
         }
+    }
+}
+
+/// What the local endpoints answer from.
+fn sources(
+    config: &Config,
+    (view, credentials): (&Arc<View>, &Arc<CredentialStore>),
+    parts: &Parts,
+) -> Sources {
+    Sources {
+        view: Arc::clone(view),
+        credentials: Arc::clone(credentials),
+        containers: Arc::clone(&parts.containers),
+        networks: Arc::clone(&parts.networks),
+        transport: Arc::clone(&parts.transport),
+        clock: Arc::clone(&parts.clock),
+        samples: Arc::new(Samples::default()),
+        cluster: config.cluster.to_string(),
+        control_plane: ControlPlane {
+            server: config.server.clone(),
+            tls: config.tls.clone(),
+            region: config.region.clone(),
+            clock: Arc::clone(&parts.clock),
+        },
+        zone: RwLock::new(config.zone.clone()),
+        vpc: RwLock::default(),
+        instance: RwLock::default(),
     }
 }
 
