@@ -8,6 +8,7 @@ use std::time::Duration;
 use agent::engine::{Capacity, Settings};
 use agent::journal::LineJournal;
 use agent::transport::HttpTransport;
+use agent::volumes::StandIns;
 use agent::{
     Agent, AgentError, AtEnd, Config, Directory, House, Parts, Remains, STOP_TIMEOUT_AT_END,
 };
@@ -140,6 +141,7 @@ impl Node {
             containers: Arc::new(seen.clone()),
             networks: Arc::new(seen.clone()),
             folders: Arc::new(seen.clone()),
+            stand_ins: StandIns::default(),
             clock: Arc::new(self.host.clock.clone()),
         };
         let journal = Box::new(LineJournal::on(self.journal.written_by(&seen)));
@@ -199,6 +201,8 @@ impl Node {
             region: REGION.parse().expect("a region"),
             capacity: self.capacity.clone(),
             settings: Settings { cleanup_wait: CLEANUP_WAIT, ..Settings::default() },
+            stand_ins: StandIns::default(),
+            gpus: Vec::new(),
             registries: BTreeMap::new(),
             forwards_api: false,
             at_end: AtEnd::LeaveRunning,

@@ -37,6 +37,7 @@ mod service_rules;
 mod settings;
 mod shorthand;
 mod signals;
+mod storage;
 mod supervisor;
 mod tables;
 mod tls_upkeep;

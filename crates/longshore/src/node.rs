@@ -8,8 +8,10 @@ use std::sync::Arc;
 use agent::engine::{Capacity, Settings};
 use agent::journal::FileJournal;
 use agent::transport::{HttpTransport, Objects};
+use agent::volumes::StandIns;
 use agent::{
-    Agent, AgentError, AtEnd, Config, Directory, HostFolders, Parts, Remains, STOP_TIMEOUT_AT_END,
+    Agent, AgentError, AtEnd, Config, Directory, Gpu, HostFolders, Parts, Remains,
+    STOP_TIMEOUT_AT_END,
 };
 use anyhow::Result;
 use runtime::containers::{ContainerState, Containers, LinuxContainers};
@@ -61,6 +63,10 @@ pub struct NodeSettings {
     pub at_end: AtEnd,
     /// What it registers.
     pub capacity: Capacity,
+    /// What stands in for storage of AWS's.
+    pub stand_ins: StandIns,
+    /// Its GPUs.
+    pub gpus: Vec<Gpu>,
     /// The control plane's installation: the name of its VPC on this machine.
     pub installation: String,
     /// Whether it has a network namespace of its own; otherwise its network is the host's.
@@ -182,6 +188,7 @@ async fn serve(
         containers: containers.clone(),
         networks: networks.clone(),
         folders: folders.clone(),
+        stand_ins: settings.stand_ins.clone(),
         clock: clock.clone(),
     };
     let joins_anew = settings.joins_anew;
@@ -219,6 +226,8 @@ fn config(settings: NodeSettings, folder: PathBuf, address: Option<IpAddr>) -> R
         region: settings.region,
         capacity: settings.capacity,
         settings: engine_settings(&settings.house),
+        stand_ins: settings.stand_ins,
+        gpus: settings.gpus,
         registries: settings
             .registry_auth
             .as_deref()

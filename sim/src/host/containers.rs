@@ -45,8 +45,22 @@ impl Containers for Seen {
                 return Err(CreateError::Exists(spec.id.clone()));
             }
             let created = ContainerState::Created { pid: PID };
-            let container = Container { state: created, spec: spec.clone() };
+            let container = Container { state: created, spec: spec.clone(), restarts: 0 };
             state.containers.insert(spec.id.clone(), container);
+            Ok(Created { pid: PID, at })
+        })
+        .await
+    }
+
+    async fn revive(&self, id: &ContainerId, restarts: u32) -> Result<Created, CreateError> {
+        let at = self.host.clock.now();
+        self.effect(&format!("revives {}", id.short()), |state| {
+            let unknown = || CreateError::Launch(CallError::Unknown(id.clone()).to_string());
+            let container = state.containers.get_mut(id).ok_or_else(unknown)?;
+            if let ContainerState::Exited(_) = container.state {
+                container.state = ContainerState::Created { pid: PID };
+                container.restarts = restarts;
+            }
             Ok(Created { pid: PID, at })
         })
         .await
@@ -103,6 +117,7 @@ impl Containers for Seen {
                     at: host.clock.now(),
                     started_at: None,
                     reason: None,
+                    restarts: 0,
                 };
                 if let Some(events) = &state.events {
                     let _ = events.try_send(ContainerEvent::Exited { id: id.clone(), exit });

@@ -13,6 +13,7 @@ use std::time::Duration;
 use agent::{Folders, Room};
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use runtime::mounts::{Disk, FileSystem};
 use runtime::{
     Attachment, ContainerEvent, ContainerId, ContainerSpec, ContainerState, Exit, TaskNetwork,
 };
@@ -33,6 +34,7 @@ const EFFECT: Duration = Duration::from_millis(30);
 pub(crate) struct Container {
     pub(crate) spec: ContainerSpec,
     pub(crate) state: ContainerState,
+    pub(crate) restarts: u32,
 }
 
 impl Container {
@@ -114,7 +116,8 @@ impl Host {
             ContainerState::Exited(_) => return,
         };
         let (at, reason) = (self.clock.now(), reason.map(str::to_owned));
-        let exit = Exit { code, oom: false, at, started_at, reason };
+        let restarts = container.restarts;
+        let exit = Exit { code, oom: false, at, started_at, reason, restarts };
         container.state = ContainerState::Exited(exit.clone());
         let name = container.spec.name.clone();
         self.world.note(format!("{}: {name} exits with {code}", self.name));
@@ -178,6 +181,31 @@ impl Folders for Seen {
     async fn make(&self, path: &Path) -> std::io::Result<()> {
         self.effect(&format!("makes {}", path.display()), |_| ()).await;
         Ok(())
+    }
+
+    async fn expect(&self, _: &Path) -> std::io::Result<()> {
+        self.life.pass().await;
+        Ok(())
+    }
+
+    async fn mount(&self, _: &FileSystem, at: &Path) -> std::io::Result<()> {
+        self.effect(&format!("mounts {}", at.display()), |_| ()).await;
+        Ok(())
+    }
+
+    async fn mount_disk(&self, _: &Disk, at: &Path) -> std::io::Result<()> {
+        self.effect(&format!("mounts {}", at.display()), |_| ()).await;
+        Ok(())
+    }
+
+    async fn keep(&self, _: &Path, text: &str) -> std::io::Result<String> {
+        self.life.pass().await;
+        Ok(text.to_owned())
+    }
+
+    async fn kept(&self, _: &Path) -> std::io::Result<Option<String>> {
+        self.life.pass().await;
+        Ok(None)
     }
 
     async fn remove(&self, _: &Path) -> std::io::Result<()> {

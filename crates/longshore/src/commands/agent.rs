@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use agent::transport::Objects;
+use agent::volumes::StandIns;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use data_encoding::HEXLOWER_PERMISSIVE;
@@ -27,6 +28,7 @@ use crate::observe::metrics::Metrics;
 use crate::observe::{ObserveFlags, ObserveSettings};
 use crate::output::{self, Format};
 use crate::pki::{self, NodeFiles};
+use crate::storage::DeviceFlags;
 use crate::{settings, signals};
 
 /// Flags of `longshore agent`.
@@ -80,6 +82,8 @@ pub struct Agent {
     house: HouseFlags,
     #[command(flatten)]
     objects: ObjectFlags,
+    #[command(flatten)]
+    devices: DeviceFlags,
     #[command(flatten)]
     observe: ObserveFlags,
 }
@@ -144,7 +148,9 @@ impl Agent {
         let house = HouseSettings::resolve(&self.house)?;
         let images = node::open_images(&data, house.pull_behavior).await?;
         let objects = self.objects.objects(&data)?;
-        let settings = self.settings(name, joined, tls, (&network, objects), house)?;
+        let stand_ins = self.devices.of_one_of_many(data.path())?;
+        let (trust, place) = ((tls, stand_ins), (&network, objects));
+        let settings = self.settings(name, joined, trust, place, house)?;
         let journal = node::journal(&data, &settings.name);
         let lived = node::run(settings, data, images, end).await;
         lived.map_err(|error| match node::was_deregistered(&error) {
@@ -161,7 +167,7 @@ impl Agent {
         self,
         name: String,
         joined: Joined,
-        tls: Option<TlsClient>,
+        (tls, stand_ins): (Option<TlsClient>, StandIns),
         (network, objects): (&ChosenNetwork, Objects),
         house: HouseSettings,
     ) -> Result<NodeSettings> {
@@ -184,6 +190,8 @@ impl Agent {
             forwards_api: self.task_endpoint.as_deref() != Some("none"),
             at_end: agent::AtEnd::LeaveRunning,
             capacity: instances::capacity(1, instance_cpu, instance_memory)?,
+            stand_ins,
+            gpus: self.devices.gpus(0, 1),
             installation: joined.installation,
             own_network: network.own,
             ready_namespaces: instances::ready_namespaces(1),

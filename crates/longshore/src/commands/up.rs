@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use agent::AtEnd;
 use agent::transport::Objects;
+use agent::volumes::StandIns;
 use anyhow::{Context, Result};
 use clap::Args;
 use tokio::task::JoinSet;
@@ -24,6 +25,7 @@ use crate::observe::ObserveSettings;
 use crate::output::{self, Format};
 use crate::service_rules::LOST_AFTER_HERE;
 use crate::settings::{ServerFlags, ServerSettings};
+use crate::storage::DeviceFlags;
 use crate::{pki, port, signals};
 
 /// Flags of `longshore up`.
@@ -41,6 +43,8 @@ pub struct Up {
     registry_auth: Option<PathBuf>,
     #[command(flatten)]
     objects: ObjectFlags,
+    #[command(flatten)]
+    devices: DeviceFlags,
     /// Leave the tasks running at the end, as `longshore agent` does: the next start takes them up
     /// again, and `longshore down` ends them
     #[arg(long)]
@@ -76,9 +80,8 @@ impl Up {
             false => AtEnd::StopAll,
         };
         let objects = self.objects.objects(&data)?;
-        let more = (self.registry_auth, objects, at_end);
-        let start = Nodes::start(&settings, &plane, data, more);
-        let mut nodes = start.await?;
+        let has = Has { registry_auth: self.registry_auth, objects, devices: self.devices };
+        let mut nodes = Nodes::start(&settings, &plane, data, has, at_end).await?;
         let ready = async {
             plane.announce_when_ready(settings.instances).await?;
             tell(&settings, &plane, format, at_end);
@@ -105,6 +108,13 @@ impl Up {
     }
 }
 
+/// What the instances of this machine are given.
+struct Has {
+    registry_auth: Option<PathBuf>,
+    objects: Objects,
+    devices: DeviceFlags,
+}
+
 /// The instances of this process.
 struct Nodes {
     running: JoinSet<Result<()>>,
@@ -119,7 +129,8 @@ impl Nodes {
         settings: &ServerSettings,
         plane: &ControlPlane,
         data: DataDir,
-        (registry_auth, objects, at_end): (Option<PathBuf>, Objects, AtEnd),
+        has: Has,
+        at_end: AtEnd,
     ) -> Result<Self> {
         warn_of_others(settings, &data);
         let host = (settings.instances == 1).then(ChosenNetwork::host);
@@ -133,8 +144,14 @@ impl Nodes {
         let mut all = Vec::new();
         for number in 0..settings.instances {
             let instance = node_settings(settings, plane, number, &nodes.end).await?;
-            let (registry_auth, objects) = (registry_auth.clone(), objects.clone());
-            all.push(NodeSettings { registry_auth, objects, at_end, ..instance });
+            all.push(NodeSettings {
+                registry_auth: has.registry_auth.clone(),
+                stand_ins: has.devices.of_the_only_one(data.path())?,
+                gpus: has.devices.gpus(number, settings.instances),
+                objects: has.objects.clone(),
+                at_end,
+                ..instance
+            });
         }
         // Only now: one that has begun is to be ended in order.
         for instance in all {
@@ -226,6 +243,8 @@ async fn node_settings(
         region: settings.region.clone(),
         registry_auth: None,
         objects: Objects::None,
+        stand_ins: StandIns::default(),
+        gpus: Vec::new(),
         forwards_api: settings.task_endpoint.as_deref() != Some("none"),
         at_end: AtEnd::StopAll,
         capacity: instances::capacity(count, settings.instance_cpu, settings.instance_memory)?,

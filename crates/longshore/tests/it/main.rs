@@ -32,6 +32,7 @@ mod planning;
 mod protection;
 mod providers;
 mod roles;
+mod scenarios;
 mod screens;
 mod sdk;
 mod secrets;

@@ -105,6 +105,8 @@ impl Running {
             endpoints: Arc::new(endpoints),
             clock: Arc::clone(&clock),
             volumes: config.folder.join("volumes"),
+            stand_ins: config.stand_ins.clone(),
+            gpus: config.gpus.clone(),
             registries: config.registries.clone(),
             cluster: config.cluster.to_string(),
             health_changed: Arc::new(Notify::new()),

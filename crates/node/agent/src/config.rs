@@ -13,9 +13,11 @@ use wire::tls::TlsClient;
 
 use crate::engine::{Capacity, Settings};
 use crate::folders::Folders;
+use crate::gpus::Gpu;
 use crate::house::House;
 use crate::journal::Journal;
 use crate::transport::Transport;
+use crate::volumes::StandIns;
 
 /// Everything about one agent that a person may choose.
 #[derive(Clone, Debug)]
@@ -47,6 +49,10 @@ pub struct Config {
     pub capacity: Capacity,
     /// The task engine's times.
     pub settings: Settings,
+    /// What stands in for storage of AWS's.
+    pub stand_ins: StandIns,
+    /// The GPUs that the instance has.
+    pub gpus: Vec<Gpu>,
     /// Credentials for registries that want some, by the registry's host (and port).
     pub registries: BTreeMap<String, RegistryAuth>,
     /// Whether tasks may call the API through the link-local forwarder (`--task-endpoint none`
@@ -104,6 +110,8 @@ pub struct Remains {
     pub networks: Arc<dyn Networks>,
     /// Folders of volumes.
     pub folders: Arc<dyn Folders>,
+    /// What stands in for storage of AWS's.
+    pub stand_ins: StandIns,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }

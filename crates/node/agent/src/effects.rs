@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use agent_protocol::task::Task;
+use agent_protocol::task::{Task, Volume};
 use parking_lot::Mutex;
 use runtime::images::{Progress, PullError, PullEvent, RegistryAuth};
 use runtime::{
     Attachment, ContainerId, ContainerState, Containers, CreateError, Image, ImageReference,
     Images, NetworkError, Networks, Signal, TaskNetwork,
 };
-use terms::{Clock, TaskArn, Timestamp};
+use terms::{Clock, Timestamp};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio_util::task::TaskTracker;
@@ -25,13 +25,15 @@ use crate::engine::{
     PulledImage, StateChange,
 };
 use crate::folders::Folders;
+use crate::gpus::Gpu;
 use crate::logs::{Logs, firelens};
 use crate::orphans::Ground;
 use crate::resources::Resources;
 use crate::sessions::InstanceHealth;
-use crate::spec::{self, Ingredients, Joined, NetworkMode};
+use crate::spec::{self, Ingredients, Joined, Mounted, NetworkMode};
 use crate::steps;
 use crate::transport::Transport;
+use crate::volumes::{self, Places, Source, StandIns};
 
 /// Events of a pull that wait to be looked at; more are dropped.
 const PULL_EVENTS_MAX: usize = 16;
@@ -49,6 +51,10 @@ pub(crate) struct Tools {
     pub(crate) clock: Arc<dyn Clock>,
     /// Where volumes without a path of their own are.
     pub(crate) volumes: PathBuf,
+    /// What stands in for AWS's storage.
+    pub(crate) stand_ins: StandIns,
+    /// The instance's GPUs.
+    pub(crate) gpus: Vec<Gpu>,
     /// Credentials by registry; others are asked anonymously.
     pub(crate) registries: BTreeMap<String, RegistryAuth>,
     /// The cluster as configured.
@@ -151,6 +157,10 @@ impl Tools {
             Command::Start { container, id } => {
                 let result = self.start(&id).await;
                 Some(Event::Started { container, result })
+            }
+            Command::Restart { container, id, count } => {
+                let result = self.restart(&id, count).await;
+                Some(Event::Restarted { container, result })
             }
             Command::Serve { container, id, task } => {
                 self.serve(&container, &id, &task).await;
@@ -299,6 +309,8 @@ impl Tools {
         let fetched = self.resources.of(task, creation.container.index).await?;
         let mut environment = self.endpoints.environment(&creation.id, task);
         environment.extend(firelens::environment(creation));
+        let volumes = spec::volumes(task, creation.container.index, self.places())?;
+        self.make_volumes(&volumes).await?;
         let mut spec = spec::container_spec(Ingredients {
             creation,
             image: &image.config,
@@ -306,12 +318,12 @@ impl Tools {
             joined: &joined,
             environment: &environment,
             fetched: &fetched,
-            volumes: &self.volumes,
+            volumes: &volumes,
+            gpus: &self.gpus,
             cluster: &self.cluster,
         })?;
         self.route(creation, &mut spec).await?;
         let wanted = self.log_driver(creation, &image, &mut spec)?;
-        self.make_volumes(&spec).await?;
         let open = self.endpoints.open(mode);
         let create = async {
             match self.containers.create(spec).await {
@@ -357,16 +369,47 @@ impl Tools {
         attached.map_err(|error| network_failure(&error))
     }
 
-    /// The directories behind bind mounts; Docker makes absent ones too.
-    async fn make_volumes(&self, spec: &runtime::ContainerSpec) -> Result<(), Failure> {
-        for mount in &spec.mounts {
-            let runtime::containers::MountSource::Bind(path) = &mount.source else { continue };
-            self.folders.make(path).await.map_err(|error| {
-                let what = format!("cannot make {}: {error}", path.display());
+    /// Where volumes are.
+    fn places(&self) -> Places<'_> {
+        Places { own: &self.volumes, stand_ins: &self.stand_ins }
+    }
+
+    /// Makes what is behind volumes; Docker makes absent folders too.
+    async fn make_volumes(&self, volumes: &[Mounted]) -> Result<(), Failure> {
+        for Mounted { volume, source, .. } in volumes {
+            self.provision(volume).await?;
+            let made = match source {
+                Source::Folder(path) => self.folders.make(path).await,
+                Source::Existing(path) => self.folders.expect(path).await,
+                Source::Mounted { at, what } => self.folders.mount(what, at).await,
+                Source::Disk { at, disk } => self.folders.mount_disk(disk, at).await,
+            };
+            made.map_err(|error| {
+                let (name, path) = (&volume.name, source.path().display());
+                let what = format!("volume '{name}' at {path}: {error}");
                 Failure::new("CannotCreateVolumeError", what)
             })?;
         }
         Ok(())
+    }
+
+    /// A shared volume keeps the settings that it was first made with. One that is not to be made
+    /// by the task is taken as it is, as Docker does.
+    async fn provision(&self, volume: &Volume) -> Result<(), Failure> {
+        let Some((file, wanted, makes)) = volumes::provision(volume, self.places()) else {
+            return Ok(());
+        };
+        if !makes {
+            return Ok(());
+        }
+        let failed = |error: &dyn std::fmt::Display| {
+            let what = format!("volume '{}': {error}", volume.name);
+            Failure::new("CannotCreateVolumeError", what)
+        };
+        let text = serde_json::to_string(&wanted).map_err(|error| failed(&error))?;
+        let kept = self.folders.keep(&file, &text).await.map_err(|error| failed(&error))?;
+        let existing = serde_json::from_str(&kept).map_err(|error| failed(&error))?;
+        volumes::matches(&existing, &wanted)
     }
 
     async fn start(&self, id: &ContainerId) -> Result<Timestamp, Failure> {
@@ -378,6 +421,13 @@ impl Tools {
         let started = self.containers.start(id).await;
         started.map_err(|error| Failure::new("CannotStartContainerError", error))?;
         Ok(self.clock.now())
+    }
+
+    /// Starts a container that has ended again, in place.
+    async fn restart(&self, id: &ContainerId, count: u32) -> Result<Timestamp, Failure> {
+        let revived = self.containers.revive(id, count).await;
+        revived.map_err(|error| create_failure(&error))?;
+        self.start(id).await
     }
 
     /// Opens the endpoints of a container that outlived an earlier agent.
@@ -438,19 +488,15 @@ impl Tools {
         }
         let task_id = task.arn.id.to_string();
         self.networks.detach_task(&task_id).await.map_err(|error| failed(&error))?;
-        self.remove_task(&task.arn).await
-    }
-
-    async fn remove_task(&self, arn: &TaskArn) -> Result<(), Failure> {
-        let failed =
-            |what: &dyn std::fmt::Display| Failure::new("CannotRemoveContainerError", what);
-        let id = arn.id.to_string();
-        self.pulled.lock().retain(|container, _| container.task != *arn);
-        self.resources.forget(arn);
-        self.containers.remove_task(&id).await.map_err(|error| failed(&error))?;
-        let of_router = self.folders.remove(&self.logs.router_folder(&id)).await;
+        self.pulled.lock().retain(|container, _| container.task != task.arn);
+        self.resources.forget(&task.arn);
+        self.containers.remove_task(&task_id).await.map_err(|error| failed(&error))?;
+        let of_router = self.folders.remove(&self.logs.router_folder(&task_id)).await;
         of_router.map_err(|error| failed(&error))?;
-        self.folders.remove(&self.volumes.join(&id)).await.map_err(|error| failed(&error))
+        for remains in volumes::remains(task, self.places()) {
+            self.folders.remove(&remains).await.map_err(|error| failed(&error))?;
+        }
+        Ok(())
     }
 }
 

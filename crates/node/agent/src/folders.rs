@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use async_trait::async_trait;
+use runtime::mounts::{self, Disk, FileSystem};
 
 /// Makes and removes folders. Each call may be repeated: what is already so is success.
 #[async_trait]
@@ -12,7 +13,24 @@ pub trait Folders: Send + Sync + 'static {
     /// Makes the folder and those above it, unless there is something at `path` already.
     async fn make(&self, path: &Path) -> io::Result<()>;
 
-    /// Removes the folder with all that is in it.
+    /// Fails unless there is something at `path`.
+    async fn expect(&self, path: &Path) -> io::Result<()>;
+
+    /// Mounts a file system on the folder `at`, unless something is mounted there.
+    async fn mount(&self, what: &FileSystem, at: &Path) -> io::Result<()>;
+
+    /// Mounts a disk on the folder `at`, unless something is mounted there; makes it first if
+    /// there is none.
+    async fn mount_disk(&self, disk: &Disk, at: &Path) -> io::Result<()>;
+
+    /// The text that is kept in `file`: `text` itself if there was none, and then it is kept.
+    async fn keep(&self, file: &Path, text: &str) -> io::Result<String>;
+
+    /// The text that is kept in `file`, if any.
+    async fn kept(&self, file: &Path) -> io::Result<Option<String>>;
+
+    /// Takes off what is mounted below the folder, and removes it with all that is in it; or
+    /// removes a file.
     async fn remove(&self, path: &Path) -> io::Result<()>;
 
     /// What is free on the disk that the folder is on.
@@ -45,11 +63,56 @@ impl Folders for HostFolders {
         tokio::fs::create_dir_all(path).await
     }
 
-    async fn remove(&self, path: &Path) -> io::Result<()> {
-        match tokio::fs::remove_dir_all(path).await {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            Ok(()) | Err(_) => Ok(()),
+    async fn expect(&self, path: &Path) -> io::Result<()> {
+        tokio::fs::metadata(path).await.map(drop)
+    }
+
+    async fn mount(&self, what: &FileSystem, at: &Path) -> io::Result<()> {
+        let (what, at) = (what.clone(), at.to_owned());
+        blocking(move || mounts::mount(&what, &at)).await
+    }
+
+    async fn mount_disk(&self, disk: &Disk, at: &Path) -> io::Result<()> {
+        let (disk, at) = (disk.clone(), at.to_owned());
+        blocking(move || mounts::mount_disk(&disk, &at)).await
+    }
+
+    async fn keep(&self, file: &Path, text: &str) -> io::Result<String> {
+        if let Some(known) = self.kept(file).await? {
+            return Ok(known);
         }
+        if let Some(folder) = file.parent() {
+            tokio::fs::create_dir_all(folder).await?;
+        }
+        let temporary = file.with_extension("new");
+        tokio::fs::write(&temporary, text).await?;
+        tokio::fs::rename(temporary, file).await?;
+        Ok(text.to_owned())
+    }
+
+    async fn kept(&self, file: &Path) -> io::Result<Option<String>> {
+        match tokio::fs::read_to_string(file).await {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn remove(&self, path: &Path) -> io::Result<()> {
+        let path = path.to_owned();
+        blocking(move || {
+            let found = match std::fs::symlink_metadata(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                found => found?,
+            };
+            if !found.is_dir() {
+                return std::fs::remove_file(&path);
+            }
+            // Never into what is mounted: that is somebody else's.
+            mounts::unmount_below(&path)?;
+            std::fs::remove_dir_all(&path)
+        })
+        .await
     }
 
     async fn room(&self, path: &Path) -> io::Result<Room> {
@@ -63,4 +126,10 @@ impl Folders for HostFolders {
             free_inodes: told.f_favail,
         })
     }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }

@@ -23,6 +23,7 @@ mod effects;
 mod endpoints;
 pub mod engine;
 mod folders;
+mod gpus;
 mod house;
 pub mod journal;
 mod logs;
@@ -33,6 +34,7 @@ pub mod spec;
 mod steps;
 pub mod transport;
 pub mod view;
+pub mod volumes;
 
 pub use agent::Agent;
 pub use agent_protocol::CAPACITY_PROVIDER_ATTRIBUTE;
@@ -42,5 +44,6 @@ pub use config::{
 };
 pub use endpoints::{Directory, RequestRate};
 pub use folders::{Folders, HostFolders, Room};
+pub use gpus::Gpu;
 pub use house::{Floor, House, ImageCleanup};
 pub use orphans::leave;

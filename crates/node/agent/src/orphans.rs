@@ -14,6 +14,7 @@ use crate::config::{AgentError, Remains};
 use crate::engine::{Capacity, Engine, Event, Settings};
 use crate::folders::Folders;
 use crate::journal::Journal;
+use crate::volumes::{self, Places};
 
 /// What works on the machine.
 #[derive(Clone)]
@@ -37,7 +38,7 @@ pub async fn leave(
     remains: Remains,
     folder: &Path,
 ) -> Result<(), AgentError> {
-    let Remains { images, containers, networks, folders, clock } = remains;
+    let Remains { images, containers, networks, folders, stand_ins, clock } = remains;
     let ground = Ground { images, containers, networks, folders };
     let records = journal.load().await?;
     let mut engine = Engine::replay(Settings::default(), Capacity::default(), records);
@@ -65,6 +66,13 @@ pub async fn leave(
     };
     if tokio::time::timeout(REMOVAL_MAX, tries).await.is_err() {
         return Err(AgentError::Remains { what: format!("{} containers", left.len()) });
+    }
+    let own = folder.join("volumes");
+    let places = Places { own: &own, stand_ins: &stand_ins };
+    let remains = engine.tasks().flat_map(|task| volumes::remains(&task.task, places));
+    for path in remains.collect::<Vec<_>>() {
+        let failed = |error: std::io::Error| AgentError::Remains { what: error.to_string() };
+        ground.folders.remove(&path).await.map_err(failed)?;
     }
     for task in tasks {
         let failed = |what: String| AgentError::Remains { what };

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use agent_protocol::docker::{ContainerConfig, HostConfig};
 use agent_protocol::task::{Container, Task, Volume};
 use runtime::containers::{
-    Device, Dns, HostEntry, IpcMode, Mount, MountSource, Network, PidMode, Resources, Seccomp,
-    UNLIMITED, Ulimit,
+    Device, Dns, HostEntry, Input, IpcMode, Mount, MountSource, Network, PidMode, Resources,
+    Seccomp, UNLIMITED, Ulimit,
 };
 use runtime::images::{ImageConfig, RootFs};
 use runtime::{
@@ -17,7 +17,9 @@ use runtime::{
 
 use crate::awsvpc;
 use crate::engine::{Creation, Failure, Sibling};
+use crate::gpus::{self, Gpu};
 use crate::resources::Fetched;
+use crate::volumes::{self, Places, Source};
 
 const MIB: u64 = 1024 * 1024;
 /// Docker takes no less (agent-protocol §2.6).
@@ -125,8 +127,10 @@ pub struct Ingredients<'a> {
     pub environment: &'a [(String, String)],
     /// What was fetched for it.
     pub fetched: &'a Fetched,
-    /// Where volumes without a path of their own are.
-    pub volumes: &'a Path,
+    /// Its volumes.
+    pub volumes: &'a [Mounted],
+    /// The GPUs of the instance.
+    pub gpus: &'a [Gpu],
     /// The cluster as configured.
     pub cluster: &'a str,
 }
@@ -154,17 +158,25 @@ pub fn container_spec(ingredients: Ingredients<'_>) -> Result<ContainerSpec, Fai
     spec.dns = dns(task, &host)?;
     spec.pid_mode = pid_mode(task);
     spec.ipc_mode = ipc_mode(task);
-    spec.mounts = mounts(task, index, ingredients.volumes)?;
+    spec.mounts = mounts(ingredients.volumes);
     spec.mounts.extend(tmpfs(&host));
     spec.devices = host.devices.iter().map(device).collect();
+    let gpus = gpus::of_container(task, container, ingredients.gpus)?;
+    spec.devices.extend(gpus::devices(&gpus));
+    spec.env.extend(gpus::variable(&gpus));
+    spec.input = match (config.tty, config.open_stdin) {
+        (Some(true), _) => Input::Terminal,
+        (_, Some(true)) => Input::Open,
+        _ => Input::Nothing,
+    };
+    spec.init = host.init == Some(true);
     spec.read_only_root = host.readonly_rootfs == Some(true);
     spec.privileged = host.privileged == Some(true);
     spec.cap_add.clone_from(&host.cap_add);
     spec.cap_drop.clone_from(&host.cap_drop);
-    let option = |wanted: &[&str]| host.security_opt.iter().any(|o| wanted.contains(&o.as_str()));
-    spec.no_new_privileges =
-        option(&["no-new-privileges", "no-new-privileges:true", "no-new-privileges=true"]);
-    if spec.privileged || option(&["seccomp=unconfined", "seccomp:unconfined"]) {
+    let security = security_options(&host.security_opt)?;
+    spec.no_new_privileges = security.no_new_privileges;
+    if spec.privileged || security.any_system_call {
         spec.seccomp = Seccomp::Unconfined;
     }
     spec.ulimits = host.ulimits.iter().map(ulimit).collect();
@@ -173,6 +185,31 @@ pub fn container_spec(ingredients: Ingredients<'_>) -> Result<ContainerSpec, Fai
     spec.resources = resources(container, &host);
     spec.labels = labels(task, container, &config, ingredients.cluster);
     Ok(spec)
+}
+
+/// What `dockerSecurityOptions` say.
+#[derive(Default)]
+struct SecurityOptions {
+    no_new_privileges: bool,
+    any_system_call: bool,
+}
+
+/// Labels and profiles of SELinux and AppArmor need an instance that says it has them, and no
+/// instance here does; what else there is is refused, not ignored.
+fn security_options(options: &[String]) -> Result<SecurityOptions, Failure> {
+    let mut wanted = SecurityOptions::default();
+    for option in options {
+        match option.replace('=', ":").as_str() {
+            "no-new-privileges" | "no-new-privileges:true" => wanted.no_new_privileges = true,
+            "no-new-privileges:false" | "label:disable" | "apparmor:unconfined" => {}
+            "seccomp:unconfined" => wanted.any_system_call = true,
+            _ => {
+                let what = format!("invalid --security-opt: \"{option}\" is not supported here");
+                return Err(Failure::new("HostConfigError", what));
+            }
+        }
+    }
+    Ok(wanted)
 }
 
 /// Entry point and command: what the definition sets replaces the image's, and an entry point of
@@ -297,49 +334,35 @@ fn ipc_mode(task: &Task) -> IpcMode {
     }
 }
 
-/// The directory of the host behind a volume.
-pub fn volume_path(task: &Task, volume: &Volume, volumes: &Path) -> Result<PathBuf, Failure> {
-    let own = |scope: &str, name: &str| {
-        let safe = !name.is_empty() && !name.contains(['/', '\0']) && name != "." && name != "..";
-        let wrong =
-            || Failure::new("InvalidVolumeError", format!("'{name}' is not a usable volume name"));
-        safe.then(|| volumes.join(scope).join(name)).ok_or_else(wrong)
-    };
-    let of_task = task.arn.id.to_string();
-    match volume.kind.as_deref() {
-        None | Some("host") => {
-            let path = volume.host.as_ref().and_then(|host| host.source_path.clone());
-            match path.filter(|path| !path.is_empty()) {
-                Some(path) if path.starts_with('/') => Ok(PathBuf::from(path)),
-                Some(path) => own("shared", &path),
-                None => own(&of_task, &volume.name),
-            }
-        }
-        Some("docker") => {
-            let docker = volume.docker_volume_configuration.clone().unwrap_or_default();
-            match (docker.driver.as_str(), docker.scope.as_str()) {
-                ("" | "local", "shared") => own("shared", &volume.name),
-                ("" | "local", _) => own(&of_task, &volume.name),
-                (driver, _) => {
-                    let what = format!(
-                        "volume '{}': there is no volume driver '{driver}' here; use 'local'",
-                        volume.name
-                    );
-                    Err(Failure::new("CannotCreateVolumeError", what))
-                }
-            }
-        }
-        Some(kind) => {
-            let what = format!("volume '{}': '{kind}' volumes are not supported here", volume.name);
-            Err(Failure::new("CannotCreateVolumeError", what))
-        }
+/// Of two volumes at one path the first one counts.
+fn mounts(volumes: &[Mounted]) -> Vec<Mount> {
+    let mut mounts: BTreeMap<PathBuf, Mount> = BTreeMap::new();
+    for Mounted { target, source, read_only, .. } in volumes {
+        let source = MountSource::Bind(source.path().to_owned());
+        let mount = Mount { source, target: target.clone(), read_only: *read_only };
+        mounts.entry(target.clone()).or_insert(mount);
     }
+    // A mount below another one must come after it: the paths' order sees to that.
+    mounts.into_values().collect()
 }
 
-/// The container's own mount points, then those of `volumesFrom` whose paths are still free.
-fn mounts(task: &Task, index: usize, volumes: &Path) -> Result<Vec<Mount>, Failure> {
+/// A volume in a container.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mounted {
+    /// Which of the task's volumes.
+    pub volume: Volume,
+    /// What is behind it.
+    pub source: Source,
+    /// Where it is in the container.
+    pub target: PathBuf,
+    /// Whether it cannot be written.
+    pub read_only: bool,
+}
+
+/// The volumes of a container: its own mount points, then those of `volumesFrom`.
+pub fn volumes(task: &Task, index: usize, places: Places<'_>) -> Result<Vec<Mounted>, Failure> {
     let container = &task.containers[index];
-    let mut mounts: BTreeMap<PathBuf, Mount> = BTreeMap::new();
+    let mut all = Vec::new();
     let mut add = |from: &Container, read_only: bool| -> Result<(), Failure> {
         for point in &from.mount_points {
             let volume = task.volumes.iter().find(|volume| volume.name == point.source_volume);
@@ -347,11 +370,12 @@ fn mounts(task: &Task, index: usize, volumes: &Path) -> Result<Vec<Mount>, Failu
                 let what = format!("the task has no volume '{}'", point.source_volume);
                 Failure::new("InvalidVolumeError", what)
             })?;
-            let source = MountSource::Bind(volume_path(task, volume, volumes)?);
-            let target = PathBuf::from(&point.container_path);
-            let read_only = read_only || point.read_only;
-            let mount = Mount { source, target: target.clone(), read_only };
-            mounts.entry(target).or_insert(mount);
+            all.push(Mounted {
+                volume: volume.clone(),
+                source: volumes::source(task, volume, places)?,
+                target: PathBuf::from(&point.container_path),
+                read_only: read_only || point.read_only,
+            });
         }
         Ok(())
     };
@@ -360,8 +384,7 @@ fn mounts(task: &Task, index: usize, volumes: &Path) -> Result<Vec<Mount>, Failu
         let from = task.containers.iter().find(|from| from.name == other.source_container);
         from.map_or(Ok(()), |from| add(from, other.read_only))?;
     }
-    // A mount below another one must come after it: the paths' order sees to that.
-    Ok(mounts.into_values().collect())
+    Ok(all)
 }
 
 fn tmpfs(host: &HostConfig) -> impl Iterator<Item = Mount> + '_ {

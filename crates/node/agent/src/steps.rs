@@ -27,6 +27,7 @@ pub(crate) fn of(command: &Command) -> Option<Step> {
         Command::Pull { container, .. } => of_container("pull", container),
         Command::Create(creation) => of_container("create", &creation.container),
         Command::Start { container, .. } => of_container("start", container),
+        Command::Restart { container, .. } => of_container("restart", container),
         Command::Signal { container, .. } => of_container("signal", container),
         Command::Release { container, .. } => of_container("release", container),
         Command::Submit { change } => of_task("report", change.task.id),
@@ -70,6 +71,7 @@ fn failure(event: &Event) -> Option<&Failure> {
         Event::Pulled { result, .. } => result.as_ref().err(),
         Event::Created { result, .. } => result.as_ref().err(),
         Event::Started { result, .. } => result.as_ref().err(),
+        Event::Restarted { result, .. } => result.as_ref().err(),
         Event::Removed { result, .. } => result.as_ref().err(),
         _ => None,
     }

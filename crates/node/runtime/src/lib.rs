@@ -14,6 +14,7 @@
 
 pub mod containers;
 pub mod images;
+pub mod mounts;
 pub mod networks;
 
 mod id;

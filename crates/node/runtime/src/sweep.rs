@@ -7,6 +7,7 @@ use std::sync::Arc;
 use terms::Clock;
 
 use crate::containers::{CallError, Containers, LinuxContainers, OpenError};
+use crate::mounts;
 use crate::networks::{self, NetworkError};
 
 /// Why something is left.
@@ -21,6 +22,9 @@ pub enum SweepError {
     /// A network could not be removed.
     #[error(transparent)]
     Network(#[from] NetworkError),
+    /// A volume could not be taken off.
+    #[error("cannot unmount a volume: {0}")]
+    Mounts(#[source] std::io::Error),
 }
 
 /// Kills and removes every container of an instance, running or not, with its cgroups, and then its
@@ -45,5 +49,6 @@ pub async fn sweep(
         containers.remove_task(task).await?;
     }
     networks::sweep(node_folder, run_folder).await?;
+    mounts::unmount_below(node_folder).map_err(SweepError::Mounts)?;
     Ok(all.len())
 }

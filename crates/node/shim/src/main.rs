@@ -3,7 +3,8 @@
 //! `hold DIR` is the shim itself: one thread, one container, standard input is its listening
 //! socket. `create` and `exec` are its short-lived children, so that the memory which building and
 //! entering a container takes is given back. `filter FILE` compiles a profile of system calls, `share
-//! FOLDER` makes namespaces that several containers are in.
+//! FOLDER` makes namespaces that several containers are in. As `/sbin/docker-init`, which is where a
+//! container that wants an init finds this program, it is that init.
 //!
 //! **Invariants**
 //! - A container's exit status is on disk before anyone is told, and before anything is cleaned up.
@@ -13,10 +14,12 @@
 mod program {
     pub(crate) mod clock;
     pub(crate) mod connections;
+    pub(crate) mod console;
     pub(crate) mod enter;
     pub(crate) mod execs;
     pub(crate) mod filter;
     pub(crate) mod hold;
+    pub(crate) mod init;
     pub(crate) mod launch;
     pub(crate) mod logs;
     pub(crate) mod loopback;
@@ -30,10 +33,13 @@ mod program {
 use std::path::Path;
 use std::process::ExitCode;
 
-use program::{enter, filter, hold, launch, share};
+use program::{enter, filter, hold, init, launch, share};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
+    if arguments.first().map(String::as_str) == Some(shim::INIT_PATH) {
+        return init::init(&arguments);
+    }
     let words: Vec<&str> = arguments.iter().skip(1).map(String::as_str).collect();
     let outcome = match words.as_slice() {
         ["hold", directory] => hold::hold(Path::new(directory)),

@@ -47,6 +47,8 @@ pub mod file {
     pub const LOG: &str = "output.json";
     /// Up to where the output is sent on, if somebody sends it: written by who does.
     pub const SENT: &str = "output.sent";
+    /// Where the container's launcher hands over the terminal.
+    pub const CONSOLE: &str = "console.sock";
     /// What the shim itself had to say.
     pub const SHIM_LOG: &str = "shim.log";
 }
@@ -71,7 +73,29 @@ pub struct Holding {
     /// Whether the container has a process namespace of its own: if not, what it leaves behind is
     /// killed by its cgroup.
     pub own_pid_namespace: bool,
+    /// How often it was restarted in place before this: its [`Exit`] says so.
+    #[serde(default)]
+    pub restarts: u32,
+    /// What its standard descriptors are.
+    #[serde(default)]
+    pub input: Input,
 }
+
+/// What a container's standard input is, and with a terminal its outputs too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Input {
+    /// Nothing: it is at its end at once.
+    #[default]
+    Nothing,
+    /// A pipe that nobody writes to, and that stays open.
+    Open,
+    /// A terminal of its own, which its outputs are as well.
+    Terminal,
+}
+
+/// The name under which the container finds this program as its init: Docker's for the same.
+/// Called by it, the program is an init for the command in its arguments behind `--`.
+pub const INIT_PATH: &str = "/sbin/docker-init";
 
 /// An overlay mount.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,6 +130,9 @@ pub struct Exit {
     pub started_ms: Option<i64>,
     /// Why, if it did not end by itself.
     pub reason: Option<String>,
+    /// How often it had been restarted in place before.
+    #[serde(default)]
+    pub restarts: u32,
 }
 
 /// The runtime's side of the socket.

@@ -14,7 +14,7 @@ use crate::nullable;
 pub struct Volume {
     /// What mount points call it. Required.
     pub name: String,
-    /// `host` (also when absent), `docker` or `efs`.
+    /// `host` (also when absent), `docker`, `efs` or `fsxWindowsFileServer`.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
     /// For `host`.
@@ -26,6 +26,13 @@ pub struct Volume {
     /// For `efs`, kept as it came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub efs_volume_configuration: Option<Value>,
+    /// For `fsxWindowsFileServer`, kept as it came.
+    #[serde(
+        default,
+        rename = "fsxWindowsFileServerVolumeConfiguration",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub fsx_volume_configuration: Option<Value>,
 }
 
 /// A path of the host, or (without one) an empty volume that lives as long as the task.

@@ -87,14 +87,18 @@ pub(super) fn container(task: &TaskState, index: usize, version: Version, cluste
         put(&mut map, "LogDriver", driver);
         put(&mut map, "LogOptions", json!(host.log_config.unwrap_or_default().config));
         put(&mut map, "Snapshotter", "overlayfs");
-        put(&mut map, "RestartCount", restart_count(definition));
+        put(&mut map, "RestartCount", restart_count(state, definition));
     }
     Value::Object(map)
 }
 
 /// Only containers with a restart policy show it.
-fn restart_count(definition: &agent_protocol::task::Container) -> Option<u32> {
-    definition.restart_policy.as_ref().filter(|policy| policy.enabled).map(|_| 0)
+fn restart_count(
+    state: &ContainerState,
+    definition: &agent_protocol::task::Container,
+) -> Option<u32> {
+    let policy = definition.restart_policy.as_ref().filter(|policy| policy.enabled);
+    policy.map(|_| state.restarts.count)
 }
 
 fn ports(state: &ContainerState) -> Value {

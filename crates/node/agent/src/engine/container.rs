@@ -11,6 +11,7 @@ use crate::logs::firelens::{is_routed, router_of};
 use super::event::{End, Place, PulledImage};
 use super::health::{Health, Plan};
 use super::phase::{Phase, Status, Step};
+use super::restart::Restarts;
 
 /// One container of a task.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,6 +48,8 @@ pub struct ContainerState {
     pub released: bool,
     /// Its health, if it is checked.
     pub health: Option<Health>,
+    /// Its restarts in place.
+    pub restarts: Restarts,
 }
 
 /// How far a stop has come.
@@ -84,6 +87,7 @@ impl ContainerState {
             end: None,
             released: false,
             health: plan.map(|plan| Health::new(plan, now)),
+            restarts: Restarts::default(),
         }
     }
 

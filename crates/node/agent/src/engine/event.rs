@@ -163,6 +163,13 @@ pub enum Event {
         /// When it started.
         result: Result<Timestamp, Failure>,
     },
+    /// [`Command::Restart`] ended.
+    Restarted {
+        /// The container.
+        container: ContainerRef,
+        /// When it started.
+        result: Result<Timestamp, Failure>,
+    },
     /// A container ended.
     Exited {
         /// The container.
@@ -262,6 +269,15 @@ pub enum Command {
         id: ContainerId,
         /// Its task.
         task: Arc<Task>,
+    },
+    /// Start a container that has ended again, in place. Answer: [`Event::Restarted`].
+    Restart {
+        /// The container.
+        container: ContainerRef,
+        /// Its id.
+        id: ContainerId,
+        /// How often it was restarted, this time included.
+        count: u32,
     },
     /// Send a signal; only failures answer, with [`Event::Vanished`].
     Signal {
@@ -379,6 +395,17 @@ pub enum Record {
         status: agent_protocol::tcs::HealthStatus,
         /// Since when.
         since: Timestamp,
+    },
+    /// A container has ended and is started again, in place.
+    Restarting {
+        /// The task.
+        task: TaskArn,
+        /// The container.
+        index: usize,
+        /// How often, this time included.
+        count: u32,
+        /// How it ended.
+        end: End,
     },
     /// A container has ended, or never will run.
     Ended {

@@ -16,6 +16,7 @@ mod health;
 mod outcome;
 mod phase;
 mod report;
+mod restart;
 mod restore;
 mod settings;
 mod task;
@@ -38,6 +39,7 @@ pub use health::{Health, Plan};
 pub use outcome::Outcome;
 pub use phase::{IllegalTransition, Phase, Status, Step};
 pub use report::{ContainerChange, IN_FLIGHT_MAX, Marks, Reported, StateChange};
+pub use restart::Restarts;
 pub use settings::Settings;
 pub use task::{Preparation, Removal, TaskState};
 
@@ -201,6 +203,12 @@ impl Engine {
             Event::Started { container, result } => {
                 self.started(&container, result, now, &mut out);
             }
+            Event::Restarted { container, result } => {
+                let index = container.index;
+                self.change(&container.task, now, &mut out, |task, out| {
+                    task.restarted(index, result, out);
+                });
+            }
             Event::Vanished { container } => self.vanished(&container, now, &mut out),
             Event::Released { container } => {
                 self.change_container(&container, now, &mut out, |c| c.released = true);
@@ -302,8 +310,10 @@ impl Engine {
 
     fn exited(&mut self, id: &ContainerId, exit: Exit, now: Timestamp, out: &mut Outcome) {
         let Some(container) = self.by_container.get(id).cloned() else { return };
-        let end = restore::end_of(exit);
-        self.change(&container.task, now, out, |task, out| task.end(container.index, end, out));
+        let (restarts, end) = (exit.restarts, restore::end_of(exit));
+        self.change(&container.task, now, out, |task, out| {
+            task.exited(container.index, restarts, end, out);
+        });
     }
 
     fn pulled(
@@ -390,7 +400,7 @@ impl Engine {
         self.change(&container.task, now, out, |task, out| {
             let container = &mut task.containers[index];
             let started = container.started_at.unwrap_or(now);
-            if container.phase != Phase::Running {
+            if container.phase != Phase::Running || container.restarts.is_pending {
                 return;
             }
             let Some(health) = &mut container.health else { return };

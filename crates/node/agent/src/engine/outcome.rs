@@ -19,12 +19,13 @@ pub struct Outcome {
 
 impl Outcome {
     /// Whether the records must be on disk before the commands are carried out and the caller is
-    /// answered: a task taken over, asked to stop, or known STOPPED to the server.
+    /// answered: a task taken over, asked to stop, or known STOPPED to the server, a restart.
     pub fn is_durable(&self) -> bool {
         self.records.iter().any(|record| match record {
             Record::Accepted { .. }
             | Record::Registered { .. }
             | Record::Sequence(_)
+            | Record::Restarting { .. }
             | Record::Stopping { .. } => true,
             Record::Sent { marks, .. } => marks.task == Status::Stopped,
             Record::Image { .. }

@@ -52,6 +52,7 @@ impl Engine {
             Record::Stopping { ref task, .. }
             | Record::Image { ref task, .. }
             | Record::Health { ref task, .. }
+            | Record::Restarting { ref task, .. }
             | Record::Ended { ref task, .. }
             | Record::Sent { ref task, .. } => {
                 if let Some(task) = self.tasks.get_mut(task) {
@@ -106,19 +107,32 @@ impl Engine {
             return;
         }
         match state {
+            // Made ready to run again, but not started yet.
+            Some(Found::Created { .. }) if container.restarts.count > 0 => {
+                container.phase = Phase::Running;
+                container.created_at = Some(now);
+            }
             Some(Found::Created { .. }) => {
                 container.phase = Phase::Created;
                 container.created_at = Some(now);
             }
+            // Not made ready yet.
+            Some(Found::Exited(exit)) if exit.restarts < container.restarts.count => {
+                container.phase = Phase::Running;
+                container.created_at = exit.started_at;
+                container.started_at = exit.started_at;
+            }
             Some(Found::Running { started_at, .. }) => {
                 container.phase = Phase::Running;
+                container.restarts.is_pending = false;
                 container.created_at = Some(started_at);
                 container.started_at = Some(started_at);
             }
             Some(Found::Exited(exit)) => {
                 container.phase = Phase::Running;
-                task.end(index, end_of(exit), out);
-                // Its network is released when all is known: see `adopt`.
+                container.restarts.is_pending = false;
+                task.exited(index, exit.restarts, end_of(exit), out);
+                // Its network is released, or it is restarted, when all is known: see `adopt`.
                 out.commands.clear();
             }
             None if was_running => {
@@ -177,6 +191,7 @@ impl super::TaskState {
                     (health.status, health.since) = (status, since);
                 }
             }
+            Record::Restarting { index, count, end, .. } => self.note_restart(index, count, end),
             Record::Ended { index, end, .. } => {
                 if let Some(container) = self.containers.get_mut(index) {
                     container.phase = Phase::Stopped;
@@ -219,6 +234,10 @@ impl super::TaskState {
                 let (status, since) = (health.status, health.since);
                 records.push(Record::Health { task: task(), index, status, since });
             }
+            if let Some(end) = container.restarts.last.clone() {
+                let count = container.restarts.count;
+                records.push(Record::Restarting { task: task(), index, count, end });
+            }
             if let Some(end) = container.end.clone() {
                 records.push(Record::Ended { task: task(), index, end });
             }
@@ -237,12 +256,16 @@ impl super::TaskState {
             let id = container.id.clone();
             match container.phase {
                 Phase::Created | Phase::Running => {
+                    let restarts = container.restarts.is_pending;
                     if let Some(health) = &mut container.health {
                         health.next_at = Some(now + health.plan.interval);
                     }
                     container.stop = Stop::NotAsked;
                     let task = Arc::clone(&self.task);
                     out.commands.push(Command::Serve { container: reference, id, task });
+                    if restarts {
+                        self.go_on_restarting(index, out);
+                    }
                 }
                 // Its network may be left from before.
                 Phase::Stopped if !container.released => {

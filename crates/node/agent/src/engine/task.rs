@@ -118,7 +118,7 @@ impl TaskState {
         self.status() == Status::Stopped && self.report.sent.task == Status::Stopped
     }
 
-    fn reference(&self, index: usize) -> ContainerRef {
+    pub(super) fn reference(&self, index: usize) -> ContainerRef {
         ContainerRef { task: self.task.arn.clone(), index }
     }
 
@@ -145,6 +145,7 @@ impl TaskState {
         container.started_at = container.started_at.or(end.started_at);
         container.end = Some(End { started_at: container.started_at, ..end });
         container.released = !may_hold;
+        container.restarts.is_pending = false;
         if let Some(health) = &mut container.health {
             health.next_at = None;
         }
@@ -326,7 +327,8 @@ impl TaskState {
         out: &mut Outcome,
         at: &mut impl FnMut(Timestamp),
     ) {
-        if self.is_needed(index) {
+        // One that is being restarted can be asked once it runs.
+        if self.is_needed(index) || self.containers[index].restarts.is_pending {
             return;
         }
         let container = &self.containers[index];

@@ -30,7 +30,7 @@ const CAPABILITIES_OLD: [&str; 9] = [
 ];
 
 /// Capabilities in the new form, without their prefix: those that this agent really has.
-const CAPABILITIES: [&str; 21] = [
+const CAPABILITIES: [&str; 22] = [
     "private-registry-authentication.secretsmanager",
     "secrets.ssm.environment-variables",
     "secrets.asm.environment-variables",
@@ -43,6 +43,7 @@ const CAPABILITIES: [&str; 21] = [
     "firelens.non-root-user",
     "firelens.options.config.file",
     "logging-driver.awsfirelens.log-driver-buffer-limit",
+    "container-restart-policy",
     "container-health-check",
     "task-cpu-mem-limit",
     "increased-task-cpu-limit",
@@ -72,6 +73,7 @@ pub(crate) async fn register(
         memory: config.capacity.memory,
         tcp_ports: config.capacity.tcp.iter().copied().collect(),
         udp_ports: config.capacity.udp.iter().copied().collect(),
+        gpus: config.gpus.iter().map(|gpu| gpu.id.clone()).collect(),
     };
     let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(192), 2.0);
     loop {
@@ -158,6 +160,14 @@ fn attributes(config: &Config) -> Vec<(String, Option<String>)> {
     attributes.extend(versions.map(|version| plain(format!("{old}.docker-remote-api.{version}"))));
     attributes.extend(CAPABILITIES_OLD.iter().map(|name| plain(format!("{old}.{name}"))));
     attributes.extend(CAPABILITIES.iter().map(|name| plain(format!("ecs.capability.{name}"))));
+    let stand_ins = [
+        (&config.stand_ins.efs, &["efs", "efsAuth"][..]),
+        (&config.stand_ins.fsx, &["fsxWindowsFileServer"]),
+        (&config.stand_ins.ebs, &["storage.ebs-task-volume-attach", "storage.ebsta-non-root-user"]),
+    ];
+    let there = stand_ins.iter().filter(|(folder, _)| folder.is_some());
+    let there = there.flat_map(|(_, names)| names.iter());
+    attributes.extend(there.map(|name| plain(format!("ecs.capability.{name}"))));
     attributes.push(with("ecs.os-type", "linux"));
     attributes.push(with("ecs.os-family", "LINUX"));
     attributes.push(with("ecs.cpu-architecture", architecture()));

@@ -28,6 +28,8 @@ struct Gathered {
     network: NetworkStatsSet,
     storage: StorageStatsSet,
     has_network: bool,
+    /// How many restarts were told.
+    restarts: Option<u32>,
 }
 
 impl Sampler {
@@ -75,7 +77,7 @@ impl Sampler {
                 network_stats_set: Some(std::mem::take(&mut gathered.network))
                     .filter(|_| has_network),
                 storage_stats_set: Some(std::mem::take(&mut gathered.storage)),
-                restart_stats_set: restarts.map(|_| RestartStatsSet::default()),
+                restart_stats_set: restarts.map(|_| gathered.restarts(state.restarts.count)),
             });
         }
         TaskMetric {
@@ -88,6 +90,12 @@ impl Sampler {
 }
 
 impl Gathered {
+    /// The restarts since the last time; those before the first look are old news.
+    fn restarts(&mut self, count: u32) -> RestartStatsSet {
+        let before = self.restarts.replace(count).unwrap_or(count);
+        RestartStatsSet { restart_count: i64::from(count.saturating_sub(before)) }
+    }
+
     /// Rates come from the difference to the sample before; the first one gives none.
     fn add(&mut self, stats: Stats, now: Timestamp) {
         if let Some((at, before)) = &self.last {

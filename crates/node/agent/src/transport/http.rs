@@ -257,6 +257,12 @@ fn registration(registration: &Registration) -> Value {
               "stringSetValue": ports(&registration.udp_ports) },
         ],
     });
+    if !registration.gpus.is_empty() {
+        // Amazon's agent tells them as platform devices too, which the server takes as well.
+        let devices: Vec<_> =
+            registration.gpus.iter().map(|id| json!({ "id": id, "type": "GPU" })).collect();
+        json["platformDevices"] = Value::from(devices);
+    }
     if let Some(arn) = &registration.container_instance_arn {
         json["containerInstanceArn"] = Value::from(arn.clone());
     }

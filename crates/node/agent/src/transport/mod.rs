@@ -64,6 +64,8 @@ pub struct Registration {
     pub tcp_ports: Vec<u16>,
     /// Reserved UDP ports.
     pub udp_ports: Vec<u16>,
+    /// The ids of its GPUs.
+    pub gpus: Vec<String>,
 }
 
 /// What the server answers to a [`Registration`].

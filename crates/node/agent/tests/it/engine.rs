@@ -143,7 +143,7 @@ impl Model {
     fn exit(&mut self, id: &ContainerId, code: i32) {
         if self.running.remove(id).is_some() {
             let (at, started_at) = (self.now, Some(self.now));
-            let exit = Exit { code, oom: false, at, started_at, reason: None };
+            let exit = Exit { code, oom: false, at, started_at, reason: None, restarts: 0 };
             self.tell(Event::Exited { id: id.clone(), exit });
         }
     }
@@ -181,6 +181,13 @@ impl Model {
                     self.exit(&id, 0);
                 }
                 self.tell(Event::Started { container, result: Ok(self.now) });
+            }
+            Command::Restart { container, id, .. } => {
+                if bad {
+                    return self.tell(Event::Restarted { container, result: Err(failure()) });
+                }
+                self.running.insert(id, container.clone());
+                self.tell(Event::Restarted { container, result: Ok(self.now) });
             }
             Command::Signal { id, signal, .. } => {
                 if signal == "SIGKILL" || luck.is_multiple_of(2) {

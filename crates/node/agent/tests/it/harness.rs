@@ -153,6 +153,8 @@ impl World {
             region: "us-east-1".parse().unwrap(),
             capacity: self.capacity.clone(),
             settings: self.settings.clone(),
+            stand_ins: agent::volumes::StandIns::default(),
+            gpus: Vec::new(),
             registries: [("private.test:5000".to_owned(), registry_auth())].into(),
             tls: None,
             forwards_api: false,

@@ -57,6 +57,7 @@ pub struct State {
 
 pub struct Fake {
     pub spec: ContainerSpec,
+    pub restarts: u32,
     pub state: ContainerState,
 }
 
@@ -115,7 +116,8 @@ impl Host {
             ContainerState::Exited(_) => return,
         };
         let at = self.clock.now();
-        let exit = Exit { code, oom: fake.spec.args[0] == "oom", at, started_at, reason: None };
+        let (oom, restarts) = (fake.spec.args[0] == "oom", fake.restarts);
+        let exit = Exit { code, oom, at, started_at, reason: None, restarts };
         fake.state = ContainerState::Exited(exit.clone());
         let name = short(&fake.spec.name);
         state.log.push(format!("exited {name} {code}"));
@@ -259,8 +261,28 @@ impl Containers for Seen {
                 return Err(CreateError::Exists(spec.id.clone()));
             }
             state.log.push(format!("create {}", short(&spec.name)));
-            let fake = Fake { state: ContainerState::Created { pid: 1 }, spec: spec.clone() };
+            let state_of = ContainerState::Created { pid: 1 };
+            let fake = Fake { state: state_of, spec: spec.clone(), restarts: 0 };
             state.containers.insert(spec.id.clone(), fake);
+            Ok(Created { pid: 1, at })
+        })
+        .await
+    }
+
+    async fn revive(&self, id: &ContainerId, restarts: u32) -> Result<Created, CreateError> {
+        let at = self.host.clock.now();
+        self.effect(|state| {
+            let unknown = || CreateError::Launch(CallError::Unknown(id.clone()).to_string());
+            let fake = state.containers.get_mut(id).ok_or_else(unknown)?;
+            if fake.spec.args[0] == "once" {
+                return Err(CreateError::Launch("the host has had enough".to_owned()));
+            }
+            if let ContainerState::Exited(_) = fake.state {
+                fake.state = ContainerState::Created { pid: 1 };
+                fake.restarts = restarts;
+                let name = short(&fake.spec.name);
+                state.log.push(format!("revive {name} {restarts}"));
+            }
             Ok(Created { pid: 1, at })
         })
         .await
@@ -270,6 +292,12 @@ impl Containers for Seen {
         let started_at = self.host.clock.now();
         self.effect(|state| {
             let fake = state.containers.get_mut(id).ok_or(CallError::Unknown(id.clone()))?;
+            match fake.state {
+                ContainerState::Created { .. } => {}
+                // What is already so is success.
+                ContainerState::Running { .. } => return Ok(()),
+                ContainerState::Exited(_) => return Err(CallError::NotRunning(id.clone())),
+            }
             if fake.spec.args[0] == "broken" {
                 return Err(CallError::Refused("no such program".to_owned()));
             }
@@ -360,7 +388,7 @@ impl Seen {
             Duration::from_millis(args.get(index).and_then(|text| text.parse().ok()).unwrap_or(0))
         };
         let (code, wait) = match args[0].as_str() {
-            "exit" => (args[1].parse().unwrap(), after(2)),
+            "exit" | "once" => (args[1].parse().unwrap(), after(2)),
             "oom" => (137, after(1)),
             _ => return,
         };

@@ -8,4 +8,5 @@ mod host;
 mod lifecycle;
 mod orphans;
 mod resources;
+mod restarts;
 mod server;

@@ -53,6 +53,7 @@ async fn whoever_leaves_takes_all_away_and_never_starts_it_again() {
         containers: Arc::new(seen.clone()),
         networks: Arc::new(seen.clone()),
         folders: Arc::new(agent::HostFolders),
+        stand_ins: agent::volumes::StandIns::default(),
         clock: world.clock.clone(),
     };
     let (journal, folder) = (|| Box::new(world.journal.clone()), Path::new("/nonexistent"));
@@ -69,6 +70,7 @@ async fn whoever_leaves_takes_all_away_and_never_starts_it_again() {
         containers: Arc::new(seen.clone()),
         networks: Arc::new(seen.clone()),
         folders: Arc::new(agent::HostFolders),
+        stand_ins: agent::volumes::StandIns::default(),
         clock: world.clock.clone(),
     };
     agent::leave(journal(), remains, folder).await.unwrap();

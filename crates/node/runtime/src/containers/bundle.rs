@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Capability;
 use serde_json::{Value, json};
+use shim::Input;
 use shim::cgroup::Hierarchies;
 
 use super::rights::{MASKED_PATHS, OPEN_FILES_HARD, OPEN_FILES_SOFT, READ_ONLY_PATHS, limit_type};
@@ -36,6 +37,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) pid_namespace: Option<&'a PathBuf>,
     /// The file of the namespace of shared memory that its task shares, and `/dev/shm`.
     pub(super) ipc: Option<(&'a PathBuf, &'a PathBuf)>,
+    /// The shim's program, which is an init too.
+    pub(super) program: &'a Path,
     /// Files of ours mounted over the image's.
     pub(super) files: Vec<(PathBuf, &'static str)>,
 }
@@ -61,9 +64,9 @@ pub(super) fn document(
     around: &Surroundings<'_>,
 ) -> Result<Value, CreateError> {
     let mut process = json!({
-        "terminal": false,
+        "terminal": spec.input == Input::Terminal,
         "user": {"uid": 0, "gid": 0},
-        "args": command(spec)?,
+        "args": with_init(spec, command(spec)?),
         "env": environment(spec, around.hostname),
         "cwd": workdir(spec)?,
         "capabilities": capability_sets(around.capabilities),
@@ -107,6 +110,12 @@ fn command(spec: &ContainerSpec) -> Result<&[String], CreateError> {
         return Err(wrong("command", "a zero byte is not allowed"));
     }
     Ok(&spec.args)
+}
+
+/// The command, behind the init if there is to be one.
+fn with_init(spec: &ContainerSpec, command: &[String]) -> Vec<String> {
+    let init = [shim::INIT_PATH.to_owned(), "--".to_owned()];
+    init.into_iter().filter(|_| spec.init).chain(command.iter().cloned()).collect()
 }
 
 fn workdir(spec: &ContainerSpec) -> Result<PathBuf, CreateError> {
@@ -266,6 +275,9 @@ fn mounts(spec: &ContainerSpec, around: &Surroundings<'_>) -> Vec<Value> {
         }
     }
     all.extend(spec.mounts.iter().map(volume));
+    if spec.init {
+        all.push(bind(around.program, shim::INIT_PATH, true));
+    }
     all
 }
 

@@ -143,7 +143,8 @@ impl Keeper {
 
     /// The shim has ended: with its container, or alone.
     async fn end(self) {
-        let exit = match self.directory.exit() {
+        let restarts = self.directory.restarts();
+        let exit = match self.directory.exit().filter(|exit| exit.restarts >= restarts) {
             Some(exit) => exit,
             None => {
                 let started_at = match *self.state.borrow() {
@@ -187,6 +188,7 @@ pub(super) fn end_without_shim(
         at: host.clock.now(),
         started_at: None,
         reason: Some(reason.to_owned()),
+        restarts: directory.restarts(),
     };
     if let Err(error) = directory.write_exit(&exit) {
         tracing::warn!(container = %record.id, %error, "cannot keep the exit status");

@@ -24,7 +24,7 @@ use super::socket::Socket;
 use super::{
     CallError, ContainerEvent, ContainerSpec, ContainerState, ContainerStatus, Containers,
     CreateError, Created, EVENTS_MAX, ExecOutcome, IpcMode, MountSource, Network, PidMode, Seccomp,
-    Signal, Stats, TaskLimits, cgroups, files, rights, seccomp, shims, stats,
+    Signal, Stats, TaskLimits, cgroups, files, revive, rights, seccomp, shims, stats,
 };
 
 /// Why the runtime cannot start.
@@ -99,8 +99,9 @@ impl LinuxContainers {
             let directory = self.directory(&id);
             let Some(record) = directory.record() else { continue };
             let entry = match directory.exit() {
-                Some(exit) => Entry::ended(record, exit),
-                None => match self.reconnect(&directory).await {
+                Some(exit) if exit.restarts >= directory.restarts() => Entry::ended(record, exit),
+                // One from before a restart that was begun: what lives counts.
+                _ => match self.reconnect(&directory).await {
                     Ok((state, socket)) => {
                         Entry::live(record, directory, state, socket, self.host.clone())
                     }
@@ -157,6 +158,7 @@ impl LinuxContainers {
             pid_namespace: meeting.filter(|_| spec.pid_mode == PidMode::Task).map(|m| &m.pid),
             ipc: meeting.filter(|_| spec.ipc_mode == IpcMode::Task).map(|m| (&m.ipc, &m.memory)),
             files,
+            program: &self.program,
         };
         let document = bundle::document(spec, &around)?;
         directory.write(file::BUNDLE, &document).map_err(io("bundle"))?;
@@ -177,6 +179,8 @@ impl LinuxContainers {
             logs: spec.logs.clone(),
             cgroup,
             own_pid_namespace: spec.pid_mode == PidMode::Own,
+            restarts: 0,
+            input: spec.input,
         };
         directory.write(file::HOLDING, &holding).map_err(io("instructions for its shim"))
     }
@@ -334,6 +338,25 @@ impl Containers for LinuxContainers {
         let entry = Entry::live(record, directory, state, socket, self.host.clone());
         self.entries.lock().insert(id, entry);
         Ok(Created { pid, at: self.host.clock.now() })
+    }
+
+    async fn revive(&self, id: &ContainerId, restarts: u32) -> Result<Created, CreateError> {
+        let directory = self.directory(id);
+        let gone = || CreateError::Launch(CallError::Unknown(id.clone()).to_string());
+        let entry = self.entry(id).map_err(|_| gone())?;
+        let at = self.host.clock.now();
+        let state = entry.state.borrow().clone();
+        if let ContainerState::Created { pid } | ContainerState::Running { pid, .. } = state {
+            return Ok(Created { pid, at });
+        }
+        revive::clear(&directory, &entry.record.cgroup, &self.host, restarts).await?;
+        let (state, socket) = self.launch(&directory).await?;
+        let (ContainerState::Created { pid } | ContainerState::Running { pid, .. }) = state else {
+            return Err(CreateError::Launch("the container ended at once".to_owned()));
+        };
+        let entry = Entry::live(entry.record, directory, state, socket, self.host.clone());
+        self.entries.lock().insert(id.clone(), entry);
+        Ok(Created { pid, at })
     }
 
     async fn start(&self, id: &ContainerId) -> Result<(), CallError> {

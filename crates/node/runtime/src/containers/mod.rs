@@ -6,6 +6,7 @@ mod files;
 mod keeper;
 mod linux;
 mod records;
+mod revive;
 mod rights;
 mod seccomp;
 mod shared;
@@ -25,7 +26,7 @@ use crate::ContainerId;
 
 pub use linux::{LinuxContainers, OpenError};
 pub use shim::file::SENT as SENT_FILE;
-pub use shim::{Keep, LogOptions, Unsent, WhenFull};
+pub use shim::{Input, Keep, LogOptions, Unsent, WhenFull};
 pub use spec::{
     ContainerSpec, Device, Dns, HostEntry, IpcMode, Mount, MountSource, Network, PidMode,
     Resources, Seccomp, TaskLimits, UNLIMITED, Ulimit,
@@ -53,6 +54,11 @@ pub trait Containers: Send + Sync + 'static {
 
     /// Creates a container without starting its command.
     async fn create(&self, spec: ContainerSpec) -> Result<Created, CreateError>;
+
+    /// Makes a container that has ended ready to be started again, in place: what it wrote, its
+    /// network and its volumes stay. `restarts` counts how often this was done, this time included;
+    /// the end that follows tells it ([`Exit::restarts`]). One that has not ended is success.
+    async fn revive(&self, id: &ContainerId, restarts: u32) -> Result<Created, CreateError>;
 
     /// Starts the command of a created container.
     async fn start(&self, id: &ContainerId) -> Result<(), CallError>;

@@ -67,7 +67,13 @@ impl Directory {
             at: Timestamp::from_millis(exit.at_ms),
             started_at: exit.started_ms.map(Timestamp::from_millis),
             reason: exit.reason,
+            restarts: exit.restarts,
         })
+    }
+
+    /// How often it was restarted in place, the last one included.
+    pub(super) fn restarts(&self) -> u32 {
+        self.read(file::HOLDING).map_or(0, |holding: shim::Holding| holding.restarts)
     }
 
     /// Puts down an end that the shim could not: it is gone.
@@ -78,6 +84,7 @@ impl Directory {
             at_ms: exit.at.millis(),
             started_ms: exit.started_at.map(Timestamp::millis),
             reason: exit.reason.clone(),
+            restarts: exit.restarts,
         };
         self.write(file::EXIT, &exit)
     }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use shim::{LogOptions, Overlay};
+use shim::{Input, LogOptions, Overlay};
 
 use crate::ContainerId;
 
@@ -72,6 +72,12 @@ pub struct ContainerSpec {
     pub logs: LogOptions,
     /// Labels, for people.
     pub labels: BTreeMap<String, String>,
+    /// What its standard input is, and whether it has a terminal.
+    #[serde(default)]
+    pub input: Input,
+    /// Whether its first process is an init that hands signals on and reaps orphans.
+    #[serde(default)]
+    pub init: bool,
 }
 
 impl ContainerSpec {
@@ -107,6 +113,8 @@ impl ContainerSpec {
             resources: Resources::default(),
             logs: LogOptions::default(),
             labels: BTreeMap::new(),
+            input: Input::Nothing,
+            init: false,
         }
     }
 }

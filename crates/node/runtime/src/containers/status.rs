@@ -62,6 +62,9 @@ pub struct Exit {
     pub started_at: Option<Timestamp>,
     /// Why, if not by itself: its shim was killed, the host went down.
     pub reason: Option<String>,
+    /// How often it had been restarted in place before ([`super::Containers::revive`]).
+    #[serde(default)]
+    pub restarts: u32,
 }
 
 /// Something that happened to a container.

@@ -15,10 +15,11 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, pipe2, setsid};
 use shim::cgroup::Hierarchies;
-use shim::{Call, Exit, Holding, Reply, Running, Status, file};
+use shim::{Call, Exit, Holding, Input, Reply, Running, Status, file};
 
 use super::clock::Instant;
 use super::connections::Connections;
+use super::console;
 use super::execs::Execs;
 use super::launch::{INNER_ID, Outcome, read};
 use super::logs::{Log, Stream};
@@ -64,6 +65,8 @@ struct Shim {
     state: State,
     log: Log,
     outputs: [Option<File>; 2],
+    /// Where its terminal is handed over, until it was.
+    console: Option<UnixListener>,
     execs: Execs,
     /// Whether nothing has happened since memory was given back.
     idle: bool,
@@ -111,6 +114,11 @@ impl Shim {
     fn begin(holding: Holding) -> io::Result<Self> {
         fs::create_dir_all(file::STATE)?;
         fs::create_dir_all(file::ROOTFS)?;
+        forget_earlier_run(&holding)?;
+        let console = match holding.input {
+            Input::Terminal => Some(console::listen()?),
+            Input::Nothing | Input::Open => None,
+        };
         let (stdout, stdout_in) = output_pipe()?;
         let (stderr, stderr_in) = output_pipe()?;
         let (outcome, outcome_in) = output_pipe()?;
@@ -124,7 +132,7 @@ impl Shim {
         let log = Log::new(holding.logs.clone());
         let outputs = [Some(stdout), Some(stderr)];
         let state = State::Creating { child, outcome, ended: Vec::new() };
-        Ok(Self { holding, state, log, outputs, execs: Execs::default(), idle: false })
+        Ok(Self { holding, state, log, outputs, console, execs: Execs::default(), idle: false })
     }
 
     /// Waits for something to happen, and does what it asks for.
@@ -234,7 +242,8 @@ impl Shim {
         match serde_json::from_slice(&text) {
             Ok(Outcome::Created(pid)) => {
                 let process = Running { pid, created_ms: Instant::now().millis() };
-                match store(file::RUNNING, &process) {
+                let taken = self.take_terminal();
+                match taken.and_then(|()| store(file::RUNNING, &process)) {
                     Ok(()) => self.state = State::Created(process),
                     Err(error) => {
                         let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
@@ -253,6 +262,16 @@ impl Shim {
         {
             self.exited(*code, None, connections);
         }
+    }
+
+    /// With a terminal, it is all that the container writes to.
+    fn take_terminal(&mut self) -> io::Result<()> {
+        if let Some(listener) = self.console.take() {
+            let terminal = console::accept(&listener)?;
+            set_nonblocking(terminal.as_fd())?;
+            self.outputs = [Some(File::from(terminal)), None];
+        }
+        Ok(())
     }
 
     /// What the launcher wrote to the container's standard error before it died.
@@ -291,7 +310,8 @@ impl Shim {
         self.read_output(0, Stream::Stdout, LAST_READ_BYTES_MAX);
         self.read_output(1, Stream::Stderr, LAST_READ_BYTES_MAX);
         self.log.finish();
-        let exit = Exit { code, oom, at_ms: Instant::now().millis(), started_ms, reason: None };
+        let (at_ms, restarts) = (Instant::now().millis(), self.holding.restarts);
+        let exit = Exit { code, oom, at_ms, started_ms, reason: None, restarts };
         if let Err(error) = store(file::EXIT, &exit) {
             eprintln!("longshore-shim: cannot write {}: {error}", file::EXIT);
         }
@@ -370,6 +390,15 @@ fn or_failed(outcome: io::Result<()>) -> Reply {
     match outcome {
         Ok(()) => Reply::Done,
         Err(error) => Reply::Failed(error.to_string()),
+    }
+}
+
+/// Takes the record away of how the container ended before it was restarted. Not earlier: as long
+/// as no shim lives, that record is what is true.
+fn forget_earlier_run(holding: &Holding) -> io::Result<()> {
+    match read::<Exit>(Path::new(file::EXIT)) {
+        Ok(exit) if exit.restarts < holding.restarts => fs::remove_file(file::EXIT),
+        Ok(_) | Err(_) => Ok(()),
     }
 }
 

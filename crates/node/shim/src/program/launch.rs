@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -14,7 +14,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use serde::{Deserialize, Serialize};
-use shim::{Holding, file};
+use shim::{Holding, Input, file};
 
 use super::filter::Filter;
 use super::root::{Root, mount_overlay};
@@ -38,7 +38,7 @@ pub(crate) enum Outcome {
 
 pub(crate) fn create() -> ExitCode {
     let (outcome_pipe, built) = match descriptors() {
-        Ok([outcome, stdin, stdout, stderr]) => (outcome, build(stdin, stdout, stderr)),
+        Ok([outcome, stdout, stderr]) => (outcome, build(stdout, stderr)),
         Err(error) => {
             eprintln!("longshore-shim: {error}");
             return ExitCode::FAILURE;
@@ -55,11 +55,24 @@ pub(crate) fn create() -> ExitCode {
     }
 }
 
-/// The outcome's pipe, and the container's three standard descriptors.
-fn descriptors() -> std::io::Result<[OwnedFd; 4]> {
+/// The outcome's pipe, and the container's two outputs.
+fn descriptors() -> std::io::Result<[OwnedFd; 3]> {
     let outcome = duplicate(&std::io::stdin())?;
-    let null = OwnedFd::from(File::open("/dev/null")?);
-    Ok([outcome, duplicate(&null)?, duplicate(&std::io::stdout())?, duplicate(&std::io::stderr())?])
+    Ok([outcome, duplicate(&std::io::stdout())?, duplicate(&std::io::stderr())?])
+}
+
+/// The container's standard input. An open one is a pipe that the container itself could write to:
+/// so it has a writer as long as it has a reader, and never ends.
+fn standard_input(kind: Input) -> std::io::Result<OwnedFd> {
+    let file = match kind {
+        Input::Nothing | Input::Terminal => File::open("/dev/null")?,
+        Input::Open => {
+            let (reader, _writer) = nix::unistd::pipe()?;
+            let path = format!("/proc/self/fd/{}", reader.as_raw_fd());
+            File::options().read(true).write(true).open(path)?
+        }
+    };
+    duplicate(&file)
 }
 
 #[allow(unsafe_code)]
@@ -70,9 +83,12 @@ fn duplicate(fd: &impl std::os::fd::AsFd) -> std::io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
 }
 
-fn build(stdin: OwnedFd, stdout: OwnedFd, stderr: OwnedFd) -> Result<i32, String> {
+fn build(stdout: OwnedFd, stderr: OwnedFd) -> Result<i32, String> {
     let directory = std::env::current_dir().map_err(|e| e.to_string())?;
     let holding: Holding = read(&directory.join(file::HOLDING))?;
+    let stdin = standard_input(holding.input)
+        .map_err(|error| format!("cannot make the standard input: {error}"))?;
+    let console = (holding.input == Input::Terminal).then(|| directory.join(file::CONSOLE));
     separate(&holding)?;
     let rootfs = directory.join(file::ROOTFS);
     mount_overlay(&holding.rootfs, &rootfs)?;
@@ -86,6 +102,7 @@ fn build(stdin: OwnedFd, stdout: OwnedFd, stderr: OwnedFd) -> Result<i32, String
 
     let container = ContainerBuilder::new(INNER_ID.to_owned(), SyscallType::default())
         .with_executor(command)
+        .with_console_socket(console)
         .with_root_path(directory.join(file::STATE))
         .map_err(chain)?
         .with_stdin(stdin)

@@ -11,6 +11,7 @@ mod cluster;
 mod container;
 mod definition;
 mod deployment;
+mod disk;
 mod document;
 mod explanation;
 mod instance;
@@ -44,6 +45,7 @@ pub(crate) use deployment::{
     Deployment, DeploymentChange, DeploymentStatus, MonitorStatus, Progress, ProgressChange,
     Rollback, RolloutChange, RolloutState, TaskCounts, Throttle,
 };
+pub(crate) use disk::TaskDisk;
 #[cfg(test)]
 pub(crate) use document::parse_json;
 pub(crate) use document::{Document, json};

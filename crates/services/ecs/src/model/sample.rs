@@ -9,7 +9,7 @@ use super::{
     ContainerStatus, Course, Demand, Deployment, DeploymentConfiguration, DeploymentController,
     DeploymentId, DesiredStatus, Document, Explanation, Health, InstanceStatus, Resolution,
     Revision, RevisionId, SchedulingStrategy, Service, ServiceDeploymentId, ServiceStatus, Task,
-    TaskNetwork, TaskStatus, TaskTimes, Workload, ZoneRebalancing,
+    TaskDisk, TaskNetwork, TaskStatus, TaskTimes, Workload, ZoneRebalancing,
 };
 
 /// When sample rows were made.
@@ -43,6 +43,7 @@ pub(crate) fn task(number: u8) -> Task {
         times: TaskTimes::default(),
         tags: Vec::new(),
         network: None,
+        disk: None,
         protected_until: None,
         abandoned: false,
         deployment: None,
@@ -129,6 +130,19 @@ pub(crate) fn revision(number: u8) -> Revision {
         images: Vec::new(),
         resolution: Resolution::default(),
         created_at: MADE,
+    }
+}
+
+/// An EBS volume.
+pub(crate) fn disk() -> TaskDisk {
+    TaskDisk {
+        attachment: terms::Uuid::from_random([9; 16]),
+        id: "vol-0123456789abcdef0".to_owned(),
+        name: "data".into(),
+        size_gib: 10,
+        file_system: Some("ext4".into()),
+        role: "arn:aws:iam::000000000000:role/ecsInfrastructureRole".into(),
+        is_kept: true,
     }
 }
 

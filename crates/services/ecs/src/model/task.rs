@@ -8,7 +8,7 @@ use terms::{
 
 use super::{
     Container, Demand, DeploymentId, DesiredStatus, Document, Explanation, Health, Shared, Stop,
-    Tag, TaskNetwork, TaskStatus, is_default,
+    Tag, TaskDisk, TaskNetwork, TaskStatus, is_default,
 };
 
 /// When things happened to a task; absent means not yet, or never.
@@ -130,6 +130,9 @@ pub(crate) struct Task {
     /// Its interface, if its network mode is awsvpc.
     #[serde(rename = "e", alias = "network", default, skip_serializing_if = "Option::is_none")]
     pub(crate) network: Option<Box<TaskNetwork>>,
+    /// Its EBS volume.
+    #[serde(rename = "D", alias = "disk", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) disk: Option<Box<TaskDisk>>,
     /// Until when a service may not end it to grow smaller or to deploy; past is as good as none.
     #[serde(
         rename = "u",
@@ -209,13 +212,13 @@ mod tests {
     use serde_json::{Map, Value};
     use terms::Timestamp;
 
-    use super::super::sample::{network, task};
+    use super::super::sample::{disk, network, task};
     use super::*;
     use crate::model::{Binding, Protocol, StopCode};
 
     const TASK: &str = "a arn d definition g group b started_by i instance p capacity_provider \
         z zone h architecture m demand c cpu y memory o overrides w desired s status x stop \
-        n containers t created_at l times e network u protected_until f abandoned r deployment k tags \
+        n containers t created_at l times e network D disk u protected_until f abandoned r deployment k tags \
         q execute_command j explanation v version";
     const TIMES: &str = "c connected_at p pull_started_at q pull_stopped_at r started_at \
         s stopping_at e execution_stopped_at t stopped_at";
@@ -252,6 +255,7 @@ mod tests {
         (full.cpu, full.memory) = (Some(256), Some(512));
         full.stop = Some(Stop { code: StopCode::UserInitiated, reason: "enough".to_owned() });
         full.network = Some(Box::new(network()));
+        full.disk = Some(Box::new(disk()));
         full.protected_until = Some(now);
         (full.abandoned, full.execute_command) = (true, true);
         full.tags.push(Tag { key: "k".to_owned(), value: "v".to_owned() });

@@ -8,6 +8,7 @@ use terms::{CpuUnits, MemoryMib, TaskId, Text, Uuid};
 
 use super::super::{Api, tags, target};
 use super::devices::Devices;
+use super::disks::{self, Wanted};
 use super::network::Network;
 use super::overrides;
 use crate::error::Error;
@@ -126,6 +127,8 @@ pub(super) struct Template {
     pub(super) demand: Shared<Demand>,
     /// What each task gets of the network.
     pub(super) network: Network,
+    /// The EBS volume that each task gets.
+    disk: Option<Wanted>,
     cluster: ClusterKey,
     started_by: Option<Text>,
     cpu: Option<CpuUnits>,
@@ -155,6 +158,7 @@ impl Template {
         launch: &Launch<'_>,
         definition: Row<TaskDefinition>,
     ) -> Result<Self, Error> {
+        let disk = disks::read(launch, &definition)?;
         let network = Network::read(api, view, &cluster.scope, launch, &definition)?;
         let merged = overrides::merge(launch.operation, &definition, launch.overrides)?;
         exec(launch, &definition, &merged.shown)?;
@@ -167,6 +171,7 @@ impl Template {
         Ok(Self {
             group,
             network,
+            disk,
             cluster: cluster.clone(),
             started_by: launch.started_by.map(Text::from),
             demand: merged.demand.into(),
@@ -211,6 +216,7 @@ impl Template {
         let mut task = self.task(tx, id, instance, explanation);
         let into = (&mut task, instance);
         devices.give(&tx.facts(), &api.tables, &self.cluster, into, &self.gpus);
+        task.disk = self.disk.as_ref().map(|wanted| Box::new(wanted.disk(tx)));
         self.network.attach(api, tx, &mut task, instance);
         tx.put(&api.tables.tasks, self.cluster.task(task.arn.id), task.clone());
         Ok(task)
@@ -250,6 +256,7 @@ impl Template {
             times: TaskTimes::default(),
             tags: self.tags.clone(),
             network: None,
+            disk: None,
             protected_until: None,
             abandoned: false,
             deployment: self.deployment,
@@ -312,15 +319,9 @@ fn exec(
 /// Refuses what is not built: ignoring it would change what the request means.
 fn unbuilt(launch: &Launch<'_>, definition: &TaskDefinition) -> Result<(), Error> {
     let unbuilt = |what: &str| Err(Error::not_built(launch.operation, what));
-    if !launch.volumes.is_empty() {
-        return unbuilt("volumeConfigurations");
-    }
     let document = &definition.document;
     if document.inference_accelerators.as_ref().is_some_and(|list| !list.is_empty()) {
         return unbuilt("a task definition's inferenceAccelerators");
-    }
-    if document.volumes.iter().flatten().any(|one| one.configured_at_launch == Some(true)) {
-        return unbuilt("a volume that is configuredAtLaunch");
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 mod capacity;
 mod devices;
+mod disks;
 mod launch;
 mod list;
 mod network;

@@ -5,7 +5,9 @@ use terms::ContainerArn;
 use wire::value::Enumeration;
 
 use super::super::tags;
-use crate::model::{AttachmentStatus, Binding, Container, Protocol, Task, TaskNetwork, TaskStatus};
+use crate::model::{
+    AttachmentStatus, Binding, Container, Protocol, Task, TaskDisk, TaskNetwork, TaskStatus,
+};
 
 /// A task as it is answered to who started it: with network mode awsvpc, before it has its
 /// interface (ECS Developer Guide, "Task lifecycle states").
@@ -34,7 +36,7 @@ pub(super) fn show(task: &Task, with_tags: bool) -> shapes::Task {
     };
     let times = &task.times;
     shapes::Task {
-        attachments: Some(task.network.iter().map(|it| attachment(it)).collect()),
+        attachments: Some(attachments(task)),
         attributes: Some(attributes(task)),
         availability_zone: task.zone.as_ref().map(Into::into),
         capacity_provider_name: task.capacity_provider.as_ref().map(ToString::to_string),
@@ -107,6 +109,33 @@ fn container(task: &Task, one: &Container) -> shapes::Container {
         memory: digits(one.memory),
         memory_reservation: digits(one.memory_reservation),
         ..Default::default()
+    }
+}
+
+fn attachments(task: &Task) -> Vec<shapes::Attachment> {
+    let interface = task.network.iter().map(|it| attachment(it));
+    interface.chain(task.disk.iter().map(|disk| volume(disk, task.status))).collect()
+}
+
+/// An EBS volume as a task's attachment.
+fn volume(disk: &TaskDisk, status: TaskStatus) -> shapes::Attachment {
+    let pair = |name: &str, value: &str| shapes::KeyValuePair {
+        name: Some(name.to_owned()),
+        value: Some(value.to_owned()),
+    };
+    let mut details = vec![
+        pair("roleArn", &disk.role),
+        pair("volumeName", &disk.name),
+        pair("volumeId", &disk.id),
+        pair("sizeInGiB", &disk.size_gib.to_string()),
+        pair("deleteOnTermination", if disk.is_kept { "false" } else { "true" }),
+    ];
+    details.extend(disk.file_system.iter().map(|format| pair("filesystemType", format)));
+    shapes::Attachment {
+        id: Some(disk.attachment.to_string()),
+        type_: Some("AmazonElasticBlockStorage".to_owned()),
+        status: Some(disk.status(status).to_owned()),
+        details: Some(details),
     }
 }
 

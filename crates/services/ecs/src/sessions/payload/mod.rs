@@ -78,6 +78,7 @@ pub(crate) fn task(task: &Task, definition: &TaskDefinition, settings: &Settings
             .iter()
             .map(|network| interface::interface(&task.arn, network))
             .collect(),
+        attachments: task.disk.iter().map(|disk| volume::disk(&task.arn, disk)).collect(),
         associations: task.containers.iter().flat_map(gpus).collect(),
         proxy_configuration: document.proxy_configuration.as_ref().map(proxy),
         enable_fault_injection: document.enable_fault_injection.filter(|enabled| *enabled),

@@ -1,8 +1,11 @@
 //! The volumes of a payload.
 
-use agent_protocol::task::{DockerVolume, HostVolume, Volume};
+use agent_protocol::task::{Attachment, AttachmentProperty, DockerVolume, HostVolume, Volume};
 use serde_json::{Value, json};
 use shapes_ecs as shapes;
+use terms::TaskArn;
+
+use crate::model::TaskDisk;
 
 /// One volume. What is configured at launch comes without a kind: its attachment says more.
 pub(super) fn volume(volume: &shapes::Volume) -> Volume {
@@ -20,9 +23,47 @@ pub(super) fn volume(volume: &shapes::Volume) -> Volume {
     if let Some(efs) = &volume.efs_volume_configuration {
         return Volume { efs_volume_configuration: Some(efs_volume(efs)), ..of_kind("efs") };
     }
+    if let Some(fsx) = &volume.fsx_windows_file_server_volume_configuration {
+        let fsx_volume_configuration = Some(json!({
+            "fileSystemId": fsx.file_system_id,
+            "rootDirectory": fsx.root_directory,
+            "authorizationConfig": {
+                "credentialsParameter": fsx.authorization_config.credentials_parameter,
+                "domain": fsx.authorization_config.domain,
+            },
+        }));
+        return Volume { fsx_volume_configuration, ..of_kind("fsxWindowsFileServer") };
+    }
     // A volume without any configuration is an empty one of the task's life.
     let source_path = volume.host.as_ref().and_then(|host| host.source_path.clone());
     Volume { host: Some(HostVolume { source_path }), ..of_kind("host") }
+}
+
+/// The attachment of an EBS volume: what Amazon's agent reads, and whether it is to stay, which in
+/// AWS only the control plane must know.
+pub(super) fn disk(task: &TaskArn, disk: &TaskDisk) -> Attachment {
+    let TaskArn { region, account, .. } = task;
+    let property = |name: &str, value: &str| AttachmentProperty {
+        name: name.to_owned(),
+        value: value.to_owned(),
+    };
+    let host_path = format!("{}_{}", task.id, disk.id);
+    let mut attachment_properties = vec![
+        property("volumeId", &disk.id),
+        property("volumeSizeGib", &disk.size_gib.to_string()),
+        property("deviceName", "/dev/sdf"),
+        property("volumeName", &disk.name),
+        property("sourceVolumeHostPath", &host_path),
+        property("deleteOnTermination", if disk.is_kept { "false" } else { "true" }),
+    ];
+    attachment_properties
+        .extend(disk.file_system.iter().map(|format| property("fileSystem", format)));
+    let attachment = disk.attachment;
+    Attachment {
+        attachment_arn: format!("arn:aws:ecs:{region}:{account}:attachment/{attachment}"),
+        attachment_type: "amazonebs".to_owned(),
+        attachment_properties,
+    }
 }
 
 fn docker_volume(docker: &shapes::DockerVolumeConfiguration) -> DockerVolume {

@@ -220,6 +220,7 @@ pub(in super::super) fn task(number: u32, status: TaskStatus, desired: DesiredSt
         times: TaskTimes::default(),
         tags: Vec::new(),
         network: None,
+        disk: None,
         protected_until: None,
         abandoned: false,
         deployment: None,

@@ -59,6 +59,7 @@ const SWAPPINESS: std::ops::RangeInclusive<i32> = 0..=100;
 /// Checks them.
 pub(super) fn check(one: &shapes::ContainerDefinition, name: &str) -> Result<(), Error> {
     ulimits(items(&one.ulimits), name)?;
+    security_options(items(&one.docker_security_options), name)?;
     let Some(linux) = &one.linux_parameters else { return Ok(()) };
     if let Some(capabilities) = &linux.capabilities {
         let all = items(&capabilities.add).iter().chain(items(&capabilities.drop));
@@ -102,6 +103,32 @@ fn tmpfs(tmpfs: &shapes::Tmpfs, name: &str) -> Result<(), Error> {
     match items(&tmpfs.mount_options).iter().find(|option| !is_known(option)) {
         Some(unknown) => {
             Err(wrong(name, &format!("'{unknown}' is not a valid mount option of a tmpfs.")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// What agents know (API reference, `dockerSecurityOptions`); labels, profiles and credential specs
+/// need an instance that has them, which placement sees to.
+const SECURITY_OPTIONS: [&str; 3] = ["label", "apparmor", "credentialspec"];
+
+/// Anything else would be ignored, or keep the container from being created.
+fn security_options(options: &[String], name: &str) -> Result<(), Error> {
+    let is_known = |option: &str| {
+        let plain = option.replace('=', ":");
+        let word = plain.split(':').next().unwrap_or("");
+        SECURITY_OPTIONS.contains(&word)
+            || matches!(
+                plain.as_str(),
+                "no-new-privileges"
+                    | "no-new-privileges:true"
+                    | "no-new-privileges:false"
+                    | "seccomp:unconfined"
+            )
+    };
+    match options.iter().find(|option| !is_known(option)) {
+        Some(option) => {
+            Err(wrong(name, &format!("'{option}' is not a supported Docker security option.")))
         }
         None => Ok(()),
     }
