@@ -86,12 +86,7 @@ pub fn port_mappings(container: &Container) -> Result<Vec<PortMapping>, Failure>
         let udp = mapping.protocol.as_deref() == Some("udp");
         let protocol = if udp { Protocol::Udp } else { Protocol::Tcp };
         if let Some(range) = &mapping.container_port_range {
-            let (first, last) = range.split_once('-').ok_or_else(|| wrong(range))?;
-            let first: u16 = first.trim().parse().map_err(|_| wrong(range))?;
-            let last: u16 = last.trim().parse().map_err(|_| wrong(range))?;
-            if first == 0 || first > last || usize::from(last - first) >= RANGE_PORTS_MAX {
-                return Err(wrong(range));
-            }
+            let (first, last) = ends(range).ok_or_else(|| wrong(range))?;
             mappings.extend((first..=last).map(|container_port| PortMapping {
                 container_port,
                 host_port: 0,
@@ -103,6 +98,36 @@ pub fn port_mappings(container: &Container) -> Result<Vec<PortMapping>, Failure>
         }
     }
     Ok(mappings)
+}
+
+/// A range of a container's ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortRange {
+    /// The first port.
+    pub first: u16,
+    /// The last one.
+    pub last: u16,
+    /// What travels over them.
+    pub protocol: Protocol,
+}
+
+/// The ranges of ports that a container wants published; unreadable ones are left out.
+pub fn port_ranges(container: &Container) -> Vec<PortRange> {
+    let range = |mapping: &agent_protocol::task::PortMapping| {
+        let (first, last) = ends(mapping.container_port_range.as_ref()?)?;
+        let udp = mapping.protocol.as_deref() == Some("udp");
+        let protocol = if udp { Protocol::Udp } else { Protocol::Tcp };
+        Some(PortRange { first, last, protocol })
+    };
+    container.port_mappings.iter().filter_map(range).collect()
+}
+
+/// First and last port of `first-last`.
+fn ends(range: &str) -> Option<(u16, u16)> {
+    let (first, last) = range.split_once('-')?;
+    let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+    let few = |first: u16, last: u16| usize::from(last - first) < RANGE_PORTS_MAX;
+    (0 < first && first <= last && few(first, last)).then_some((first, last))
 }
 
 /// What all containers of a task may use together; `None` if it sets no limits.

@@ -11,6 +11,8 @@ use wire::client::{Client, ClientError};
 use crate::harness::{LONGSHORE, PATIENCE, Up};
 use crate::linear::client;
 
+/// How long a task may take: longer than the shortest period of a restart policy.
+const LONGEST: Duration = PATIENCE.saturating_mul(2);
 /// Between two looks at a task.
 const LOOK: Duration = Duration::from_millis(30);
 
@@ -112,7 +114,7 @@ impl Stage {
             if found["lastStatus"] == status {
                 return found;
             }
-            assert!(begin.elapsed() < PATIENCE, "the task does not become {status}: {found:#}");
+            assert!(begin.elapsed() < LONGEST, "the task does not become {status}: {found:#}");
             std::thread::park_timeout(LOOK);
         }
     }

@@ -12,6 +12,7 @@ use super::event::{End, Place, PulledImage};
 use super::health::{Health, Plan};
 use super::phase::{Phase, Status, Step};
 use super::restart::Restarts;
+use crate::spec::{self, PortRange};
 
 /// One container of a task.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,6 +49,8 @@ pub struct ContainerState {
     pub released: bool,
     /// Its health, if it is checked.
     pub health: Option<Health>,
+    /// The ranges of ports that it wants published.
+    pub port_ranges: Vec<PortRange>,
     /// Its restarts in place.
     pub restarts: Restarts,
 }
@@ -87,6 +90,7 @@ impl ContainerState {
             end: None,
             released: false,
             health: plan.map(|plan| Health::new(plan, now)),
+            port_ranges: spec::port_ranges(container),
             restarts: Restarts::default(),
         }
     }

@@ -6,6 +6,8 @@
 use std::time::Duration;
 
 use runtime::PortBinding;
+
+use crate::spec::PortRange;
 use serde::{Deserialize, Serialize};
 use terms::{TaskArn, Timestamp};
 
@@ -114,6 +116,8 @@ pub struct ContainerChange {
     pub reason: Option<String>,
     /// Its published ports.
     pub bindings: Vec<PortBinding>,
+    /// Which of them the definition asks for as ranges.
+    pub ranges: Vec<PortRange>,
 }
 
 /// The reporting side of a task's state.
@@ -298,6 +302,7 @@ fn change(container: &ContainerState, status: Reported) -> ContainerChange {
         exit_code: end.and_then(|end| end.code),
         reason: end.and_then(|end| end.reason.as_deref().map(cut)),
         bindings: container.network.as_ref().map(|n| n.bindings.clone()).unwrap_or_default(),
+        ranges: container.port_ranges.clone(),
     }
 }
 

@@ -11,6 +11,7 @@ use ::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
 use agent_protocol::{AGENT_VERSION, WEBSOCKET_PATH, acs, node, tcs};
 use async_trait::async_trait;
 use bytes::Bytes;
+use runtime::PortBinding;
 use serde_json::{Value, json};
 use terms::{Clock, Region, Timestamp, Uuid};
 use wire::Servers;
@@ -25,6 +26,7 @@ use super::{
     PollEndpoints, Registered, Registration, RoleCall, Sender, Transport,
 };
 use crate::engine::{ContainerChange, StateChange};
+use crate::spec::PortRange;
 
 /// `agentHash` in the queries: our builds are told apart by their version.
 const AGENT_HASH: &str = "longshore";
@@ -194,20 +196,43 @@ fn container(change: &ContainerChange) -> Value {
     set("imageDigest", change.image_digest.clone().map(Value::from));
     set("exitCode", change.exit_code.map(Value::from));
     set("reason", change.reason.clone().map(Value::from));
-    let bindings: Vec<_> = change
-        .bindings
-        .iter()
-        .map(|binding| {
-            json!({
-                "bindIP": binding.bind_ip.to_string(),
-                "containerPort": binding.container_port,
-                "hostPort": binding.host_port,
-                "protocol": binding.protocol.to_string(),
-            })
-        })
-        .collect();
+    let bindings = bindings(change);
     set("networkBindings", (!bindings.is_empty()).then(|| Value::from(bindings)));
     json
+}
+
+/// A range is one entry, for its ports of the host follow each other as its own do (agent-protocol
+/// §3.6).
+fn bindings(change: &ContainerChange) -> Vec<Value> {
+    let mut left = change.bindings.clone();
+    let mut shown = Vec::new();
+    for PortRange { first, last, protocol } in &change.ranges {
+        let is_of = |binding: &PortBinding| {
+            binding.protocol == *protocol && (*first..=*last).contains(&binding.container_port)
+        };
+        let mut of_range: Vec<_> = left.extract_if(.., |binding| is_of(binding)).collect();
+        of_range.sort_by_key(|binding| binding.container_port);
+        let (Some(one), Some(end)) = (of_range.first(), of_range.last()) else { continue };
+        if end.host_port.checked_sub(one.host_port) != Some(last - first) {
+            left.extend(of_range);
+            continue;
+        }
+        shown.push(json!({
+            "bindIP": one.bind_ip.to_string(),
+            "containerPortRange": format!("{first}-{last}"),
+            "hostPortRange": format!("{}-{}", one.host_port, end.host_port),
+            "protocol": protocol.to_string(),
+        }));
+    }
+    let one = |binding: &PortBinding| {
+        json!({
+            "bindIP": binding.bind_ip.to_string(),
+            "containerPort": binding.container_port,
+            "hostPort": binding.host_port,
+            "protocol": binding.protocol.to_string(),
+        })
+    };
+    left.iter().map(one).chain(shown).collect()
 }
 
 fn state_change(cluster: &str, change: &StateChange) -> Value {

@@ -30,16 +30,23 @@ pub(super) struct Ports {
 }
 
 impl Ports {
-    /// Takes the ports that are asked for, or free ones of the dynamic range: all or none.
+    /// Takes the ports that are asked for, or free ones of the dynamic range: all or none. Free
+    /// ports for ports of a container that follow each other do so too, as a range of them must.
     pub(super) fn take(&mut self, wanted: &[PortMapping]) -> Result<Vec<u16>, NetworkError> {
         let mut taken: Vec<(Protocol, u16)> = Vec::new();
-        for mapping in wanted {
-            let port = match mapping.host_port {
-                0 => self.take_any(mapping.protocol),
-                port => self.take_one(mapping.protocol, port).map(|()| port),
+        let follows = |one: &PortMapping, next: &PortMapping| {
+            one.protocol == next.protocol
+                && (one.host_port, next.host_port) == (0, 0)
+                && one.container_port.checked_add(1) == Some(next.container_port)
+        };
+        for run in wanted.chunk_by(follows) {
+            let (protocol, count) = (run[0].protocol, run.len());
+            let first = match run[0].host_port {
+                0 => self.take_any(protocol, count),
+                port => self.take_one(protocol, port).map(|()| port),
             };
-            match port {
-                Ok(port) => taken.push((mapping.protocol, port)),
+            match first {
+                Ok(first) => taken.extend((first..).take(count).map(|port| (protocol, port))),
                 Err(error) => {
                     for (protocol, port) in taken {
                         self.release(protocol, port);
@@ -71,16 +78,28 @@ impl Ports {
         }
     }
 
-    fn take_any(&mut self, protocol: Protocol) -> Result<u16, NetworkError> {
+    /// Takes so many free ports that follow each other: the first of them.
+    fn take_any(&mut self, protocol: Protocol, count: usize) -> Result<u16, NetworkError> {
         let (first, last) = dynamic_range();
         let start = self.next.clamp(first, last);
-        for port in (start..=last).chain(first..start) {
-            if !self.held.contains_key(&(protocol, port))
-                && let Ok(hold) = bind(protocol, port)
-            {
-                self.held.insert((protocol, port), hold);
+        let mut run: Vec<(u16, Hold)> = Vec::with_capacity(count);
+        for port in (start..=last).chain(first..=last) {
+            let broken = run.last().is_some_and(|(before, _)| before.checked_add(1) != Some(port));
+            if broken {
+                run.clear();
+            }
+            match self.held.contains_key(&(protocol, port)) {
+                false => match bind(protocol, port) {
+                    Ok(hold) => run.push((port, hold)),
+                    Err(_) => run.clear(),
+                },
+                true => run.clear(),
+            }
+            if run.len() == count {
                 self.next = port.checked_add(1).filter(|next| *next <= last).unwrap_or(first);
-                return Ok(port);
+                let begin = run[0].0;
+                self.held.extend(run.into_iter().map(|(port, hold)| ((protocol, port), hold)));
+                return Ok(begin);
             }
         }
         Err(NetworkError::NoFreePort { protocol, first, last })
@@ -162,6 +181,22 @@ mod tests {
             "{error}"
         );
         assert!(ports.held.is_empty(), "all or none");
+    }
+
+    #[test]
+    fn ports_for_a_range_follow_each_other() {
+        let mut ports = Ports::default();
+        let range = |protocol| {
+            let port = move |container_port| PortMapping { container_port, host_port: 0, protocol };
+            (7000..7010).map(port).collect::<Vec<_>>()
+        };
+        let (first, last) = dynamic_range();
+        ports.next = last - 5;
+        for protocol in [Protocol::Tcp, Protocol::Udp] {
+            let taken = ports.take(&range(protocol)).unwrap();
+            assert!(taken.windows(2).all(|two| two[0] + 1 == two[1]), "{taken:?}");
+            assert!(taken[0] >= first && taken[9] <= last, "{taken:?}");
+        }
     }
 
     #[test]

@@ -19,6 +19,9 @@ pub(crate) struct Workload {
     /// Subnets and security groups, as given.
     #[serde(default)]
     pub(crate) network: Option<Document<shapes::NetworkConfiguration>>,
+    /// The EBS volume that each task gets, as given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) volume: Option<Document<shapes::ServiceVolumeConfiguration>>,
 }
 
 /// The image of one container, and what its tag was found to mean.

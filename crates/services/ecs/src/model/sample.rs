@@ -126,6 +126,7 @@ pub(crate) fn revision(number: u8) -> Revision {
             capacity: CapacityChoice::LaunchType("EC2".to_owned()),
             platform_version: None,
             network: None,
+            volume: None,
         },
         images: Vec::new(),
         resolution: Resolution::default(),

@@ -97,6 +97,7 @@ fn show(key: &ServiceKey, row: &Revision) -> shapes::ServiceRevision {
         launch_type,
         load_balancers: Some(Vec::new()),
         network_configuration: row.workload.network.as_deref().cloned(),
+        volume_configurations: row.workload.volume.as_deref().map(|one| vec![one.clone()]),
         platform_version: row.workload.platform_version.clone(),
         service_arn: Some(key.0.service_arn(key.1.clone()).to_string()),
         service_registries: Some(Vec::new()),

@@ -171,6 +171,7 @@ impl Checked {
             definition: self.request.task_definition.as_deref().unwrap_or_default(),
             capacity,
             network: self.request.network_configuration.as_ref(),
+            volumes: self.request.volume_configurations.as_deref().unwrap_or_default(),
         };
         let (workload, definition) = wanted.read(api, view, &self.key.0)?;
         let own = definition.document.placement_constraints.as_ref().map_or(0, Vec::len);

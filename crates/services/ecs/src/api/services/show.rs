@@ -168,6 +168,7 @@ impl Shown<'_> {
             id: Some(row.id.to_string()),
             launch_type,
             network_configuration: revision.workload.network.as_deref().cloned(),
+            volume_configurations: revision.workload.volume.as_deref().map(|one| vec![one.clone()]),
             pending_count: Some(number(counts.pending)),
             rollout_state: shapes::DeploymentRolloutState::parse(row.rollout.as_str()),
             rollout_state_reason: Some(row.rollout_reason.clone()),

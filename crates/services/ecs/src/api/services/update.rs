@@ -157,6 +157,7 @@ impl Change<'_> {
         let before = &current.workload;
         let changes = workload.definition != before.definition
             || workload.network != before.network
+            || workload.volume != before.volume
             || workload.platform_version != before.platform_version;
         if changes || self.input.force_new_deployment == Some(true) {
             deploy::begin(tx, &self.api.tables, self.key, service, workload, &definition);
@@ -175,11 +176,15 @@ impl Change<'_> {
         capacity::refuse_platform(text)?;
         let named = input.task_definition.as_deref().filter(|text| !text.is_empty());
         let kept = current.workload.network.as_deref();
+        // An empty list takes the volume away (API reference, `UpdateService`).
+        let kept_volumes: Vec<_> =
+            current.workload.volume.iter().map(|volume| (**volume).clone()).collect();
         let wanted = Wanted {
             operation: OPERATION,
             definition: named.unwrap_or_default(),
             capacity: service.capacity.clone(),
             network: input.network_configuration.as_ref().or(kept),
+            volumes: input.volume_configurations.as_deref().unwrap_or(&kept_volumes),
         };
         if named.is_some() {
             return wanted.read(self.api, tx, cluster);
@@ -188,9 +193,9 @@ impl Change<'_> {
         let key = definition_key(&current.workload.definition);
         let definition = tx.get(&self.api.tables.definitions, &key);
         let definition = definition.ok_or_else(tasks::no_definition)?;
-        let workload = match &input.network_configuration {
-            Some(_) => wanted.of(self.api, tx, cluster, &definition)?,
-            None => Workload { capacity: wanted.capacity, ..current.workload.clone() },
+        let workload = match (&input.network_configuration, &input.volume_configurations) {
+            (Some(_), _) | (_, Some(_)) => wanted.of(self.api, tx, cluster, &definition)?,
+            (None, None) => Workload { capacity: wanted.capacity, ..current.workload.clone() },
         };
         Ok((workload, definition))
     }

@@ -19,6 +19,8 @@ pub(in crate::api) struct Wanted<'a> {
     pub(in crate::api) capacity: CapacityChoice,
     /// Subnets and security groups.
     pub(in crate::api) network: Option<&'a shapes::NetworkConfiguration>,
+    /// EBS volumes.
+    pub(in crate::api) volumes: &'a [shapes::ServiceVolumeConfiguration],
 }
 
 impl Wanted<'_> {
@@ -57,13 +59,14 @@ impl Wanted<'_> {
         definition: &Row<TaskDefinition>,
     ) -> Result<Workload, Error> {
         check_definition(&self.capacity, definition)?;
-        let launch = (self.operation, self.network);
+        let launch = (self.operation, self.network, self.volumes);
         tasks::check_for_service(api, view, cluster, launch, definition.clone())?;
         Ok(Workload {
             definition: definition.arn.clone(),
             capacity: self.capacity.clone(),
             platform_version: None,
             network: self.network.cloned().map(Document::new),
+            volume: self.volumes.first().cloned().map(Document::new),
         })
     }
 }

@@ -82,6 +82,28 @@ pub(super) fn read(
     read_one(launch.operation, &wanted.name, ebs).map(Some)
 }
 
+/// A service's volume as RunTask would have it: it always goes with its task (ECS semantics §3.4).
+pub(super) fn of_service(
+    volume: &shapes::ServiceVolumeConfiguration,
+) -> shapes::TaskVolumeConfiguration {
+    let ebs = volume.managed_ebs_volume.clone();
+    let ebs = ebs.map(|ebs| shapes::TaskManagedEBSVolumeConfiguration {
+        encrypted: ebs.encrypted,
+        filesystem_type: ebs.filesystem_type,
+        iops: ebs.iops,
+        kms_key_id: ebs.kms_key_id,
+        role_arn: ebs.role_arn,
+        size_in_gi_b: ebs.size_in_gi_b,
+        snapshot_id: ebs.snapshot_id,
+        tag_specifications: ebs.tag_specifications,
+        termination_policy: None,
+        throughput: ebs.throughput,
+        volume_initialization_rate: ebs.volume_initialization_rate,
+        volume_type: ebs.volume_type,
+    });
+    shapes::TaskVolumeConfiguration { managed_ebs_volume: ebs, name: volume.name.clone() }
+}
+
 fn read_one(
     operation: &'static str,
     name: &str,

@@ -8,6 +8,7 @@ use shapes_ecs as shapes;
 use terms::{ContainerInstanceId, TaskId, Text};
 
 use super::super::{Api, strategies};
+use super::disks;
 use super::launch::{Launch, Template};
 use super::placement::{constraints, started};
 use super::taken::Taken;
@@ -57,6 +58,7 @@ impl Api {
         let name = workload.definition.to_string();
         let tags = own_tags(service);
         let from_definition = service.propagate_tags.as_deref() == Some("TASK_DEFINITION");
+        let volumes: Vec<_> = workload.volume.iter().map(|one| disks::of_service(one)).collect();
         let launch = Launch {
             operation: "CreateService",
             definition: &name,
@@ -65,7 +67,7 @@ impl Api {
             started_by_max: id.len(),
             overrides: None,
             network: workload.network.as_deref(),
-            volumes: &[],
+            volumes: &volumes,
             execute_command: service.execute_command,
             tags: &tags,
             propagate_tags: from_definition.then_some(shapes::PropagateTags::TaskDefinition),

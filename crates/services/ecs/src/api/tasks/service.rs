@@ -4,12 +4,13 @@ use ledger::{Row, View};
 use shapes_ecs as shapes;
 
 use super::super::Api;
+use super::disks;
 use super::launch::{Launch, Template};
 use crate::error::Error;
 use crate::model::TaskDefinition;
 use crate::tables::ClusterKey;
 
-/// Checks that tasks of a definition can be started in a network.
+/// Checks that tasks of a definition can be started in a network and with volumes.
 ///
 /// # Errors
 /// Those that starting one would have whatever the instance: of the network, of what is not built.
@@ -17,9 +18,14 @@ pub(in crate::api) fn check_for_service(
     api: &Api,
     view: &impl View,
     cluster: &ClusterKey,
-    (operation, network): (&'static str, Option<&shapes::NetworkConfiguration>),
+    (operation, network, volumes): (
+        &'static str,
+        Option<&shapes::NetworkConfiguration>,
+        &[shapes::ServiceVolumeConfiguration],
+    ),
     definition: Row<TaskDefinition>,
 ) -> Result<(), Error> {
+    let volumes: Vec<_> = volumes.iter().map(disks::of_service).collect();
     let launch = Launch {
         operation,
         definition: "",
@@ -28,7 +34,7 @@ pub(in crate::api) fn check_for_service(
         started_by_max: usize::MAX,
         overrides: None,
         network,
-        volumes: &[],
+        volumes: &volumes,
         execute_command: false,
         tags: &[],
         propagate_tags: None,

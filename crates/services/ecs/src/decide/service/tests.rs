@@ -109,6 +109,7 @@ impl World {
                 capacity: CapacityChoice::LaunchType("EC2".to_owned()),
                 platform_version: None,
                 network: None,
+                volume: None,
             },
             images: Vec::new(),
             resolution: Default::default(),

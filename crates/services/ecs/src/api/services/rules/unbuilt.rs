@@ -15,8 +15,6 @@ pub(in crate::api) struct Unbuilt<'a> {
     pub(in crate::api) service_registries: &'a Option<Vec<shapes::ServiceRegistry>>,
     /// Service Connect; that it is off may be said.
     pub(in crate::api) service_connect: Option<&'a shapes::ServiceConnectConfiguration>,
-    /// EBS volumes.
-    pub(in crate::api) volumes: &'a Option<Vec<shapes::ServiceVolumeConfiguration>>,
     /// VPC Lattice.
     pub(in crate::api) vpc_lattice: &'a Option<Vec<shapes::VpcLatticeConfiguration>>,
     /// Gateways.
@@ -38,8 +36,6 @@ impl Unbuilt<'_> {
             "serviceRegistries"
         } else if self.service_connect.is_some_and(|one| one.enabled) {
             "serviceConnectConfiguration"
-        } else if some(self.volumes) {
-            "volumeConfigurations"
         } else if some(self.vpc_lattice) {
             "vpcLatticeConfigurations"
         } else if some(self.gateways) {
@@ -60,7 +56,6 @@ impl<'a> From<&'a shapes::CreateServiceRequest> for Unbuilt<'a> {
             load_balancers: &input.load_balancers,
             service_registries: &input.service_registries,
             service_connect: input.service_connect_configuration.as_ref(),
-            volumes: &input.volume_configurations,
             vpc_lattice: &input.vpc_lattice_configurations,
             gateways: &input.gateway_connectors,
             monitoring: input.monitoring.as_ref(),
@@ -75,7 +70,6 @@ impl<'a> From<&'a shapes::UpdateServiceRequest> for Unbuilt<'a> {
             load_balancers: &input.load_balancers,
             service_registries: &input.service_registries,
             service_connect: input.service_connect_configuration.as_ref(),
-            volumes: &input.volume_configurations,
             vpc_lattice: &input.vpc_lattice_configurations,
             gateways: &input.gateway_connectors,
             monitoring: input.monitoring.as_ref(),
@@ -93,7 +87,6 @@ pub(in crate::api) fn refuse_of_set(input: &shapes::CreateTaskSetRequest) -> Res
         load_balancers: &input.load_balancers,
         service_registries: &input.service_registries,
         service_connect: None,
-        volumes: &None,
         vpc_lattice: &None,
         gateways: &None,
         monitoring: None,
@@ -134,7 +127,6 @@ mod tests {
         check(r#""serviceRegistries": [{"registryArn": "a"}]"#, false);
         check(r#""serviceConnectConfiguration": {"enabled": false}"#, true);
         check(r#""serviceConnectConfiguration": {"enabled": true}"#, false);
-        check(r#""volumeConfigurations": [{"name": "a"}]"#, false);
         check(r#""monitoring": {"metricConfigurations": []}"#, true);
         let lattice = r#"[{"roleArn": "a", "targetGroupArn": "a", "portName": "a"}]"#;
         check(&format!(r#""vpcLatticeConfigurations": {lattice}"#), false);

@@ -10,7 +10,13 @@ fn set(number: u8, scale_percent: f64) -> TaskSet {
     TaskSet {
         id: DeploymentId::from_bytes([number; 16]),
         status: TaskSetStatus::Active,
-        workload: Workload { definition, capacity, platform_version: None, network: None },
+        workload: Workload {
+            definition,
+            capacity,
+            platform_version: None,
+            network: None,
+            volume: None,
+        },
         scale_percent,
         computed_desired: 0,
         stability: Stability::Stabilizing,
