@@ -11,7 +11,7 @@ use runtime::{
     Attachment, ContainerId, ContainerState, Containers, CreateError, Image, ImageReference,
     Images, NetworkError, Networks, Signal, TaskNetwork,
 };
-use terms::{Clock, Timestamp};
+use terms::{Clock, TaskArn, Timestamp};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio_util::task::TaskTracker;
