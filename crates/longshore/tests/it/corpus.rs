@@ -105,7 +105,7 @@ const NO_S3_CONFIG: &str =
 /// What is placed and cannot start, on ECS neither, and parts of why.
 const ENDED: [(&str, &str); 2] = [
     // A path of Windows, on Linux.
-    ("agent-on-windows", "app: "),
+    ("agent-on-windows", "both must be absolute"),
     (
         "secret-with-a-colon-too-many",
         "an invalid ARN format for the AWS Secrets Manager secret was specified. Specify a valid \
