@@ -79,6 +79,12 @@ fn awslogs_keeps_every_line_in_order() {
     let expected: Vec<String> = (1..=3000).map(|number| format!("line {number}")).collect();
     assert_eq!(found[..3000], expected[..]);
     assert_eq!((found.len(), found[3000].len()), (3001, 100_000));
+    // So does the tool `awslogs` of PyPI show them.
+    let mut awslogs = up.with_profile("awslogs");
+    awslogs.args(["get", "/ecs/test", "ALL", "--no-group", "--no-stream", "--filter-pattern"]);
+    let output = awslogs.arg("\"line 29\"").output().expect("./x test installs it");
+    let shown = String::from_utf8_lossy(&output.stdout).lines().count();
+    assert_eq!(shown, 111, "{}", String::from_utf8_lossy(&output.stderr));
     // The instance has them too.
     assert!(up.cli(&["logs", &task, "--tail", "1"]).ends_with("x\n"));
 }
@@ -107,6 +113,7 @@ fn awslogs_without_its_group_does_not_start() {
     let up = Up::start(&["busybox"]);
     let mut options = awslogs(json!({}));
     options["awslogs-create-group"] = "false".into();
+    options["mode"] = "blocking".into();
     let task = up.run_task(&one("groupless", container("main", "true", "awslogs", options)));
     let stopped = up.await_status(&task, "STOPPED");
     let reason = stopped["containers"][0]["reason"].as_str().unwrap();
@@ -123,7 +130,7 @@ fn no_line_is_lost_when_all_is_killed() {
                   [ -e /shared/go ] || sleep 0.02; done; : > /shared/done; sleep 600";
     let shared = up.data().join("shared");
     fs::create_dir(&shared).unwrap();
-    let mut main = container("main", script, "awslogs", awslogs(json!({})));
+    let mut main = container("main", script, "awslogs", awslogs(json!({"mode": "blocking"})));
     main["mountPoints"] = json!([{"sourceVolume": "shared", "containerPath": "/shared"}]);
     let mut definition = one("killed", main);
     definition["volumes"] =

@@ -60,8 +60,11 @@ pub enum WhenFull {
     Drop,
 }
 
-/// Files that one that is to be sent is cut into.
+/// Files that what may wait is cut into.
 const SPOOL_FILES: u64 = 4;
+/// With [`WhenFull::Wait`] no file is smaller, in bytes: what is in the container's pipes when it
+/// ends comes on top, and 64 KiB of empty lines are 5 MiB of JSON.
+const SPOOL_FILE_BYTES_MIN: u64 = 4 * 1024 * 1024;
 
 impl Default for LogOptions {
     fn default() -> Self {
@@ -78,9 +81,13 @@ impl LogOptions {
     /// Files in which all that waits to be sent has room, and that are not turned over before it
     /// is sent.
     pub fn unsent(unsent: Unsent) -> Self {
-        // The oldest file may be sent in part, and the newest may be a line longer than it should.
-        let files_max = SPOOL_FILES as u32 + 2;
-        let size_max_bytes = (unsent.bytes_max / SPOOL_FILES).max(1);
+        let least = match unsent.when_full {
+            WhenFull::Wait => SPOOL_FILE_BYTES_MIN,
+            WhenFull::Drop => 1,
+        };
+        // The oldest may be sent in part, and two are for what comes on top.
+        let files_max = SPOOL_FILES as u32 + 3;
+        let size_max_bytes = (unsent.bytes_max / SPOOL_FILES).max(least);
         Self { size_max_bytes, files_max, attributes: BTreeMap::new(), keep: Keep::Unsent(unsent) }
     }
 }

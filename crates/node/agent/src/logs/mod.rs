@@ -19,6 +19,8 @@ pub mod lines;
 pub mod multiline;
 pub mod options;
 mod pump;
+#[cfg(test)]
+mod pump_tests;
 pub mod spool;
 pub mod syslog;
 pub mod tag;

@@ -16,8 +16,8 @@ use super::tag::Facts;
 /// The file's name, beside the output.
 const FILE: &str = "driver.json";
 
-/// What a driver was asked for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What a driver was asked for. Its options may hold secrets: it has no `Debug`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Wanted {
     driver: String,
     options: BTreeMap<String, String>,
@@ -37,7 +37,11 @@ impl Wanted {
         routers: &Path,
     ) -> Self {
         let config = container.docker_config.host_config().ok().and_then(|host| host.log_config);
-        let config = config.unwrap_or_default();
+        let mut config = config.unwrap_or_default();
+        if config.kind == "awsfirelens" {
+            // All others are its router's, secrets among them.
+            config.config.retain(|name, _| name == "log-driver-buffer-limit");
+        }
         let by_role = container.logs_auth_strategy.as_deref() == Some("ExecutionRole");
         let role = task.execution_role_credentials.as_ref().filter(|_| by_role);
         let says = |option: &str| config.config.contains_key(option);

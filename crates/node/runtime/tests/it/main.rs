@@ -6,4 +6,5 @@ mod crashes;
 mod ground;
 mod images;
 mod networks;
+mod outputs;
 mod vpc;

@@ -144,3 +144,109 @@ async fn streams_are_merged_and_filtered() {
     let page = world.logs("DescribeLogStreams", by_time).await;
     assert_eq!(page["logStreams"][0]["logStreamName"], "other");
 }
+
+/// What `aws logs tail --follow` of the CLI's second version asks, turn by turn: all pages from
+/// `start` on; then from the newest time seen, without what was printed of it.
+struct Tail {
+    start: i64,
+    seen: Vec<String>,
+    printed: Vec<String>,
+}
+
+impl Tail {
+    async fn turn(&mut self, world: &World) {
+        let mut token = Value::Null;
+        let mut newest = Vec::new();
+        loop {
+            let mut input = json!({
+                "logGroupName": "/g", "interleaved": true, "startTime": self.start, "limit": 4,
+            });
+            if !token.is_null() {
+                input["nextToken"] = token;
+            }
+            let page = world.logs("FilterLogEvents", input).await;
+            for event in page["events"].as_array().unwrap() {
+                let id = event["eventId"].as_str().unwrap().to_owned();
+                let at = event["timestamp"].as_i64().unwrap();
+                if self.seen.contains(&id) {
+                    continue;
+                }
+                self.printed.push(event["message"].as_str().unwrap().to_owned());
+                if at > self.start {
+                    (self.start, newest) = (at, Vec::new());
+                }
+                newest.push(id);
+            }
+            token = page["nextToken"].clone();
+            if token.is_null() {
+                break;
+            }
+        }
+        self.seen.extend(newest);
+    }
+}
+
+#[tokio::test]
+async fn a_followed_group_shows_each_event_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::on(MemoryStore::new(), folder.path());
+    stream(&world).await;
+    let mut tail = Tail { start: NOW - 2_000_000, seen: Vec::new(), printed: Vec::new() };
+    tail.turn(&world).await;
+    put(&world, "s", 0, 11).await;
+    tail.turn(&world).await;
+    tail.turn(&world).await;
+    // One more of the newest time, and a stream that was not there before.
+    put(&world, "s", 11, 1).await;
+    let other = json!({"logGroupName": "/g", "logStreamName": "new"});
+    world.logs("CreateLogStream", other).await;
+    put(&world, "new", 12, 2).await;
+    tail.turn(&world).await;
+    tail.turn(&world).await;
+    let expected: Vec<String> = (0..14).map(|number| format!("line {number}")).collect();
+    assert_eq!(tail.printed, expected);
+}
+
+#[tokio::test]
+async fn patterns_of_all_kinds_filter() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::on(MemoryStore::new(), folder.path());
+    stream(&world).await;
+    let texts = [
+        r#"{"level": "error", "status": 503}"#,
+        r#"{"level": "info", "status": 200}"#,
+        "127.0.0.1 - frank 404 12",
+        "plain ERROR E4001",
+    ];
+    let event = |(n, text): (i64, &&str)| json!({"timestamp": NOW - 1000 + n, "message": text});
+    let events: Vec<Value> = (0..).zip(&texts).map(event).collect();
+    let input = json!({"logGroupName": "/g", "logStreamName": "s", "logEvents": events});
+    world.logs("PutLogEvents", input).await;
+    for (pattern, expected) in [
+        ("{ $.status >= 500 }", &[0][..]),
+        ("{ $.level = %info|error% && $.status < 300 }", &[1]),
+        ("[ip, , user, status = 4*, bytes]", &[2]),
+        ("%E4[0-9]{3}%", &[3]),
+        ("?503 ?ERROR", &[0, 3]),
+    ] {
+        let input = json!({"logGroupName": "/g", "filterPattern": pattern});
+        let page = world.logs("FilterLogEvents", input).await;
+        let found: Vec<&str> = page["events"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|e| e["message"].as_str().unwrap())
+            .collect();
+        let expected: Vec<&str> = expected.iter().map(|at| texts[*at]).collect();
+        assert_eq!(found, expected, "{pattern}");
+    }
+    let input = json!({
+        "filterPattern": "[ip, id, user, status, bytes > 10]", "logEventMessages": [texts[3], texts[2]],
+    });
+    let answer = world.logs("TestMetricFilter", input).await;
+    let values = json!({
+        "$ip": "127.0.0.1", "$id": "-", "$user": "frank", "$status": "404", "$bytes": "12",
+    });
+    let expected = json!([{"eventNumber": 2, "eventMessage": texts[2], "extractedValues": values}]);
+    assert_eq!(answer["matches"], expected);
+}
