@@ -24,8 +24,9 @@ PROSE = {
 }
 # Services whose models are too large to keep whole.
 PRUNED = {"ec2", "ssm"}
-# Values that a service takes, as its own documentation says, but its published model leaves out.
-MISSING_VALUES = {"ecs": {"SettingName": ["dualStackIPv6"]}}
+# Values that a service takes, as its own documentation says, but its published model leaves out:
+# the log driver `none` is what its agent offers by default (ECS_AVAILABLE_LOGGING_DRIVERS).
+MISSING_VALUES = {"ecs": {"LogDriver": ["none"], "SettingName": ["dualStackIPv6"]}}
 # Below these keys, names are the service's own words, never markers to drop.
 NAMED = {"operations", "shapes", "members"}
 

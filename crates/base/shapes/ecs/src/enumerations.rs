@@ -2290,6 +2290,7 @@ pub enum LogDriver {
     Awslogs,
     Splunk,
     Awsfirelens,
+    None,
 }
 
 impl Enumeration for LogDriver {
@@ -2303,6 +2304,7 @@ impl Enumeration for LogDriver {
             "awslogs" => Self::Awslogs,
             "splunk" => Self::Splunk,
             "awsfirelens" => Self::Awsfirelens,
+            "none" => Self::None,
             _ => return None,
         })
     }
@@ -2316,6 +2318,7 @@ impl Enumeration for LogDriver {
             Self::Awslogs => "awslogs",
             Self::Splunk => "splunk",
             Self::Awsfirelens => "awsfirelens",
+            Self::None => "none",
         }
     }
 }

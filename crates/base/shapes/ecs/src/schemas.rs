@@ -1680,6 +1680,7 @@ pub static LOG_DRIVER: Schema = Schema::new(
         "awslogs",
         "splunk",
         "awsfirelens",
+        "none",
     ]),
 );
 pub static LONG: Schema = Schema::new("Long", Kind::Long);

@@ -222,7 +222,7 @@ fn logging(one: &shapes::ContainerDefinition, execution_role: bool, needs: &mut 
             }
         }
         LogDriver::JsonFile | LogDriver::Syslog => needs.api("1.18"),
-        LogDriver::Journald => needs.api("1.19"),
+        LogDriver::Journald | LogDriver::None => needs.api("1.19"),
         LogDriver::Gelf | LogDriver::Fluentd => needs.api("1.20"),
         LogDriver::Splunk => needs.api("1.22"),
     }
