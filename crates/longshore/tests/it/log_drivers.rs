@@ -160,7 +160,8 @@ fn no_line_is_lost_when_all_is_killed() {
 #[test]
 fn none_keeps_nothing_and_json_file_turns_over() {
     let up = Up::start(&["busybox"]);
-    let silent = container("silent", "echo hidden", "none", json!({}));
+    let mut silent = container("silent", "echo hidden", "none", json!({}));
+    silent["essential"] = false.into();
     let script = "for i in $(seq 1 100); do echo line $i; done";
     let options = json!({"max-size": "2k", "max-file": "2", "labels": "tier"});
     let mut turning = container("turning", script, "json-file", options);
