@@ -193,8 +193,9 @@ impl Destination for Awslogs {
     fn pace(&self) -> Pace {
         Pace {
             interval: self.options.interval,
-            // The overhead of short lines has room too.
-            bytes_max: BATCH_BYTES_MAX / 2,
+            // Short lines' overhead has room too, and JSON that makes six bytes of each: a request
+            // must stay below the 4 MiB that a server takes.
+            bytes_max: BATCH_BYTES_MAX / 4,
             lines_max: BATCH_EVENTS_MAX,
         }
     }

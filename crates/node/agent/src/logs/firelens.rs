@@ -275,3 +275,60 @@ fn output(kind: Router, plugin: &str, matched: &str, options: &BTreeMap<String, 
     }
     text
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use agent_protocol::task::DependencyCondition;
+    use serde_json::json;
+
+    use super::*;
+    use crate::engine::dependencies;
+
+    fn task(kind: &str, mode: &str) -> Task {
+        let logs = json!({"LogConfig": {"Type": "awsfirelens", "Config": {
+            "@type": "stdout", "include-pattern": "^a", "log-driver-buffer-limit": "9",
+            "buffer": "1",
+        }}});
+        serde_json::from_value(json!({
+            "arn": "arn:aws:ecs:us-east-1:000000000000:task/default/00000000000000000000000000000001",
+            "desiredStatus": "RUNNING", "family": "f", "version": "3", "networkMode": mode,
+            "containers": [
+                {"name": "app", "dockerConfig": {"hostConfig": logs.to_string()}},
+                {"name": "router", "firelensConfiguration": {"type": kind, "options": {
+                    "enable-ecs-log-metadata": "true",
+                    "config-file-type": "file", "config-file-value": "/extra.conf",
+                }}},
+            ],
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_routers_configuration() {
+        let task = task("fluentd", "awsvpc");
+        let text = configuration(&task, &task.containers[1], "c").unwrap();
+        let expected = "<source>\n    @type unix\n    path /var/run/fluent.sock\n</source>\n\n\
+            <source>\n    @type forward\n    bind 127.0.0.1\n    port 24224\n</source>\n";
+        assert!(text.starts_with(expected), "{text}");
+        let expected = "\n@include /extra.conf\n\n<match firelens-healthcheck>\n    @type null\n\
+            </match>\n\n<match app-firelens**>\n    @type stdout\n    buffer 1\n</match>\n";
+        assert!(text.ends_with(expected), "{text}");
+        for part in [
+            "<filter app-firelens**>\n    @type grep\n    <regexp>\n        key log\n        pattern ^a\n",
+            "        ecs_cluster c\n",
+            "        ecs_task_definition f:3\n",
+        ] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+        assert!(configuration(&task, &task.containers[0], "c").is_err());
+    }
+
+    #[test]
+    fn containers_wait_for_their_router() {
+        let task = task("fluentbit", "bridge");
+        let waits = dependencies(&task, &task.containers[0]);
+        assert_eq!(waits, [("router".to_owned(), DependencyCondition::Start)]);
+        assert_eq!(dependencies(&task, &task.containers[1]), []);
+    }
+}
