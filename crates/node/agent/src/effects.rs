@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use agent_protocol::task::{Task, Volume};
+use agent_protocol::task::Task;
 use parking_lot::Mutex;
 use runtime::images::{Progress, PullError, PullEvent, RegistryAuth};
 use runtime::{
@@ -30,10 +30,10 @@ use crate::logs::{Logs, firelens};
 use crate::orphans::Ground;
 use crate::resources::Resources;
 use crate::sessions::InstanceHealth;
-use crate::spec::{self, Ingredients, Joined, Mounted, NetworkMode};
+use crate::spec::{self, Ingredients, Joined, NetworkMode};
 use crate::steps;
 use crate::transport::Transport;
-use crate::volumes::{self, Places, Source, StandIns};
+use crate::volumes::{self, StandIns};
 
 /// Events of a pull that wait to be looked at; more are dropped.
 const PULL_EVENTS_MAX: usize = 16;
@@ -369,49 +369,6 @@ impl Tools {
         let ports = spec::port_mappings(definition)?;
         let attached = self.networks.attach(id, &ports).await;
         attached.map_err(|error| network_failure(&error))
-    }
-
-    /// Where volumes are.
-    fn places(&self) -> Places<'_> {
-        Places { own: &self.volumes, stand_ins: &self.stand_ins }
-    }
-
-    /// Makes what is behind volumes; Docker makes absent folders too.
-    async fn make_volumes(&self, volumes: &[Mounted]) -> Result<(), Failure> {
-        for Mounted { volume, source, .. } in volumes {
-            self.provision(volume).await?;
-            let made = match source {
-                Source::Folder(path) => self.folders.make(path).await,
-                Source::Existing(path) => self.folders.expect(path).await,
-                Source::Mounted { at, what } => self.folders.mount(what, at).await,
-                Source::Disk { at, disk } => self.folders.mount_disk(disk, at).await,
-            };
-            made.map_err(|error| {
-                let (name, path) = (&volume.name, source.path().display());
-                let what = format!("volume '{name}' at {path}: {error}");
-                Failure::new("CannotCreateVolumeError", what)
-            })?;
-        }
-        Ok(())
-    }
-
-    /// A shared volume keeps the settings that it was first made with. One that is not to be made
-    /// by the task is taken as it is, as Docker does.
-    async fn provision(&self, volume: &Volume) -> Result<(), Failure> {
-        let Some((file, wanted, makes)) = volumes::provision(volume, self.places()) else {
-            return Ok(());
-        };
-        if !makes {
-            return Ok(());
-        }
-        let failed = |error: &dyn std::fmt::Display| {
-            let what = format!("volume '{}': {error}", volume.name);
-            Failure::new("CannotCreateVolumeError", what)
-        };
-        let text = serde_json::to_string(&wanted).map_err(|error| failed(&error))?;
-        let kept = self.folders.keep(&file, &text).await.map_err(|error| failed(&error))?;
-        let existing = serde_json::from_str(&kept).map_err(|error| failed(&error))?;
-        volumes::matches(&existing, &wanted)
     }
 
     async fn start(&self, id: &ContainerId) -> Result<Timestamp, Failure> {

@@ -32,6 +32,7 @@ mod resources;
 mod sessions;
 pub mod spec;
 mod steps;
+mod storage;
 pub mod transport;
 pub mod view;
 pub mod volumes;

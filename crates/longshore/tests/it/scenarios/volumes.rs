@@ -179,3 +179,44 @@ fn an_ebs_volume_configured_at_launch_has_its_size_and_file_system() {
     let refused = stage.call("RunTask", &json!({"taskDefinition": "ebs"})).unwrap_err();
     assert!(refused.to_string().contains("volumeConfigurations must be provided"), "{refused}");
 }
+
+#[test]
+fn each_task_of_a_service_has_an_ebs_volume_of_its_own() {
+    let stage = stage();
+    let definition =
+        with_volume("ebs-service", &json!({"configuredAtLaunch": true}), "df -T /data; sleep 600");
+    stage.call("RegisterTaskDefinition", &definition).unwrap();
+    let ebs = json!({
+        "roleArn": "arn:aws:iam::000000000000:role/ecsInfrastructureRole",
+        "sizeInGiB": 1, "filesystemType": "ext4",
+    });
+    let made = stage.call(
+        "CreateService",
+        &json!({
+            "serviceName": "ebs", "taskDefinition": "ebs-service", "desiredCount": 2,
+            "volumeConfigurations": [{"name": "data", "managedEBSVolume": ebs}],
+        }),
+    );
+    let deployment = &made.unwrap()["service"]["deployments"][0];
+    assert_eq!(deployment["volumeConfigurations"][0]["name"], "data");
+    let tasks = || {
+        let listed = stage.call("ListTasks", &json!({"serviceName": "ebs"})).unwrap();
+        listed["taskArns"].as_array().unwrap().clone()
+    };
+    assert!(crate::harness::eventually(|| tasks().len() == 2));
+    let mut ids = std::collections::BTreeSet::new();
+    for task in tasks() {
+        let id = task.as_str().unwrap().rsplit('/').next().unwrap().to_owned();
+        let running = stage.reach(&id, "RUNNING");
+        assert_eq!(running["attachments"][0]["status"], "ATTACHED");
+        let details = running["attachments"][0]["details"].as_array().unwrap();
+        let volume = details.iter().find(|one| one["name"] == "volumeId").unwrap();
+        ids.insert(volume["value"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(ids.len(), 2, "{ids:?}");
+    let found = tasks();
+    stage.call("DeleteService", &json!({"service": "ebs", "force": true})).unwrap();
+    for task in found {
+        stage.reach(task.as_str().unwrap().rsplit('/').next().unwrap(), "STOPPED");
+    }
+}

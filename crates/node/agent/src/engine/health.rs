@@ -6,7 +6,9 @@ use agent_protocol::docker::HealthCheck;
 use agent_protocol::tcs::HealthStatus;
 use terms::Timestamp;
 
-use super::event::Probe;
+use super::event::{Command, ContainerRef, Probe, Record};
+use super::phase::Phase;
+use super::{Engine, Outcome};
 
 /// Time between two checks when the definition says none (ecs-semantics §3.4).
 pub const INTERVAL_DEFAULT: Duration = Duration::from_secs(30);
@@ -99,6 +101,33 @@ impl Health {
             (self.status, self.since) = (status, now);
         }
         changed
+    }
+}
+
+impl Engine {
+    /// Takes the answer of a check.
+    pub(super) fn probed(
+        &mut self,
+        container: &ContainerRef,
+        probe: Probe,
+        now: Timestamp,
+        out: &mut Outcome,
+    ) {
+        let index = container.index;
+        self.change(&container.task, now, out, |task, out| {
+            let container = &mut task.containers[index];
+            let started = container.started_at.unwrap_or(now);
+            if container.phase != Phase::Running || container.restarts.is_pending {
+                return;
+            }
+            let Some(health) = &mut container.health else { return };
+            if health.probed(probe, started, now) {
+                let (status, since) = (health.status, health.since);
+                let task = task.task.arn.clone();
+                out.records.push(Record::Health { task, index, status, since });
+                out.commands.push(Command::HealthChanged);
+            }
+        });
     }
 }
 

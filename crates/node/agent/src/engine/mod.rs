@@ -389,30 +389,6 @@ impl Engine {
         });
     }
 
-    fn probed(
-        &mut self,
-        container: &ContainerRef,
-        probe: Probe,
-        now: Timestamp,
-        out: &mut Outcome,
-    ) {
-        let index = container.index;
-        self.change(&container.task, now, out, |task, out| {
-            let container = &mut task.containers[index];
-            let started = container.started_at.unwrap_or(now);
-            if container.phase != Phase::Running || container.restarts.is_pending {
-                return;
-            }
-            let Some(health) = &mut container.health else { return };
-            if health.probed(probe, started, now) {
-                let (status, since) = (health.status, health.since);
-                let task = task.task.arn.clone();
-                out.records.push(Record::Health { task, index, status, since });
-                out.commands.push(Command::HealthChanged);
-            }
-        });
-    }
-
     fn submitted(&mut self, arn: &TaskArn, delivery: Delivery, now: Timestamp, out: &mut Outcome) {
         self.reports_in_flight = self.reports_in_flight.saturating_sub(1);
         self.change(arn, now, out, |task, out| match delivery {
