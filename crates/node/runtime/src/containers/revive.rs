@@ -11,6 +11,10 @@ use super::keeper::Host;
 use super::records::Directory;
 use super::{CreateError, cgroups};
 
+/// Where overlayfs leaves its mark in its work directory (Documentation/filesystems/overlayfs.rst,
+/// "Volatile mount").
+const VOLATILE_MARK: &str = "work/incompat/volatile";
+
 /// Takes away what the earlier run left, and tells the next shim which run it holds. The record of
 /// how the earlier one ended stays until that shim lives: if this process dies before, that record
 /// is what is true.
@@ -32,6 +36,10 @@ pub(super) async fn clear(
         let holding: Holding = directory
             .read(file::HOLDING)
             .ok_or_else(|| io::Error::other("what its shim is to hold is not known any more"))?;
+        // A root that was mounted `volatile` (docs/decisions/0008-container-launch.md) is not mounted
+        // again while its mark is there: after a crash of the machine what was written may be torn.
+        // The machine has not crashed since: no container's process outlives it.
+        gone(fs::remove_dir_all(holding.rootfs.work.join(VOLATILE_MARK)))?;
         directory.write(file::HOLDING, &Holding { restarts, ..holding })
     });
     let what = || "cannot make the container ready to run again".to_owned();
