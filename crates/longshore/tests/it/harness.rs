@@ -34,7 +34,10 @@ impl Process {
     /// The same with some variables of the environment.
     pub fn start_with(args: &[&str], env: &[(&str, &str)], ready: &str) -> Self {
         let mut command = Command::new(LONGSHORE);
-        command.args(args).envs(env.iter().copied()).stdin(Stdio::null()).stdout(Stdio::piped());
+        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped());
+        // How full the machine's disk is decides nothing here, unless a test says so.
+        command.envs([("LONGSHORE_DISK_LOW", "0"), ("LONGSHORE_DISK_FULL", "0")]);
+        command.envs(env.iter().copied());
         let mut child = command.spawn().expect("the binary starts");
         let stdout = child.stdout.take().expect("stdout is piped");
         let mut lines = BufReader::new(stdout).lines();

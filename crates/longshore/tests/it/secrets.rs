@@ -218,8 +218,8 @@ fn an_image_is_pulled_as_the_user_of_a_secret() {
     assert_eq!(up.cli(&["logs", &task]), "hello\n");
     let task = run(&secret("wrong", "mellon"), "never");
     let told = up.await_status(&task, "STOPPED");
-    let reason = told["stoppedReason"].as_str().unwrap();
-    assert!(reason.contains("CannotPullContainerError"), "{told:#}");
+    let reason = told["containers"][0]["reason"].as_str().unwrap();
+    assert!(reason.starts_with("CannotPullContainerError"), "{told:#}");
     let no_user =
         up.aws(&["secretsmanager", "create-secret", "--name", "none", "--secret-string", "x"]);
     let task = run(no_user["ARN"].as_str().unwrap(), "never");
