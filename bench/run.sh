@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds Longshore and the benchmarks and runs one of them, or all.
 #
-# Usage: bench/run.sh [run-task | services | services-scale | api | contention | start | lists |
+# Usage: bench/run.sh [run-task | services | services-scale | api | contention | crowd | held | pull | start | lists |
 #                      placements | fleet | million | coldstart | writes | etcd | overload | failover] [OPTION]...
 # The figures go to standard output, and as JSON to target/bench/NAME.json.
 set -euo pipefail
@@ -17,10 +17,10 @@ if [ "${1:-}" = failover ]; then
     --json "$target/bench/failover.json" "${@:2}"
 fi
 
-names=(run-task services services-scale api contention start lists placements overload writes etcd coldstart fleet million)
+names=(run-task services services-scale api contention crowd held pull start lists placements overload writes etcd coldstart fleet million)
 case "${1:-}" in
   '') ;;
-  run-task | services | services-scale | api | contention | start | lists | placements | overload | writes | etcd | coldstart | fleet | million) names=("$1"); shift ;;
+  run-task | services | services-scale | api | contention | crowd | held | pull | start | lists | placements | overload | writes | etcd | coldstart | fleet | million) names=("$1"); shift ;;
   *) echo "bench: no benchmark '$1'; there are: ${names[*]}" >&2; exit 2 ;;
 esac
 

@@ -6,6 +6,9 @@
 //!
 //! - `run-task`: RunTask to RUNNING, against `docker run -d`.
 //! - `api`: signed requests a second on one core, against ministack and moto.
+//! - `crowd`: 100 tasks at once on one node, against docker and podman.
+//! - `held`: an agent with 300 containers at rest.
+//! - `pull`: 300 MB in 8 layers from a local registry, against Docker and containerd.
 //! - `contention`: RunTask from 64 clients at once on 3 and on 100 instances.
 //! - `overload`: what clients that behave get beside a greedy one.
 //! - `services`: a service made, repaired and rolled, against `docker service`.
@@ -23,6 +26,7 @@
 mod api;
 mod clock;
 mod contention;
+mod crowd;
 mod disk;
 mod docker;
 mod etcd;
@@ -35,6 +39,7 @@ mod overload;
 mod peers;
 mod placements;
 mod process;
+mod pull;
 mod report;
 mod run_task;
 mod services;
@@ -75,6 +80,12 @@ enum Bench {
     ServicesScale(services_scale::ServicesScale),
     /// Requests a second on one core, against ministack and moto
     Api(api::Api),
+    /// 100 tasks at once on one node, against docker and podman
+    Crowd(crowd::Crowd),
+    /// An agent with 300 running containers: memory and processor when nothing happens
+    Held(crowd::Held),
+    /// Pull and unpack of a 300 MB image of 8 layers, against Docker and containerd
+    Pull(pull::Pull),
     /// RunTask a second from many clients on few instances
     Contention(contention::Contention),
     /// What well-behaved clients get beside a greedy one
@@ -109,6 +120,9 @@ fn main() -> Result<()> {
         Bench::Services(bench) => bench.run(&place)?,
         Bench::ServicesScale(bench) => bench.run(&place)?,
         Bench::Api(bench) => bench.run(&place)?,
+        Bench::Crowd(bench) => bench.run(&place)?,
+        Bench::Held(bench) => bench.run(&place)?,
+        Bench::Pull(bench) => bench.run(&place)?,
         Bench::Contention(bench) => bench.run(&place)?,
         Bench::Overload(bench) => bench.run(&place)?,
         Bench::Lists(bench) => bench.run(&place)?,

@@ -45,6 +45,18 @@ impl Process {
         self.child.id()
     }
 
+    /// Waits for its end, but not longer than `limit`.
+    ///
+    /// # Errors
+    /// If it cannot be waited for.
+    pub fn wait_end(&mut self, limit: Duration) -> Result<()> {
+        let end = Instant::now() + limit;
+        while self.child.try_wait()?.is_none() && Instant::now() < end {
+            std::thread::sleep(LOOK);
+        }
+        Ok(())
+    }
+
     /// Looks until `ready` says yes.
     ///
     /// # Errors

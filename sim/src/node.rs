@@ -183,6 +183,7 @@ impl Node {
             journal: Box::new(LineJournal::on(self.journal.written_by(&seen))),
             clock,
             ids: world.ids(),
+            updates: None,
         }
     }
 

@@ -17,8 +17,9 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use vpc::Vpc;
-use wire::{Edge, EdgeBuilder};
+use wire::{Edge, EdgeBuilder, Route};
 
+use crate::agent_program::AgentProgram;
 use crate::archive_route;
 use crate::clock::{RandomIds, SystemClock};
 use crate::data_dir::{DataDir, Running};
@@ -97,6 +98,7 @@ impl ControlPlane {
         let mut ours = routes::all(&settings, &installation, tls.as_ref(), &iam, &ecs, &ledger);
         ours.extend(inside.routes(&settings, &ledger));
         ours.push(archive_route::export(ledger.clone()));
+        ours.push(hand_out_agents(&settings, &ecs)?);
         let shutdown = CancellationToken::new();
         let mut loops = JoinSet::new();
         let shared = (clock.clone() as Arc<dyn Clock>, ids as Arc<dyn IdSource>);
@@ -177,6 +179,14 @@ impl ControlPlane {
         }
         Ok(())
     }
+}
+
+/// The path at which agents fetch the program that they are replaced by.
+fn hand_out_agents(settings: &ServerSettings, ecs: &Ecs) -> Result<Route> {
+    let program = AgentProgram::new(settings.agent_binary.clone())?;
+    let route = program.route();
+    ecs.sessions().hand_out(Arc::new(program));
+    Ok(route)
 }
 
 fn ecs_setup(

@@ -49,10 +49,10 @@ pub struct HouseFlags {
     #[arg(long, value_name = "TIME")]
     pub task_cleanup_wait: Option<Span>,
     /// With less free on the disk, unneeded images and stopped tasks go at once: a size such as
-    /// `5GiB`, or a part such as `10%` [default: 10%, at most 10 GiB]
+    /// `5GiB`, or a part such as `10%` [default: 5%, at most 2 GiB]
     #[arg(long, value_name = "SIZE|PART")]
     pub disk_low: Option<Floor>,
-    /// With less free on the disk, the instance takes no new tasks [default: 2%, at most 1 GiB]
+    /// With less free on the disk, the instance takes no new tasks [default: 1%, at most 512 MiB]
     #[arg(long, value_name = "SIZE|PART")]
     pub disk_full: Option<Floor>,
     /// Requests that a task may send to its metadata endpoint: a second, and at once

@@ -6,6 +6,7 @@
 //! - `settings.rs`: flags, environment, file; `data_dir.rs`: what lies in the data folder.
 #![deny(clippy::print_stdout, reason = "output::say ends quietly when nobody reads any more")]
 
+mod agent_program;
 mod api;
 mod archive_route;
 mod cli;
@@ -41,6 +42,7 @@ mod storage;
 mod supervisor;
 mod tables;
 mod tls_upkeep;
+mod updating;
 
 use std::process::ExitCode;
 

@@ -11,7 +11,7 @@ use agent::transport::{HttpTransport, Objects};
 use agent::volumes::StandIns;
 use agent::{
     Agent, AgentError, AtEnd, Config, Directory, Gpu, HostFolders, Parts, Remains,
-    STOP_TIMEOUT_AT_END,
+    STOP_TIMEOUT_AT_END, Updates,
 };
 use anyhow::Result;
 use runtime::containers::{ContainerState, Containers, LinuxContainers};
@@ -25,13 +25,14 @@ use wire::tls::TlsClient;
 use crate::clock::{RandomIds, SystemClock};
 use crate::data_dir::DataDir;
 use crate::housekeeping::HouseSettings;
+use crate::updating::Updater;
 use crate::{instances, registries};
 
 /// The journal's name in an instance's folder.
 const JOURNAL: &str = "journal";
 
 /// What a container instance is told.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct NodeSettings {
     /// The control plane's URL.
     pub server: String,
@@ -75,6 +76,8 @@ pub struct NodeSettings {
     pub ready_namespaces: usize,
     /// How it keeps its machine in order.
     pub house: HouseSettings,
+    /// What replaces its agent's program; none: nothing does.
+    pub updater: Option<Arc<Updater>>,
     /// Whether it joins as a new one when the one that it was has been deregistered.
     pub joins_anew: bool,
 }
@@ -180,6 +183,11 @@ async fn serve(
         HttpTransport::new(&settings.server, credentials, settings.region.clone(), clock.clone())
             .with_tls(settings.tls.clone())
             .with_objects(settings.objects.clone());
+    let transport = match &settings.updater {
+        Some(updater) => transport.with_hash(&updater.hash()),
+        None => transport,
+    };
+    let updates = settings.updater.clone().map(|updater| updater as Arc<dyn Updates>);
     let address = networks.address().map(IpAddr::from);
     let address = address.or_else(|| instances::address_towards(&settings.server));
     let folders = Arc::new(HostFolders);
@@ -201,6 +209,7 @@ async fn serve(
         journal: Box::new(journal),
         clock,
         ids,
+        updates,
     };
     let config = config(settings, folder.clone(), address)?;
     let lived = Agent::run(config, parts, Directory::default(), shutdown).await;

@@ -92,6 +92,9 @@ pub struct ServerFlags {
     /// How long what happened to tasks and instances is kept [default: 30d]
     #[arg(long, value_name = "TIME")]
     pub history_retention: Option<Retention>,
+    /// The program that UpdateContainerAgent replaces agents by [default: this server's own]
+    #[arg(long, value_name = "FILE")]
+    pub agent_binary: Option<PathBuf>,
     /// Seeing inside.
     #[command(flatten)]
     pub observe: ObserveFlags,
@@ -177,6 +180,8 @@ pub struct ServerSettings {
     pub store: StoreSettings,
     /// How long the history is kept.
     pub history_retention: Retention,
+    /// What agents are replaced by; none is this program itself.
+    pub agent_binary: Option<PathBuf>,
     /// Seeing inside.
     pub observe: ObserveSettings,
     /// How much is taken at once.
@@ -232,6 +237,7 @@ impl ServerSettings {
                 flags.history_retention,
                 Retention::of_history,
             )?,
+            agent_binary: resolver.file("agent_binary", flags.agent_binary.clone())?,
             observe: ObserveSettings::read(&mut resolver, &flags.observe)?,
             limits: LimitSettings::read(&mut resolver, &flags.limits)?,
             services: flags.services.read(&mut resolver)?,

@@ -29,6 +29,7 @@ use crate::observe::{ObserveFlags, ObserveSettings};
 use crate::output::{self, Format};
 use crate::pki::{self, NodeFiles};
 use crate::storage::DeviceFlags;
+use crate::updating::{self, Updater};
 use crate::{settings, signals};
 
 /// Flags of `longshore agent`.
@@ -121,6 +122,7 @@ impl Agent {
             Some(name) => name.clone(),
             None => nix::unistd::gethostname()?.to_string_lossy().into_owned(),
         };
+        let own = updating::resume(&data.node(&name), &data.programs())?;
         let joined = self.joined(&data.node(&name), &name).await?;
         let files = NodeFiles::at(&data.node(&name));
         let tls = self.trust(&files)?;
@@ -146,13 +148,17 @@ impl Agent {
         output::announce(format, &told, text);
         let network = ChosenNetwork::of(self.network, &self.server);
         let house = HouseSettings::resolve(&self.house)?;
+        let updater = self.updater(&data, &name, own, (&joined, tls.as_ref()), end.clone())?;
         let images = node::open_images(&data, house.pull_behavior).await?;
         let objects = self.objects.objects(&data)?;
         let stand_ins = self.devices.of_one_of_many(data.path())?;
         let (trust, place) = ((tls, stand_ins), (&network, objects));
-        let settings = self.settings(name, joined, trust, place, house)?;
+        let settings = self.settings(name, joined, trust, place, (house, updater.clone()))?;
         let journal = node::journal(&data, &settings.name);
         let lived = node::run(settings, data, images, end).await;
+        if lived.is_ok() {
+            updater.become_next()?;
+        }
         lived.map_err(|error| match node::was_deregistered(&error) {
             true => error.context(format!(
                 "this container instance was deregistered; to join as a new one, remove \
@@ -163,13 +169,31 @@ impl Agent {
         })
     }
 
+    fn updater(
+        &self,
+        data: &DataDir,
+        name: &str,
+        own: String,
+        (joined, tls): (&Joined, Option<&TlsClient>),
+        end: CancellationToken,
+    ) -> Result<Arc<Updater>> {
+        let credentials = Some(joined.credentials());
+        let client = match tls {
+            Some(tls) => self.client(credentials, tls)?,
+            None => {
+                Client::new(&self.server, credentials, self.any_region()?, Arc::new(SystemClock))
+            }
+        };
+        Ok(Arc::new(Updater::new(&data.node(name), &data.programs(), own, client, end)))
+    }
+
     fn settings(
         self,
         name: String,
         joined: Joined,
         (tls, stand_ins): (Option<TlsClient>, StandIns),
         (network, objects): (&ChosenNetwork, Objects),
-        house: HouseSettings,
+        (house, updater): (HouseSettings, Arc<Updater>),
     ) -> Result<NodeSettings> {
         let SizeFlags { instance_type, instance_cpu, instance_memory } = self.size;
         let provider = instances::provider_attribute(self.capacity_provider.as_ref());
@@ -196,6 +220,7 @@ impl Agent {
             own_network: network.own,
             ready_namespaces: instances::ready_namespaces(1),
             house,
+            updater: Some(updater),
             joins_anew: false,
         })
     }

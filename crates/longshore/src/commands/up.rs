@@ -252,6 +252,7 @@ async fn node_settings(
         own_network: count > 1,
         ready_namespaces: instances::ready_namespaces(count),
         house: house(settings, number),
+        updater: None,
         joins_anew: true,
     })
 }

@@ -25,11 +25,17 @@ const AGENT_READY: &str = "Longshore agent";
 impl Apart {
     /// Starts both, loads the named example images and waits until the instance takes tasks.
     pub fn start(images: &[&str]) -> Self {
+        Self::start_with(&[], images)
+    }
+
+    /// The same with further flags of the server.
+    pub fn start_with(flags: &[&str], images: &[&str]) -> Self {
         let data = tempfile::tempdir().unwrap();
         let folder = data.path().display().to_string();
         let mut server_args = ["server", "--listen", "127.0.0.1:0", "--data-dir", &folder]
             .map(str::to_owned)
             .to_vec();
+        server_args.extend(flags.iter().map(|flag| (*flag).to_owned()));
         let server = process(&server_args, SERVER_READY);
         let mut up = Up::adopt(data);
         let endpoint = up.endpoint();
@@ -62,6 +68,15 @@ impl Apart {
     pub fn kill_server(&mut self) {
         self.server.end(Signal::SIGKILL);
         self.server = process(&self.server_args, SERVER_READY);
+    }
+
+    /// Kills both with SIGKILL, and starts them again after `meanwhile`.
+    pub fn kill_both(&mut self, meanwhile: impl FnOnce()) {
+        self.server.end(Signal::SIGKILL);
+        self.agent.end(Signal::SIGKILL);
+        meanwhile();
+        self.server = process(&self.server_args, SERVER_READY);
+        self.agent = process(&self.agent_args, AGENT_READY);
     }
 
     /// Kills the agent with SIGKILL and starts it again.

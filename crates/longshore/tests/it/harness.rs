@@ -152,6 +152,11 @@ impl Up {
         self.process = Some(Process::start(&args, "Longshore is up"));
     }
 
+    /// Other flags of `longshore up` for the next start.
+    pub fn set_flags(&mut self, flags: &[&str]) {
+        self.flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+    }
+
     /// The process of `longshore up`.
     pub fn process(&mut self) -> &mut Process {
         self.process.as_mut().expect("it was started")

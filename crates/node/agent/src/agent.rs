@@ -22,6 +22,7 @@ use crate::logs::Logs;
 use crate::orphans;
 use crate::resources::Resources;
 use crate::sessions::{self, Context};
+use crate::update::Updates;
 use crate::view::{CredentialStore, View};
 
 /// Without the reports having been taken, remains are removed after this long at a clean end.
@@ -66,6 +67,7 @@ struct Running {
     ids: Arc<dyn terms::IdSource>,
     /// Ends the sessions.
     ended: CancellationToken,
+    updates: Option<Arc<dyn Updates>>,
 }
 
 impl Running {
@@ -78,8 +80,8 @@ impl Running {
     ) -> Result<Self, AgentError> {
         let (view, credentials) = (Arc::new(View::default()), Arc::new(CredentialStore::default()));
         let sources = sources(&config, (&view, &credentials), &parts);
-        let Parts { images, containers, networks, folders, transport, mut journal, clock, ids } =
-            parts;
+        let Parts { images, containers, networks, folders, transport, clock, ids, .. } = parts;
+        let (mut journal, updates) = (parts.journal, parts.updates);
         let records = journal.load().await?;
         let engine = Engine::replay(config.settings.clone(), config.capacity.clone(), records);
         check_cluster(&config, &engine)?;
@@ -132,7 +134,7 @@ impl Running {
             waits_for_stopped: Vec::new(),
         };
         let ended = shutdown.child_token();
-        let mut running = Self { config, core, handle, tools, effects, ids, ended };
+        let mut running = Self { config, core, handle, tools, effects, ids, ended, updates };
         running.restore().await?;
         Ok(running)
     }
@@ -181,7 +183,7 @@ impl Running {
     }
 
     async fn serve(self, shutdown: CancellationToken) -> Result<(), AgentError> {
-        let Self { config, core, handle, tools, effects, ids, ended } = self;
+        let Self { config, core, handle, tools, effects, ids, ended, updates } = self;
         let saved = core.engine.registered().map(|(arn, _)| arn.to_owned());
         let (clock, view) = (Arc::clone(&core.clock), Arc::clone(&core.view));
         let credentials = Arc::clone(&core.credentials);
@@ -196,6 +198,9 @@ impl Running {
             let arn = registered.container_instance_arn;
             tools.endpoints.registered(&arn, zone, told("ecs.vpc-id"));
             handle.registered(&arn, config.cluster.as_str()).await;
+            if let Some(updates) = &updates {
+                updates.registered();
+            }
             let context = Arc::new(Context {
                 transport: Arc::clone(&tools.transport),
                 containers: Arc::clone(&tools.containers),
@@ -211,6 +216,7 @@ impl Running {
                 inactive: Arc::new(Notify::new()),
                 endpoints: Mutex::default(),
                 shutdown: ended.clone(),
+                updates: updates.clone(),
             });
             let node = sessions::node(Arc::clone(&context), config.server.clone());
             tokio::join!(sessions::acs(&context), sessions::tcs(&context), node);

@@ -17,6 +17,7 @@ use crate::gpus::Gpu;
 use crate::house::House;
 use crate::journal::Journal;
 use crate::transport::Transport;
+use crate::update::Updates;
 use crate::volumes::StandIns;
 
 /// Everything about one agent that a person may choose.
@@ -98,6 +99,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Fresh ids.
     pub ids: Arc<dyn IdSource>,
+    /// What replaces this agent's program; none refuses.
+    pub updates: Option<Arc<dyn Updates>>,
 }
 
 /// What an instance's remains are taken away by; see [`crate::leave`].

@@ -34,6 +34,7 @@ pub mod spec;
 mod steps;
 mod storage;
 pub mod transport;
+mod update;
 pub mod view;
 pub mod volumes;
 
@@ -48,3 +49,4 @@ pub use folders::{Folders, HostFolders, Room};
 pub use gpus::Gpu;
 pub use house::{Floor, House, ImageCleanup};
 pub use orphans::leave;
+pub use update::Updates;

@@ -61,6 +61,9 @@ pub(crate) enum Error {
     /// There is no newer agent. The text was observed on ECS.
     #[error("There is no update available for your container agent.")]
     NoAgentUpdate,
+    /// The agent is being replaced already.
+    #[error("An update of your container agent is in progress.")]
+    AgentUpdateInProgress,
     /// What an attribute is for is not there.
     #[error("{0}")]
     TargetNotFound(String),
@@ -155,6 +158,7 @@ impl Error {
             Self::NamespaceNotFound => ("NamespaceNotFoundException", 400),
             Self::AgentVersionMissing => ("MissingVersionException", 400),
             Self::NoAgentUpdate => ("NoUpdateAvailableException", 400),
+            Self::AgentUpdateInProgress => ("UpdateInProgressException", 400),
             Self::TargetNotFound(_) => ("TargetNotFoundException", 400),
             Self::AttributeLimitExceeded(_) => ("AttributeLimitExceededException", 400),
             Self::LimitExceeded(_) => ("LimitExceededException", 400),

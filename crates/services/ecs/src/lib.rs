@@ -54,6 +54,7 @@ pub use crate::sessions::{
     InstanceTelemetry, Minted, Received, SessionSetup, Sessions, TaskCredentials,
     TaskEndpointSetting, Transport,
 };
+pub use crate::sessions::{AGENT_PROGRAM_PATH, AgentPrograms};
 
 /// The tables of this crate: declared before the ledger is opened, handed to [`Ecs::new`] after.
 #[derive(Clone, Copy, Debug)]

@@ -25,8 +25,14 @@ const OF_AGENTS: [(&str, &str); 13] = [
 ];
 
 /// Where agents' channels and streams are, and where they renew their certificates.
-const ROUTES_OF_AGENTS: [&str; 5] =
-    ["/acs/ws", "/tcs/ws", "/_longshore/node/ws", "/_longshore/streams", "/_longshore/certificate"];
+const ROUTES_OF_AGENTS: [&str; 6] = [
+    "/acs/ws",
+    "/tcs/ws",
+    "/_longshore/node/ws",
+    "/_longshore/streams",
+    "/_longshore/certificate",
+    "/_longshore/agent",
+];
 
 /// What is said in an instance's name: never by a task, whatever its role is one day allowed.
 const IN_AN_INSTANCES_NAME: [&str; 5] = [

@@ -43,6 +43,10 @@ pub(crate) async fn open(
 ) -> Option<SocketAddr> {
     let listener = match TcpListener::bind(at).await {
         Ok(listener) => listener,
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+            tracing::info!(%at, "another agent has the introspection API's port");
+            return None;
+        }
         Err(error) => {
             tracing::warn!(%at, %error, "the introspection API is not served");
             return None;

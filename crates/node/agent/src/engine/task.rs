@@ -18,6 +18,8 @@ use super::{Outcome, Settings};
 
 /// SIGKILL is sent again after this long if the container is still there.
 pub const KILL_AGAIN: Duration = Duration::from_secs(10);
+/// How long a stopped task's containers and output are kept at least when the disk is low.
+pub const HASTY_WAIT: Duration = Duration::from_secs(60);
 /// The wait before the next try to remove a task's remains.
 pub const REMOVE_AGAIN: Duration = Duration::from_secs(60);
 
@@ -427,7 +429,9 @@ impl TaskState {
         let due = match (self.removal, self.report.sent.task == Status::Stopped) {
             (Removal::Asked, _) => return,
             (Removal::Again(instant), _) => instant,
-            (Removal::Waiting, true) if settings.is_hasty => stopped_at,
+            (Removal::Waiting, true) if settings.is_hasty => {
+                stopped_at + settings.cleanup_wait.min(HASTY_WAIT)
+            }
             (Removal::Waiting, true) => stopped_at + settings.cleanup_wait,
             (Removal::Waiting, false) if settings.needs_reports => {
                 stopped_at + settings.cleanup_wait.max(settings.unsent_wait)

@@ -29,8 +29,8 @@ impl Default for House {
     fn default() -> Self {
         Self {
             images: Some(ImageCleanup::default()),
-            disk_low: Floor::Either { percent: 10, bytes: 10 * GIB },
-            disk_full: Floor::Either { percent: 2, bytes: GIB },
+            disk_low: Floor::Either { percent: 5, bytes: 2 * GIB },
+            disk_full: Floor::Either { percent: 1, bytes: GIB / 2 },
             request_rate: RequestRate::default(),
             introspection: None,
         }

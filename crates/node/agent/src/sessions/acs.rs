@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use agent_protocol::acs::{
     Ack, AgentMessage, HeartbeatAck, Nack, Payload, RoleCredentials, RoleCredentialsAck,
-    ServerMessage, TaskManifest, TaskStopVerification,
+    ServerMessage, StageUpdate, TaskManifest, TaskStopVerification,
 };
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::Context;
@@ -41,7 +42,7 @@ pub(crate) async fn run(context: &Context) {
             Ok(channel) => {
                 send_credentials = false;
                 tracing::info!("connected to the control plane");
-                Session { context, manifest: &mut manifest }.run(channel).await
+                Session::new(context, &mut manifest).run(channel).await
             }
             Err(error) => error.into(),
         };
@@ -93,9 +94,17 @@ struct Session<'a> {
     context: &'a Context,
     /// The id of the last manifest, until its stop verification was answered.
     manifest: &'a mut Option<String>,
+    /// What answers a request to stage a program, when it is fetched.
+    staging: JoinSet<AgentMessage>,
+    /// The staged program that is to take this agent's place, once the answer is out.
+    replaced_by: Option<String>,
 }
 
-impl Session<'_> {
+impl<'a> Session<'a> {
+    fn new(context: &'a Context, manifest: &'a mut Option<String>) -> Self {
+        Self { context, manifest, staging: JoinSet::new(), replaced_by: None }
+    }
+
     async fn run(mut self, mut channel: Acs) -> Closed {
         let ids = &*self.context.ids;
         let expires = Instant::now() + spread(ROTATION, ROTATION_SPREAD, ids);
@@ -108,6 +117,12 @@ impl Session<'_> {
                     return Closed::Cleanly;
                 }
                 message = channel.receiver.receive() => message,
+                Some(Ok(answer)) = self.staging.join_next() => {
+                    if let Err(closed) = channel.sender.send(answer).await {
+                        return closed;
+                    }
+                    continue;
+                }
                 () = tokio::time::sleep_until(expires) => {
                     channel.sender.close(EXPIRED).await;
                     return drain(channel).await;
@@ -126,6 +141,10 @@ impl Session<'_> {
                 if let Err(closed) = channel.sender.send(answer).await {
                     return closed;
                 }
+            }
+            if let (Some(digest), Some(updates)) = (self.replaced_by.take(), &self.context.updates)
+            {
+                updates.perform(&digest);
             }
         }
     }
@@ -150,13 +169,8 @@ impl Session<'_> {
                 Vec::new()
             }
             ServerMessage::RoleCredentials(credentials) => self.credentials(credentials),
-            ServerMessage::StageUpdate(update) => {
-                vec![nack(update.cluster_arn, update.container_instance_arn, update.message_id)]
-            }
-            ServerMessage::PerformUpdate(update) => {
-                let update = update.0;
-                vec![nack(update.cluster_arn, update.container_instance_arn, update.message_id)]
-            }
+            ServerMessage::StageUpdate(update) => self.stage(update).into_iter().collect(),
+            ServerMessage::PerformUpdate(update) => vec![self.perform(update.0)],
             other @ (ServerMessage::AttachTaskNetworkInterfaces(_)
             | ServerMessage::AttachInstanceNetworkInterfaces(_)
             | ServerMessage::ConfirmAttachment(_)
@@ -165,6 +179,36 @@ impl Session<'_> {
                 tracing::info!(kind = other.kind(), "a message without use for this agent");
                 Vec::new()
             }
+        }
+    }
+
+    /// Begins to stage a program; what comes of it is told later.
+    fn stage(&mut self, update: StageUpdate) -> Option<AgentMessage> {
+        let Some(updates) = self.context.updates.clone() else {
+            return Some(nack(&update, "Updates are disabled"));
+        };
+        self.staging.spawn(async move {
+            let info = update.update_info.clone().unwrap_or_default();
+            match updates.stage(&info.location, &info.signature).await {
+                Ok(()) => ack(&update),
+                Err(why) => {
+                    tracing::error!(why, "a program for this agent is not staged");
+                    nack(&update, &why)
+                }
+            }
+        });
+        None
+    }
+
+    fn perform(&mut self, update: StageUpdate) -> AgentMessage {
+        let digest = update.update_info.clone().unwrap_or_default().signature;
+        match &self.context.updates {
+            None => nack(&update, "Updates are disabled"),
+            Some(updates) if updates.is_staged(&digest) => {
+                self.replaced_by = Some(digest);
+                ack(&update)
+            }
+            Some(_) => nack(&update, "Cannot perform update; update not downloaded"),
         }
     }
 
@@ -221,9 +265,15 @@ impl Session<'_> {
     }
 }
 
-fn nack(cluster: String, container_instance: String, message_id: String) -> AgentMessage {
-    let reason = "Updates are disabled".to_owned();
-    Nack { cluster, container_instance, message_id, reason }.into()
+fn ack(update: &StageUpdate) -> AgentMessage {
+    let StageUpdate { cluster_arn, container_instance_arn, message_id, .. } = update.clone();
+    Ack { cluster: cluster_arn, container_instance: container_instance_arn, message_id }.into()
+}
+
+fn nack(update: &StageUpdate, reason: &str) -> AgentMessage {
+    let StageUpdate { cluster_arn, container_instance_arn, message_id, .. } = update.clone();
+    let (cluster, container_instance) = (cluster_arn, container_instance_arn);
+    Nack { cluster, container_instance, message_id, reason: reason.to_owned() }.into()
 }
 
 /// Waits for the server to close; what still comes is sent again on the next connection.

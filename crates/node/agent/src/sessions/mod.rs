@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::core::Handle;
 use crate::transport::{PollEndpoints, Transport};
+use crate::update::Updates;
 use crate::view::{CredentialStore, View};
 
 pub(crate) use acs::run as acs;
@@ -47,6 +48,8 @@ pub(crate) struct Context {
     pub(crate) inactive: Arc<Notify>,
     pub(crate) endpoints: Mutex<Option<(Timestamp, PollEndpoints)>>,
     pub(crate) shutdown: CancellationToken,
+    /// What replaces this agent's program.
+    pub(crate) updates: Option<Arc<dyn Updates>>,
 }
 
 impl Context {

@@ -28,7 +28,7 @@ use super::{
 use crate::engine::{ContainerChange, StateChange};
 use crate::spec::PortRange;
 
-/// `agentHash` in the queries: our builds are told apart by their version.
+/// `agentHash` in the queries of an agent that is part of `longshore up`.
 const AGENT_HASH: &str = "longshore";
 /// Query keys that every channel has are encoded by this rule: RFC 3986's unreserved stay.
 const UNRESERVED: &[u8] = b"-._~";
@@ -42,6 +42,7 @@ pub struct HttpTransport {
     clock: Arc<dyn Clock>,
     tls: Option<TlsClient>,
     objects: Objects,
+    hash: Arc<str>,
 }
 
 impl HttpTransport {
@@ -56,7 +57,8 @@ impl HttpTransport {
     ) -> Self {
         let client =
             Client::new(endpoint, Some(credentials.clone()), region.clone(), Arc::clone(&clock));
-        Self { client, credentials, region, clock, tls: None, objects: Objects::default() }
+        let (objects, hash) = (Objects::default(), AGENT_HASH.into());
+        Self { client, credentials, region, clock, tls: None, objects, hash }
     }
 
     /// The same trusting and showing what `tls` says; without it, an `https` endpoint must be of
@@ -75,6 +77,13 @@ impl HttpTransport {
     pub fn with_objects(mut self, objects: Objects) -> Self {
         self.objects = objects;
         self
+    }
+
+    /// The same telling this hash of the agent's program: by it the control plane knows whether
+    /// there is another one to replace it by.
+    #[must_use]
+    pub fn with_hash(self, hash: &str) -> Self {
+        Self { hash: hash.into(), ..self }
     }
 
     /// The same with calls that go through `exchange` instead of a socket. Channels would still be
@@ -103,9 +112,7 @@ impl HttpTransport {
         body: Value,
         service: &str,
     ) -> Result<Value, CallError> {
-        let agent = format!(
-            "Amazon ECS Agent - v{AGENT_VERSION} ({AGENT_HASH}) (linux; LINUX) (Longshore)"
-        );
+        let agent = format!("Amazon ECS Agent - v{AGENT_VERSION} (linux; LINUX) (Longshore)");
         let header = |text: &str| HeaderValue::from_str(text).expect("only printable characters");
         let mut headers = vec![
             (CONTENT_TYPE, HeaderValue::from_static("application/x-amz-json-1.1")),
@@ -343,7 +350,7 @@ impl Transport for HttpTransport {
         wanted: &AcsQuery,
     ) -> Result<Channel<acs::AgentMessage, acs::ServerMessage>, ConnectError> {
         let query = query(&[
-            ("agentHash", AGENT_HASH),
+            ("agentHash", &self.hash),
             ("agentVersion", AGENT_VERSION),
             ("clusterArn", &wanted.cluster),
             ("containerInstanceArn", &wanted.container_instance_arn),
@@ -361,7 +368,7 @@ impl Transport for HttpTransport {
         wanted: &InstanceQuery,
     ) -> Result<Channel<tcs::AgentMessage, tcs::ServerMessage>, ConnectError> {
         let query = query(&[
-            ("agentHash", AGENT_HASH),
+            ("agentHash", &self.hash),
             ("agentVersion", AGENT_VERSION),
             ("cluster", &wanted.cluster),
             ("containerInstance", &wanted.container_instance_arn),

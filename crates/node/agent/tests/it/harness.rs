@@ -139,6 +139,7 @@ impl World {
             journal: Box::new(SeenJournal { journal: self.journal.clone(), host }),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             ids: Arc::clone(&self.ids) as Arc<dyn IdSource>,
+            updates: None,
         };
         let config = Config {
             server: "http://127.0.0.1:1".to_owned(),

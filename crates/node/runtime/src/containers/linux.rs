@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 
 use crate::ContainerId;
 
+use super::boot;
 use super::bundle::{self, Surroundings};
 use super::keeper::{Entry, Host, end_without_shim, kill_all};
 use super::records::Directory;
@@ -66,11 +67,12 @@ impl LinuxContainers {
             .map_err(fail(format!("cannot write the shim to {}", program_folder.display())))?;
         let hierarchies = Hierarchies::detect().map_err(fail("cannot find cgroups".to_owned()))?;
         let host = Host { hierarchies: Arc::new(hierarchies), clock, events: Arc::default() };
+        let is_new_start = boot::is_new(&folder.with_file_name("boot"));
         let shared = folder.with_file_name("shared");
         let shared = Arc::new(Shared::new(shared, program.clone()));
         let containers = Self { folder, program, host, entries: Mutex::default(), shared };
         containers
-            .take_up()
+            .take_up(is_new_start)
             .await
             .map_err(fail("cannot read the containers' folder".to_owned()))?;
         Ok(containers)
@@ -92,7 +94,7 @@ impl LinuxContainers {
     }
 
     /// Finds what an earlier process left.
-    async fn take_up(&self) -> io::Result<()> {
+    async fn take_up(&self, is_new_start: bool) -> io::Result<()> {
         for found in fs::read_dir(&self.folder)? {
             let name = found?.file_name().to_string_lossy().into_owned();
             let Ok(id) = name.parse::<ContainerId>() else { continue };
@@ -108,6 +110,10 @@ impl LinuxContainers {
                     Err(_) => {
                         let reason = match directory.failure() {
                             Some(failure) => failure,
+                            None if is_new_start => {
+                                "the container ended because the machine was started anew"
+                                    .to_owned()
+                            }
                             None => "the container was killed because its shim was".to_owned(),
                         };
                         // The end may have been put down just now.

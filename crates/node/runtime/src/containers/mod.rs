@@ -1,5 +1,6 @@
 //! Containers: their life, from a specification to an exit status.
 
+mod boot;
 mod bundle;
 mod cgroups;
 mod files;

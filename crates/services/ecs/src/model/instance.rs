@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use shapes_ecs as shapes;
 use terms::{CapacityProviderName, ContainerInstanceArn, Timestamp};
 
-use super::{Capacity, Document, Tag};
+use super::{AgentUpdate, Capacity, Document, Tag};
 
 /// Where an instance is in its life (API reference, `ContainerInstance.status`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -48,6 +48,9 @@ pub(crate) struct AgentInfo {
     /// Why it takes no new tasks, if its disk is full.
     #[serde(default)]
     pub(crate) disk_full: Option<String>,
+    /// Its replacement, under way or the last one.
+    #[serde(default)]
+    pub(crate) update: Option<AgentUpdate>,
 }
 
 /// One container instance. Its free resources are never stored: they follow from its tasks.

@@ -5,6 +5,7 @@
 //! an alias, by which older rows are read (docs/decisions/0026).
 
 mod account_setting;
+mod agent_update;
 pub(crate) mod attribute;
 mod capacity_provider;
 mod cluster;
@@ -31,6 +32,7 @@ mod task_set;
 mod task_state;
 
 pub(crate) use account_setting::AccountSetting;
+pub(crate) use agent_update::{AgentUpdate, UpdateEvent, UpdateStatus, hash_of};
 pub(crate) use capacity_provider::{
     CapacityProvider, FARGATE, ManagedScaling, ProviderStatus, ProviderUpdate, group_name,
     is_fargate,

@@ -2,7 +2,7 @@
 //! to the time after its end.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use agent_protocol::{acs as acs_messages, node as node_messages, tcs as tcs_messages};
@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::acs::{self, Acs, AcsStart, CredentialsDesk, CredentialsRequest, Surroundings};
+use super::agent_update::AgentPrograms;
 use super::arrivals::{ArrivalLimits, Arriving, Gates, TooMany};
 use super::ledger_view::{LedgerView, TaskEndpointSetting};
 use super::node::{self, Streams};
@@ -81,6 +82,7 @@ pub(super) struct Hub {
     pub(super) desks: Mutex<HashMap<ContainerInstanceArn, CredentialsDesk>>,
     pub(super) gates: Gates,
     pub(super) tasks: TaskTracker,
+    programs: OnceLock<Arc<dyn AgentPrograms>>,
 }
 
 impl Sessions {
@@ -109,6 +111,7 @@ impl Sessions {
             desks: Mutex::default(),
             gates: Gates::default(),
             tasks: TaskTracker::new(),
+            programs: OnceLock::new(),
         };
         Self { hub: Arc::new(hub) }
     }
@@ -147,6 +150,16 @@ impl Sessions {
     /// Lets agents come by these limits, from now on.
     pub fn limit_arrivals(&self, limits: ArrivalLimits) {
         self.hub.gates.limit(limits);
+    }
+
+    /// Says what hands out agents' programs; without it, none is ever replaced. Once only.
+    pub fn hand_out(&self, programs: Arc<dyn AgentPrograms>) {
+        _ = self.hub.programs.set(programs);
+    }
+
+    /// What hands out agents' programs.
+    pub(crate) fn programs(&self) -> Option<Arc<dyn AgentPrograms>> {
+        self.hub.programs.get().cloned()
     }
 
     /// How many control sessions were refused because too many agents came at the time.
@@ -316,6 +329,7 @@ impl Hub {
             clock: self.clock.clone(),
             view: || self.view(instance),
             fetch: self.fetcher(&started.secret),
+            updated: self.updater(instance),
         };
         meters::ecs().sessions_begun.get_or_create(&meters::Session { session: "acs" }).inc();
         tracing::info!(%instance, "an agent connected");
@@ -329,6 +343,14 @@ impl Hub {
         drop(transport);
         tracing::info!(%instance, ?ended, "an agent's session ended");
         self.after(instance, acs.into_desk(), &started.stopping).await;
+    }
+
+    fn updater(self: &Arc<Self>, instance: &ContainerInstanceArn) -> acs::Updated {
+        let (hub, instance) = (Arc::clone(self), instance.clone());
+        Arc::new(move |event| {
+            let (hub, instance) = (Arc::clone(&hub), instance.clone());
+            Box::pin(async move { hub.update_went(&instance, event).await })
+        })
     }
 
     fn fetcher(&self, secret: &Arc<[u8]>) -> acs::Fetcher {

@@ -9,7 +9,7 @@ use terms::{ContainerInstanceArn, TaskId};
 use super::payload::{self, Settings, TaskEndpoint};
 use super::view::{InstanceView, Standing, TaskView};
 use crate::api;
-use crate::model::{ContainerInstance, InstanceStatus, Task, TaskDefinition};
+use crate::model::{AgentUpdate, ContainerInstance, InstanceStatus, Task, TaskDefinition};
 use crate::tables::{InstanceKey, Tables, definition_key, instance_key};
 
 /// What containers are told of the API's address (`--task-endpoint`).
@@ -102,6 +102,10 @@ impl InstanceView for LedgerView<'_> {
             }
             None => Standing::Inactive("there is no such container instance".to_owned()),
         }
+    }
+
+    fn update(&self) -> Option<AgentUpdate> {
+        self.instance()?.agent.update.clone()
     }
 
     fn task(&self, id: TaskId) -> Option<TaskView> {

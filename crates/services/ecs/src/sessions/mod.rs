@@ -18,6 +18,7 @@
 
 mod acs;
 mod admission;
+mod agent_update;
 mod arrivals;
 mod hub;
 mod ledger_view;
@@ -41,7 +42,8 @@ mod transport;
 mod view;
 mod websocket;
 
-pub use acs::{CredentialsRequest, Minted};
+pub use acs::{AGENT_PROGRAM_PATH, CredentialsRequest, Minted};
+pub use agent_update::AgentPrograms;
 pub use arrivals::ArrivalLimits;
 pub(crate) use arrivals::TooMany;
 pub(crate) use hub::SessionTables;

@@ -47,6 +47,7 @@ async fn connected(
         docker_version: versions.docker.clone().or_else(|| before.docker_version.clone()),
         away_since: None,
         disk_full: before.disk_full.clone(),
+        update: before.update.clone().map(|update| update.met(versions.hash.as_deref())),
     };
     write(ledger, tables, instance, "ecs.agent_connected", next).await
 }

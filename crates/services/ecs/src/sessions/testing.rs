@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::transport::{Close, Gone, Received, Transport};
 use super::view::{InstanceView, Standing, TaskView};
-use crate::model::{DesiredStatus, TaskStatus};
+use crate::model::{AgentUpdate, DesiredStatus, TaskStatus};
 
 /// Counts.
 #[derive(Default)]
@@ -69,12 +69,13 @@ pub(super) fn instance_arn() -> ContainerInstanceArn {
 pub(super) struct PlainView {
     pub(super) standing: Standing,
     pub(super) tasks: BTreeMap<TaskId, TaskView>,
+    pub(super) update: Option<AgentUpdate>,
 }
 
 impl PlainView {
     pub(super) fn with(tasks: impl IntoIterator<Item = TaskView>) -> Self {
         let tasks = tasks.into_iter().map(|task| (task.arn.id, task)).collect();
-        Self { standing: Standing::Member, tasks }
+        Self { standing: Standing::Member, tasks, update: None }
     }
 
     pub(super) fn put(&mut self, task: TaskView) {
@@ -103,6 +104,10 @@ pub(super) fn with_role(mut task: TaskView) -> TaskView {
 impl InstanceView for PlainView {
     fn standing(&self) -> Standing {
         self.standing.clone()
+    }
+
+    fn update(&self) -> Option<AgentUpdate> {
+        self.update.clone()
     }
 
     fn task(&self, id: TaskId) -> Option<TaskView> {

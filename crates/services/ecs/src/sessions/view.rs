@@ -4,7 +4,7 @@ use agent_protocol::acs::RoleType;
 use agent_protocol::task::Task as PayloadTask;
 use terms::{TaskArn, TaskId};
 
-use crate::model::{DesiredStatus, TaskStatus};
+use crate::model::{AgentUpdate, DesiredStatus, TaskStatus};
 
 /// Whether an instance may have a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +32,9 @@ pub(crate) struct TaskView {
 pub(crate) trait InstanceView {
     /// Whether it may have a session.
     fn standing(&self) -> Standing;
+
+    /// The replacement of its agent, under way or the last one.
+    fn update(&self) -> Option<AgentUpdate>;
 
     /// The task, if it is placed on this instance, stopped or not.
     fn task(&self, id: TaskId) -> Option<TaskView>;

@@ -211,5 +211,6 @@ fn agent(known: AgentInfo, told: Option<&shapes::VersionInfo>) -> AgentInfo {
         docker_version: told.docker_version.clone().or(known.docker_version),
         away_since: known.away_since,
         disk_full: known.disk_full,
+        update: known.update,
     }
 }

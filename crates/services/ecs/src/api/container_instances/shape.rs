@@ -2,6 +2,7 @@
 
 use ledger::{Revision, Row, View};
 use shapes_ecs as shapes;
+use wire::value::Enumeration;
 
 use super::super::tags;
 use super::resources;
@@ -53,6 +54,11 @@ pub(super) fn show(
         registered_resources: Some(resources::registered(row)),
         status: Some(row.status.as_str().to_owned()),
         agent_connected: Some(row.agent.connected),
+        agent_update_status: row
+            .agent
+            .update
+            .as_ref()
+            .and_then(|update| Enumeration::parse(update.status.as_str())),
         running_tasks_count: count(|status| status == TaskStatus::Running),
         pending_tasks_count: count(|status| status < TaskStatus::Running),
         attributes: Some(row.attributes.iter().map(attribute).collect()),

@@ -14,7 +14,8 @@ use super::super::view::{InstanceView, Standing, TaskView};
 use super::credentials::{CredentialsDesk, CredentialsRequest, Minted};
 use super::delivery::{RESEND_AFTER, Sent};
 use super::heartbeat::{Beat, Heartbeats};
-use crate::model::TaskStatus;
+use super::update;
+use crate::model::{TaskStatus, UpdateEvent};
 
 /// With every so many heartbeats (five minutes) a session looks at all its tasks, so that a lost
 /// wake-up heals (design: cost follows change, and a slow sweep comes by too).
@@ -27,6 +28,8 @@ pub(crate) struct Step {
     pub(crate) send: Vec<ServerMessage>,
     /// Credentials to fetch; their arrival is a later event.
     pub(crate) fetch: Vec<CredentialsRequest>,
+    /// What happened to the agent's replacement, to be written.
+    pub(crate) update: Option<UpdateEvent>,
     /// The end of the connection.
     pub(crate) close: Option<Close>,
 }
@@ -55,6 +58,7 @@ pub(crate) struct Acs {
     pub(super) waiting: BTreeSet<TaskId>,
     pub(super) beats_to_sweep: u32,
     pub(super) desk: CredentialsDesk,
+    pub(super) update_asked: Option<update::Asked>,
 }
 
 /// The last manifest that was sent.
@@ -91,6 +95,7 @@ impl Acs {
             waiting: BTreeSet::new(),
             beats_to_sweep: SWEEP_EVERY_BEATS,
             desk: start.desk.reopened(),
+            update_asked: None,
         }
     }
 
@@ -106,6 +111,7 @@ impl Acs {
         self.send_manifest(&tasks, now, &mut step);
         self.deliver(view, &tasks, now, &mut step);
         self.offer_credentials(&tasks, now, &mut step);
+        self.update_agent(view, now, &mut step);
         step
     }
 
@@ -133,6 +139,9 @@ impl Acs {
             let found: Vec<TaskView> = found.into_iter().filter_map(Result::ok).collect();
             self.deliver(view, &found, now, &mut step);
         }
+        if dirty.instance {
+            self.update_agent(view, now, &mut step);
+        }
         step
     }
 
@@ -145,7 +154,10 @@ impl Acs {
     ) -> Step {
         let mut step = Step::default();
         match message {
-            AgentMessage::Ack(ack) => self.acked(&ack.message_id, now),
+            AgentMessage::Ack(ack) => {
+                self.acked(&ack.message_id, now);
+                self.update_acked(&ack.message_id, &mut step);
+            }
             AgentMessage::HeartbeatAck(_) => self.heartbeats.answered(),
             AgentMessage::RoleCredentialsAck(ack) => self.desk.acked(&ack.credentials_id),
             AgentMessage::TaskStopVerification(question) => {
@@ -158,6 +170,7 @@ impl Acs {
                     reason = nack.reason,
                     "the agent refused a message"
                 );
+                self.update_refused(&nack.message_id, &mut step);
             }
         }
         step
@@ -219,6 +232,7 @@ impl Acs {
             self.send_credentials(task.id, role, now, &mut step);
         }
         self.desk.refresh(now, &mut step.fetch);
+        self.update_agent(view, now, &mut step);
         step
     }
 

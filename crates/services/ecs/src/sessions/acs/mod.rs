@@ -12,9 +12,11 @@ mod outgoing;
 mod serve;
 #[cfg(test)]
 mod tests;
+mod update;
 
 pub(crate) use credentials::CredentialsDesk;
 pub use credentials::{CredentialsRequest, Minted};
 pub(crate) use heartbeat::{Beat, Heartbeats};
 pub(crate) use machine::{Acs, AcsStart};
-pub(crate) use serve::{Fetcher, Surroundings, serve};
+pub(crate) use serve::{Fetcher, Surroundings, Updated, serve};
+pub use update::AGENT_PROGRAM_PATH;

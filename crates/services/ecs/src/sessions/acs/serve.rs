@@ -14,6 +14,7 @@ use super::super::transport::{Received, Transport};
 use super::super::view::InstanceView;
 use super::credentials::{CredentialsRequest, Minted};
 use super::machine::{Acs, Step};
+use crate::model::UpdateEvent;
 
 /// The most credentials that one session fetches at a time; further requests wait their turn.
 const FETCHES_MAX: usize = 16;
@@ -28,6 +29,10 @@ type Fetch = Pin<Box<dyn Future<Output = Fetched> + Send>>;
 /// Starts to fetch credentials.
 pub(crate) type Fetcher = Arc<dyn Fn(CredentialsRequest) -> Fetch + Send + Sync>;
 
+/// Writes what happened to an agent's replacement.
+pub(crate) type Updated = Arc<dyn Fn(UpdateEvent) -> Writing + Send + Sync>;
+type Writing = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// What a connection needs from around it.
 pub(crate) struct Surroundings<V> {
     /// The time.
@@ -36,6 +41,8 @@ pub(crate) struct Surroundings<V> {
     pub(crate) view: V,
     /// Fetches credentials.
     pub(crate) fetch: Fetcher,
+    /// Writes what happened to the agent's replacement.
+    pub(crate) updated: Updated,
 }
 
 /// Why a connection ended.
@@ -65,8 +72,12 @@ where
     let mut undecodable = 0;
     let mut step = acs.connected(&(around.view)(), around.clock.now());
     loop {
+        let update = step.update;
         if let Some(ended) = carry_out(transport, step, &mut fetches).await {
             return ended;
+        }
+        if let Some(event) = update {
+            (around.updated)(event).await;
         }
         fetches.start(around);
         let wait = acs.deadline().since(around.clock.now());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent_protocol::acs::{
-    Ack, AgentMessage, HeartbeatAck, Payload, RoleCredentials, RoleCredentialsAck, RoleType,
+    Ack, AgentMessage, HeartbeatAck, Nack, Payload, RoleCredentials, RoleCredentialsAck, RoleType,
     ServerMessage, TaskIdentifier, TaskManifest, TaskStopVerification,
 };
 use agent_protocol::task::{Credentials, PayloadTask};
@@ -18,7 +18,7 @@ use super::super::testing::{
 use super::super::view::Standing;
 use super::credentials::{CredentialsDesk, CredentialsRequest, Minted};
 use super::machine::{Acs, AcsStart, Step};
-use crate::model::{DesiredStatus, TaskStatus};
+use crate::model::{AgentUpdate, DesiredStatus, TaskStatus, UpdateEvent, UpdateStatus};
 
 const START: Timestamp = Timestamp::from_millis(1_795_226_828_000);
 const SIX_HOURS: Duration = Duration::from_secs(6 * 3600);
@@ -345,4 +345,62 @@ fn an_agent_that_answers_no_heartbeat_is_given_up() {
     let step = scene.acs.tick(&scene.view, scene.now);
     assert_eq!(step.close.map(|close| close.code), Some(1000));
     assert_eq!(step.send, []);
+}
+
+/// A row's change wakes the session.
+fn look(scene: &mut Scene) -> Step {
+    let dirty = Dirty { instance: true, ..Dirty::default() };
+    scene.acs.changed(&scene.view, &dirty, scene.now)
+}
+
+fn updating(status: UpdateStatus) -> Option<AgentUpdate> {
+    Some(AgentUpdate { digest: "d".repeat(64), status })
+}
+
+#[test]
+fn an_agents_replacement_is_staged_and_then_performed() {
+    let mut scene = Scene::new(PlainView::with([]));
+    scene.connect();
+    scene.view.update = updating(UpdateStatus::Pending);
+    let step = look(&mut scene);
+    let [ServerMessage::StageUpdate(stage)] = step.send.as_slice() else { panic!("{step:?}") };
+    let info = stage.update_info.clone().unwrap();
+    assert_eq!(info.location, format!("/_longshore/agent/{}", "d".repeat(64)));
+    assert_eq!((info.signature.len(), step.update), (64, Some(UpdateEvent::Told)));
+    let stage = stage.message_id.clone();
+    scene.view.update = updating(UpdateStatus::Staging);
+    assert_eq!(look(&mut scene), Step::default(), "asked once");
+    let step = scene.say(Ack { message_id: stage, ..Ack::default() });
+    assert_eq!(step, Step { update: Some(UpdateEvent::Fetched), ..Step::default() });
+    scene.view.update = updating(UpdateStatus::Staged);
+    let step = look(&mut scene);
+    let [ServerMessage::PerformUpdate(perform)] = step.send.as_slice() else { panic!("{step:?}") };
+    let perform = perform.0.message_id.clone();
+    let step = scene.say(Ack { message_id: perform, ..Ack::default() });
+    assert_eq!(step, Step { update: Some(UpdateEvent::Begun), ..Step::default() });
+    scene.view.update = updating(UpdateStatus::Updating);
+    assert_eq!(look(&mut scene), Step::default(), "it is under way");
+}
+
+#[test]
+fn a_replacement_that_an_agent_refuses_or_forgets_fails() {
+    let mut scene = Scene::new(PlainView::with([]));
+    scene.connect();
+    scene.view.update = updating(UpdateStatus::Pending);
+    let step = look(&mut scene);
+    let [ServerMessage::StageUpdate(stage)] = step.send.as_slice() else { panic!("{step:?}") };
+    let refusal = Nack { message_id: stage.message_id.clone(), ..Nack::default() };
+    assert_eq!(scene.say(refusal).update, Some(UpdateEvent::Refused));
+    // A new connection asks again for what is under way, and gives up after twenty minutes.
+    let mut scene = scene.reconnect(false);
+    scene.view.update = updating(UpdateStatus::Staging);
+    let step = scene.connect();
+    assert!(step.send.iter().any(|m| matches!(m, ServerMessage::StageUpdate(_))), "{step:?}");
+    let mut events = Vec::new();
+    for _ in 0..41 {
+        scene.now = scene.now + BEAT;
+        events.extend(scene.acs.tick(&scene.view, scene.now).update);
+        scene.say(HeartbeatAck::default());
+    }
+    assert_eq!(events.first(), Some(&UpdateEvent::Refused));
 }
