@@ -26,8 +26,8 @@ async fn run_out(command: &str) -> (Option<i32>, Option<String>, Vec<String>) {
     world.server.want(task.clone());
     world.server.until_reported(&task.arn, Reported::Stopped).await;
     let state = world.server.state.lock();
-    let changes = state.submits.iter().flat_map(|submit| &submit.containers);
-    let end = changes.filter(|change| change.status == Reported::Stopped).next_back().unwrap();
+    let mut changes = state.submits.iter().flat_map(|submit| &submit.containers);
+    let end = changes.rfind(|change| change.status == Reported::Stopped).unwrap();
     (end.exit_code, end.reason.clone(), world.log())
 }
 
