@@ -10,6 +10,8 @@ use crate::harness::Up;
 
 /// The fewest definitions that the corpus may have.
 const LEAST: u64 = 64;
+/// The fewest that run here.
+const LEAST_RUNNING: usize = 60;
 
 /// What is refused, by ECS too, and the words that we refuse it with (their beginning). What starts
 /// with `Parameter validation` is refused by AWS's own clients before it is sent.
@@ -63,12 +65,52 @@ const REFUSED: [(&str, &str); 15] = [
 const NO_EXECUTION_ROLE: &str = "ClientException: Fargate requires task definition to have \
                                  execution role ARN to support log driver awslogs.";
 
+/// What finds no place on a machine of ours, and how the reason begins. These may also run: what
+/// agents can do grows.
+const UNPLACED: [(&str, &str); 14] = [
+    // The proxy of App Mesh, which AWS has given up, is not built.
+    ("app-mesh-on-fargate", "ATTRIBUTE: it has no attribute ecs.capability.aws-appmesh"),
+    ("app-mesh-with-firelens", "ATTRIBUTE: it has no attribute ecs.capability.aws-appmesh"),
+    ("app-mesh-with-tracing", "ATTRIBUTE: it has no attribute ecs.capability.aws-appmesh"),
+    // Instance types, zones, processors and systems that this machine is not or has not.
+    ("devices-and-lock", "MemberOf placement constraint unsatisfied."),
+    ("instance-type-constraint", "MemberOf placement constraint unsatisfied."),
+    ("zone-constraint", "MemberOf placement constraint unsatisfied."),
+    ("fargate-arm64", "ATTRIBUTE: its attribute ecs.cpu-architecture is not arm64"),
+    ("fargate-windows", "ATTRIBUTE: its attribute ecs.os-type is not windows"),
+    // What ECS has on Fargate alone.
+    ("ebs-at-launch", ONLY_FARGATE),
+    ("fargate-ephemeral-storage", ONLY_FARGATE),
+    // A log driver, and settings of routers that lie in S3: not built.
+    (
+        "splunk-logs",
+        "ATTRIBUTE: it has no attribute com.amazonaws.ecs.capability.logging-driver.splunk",
+    ),
+    ("firelens-s3-config", NO_S3_CONFIG),
+    ("firelens-shared-folder", NO_S3_CONFIG),
+    ("fluentd-router", NO_S3_CONFIG),
+];
+const ONLY_FARGATE: &str =
+    "InvalidParameterException: Task definition does not support launch_type EC2.";
+const NO_S3_CONFIG: &str =
+    "ATTRIBUTE: it has no attribute ecs.capability.firelens.options.config.s3";
+
+/// What is placed and cannot start, on ECS neither, and parts of why.
+const ENDED: [(&str, &str); 2] = [
+    // A path of Windows, on Linux.
+    ("agent-on-windows", "both must be absolute"),
+    (
+        "secret-with-a-colon-too-many",
+        "an invalid ARN format for the AWS Secrets Manager secret was specified. Specify a valid \
+         ARN and try again.",
+    ),
+];
+
 /// Plays the corpus (`corpus.py` tells how) and gives what it prints.
-fn play(up: &Up, what: &str) -> Value {
+fn play(up: &Up, scratch: &Path, what: &str) -> Value {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
-    let scratch = tempfile::tempdir().unwrap();
     let mut command = up.with_profile("python3");
-    command.arg(tests.join("it/corpus.py")).arg(tests.join("corpus")).arg(scratch.path());
+    command.arg(tests.join("it/corpus.py")).arg(tests.join("corpus")).arg(scratch);
     let output = command.arg(what).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
@@ -79,11 +121,24 @@ fn texts(value: &Value) -> BTreeMap<&str, &str> {
     pairs.map(|(name, text)| (name.as_str(), text.as_str().unwrap())).collect()
 }
 
+/// Whether a table tells this reason of this name.
+fn is_told(table: &[(&str, &str)], name: &str, reason: &str) -> bool {
+    table.iter().any(|(known, text)| *known == name && reason.contains(text))
+}
+
 #[test]
-fn definitions_of_public_repositories_register_and_come_back_as_they_were() {
-    let up = Up::server(&["--account", "123456789012"]);
-    let told = play(&up, "register");
+fn definitions_of_public_repositories_register_come_back_as_they_were_and_run() {
+    let scratch = tempfile::tempdir().unwrap();
+    let objects = scratch.path().join("s3").display().to_string();
+    let sizes = ["--instance-cpu", "200000", "--instance-memory", "400000"];
+    let flags = ["--account", "123456789012", "--s3-root", &objects];
+    // Three GPUs that are none.
+    let gpus = ["a", "b", "c"].map(|id| format!("--gpu-device={id}=/dev/null"));
+    let gpus = gpus.each_ref().map(String::as_str);
+    let up = Up::start_with(&[&flags[..], &sizes, &gpus].concat(), &["busybox"]);
+    let told = play(&up, scratch.path(), "run");
     assert!(told["count"].as_u64().unwrap() >= LEAST, "{told}");
+
     let refused = texts(&told["refused"]);
     let names: Vec<&str> = refused.keys().copied().collect();
     assert_eq!(names, REFUSED.map(|(name, _)| name), "{refused:#?}");
@@ -91,4 +146,12 @@ fn definitions_of_public_repositories_register_and_come_back_as_they_were() {
         assert!(refused[name].starts_with(text), "{name}: {}", refused[name]);
     }
     assert_eq!(told["lost"], serde_json::json!({}));
+
+    let mut wrong = texts(&told["unplaced"]);
+    wrong.retain(|name, reason| !is_told(&UNPLACED, name, reason));
+    let mut ended = texts(&told["ended"]);
+    ended.retain(|name, reason| !is_told(&ENDED, name, reason));
+    wrong.extend(ended);
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(told["running"].as_array().unwrap().len() >= LEAST_RUNNING, "{told:#}");
 }

@@ -5,7 +5,11 @@ use std::io;
 use std::path::Path;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use runtime::mounts::{self, Disk, FileSystem};
+
+/// Held while a file is written that the first of several writers settles.
+static KEEPING: Mutex<()> = Mutex::new(());
 
 /// Makes and removes folders. Each call may be repeated: what is already so is success.
 #[async_trait]
@@ -78,16 +82,23 @@ impl Folders for HostFolders {
     }
 
     async fn keep(&self, file: &Path, text: &str) -> io::Result<String> {
-        if let Some(known) = self.kept(file).await? {
-            return Ok(known);
-        }
-        if let Some(folder) = file.parent() {
-            tokio::fs::create_dir_all(folder).await?;
-        }
-        let temporary = file.with_extension("new");
-        tokio::fs::write(&temporary, text).await?;
-        tokio::fs::rename(temporary, file).await?;
-        Ok(text.to_owned())
+        let (file, text) = (file.to_owned(), text.to_owned());
+        blocking(move || {
+            // The containers of a task are made at once and may share a volume: one settles it.
+            let _one = KEEPING.lock();
+            match std::fs::read_to_string(&file) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                known => return known,
+            }
+            if let Some(folder) = file.parent() {
+                std::fs::create_dir_all(folder)?;
+            }
+            let temporary = file.with_extension("new");
+            std::fs::write(&temporary, &text)?;
+            std::fs::rename(temporary, file)?;
+            Ok(text)
+        })
+        .await
     }
 
     async fn kept(&self, file: &Path) -> io::Result<Option<String>> {
