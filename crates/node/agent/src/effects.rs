@@ -334,6 +334,8 @@ impl Tools {
         };
         let (opened, at) = tokio::join!(open, create);
         opened.map_err(|error| network_failure(&error))?;
+        // Its folder is not there if it was not created: that is to be told first.
+        let at = at?;
         if let Some(wanted) = wanted {
             let written = wanted.write(&self.containers.log_path(&creation.id)).await;
             written.map_err(|error| Failure::new("CannotCreateContainerError", error))?;
@@ -343,7 +345,7 @@ impl Tools {
             Joined::Task(network) => Some(awsvpc::place(network)),
             Joined::Host(_) | Joined::Nothing => None,
         };
-        Ok(CreatedContainer { at: at?, network })
+        Ok(CreatedContainer { at, network })
     }
 
     /// A container that an earlier try made, before a crash.
