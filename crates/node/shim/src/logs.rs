@@ -85,8 +85,8 @@ impl LogOptions {
             WhenFull::Wait => SPOOL_FILE_BYTES_MIN,
             WhenFull::Drop => 1,
         };
-        // The oldest may be sent in part, and two are for what comes on top.
-        let files_max = SPOOL_FILES as u32 + 3;
+        // The oldest may be sent in part, and four are for what comes on top.
+        let files_max = SPOOL_FILES as u32 + 5;
         let size_max_bytes = (unsent.bytes_max / SPOOL_FILES).max(least);
         Self { size_max_bytes, files_max, attributes: BTreeMap::new(), keep: Keep::Unsent(unsent) }
     }

@@ -9,8 +9,10 @@ use runtime::{ContainerState, Containers};
 use crate::ground::Ground;
 
 const BYTES_MAX: u64 = 64 * 1024;
-/// What one read of an output may add beyond that: 16 KiB of `y\n`, as 89 bytes of JSON a line.
-const READ_BYTES_MAX: u64 = 16 * 1024 / 2 * 96;
+/// A line `y` as JSON, in bytes, or a little less.
+const LINE_BYTES_MAX: u64 = 96;
+/// What one look at an output may add beyond that: two reads of 16 KiB.
+const READ_BYTES_MAX: u64 = 2 * 16 * 1024 / 2 * LINE_BYTES_MAX;
 
 fn unsent(when_full: WhenFull) -> LogOptions {
     LogOptions::unsent(Unsent { bytes_max: BYTES_MAX, when_full })
@@ -61,7 +63,7 @@ async fn a_container_waits_for_who_sends_its_output() {
 async fn output_that_nobody_sends_is_dropped_or_never_kept() {
     let ground = Ground::new().await;
     for (logs, least, most) in [
-        (unsent(WhenFull::Drop), BYTES_MAX / 2, BYTES_MAX),
+        (unsent(WhenFull::Drop), BYTES_MAX / 2, BYTES_MAX + LINE_BYTES_MAX),
         (LogOptions { keep: Keep::Nothing, ..LogOptions::default() }, 0, 0),
     ] {
         let mut spec = ground.shell("yes | head -n 40000; exit 3");
