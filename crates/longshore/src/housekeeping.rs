@@ -196,7 +196,8 @@ impl FromStr for Span {
 impl Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millis = u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX);
-        let whole = UNITS.iter().rev().find(|(_, unit)| millis % unit == 0 && millis >= *unit);
+        let whole =
+            UNITS.iter().rev().find(|(_, unit)| millis.is_multiple_of(*unit) && millis >= *unit);
         match whole {
             Some((name, unit)) => write!(f, "{}{name}", millis / unit),
             None => write!(f, "{millis}ms"),
