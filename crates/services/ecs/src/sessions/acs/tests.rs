@@ -364,7 +364,7 @@ fn an_agents_replacement_is_staged_and_then_performed() {
     scene.view.update = updating(UpdateStatus::Pending);
     let step = look(&mut scene);
     let [ServerMessage::StageUpdate(stage)] = step.send.as_slice() else { panic!("{step:?}") };
-    let info = stage.update_info.clone().unwrap();
+    let info = stage.update_info.clone().expect("it stages");
     assert_eq!(info.location, format!("/_longshore/agent/{}", "d".repeat(64)));
     assert_eq!((info.signature.len(), step.update), (64, Some(UpdateEvent::Told)));
     let stage = stage.message_id.clone();
