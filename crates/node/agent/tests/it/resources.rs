@@ -108,8 +108,8 @@ fn answers(world: &World) {
 fn variable(world: &World, name: &str) -> Option<String> {
     let state = world.host.state.lock();
     let env = &state.containers.values().next()?.spec.env;
-    let values = env.iter().filter_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-    values.last().map(str::to_owned)
+    let mut values = env.iter().rev().filter_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+    values.next().map(str::to_owned)
 }
 
 fn check(world: &World, what: &str) {
