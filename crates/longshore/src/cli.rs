@@ -31,11 +31,11 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     /// Bring up the ECS API and a container instance on this machine
-    Up(up::Up),
+    Up(Box<up::Up>),
     /// Serve the ECS API alone; container instances join with `longshore agent`
     Server(server::Server),
     /// Make this machine a container instance of a server elsewhere
-    Agent(agent::Agent),
+    Agent(Box<agent::Agent>),
     /// Make certificates and keys with which servers, agents and etcd trust each other
     Init(init::Init),
     /// Make what container instances join with

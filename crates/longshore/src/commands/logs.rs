@@ -168,7 +168,10 @@ fn print(line: &str, task: Option<&str>, format: Format) -> Result<()> {
     }
     if let Some(error) = value["error"].as_str() {
         match task {
-            Some(task) => return Ok(eprintln!("longshore: task {task}: {error}")),
+            Some(task) => {
+                eprintln!("longshore: task {task}: {error}");
+                return Ok(());
+            }
             None => anyhow::bail!("{error}"),
         }
     }
