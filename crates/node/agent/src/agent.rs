@@ -225,7 +225,16 @@ impl Running {
         if let Some(at) = config.house.introspection {
             introspect(&tools, at, &config.folder).await;
         }
-        let life = async { tokio::join!(life, keeper.run(&ended)).0 };
+        // Whoever is refused has no house to keep; a round that is cut short is begun again.
+        let life = async {
+            tokio::pin!(life);
+            tokio::select! {
+                biased;
+                lived = &mut life => return lived,
+                () = keeper.run(&ended) => {}
+            }
+            life.await
+        };
         let lived: Result<(), AgentError> = tokio::select! {
             biased;
             ended = &mut core => return core_result(ended),
