@@ -53,8 +53,6 @@ pub struct Agent {
     pub disk_standing: Gauge,
     /// Images that went because nobody needed them.
     pub images_removed: Counter,
-    /// Bytes of images' layers that came from registries.
-    pub pulled_bytes: Counter,
 }
 
 impl Agent {
@@ -74,7 +72,6 @@ impl Agent {
             journal_records: r.counter("journal_records", "Records appended to the journal"),
             disk_standing: r.gauge("disk_standing", "How the disk stands: 0 well, 1 low, 2 full"),
             images_removed: r.counter("images_removed", "Images removed because nobody needs them"),
-            pulled_bytes: r.counter("pulled_bytes", "Bytes of layers that came from registries"),
         }
     }
 

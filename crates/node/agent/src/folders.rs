@@ -10,6 +10,8 @@ use runtime::mounts::{self, Disk, FileSystem};
 
 /// Held while a file is written that the first of several writers settles.
 static KEEPING: Mutex<()> = Mutex::new(());
+/// Held while something is mounted if nothing is: containers that share a volume start together.
+static MOUNTING: Mutex<()> = Mutex::new(());
 
 /// Makes and removes folders. Each call may be repeated: what is already so is success.
 #[async_trait]
@@ -73,12 +75,20 @@ impl Folders for HostFolders {
 
     async fn mount(&self, what: &FileSystem, at: &Path) -> io::Result<()> {
         let (what, at) = (what.clone(), at.to_owned());
-        blocking(move || mounts::mount(&what, &at)).await
+        blocking(move || {
+            let _one = MOUNTING.lock();
+            mounts::mount(&what, &at)
+        })
+        .await
     }
 
     async fn mount_disk(&self, disk: &Disk, at: &Path) -> io::Result<()> {
         let (disk, at) = (disk.clone(), at.to_owned());
-        blocking(move || mounts::mount_disk(&disk, &at)).await
+        blocking(move || {
+            let _one = MOUNTING.lock();
+            mounts::mount_disk(&disk, &at)
+        })
+        .await
     }
 
     async fn keep(&self, file: &Path, text: &str) -> io::Result<String> {
