@@ -225,16 +225,7 @@ impl Running {
         if let Some(at) = config.house.introspection {
             introspect(&tools, at, &config.folder).await;
         }
-        // Whoever is refused has no house to keep; a round that is cut short is begun again.
-        let life = async {
-            tokio::pin!(life);
-            tokio::select! {
-                biased;
-                lived = &mut life => return lived,
-                () = keeper.run(&ended) => {}
-            }
-            life.await
-        };
+        let life = in_order(life, keeper.run(&ended));
         let lived: Result<(), AgentError> = tokio::select! {
             biased;
             ended = &mut core => return core_result(ended),
@@ -258,6 +249,18 @@ impl Running {
         tools.logs.end(OUTPUT_AT_END).await;
         lived
     }
+}
+
+/// Lives while the house is kept. Whoever is refused has no house to keep; a round that is cut
+/// short is begun again.
+async fn in_order<T>(life: impl Future<Output = T>, keeping: impl Future<Output = ()>) -> T {
+    tokio::pin!(life);
+    tokio::select! {
+        biased;
+        lived = &mut life => return lived,
+        () = keeping => {}
+    }
+    life.await
 }
 
 /// What keeps the agent's house. The disk that counts is the one with its folders and its images.
