@@ -107,6 +107,11 @@ impl LinuxContainers {
                     Ok((state, socket)) => {
                         Entry::live(record, directory, state, socket, self.host.clone())
                     }
+                    // Its agent died before it started the shim: nothing was made of it yet.
+                    Err(_) if !directory.was_launched() => {
+                        self.undo(directory, record.cgroup).await;
+                        continue;
+                    }
                     Err(_) => {
                         let reason = match directory.failure() {
                             Some(failure) => failure,

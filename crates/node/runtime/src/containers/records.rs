@@ -89,6 +89,11 @@ impl Directory {
         self.write(file::EXIT, &exit)
     }
 
+    /// Whether a shim was ever started for it: the shim's own log is made just before.
+    pub(super) fn was_launched(&self) -> bool {
+        self.file(file::SHIM_LOG).exists()
+    }
+
     pub(super) fn failure(&self) -> Option<String> {
         fs::read_to_string(self.file(file::FAILURE)).ok()
     }
