@@ -141,13 +141,17 @@ impl Caller {
         format!("{}-{}", self.name, self.count)
     }
 
-    async fn define(&mut self, family: &str) {
+    /// Registers a family, unless no answer comes; whether it did.
+    pub(crate) async fn define(&mut self, family: &str) -> bool {
         let memory = self.world.draw(|chance| 64 * (1 + chance.below(6)));
         let body = families::definition(family, memory);
-        let Ok(answer) = self.ask_again("RegisterTaskDefinition", &body).await else { return };
+        let Ok(answer) = self.ask_again("RegisterTaskDefinition", &body).await else {
+            return false;
+        };
         let arn = answer["taskDefinition"]["taskDefinitionArn"].as_str().unwrap_or_default();
         let found = self.world.checker.lock().defined(arn, &format!("{memory}"));
         self.world.judge(found);
+        true
     }
 
     async fn run_task(&mut self) {

@@ -249,6 +249,8 @@ impl Caller {
             body["desiredCount"] = count.into();
         }
         self.world.note(format!("{name} gets something that runs"));
+        // In bad times it could not be registered.
+        while !self.define(families::SMALL).await {}
         self.until_answered("UpdateService", &body).await;
     }
 

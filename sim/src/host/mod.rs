@@ -203,6 +203,11 @@ impl Folders for Seen {
         Ok(text.to_owned())
     }
 
+    async fn put(&self, _: &Path, _: &str) -> std::io::Result<()> {
+        self.life.pass().await;
+        Ok(())
+    }
+
     async fn kept(&self, _: &Path) -> std::io::Result<Option<String>> {
         self.life.pass().await;
         Ok(None)

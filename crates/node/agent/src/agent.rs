@@ -90,6 +90,7 @@ impl Running {
         let logs = Logs::new(
             Arc::clone(&transport),
             Arc::clone(&credentials),
+            Arc::clone(&folders),
             config.folder.join("firelens"),
         );
         let rate = config.house.request_rate;

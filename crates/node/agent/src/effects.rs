@@ -337,7 +337,8 @@ impl Tools {
         // Its folder is not there if it was not created: that is to be told first.
         let at = at?;
         if let Some(wanted) = wanted {
-            let written = wanted.write(&self.containers.log_path(&creation.id)).await;
+            let log = self.containers.log_path(&creation.id);
+            let written = wanted.write(&*self.folders, &log).await;
             written.map_err(|error| Failure::new("CannotCreateContainerError", error))?;
         }
         let network = match &joined {

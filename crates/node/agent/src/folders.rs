@@ -32,6 +32,9 @@ pub trait Folders: Send + Sync + 'static {
     /// The text that is kept in `file`: `text` itself if there was none, and then it is kept.
     async fn keep(&self, file: &Path, text: &str) -> io::Result<String>;
 
+    /// Puts the text into `file`, whole or not at all, whatever was there. Its folder is there.
+    async fn put(&self, file: &Path, text: &str) -> io::Result<()>;
+
     /// The text that is kept in `file`, if any.
     async fn kept(&self, file: &Path) -> io::Result<Option<String>>;
 
@@ -103,12 +106,15 @@ impl Folders for HostFolders {
             if let Some(folder) = file.parent() {
                 std::fs::create_dir_all(folder)?;
             }
-            let temporary = file.with_extension("new");
-            std::fs::write(&temporary, &text)?;
-            std::fs::rename(temporary, file)?;
+            replace(&file, &text)?;
             Ok(text)
         })
         .await
+    }
+
+    async fn put(&self, file: &Path, text: &str) -> io::Result<()> {
+        let (file, text) = (file.to_owned(), text.to_owned());
+        blocking(move || replace(&file, &text)).await
     }
 
     async fn kept(&self, file: &Path) -> io::Result<Option<String>> {
@@ -147,6 +153,12 @@ impl Folders for HostFolders {
             free_inodes: told.f_favail,
         })
     }
+}
+
+fn replace(file: &Path, text: &str) -> io::Result<()> {
+    let temporary = file.with_extension("new");
+    std::fs::write(&temporary, text)?;
+    std::fs::rename(temporary, file)
 }
 
 async fn blocking<T: Send + 'static>(

@@ -196,10 +196,12 @@ impl Services {
         };
         let (before, after) = (task.before.as_deref(), task.after.as_deref());
         let code = |row: Option<&AuditedTask>| row.and_then(|row| row.stop_code);
+        let is_unhealthy = |row: &AuditedTask| checked(row) == Some("UNHEALTHY");
         let failed = code(before).is_none()
             && match code(after) {
                 Some("TaskFailedToStart" | "EssentialContainerExited") => true,
-                Some(BY_US) => before.is_some_and(|row| checked(row) == Some("UNHEALTHY")),
+                // What it was told and what was done about it may be in one commit.
+                Some(BY_US) => [before, after].into_iter().flatten().any(is_unhealthy),
                 _ => false,
             };
         if let (true, Some(of)) = (failed, &row.deployment) {

@@ -44,6 +44,7 @@ use options::{Kind, Shipping};
 use pump::Pump;
 pub(crate) use wanted::Wanted;
 
+use crate::folders::Folders;
 use crate::transport::Transport;
 use crate::view::CredentialStore;
 
@@ -121,6 +122,7 @@ struct Entry {
 pub(crate) struct Logs {
     transport: Arc<dyn Transport>,
     credentials: Arc<CredentialStore>,
+    folders: Arc<dyn Folders>,
     /// Configurations and sockets of routers: `<folder>/<task id>`.
     firelens: PathBuf,
     pumps: Mutex<BTreeMap<ContainerId, Entry>>,
@@ -136,11 +138,13 @@ impl Logs {
     pub(crate) fn new(
         transport: Arc<dyn Transport>,
         credentials: Arc<CredentialStore>,
+        folders: Arc<dyn Folders>,
         firelens: PathBuf,
     ) -> Self {
         Self {
             transport,
             credentials,
+            folders,
             firelens,
             pumps: Mutex::default(),
             routers: Mutex::default(),
@@ -218,7 +222,7 @@ impl Logs {
     }
 
     async fn job(&self, id: &ContainerId, path: PathBuf) -> Result<Option<Job>, String> {
-        let Some(wanted) = Wanted::read(&path).await? else { return Ok(None) };
+        let Some(wanted) = Wanted::read(&*self.folders, &path).await? else { return Ok(None) };
         let credentials = wanted.credentials.clone();
         let Some(shipping) = wanted.plan()?.shipping else { return Ok(None) };
         Ok(Some(Job { id: id.clone(), path, shipping, credentials }))

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::firelens;
 use super::options::{self, Plan};
 use super::tag::Facts;
+use crate::folders::Folders;
 
 /// The file's name, beside the output.
 const FILE: &str = "driver.json";
@@ -84,21 +85,14 @@ impl Wanted {
     }
 
     /// Puts it beside a container's output.
-    pub(crate) async fn write(&self, log: &Path) -> io::Result<()> {
-        let path = log.with_file_name(FILE);
-        let temporary = path.with_extension("new");
-        tokio::fs::write(&temporary, serde_json::to_vec(self)?).await?;
-        tokio::fs::rename(temporary, path).await
+    pub(crate) async fn write(&self, folders: &dyn Folders, log: &Path) -> io::Result<()> {
+        folders.put(&log.with_file_name(FILE), &serde_json::to_string(self)?).await
     }
 
     /// What was put there; none for a container whose output stays where it is.
-    pub(super) async fn read(log: &Path) -> Result<Option<Self>, String> {
-        match tokio::fs::read(log.with_file_name(FILE)).await {
-            Ok(bytes) => {
-                serde_json::from_slice(&bytes).map(Some).map_err(|error| error.to_string())
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error.to_string()),
-        }
+    pub(super) async fn read(folders: &dyn Folders, log: &Path) -> Result<Option<Self>, String> {
+        let kept = folders.kept(&log.with_file_name(FILE)).await;
+        let Some(text) = kept.map_err(|error| error.to_string())? else { return Ok(None) };
+        serde_json::from_str(&text).map(Some).map_err(|error| error.to_string())
     }
 }

@@ -226,7 +226,10 @@ impl MonitorStatus {
 pub(crate) struct Throttle {
     /// How many rounds of starts in a row ended in a task that never ran.
     pub(crate) failures: u32,
-    /// When the last round was counted: tasks made before it do not count again.
+    /// How many rounds of starts in a row ended in a task that ran only briefly.
+    #[serde(default)]
+    pub(crate) brief: u32,
+    /// When the last round of either kind was counted: tasks made before it do not count again.
     pub(crate) counted_at: Option<Timestamp>,
     /// Until when nothing is started.
     pub(crate) until: Option<Timestamp>,

@@ -59,14 +59,8 @@ pub(crate) fn lost_at(task: &Seen, rules: &Rules) -> Option<Timestamp> {
 /// Whether a task that has stopped is a failure of its deployment: it ended by itself before it
 /// was healthy (ECS semantics §8.1). What somebody asked for is none.
 pub(crate) fn is_failure(ended: &Ended, rules: &Rules) -> bool {
-    match ended.code {
-        Some(StopCode::TaskFailedToStart | StopCode::EssentialContainerExited) => {}
-        Some(
-            StopCode::UserInitiated
-            | StopCode::ServiceSchedulerInitiated
-            | StopCode::TerminationNotice,
-        )
-        | None => return false,
+    if !by_itself(ended) {
+        return false;
     }
     match (ended.started_at, ended.check) {
         (None, _) => true,
@@ -75,14 +69,10 @@ pub(crate) fn is_failure(ended: &Ended, rules: &Rules) -> bool {
     }
 }
 
-/// Whether a task that has stopped never ran, and nobody had asked it not to: what starts are held
-/// back for (ECS semantics §7.6).
-pub(crate) fn never_ran(ended: &Ended) -> bool {
-    let by_itself = matches!(
-        ended.code,
-        Some(StopCode::TaskFailedToStart | StopCode::EssentialContainerExited)
-    );
-    by_itself && ended.started_at.is_none()
+/// Whether a task that has stopped did so though nobody had asked it to: what starts are held back
+/// for (ECS semantics §7.6).
+pub(crate) fn by_itself(ended: &Ended) -> bool {
+    matches!(ended.code, Some(StopCode::TaskFailedToStart | StopCode::EssentialContainerExited))
 }
 
 /// What the checks of a task's essential containers say: the worst; none if it has no checks.

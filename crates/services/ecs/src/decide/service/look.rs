@@ -105,7 +105,7 @@ impl<'a> Look<'a> {
         let (view, rules) = (self.view, self.rules);
         for ended in &view.ended {
             let is_failure = health::is_failure(ended, rules);
-            let never_ran = health::never_ran(ended);
+            let by_itself = health::by_itself(ended);
             let throttle = if let Some(one) = self.deployment_mut(ended.of) {
                 if is_failure && one.rollout == RolloutState::InProgress {
                     one.failed_tasks = one.failed_tasks.saturating_add(1);
@@ -117,10 +117,14 @@ impl<'a> Look<'a> {
             } else {
                 continue;
             };
-            if never_ran {
-                throttle.count(ended.created_at, ended.stopped_at, &rules.throttle);
-            } else if let Some(started) = ended.started_at {
-                throttle.ran(started);
+            let (made, stopped) = (ended.created_at, ended.stopped_at);
+            match ended.started_at {
+                None if by_itself => throttle.count(made, stopped, &rules.throttle),
+                None => {}
+                Some(started) if by_itself => {
+                    throttle.count_run(made, (started, stopped), &rules.throttle);
+                }
+                Some(started) => throttle.ran(started, stopped),
             }
         }
     }
@@ -149,7 +153,7 @@ impl<'a> Look<'a> {
             .chain(self.rows.task_sets.iter_mut().map(|one| (one.id, &mut one.throttle)));
         for (id, throttle) in throttles {
             if let Some(started) = newest.get(&id) {
-                throttle.ran(*started);
+                throttle.ran(*started, self.now);
             }
             is_impaired |= throttle.is_impaired();
         }
