@@ -27,6 +27,9 @@ const TASKS_A_CALL: usize = 10;
 const LIMIT: Duration = Duration::from_secs(300);
 /// How often the tasks' states are asked for.
 const LOOK: Duration = Duration::from_millis(20);
+/// Between rounds: the kernel takes seconds to take a hundred network namespaces apart, whoever
+/// they belonged to, and makes new ones slowly meanwhile.
+const REST: Duration = Duration::from_secs(15);
 /// Ends at SIGTERM, so that stopping it costs no grace time.
 const COMMAND: [&str; 3] = ["sh", "-c", "trap 'exit 0' TERM; sleep 36000 & wait"];
 const FAMILY: &str = "crowd";
@@ -80,6 +83,7 @@ impl Crowd {
         let mut ours = Vec::new();
         for _ in 0..self.rounds {
             ours.push(runtime.block_on(round(&client, count))?);
+            std::thread::sleep(REST);
         }
         let ours = Sample::new(ours);
         report.add_sample(&format!("longshore: {count} tasks RUNNING"), &ours);
@@ -129,12 +133,15 @@ impl Crowd {
             let begin = Instant::now();
             let ids = at_once(count, &|| {
                 let mut run = command(options);
-                run.args(["run", "--detach", image]).args(COMMAND);
+                // Podman asks for more open files than this machine may allow.
+                let limit = ["--ulimit", "nofile=1024:1024"];
+                run.args(["run", "--detach"]).args(limit).arg(image).args(COMMAND);
                 output(&mut run)
             })?;
             took.push(begin.elapsed());
             output(command(options).args(["rm", "--force", "--time", "0"]).args(&ids))
                 .or_else(|_| output(command(options).args(["rm", "--force"]).args(&ids)))?;
+            std::thread::sleep(REST);
         }
         Ok(Sample::new(took))
     }
