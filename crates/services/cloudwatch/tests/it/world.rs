@@ -2,44 +2,16 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use cloudwatch::{CloudWatch, Logs, Tables};
 use http::{Method, Request, Response};
 use ledger::{Ledger, MemoryStore, Schema};
 use serde_json::Value;
-use terms::{Clock, IdSource, Region, Timestamp};
-use wire::{Authenticator, Body, CredentialLookup, Edge};
+use stage::{CountedIds, HeldClock};
+use wire::{Body, Edge};
 
-/// 2026-01-02T03:04:05.678Z.
-pub const NOW: i64 = 1_767_323_045_678;
-
-struct Stopped;
-
-impl Clock for Stopped {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_millis(NOW)
-    }
-}
-
-/// Numbers spread over all bytes.
-struct Counted(AtomicU64);
-
-impl IdSource for Counted {
-    fn next(&self) -> [u8; 16] {
-        let count = self.0.fetch_add(1, Ordering::SeqCst) + 1;
-        u128::from(count).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).to_be_bytes()
-    }
-}
-
-/// Nobody has a key: the edge is open.
-struct NoKeys;
-
-impl Authenticator for NoKeys {
-    fn find(&self, _: &str, _: Option<&str>, _: &Region, _: Timestamp) -> CredentialLookup {
-        CredentialLookup::Unknown
-    }
-}
+/// The time that it is, in milliseconds since 1970.
+pub const NOW: i64 = stage::NOW.millis();
 
 pub struct World {
     edge: Edge,
@@ -50,14 +22,12 @@ impl World {
     pub fn on(store: MemoryStore, folder: &Path) -> Self {
         let mut schema = Schema::new();
         let tables = Tables::declare(&mut schema);
-        let ids = || Arc::new(Counted(AtomicU64::new(0)));
-        let ledger = Ledger::open(schema, Box::new(store), Arc::new(Stopped), ids()).unwrap();
+        let (clock, ids) = (HeldClock::default(), Arc::new(CountedIds::default()));
+        let ledger = Ledger::open(schema, Box::new(store), Arc::new(clock.clone()), ids).unwrap();
         let logs = Logs::new(tables, ledger.clone(), folder.to_path_buf());
-        let edge = Edge::builder(Arc::new(NoKeys), Arc::new(Stopped), ids())
-            .home("123456789012".parse().unwrap(), "us-east-1".parse().unwrap())
+        let edge = stage::edge(&clock)
             .service(CloudWatch::new(tables, ledger).service())
             .service(logs.service())
-            .open(true)
             .build();
         Self { edge }
     }

@@ -108,12 +108,12 @@ impl World {
 
     /// Moves the clock and the timers until `done`.
     pub async fn pass_time_until(&self, done: impl Fn(&Self) -> bool) {
-        use std::sync::atomic::Ordering;
+        use std::time::Duration;
         for _ in 0..10_000 {
             if done(self) {
                 return;
             }
-            self.clock.0.fetch_add(250, Ordering::SeqCst);
+            self.clock.advance(Duration::from_millis(250));
             tokio::time::advance(std::time::Duration::from_millis(250)).await;
             tokio::task::yield_now().await;
         }

@@ -42,7 +42,7 @@ async fn a_run_is_made_once_by_who_takes_over() {
     let world = World::on(store.clone(), World::new().clock);
     every_minute(&world).await;
     // Nobody leads for three minutes and a half: of the missed runs the last one is made.
-    world.clock.0.fetch_add(210_000, std::sync::atomic::Ordering::SeqCst);
+    world.clock.advance(std::time::Duration::from_secs(210));
     let world = World::on(store, world.clock.clone());
     let running = world.run();
     world.pass_time_until(|world| world.inbox.payloads().len() >= 2).await;

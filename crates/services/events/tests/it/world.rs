@@ -2,51 +2,18 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use events::{Delivery, Events, EventsSetup, Failure, Moment, Scope, Source, Tables, Target};
-use http::{Method, Request};
 use ledger::{Commit, Ledger, MemoryStore, Record, Revision, Schema, Snapshot, Table};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use terms::{Clock, IdSource, Region, Timestamp};
+use stage::{CountedIds, HeldClock};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use wire::{Authenticator, CredentialLookup, Edge};
-
-/// 2026-01-02T03:04:05.678Z.
-pub const NOW: i64 = 1_767_323_045_678;
-
-/// A clock that stands still until it is moved.
-#[derive(Clone)]
-pub struct Held(pub Arc<AtomicI64>);
-
-impl Clock for Held {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
-    }
-}
-
-/// Numbers spread over all bytes.
-struct Counted(AtomicU64);
-
-impl IdSource for Counted {
-    fn next(&self) -> [u8; 16] {
-        let count = self.0.fetch_add(1, Ordering::SeqCst) + 1;
-        u128::from(count).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).to_be_bytes()
-    }
-}
-
-/// Nobody has a key: the edge is open.
-struct NoKeys;
-
-impl Authenticator for NoKeys {
-    fn find(&self, _: &str, _: Option<&str>, _: &Region, _: Timestamp) -> CredentialLookup {
-        CredentialLookup::Unknown
-    }
-}
+use wire::Edge;
 
 /// A target for log groups' ARNs: refuses as often as it was told to, then takes.
 #[derive(Default)]
@@ -150,7 +117,7 @@ impl Source for Things {
 pub struct World {
     pub ledger: Ledger,
     pub things: Things,
-    pub clock: Held,
+    pub clock: HeldClock,
     pub inbox: Arc<Inbox>,
     pub events: Events,
     pub edge: Edge,
@@ -158,18 +125,18 @@ pub struct World {
 
 impl World {
     pub fn new() -> Self {
-        Self::on(MemoryStore::new(), Held(Arc::new(AtomicI64::new(NOW))))
+        Self::on(MemoryStore::new(), HeldClock::default())
     }
 
     /// A world on a store that may have rows.
-    pub fn on(store: MemoryStore, clock: Held) -> Self {
+    pub fn on(store: MemoryStore, clock: HeldClock) -> Self {
         let mut schema = Schema::new();
         let tables = Tables::declare(&mut schema);
         let table = schema.table("test.things");
         let things = Things { table, written_out: Arc::default() };
-        let ids = || Arc::new(Counted(AtomicU64::new(0)));
+        let ids = || Arc::new(CountedIds::default());
         let shared = Arc::new(clock.clone());
-        let ledger = Ledger::open(schema, Box::new(store), shared.clone(), ids()).unwrap();
+        let ledger = Ledger::open(schema, Box::new(store), shared, ids()).unwrap();
         let inbox = Arc::new(Inbox::default());
         let setup = EventsSetup {
             ids: ids(),
@@ -177,11 +144,7 @@ impl World {
             sources: vec![Arc::new(things.clone())],
         };
         let events = Events::new(tables, ledger.clone(), setup);
-        let edge = Edge::builder(Arc::new(NoKeys), shared, ids())
-            .home("123456789012".parse().unwrap(), "us-east-1".parse().unwrap())
-            .service(events.service())
-            .open(true)
-            .build();
+        let edge = stage::edge(&clock).service(events.service()).build();
         Self { ledger, things, clock, inbox, events, edge }
     }
 
@@ -195,17 +158,7 @@ impl World {
 
     /// Status and body of a call.
     pub async fn ask(&self, operation: &str, input: &str) -> (u16, String) {
-        let request = Request::builder()
-            .method(Method::POST)
-            .uri("/")
-            .header("content-type", "application/x-amz-json-1.1")
-            .header("x-amz-target", format!("AWSEvents.{operation}"))
-            .body(wire::Body::from(input.to_owned()))
-            .unwrap();
-        let answer = self.edge.handle(request, None).await;
-        let status = answer.status().as_u16();
-        let body = answer.into_body().collect(1 << 20).await.unwrap();
-        (status, String::from_utf8(body.to_vec()).unwrap())
+        stage::ask_json(&self.edge, &format!("AWSEvents.{operation}"), input).await
     }
 
     /// The answer to a call that must succeed.

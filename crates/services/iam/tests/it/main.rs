@@ -4,47 +4,28 @@
 mod sts;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use iam::{Iam, IamError, SESSION_LIFE, SessionRequest, Tables, TokenTerms};
 use ledger::{Ledger, MemoryStore, Schema};
-use terms::{Clock, IdSource, Region, Timestamp};
+use stage::{CountedIds, HeldClock};
+use terms::{Clock, Region, Timestamp};
 use wire::{Authenticator, CallerKind, CredentialLookup};
-
-/// Milliseconds that only the test moves.
-#[derive(Default)]
-struct TestClock(AtomicI64);
-
-impl Clock for TestClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
-    }
-}
-
-#[derive(Default)]
-struct Counter(AtomicU64);
-
-impl IdSource for Counter {
-    fn next(&self) -> [u8; 16] {
-        let count = self.0.fetch_add(1, Ordering::SeqCst) + 1;
-        u128::from(count).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).to_be_bytes()
-    }
-}
 
 struct World {
     iam: Iam,
-    clock: Arc<TestClock>,
-    ids: Arc<Counter>,
+    clock: HeldClock,
+    ids: Arc<CountedIds>,
     region: Region,
 }
 
 async fn world() -> World {
-    let (clock, ids) = (Arc::new(TestClock::default()), Arc::new(Counter::default()));
+    let (clock, ids) = (HeldClock::at(Timestamp::from_millis(0)), Arc::new(CountedIds::default()));
     let mut schema = Schema::new();
     let tables = Tables::new(&mut schema);
     let store = Box::new(MemoryStore::new());
-    let ledger = Ledger::open(schema, store, clock.clone(), ids.clone()).unwrap();
+    let ledger = Ledger::open(schema, store, Arc::new(clock.clone()), ids.clone()).unwrap();
     let iam = Iam::open(ledger, tables, "000000000000".parse().unwrap()).await.unwrap();
     World { iam, clock, ids, region: "eu-west-1".parse().unwrap() }
 }
@@ -99,13 +80,13 @@ async fn an_instance_joins_with_a_token_until_it_expires() {
     assert!(matches!(unknown, IamError::UnknownToken));
     let name = world.iam.join(&token, "a b").await.unwrap_err();
     assert!(matches!(name, IamError::NodeName(_)));
-    world.clock.0.store(expires_at.millis(), Ordering::SeqCst);
+    world.clock.set(expires_at);
     let late = world.iam.join(&token, "node-2").await.unwrap_err();
     assert!(matches!(late, IamError::ExpiredToken { .. }));
     assert!(world.iam.join_tokens().is_empty());
 
     let much_later = expires_at + Duration::from_secs(8 * 24 * 3600);
-    world.clock.0.store(much_later.millis(), Ordering::SeqCst);
+    world.clock.set(much_later);
     world.iam.create_join_token(minute(None, None)).await.unwrap();
     let forgotten = world.iam.join(&token, "node-2").await.unwrap_err();
     assert!(matches!(forgotten, IamError::UnknownToken));
@@ -174,7 +155,7 @@ async fn a_session_is_its_task_until_it_expires() {
         let forged = String::from_utf8(forged).unwrap();
         assert!(matches!(world.find(key, Some(&forged)), CredentialLookup::TokenMismatch));
     }
-    world.clock.0.store(SESSION_LIFE.as_millis().try_into().unwrap(), Ordering::SeqCst);
+    world.clock.advance(SESSION_LIFE);
     assert!(matches!(world.find(key, Some(token)), CredentialLookup::Expired));
 }
 

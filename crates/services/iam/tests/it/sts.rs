@@ -1,7 +1,6 @@
 //! `GetCallerIdentity` on the wire: each kind of caller, and each way of being nobody.
 
 use std::net::SocketAddr;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use iam::{SESSION_LIFE, SessionRequest};
@@ -31,11 +30,14 @@ impl Drop for Server {
 async fn server(open: bool) -> Server {
     let world = world().await;
     let (iam, stop) = (world.iam.clone(), CancellationToken::new());
-    let edge =
-        Edge::builder(std::sync::Arc::new(iam.clone()), world.clock.clone(), world.ids.clone())
-            .service(iam.sts())
-            .open(open)
-            .build();
+    let edge = Edge::builder(
+        std::sync::Arc::new(iam.clone()),
+        std::sync::Arc::new(world.clock.clone()),
+        world.ids.clone(),
+    )
+    .service(iam.sts())
+    .open(open)
+    .build();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(edge.serve(listener, stop.clone()));
@@ -59,7 +61,7 @@ impl Server {
     }
 
     fn signer<'a>(&self, credentials: &'a Credentials) -> Signer<'a> {
-        let now = terms::Clock::now(&*self.world.clock);
+        let now = terms::Clock::now(&self.world.clock);
         Signer { credentials, region: "eu-west-1", service: "sts", now }
     }
 
@@ -139,7 +141,7 @@ async fn every_kind_of_caller_is_told_who_it_is() {
     let task = task.parse().unwrap();
     let role_arn = "arn:aws:iam::000000000000:role/app";
     let request = SessionRequest { role_arn, task: &task };
-    let now = terms::Clock::now(&*server.world.clock);
+    let now = terms::Clock::now(&server.world.clock);
     let session = iam.sessions().assume(&request, &*server.world.ids, now);
     let token = Some(session.session_token.as_str());
     let (status, body) =
@@ -190,12 +192,12 @@ async fn nobody_is_told_why() {
     let task = "arn:aws:ecs:us-east-1:000000000000:task/default/00000000000000000000000000000001";
     let task = task.parse().unwrap();
     let request = SessionRequest { role_arn: "arn:aws:iam::000000000000:role/app", task: &task };
-    let now = terms::Clock::now(&*server.world.clock);
+    let now = terms::Clock::now(&server.world.clock);
     let session = iam.sessions().assume(&request, &*server.world.ids, now);
     let (id, secret) = (session.access_key_id.as_str(), &session.secret);
     check(credentials(id, secret, None), "InvalidClientTokenId", INVALID).await;
     check(credentials(id, secret, Some("AAAA")), "InvalidClientTokenId", INVALID).await;
-    server.world.clock.0.store(SESSION_LIFE.as_millis().try_into().unwrap(), Ordering::SeqCst);
+    server.world.clock.advance(SESSION_LIFE);
     let text = "The security token included in the request is expired";
     check(credentials(id, secret, Some(&session.session_token)), "ExpiredToken", text).await;
 

@@ -32,29 +32,11 @@ fn lines(document: &str) -> String {
 
 async fn play(world: &World, name: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/it/golden/{name}.txt"));
-    let script = std::fs::read_to_string(&path).unwrap();
-    let mut played = String::new();
-    let mut script_lines = script.lines().peekable();
-    while let Some(line) = script_lines.next() {
-        let Some(form) = line.strip_prefix("> ") else {
-            let _ = writeln!(played, "{line}");
-            continue;
-        };
-        while script_lines.next_if(|line| !line.is_empty() && !line.starts_with('>')).is_some() {}
+    stage::play(&path, async |form| {
         let (status, answer) = world.ask(form).await;
-        let _ = write!(played, "> {form}\n{status}\n{}", lines(&answer));
-        if script_lines.peek().is_some_and(|line| !line.is_empty()) {
-            played.push('\n');
-        }
-    }
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        std::fs::write(&path, played).unwrap();
-        return;
-    }
-    for (number, (wanted, got)) in script.lines().zip(played.lines()).enumerate() {
-        assert_eq!(wanted, got, "{name}.txt, line {}", number + 1);
-    }
-    assert_eq!(script.len(), played.len(), "{name}.txt is longer or shorter than what was said");
+        format!("{status}\n{}", lines(&answer))
+    })
+    .await;
 }
 
 #[tokio::test]

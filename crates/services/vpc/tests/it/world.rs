@@ -1,43 +1,13 @@
 //! A ledger with networks, and an edge over it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::{Method, Request};
 use ledger::{Ledger, MemoryStore, Schema};
-use terms::{Clock, IdSource, Region, Timestamp};
+use stage::{CountedIds, HeldClock};
+use terms::Region;
 use vpc::{Interface, NewInterface, Scope, Subnet, SubnetFull, Tables, Vpc};
-use wire::{Authenticator, CredentialLookup, Edge};
-
-/// 2026-01-02T03:04:05.678Z.
-const NOW: Timestamp = Timestamp::from_millis(1_767_323_045_678);
-
-struct Stopped;
-
-impl Clock for Stopped {
-    fn now(&self) -> Timestamp {
-        NOW
-    }
-}
-
-/// Numbers spread over all bytes.
-struct Counted(AtomicU64);
-
-impl IdSource for Counted {
-    fn next(&self) -> [u8; 16] {
-        let count = self.0.fetch_add(1, Ordering::SeqCst) + 1;
-        u128::from(count).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).to_be_bytes()
-    }
-}
-
-/// Nobody has a key: the edge is open.
-struct NoKeys;
-
-impl Authenticator for NoKeys {
-    fn find(&self, _: &str, _: Option<&str>, _: &Region, _: Timestamp) -> CredentialLookup {
-        CredentialLookup::Unknown
-    }
-}
+use wire::Edge;
 
 /// Names the service; nobody checks the signature.
 const SCOPE: &str = "AWS4-HMAC-SHA256 Credential=AKID/20260102/us-east-1/ec2/aws4_request, \
@@ -55,18 +25,14 @@ impl World {
     pub fn new(seed: u64) -> Self {
         let mut schema = Schema::new();
         let tables = Tables::declare(&mut schema);
-        let ids = || Arc::new(Counted(AtomicU64::new(seed)));
+        let (clock, ids) = (HeldClock::default(), Arc::new(CountedIds::from(seed)));
         let store = Box::new(MemoryStore::new());
-        let ledger = Ledger::open(schema, store, Arc::new(Stopped), ids()).unwrap();
+        let ledger = Ledger::open(schema, store, Arc::new(clock.clone()), ids).unwrap();
         let (account, region) =
             ("123456789012".parse().unwrap(), "us-east-1".parse::<Region>().unwrap());
         let scope = Scope { account, region };
         let vpc = Vpc::new(tables, ledger.clone());
-        let edge = Edge::builder(Arc::new(NoKeys), Arc::new(Stopped), ids())
-            .home(scope.account.clone(), scope.region.clone())
-            .service(vpc.service())
-            .open(true)
-            .build();
+        let edge = stage::edge(&clock).service(vpc.service()).build();
         Self { tables, ledger, scope, edge }
     }
 
