@@ -7,8 +7,9 @@ use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    agent, completions, config, debug, deploy, diff, doctor, down, events, history, image, import,
-    init, logs, man, plan, profile, run, server, status, stop, store, token, top, up, version, why,
+    agent, completions, config, debug, deploy, diff, doctor, down, events, fleet, history, image,
+    import, init, logs, man, plan, profile, run, server, status, stop, store, token, top, up,
+    usage, version, why,
 };
 use crate::exit::Exit;
 use crate::observe::{self, ObserveSettings};
@@ -62,6 +63,10 @@ enum Command {
     History(history::History),
     /// Tell where tasks would go, now or after a failure, and what would not fit, and do nothing
     Plan(plan::Plan),
+    /// Tell what tasks used of Fargate, by the second
+    Usage(usage::Usage),
+    /// Show, drain and remove the nodes that Fargate tasks run on
+    Fleet(fleet::FleetCommand),
     /// Load images from files, and delete what nothing needs
     Image(image::ImageCommand),
     /// Turn a Compose file, `docker inspect` or a task definition of AWS into one for here
@@ -107,6 +112,8 @@ impl Command {
             Self::Plan(command) => calling()?.block_on(command.run(format)),
             Self::Store(command) => working()?.block_on(command.run(format)),
             Self::Down(command) => calling()?.block_on(command.run(format)),
+            Self::Usage(command) => calling()?.block_on(command.run(format)),
+            Self::Fleet(command) => calling()?.block_on(command.run(format)),
             Self::Image(command) => calling()?.block_on(command.run(format)),
             Self::Import(command) => command.run(),
             Self::Init(command) => command.run(format),

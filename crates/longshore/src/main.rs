@@ -19,6 +19,7 @@ mod descriptors;
 mod ensemble;
 mod event_parts;
 mod exit;
+mod fleet;
 mod history;
 mod housekeeping;
 mod instances;

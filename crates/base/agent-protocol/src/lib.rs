@@ -51,6 +51,16 @@ pub const ADDRESS_ATTRIBUTE: &str = "longshore.address";
 /// it in `ECS_INSTANCE_ATTRIBUTES`.
 pub const CAPACITY_PROVIDER_ATTRIBUTE: &str = "longshore.capacity-provider";
 
+/// The name under which nodes of the operator's own for Fargate tasks register, in the place of a
+/// cluster's. There is no such cluster: no operation of ECS's API shows or takes it.
+pub const FARGATE_FLEET: &str = "longshore-fargate-fleet";
+
+/// The attribute of such a node that takes tasks of the launch type and provider `FARGATE`.
+pub const FARGATE_ATTRIBUTE: &str = "longshore.fargate";
+
+/// The attribute of such a node that takes tasks of the capacity provider `FARGATE_SPOT`.
+pub const FARGATE_SPOT_ATTRIBUTE: &str = "longshore.fargate-spot";
+
 /// What the `ClientException` says of an instance that registers again after it was deregistered. By
 /// it our agent tells this refusal from others: RegisterContainerInstance has no error of its own
 /// for it.

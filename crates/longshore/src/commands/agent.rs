@@ -1,6 +1,5 @@
 //! `longshore agent`: this machine as a container instance of a server elsewhere.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,6 +19,7 @@ use wire::tls::{PinnedAuthority, TlsClient};
 use crate::clock::SystemClock;
 use crate::commands::doctor;
 use crate::data_dir::{self, DataDir};
+use crate::fleet::Fleet;
 use crate::housekeeping::{HouseFlags, HouseSettings};
 use crate::instances::{self, Attribute, ChosenNetwork, NetworkChoice, SizeFlags};
 use crate::node::{self, NodeSettings};
@@ -35,7 +35,7 @@ use crate::{settings, signals};
 /// Flags of `longshore agent`.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Example:\n  longshore agent --server http://10.0.0.1:4566 --token TOKEN --zone us-east-1b"
+    after_help = "Examples:\n  longshore agent --server http://10.0.0.1:4566 --token TOKEN --zone us-east-1b\n  longshore agent --server http://10.0.0.1:4566 --token TOKEN --fleet fargate"
 )]
 pub struct Agent {
     /// The URLs of the control plane's servers, with commas between; one suffices if it is a name
@@ -55,6 +55,9 @@ pub struct Agent {
     /// The cluster to join
     #[arg(long, default_value = "default", value_name = "NAME")]
     cluster: ClusterName,
+    /// Make this machine a node that Fargate tasks run on, and an instance of no cluster
+    #[arg(long, value_enum, value_name = "FLEET", conflicts_with_all = ["cluster", "capacity_provider"])]
+    fleet: Option<Fleet>,
     /// This instance's name [default: the host's name]
     #[arg(long)]
     name: Option<String>,
@@ -114,7 +117,10 @@ impl Agent {
     /// # Errors
     /// If the server does not take the token or the instance, or this machine cannot run
     /// containers.
-    pub async fn run(self, format: Format) -> Result<()> {
+    pub async fn run(mut self, format: Format) -> Result<()> {
+        if self.fleet.is_some() {
+            self.cluster = Fleet::cluster();
+        }
         doctor::require_containers()?;
         let data = DataDir::create(&settings::data_dir(self.data_dir.clone())?)?;
         let stop = signals::first()?;
@@ -144,7 +150,8 @@ impl Agent {
         }
         let (cluster, server) = (&self.cluster, &self.server);
         let told = json!({"name": name, "cluster": cluster, "server": server});
-        let text = format_args!("Longshore agent '{name}' serves {cluster} at {server}");
+        let serves = if self.fleet.is_some() { "Fargate tasks" } else { cluster.as_str() };
+        let text = format_args!("Longshore agent '{name}' serves {serves} at {server}");
         output::announce(format, &told, text);
         let network = ChosenNetwork::of(self.network, &self.server);
         let house = HouseSettings::resolve(&self.house)?;
@@ -198,6 +205,7 @@ impl Agent {
         let SizeFlags { instance_type, instance_cpu, instance_memory } = self.size;
         let provider = instances::provider_attribute(self.capacity_provider.as_ref());
         let attributes = self.attributes.into_iter().map(|a| (a.name, a.value)).chain(provider);
+        let fleet = self.fleet.map(Fleet::attributes).unwrap_or_default();
         Ok(NodeSettings {
             server: self.server,
             tls,
@@ -206,7 +214,7 @@ impl Agent {
             name,
             zone: self.zone.unwrap_or_else(|| format!("{}a", joined.region)),
             instance_type,
-            attributes: BTreeMap::from_iter(attributes),
+            attributes: attributes.chain(fleet).collect(),
             account: joined.account,
             region: joined.region,
             registry_auth: self.registry_auth,

@@ -40,7 +40,7 @@ pub struct History {
 }
 
 /// A time such as 90s, 15m, 6h or 2d.
-fn age(text: &str) -> Result<Duration, String> {
+pub fn age(text: &str) -> Result<Duration, String> {
     let wrong = || format!("'{text}' is no time; write it as 30s, 15m, 6h or 2d");
     let unit = text.chars().next_back().ok_or_else(wrong)?;
     let seconds: u64 = match unit {

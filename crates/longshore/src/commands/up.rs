@@ -9,6 +9,7 @@ use agent::transport::Objects;
 use agent::volumes::StandIns;
 use anyhow::{Context, Result};
 use clap::Args;
+use runtime::images::ImageStore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use wire::sigv4::Credentials;
@@ -17,6 +18,7 @@ use wire::tls::TlsClient;
 use crate::commands::doctor;
 use crate::control_plane::ControlPlane;
 use crate::data_dir::DataDir;
+use crate::fleet::{self, Fleet};
 use crate::housekeeping::HouseSettings;
 use crate::instances::{self, ChosenNetwork, InstanceFlags};
 use crate::node::{self, NodeSettings};
@@ -27,6 +29,9 @@ use crate::service_rules::LOST_AFTER_HERE;
 use crate::settings::{ServerFlags, ServerSettings};
 use crate::storage::DeviceFlags;
 use crate::{pki, port, signals};
+
+/// The name of the node that Fargate tasks run on.
+const FLEET_NODE: &str = "fargate-1";
 
 /// Flags of `longshore up`.
 #[derive(Args, Debug)]
@@ -49,6 +54,9 @@ pub struct Up {
     /// again, and `longshore down` ends them
     #[arg(long)]
     keep_tasks: bool,
+    /// Leave out the node that Fargate tasks run on
+    #[arg(long)]
+    no_fargate: bool,
 }
 
 impl Up {
@@ -92,6 +100,11 @@ impl Up {
             ended = nodes.first_end() => ended,
             outcome = ready => outcome,
         };
+        // Only now: nobody waits for it who wants none of it.
+        let outcome = match outcome {
+            Ok(()) if !self.no_fargate => nodes.add_fleet(&settings, &plane).await,
+            outcome => outcome,
+        };
         let outcome = match outcome {
             Ok(()) => {
                 // An instance that fails while others run is told by its own words, below.
@@ -115,11 +128,20 @@ struct Has {
     devices: DeviceFlags,
 }
 
+/// What the instances of this process have in common.
+struct Own {
+    data: DataDir,
+    images: Arc<ImageStore>,
+    has: Has,
+    at_end: AtEnd,
+}
+
 /// The instances of this process.
 struct Nodes {
     running: JoinSet<Result<()>>,
     end: CancellationToken,
     failure: Option<anyhow::Error>,
+    own: Own,
     _host: Option<ChosenNetwork>,
 }
 
@@ -139,8 +161,10 @@ impl Nodes {
             running: JoinSet::new(),
             end: CancellationToken::new(),
             failure: None,
+            own: Own { data: data.clone(), images: Arc::clone(&images), has, at_end },
             _host: host,
         };
+        let Own { has, .. } = &nodes.own;
         let mut all = Vec::new();
         for number in 0..settings.instances {
             let instance = node_settings(settings, plane, number, &nodes.end).await?;
@@ -159,6 +183,36 @@ impl Nodes {
             nodes.running.spawn(node::run(instance, data, images, end));
         }
         Ok(nodes)
+    }
+
+    /// Starts the node that Fargate tasks run on, in a network of its own.
+    async fn add_fleet(&mut self, settings: &ServerSettings, plane: &ControlPlane) -> Result<()> {
+        let Own { data, images, has, at_end } = &self.own;
+        let node = node_settings(settings, plane, 0, &self.end).await?;
+        let name = FLEET_NODE.to_owned();
+        let key = plane.iam.node_key(&name).await?;
+        let (access_key_id, secret) = (key.access_key_id, key.secret);
+        let mut house = node.house.clone();
+        house.house.introspection = None;
+        let node = NodeSettings {
+            credentials: Credentials { access_key_id, secret, session_token: None },
+            tls: tls(plane, &name, &self.end)?,
+            name,
+            cluster: Fleet::cluster(),
+            attributes: Fleet::Fargate.attributes().into_iter().collect(),
+            capacity: fleet::roomy(instances::capacity(1, None, None)?),
+            registry_auth: has.registry_auth.clone(),
+            objects: has.objects.clone(),
+            stand_ins: has.devices.of_the_only_one(data.path())?,
+            at_end: *at_end,
+            own_network: true,
+            ready_namespaces: 1,
+            house,
+            ..node
+        };
+        let (data, images) = (data.clone(), Arc::clone(images));
+        self.running.spawn(node::run(node, data, images, self.end.clone()));
+        Ok(())
     }
 
     /// Waits for an instance to end, which none does by itself unless something is wrong.

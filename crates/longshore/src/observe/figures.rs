@@ -79,6 +79,37 @@ pub fn of_edge(registry: &mut Registry, load: &EdgeLoad) {
     figures(registry, "bodies_held_bytes", "Bytes of bodies in memory", bodies);
 }
 
+/// One of Fargate's capacity providers.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Provider {
+    provider: &'static str,
+}
+
+/// What tasks used of Fargate, up to now.
+pub fn of_fargate(ecs: &ecs::Ecs) -> Source {
+    const UNITS_PER_VCPU: u64 = 1024;
+    const MIB_PER_GB: u64 = 1024;
+    let ecs = ecs.clone();
+    Box::new(move |registry| {
+        let registry = registry.sub_registry_with_prefix("ecs_fargate");
+        let used = ecs.fargate_use();
+        let of = |amount: fn(&ecs::FargateUse) -> u64| {
+            let one = move |one: &ecs::FargateUse| {
+                let value = i64::try_from(amount(one)).unwrap_or(i64::MAX);
+                (Provider { provider: one.provider }, value)
+            };
+            used.iter().map(one).collect::<Vec<_>>()
+        };
+        let help = "Seconds of vCPUs that tasks used of Fargate";
+        let cpu = of(|one| one.cpu_unit_seconds / UNITS_PER_VCPU);
+        figures(registry, "vcpu_seconds", help, cpu);
+        let help = "Seconds of GB of memory that tasks used of Fargate";
+        figures(registry, "gb_seconds", help, of(|one| one.mib_seconds / MIB_PER_GB));
+        let help = "Seconds of GiB of ephemeral storage, beyond the 20 that every task has";
+        figures(registry, "storage_gib_seconds", help, of(|one| one.storage_gib_seconds));
+    })
+}
+
 /// What the ledger holds.
 pub fn of_ledger(ledger: &Ledger) -> Source {
     let ledger = ledger.clone();

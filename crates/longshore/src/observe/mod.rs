@@ -71,7 +71,8 @@ impl Inside {
     ) -> Result<Self> {
         let retention = settings.history_retention.duration();
         let history = Recorder::open(&data.history(), retention, ledger.clone(), ecs)?;
-        let metrics = Metrics::new("server", vec![figures::of_ledger(ledger), history.figures()]);
+        let sources = vec![figures::of_ledger(ledger), history.figures(), figures::of_fargate(ecs)];
+        let metrics = Metrics::new("server", sources);
         Ok(Self { metrics, history })
     }
 

@@ -39,7 +39,9 @@ pub mod view;
 pub mod volumes;
 
 pub use agent::Agent;
-pub use agent_protocol::CAPACITY_PROVIDER_ATTRIBUTE;
+pub use agent_protocol::{
+    CAPACITY_PROVIDER_ATTRIBUTE, FARGATE_ATTRIBUTE, FARGATE_FLEET, FARGATE_SPOT_ATTRIBUTE,
+};
 pub use config::{
     AgentError, AtEnd, Config, Parts, RESERVED_TCP_PORTS, Remains, STOP_TIMEOUT_AT_END,
     detect_capacity,

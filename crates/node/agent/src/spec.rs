@@ -480,6 +480,15 @@ fn resources(container: &Container, host: &HostConfig) -> Resources {
     }
 }
 
+/// The cluster of a task, as its containers are told it: by name, as `configured`; on Fargate by its
+/// ARN, for there the agent is of no cluster (Developer Guide, "Task metadata version 4 for Fargate").
+pub fn cluster_of<'a>(task: &'a Task, configured: &'a str) -> &'a str {
+    match task.launch_type.as_deref() {
+        Some("FARGATE") => &task.task_cluster_arn,
+        _ => configured,
+    }
+}
+
 /// The labels that ECS's agent sets, and the definition's own.
 pub fn labels(
     task: &Task,
@@ -489,7 +498,7 @@ pub fn labels(
 ) -> BTreeMap<String, String> {
     let label = |name: &str, value: &str| (format!("com.amazonaws.ecs.{name}"), value.to_owned());
     let own = [
-        label("cluster", cluster),
+        label("cluster", cluster_of(task, cluster)),
         label("container-name", &container.name),
         label("task-arn", &task.arn.to_string()),
         label("task-definition-family", &task.family),

@@ -41,7 +41,7 @@ fn tasks(tables: &Tables, snapshot: &Snapshot, findings: &mut Findings) {
         if task.status == TaskStatus::Stopped {
             continue;
         }
-        match snapshot.get(&tables.instances, &key.0.instance(task.instance)) {
+        match snapshot.get(&tables.instances, &crate::tables::place_of(&key, &task)) {
             None => findings.note("ecs.places", arn, "it has not stopped, and has no instance"),
             Some(row) if row.status == InstanceStatus::Inactive => {
                 findings.note("ecs.places", arn, "it has not stopped, but its instance has gone");
@@ -59,7 +59,7 @@ fn instances(tables: &Tables, snapshot: &Snapshot, findings: &mut Findings) {
         if crate::tables::instance_key(&row.arn) != key {
             findings.note("ecs.keys", &row.arn, "the instance is stored under another key");
         }
-        if snapshot.get(&tables.clusters, &key.0).is_none() {
+        if !key.0.is_fleet() && snapshot.get(&tables.clusters, &key.0).is_none() {
             findings.note("ecs.clusters", &row.arn, "its cluster does not exist");
         }
         if row.status != InstanceStatus::Inactive {

@@ -25,6 +25,7 @@ mod check;
 mod decide;
 mod error;
 mod event_source;
+mod fleet;
 mod model;
 mod peer;
 mod placing;
@@ -34,6 +35,7 @@ mod run_target;
 mod sessions;
 mod tables;
 mod trace;
+mod used;
 mod whatif;
 
 use std::sync::Arc;
@@ -88,6 +90,21 @@ pub struct EcsSetup {
     pub services: ServiceRules,
     /// The networks that awsvpc tasks are in: tables of the same ledger.
     pub vpc: vpc::Tables,
+}
+
+/// What tasks used of one of Fargate's capacity providers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FargateUse {
+    /// `FARGATE`, with its launch type, or `FARGATE_SPOT`.
+    pub provider: &'static str,
+    /// Tasks.
+    pub tasks: u64,
+    /// CPU units times seconds.
+    pub cpu_unit_seconds: u64,
+    /// MiB times seconds.
+    pub mib_seconds: u64,
+    /// GiB of ephemeral storage beyond 20, times seconds.
+    pub storage_gib_seconds: u64,
 }
 
 /// How services are kept, as far as the operator decides it.
@@ -169,6 +186,8 @@ impl Ecs {
         routes.push(routes::plan(self.api.clone()));
         routes.push(routes::what_if(self.api.clone()));
         routes.push(routes::placements(self.api.clone()));
+        routes.push(routes::usage(self.api.clone()));
+        routes.push(routes::fleet(self.api.clone()));
         routes.push(routes::service_health(self.api.clone(), self.rules));
         routes
     }
@@ -176,6 +195,20 @@ impl Ecs {
     /// A reader of the ledger's commits that knows what they did to tasks and instances.
     pub fn witness(&self) -> Witness {
         Witness::new(self.api.tables)
+    }
+
+    /// What all tasks used of Fargate that is known of, by capacity provider.
+    pub fn fargate_use(&self) -> Vec<FargateUse> {
+        let api::Api { ledger, tables, .. } = &*self.api;
+        let totals = used::totals(&ledger.snapshot(), tables, ledger.clock().now());
+        let told = totals.into_iter().map(|(provider, amount)| FargateUse {
+            provider,
+            tasks: amount.tasks,
+            cpu_unit_seconds: amount.cpu,
+            mib_seconds: amount.memory,
+            storage_gib_seconds: amount.storage,
+        });
+        told.collect()
     }
 
     /// The sessions of agents.

@@ -3,7 +3,9 @@
 //! `POST /_longshore/what-if`, the same in a cluster that is changed or loses something; `GET /_longshore/placements`, what was placed.
 //! `service_health.rs` has its own.
 
+mod fleet;
 mod service_health;
+mod usage;
 
 use std::sync::Arc;
 
@@ -22,10 +24,12 @@ use crate::api::Api;
 use crate::decide::why;
 use crate::error::Error;
 use crate::model::Task;
-use crate::tables::{ClusterKey, Scope, Tables, TaskKey, task_key};
+use crate::tables::{ClusterKey, Scope, Tables, TaskKey, place_of, task_key};
 use crate::whatif;
 
+pub(crate) use self::fleet::route as fleet;
 pub(crate) use self::service_health::route as service_health;
+pub(crate) use self::usage::route as usage;
 
 /// The path that the CLI's `why` asks.
 const WHY_PATH: &str = "/_longshore/why";
@@ -59,7 +63,7 @@ fn explain(api: &Api, request: &RouteRequest) -> Response<Body> {
     let Some((key, task)) = find(&snapshot, &api.tables, &scope, text) else {
         return refuse(StatusCode::NOT_FOUND, &format!("there is no task '{text}'"));
     };
-    let instance = snapshot.get(&api.tables.instances, &key.0.instance(task.instance));
+    let instance = snapshot.get(&api.tables.instances, &place_of(&key, &task));
     let why = why::explain(&task, instance.as_deref(), request.now);
     answer(StatusCode::OK, serde_json::to_vec(&why).unwrap_or_default())
 }

@@ -10,6 +10,7 @@ mod indexes;
 pub(crate) mod sample;
 mod services;
 
+use agent_protocol::FARGATE_FLEET;
 use ledger::{Index, Key, KeyError, KeyReader, KeyWriter, Record, Schema, Table};
 use serde::{Deserialize, Serialize};
 use shapes_ecs as shapes;
@@ -23,9 +24,9 @@ pub(crate) use self::services::{
     DeploymentKey, ServiceEventKey, ServiceKey, ServiceTables, TaskSetKey, service_key, service_of,
 };
 use crate::model::{
-    AccountSetting, CapacityProvider, Cluster, ContainerInstance, DefinitionStatus, DesiredStatus,
-    Document, FamilyCounter, FamilyListing, InstanceStatus, SchedulingStrategy, ServiceStatus,
-    Task, TaskDefinition, TaskStatus,
+    AccountSetting, Amount, CapacityProvider, Cluster, ContainerInstance, DefinitionStatus,
+    DesiredStatus, Document, FamilyCounter, FamilyListing, InstanceStatus, SchedulingStrategy,
+    ServiceStatus, Task, TaskDefinition, TaskStatus, Usage, UseOf,
 };
 
 /// Account and region: the first part of every key.
@@ -52,6 +53,11 @@ impl Scope {
     /// The key of the cluster called `name`.
     pub(crate) fn cluster(&self, name: ClusterName) -> ClusterKey {
         ClusterKey { scope: self.clone(), name }
+    }
+
+    /// Under which the nodes for Fargate tasks of this account and region are.
+    pub(crate) fn fleet(&self) -> ClusterKey {
+        self.cluster(FARGATE_FLEET.parse().expect("it is made as names of clusters are"))
     }
 
     /// The ARN of a revision.
@@ -106,6 +112,19 @@ impl ClusterKey {
         ContainerInstanceArn { region, account, cluster: self.name.clone(), id }
     }
 
+    /// Whether it stands for the nodes of the operator's own, and is no cluster.
+    pub(crate) fn is_fleet(&self) -> bool {
+        self.name.as_str() == FARGATE_FLEET
+    }
+
+    /// Whether `row`, a task with this key, is on an instance of this cluster, or of this fleet.
+    pub(crate) fn is_under(&self, key: &TaskKey, row: &Task) -> bool {
+        match row.fargate {
+            None => *self == key.0,
+            Some(_) => self.is_fleet() && self.scope == key.0.scope,
+        }
+    }
+
     /// The key of a task in the cluster.
     pub(crate) fn task(&self, id: TaskId) -> TaskKey {
         (self.clone(), id)
@@ -139,6 +158,19 @@ pub(crate) type InterfaceKey = (Scope, String);
 pub(crate) fn task_key(arn: &TaskArn) -> TaskKey {
     let scope = Scope { account: arn.account.clone(), region: arn.region.clone() };
     scope.cluster(arn.cluster.clone()).task(arn.id)
+}
+
+/// Where the instance of a task is: in its cluster, or in the fleet.
+pub(crate) fn ground_of(key: &TaskKey, row: &Task) -> ClusterKey {
+    match row.fargate {
+        None => key.0.clone(),
+        Some(_) => key.0.scope.fleet(),
+    }
+}
+
+/// The key of the instance that a task is on.
+pub(crate) fn place_of(key: &TaskKey, row: &Task) -> InstanceKey {
+    ground_of(key, row).instance(row.instance)
 }
 
 /// The key that an instance's ARN names.
@@ -180,6 +212,24 @@ pub(crate) struct Release {
     pub(crate) at: Timestamp,
 }
 
+/// The key of what a task used: when it stopped, and its id.
+pub(crate) type UsageKey = (Scope, Timestamp, TaskId);
+/// The key of what was used on a day: when that began, in UTC, and of what, in words.
+pub(crate) type UsedDayKey = (Scope, Timestamp, String);
+
+/// What was used on a day.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct UsedDay {
+    /// Of what.
+    #[serde(rename = "o")]
+    pub(crate) of: UseOf,
+    /// How much.
+    #[serde(rename = "a")]
+    pub(crate) amount: Amount,
+}
+
+impl Record for Usage {}
+impl Record for UsedDay {}
 impl Record for AccountSetting {}
 impl Record for CapacityProvider {}
 impl Record for Cluster {}
@@ -269,6 +319,14 @@ pub(crate) struct Tables {
     pub(crate) orphans: Table<InterfaceKey, OrphanedInterface>,
     /// Interfaces of abandoned tasks by age.
     pub(crate) orphans_by_age: Index<Timestamp, InterfaceKey, OrphanedInterface>,
+    /// What tasks used of Fargate that stopped lately.
+    pub(crate) usage: Table<UsageKey, Usage>,
+    /// The same by when they stopped.
+    pub(crate) usage_by_age: Index<Timestamp, UsageKey, Usage>,
+    /// What those used that stopped before, by the day.
+    pub(crate) used_days: Table<UsedDayKey, UsedDay>,
+    /// The same by day.
+    pub(crate) used_days_by_age: Index<Timestamp, UsedDayKey, UsedDay>,
     /// Services and what belongs to them.
     pub(crate) services: ServiceTables,
 }
@@ -287,6 +345,8 @@ impl Tables {
         let tasks = schema.table("ecs.tasks");
         let run_tokens = schema.table("ecs.run_tokens");
         let orphans = schema.table("ecs.orphaned_interfaces");
+        let usage = schema.table("ecs.fargate_usage");
+        let used_days = schema.table("ecs.fargate_days");
         Self {
             clusters,
             deleted_clusters: schema.index(&clusters, "deleted", indexes::deleted_clusters),
@@ -338,6 +398,10 @@ impl Tables {
             orphans,
             orphans_by_age: schema.index(&orphans, "age", indexes::orphans_by_age),
             releases: schema.table("ecs.releases"),
+            usage,
+            usage_by_age: schema.index(&usage, "age", indexes::usage_by_age),
+            used_days,
+            used_days_by_age: schema.index(&used_days, "age", indexes::used_days_by_age),
             services: ServiceTables::declare(schema, &tasks),
         }
     }

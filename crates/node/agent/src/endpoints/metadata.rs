@@ -209,7 +209,7 @@ pub(super) fn task(task: &TaskState, version: Version, place: &Place) -> Value {
     let Place { cluster, zone, vpc } = place;
     let spec = &task.task;
     let mut map = Map::new();
-    map.insert("Cluster".to_owned(), cluster.clone().into());
+    map.insert("Cluster".to_owned(), spec::cluster_of(&task.task, cluster).into());
     map.insert("TaskARN".to_owned(), spec.arn.to_string().into());
     map.insert("Family".to_owned(), spec.family.clone().into());
     map.insert("Revision".to_owned(), spec.version.clone().into());

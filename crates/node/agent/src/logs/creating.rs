@@ -5,6 +5,7 @@ use runtime::{ContainerSpec, Image};
 use super::{Wanted, firelens};
 use crate::effects::Tools;
 use crate::engine::{Creation, Failure};
+use crate::spec::cluster_of;
 
 impl Tools {
     /// What a router of FireLens has besides other containers.
@@ -17,7 +18,8 @@ impl Tools {
         let definition = &task.containers[creation.container.index];
         let Some(router) = firelens::router(definition) else { return Ok(()) };
         let folder = self.logs.router_folder(&task.arn.id.to_string());
-        let written = firelens::write(task, definition, &self.cluster, &folder).await;
+        let written =
+            firelens::write(task, definition, cluster_of(task, &self.cluster), &folder).await;
         written.map_err(|error| {
             let what = format!("unable to generate firelens config file: {error}");
             Failure::new("ResourceInitializationError", what)

@@ -25,7 +25,7 @@ use std::sync::Arc;
 pub(crate) use self::container_instances::show_instance;
 pub(crate) use self::services::forget as forget_service;
 pub(crate) use self::tasks::{
-    Outlook, Placed, Refused, ServiceTemplate, Taken, definition_constraints, refused,
+    NO_CAPACITY, Outlook, Placed, Refused, ServiceTemplate, Taken, definition_constraints, refused,
     service_strategies, show_task,
 };
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use terms::{ContainerInstanceArn, TaskArn};
 
 use crate::model::{Cluster, Container, ContainerInstance, ContainerStatus, Task, TaskStatus};
-use crate::tables::{ClusterKey, Tables};
+use crate::tables::{ClusterKey, Tables, place_of, task_key};
 
 /// What somebody can ask the history of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -91,8 +91,8 @@ fn task<K>(told: &mut Vec<Happening>, change: &Change<K, Task>) {
 }
 
 fn instance_arn(task: &Task) -> ContainerInstanceArn {
-    let TaskArn { region, account, cluster, .. } = task.arn.clone();
-    ContainerInstanceArn { region, account, cluster, id: task.instance }
+    let (ground, id) = place_of(&task_key(&task.arn), task);
+    ground.instance_arn(id)
 }
 
 fn created(told: &mut Vec<Happening>, task: &Row<Task>) {

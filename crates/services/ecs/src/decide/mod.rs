@@ -9,4 +9,5 @@ pub(crate) mod service;
 pub(crate) mod shares;
 pub(crate) mod subject;
 pub(crate) mod token;
+pub(crate) mod usage;
 pub(crate) mod why;

@@ -34,7 +34,7 @@ pub(crate) fn instance<'a>(
         )
         .with_enis(interfaces(row));
     for task in tasks {
-        instance.hold(&Arc::from(task.group.as_str()), &held(task));
+        instance.hold(&task.spread_group(), &held(task));
     }
     instance
 }

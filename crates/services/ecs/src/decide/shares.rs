@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 
-use agent_protocol::CAPACITY_PROVIDER_ATTRIBUTE;
+use agent_protocol::{CAPACITY_PROVIDER_ATTRIBUTE, FARGATE_ATTRIBUTE, FARGATE_SPOT_ATTRIBUTE};
 use placement::{Request, RequiredAttribute};
 use terms::CapacityProviderName;
 
@@ -107,10 +107,33 @@ pub(crate) fn take_back(
     gone
 }
 
-/// What a task that goes to `provider` asks of its instance: that it belongs to it.
+/// What a task that goes to `provider` asks of its instance: that it belongs to it; of a node of the
+/// fleet, that it takes tasks of that provider of Fargate's.
 pub(crate) fn belongs_to(provider: &CapacityProviderName) -> RequiredAttribute {
-    let (name, value) = (CAPACITY_PROVIDER_ATTRIBUTE.into(), Some(provider.as_str().into()));
-    RequiredAttribute { name, value }
+    let of_fleet = FLEET.iter().find(|(name, _)| *name == provider.as_str());
+    match of_fleet {
+        Some((_, attribute)) => RequiredAttribute { name: (*attribute).into(), value: None },
+        None => {
+            let (name, value) = (CAPACITY_PROVIDER_ATTRIBUTE, provider.as_str().into());
+            RequiredAttribute { name: name.into(), value: Some(value) }
+        }
+    }
+}
+
+/// Fargate's providers, and what nodes that take their tasks are known by.
+const FLEET: [(&str, &str); 2] =
+    [("FARGATE", FARGATE_ATTRIBUTE), ("FARGATE_SPOT", FARGATE_SPOT_ATTRIBUTE)];
+
+/// What a task of the launch type FARGATE asks of its node.
+pub(crate) fn on_demand() -> RequiredAttribute {
+    RequiredAttribute { name: FARGATE_ATTRIBUTE.into(), value: None }
+}
+
+/// The provider of Fargate's that the tasks of a request go to.
+pub(crate) fn fargate_provider(request: &Request) -> Option<CapacityProviderName> {
+    let has = |attribute: &str| request.attributes.iter().any(|one| &*one.name == attribute);
+    let (name, _) = FLEET.iter().find(|(_, attribute)| has(attribute))?;
+    name.parse().ok()
 }
 
 /// The provider that the tasks of a request go to, if they go by one.

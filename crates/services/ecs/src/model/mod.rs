@@ -15,6 +15,7 @@ mod deployment;
 mod disk;
 mod document;
 mod explanation;
+mod fargate;
 mod instance;
 pub(crate) mod machine;
 mod network;
@@ -30,6 +31,7 @@ mod tag;
 mod task;
 mod task_set;
 mod task_state;
+mod usage;
 
 pub(crate) use account_setting::AccountSetting;
 pub(crate) use agent_update::{AgentUpdate, UpdateEvent, UpdateStatus, hash_of};
@@ -52,6 +54,7 @@ pub(crate) use disk::TaskDisk;
 pub(crate) use document::parse_json;
 pub(crate) use document::{Document, json};
 pub(crate) use explanation::{Explanation, RefusalCount, RefusalNote};
+pub(crate) use fargate::{LATEST, OnFargate, Platform, STORAGE_GIB};
 pub(crate) use instance::{AgentInfo, ContainerInstance, InstanceStatus};
 pub(crate) use network::{AttachmentStatus, TaskNetwork};
 pub(crate) use resources::{Capacity, Demand};
@@ -66,10 +69,11 @@ pub(crate) use service::{
 pub(crate) use service_id::{DeploymentId, RevisionId, ServiceDeploymentId};
 pub(crate) use stop::{Stop, StopCode};
 pub(crate) use tag::Tag;
-pub(crate) use task::{OfDeployment, Task, TaskTimes};
+pub(crate) use task::{OfDeployment, Task, TaskTimes, fleet_group};
 pub(crate) use task_set::{Stability, TaskSet, TaskSetChange, TaskSetStatus};
 pub(crate) use task_state::{DesiredStatus, TaskEvent, TaskStatus};
 pub(crate) use terms::Shared;
+pub(crate) use usage::{Amount, Size, Usage, UseOf};
 
 /// Whether a member need not be stored.
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use shapes_ecs as shapes;
 use terms::{TaskDefinitionArn, Timestamp};
 
-use super::{CapacityChoice, Document, RevisionId};
+use super::{CapacityChoice, Document, Platform, RevisionId};
 
 /// What tasks of a revision or of a task set are made from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,6 +22,14 @@ pub(crate) struct Workload {
     /// The EBS volume that each task gets, as given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) volume: Option<Document<shapes::ServiceVolumeConfiguration>>,
+}
+
+impl Workload {
+    /// Fargate's platform, if its tasks go there.
+    pub(crate) fn platform(&self) -> Option<Platform> {
+        let platform = Platform::read(self.platform_version.as_deref());
+        platform.filter(|_| self.capacity.is_fargate())
+    }
 }
 
 /// The image of one container, and what its tag was found to mean.

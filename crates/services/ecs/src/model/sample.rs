@@ -44,6 +44,7 @@ pub(crate) fn task(number: u8) -> Task {
         tags: Vec::new(),
         network: None,
         disk: None,
+        fargate: None,
         protected_until: None,
         abandoned: false,
         deployment: None,

@@ -5,7 +5,7 @@ use shapes_ecs as shapes;
 use terms::{ServiceArn, Timestamp};
 
 use super::machine::machine;
-use super::{DeploymentConfiguration, DeploymentId, Document, StrategyItem, Tag};
+use super::{DeploymentConfiguration, DeploymentId, Document, StrategyItem, Tag, is_fargate};
 
 /// Where a service is in its life (ECS semantics §7.11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -81,6 +81,16 @@ pub(crate) enum CapacityChoice {
     LaunchType(String),
     /// Capacity providers, with base and weight.
     Strategy(Vec<StrategyItem>),
+}
+
+impl CapacityChoice {
+    /// Whether tasks go to Fargate, by its launch type or its providers.
+    pub(crate) fn is_fargate(&self) -> bool {
+        match self {
+            Self::LaunchType(name) => name == "FARGATE",
+            Self::Strategy(items) => items.iter().any(|item| is_fargate(&item.provider)),
+        }
+    }
 }
 
 /// Whether tasks are moved so that zones have equally many (ECS semantics §7.12).

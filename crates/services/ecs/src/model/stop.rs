@@ -15,6 +15,8 @@ pub(crate) enum StopCode {
     ServiceSchedulerInitiated,
     /// Its instance is going away.
     TerminationNotice,
+    /// It ran on Fargate Spot, and its node was needed.
+    SpotInterruption,
 }
 
 impl StopCode {
@@ -26,6 +28,7 @@ impl StopCode {
             Self::UserInitiated => "UserInitiated",
             Self::ServiceSchedulerInitiated => "ServiceSchedulerInitiated",
             Self::TerminationNotice => "TerminationNotice",
+            Self::SpotInterruption => "SpotInterruption",
         }
     }
 }

@@ -1,14 +1,17 @@
 //! Tasks.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use shapes_ecs as shapes;
 use terms::{
-    CapacityProviderName, ContainerInstanceId, TaskArn, TaskDefinitionArn, Text, Timestamp,
+    CapacityProviderName, ClusterName, ContainerInstanceId, TaskArn, TaskDefinitionArn, Text,
+    Timestamp,
 };
 
 use super::{
-    Container, Demand, DeploymentId, DesiredStatus, Document, Explanation, Health, Shared, Stop,
-    Tag, TaskDisk, TaskNetwork, TaskStatus, is_default,
+    Container, Demand, DeploymentId, DesiredStatus, Document, Explanation, Health, OnFargate,
+    Shared, Stop, Tag, TaskDisk, TaskNetwork, TaskStatus, is_default,
 };
 
 /// When things happened to a task; absent means not yet, or never.
@@ -133,6 +136,9 @@ pub(crate) struct Task {
     /// Its EBS volume.
     #[serde(rename = "D", alias = "disk", default, skip_serializing_if = "Option::is_none")]
     pub(crate) disk: Option<Box<TaskDisk>>,
+    /// What it has of Fargate; none if it is on an instance of its cluster.
+    #[serde(rename = "F", alias = "fargate", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) fargate: Option<Box<OnFargate>>,
     /// Until when a service may not end it to grow smaller or to deploy; past is as good as none.
     #[serde(
         rename = "u",
@@ -173,6 +179,11 @@ pub(crate) struct OfDeployment {
     pub(crate) counted: bool,
 }
 
+/// The group of tasks on a fleet: see [`Task::spread_group`].
+pub(crate) fn fleet_group(cluster: &ClusterName, group: &str) -> Arc<str> {
+    format!("{cluster}/{group}").into()
+}
+
 /// What stands before a service's name in the group of its tasks.
 const SERVICE_GROUP: &str = "service:";
 
@@ -180,6 +191,15 @@ impl Task {
     /// Whether a service started it (ECS semantics §5.1, group).
     pub(crate) fn is_of_service(&self) -> bool {
         self.group.starts_with(SERVICE_GROUP)
+    }
+
+    /// The group as placement counts it. On a fleet tasks of many clusters are beside each other, so
+    /// there the cluster's name stands before it, and a `/`, which no cluster's name has.
+    pub(crate) fn spread_group(&self) -> Arc<str> {
+        match self.fargate {
+            None => self.group.shared(),
+            Some(_) => fleet_group(&self.arn.cluster, &self.group),
+        }
     }
 
     /// The name of the service that started it, if one did.
@@ -218,7 +238,7 @@ mod tests {
 
     const TASK: &str = "a arn d definition g group b started_by i instance p capacity_provider \
         z zone h architecture m demand c cpu y memory o overrides w desired s status x stop \
-        n containers t created_at l times e network D disk u protected_until f abandoned r deployment k tags \
+        n containers t created_at l times e network D disk F fargate u protected_until f abandoned r deployment k tags \
         q execute_command j explanation v version";
     const TIMES: &str = "c connected_at p pull_started_at q pull_stopped_at r started_at \
         s stopping_at e execution_stopped_at t stopped_at";
@@ -256,6 +276,7 @@ mod tests {
         full.stop = Some(Stop { code: StopCode::UserInitiated, reason: "enough".to_owned() });
         full.network = Some(Box::new(network()));
         full.disk = Some(Box::new(disk()));
+        full.fargate = Some(Box::new(OnFargate { platform: "1.4.0".into(), storage_gib: 21 }));
         full.protected_until = Some(now);
         (full.abandoned, full.execute_command) = (true, true);
         full.tags.push(Tag { key: "k".to_owned(), value: "v".to_owned() });

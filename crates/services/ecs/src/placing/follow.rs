@@ -1,6 +1,7 @@
 //! Keeps fleets up to date while nobody plans on them, so that no plan has to: after a quiet hour
 //! or a flood of reports that would be a look at every task of the cluster, under the fleet's lock.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -60,7 +61,13 @@ impl Placer {
         let active = snapshot.range(&tables.clusters, ..);
         let active = active.filter(|(_, row)| row.status == ClusterStatus::Active);
         let mut warm = 0;
-        for (cluster, _) in active {
+        let mut scopes = BTreeSet::new();
+        let with_fleet = active.flat_map(|(cluster, _)| {
+            let is_new = scopes.insert(cluster.scope.clone());
+            let fleet = is_new.then(|| cluster.scope.fleet());
+            std::iter::once(cluster).chain(fleet)
+        });
+        for cluster in with_fleet {
             if shutdown.is_cancelled() || warm == MAX_FLEETS {
                 return;
             }

@@ -14,7 +14,7 @@ use self::reserved::Reserved;
 
 use crate::decide::{placing, room};
 use crate::model::{ContainerInstance, InstanceStatus, Shared, Task, TaskStatus};
-use crate::tables::{ClusterKey, Tables};
+use crate::tables::{ClusterKey, Tables, TaskKey};
 
 /// The fleet of a cluster as the feed last told it, with what running plans took besides.
 ///
@@ -197,7 +197,7 @@ impl Kept {
         for (id, held) in std::mem::take(&mut older.held) {
             if held.state.outlives_rows()
                 && !self.held.contains_key(&id)
-                && snapshot.get(&self.tables.tasks, &self.cluster.task(id)).is_none()
+                && snapshot.get(&self.tables.tasks, &self.key_of(id, &held)).is_none()
             {
                 self.hold(id, held);
             }
@@ -225,7 +225,7 @@ impl Kept {
             self.set_task(key.1, Some(&row));
         }
         for (id, held) in planned {
-            if snapshot.get(&self.tables.tasks, &self.cluster.task(id)).is_none() {
+            if snapshot.get(&self.tables.tasks, &self.key_of(id, &held)).is_none() {
                 self.hold(id, held);
             }
         }
@@ -240,7 +240,8 @@ impl Kept {
             }
         }
         for change in commit.changes_of(&tables.tasks) {
-            if change.key.0 == self.cluster {
+            let row = change.after.as_deref().or(change.before.as_deref());
+            if row.is_some_and(|row| self.cluster.is_under(&change.key, row)) {
                 self.set_task(change.key.1, change.after.as_deref());
             }
         }
@@ -280,15 +281,25 @@ impl Kept {
         if let Some(held) = self.held.get_mut(&id)
             && held.instance == row.instance
             && held.what.demand == demand
-            && *held.what.group == *row.group
+            && *held.what.group == *row.spread_group()
         {
             held.state = State::Told;
             return;
         }
         self.release(id);
-        let (instance, group) = (row.instance, row.group.shared());
+        let (instance, group) = (row.instance, row.spread_group());
         let what = What { group, demand }.into();
         self.hold(id, Held { instance, what, state: State::Told });
+    }
+
+    /// The key of a task that holds something: on a fleet its group tells its cluster.
+    fn key_of(&self, id: TaskId, held: &Held) -> TaskKey {
+        let group = held.what.group.split_once('/').filter(|_| self.cluster.is_fleet());
+        let cluster = group.and_then(|(cluster, _)| cluster.parse().ok());
+        match cluster {
+            Some(name) => self.cluster.scope.cluster(name).task(id),
+            None => self.cluster.task(id),
+        }
     }
 
     fn hold(&mut self, id: TaskId, held: Held) {
@@ -424,7 +435,7 @@ impl Kept {
     fn look_again(&mut self, facts: &Facts<'_>, id: ContainerInstanceId) {
         let known: Vec<TaskId> = self.on.get(&id).into_iter().flatten().copied().collect();
         for task in known {
-            let row = facts.get(&self.tables.tasks, &self.cluster.task(task));
+            let row = facts.get(&self.tables.tasks, &self.key_of(task, &self.held[&task]));
             if row.is_some() || self.held[&task].state == State::Told {
                 self.set_task(task, row.as_deref());
             }
@@ -441,10 +452,12 @@ impl Kept {
     /// a plan may come to nothing. Gives what has to be held again.
     fn set_aside(&mut self, ground: &Ground<'_>, own: &[TaskId]) -> Vec<(TaskId, Held)> {
         let Ground { facts, beside } = ground;
-        let is_known = |id| facts.get(&self.tables.tasks, &self.cluster.task(id)).is_some();
+        let is_known =
+            |id, held: &Held| facts.get(&self.tables.tasks, &self.key_of(id, held)).is_some();
         let planned = self.held.iter().filter(|(_, held)| held.state == State::Planned);
-        let others = planned
-            .filter(|&(&id, _)| !own.contains(&id) && !beside.contains(&id) && !is_known(id));
+        let others = planned.filter(|&(&id, held)| {
+            !own.contains(&id) && !beside.contains(&id) && !is_known(id, held)
+        });
         let aside: Vec<_> = others.map(|(&id, held)| (id, held.clone())).collect();
         aside.iter().for_each(|&(id, _)| self.release(id));
         aside

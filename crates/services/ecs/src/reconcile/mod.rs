@@ -5,3 +5,4 @@ mod ended;
 mod interfaces;
 pub(crate) mod services;
 pub(crate) mod sweep;
+pub(crate) mod usage;

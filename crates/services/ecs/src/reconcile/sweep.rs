@@ -10,7 +10,7 @@ use ledger::{Ledger, TransactError, Tx};
 use terms::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use super::{definitions, ended, interfaces};
+use super::{definitions, ended, interfaces, usage};
 use crate::STOPPED_TASK_RETENTION_MIN;
 use crate::decide::token;
 use crate::error::Error;
@@ -85,6 +85,7 @@ pub(crate) async fn round(
         };
         let (forgotten, now) = ledger.transact("sweep", forget).await?.value;
         if forgotten < BATCH {
+            usage::round(ledger, tables).await?;
             return definitions::round(ledger, tables, now).await;
         }
     }

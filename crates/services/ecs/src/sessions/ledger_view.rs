@@ -3,7 +3,7 @@
 use agent_protocol::AGENT_ATTRIBUTE;
 use agent_protocol::TASK_API_URL;
 use agent_protocol::task::Task as PayloadTask;
-use ledger::{Row, Snapshot};
+use ledger::{Row, Snapshot, View};
 use terms::{ContainerInstanceArn, TaskId};
 
 use super::payload::{self, Settings, TaskEndpoint};
@@ -74,8 +74,7 @@ impl<'a> LedgerView<'a> {
     }
 
     fn row(&self, id: TaskId) -> Option<Row<Task>> {
-        let row = self.snapshot.get(&self.tables.tasks, &self.key.0.task(id))?;
-        (row.instance == self.key.1).then_some(row)
+        task_on(&self.snapshot, self.tables, &self.key, id)
     }
 
     fn definition(&self, task: &Task) -> Option<Row<TaskDefinition>> {
@@ -91,6 +90,22 @@ impl<'a> LedgerView<'a> {
             roles: definition.map_or_else(Vec::new, |row| payload::roles(task, &row)),
         }
     }
+}
+
+/// The task with this id, if it is on this instance. Tasks on a node of the fleet are of any cluster
+/// of the account and region: they are found among those on the node.
+pub(crate) fn task_on(
+    view: &impl View,
+    tables: &Tables,
+    place: &InstanceKey,
+    id: TaskId,
+) -> Option<Row<Task>> {
+    if place.0.is_fleet() {
+        let mut here = view.index(&tables.tasks_by_instance, place);
+        return here.find(|(key, _)| key.1 == id).map(|(_, row)| row);
+    }
+    let row = view.get(&tables.tasks, &place.0.task(id))?;
+    (row.instance == place.1).then_some(row)
 }
 
 impl InstanceView for LedgerView<'_> {

@@ -145,8 +145,8 @@ impl Sessions {
 
     /// Asks the task's agent for the stream.
     fn ask(&self, task: &Task, wanted: &Wanted) -> Result<(Expected, String), LogsError> {
-        let cluster = crate::tables::task_key(&task.arn).0;
-        let instance = cluster.instance_arn(task.instance);
+        let (ground, id) = crate::tables::place_of(&crate::tables::task_key(&task.arn), task);
+        let instance = ground.instance_arn(id);
         let name = instance.to_string();
         let Some(channel) = self.hub.nodes.handle(&instance) else {
             let is_foreign = self.hub.control.is_connected(&instance)

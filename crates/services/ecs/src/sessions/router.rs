@@ -5,7 +5,7 @@ use terms::ContainerInstanceArn;
 
 use super::registry::Registry;
 use crate::model::{ContainerInstance, InstanceStatus, Task};
-use crate::tables::{InstanceKey, Tables, TaskKey};
+use crate::tables::{InstanceKey, Tables, TaskKey, place_of};
 
 /// Wakes the control sessions that the commit concerns: those of the instances of its tasks, and
 /// of its instances. Costs what the commit changed, whatever the size of the cluster.
@@ -36,10 +36,10 @@ fn wake_for_task(change: &Change<TaskKey, Task>, control: &Registry) {
     if before.map(aim) == after.map(aim) {
         return;
     }
-    let (cluster, id) = &change.key;
     let Some(task) = after.or(before) else { return };
-    if let Some(mailbox) = control.mailbox(&cluster.instance_arn(task.instance)) {
-        mailbox.task_changed(*id);
+    let (ground, instance) = place_of(&change.key, task);
+    if let Some(mailbox) = control.mailbox(&ground.instance_arn(instance)) {
+        mailbox.task_changed(change.key.1);
     }
 }
 

@@ -5,12 +5,13 @@ use terms::{CapacityProviderName, ContainerInstanceId, Family, Timestamp, Uuid};
 
 use super::{
     ClusterKey, DefinitionKey, FamilyKey, InstanceKey, InterfaceKey, OrphanedInterface,
-    ProviderKey, RunToken, Scope, TaskKey, TasksByText, TokenKey, ZoneOf, definition_key,
+    ProviderKey, RunToken, Scope, TaskKey, TasksByText, TokenKey, UsageKey, UsedDay, UsedDayKey,
+    ZoneOf, definition_key, place_of,
 };
 use crate::model::{
     CapacityProvider, Cluster, ClusterStatus, ContainerInstance, DefinitionStatus, DesiredStatus,
     FamilyCounter, FamilyListing, InstanceStatus, ProviderStatus, Task, TaskDefinition, TaskStatus,
-    group_name,
+    Usage, group_name,
 };
 
 pub(super) fn deleted_clusters(_: &ClusterKey, row: &Cluster) -> Vec<Timestamp> {
@@ -90,7 +91,7 @@ pub(super) fn live_by_definition(_: &TaskKey, row: &Task) -> Vec<DefinitionKey> 
 }
 
 pub(super) fn held(key: &TaskKey, row: &Task) -> Vec<(ClusterKey, ContainerInstanceId)> {
-    once_if(is_live(row), (key.0.clone(), row.instance))
+    once_if(is_live(row), place_of(key, row))
 }
 
 pub(super) fn live(key: &TaskKey, row: &Task) -> Vec<(ClusterKey, TaskStatus)> {
@@ -113,7 +114,8 @@ pub(super) fn tasks_by_instance(
     key: &TaskKey,
     row: &Task,
 ) -> Vec<(ClusterKey, ContainerInstanceId, DesiredStatus)> {
-    vec![(key.0.clone(), row.instance, row.desired)]
+    let (ground, instance) = place_of(key, row);
+    vec![(ground, instance, row.desired)]
 }
 
 pub(super) fn tasks_by_attachment(_: &TaskKey, row: &Task) -> Vec<Uuid> {
@@ -127,6 +129,14 @@ pub(super) fn stopped(_: &TaskKey, row: &Task) -> Vec<Timestamp> {
 
 pub(super) fn orphans_by_age(_: &InterfaceKey, row: &OrphanedInterface) -> Vec<Timestamp> {
     vec![row.since]
+}
+
+pub(super) fn usage_by_age(key: &UsageKey, _: &Usage) -> Vec<Timestamp> {
+    vec![key.1]
+}
+
+pub(super) fn used_days_by_age(key: &UsedDayKey, _: &UsedDay) -> Vec<Timestamp> {
+    vec![key.1]
 }
 
 pub(super) fn run_tokens_by_age(_: &TokenKey, row: &RunToken) -> Vec<Timestamp> {

@@ -104,11 +104,7 @@ pub(super) fn show(
         + tasks(TaskStatus::Pending)
         + tasks(TaskStatus::Activating);
     let registered = instances(InstanceStatus::Active) + instances(InstanceStatus::Draining);
-    let statistics = if include.statistics {
-        statistics([running, pending, active, services(ServiceStatus::Draining)])
-    } else {
-        Vec::new()
-    };
+    let statistics = if include.statistics { statistics(view, tables, key) } else { Vec::new() };
     let configuration = row.configuration.as_ref().filter(|_| include.configurations);
     // There are no scaling policies to attach yet: associations are settled at once.
     let has_groups = row.capacity_providers.iter().any(|name| !is_fargate(name));
@@ -141,25 +137,43 @@ fn settings(row: &Cluster) -> Vec<shapes::ClusterSetting> {
     row.settings.iter().map(setting).collect()
 }
 
-/// The counts by launch type; only EC2's can be other than zero yet.
-fn statistics([running, pending, active, draining]: [usize; 4]) -> Vec<shapes::KeyValuePair> {
-    let pair = |(name, value): (&str, usize)| shapes::KeyValuePair {
-        name: Some(name.to_owned()),
-        value: Some(value.to_string()),
+/// The counts by launch type: those of instances, then those of Fargate. None are external.
+fn statistics(view: &impl View, tables: &Tables, key: &ClusterKey) -> Vec<shapes::KeyValuePair> {
+    let tasks = |status: TaskStatus| {
+        let with = (key.clone(), status);
+        let rows = view.index(&tables.live, &with);
+        by_type(rows.map(|(_, row)| row.fargate.is_some()))
     };
+    let services = |status: ServiceStatus| {
+        let with = (key.clone(), status);
+        let rows = view.index(&tables.services.by_status, &with);
+        by_type(rows.map(|(_, row)| row.capacity.is_fargate()))
+    };
+    let waiting = [TaskStatus::Provisioning, TaskStatus::Pending, TaskStatus::Activating];
+    let pending = waiting
+        .map(tasks)
+        .into_iter()
+        .fold([0, 0], |sum, [ec2, fargate]| [sum[0] + ec2, sum[1] + fargate]);
     let counts = [
-        ("runningEC2TasksCount", running),
-        ("runningFargateTasksCount", 0),
-        ("runningExternalTasksCount", 0),
-        ("pendingEC2TasksCount", pending),
-        ("pendingFargateTasksCount", 0),
-        ("pendingExternalTasksCount", 0),
-        ("activeEC2ServiceCount", active),
-        ("activeFargateServiceCount", 0),
-        ("activeExternalServiceCount", 0),
-        ("drainingEC2ServiceCount", draining),
-        ("drainingFargateServiceCount", 0),
-        ("drainingExternalServiceCount", 0),
+        ("running", "TasksCount", tasks(TaskStatus::Running)),
+        ("pending", "TasksCount", pending),
+        ("active", "ServiceCount", services(ServiceStatus::Active)),
+        ("draining", "ServiceCount", services(ServiceStatus::Draining)),
     ];
-    counts.into_iter().map(pair).collect()
+    let pairs = counts.into_iter().flat_map(|(state, what, [ec2, fargate])| {
+        let of = [("EC2", ec2), ("Fargate", fargate), ("External", 0)];
+        of.map(|(kind, count)| shapes::KeyValuePair {
+            name: Some(format!("{state}{kind}{what}")),
+            value: Some(count.to_string()),
+        })
+    });
+    pairs.collect()
+}
+
+/// How many are not on Fargate, and how many are.
+fn by_type(on_fargate: impl Iterator<Item = bool>) -> [usize; 2] {
+    on_fargate.fold([0, 0], |[ec2, fargate], is_it| match is_it {
+        false => [ec2 + 1, fargate],
+        true => [ec2, fargate + 1],
+    })
 }

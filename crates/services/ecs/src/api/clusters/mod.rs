@@ -46,6 +46,11 @@ impl Api {
             )
         })?;
         let key = target::scope(&context).cluster(name);
+        if key.is_fleet() {
+            let name = &key.name;
+            let text = format!("The cluster name {name} is reserved for nodes of Fargate tasks.");
+            return Err(Error::invalid(text));
+        }
         let wanted = read(input)?;
         let (tables, principal) = (self.tables, account_settings::principal(&context));
         let full = is_full(&self.ledger.snapshot(), &tables, &key.scope);

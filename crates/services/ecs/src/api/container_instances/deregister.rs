@@ -22,7 +22,9 @@ impl Api {
         let key = cluster.instance(one(&cluster, named)?);
         let (tables, force) = (self.tables, input.force.unwrap_or(false));
         let done = self.ledger.transact("deregister container instance", |tx| {
-            target::active_cluster(tx, &tables, &cluster)?;
+            if !cluster.is_fleet() {
+                target::active_cluster(tx, &tables, &cluster)?;
+            }
             let row = registered(tx, &tables, &key, named)?;
             check_node(&context, &row)?;
             let tasks: Vec<_> = tx.index(&tables.held, &key).collect();

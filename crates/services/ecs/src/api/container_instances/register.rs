@@ -43,7 +43,9 @@ impl Api {
         let tables = self.tables;
         let _arriving = self.sessions.registering()?;
         let done = self.ledger.transact("register container instance", |tx| {
-            target::active_cluster(tx, &tables, &cluster)?;
+            if !cluster.is_fleet() {
+                target::active_cluster(tx, &tables, &cluster)?;
+            }
             let row = match known {
                 Some(id) => update(tx, &tables, &cluster, id, &registration, &context)?,
                 None => match never_seen(tx, &tables, &cluster, &registration) {

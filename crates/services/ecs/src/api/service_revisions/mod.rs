@@ -83,6 +83,7 @@ fn read<'a>(scope: &Scope, arns: &'a [String]) -> Result<Vec<Asked<'a>>, Error> 
 
 fn show(key: &ServiceKey, row: &Revision) -> shapes::ServiceRevision {
     let (launch_type, capacity_provider_strategy) = capacity::show(&row.workload.capacity);
+    let (platform_family, platform_version) = capacity::show_platform(&row.workload);
     let image = |image: &crate::model::RevisionImage| shapes::ContainerImage {
         container_name: Some(image.container.clone()),
         image: Some(image.image.clone()),
@@ -98,7 +99,8 @@ fn show(key: &ServiceKey, row: &Revision) -> shapes::ServiceRevision {
         load_balancers: Some(Vec::new()),
         network_configuration: row.workload.network.as_deref().cloned(),
         volume_configurations: row.workload.volume.as_deref().map(|one| vec![one.clone()]),
-        platform_version: row.workload.platform_version.clone(),
+        platform_family,
+        platform_version,
         service_arn: Some(key.0.service_arn(key.1.clone()).to_string()),
         service_registries: Some(Vec::new()),
         service_revision_arn: Some(arn(key, row.id)),

@@ -6,7 +6,9 @@ use wire::value::Enumeration;
 
 use super::super::{strategy, tasks};
 use crate::error::Error;
-use crate::model::{CapacityChoice, Cluster, StrategyItem, TaskDefinition, is_fargate};
+use crate::model::{
+    CapacityChoice, Cluster, LATEST, Platform, StrategyItem, TaskDefinition, Workload, is_fargate,
+};
 
 /// What a request says of it.
 pub(in crate::api) struct Asked<'a> {
@@ -57,10 +59,15 @@ impl Asked<'_> {
 
     fn providers(&self, items: &[StrategyItem]) -> Result<CapacityChoice, Error> {
         if items.iter().any(|item| is_fargate(&item.provider)) {
-            return Err(Error::not_built(self.operation, "the capacity providers of Fargate"));
+            self.platform()?;
+            return Ok(CapacityChoice::Strategy(items.to_vec()));
         }
         refuse_platform(self.platform_version)?;
         Ok(CapacityChoice::Strategy(items.to_vec()))
+    }
+
+    fn platform(&self) -> Result<Platform, Error> {
+        Platform::read(self.platform_version).ok_or(Error::PlatformUnknown)
     }
 
     fn launch_type(&self, launch_type: LaunchType) -> Result<CapacityChoice, Error> {
@@ -71,6 +78,10 @@ impl Asked<'_> {
                  the launch type and try again",
             ));
         }
+        if launch_type == LaunchType::Fargate {
+            self.platform()?;
+            return Ok(CapacityChoice::LaunchType(launch_type.as_str().to_owned()));
+        }
         if launch_type != LaunchType::Ec2 {
             let what = format!("launchType {}", launch_type.as_str());
             return Err(Error::not_built(self.operation, what));
@@ -78,6 +89,29 @@ impl Asked<'_> {
         refuse_platform(self.platform_version)?;
         Ok(CapacityChoice::LaunchType(launch_type.as_str().to_owned()))
     }
+}
+
+/// The platform version that a workload keeps, as ECS shows it: only Fargate has one.
+///
+/// # Errors
+/// When Fargate has no such version, or instances are given one.
+pub(in crate::api) fn platform_version(
+    choice: &CapacityChoice,
+    given: Option<&str>,
+) -> Result<Option<String>, Error> {
+    if !choice.is_fargate() {
+        return refuse_platform(given).map(|()| None);
+    }
+    let given = given.filter(|text| !text.is_empty());
+    Platform::read(given).ok_or(Error::PlatformUnknown)?;
+    Ok(Some(given.unwrap_or(LATEST).to_owned()))
+}
+
+/// The platform of a workload as ECS shows it of deployments and task sets: its family, its version.
+pub(in crate::api) fn show_platform(workload: &Workload) -> (Option<String>, Option<String>) {
+    let platform = workload.platform();
+    let version = platform.map(|platform| platform.as_str().to_owned());
+    (platform.map(|_| "Linux".to_owned()), version)
 }
 
 /// Refuses a platform version: instances have none.
@@ -103,6 +137,9 @@ pub(in crate::api) fn check_definition(
 ) -> Result<(), Error> {
     match choice {
         CapacityChoice::LaunchType(launch_type) => tasks::supports(definition, launch_type),
+        CapacityChoice::Strategy(_) if choice.is_fargate() => {
+            tasks::supports(definition, LaunchType::Fargate.as_str())
+        }
         CapacityChoice::Strategy(_) => tasks::supports(definition, LaunchType::Ec2.as_str()),
     }
 }

@@ -5,7 +5,7 @@ use shapes_ecs as shapes;
 use terms::ServiceName;
 use wire::Context;
 
-use super::super::{Api, constraints, strategies, tags, target};
+use super::super::{Api, constraints, strategies, tags, target, tasks};
 use super::capacity::Asked;
 use super::rules::{Kind, counts, external, placement, unbuilt, zones};
 use super::workload::refuse_exec;
@@ -65,6 +65,9 @@ impl Api {
                 is_daemon: checked.kind.is_daemon(),
             };
             let capacity = asked.choose(&cluster)?;
+            if capacity.is_fargate() {
+                tasks::check_places(&input.placement_constraints, &input.placement_strategy)?;
+            }
             let work = checked.workload(self, tx, capacity.clone())?;
             checked.write(tx, &tables, capacity, work);
             Ok::<(), Error>(())
@@ -171,6 +174,7 @@ impl Checked {
             definition: self.request.task_definition.as_deref().unwrap_or_default(),
             capacity,
             network: self.request.network_configuration.as_ref(),
+            platform_version: self.request.platform_version.as_deref(),
             volumes: self.request.volume_configurations.as_deref().unwrap_or_default(),
         };
         let (workload, definition) = wanted.read(api, view, &self.key.0)?;

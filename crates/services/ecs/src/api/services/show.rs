@@ -83,6 +83,7 @@ pub(super) fn service(
         SchedulingStrategy::Daemon => primary.map_or(0, |(one, _)| one.desired),
     };
     let kept = deployments.iter().map(|(one, _)| shown.summary(one));
+    let platform = primary.map(|(_, revision)| &revision.workload);
     let managed = Some(shapes::ResourceManagementType::Customer);
     shapes::Service {
         availability_zone_rebalancing: Some(show_rebalancing(row.rebalancing)),
@@ -109,6 +110,8 @@ pub(super) fn service(
         pending_count: Some(total(|one| one.pending)),
         placement_constraints: Some(row.constraints.iter().map(|one| (**one).clone()).collect()),
         placement_strategy: Some(row.strategies.iter().map(|one| (**one).clone()).collect()),
+        platform_family: platform.and_then(|workload| capacity::show_platform(workload).0),
+        platform_version: platform.and_then(|workload| workload.platform_version.clone()),
         propagate_tags: Some(propagate(row.propagate_tags.as_deref())),
         resource_management_type: managed,
         role_arn: row.role.clone(),
@@ -160,6 +163,7 @@ impl Shown<'_> {
     fn deployment(&self, row: &Deployment, revision: &Revision) -> shapes::Deployment {
         let counts = self.of(row);
         let (launch_type, capacity_provider_strategy) = capacity::show(&revision.workload.capacity);
+        let (platform_family, platform_version) = capacity::show_platform(&revision.workload);
         shapes::Deployment {
             capacity_provider_strategy,
             created_at: Some(row.created_at),
@@ -170,6 +174,8 @@ impl Shown<'_> {
             network_configuration: revision.workload.network.as_deref().cloned(),
             volume_configurations: revision.workload.volume.as_deref().map(|one| vec![one.clone()]),
             pending_count: Some(number(counts.pending)),
+            platform_family,
+            platform_version,
             rollout_state: shapes::DeploymentRolloutState::parse(row.rollout.as_str()),
             rollout_state_reason: Some(row.rollout_reason.clone()),
             running_count: Some(number(counts.running)),

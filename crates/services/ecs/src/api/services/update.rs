@@ -5,7 +5,7 @@ use shapes_ecs as shapes;
 use wire::Context;
 
 use super::super::{Api, constraints, strategies, target, tasks};
-use super::capacity::{self, Asked};
+use super::capacity::Asked;
 use super::rules::{Kind, counts, external, placement, unbuilt, zones};
 use super::workload::refuse_exec;
 use super::{Wanted, configuration, deploy, find_active, kind, show};
@@ -127,11 +127,21 @@ impl Change<'_> {
             operation: OPERATION,
             launch_type: is_empty.then_some(shapes::LaunchType::Ec2),
             strategy: &self.input.capacity_provider_strategy,
-            platform_version: None,
+            platform_version: self.input.platform_version.as_deref(),
             is_daemon: self.kind.is_daemon(),
         };
         let cluster = target::active_cluster(tx, &self.api.tables, &self.key.0)?;
         let capacity = asked.choose(&cluster)?;
+        if capacity.is_fargate() {
+            let (input, old) = (self.input, self.old);
+            tasks::check_places(&input.placement_constraints, &input.placement_strategy)?;
+            if !old.constraints.is_empty() || !old.strategies.is_empty() {
+                return Err(Error::invalid(
+                    "Placement constraints and strategies are not supported with FARGATE launch \
+                     type. Remove them from the service and try again.",
+                ));
+            }
+        }
         if capacity != self.old.capacity && self.input.force_new_deployment != Some(true) {
             // Observed on ECS, lately too (kayac/ecspresso issue 977).
             return Err(Error::invalid(
@@ -173,7 +183,9 @@ impl Change<'_> {
     ) -> Result<(Workload, Row<TaskDefinition>), Error> {
         let (input, cluster) = (self.input, &self.key.0);
         let text = input.platform_version.as_deref().filter(|text| !text.is_empty());
-        capacity::refuse_platform(text)?;
+        // What is not given stays; a service that goes to instances now has none.
+        let kept = current.workload.platform_version.as_deref();
+        let platform_version = text.or(kept.filter(|_| service.capacity.is_fargate()));
         let named = input.task_definition.as_deref().filter(|text| !text.is_empty());
         let kept = current.workload.network.as_deref();
         // An empty list takes the volume away (API reference, `UpdateService`).
@@ -184,6 +196,7 @@ impl Change<'_> {
             definition: named.unwrap_or_default(),
             capacity: service.capacity.clone(),
             network: input.network_configuration.as_ref().or(kept),
+            platform_version,
             volumes: input.volume_configurations.as_deref().unwrap_or(&kept_volumes),
         };
         if named.is_some() {
@@ -193,9 +206,13 @@ impl Change<'_> {
         let key = definition_key(&current.workload.definition);
         let definition = tx.get(&self.api.tables.definitions, &key);
         let definition = definition.ok_or_else(tasks::no_definition)?;
-        let workload = match (&input.network_configuration, &input.volume_configurations) {
-            (Some(_), _) | (_, Some(_)) => wanted.of(self.api, tx, cluster, &definition)?,
-            (None, None) => Workload { capacity: wanted.capacity, ..current.workload.clone() },
+        let is_same = input.network_configuration.is_none()
+            && input.volume_configurations.is_none()
+            && service.capacity == current.workload.capacity
+            && text.is_none();
+        let workload = match is_same {
+            false => wanted.of(self.api, tx, cluster, &definition)?,
+            true => Workload { capacity: wanted.capacity, ..current.workload.clone() },
         };
         Ok((workload, definition))
     }

@@ -4,7 +4,7 @@ use ledger::{Row, View};
 use shapes_ecs as shapes;
 
 use super::super::{Api, target, tasks};
-use super::capacity::check_definition;
+use super::capacity::{check_definition, platform_version};
 use crate::error::Error;
 use crate::model::{CapacityChoice, DefinitionStatus, Document, TaskDefinition, Workload};
 use crate::tables::ClusterKey;
@@ -19,6 +19,8 @@ pub(in crate::api) struct Wanted<'a> {
     pub(in crate::api) capacity: CapacityChoice,
     /// Subnets and security groups.
     pub(in crate::api) network: Option<&'a shapes::NetworkConfiguration>,
+    /// Fargate's platform version.
+    pub(in crate::api) platform_version: Option<&'a str>,
     /// EBS volumes.
     pub(in crate::api) volumes: &'a [shapes::ServiceVolumeConfiguration],
 }
@@ -60,14 +62,16 @@ impl Wanted<'_> {
     ) -> Result<Workload, Error> {
         check_definition(&self.capacity, definition)?;
         let launch = (self.operation, self.network, self.volumes);
-        tasks::check_for_service(api, view, cluster, launch, definition.clone())?;
-        Ok(Workload {
+        let workload = Workload {
             definition: definition.arn.clone(),
             capacity: self.capacity.clone(),
-            platform_version: None,
+            platform_version: platform_version(&self.capacity, self.platform_version)?,
             network: self.network.cloned().map(Document::new),
             volume: self.volumes.first().cloned().map(Document::new),
-        })
+        };
+        let platform = workload.platform();
+        tasks::check_for_service(api, view, cluster, launch, platform, definition.clone())?;
+        Ok(workload)
     }
 }
 

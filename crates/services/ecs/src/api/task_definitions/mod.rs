@@ -9,7 +9,7 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use rules::{MIN_MEMORY_MIB, check_role, parse_cpu, parse_memory};
+pub(crate) use rules::{MIN_MEMORY_MIB, check_fargate_size, check_role, parse_cpu, parse_memory};
 
 use shapes_ecs as shapes;
 use wire::value::Enumeration;

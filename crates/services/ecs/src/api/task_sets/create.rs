@@ -56,6 +56,7 @@ impl Api {
                 definition: &input.task_definition,
                 capacity: asked.choose(&*target::active_cluster(tx, &tables, &cluster)?)?,
                 network: input.network_configuration.as_ref(),
+                platform_version: input.platform_version.as_deref(),
                 volumes: &[],
             };
             let (workload, _) = wanted.read(self, tx, &cluster)?;

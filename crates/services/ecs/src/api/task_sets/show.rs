@@ -59,6 +59,7 @@ pub(super) fn shown(
 
 fn one(key: &TaskSetKey, row: &TaskSet, counts: TaskCounts, with_tags: bool) -> shapes::TaskSet {
     let (launch_type, capacity_provider_strategy) = capacity::show(&row.workload.capacity);
+    let (platform_family, platform_version) = capacity::show_platform(&row.workload);
     let (cluster, name) = &key.0;
     shapes::TaskSet {
         capacity_provider_strategy,
@@ -71,6 +72,8 @@ fn one(key: &TaskSetKey, row: &TaskSet, counts: TaskCounts, with_tags: bool) -> 
         load_balancers: Some(Vec::new()),
         network_configuration: row.workload.network.as_deref().cloned(),
         pending_count: Some(services::number(counts.pending)),
+        platform_family,
+        platform_version,
         running_count: Some(services::number(counts.running)),
         scale: Some(shapes::Scale {
             unit: Some(shapes::ScaleUnit::Percent),

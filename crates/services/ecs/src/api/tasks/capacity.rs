@@ -1,14 +1,11 @@
 //! What kind of capacity a RunTask goes to: a launch type, or a capacity provider strategy
-//! (ECS semantics §5.4, §12.1). The launch type EC2 and providers of instances are built.
+//! (ECS semantics §5.4, §12.1). EXTERNAL and managed instances are not built.
 
 use shapes_ecs as shapes;
 
 use super::super::strategy;
 use crate::error::Error;
-use crate::model::{Cluster, StrategyItem, TaskDefinition, is_fargate};
-
-/// Fargate's platform versions.
-const PLATFORMS: [&str; 6] = ["LATEST", "1.0.0", "1.1.0", "1.2.0", "1.3.0", "1.4.0"];
+use crate::model::{Cluster, Platform, StrategyItem, TaskDefinition, is_fargate};
 
 /// What a request says of it, checked for itself.
 pub(super) struct Capacity<'a> {
@@ -31,14 +28,13 @@ impl<'a> Capacity<'a> {
         Ok(Self { launch_type: input.launch_type, strategy, platform_version })
     }
 
-    /// Checks it against the cluster and the definition: when this is well, the tasks go to
-    /// container instances. Gives the strategy by which they do; it is empty for a launch type,
-    /// and then any instance will do.
+    /// Checks it against the cluster and the definition: when this is well, it tells where the tasks
+    /// go.
     pub(super) fn check(
         &self,
         cluster: &Cluster,
         definition: &TaskDefinition,
-    ) -> Result<Vec<StrategyItem>, Error> {
+    ) -> Result<Choice, Error> {
         if !self.strategy.is_empty() {
             strategy::check(&self.strategy, &cluster.capacity_providers)?;
             strategy::check_weights(&self.strategy)?;
@@ -50,12 +46,11 @@ impl<'a> Capacity<'a> {
         }
         let launch_type = self.launch_type.map_or("EC2", |kind| kind.as_str());
         supports(definition, launch_type)?;
+        let strategy = Vec::new();
         match (launch_type, self.platform_version) {
-            ("EC2", None) => Ok(Vec::new()),
+            ("EC2", None) => Ok(Choice { strategy, platform: None }),
             ("EC2", Some(_)) => Err(no_platform()),
-            ("FARGATE", Some(version)) if !PLATFORMS.contains(&version) => {
-                Err(Error::PlatformUnknown)
-            }
+            ("FARGATE", _) => Ok(Choice { strategy, platform: Some(self.platform()?) }),
             (other, _) => Err(Error::not_built("RunTask", format!("launchType {other}"))),
         }
     }
@@ -64,16 +59,30 @@ impl<'a> Capacity<'a> {
         &self,
         strategy: &[StrategyItem],
         definition: &TaskDefinition,
-    ) -> Result<Vec<StrategyItem>, Error> {
+    ) -> Result<Choice, Error> {
+        let strategy = strategy.to_vec();
         if strategy.iter().any(|item| is_fargate(&item.provider)) {
-            return Err(Error::not_built("RunTask", "the capacity providers of Fargate"));
+            supports(definition, "FARGATE")?;
+            return Ok(Choice { strategy, platform: Some(self.platform()?) });
         }
         supports(definition, "EC2")?;
         match self.platform_version {
-            None => Ok(strategy.to_vec()),
+            None => Ok(Choice { strategy, platform: None }),
             Some(_) => Err(no_platform()),
         }
     }
+
+    fn platform(&self) -> Result<Platform, Error> {
+        Platform::read(self.platform_version).ok_or(Error::PlatformUnknown)
+    }
+}
+
+/// Where the tasks of a request go.
+pub(super) struct Choice {
+    /// By which capacity providers; empty for a launch type, and then any place will do.
+    pub(super) strategy: Vec<StrategyItem>,
+    /// Fargate's platform, if they go there and not to container instances.
+    pub(super) platform: Option<Platform>,
 }
 
 fn no_platform() -> Error {

@@ -1,21 +1,22 @@
 //! What RunTask and StartTask have in common: which task is meant, and its row.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use ledger::{Row, Tx, View};
 use shapes_ecs as shapes;
-use terms::{CpuUnits, MemoryMib, TaskId, Text, Uuid};
+use terms::{CapacityProviderName, CpuUnits, MemoryMib, TaskId, Text, Uuid};
 
 use super::super::{Api, tags, target};
 use super::devices::Devices;
 use super::disks::{self, Wanted};
 use super::network::Network;
-use super::overrides;
+use super::{fargate, overrides};
 use crate::error::Error;
 use crate::model::{
     Container, ContainerInstance, ContainerSpec, ContainerStatus, DefinitionStatus, Demand,
-    DesiredStatus, Document, Explanation, Health, OfDeployment, Shared, Tag, Task, TaskDefinition,
-    TaskStatus, TaskTimes,
+    DesiredStatus, Document, Explanation, Health, OfDeployment, OnFargate, Platform, Shared, Tag,
+    Task, TaskDefinition, TaskStatus, TaskTimes, fleet_group,
 };
 use crate::tables::{ClusterKey, Tables};
 
@@ -23,6 +24,7 @@ use crate::tables::{ClusterKey, Tables};
 const MAX_GROUP_CHARS: usize = 255;
 
 /// The members of a request that say what is to be launched, whatever the operation.
+#[derive(Clone, Copy)]
 pub(super) struct Launch<'a> {
     /// The operation, for its refusals.
     pub(super) operation: &'static str,
@@ -48,6 +50,8 @@ pub(super) struct Launch<'a> {
     pub(super) propagate_tags: Option<shapes::PropagateTags>,
     /// Whether ECS's own tags are wanted.
     pub(super) managed_tags: bool,
+    /// Fargate's platform, if that is where it goes.
+    pub(super) platform: Option<Platform>,
 }
 
 impl<'a> From<&'a shapes::RunTaskRequest> for Launch<'a> {
@@ -65,6 +69,7 @@ impl<'a> From<&'a shapes::RunTaskRequest> for Launch<'a> {
             tags: input.tags.as_deref().unwrap_or_default(),
             propagate_tags: input.propagate_tags,
             managed_tags: input.enable_ecs_managed_tags == Some(true),
+            platform: None,
         }
     }
 }
@@ -84,6 +89,7 @@ impl<'a> From<&'a shapes::StartTaskRequest> for Launch<'a> {
             tags: input.tags.as_deref().unwrap_or_default(),
             propagate_tags: input.propagate_tags,
             managed_tags: input.enable_ecs_managed_tags == Some(true),
+            platform: None,
         }
     }
 }
@@ -142,6 +148,8 @@ pub(super) struct Template {
     pub(super) deployment: Option<OfDeployment>,
     /// Whether its tasks go by capacity providers: each has its instance's.
     pub(super) by_providers: bool,
+    /// What its tasks have of Fargate, if that is where they go.
+    pub(super) fargate: Option<OnFargate>,
     /// The digest that each container is to run; empty if tags are used as written.
     pub(super) digests: BTreeMap<String, Text>,
 }
@@ -160,7 +168,7 @@ impl Template {
     ) -> Result<Self, Error> {
         let disk = disks::read(launch, &definition)?;
         let network = Network::read(api, view, &cluster.scope, launch, &definition)?;
-        let merged = overrides::merge(launch.operation, &definition, launch.overrides)?;
+        let merged = overrides::merge(launch, &definition)?;
         exec(launch, &definition, &merged.shown)?;
         unbuilt(launch, &definition)?;
         let group = match launch.group.filter(|group| !group.is_empty()) {
@@ -183,9 +191,26 @@ impl Template {
             tags,
             deployment: None,
             by_providers: false,
+            fargate: fargate::of(launch, &definition),
             digests: BTreeMap::new(),
             definition,
         })
+    }
+
+    /// Where its tasks' instances are: the cluster, or the fleet.
+    pub(super) fn ground(&self) -> ClusterKey {
+        match self.fargate {
+            None => self.cluster.clone(),
+            Some(_) => self.cluster.scope.fleet(),
+        }
+    }
+
+    /// The group as placement counts it.
+    pub(super) fn spread_group(&self) -> Arc<str> {
+        match self.fargate {
+            None => self.group.shared(),
+            Some(_) => fleet_group(&self.cluster.name, &self.group),
+        }
     }
 
     /// Gives its tasks one more tag.
@@ -203,17 +228,20 @@ impl Template {
     }
 
     /// Writes the task `id` on `instance`, in the transaction that chose it. `devices` are those
-    /// of all tasks of the transaction.
+    /// of all tasks of the transaction. `provider` is that of Fargate's, if it goes by one.
     pub(super) fn start(
         &self,
         api: &Api,
         tx: &mut Tx<'_>,
         id: TaskId,
-        instance: &ContainerInstance,
+        (instance, provider): (&ContainerInstance, Option<CapacityProviderName>),
         explanation: &Shared<Explanation>,
         devices: &mut Devices,
     ) -> Result<Task, Error> {
         let mut task = self.task(tx, id, instance, explanation);
+        if self.fargate.is_some() {
+            task.capacity_provider = provider.filter(|_| self.by_providers);
+        }
         let into = (&mut task, instance);
         devices.give(&tx.facts(), &api.tables, &self.cluster, into, &self.gpus);
         task.disk = self.disk.as_ref().map(|wanted| Box::new(wanted.disk(tx)));
@@ -257,6 +285,7 @@ impl Template {
             tags: self.tags.clone(),
             network: None,
             disk: None,
+            fargate: self.fargate.clone().map(Box::new),
             protected_until: None,
             abandoned: false,
             deployment: self.deployment,

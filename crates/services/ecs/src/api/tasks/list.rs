@@ -16,6 +16,8 @@ use crate::tables::{ClusterKey, Tables, TaskKey};
 struct Filters {
     cluster: ClusterKey,
     desired: DesiredStatus,
+    /// Those on Fargate, or those on instances; all if none.
+    on_fargate: Option<bool>,
     instance: Option<ContainerInstanceId>,
     family: Option<String>,
     started_by: Option<String>,
@@ -85,11 +87,14 @@ fn filters(
         // Nothing is ever wanted to be PENDING.
         Some(_) => return Ok(None),
     };
-    if input.launch_type.is_some_and(|kind| kind.as_str() != "EC2") {
-        return Ok(None);
-    }
+    let on_fargate = match input.launch_type.map(|kind| kind.as_str()) {
+        None => None,
+        Some("EC2") => Some(false),
+        Some("FARGATE") => Some(true),
+        Some(_) => return Ok(None),
+    };
     let (family, started_by) = (input.family, input.started_by);
-    Ok(Some(Filters { cluster, desired, instance, family, started_by, service }))
+    Ok(Some(Filters { cluster, desired, on_fargate, instance, family, started_by, service }))
 }
 
 /// The tasks that meet the filters, behind one of them, by id: found by the index that leaves
@@ -100,7 +105,7 @@ fn find<'a>(
     filters: &'a Filters,
     after: Option<TaskId>,
 ) -> Box<dyn Iterator<Item = TaskId> + 'a> {
-    let Filters { cluster, desired, instance, family, started_by, service } = filters;
+    let Filters { cluster, desired, on_fargate, instance, family, started_by, service } = filters;
     let after = after.map(|id| cluster.task(id));
     let by_text = |index, text: &String| {
         let key = (cluster.clone(), text.clone(), *desired);
@@ -112,6 +117,7 @@ fn find<'a>(
     }
     let of_family = move |(_, row): &(TaskKey, Row<Task>)| {
         family.as_ref().is_none_or(|family| row.definition.family.as_str() == family)
+            && on_fargate.is_none_or(|wanted| row.fargate.is_some() == wanted)
     };
     if let Some(text) = service {
         let on_instance = move |(_, row): &(TaskKey, Row<Task>)| {
@@ -126,7 +132,7 @@ fn find<'a>(
         return Box::new(rows.filter(of_family).map(ids));
     }
     if let Some(text) = family {
-        return Box::new(by_text(&tables.tasks_by_family, text).map(ids));
+        return Box::new(by_text(&tables.tasks_by_family, text).filter(of_family).map(ids));
     }
     let key = (cluster.clone(), *desired);
     Box::new(snapshot.index_after(&tables.tasks_by_desired, &key, after.as_ref()).map(ids))

@@ -3,6 +3,7 @@
 mod capacity;
 mod devices;
 mod disks;
+mod fargate;
 mod launch;
 mod list;
 mod network;
@@ -23,6 +24,7 @@ use shapes_ecs as shapes;
 use wire::Context;
 
 pub(super) use self::capacity::supports;
+pub(crate) use self::fargate::{NO_CAPACITY, check_places};
 pub(super) use self::launch::no_definition;
 pub(crate) use self::of_service::{Placed, ServiceTemplate, service_strategies};
 pub(crate) use self::placement::definition_constraints;

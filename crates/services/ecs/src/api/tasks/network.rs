@@ -10,13 +10,13 @@ use vpc::{Interface, NewInterface, ResolveError, Subnet};
 
 use super::super::Api;
 use super::launch::Launch;
-use crate::decide::report;
+use crate::decide::{report, usage};
 use crate::error::Error;
 use crate::model::{
     AttachmentStatus, ContainerInstance, NetworkMode, Stop, StopCode, Task, TaskDefinition,
     TaskNetwork, TaskStatus,
 };
-use crate::tables::{OrphanedInterface, Release, Scope, TaskKey};
+use crate::tables::{OrphanedInterface, Release, Scope, TaskKey, place_of};
 
 /// Most subnets of a request (API reference, `AwsVpcConfiguration`).
 const MAX_SUBNETS: usize = 16;
@@ -48,7 +48,7 @@ impl Network {
             (_, Some(_), _) => return Err(Error::invalid(NOT_VALID)),
             (_, None, _) => return Ok(Self::default()),
         };
-        let network = resolve(api, view, scope, wanted)?;
+        let network = resolve(api, view, scope, wanted, launch.platform.is_some())?;
         let zones = network.subnets.iter().map(|subnet| subnet.zone.as_str().into()).collect();
         Ok(Self { awsvpc: Some(network), zones: Some(zones) })
     }
@@ -76,7 +76,10 @@ impl Network {
         let Some(network) = &self.awsvpc else { return };
         let zone = task.zone.clone();
         let is_near = |subnet: &&vpc::Subnet| Some(&*subnet.zone) == zone.as_deref();
-        let near = network.subnets.iter().filter(is_near);
+        let is_far = !network.subnets.iter().any(|subnet| is_near(&subnet));
+        // A fleet in one zone stands in for all: then the subnet says which one it is.
+        let anywhere = task.fargate.is_some() && is_far;
+        let near = network.subnets.iter().filter(|subnet| anywhere || is_near(subnet));
         let attachment = Uuid::from_random(tx.next_id());
         let new = NewInterface {
             groups: network.groups.clone(),
@@ -89,6 +92,9 @@ impl Network {
         for subnet in near {
             match api.vpc.attach(tx, &scope, subnet, new.clone()) {
                 Ok(interface) => {
+                    if anywhere {
+                        task.zone = Some(subnet.zone.as_str().into());
+                    }
                     task.network = Some(Box::new(record(attachment, interface)));
                     return;
                 }
@@ -116,6 +122,7 @@ fn resolve(
     view: &impl View,
     scope: &Scope,
     wanted: &shapes::AwsVpcConfiguration,
+    on_fargate: bool,
 ) -> Result<vpc::Network, Error> {
     let groups = wanted.security_groups.as_deref().unwrap_or_default();
     let subnets = &wanted.subnets;
@@ -128,7 +135,8 @@ fn resolve(
     if groups.len() > MAX_GROUPS {
         return Err(Error::invalid(format!("securityGroups can have at most {MAX_GROUPS} items.")));
     }
-    if wanted.assign_public_ip == Some(shapes::AssignPublicIp::Enabled) {
+    // There are no public addresses to assign: a task on Fargate reaches out through its node.
+    if !on_fargate && wanted.assign_public_ip == Some(shapes::AssignPublicIp::Enabled) {
         return Err(Error::invalid(NO_PUBLIC_ADDRESS));
     }
     let scope = vpc::Scope { account: scope.account.clone(), region: scope.region.clone() };
@@ -182,7 +190,7 @@ fn network_scope(task: &TaskArn) -> vpc::Scope {
 
 impl Api {
     /// Writes a task that changed. One that has stopped gives its interface and what it holds of its
-    /// instance back in the same transaction: every way to the end of a task comes by here. The interface of one whose
+    /// instance back, and of Fargate what it used is put down, in the same transaction: every way to the end of a task comes by here. The interface of one whose
     /// containers may still run is kept for a time, lest another task gets their address.
     pub(crate) fn put_task(&self, tx: &mut Tx<'_>, key: TaskKey, task: Task) {
         let released = task.network.as_ref().filter(|_| task.status == TaskStatus::Stopped);
@@ -199,7 +207,11 @@ impl Api {
         let is_held = |before: Row<Task>| before.status != TaskStatus::Stopped;
         if has_stopped && tx.get(&self.tables.tasks, &key).is_some_and(is_held) {
             let release = Release { at: tx.now() };
-            tx.put(&self.tables.releases, key.0.instance(task.instance), release);
+            tx.put(&self.tables.releases, place_of(&key, &task), release);
+            if let Some(usage) = usage::of_task(&task, tx.now()) {
+                let key = (key.0.scope.clone(), usage.until, key.1);
+                tx.put(&self.tables.usage, key, usage);
+            }
         }
         tx.put(&self.tables.tasks, key, task);
     }

@@ -27,6 +27,13 @@ pub(crate) struct ServiceTemplate {
     pub(crate) request: Request,
 }
 
+impl ServiceTemplate {
+    /// Where its tasks' instances are: the cluster, or the fleet.
+    pub(crate) fn ground(&self) -> ClusterKey {
+        self.template.ground()
+    }
+}
+
 /// Where tasks go.
 pub(crate) enum Placed<'a> {
     /// Where placement says, and what it was asked.
@@ -72,6 +79,7 @@ impl Api {
             tags: &tags,
             propagate_tags: from_definition.then_some(shapes::PropagateTags::TaskDefinition),
             managed_tags: service.managed_tags,
+            platform: workload.platform(),
         };
         let mut template = Template::read(self, view, &cluster, &launch, definition)?;
         template.deployment = Some(OfDeployment { id: of, counted: false });
@@ -86,6 +94,10 @@ impl Api {
             constraints: constraints(&given, &template.definition)?,
             strategies: service_strategies(service)?,
             ..started(&template)
+        };
+        let request = match template.fargate {
+            Some(_) => self.on_fleet(view, &template, request),
+            None => request,
         };
         Ok(ServiceTemplate { template, request })
     }
@@ -106,9 +118,7 @@ impl Api {
         let ServiceTemplate { template, request } = template;
         let one = (template, request);
         match placed {
-            Placed::Planned(plan, part) => {
-                self.write_planned(tx, cluster, (template, part), plan, taken)
-            }
+            Placed::Planned(plan, part) => self.write_planned(tx, (template, part), plan, taken),
             Placed::On(tasks) => Ok(self.start_on(tx, cluster, one, tasks, taken)),
         }
     }
@@ -127,11 +137,12 @@ impl Api {
             let fits = found.filter(|(_, instance)| instance.check(request).is_ok());
             let Some((row, _)) = fits else { continue };
             let told = Default::default();
-            if let Ok(task) = template.start(self, tx, id, &row, &told, &mut taken.devices) {
+            if let Ok(task) = template.start(self, tx, id, (&row, None), &told, &mut taken.devices)
+            {
                 made.push(task);
             }
         }
-        taken.add(request, made.iter().map(|task| task.instance));
+        taken.add(cluster, request, made.iter().map(|task| task.instance));
         made
     }
 }

@@ -6,7 +6,8 @@ use shapes_ecs as shapes;
 use terms::{CpuUnits, MemoryMib};
 
 use super::super::{json_length, task_definitions};
-use super::devices;
+use super::launch::Launch;
+use super::{devices, fargate};
 use crate::error::Error;
 use crate::model::{ContainerSpec, Demand, NetworkMode, TaskDefinition};
 
@@ -35,19 +36,13 @@ pub(super) struct Merged {
 ///
 /// # Errors
 /// For each rule of ECS that they break, and for what is not built.
-pub(super) fn merge(
-    operation: &'static str,
-    definition: &TaskDefinition,
-    overrides: Option<&shapes::TaskOverride>,
-) -> Result<Merged, Error> {
-    let mut shown = overrides.cloned().unwrap_or_default();
+pub(super) fn merge(launch: &Launch<'_>, definition: &TaskDefinition) -> Result<Merged, Error> {
+    let operation = launch.operation;
+    let mut shown = launch.overrides.cloned().unwrap_or_default();
     if json_length(&shown) > MAX_CHARS {
         // Observed on ECS, whatever part of the overrides is too long.
         let text = format!("Container Overrides length must be at most {MAX_CHARS}");
         return Err(Error::invalid(text));
-    }
-    if shown.ephemeral_storage.is_some() {
-        return Err(Error::not_built(operation, "overrides.ephemeralStorage"));
     }
     if shown.inference_accelerator_overrides.as_ref().is_some_and(|list| !list.is_empty()) {
         return Err(Error::not_built(operation, "overrides.inferenceAcceleratorOverrides"));
@@ -80,7 +75,9 @@ pub(super) fn merge(
     check_sums(cpu, memory, &containers)?;
     let mut demand = demand(definition, cpu, memory, &containers);
     demand.gpus = gpus.iter().fold(0, |sum, count| sum.saturating_add(*count));
-    Ok(Merged { cpu, memory, containers, gpus, demand, shown })
+    let merged = Merged { cpu, memory, containers, gpus, demand, shown };
+    fargate::check_overrides(launch, definition, &merged)?;
+    Ok(merged)
 }
 
 fn apply(one: &shapes::ContainerOverride, containers: &mut [ContainerSpec]) -> Result<(), Error> {

@@ -32,14 +32,14 @@ pub(super) fn request(
 
 /// What StartTask asks of each instance: room, attributes, and nothing else.
 pub(super) fn started(template: &Template) -> Request {
-    let Template { definition, demand, group, network, .. } = template;
+    let Template { definition, demand, network, .. } = template;
     let attribute = |(name, value): &(String, Option<String>)| RequiredAttribute {
         name: name.as_str().into(),
         value: value.as_deref().map(Arc::from),
     };
     Request {
         count: 1,
-        group: group.as_str().into(),
+        group: template.spread_group(),
         demand: Demand {
             cpu: demand.cpu,
             memory: demand.memory,

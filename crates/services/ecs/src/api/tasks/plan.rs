@@ -127,19 +127,20 @@ impl Api {
         let snapshot = self.ledger.snapshot();
         let cluster = &asked.cluster;
         let (template, requests) = self.ready(&snapshot, &asked, input)?;
+        let ground = &template.ground();
         let plan = |request: &Request| {
             // Ids for the plan alone: it is dropped with them.
             let ids = (0..request.count).map(|_| TaskId::from_bytes(self.ids.next()));
             let ids: Vec<_> = ids.collect();
-            self.placer.plan(&snapshot.facts(), cluster, request, &ids, self.seed())
+            self.placer.plan(&snapshot.facts(), ground, request, &ids, self.seed())
         };
         // They stay until all are made, so that each leaves the others' room alone.
         let plans: Vec<Plan> = requests.iter().map(plan).collect();
         let considered = plans.iter().map(|plan| plan.considered).sum();
-        if considered == 0 && !template.by_providers {
+        if considered == 0 && !template.by_providers && template.fargate.is_none() {
             return Err(Error::invalid("No Container Instances were found in your cluster."));
         }
-        let mut shortage = refused(cluster, &all_of(&plans, |plan| &plan.shortage));
+        let mut shortage = refused(ground, &all_of(&plans, |plan| &plan.shortage));
         for (request, plan) in requests.iter().zip(&plans) {
             if plan.considered == 0
                 && let Some(provider) = shares::provider_of(request)
@@ -164,8 +165,8 @@ impl Api {
                 udp_ports: numbers(&template.demand.udp),
             },
             considered,
-            placements: self.places(&snapshot, cluster, &plans),
-            refused: refused(cluster, &all_of(&plans, |plan| &plan.refusals)),
+            placements: self.places(&snapshot, ground, &plans),
+            refused: refused(ground, &all_of(&plans, |plan| &plan.refusals)),
             shortage,
         })
     }

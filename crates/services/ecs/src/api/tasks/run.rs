@@ -1,17 +1,17 @@
 //! RunTask (ECS semantics §5.4, §6).
 
-use ledger::{Snapshot, Tx};
+use ledger::{Snapshot, Tx, View};
 use placement::{Refusal, Request};
 use shapes_ecs as shapes;
 use terms::TaskId;
 use wire::Context;
 
 use super::super::{Api, target};
-use super::capacity::Capacity;
+use super::capacity::{Capacity, Choice};
 use super::launch::{Launch, Template, definition};
 use super::taken::Taken;
 use super::token::Token;
-use super::{placement as wishes, show_started};
+use super::{check_places, fargate, placement as wishes, show_started};
 use crate::decide::shares;
 use crate::error::Error;
 use crate::model::{Shared, Task};
@@ -86,13 +86,28 @@ impl Api {
         let Asked { cluster, count, launch, capacity, .. } = asked;
         let row = target::active_cluster(snapshot, &self.tables, cluster)?;
         let definition = definition(snapshot, &self.tables, cluster, launch.definition)?;
-        let strategy = capacity.check(&row, &definition)?;
-        let mut template = Template::read(self, snapshot, cluster, launch, definition)?;
+        let Choice { strategy, platform } = capacity.check(&row, &definition)?;
+        let launch = Launch { platform, ..*launch };
+        let mut template = Template::read(self, snapshot, cluster, &launch, definition)?;
         template.by_providers = !strategy.is_empty();
-        let request = wishes::request(input, &template, *count)?;
+        let mut request = wishes::request(input, &template, *count)?;
+        if template.fargate.is_some() {
+            check_places(&input.placement_constraints, &input.placement_strategy)?;
+            request = self.on_fleet(snapshot, &template, request);
+        }
         // Bases are those of the request: what runs already is not asked (ECS semantics §12.1).
         let requests = shares::split(&request, &strategy, &shares::Counts::new());
         Ok((template, requests))
+    }
+
+    /// The request of a template that goes to Fargate, as one for nodes of the fleet.
+    pub(super) fn on_fleet(
+        &self,
+        view: &impl View,
+        template: &Template,
+        request: Request,
+    ) -> Request {
+        fargate::on_fleet(view, &self.tables, &template.ground(), template.by_providers, request)
     }
 
     /// Places the tasks of `requests` and writes them, in one transaction.
@@ -105,6 +120,7 @@ impl Api {
     ) -> Result<Launched, Error> {
         let (tables, seed) = (self.tables, self.seed());
         let (mut runs, mut plans) = (0, Vec::new());
+        let ground = &template.ground();
         let done = self.ledger.transact("run task", |tx| {
             runs += 1;
             // What an earlier run planned is not to stand in the way of this one.
@@ -122,17 +138,17 @@ impl Api {
                 let count = request.count;
                 let span = tracing::info_span!(target: meters::TRACE, "plan", count);
                 let facts = tx.facts();
-                let plan = || self.placer.plan_beside(&made, &facts, cluster, request, &ids, seed);
+                let plan = || self.placer.plan_beside(&made, &facts, ground, request, &ids, seed);
                 let mut plan = span.in_scope(plan);
                 plan.retries += runs - 1;
                 let one = (template, request);
-                let tasks = self.write_planned(tx, cluster, one, &plan, &mut taken)?;
+                let tasks = self.write_planned(tx, one, &plan, &mut taken)?;
                 launched.tasks.extend(tasks.iter().map(show_started));
-                launched.failures.extend(failures(cluster, request, &plan)?);
+                launched.failures.extend(template.failures(cluster, request, &plan)?);
                 made.extend(plan.placed.iter().map(|(id, _)| *id));
                 plans.push(plan);
             }
-            taken.guard(self, tx, cluster);
+            taken.guard(self, tx);
             launched.failures.truncate(MAX_FAILURES);
             if let Some(token) = token {
                 token.remember(tx, &tables, made);
@@ -151,23 +167,31 @@ impl Api {
     pub(super) fn write_planned(
         &self,
         tx: &mut Tx<'_>,
-        cluster: &ClusterKey,
         (template, request): (&Template, &Request),
         plan: &Plan,
         taken: &mut Taken,
     ) -> Result<Vec<Task>, Error> {
-        let told = Shared::from(plan.explain(cluster, request));
+        let ground = template.ground();
+        let told = Shared::from(plan.explain(&ground, request));
+        let provider = shares::fargate_provider(request);
         let mut tasks = Vec::new();
         for &(id, instance) in &plan.placed {
-            let key = cluster.instance(instance);
+            let key = ground.instance(instance);
             // The plan may know of an instance that is newer than this run's base.
             let row = tx.facts().get(&self.tables.instances, &key);
             let row = row.or_else(|| self.ledger.snapshot().get(&self.tables.instances, &key));
             let row = row.ok_or_else(|| Error::client("A container instance went away."))?;
-            let task = template.start(self, tx, id, &row, &told, &mut taken.devices)?;
+            let task = template.start(
+                self,
+                tx,
+                id,
+                (&row, provider.clone()),
+                &told,
+                &mut taken.devices,
+            )?;
             tasks.push(task);
         }
-        taken.add(request, plan.placed.iter().map(|(_, instance)| *instance));
+        taken.add(&ground, request, plan.placed.iter().map(|(_, instance)| *instance));
         Ok(tasks)
     }
 
@@ -182,6 +206,31 @@ fn count(count: Option<i32>) -> Result<u32, Error> {
     let count = count.unwrap_or(1);
     let good = TASKS.contains(&count).then_some(count).and_then(|count| u32::try_from(count).ok());
     good.ok_or_else(|| Error::invalid("Count should be between 1 and 10."))
+}
+
+impl Template {
+    /// Why tasks found no place; of Fargate's nodes nothing is told but that they have no room.
+    ///
+    /// # Errors
+    /// When the cluster has no instance at all, for tasks that any would do for.
+    fn failures(
+        &self,
+        cluster: &ClusterKey,
+        request: &Request,
+        plan: &Plan,
+    ) -> Result<Vec<shapes::Failure>, Error> {
+        if self.fargate.is_none() {
+            return failures(cluster, request, plan);
+        }
+        let placed = u32::try_from(plan.placed.len()).unwrap_or(u32::MAX);
+        let short = request.count.saturating_sub(placed);
+        let failure = shapes::Failure {
+            arn: None,
+            reason: Some(fargate::NO_CAPACITY.to_owned()),
+            detail: Some(fargate::detail(plan)),
+        };
+        Ok(vec![failure; short as usize])
+    }
 }
 
 /// Why tasks found no place. A provider without instances is told by its own ARN.

@@ -7,7 +7,7 @@ use super::super::Api;
 use super::disks;
 use super::launch::{Launch, Template};
 use crate::error::Error;
-use crate::model::TaskDefinition;
+use crate::model::{Platform, TaskDefinition};
 use crate::tables::ClusterKey;
 
 /// Checks that tasks of a definition can be started in a network and with volumes.
@@ -23,6 +23,7 @@ pub(in crate::api) fn check_for_service(
         Option<&shapes::NetworkConfiguration>,
         &[shapes::ServiceVolumeConfiguration],
     ),
+    platform: Option<Platform>,
     definition: Row<TaskDefinition>,
 ) -> Result<(), Error> {
     let volumes: Vec<_> = volumes.iter().map(disks::of_service).collect();
@@ -39,6 +40,7 @@ pub(in crate::api) fn check_for_service(
         tags: &[],
         propagate_tags: None,
         managed_tags: false,
+        platform,
     };
     Template::read(api, view, cluster, &launch, definition).map(drop)
 }

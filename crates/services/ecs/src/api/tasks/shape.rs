@@ -29,6 +29,8 @@ pub(super) fn show(task: &Task, with_tags: bool) -> shapes::Task {
         cluster: arn.cluster.clone(),
         id: task.instance,
     };
+    let fargate = task.fargate.as_deref();
+    let storage = fargate.and_then(|one| i32::try_from(one.storage_gib).ok());
     let cluster = terms::ClusterArn {
         region: arn.region.clone(),
         account: arn.account.clone(),
@@ -43,7 +45,8 @@ pub(super) fn show(task: &Task, with_tags: bool) -> shapes::Task {
         cluster_arn: Some(cluster.to_string()),
         connectivity: times.connected_at.map(|_| shapes::Connectivity::Connected),
         connectivity_at: times.connected_at,
-        container_instance_arn: Some(instance.to_string()),
+        // Nodes of the operator's own are no instances that anybody sees.
+        container_instance_arn: fargate.is_none().then(|| instance.to_string()),
         containers: Some(task.containers.iter().map(|one| container(task, one)).collect()),
         cpu: Some(task.demand.cpu.to_string()),
         created_at: Some(task.created_at),
@@ -54,7 +57,18 @@ pub(super) fn show(task: &Task, with_tags: bool) -> shapes::Task {
         health_status: shapes::HealthStatus::parse(task.health().as_str()),
         inference_accelerators: Some(Vec::new()),
         last_status: Some(task.status.as_str().to_owned()),
-        launch_type: Some(shapes::LaunchType::Ec2),
+        ephemeral_storage: storage.map(|size_in_gi_b| shapes::EphemeralStorage { size_in_gi_b }),
+        fargate_ephemeral_storage: storage.map(|size| shapes::TaskEphemeralStorage {
+            size_in_gi_b: Some(size),
+            ..Default::default()
+        }),
+        launch_type: Some(match fargate {
+            None => shapes::LaunchType::Ec2,
+            Some(_) => shapes::LaunchType::Fargate,
+        }),
+        // Only Linux has nodes.
+        platform_family: fargate.map(|_| "Linux".to_owned()),
+        platform_version: fargate.map(|one| one.platform.to_string()),
         memory: Some(task.demand.memory.to_string()),
         overrides: Some((*task.overrides).clone()),
         pull_started_at: times.pull_started_at,

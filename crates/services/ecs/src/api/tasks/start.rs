@@ -66,15 +66,22 @@ impl Api {
                     Ok(()) => {
                         let (id, told) = (TaskId::from_bytes(tx.next_id()), Explanation::default());
                         let told = Shared::from(told);
-                        let task = template.start(self, tx, id, &row, &told, &mut taken.devices)?;
+                        let task = template.start(
+                            self,
+                            tx,
+                            id,
+                            (&row, None),
+                            &told,
+                            &mut taken.devices,
+                        )?;
                         tasks.push(show_started(&task));
                         chosen.push(row.arn.id);
                     }
                     Err(reason) => failures.push(failure(row.arn.to_string(), &reason)),
                 }
             }
-            taken.add(&request, chosen);
-            taken.guard(self, tx, &cluster);
+            taken.add(&cluster, &request, chosen);
+            taken.guard(self, tx);
             Ok::<_, Error>((tasks, failures))
         });
         let (tasks, failures) = done.await?.value;

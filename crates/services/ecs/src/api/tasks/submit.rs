@@ -13,7 +13,7 @@ use super::super::{Api, container_instances, target};
 use crate::decide::report::{self, ContainerReport, Reported, TaskReport};
 use crate::error::Error;
 use crate::model::{Binding, Protocol};
-use crate::tables::TaskKey;
+use crate::tables::{TaskKey, place_of};
 use crate::trace;
 
 /// What a report is answered with; agents look at the status alone.
@@ -107,7 +107,7 @@ impl Api {
             moved = None;
             // A task that is not known is acknowledged, so that the agent forgets it.
             let Some(row) = tx.get(&tables.tasks, key) else { return Ok(()) };
-            let instance = tx.get(&tables.instances, &(key.0.clone(), row.instance));
+            let instance = tx.get(&tables.instances, &place_of(key, &row));
             let check = match &instance {
                 Some(instance) => container_instances::check_node(context, instance),
                 None => container_instances::check_no_node(context),

@@ -11,7 +11,7 @@ use ledger::{Commit, Revision, Row, Snapshot};
 
 use super::Told;
 use crate::model::{Task, TaskStatus};
-use crate::tables::{InstanceKey, Tables, TaskKey};
+use crate::tables::{InstanceKey, Tables, TaskKey, place_of};
 
 /// The instances that a commit changes, or whose resources it takes and gives back, each once.
 pub(super) fn of_commit(commit: &Commit, snapshot: &Snapshot, tables: &Tables) -> Vec<Told> {
@@ -68,6 +68,10 @@ struct News(BTreeMap<InstanceKey, Revision>);
 
 impl News {
     fn note(&mut self, key: InstanceKey, version: Revision) {
+        // Nodes of the operator's own are no container instances.
+        if key.0.is_fleet() {
+            return;
+        }
         let known = self.0.entry(key).or_default();
         *known = version.max(*known);
     }
@@ -79,5 +83,5 @@ fn holds(task: &Task) -> bool {
 }
 
 fn instance_of(key: &TaskKey, task: &Row<Task>) -> InstanceKey {
-    key.0.instance(task.instance)
+    place_of(key, task)
 }

@@ -138,6 +138,13 @@ pub(crate) fn unplaced(service: &str, shortage: Shortage) -> (Kind, String) {
     (kind, format!("{begin} {why}"))
 }
 
+/// Tasks found no place on Fargate, in its `words`; `provider` is the ARN of the one that they are of.
+pub(crate) fn no_capacity(service: &str, words: &str, provider: Option<String>) -> (Kind, String) {
+    let (reason, instances) = ("RESOURCE:FARGATE".to_owned(), Vec::new());
+    let kind = Kind::Unplaced { reason, instances, providers: Vec::from_iter(provider) };
+    (kind, format!("(service {service}) was unable to place a task. Reason: {words}."))
+}
+
 /// What an instance lacks, as events end.
 fn refusal(code: &str) -> String {
     let known = match code {

@@ -112,7 +112,7 @@ impl Api {
             }
         }
         let Work { looked, taken, .. } = work;
-        taken.guard(self, tx, &key.0);
+        taken.guard(self, tx);
         if unplaced > 0 {
             // What takes its place may have to make room for it.
             let said = rows.service.course.clone();
@@ -167,8 +167,12 @@ impl Api {
             && service.desired > 1
             && service.course.steady_at.is_some()
         {
+            let fleet = key.0.scope.fleet();
+            let is_fargate = service.capacity.is_fargate();
+            let ground = if is_fargate { &fleet } else { &key.0 };
             view.zones = match service.primary.map(|of| view.strategy(of)).unwrap_or_default() {
-                [] => read::zones(&tx.facts(), &self.tables, &key.0, None),
+                [] => read::zones(&tx.facts(), &self.tables, ground, None),
+                [_] if is_fargate => read::zones(&tx.facts(), &self.tables, ground, None),
                 [one] => read::zones(&tx.facts(), &self.tables, &key.0, Some(&one.provider)),
                 // Shares come before zones: a task that moved might have to move back.
                 _ => BTreeSet::new(),

@@ -8,7 +8,9 @@ use ledger::{Change, Commit, Snapshot};
 use terms::Timestamp;
 
 use crate::model::{ContainerInstance, ServiceStatus, Task, TaskStatus};
-use crate::tables::{ClusterKey, InstanceKey, Scope, ServiceKey, Tables, TaskKey, service_of};
+use crate::tables::{
+    ClusterKey, InstanceKey, Scope, ServiceKey, Tables, TaskKey, ground_of, service_of,
+};
 
 /// The longest sleep; times are those of the ledger's clock, which may be set.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -122,7 +124,12 @@ impl Queue {
             let daemons = snapshot.index(&self.tables.services.daemons, &cluster);
             let daemons: Vec<ServiceKey> = daemons.map(|(key, _)| key).collect();
             daemons.into_iter().for_each(|key| self.add(key));
-            let waits = self.roomless.iter().filter(|key| key.0 == cluster).cloned();
+            // What is free on a fleet matters to all of its account and region.
+            let is_near = |key: &ServiceKey| match cluster.is_fleet() {
+                false => key.0 == cluster,
+                true => key.0.scope == cluster.scope,
+            };
+            let waits = self.roomless.iter().filter(|key| is_near(key)).cloned();
             let waits: Vec<ServiceKey> = waits.collect();
             waits.into_iter().for_each(|key| self.add(key));
         }
@@ -186,7 +193,7 @@ impl Queue {
         let had_stopped =
             change.before.as_ref().is_some_and(|row| row.status == TaskStatus::Stopped);
         if row.status == TaskStatus::Stopped && !had_stopped {
-            self.free(&change.key.0);
+            self.free(&change.key, row);
         }
     }
 
@@ -218,10 +225,12 @@ impl Queue {
         keys.into_iter().for_each(|key| self.add(key));
     }
 
-    fn free(&mut self, cluster: &ClusterKey) {
-        let waits = self.roomless.iter().any(|key| key.0 == *cluster);
+    fn free(&mut self, key: &TaskKey, row: &Task) {
+        let ground = ground_of(key, row);
+        let is_fleet = ground.is_fleet();
+        let waits = self.roomless.iter().any(|one| is_fleet || one.0 == ground);
         if waits {
-            self.freed.insert(cluster.clone());
+            self.freed.insert(ground);
         }
     }
 }

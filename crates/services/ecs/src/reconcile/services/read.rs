@@ -11,7 +11,7 @@ use crate::model::{
     Container, ContainerInstance, Deployment, DesiredStatus, InstanceStatus, OfDeployment,
     Revision, RevisionId, Service, Task, TaskStatus,
 };
-use crate::tables::{ClusterKey, ServiceKey, Tables, TaskKey};
+use crate::tables::{ClusterKey, InstanceKey, ServiceKey, Tables, TaskKey, place_of};
 
 /// Ends of tasks that one look takes note of; the next look sees the rest.
 pub(super) const MAX_ENDED: usize = 40;
@@ -44,7 +44,7 @@ pub(super) fn view(tx: &Tx<'_>, tables: &Tables, key: &ServiceKey, service: Serv
 
 /// The tasks of a service that have not stopped.
 pub(crate) fn tasks(facts: Facts<'_>, tables: &Tables, key: &ServiceKey) -> Vec<Seen> {
-    let mut grounds = Grounds { facts, tables, cluster: &key.0, known: BTreeMap::new() };
+    let mut grounds = Grounds { facts, tables, known: BTreeMap::new() };
     let rows = facts.index(&tables.services.live_tasks, key);
     rows.filter_map(|(key, row)| seen(&key, &row, &mut grounds)).collect()
 }
@@ -80,16 +80,16 @@ fn revisions(
 struct Grounds<'a> {
     facts: Facts<'a>,
     tables: &'a Tables,
-    cluster: &'a ClusterKey,
     known: BTreeMap<ContainerInstanceId, Ground>,
 }
 
 impl Grounds<'_> {
-    fn of(&mut self, id: ContainerInstanceId) -> Ground {
+    fn of(&mut self, place: InstanceKey) -> Ground {
+        let id = place.1;
         if let Some(known) = self.known.get(&id) {
             return *known;
         }
-        let row = self.facts.get(&self.tables.instances, &self.cluster.instance(id));
+        let row = self.facts.get(&self.tables.instances, &place);
         let ground = row.map_or_else(Ground::default, |row| ground(&row));
         self.known.insert(id, ground);
         ground
@@ -123,7 +123,7 @@ fn seen(key: &TaskKey, row: &Task, grounds: &mut Grounds<'_>) -> Option<Seen> {
         instance: row.instance,
         zone: row.zone.clone(),
         provider: row.capacity_provider.clone(),
-        ground: grounds.of(row.instance),
+        ground: grounds.of(place_of(key, row)),
         digests: digests(row),
     })
 }

@@ -7,14 +7,14 @@ use placement::{Refusal, Removable, Request};
 use terms::{ContainerInstanceId, TaskId, Timestamp, Uuid};
 
 use super::apply::Looked;
-use crate::api::{Api, Placed, ServiceTemplate, Taken};
+use crate::api::{Api, NO_CAPACITY, Placed, ServiceTemplate, Taken};
 use crate::decide::service::view::{Decision, Seen, Start, Stop, View, Why};
 use crate::decide::service::{self, Rows, texts};
 use crate::decide::{placing, report, room, shares};
 use crate::error::Error;
-use crate::model::{self, ServiceEvent, ServiceEventKind, StopCode, Task};
+use crate::model::{self, ServiceEvent, ServiceEventKind, StopCode, Task, fleet_group};
 use crate::placing::Plan;
-use crate::tables::{ClusterKey, Scope, ServiceKey};
+use crate::tables::{ClusterKey, Scope, ServiceKey, ground_of};
 
 /// Events of a service that are kept.
 const MAX_EVENTS: u64 = 100;
@@ -127,19 +127,26 @@ impl<'a> Work<'a> {
         plans: &mut Plans,
     ) -> Result<Vec<Task>, Error> {
         let (cluster, mut made, mut ids) = (&self.key.0, Vec::new(), ids);
+        let ground = &template.ground();
         for part in parts {
             let (own, rest) = ids.split_at((part.count as usize).min(ids.len()));
             ids = rest;
             let seed = seed(tx);
             let beside: Vec<TaskId> = plans.iter().flat_map(|(plan, _)| plan.tasks()).collect();
             let placer = &self.api.placer;
-            let plan = placer.plan_beside(&beside, &tx.facts(), cluster, part, own, seed);
+            let plan = placer.plan_beside(&beside, &tx.facts(), ground, part, own, seed);
             let (placed, taken) = (Placed::Planned(&plan, part), &mut self.taken);
             let tasks = self.api.start_of_service(tx, cluster, template, &placed, taken)?;
             if tasks.len() < own.len() && !moves {
-                let told = shortage(cluster, part, &plan.shortage);
+                let said = match ground.is_fleet() {
+                    false => {
+                        let told = shortage(cluster, part, &plan.shortage);
+                        texts::unplaced(&self.name(), told)
+                    }
+                    true => texts::no_capacity(&self.name(), NO_CAPACITY, fargate(cluster, part)),
+                };
                 self.looked.waits_for_room = true;
-                self.say_once(tx, texts::unplaced(&self.name(), told));
+                self.say_once(tx, said);
             }
             made.extend(tasks);
             plans.push((plan, part.clone()));
@@ -244,13 +251,21 @@ impl<'a> Work<'a> {
         let (facts, cluster) = (tx.facts(), &self.key.0);
         let candidate = |id: &TaskId| {
             let row = facts.get(&self.api.tables.tasks, &cluster.task(*id))?;
-            Some((*id, Removable { instance: row.instance, demand: room::held(&row) }))
+            let ground = ground_of(&cluster.task(*id), &row);
+            Some((ground, *id, Removable { instance: row.instance, demand: room::held(&row) }))
         };
-        let (ids, candidates): (Vec<_>, Vec<_>) = among.iter().filter_map(candidate).unzip();
-        let group = format!("service:{}", self.key.1);
+        let found: Vec<_> = among.iter().filter_map(candidate).collect();
+        // All are of one deployment, so that all are in the cluster, or all in the fleet.
+        let Some((ground, _, _)) = found.first().cloned() else { return Vec::new() };
+        let (ids, candidates): (Vec<_>, Vec<_>) =
+            found.into_iter().map(|(_, id, candidate)| (id, candidate)).unzip();
+        let group = match ground.is_fleet() {
+            false => format!("service:{}", self.key.1),
+            true => fleet_group(&cluster.name, &format!("service:{}", self.key.1)).to_string(),
+        };
         let strategies = crate::api::service_strategies(&self.rows.service).unwrap_or_default();
         let order = (group.as_str(), strategies.as_slice());
-        let chosen = self.api.placer.scale_in(cluster, order, &candidates, count, seed(tx));
+        let chosen = self.api.placer.scale_in(&ground, order, &candidates, count, seed(tx));
         chosen.into_iter().map(|at| ids[at]).collect()
     }
 
@@ -322,6 +337,14 @@ fn shortage(cluster: &ClusterKey, request: &Request, refusals: &[Refusal]) -> te
             format!("arn:aws:ecs:{region}:{account}:capacity-provider/{name}")
         }),
     }
+}
+
+/// The ARN of Fargate's provider that tasks which found no place were of, if they go by one.
+fn fargate(cluster: &ClusterKey, request: &Request) -> Option<String> {
+    let is_plain = *request.attributes.last()? == shares::on_demand();
+    let name = shares::fargate_provider(request)?;
+    let Scope { region, account } = &cluster.scope;
+    (!is_plain).then(|| format!("arn:aws:ecs:{region}:{account}:capacity-provider/{name}"))
 }
 
 /// How near an instance comes that refuses for this reason: what it lacks last is what is told.

@@ -60,7 +60,7 @@ pub(crate) fn task(task: &Task, definition: &TaskDefinition, settings: &Settings
         version: definition.arn.revision.to_string(),
         service_name: task.group.strip_prefix("service:").map(str::to_owned),
         group: Some(task.group.to_string()),
-        launch_type: Some("EC2".to_owned()),
+        launch_type: Some(if task.fargate.is_some() { "FARGATE" } else { "EC2" }.to_owned()),
         // Its id, as in `use1-az1`; the agent knows the name.
         zone: task.zone.as_deref().and_then(|zone| vpc::zone_id(&task.arn.region, zone)),
         task_definition_account_id: Some(definition.arn.account.to_string()),

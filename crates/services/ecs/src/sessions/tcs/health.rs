@@ -7,7 +7,7 @@ use ledger::{Ledger, TransactError, Tx, View};
 use terms::ContainerInstanceArn;
 
 use crate::model::{Health, Task, TaskStatus};
-use crate::tables::{Tables, instance_key};
+use crate::tables::{Tables, instance_key, place_of, task_key};
 
 /// The containers whose health the report changes, with what it becomes; empty is the usual case.
 ///
@@ -40,9 +40,10 @@ fn task_of(
     instance: &ContainerInstanceArn,
     report: &TaskHealth,
 ) -> Option<ledger::Row<Task>> {
-    let (cluster, id) = instance_key(instance);
-    let row = view.get(&tables.tasks, &cluster.task(report.task_arn.id))?;
-    (row.instance == id && row.arn == report.task_arn).then_some(row)
+    let place = instance_key(instance);
+    let key = task_key(&report.task_arn);
+    let row = view.get(&tables.tasks, &key)?;
+    (place_of(&key, &row) == place).then_some(row)
 }
 
 /// Writes the health that the report changes, in one transaction; usually there is none, and then

@@ -25,7 +25,9 @@ mod volumes;
 pub(crate) use containers::MIN_MEMORY_MIB;
 pub(super) use health::{DEFAULT_INTERVAL, DEFAULT_RETRIES, DEFAULT_TIMEOUT};
 pub(crate) use names::role as check_role;
-pub(crate) use sizes::{cpu as parse_cpu, memory as parse_memory};
+pub(crate) use sizes::{
+    check_fargate as check_fargate_size, cpu as parse_cpu, memory as parse_memory,
+};
 
 use shapes_ecs as shapes;
 use terms::{CpuUnits, Family, MemoryMib};

@@ -63,7 +63,7 @@ fn scaled(count: &str, unit: f64) -> Option<u32> {
 ///
 /// # Errors
 /// The texts that ECS gives when FARGATE is required and the size is none of its own.
-pub(super) fn check_fargate(
+pub(crate) fn check_fargate(
     cpu: Option<CpuUnits>,
     memory: Option<MemoryMib>,
     windows: bool,
