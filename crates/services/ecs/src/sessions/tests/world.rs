@@ -221,6 +221,7 @@ pub(in super::super) fn task(number: u32, status: TaskStatus, desired: DesiredSt
         tags: Vec::new(),
         network: None,
         disk: None,
+        fargate: None,
         protected_until: None,
         abandoned: false,
         deployment: None,
