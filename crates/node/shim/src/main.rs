@@ -2,7 +2,8 @@
 //!
 //! `hold DIR` is the shim itself: one thread, one container, standard input is its listening
 //! socket. `create` and `exec` are its short-lived children, so that the memory which building and
-//! entering a container takes is given back. `filter FILE` compiles a profile of system calls, `share
+//! entering a container takes is given back. `mount ROOT MOUNTS` mounts what libcontainer must not make
+//! devices in. `filter FILE` compiles a profile of system calls, `share
 //! FOLDER` makes namespaces that several containers are in. As `/sbin/docker-init`, which is where a
 //! container that wants an init finds this program, it is that init.
 //!
@@ -24,6 +25,7 @@ mod program {
     pub(crate) mod logs;
     pub(crate) mod loopback;
     pub(crate) mod memory;
+    pub(crate) mod mounts;
     pub(crate) mod root;
     pub(crate) mod share;
     pub(crate) mod users;
@@ -33,7 +35,7 @@ mod program {
 use std::path::Path;
 use std::process::ExitCode;
 
-use program::{enter, filter, hold, init, launch, share};
+use program::{enter, filter, hold, init, launch, mounts, share};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         ["hold", directory] => hold::hold(Path::new(directory)),
         ["create"] => return launch::create(),
         ["exec", pid] => return enter::exec(pid),
+        ["mount", root, mounts] => mounts::mount_all(Path::new(root), mounts),
         ["share", folder] => share::share(Path::new(folder)),
         ["filter", file] => filter::compile(Path::new(file)),
         ["--version"] => {

@@ -83,25 +83,46 @@ async fn of_region(
     region: &str,
     names: &[String],
 ) -> Result<Vec<(String, String)>, String> {
-    let input = json!({ "Names": names, "WithDecryption": true });
+    let plain: Vec<_> = names.iter().map(|name| (name.clone(), name.clone())).collect();
+    let mut values = parameters(role, region, &plain).await?;
+    let missing = |values: &[(String, String)]| -> Vec<String> {
+        let is_there = |name: &String| values.iter().any(|(found, _)| found == name);
+        names.iter().filter(|name| !is_there(name)).cloned().collect()
+    };
+    // `x` and `/x` have one ARN, so only one of them exists; what came as an ARN may be either.
+    let rooted: Vec<_> = missing(&values).into_iter().filter(|name| !name.contains('/')).collect();
+    if !rooted.is_empty() {
+        let rooted: Vec<_> = rooted.into_iter().map(|name| (format!("/{name}"), name)).collect();
+        values.extend(parameters(role, region, &rooted).await?);
+    }
+    let missing = missing(&values);
+    match missing.is_empty() {
+        true => Ok(values),
+        false => Err(format!("invalid parameters: {}", missing.join(","))),
+    }
+}
+
+/// Those that there are, of up to ten: each is asked for by the first name and given under the
+/// second.
+async fn parameters(
+    role: &Role<'_>,
+    region: &str,
+    names: &[(String, String)],
+) -> Result<Vec<(String, String)>, String> {
+    let asked: Vec<&str> = names.iter().map(|(asked, _)| asked.as_str()).collect();
+    let input = json!({ "Names": asked, "WithDecryption": true });
     let answer = role.call(region, ("ssm", "AmazonSSM.GetParameters"), &input).await;
     let answer = answer.map_err(|error| error.to_string())?;
     let found = answer["Parameters"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let value = |asked: &String| {
+    let value = |(asked, given): &(String, String)| {
         let (name, selector) = parameter(asked);
         let is_meant = |one: &&Value| {
             one["Name"].as_str() == Some(name) && one["Selector"].as_str() == selector
         };
         let value = found.iter().find(is_meant)?["Value"].as_str()?;
-        Some((asked.clone(), value.to_owned()))
+        Some((given.clone(), value.to_owned()))
     };
-    let values: Vec<_> = names.iter().filter_map(value).collect();
-    let missing = |name: &&String| !values.iter().any(|(found, _)| found == *name);
-    let missing: Vec<&str> = names.iter().filter(missing).map(String::as_str).collect();
-    match missing.is_empty() {
-        true => Ok(values),
-        false => Err(format!("invalid parameters: {}", missing.join(","))),
-    }
+    Ok(names.iter().filter_map(value).collect())
 }
 
 /// A secret's text; one of bytes gives an empty one, as with Amazon's agent.

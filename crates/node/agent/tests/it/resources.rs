@@ -214,6 +214,33 @@ async fn what_fails_for_a_moment_is_tried_again() {
     agent.task.abort();
 }
 
+/// The ARN of a parameter of one part does not say whether its name begins with a slash.
+#[tokio::test(start_paused = true)]
+async fn a_parameter_of_one_part_is_found_with_and_without_its_slash() {
+    let world = World::new();
+    let mut task = needy();
+    let app = &mut task.containers[0];
+    app.secrets = vec![secret("P", "bare", "CONTAINER"), secret("Q", "rooted", "CONTAINER")];
+    (app.environment_files, app.registry_authentication) = (Vec::new(), None);
+    let asked =
+        |names: Value| format!("{PARAMETERS} {}", json!({"Names": names, "WithDecryption": true}));
+    answers(&world);
+    world.server.state.lock().answers = [
+        (
+            asked(json!(["bare", "rooted"])),
+            json!({"Parameters": [{"Name": "bare", "Value": "one"}], "InvalidParameters": ["rooted"]}),
+        ),
+        (asked(json!(["/rooted"])), json!({"Parameters": [{"Name": "/rooted", "Value": "two"}]})),
+    ]
+    .into();
+    let agent = world.start();
+    world.server.want(task.clone());
+    world.server.until_reported(&task.arn, Reported::Running).await;
+    let values = ["P", "Q"].map(|name| variable(&world, name).unwrap_or_default());
+    assert_eq!(values, ["one", "two"]);
+    agent.task.abort();
+}
+
 /// The reason of the task that a change of its containers leads to.
 async fn refusal(world: &World, task: Task) -> String {
     let agent = world.start();

@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use shim::Input;
 use shim::cgroup::Hierarchies;
 
+use super::mounting::{self, Mounts};
 use super::rights::{MASKED_PATHS, OPEN_FILES_HARD, OPEN_FILES_SOFT, READ_ONLY_PATHS, limit_type};
-use super::{ContainerSpec, CreateError, IpcMode, Mount, MountSource, Network, PidMode, Resources};
+use super::{ContainerSpec, CreateError, IpcMode, Network, PidMode, Resources};
 
 /// The cgroup under which every task has its own.
 pub(super) const CGROUP_ROOT: &str = "/ecs";
@@ -88,17 +89,25 @@ pub(super) fn document(
         linux["maskedPaths"] = json!(MASKED_PATHS);
         linux["readonlyPaths"] = json!(READ_ONLY_PATHS);
     }
-    Ok(json!({
+    let root = around.directory.join(shim::file::ROOTFS);
+    let Mounts { all, late } = mounting::mounts(spec, around)?;
+    let mut document = json!({
         "ociVersion": "1.0.2",
         "process": process,
-        "root": {"path": around.directory.join(shim::file::ROOTFS), "readonly": spec.read_only_root},
+        "root": {"path": root, "readonly": spec.read_only_root},
         "hostname": around.hostname,
-        "mounts": mounts(spec, around),
+        "mounts": all,
         "linux": linux,
-    }))
+    });
+    if !late.is_empty() {
+        let arguments = json!(["longshore-shim", "mount", root, json!(late).to_string()]);
+        let hook = json!({"path": around.program, "args": arguments});
+        document["hooks"] = json!({ "createContainer": [hook] });
+    }
+    Ok(document)
 }
 
-fn wrong(member: &'static str, message: impl Into<String>) -> CreateError {
+pub(super) fn wrong(member: &'static str, message: impl Into<String>) -> CreateError {
     CreateError::Specification { member, message: message.into() }
 }
 
@@ -244,64 +253,6 @@ fn namespaces(spec: &ContainerSpec, around: &Surroundings<'_>) -> Vec<Value> {
         add("cgroup", None);
     }
     all
-}
-
-fn mounts(spec: &ContainerSpec, around: &Surroundings<'_>) -> Vec<Value> {
-    let mount = |target: &str, kind: &str, options: &[&str]| json!({"destination": target, "type": kind, "source": kind, "options": options});
-    let access = if spec.privileged { "rw" } else { "ro" };
-    let mut all = vec![
-        mount("/proc", "proc", &["nosuid", "noexec", "nodev"]),
-        mount("/dev", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
-        mount(
-            "/dev/pts",
-            "devpts",
-            &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
-        ),
-        mount("/sys", "sysfs", &["nosuid", "noexec", "nodev", access]),
-        mount("/sys/fs/cgroup", "cgroup", &[access, "nosuid", "noexec", "nodev"]),
-        mount("/dev/mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
-    ];
-    if spec.ipc_mode == IpcMode::Host {
-        all.push(bind(Path::new("/dev/shm"), "/dev/shm", false));
-    } else if let Some((_, memory)) = around.ipc {
-        all.push(bind(memory, "/dev/shm", false));
-    } else {
-        let size = format!("size={}", spec.shm_size_bytes.unwrap_or(SHM_BYTES_DEFAULT));
-        all.push(mount("/dev/shm", "tmpfs", &["nosuid", "noexec", "nodev", "mode=1777", &size]));
-    }
-    for (file, target) in &around.files {
-        if !spec.mounts.iter().any(|mount| mount.target == Path::new(target)) {
-            all.push(bind(file, target, false));
-        }
-    }
-    all.extend(spec.mounts.iter().map(volume));
-    if spec.init {
-        all.push(bind(around.program, shim::INIT_PATH, true));
-    }
-    all
-}
-
-fn bind(source: &Path, target: &str, read_only: bool) -> Value {
-    let access = if read_only { "ro" } else { "rw" };
-    json!({"destination": target, "type": "bind", "source": source, "options": ["rbind", "rprivate", access]})
-}
-
-fn volume(mount: &Mount) -> Value {
-    let target = mount.target.to_string_lossy();
-    match &mount.source {
-        MountSource::Bind(source) => bind(source, &target, mount.read_only),
-        MountSource::Tmpfs { size_bytes, options } => {
-            let mut all: Vec<String> =
-                ["nosuid", "nodev", "noexec"].iter().map(|o| (*o).to_owned()).collect();
-            // A later word undoes an earlier one (`exec` after `noexec`).
-            all.extend(options.iter().cloned());
-            all.extend(size_bytes.map(|bytes| format!("size={bytes}")));
-            if mount.read_only {
-                all.push("ro".to_owned());
-            }
-            json!({"destination": target, "type": "tmpfs", "source": "tmpfs", "options": all})
-        }
-    }
 }
 
 /// Devices made in `/dev`; the usual ones (`null`, `zero`, …) libcontainer adds itself.

@@ -6,6 +6,7 @@ mod cgroups;
 mod files;
 mod keeper;
 mod linux;
+mod mounting;
 mod records;
 mod revive;
 mod rights;

@@ -5,6 +5,7 @@ mod containers;
 mod crashes;
 mod ground;
 mod images;
+mod mounts;
 mod networks;
 mod outputs;
 mod vpc;

@@ -132,7 +132,8 @@ fn provider(value_from: &str) -> (&'static str, Option<&str>) {
 }
 
 /// What agents ask the store for: a parameter by its name, for they look for that in the answer; a
-/// secret by its ARN. Where a parameter's ARN says not whether its name begins with a slash, none does.
+/// secret by its ARN. Where a parameter's ARN says not whether its name begins with a slash, none does;
+/// our agent then asks for the other too.
 fn asked_for(value_from: &str) -> String {
     let path = match value_from.split_once(":parameter/") {
         Some((head, path)) if head.starts_with("arn:") && head.contains(":ssm:") => path,
