@@ -40,7 +40,7 @@ impl Images for Seen {
         let was_cached = self.host.state.lock().images.contains(&name);
         if !was_cached {
             let digest = image(reference).digest;
-            progress.tell(PullEvent::Resolved { digest, total_bytes: 1 });
+            progress.tell(PullEvent::Resolved { digest, total_bytes: 1, layers: 1 });
             if world.strikes(|faults| faults.slow_pull) {
                 world.tally("slow pull", format!("{} {name}", self.host.name));
                 let wait = world.draw(|chance| chance.millis(5_000, 60_000));

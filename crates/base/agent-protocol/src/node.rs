@@ -23,6 +23,9 @@ pub const MAX_STREAMS: usize = 64;
 /// The most lines in one [`LogLines`].
 pub const MAX_LINES_PER_FRAME: usize = 256;
 
+/// The most pulls that one [`PullsUnderWay`] tells of.
+pub const MAX_PULLS: usize = 256;
+
 /// The most lines that `tail` may ask for.
 pub const MAX_TAIL_LINES: u32 = 100_000;
 
@@ -43,6 +46,8 @@ channel! {
         HeartbeatAck(ChannelHeartbeatAck) = "HeartbeatAck",
         /// A stream cannot be opened.
         StreamRefused(StreamRefused) = "StreamRefused",
+        /// The images that are being pulled; sent when that changed, once a second at most.
+        Pulls(PullsUnderWay) = "Pulls",
     }
 }
 
@@ -91,6 +96,36 @@ pub struct StreamRefused {
     pub stream_id: Uuid,
     /// Why, for people.
     pub reason: String,
+}
+
+/// The images that are being pulled, all of them: what is not in here is not under way any more.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PullsUnderWay {
+    /// At most [`MAX_PULLS`].
+    pub pulls: Vec<PullUnderWay>,
+}
+
+/// An image that is being pulled for a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PullUnderWay {
+    /// The task.
+    pub task_arn: TaskArn,
+    /// The container's name.
+    pub container: String,
+    /// The image, as the definition names it.
+    pub image: String,
+    /// Bytes of layers that are here, compressed.
+    pub bytes: u64,
+    /// Of so many; 0 as long as that is not known.
+    pub total_bytes: u64,
+    /// Layers that are unpacked.
+    pub layers_ready: u32,
+    /// Of so many.
+    pub layers: u32,
+    /// What went wrong last, while it is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
 }
 
 /// Lines of output.

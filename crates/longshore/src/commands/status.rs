@@ -14,6 +14,9 @@ const DESCRIBE_MAX: usize = 100;
 /// What one DescribeServices call takes.
 const DESCRIBE_SERVICES_MAX: usize = 10;
 
+/// How the server says that a container's image is being pulled.
+const PULLING: &str = ", pulling: ";
+
 /// Flags of `longshore status`.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  longshore status\n  longshore status --output json")]
@@ -68,7 +71,27 @@ impl Status {
         say!("server  {}", client.endpoint());
         say!("{}", placed(&placements));
         print(&clusters, &services, &instances, &tasks)?;
+        print_pulls(&client, &tasks).await;
         print_network(&network)
+    }
+}
+
+/// How far the images of tasks that wait for them have come; of so many tasks at the most.
+async fn print_pulls(client: &Client, tasks: &[Value]) {
+    const TASKS_MAX: usize = 10;
+    let waiting = tasks.iter().filter(|task| text(task, "lastStatus") == "PENDING");
+    let mut is_first = true;
+    for task in waiting.take(TASKS_MAX) {
+        let id = short(text(task, "taskArn"));
+        // It may be gone meanwhile.
+        let why = client.get(&format!("/_longshore/why/{id}")).await.unwrap_or_default();
+        let lines = why["containers"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        for line in lines.filter(|line| line.contains(PULLING)) {
+            if std::mem::take(&mut is_first) {
+                say!();
+            }
+            say!("{id}  {line}");
+        }
     }
 }
 

@@ -115,6 +115,7 @@ impl Running {
             health_changed: Arc::new(Notify::new()),
             health: Arc::default(),
             pulled: Mutex::default(),
+            pulls: Arc::default(),
         });
         let (handle, inputs) = Handle::channel();
         let effects = TaskTracker::new();
@@ -218,6 +219,7 @@ impl Running {
                 endpoints: Mutex::default(),
                 shutdown: ended.clone(),
                 updates: updates.clone(),
+                pulls: Arc::clone(&tools.pulls),
             });
             let node = sessions::node(Arc::clone(&context), config.server.clone());
             tokio::join!(sessions::acs(&context), sessions::tcs(&context), node);

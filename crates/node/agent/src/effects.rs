@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use agent_protocol::task::Task;
 use parking_lot::Mutex;
-use runtime::images::{Progress, PullError, PullEvent, RegistryAuth};
+use runtime::images::RegistryAuth;
 use runtime::{
-    Attachment, ContainerId, ContainerState, Containers, CreateError, Image, ImageReference,
-    Images, NetworkError, Networks, Signal, TaskNetwork,
+    Attachment, ContainerId, ContainerState, Containers, CreateError, Image, Images, NetworkError,
+    Networks, Signal, TaskNetwork,
 };
 use terms::{Clock, TaskArn, Timestamp};
 use tokio::sync::Notify;
@@ -22,12 +22,13 @@ use crate::core::Handle;
 use crate::endpoints::Endpoints;
 use crate::engine::{
     Command, ContainerRef, CreatedContainer, Creation, Delivery, Event, Failure, Place, Probe,
-    PulledImage, StateChange,
+    StateChange,
 };
 use crate::folders::Folders;
 use crate::gpus::Gpu;
 use crate::logs::{Logs, firelens};
 use crate::orphans::Ground;
+use crate::pulls::Pulls;
 use crate::resources::Resources;
 use crate::sessions::InstanceHealth;
 use crate::spec::{self, Ingredients, Joined, NetworkMode};
@@ -35,8 +36,6 @@ use crate::steps;
 use crate::transport::Transport;
 use crate::volumes::{self, StandIns};
 
-/// Events of a pull that wait to be looked at; more are dropped.
-const PULL_EVENTS_MAX: usize = 16;
 /// Exit code that stands for a check that could not be run.
 const CANNOT_RUN: i32 = 126;
 
@@ -69,6 +68,8 @@ pub(crate) struct Tools {
     pub(crate) health: Arc<InstanceHealth>,
     /// Images by the container that they were pulled for.
     pub(crate) pulled: Mutex<BTreeMap<ContainerRef, Image>>,
+    /// The pulls under way.
+    pub(crate) pulls: Arc<Pulls>,
 }
 
 /// Carries commands out.
@@ -233,57 +234,6 @@ impl Tools {
         if let Err(error) = self.networks.detach_task(task).await {
             tracing::warn!(%task, %error, "the task's network is left behind");
         }
-    }
-
-    async fn pull(
-        &self,
-        container: &ContainerRef,
-        task: &Task,
-        core: &Handle,
-    ) -> Result<PulledImage, Failure> {
-        let text = &task.containers[container.index].image;
-        let reference: ImageReference = text.parse().map_err(|error| {
-            Failure::new("CannotPullContainerError", format!("invalid image '{text}': {error}"))
-        })?;
-        let started = self.clock.now();
-        let (progress, mut events) = Progress::channel(PULL_EVENTS_MAX);
-        let own = self.resources.registry(task, container.index).await?;
-        let ours = self.registries.get(reference.registry()).unwrap_or(&RegistryAuth::Anonymous);
-        let pull = self.images.pull(&reference, own.as_ref().unwrap_or(ours), progress);
-        let watch = async {
-            while let Some(event) = events.recv().await {
-                if let PullEvent::Resolved { digest, .. } = event {
-                    let (container, digest) = (container.clone(), digest.to_string());
-                    core.tell(Event::Resolved { container, digest }).await;
-                }
-            }
-        };
-        let (pulled, ()) = tokio::join!(pull, watch);
-        let pulled = pulled.map_err(|error| pull_failure(&error))?;
-        let stopped = self.clock.now();
-        let image = pulled.image;
-        let answer = PulledImage {
-            digest: image.digest.to_string(),
-            image_id: image.config_digest.to_string(),
-            stop_signal: image.config.stop_signal.clone(),
-            pulled: (!pulled.was_cached).then_some((started, stopped)),
-        };
-        self.pulled.lock().insert(container.clone(), image);
-        Ok(answer)
-    }
-
-    /// The image that was pulled for the container; after a restart it is looked up again.
-    async fn image(&self, container: &ContainerRef, task: &Task) -> Result<Image, Failure> {
-        if let Some(image) = self.pulled.lock().remove(container) {
-            return Ok(image);
-        }
-        let text = &task.containers[container.index].image;
-        let gone = |what: &dyn std::fmt::Display| {
-            Failure::new("CannotCreateContainerError", format!("image '{text}': {what}"))
-        };
-        let reference: ImageReference = text.parse().map_err(|error| gone(&error))?;
-        let image = self.images.find(&reference).await.map_err(|error| gone(&error))?;
-        image.ok_or_else(|| gone(&"it is not in the image store any more"))
     }
 
     async fn create(&self, creation: &Creation) -> Result<CreatedContainer, Failure> {
@@ -469,10 +419,6 @@ pub(crate) fn place(attachment: &Attachment) -> Place {
         gateway: attachment.gateway,
         bindings: attachment.bindings.clone(),
     }
-}
-
-fn pull_failure(error: &PullError) -> Failure {
-    Failure::new(error.ecs_name(), error)
 }
 
 /// A taken port is found when Docker starts a container; its users look for that name.

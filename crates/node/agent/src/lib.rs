@@ -28,6 +28,7 @@ mod house;
 pub mod journal;
 mod logs;
 mod orphans;
+mod pulls;
 mod resources;
 mod sessions;
 pub mod spec;

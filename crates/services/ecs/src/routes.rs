@@ -64,7 +64,11 @@ fn explain(api: &Api, request: &RouteRequest) -> Response<Body> {
         return refuse(StatusCode::NOT_FOUND, &format!("there is no task '{text}'"));
     };
     let instance = snapshot.get(&api.tables.instances, &place_of(&key, &task));
-    let why = why::explain(&task, instance.as_deref(), request.now);
+    let pulls = match &instance {
+        Some(instance) => api.sessions.pulls(&instance.arn, &task.arn),
+        None => Vec::new(),
+    };
+    let why = why::explain(&task, instance.as_deref(), &pulls, request.now);
     answer(StatusCode::OK, serde_json::to_vec(&why).unwrap_or_default())
 }
 

@@ -16,6 +16,7 @@ use runtime::{ImageReference, Images};
 use terms::{Clock, Timestamp};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use settings::size;
 pub use settings::{Floor, House, ImageCleanup};
 
 use crate::core::Handle;

@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::core::Handle;
+use crate::pulls::Pulls;
 use crate::transport::{PollEndpoints, Transport};
 use crate::update::Updates;
 use crate::view::{CredentialStore, View};
@@ -50,6 +51,8 @@ pub(crate) struct Context {
     pub(crate) shutdown: CancellationToken,
     /// What replaces this agent's program.
     pub(crate) updates: Option<Arc<dyn Updates>>,
+    /// Images on their way here.
+    pub(crate) pulls: Arc<Pulls>,
 }
 
 impl Context {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use agent_protocol::node::{
     AgentMessage, ChannelHeartbeatAck, MAX_STREAMS, OpenLogs, ServerMessage, StreamRefused,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -23,6 +23,8 @@ const SETTLED: Duration = Duration::from_secs(60);
 const INACTIVE_WAIT: Duration = Duration::from_secs(3600);
 /// The least time between two tries after a clean end: the channel has no rotation of its own.
 const AGAIN: Duration = Duration::from_millis(250);
+/// The server hears of pulls no more often.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 
 type Node = Channel<AgentMessage, ServerMessage>;
 
@@ -73,15 +75,27 @@ struct Streams {
 }
 
 async fn session(context: &Arc<Context>, mut channel: Node, streams: &mut Streams) -> Closed {
+    let inactivity = || Instant::now() + spread(INACTIVITY, INACTIVITY, &*context.ids);
+    let mut inactive_at = inactivity();
+    let (mut pulls, mut tell_at) = (context.pulls.changes(), Instant::now());
     loop {
-        let inactive_at = Instant::now() + spread(INACTIVITY, INACTIVITY, &*context.ids);
         let message = tokio::select! {
             biased;
             () = context.shutdown.cancelled() => {
                 channel.sender.close("").await;
                 return Closed::Cleanly;
             }
-            message = channel.receiver.receive() => message,
+            message = channel.receiver.receive() => {
+                inactive_at = inactivity();
+                message
+            }
+            () = changed(&mut pulls, tell_at) => {
+                tell_at = Instant::now() + TELL_EVERY;
+                if let Err(closed) = channel.sender.send(context.pulls.told().into()).await {
+                    return closed;
+                }
+                continue;
+            }
             () = tokio::time::sleep_until(inactive_at) => {
                 channel.sender.close("").await;
                 return Closed::Broken("no message came for a minute or more".to_owned());
@@ -97,6 +111,14 @@ async fn session(context: &Arc<Context>, mut channel: Node, streams: &mut Stream
         {
             return closed;
         }
+    }
+}
+
+/// Returns when something changed, not before `at`.
+async fn changed(changes: &mut watch::Receiver<u64>, at: Instant) {
+    tokio::time::sleep_until(at).await;
+    if changes.changed().await.is_err() {
+        std::future::pending().await
     }
 }
 

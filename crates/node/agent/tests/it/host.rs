@@ -15,15 +15,16 @@ use runtime::images::{
 use runtime::networks::Listener;
 use runtime::{
     Attachment, CallError, ContainerEvent, ContainerId, ContainerSpec, ContainerState,
-    ContainerStatus, Containers, CreateError, Created, ExecOutcome, Exit, Image, ImageConfig,
-    ImageReference, Images, Interface, NetworkError, Networks, OwnNetwork, PortBinding,
-    PortMapping, RootFs, Signal, Stats, TaskLimits, TaskNetwork,
+    ContainerStatus, Containers, CreateError, Created, ExecOutcome, Exit, Image, ImageReference,
+    Images, Interface, NetworkError, Networks, OwnNetwork, PortBinding, PortMapping, RootFs,
+    Signal, Stats, TaskLimits, TaskNetwork,
 };
 use terms::{Clock, Timestamp};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
 
 use crate::harness::PausedClock;
+use crate::pulls::{self, image};
 
 /// When, around an effect, the agent dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,24 +165,13 @@ impl Seen {
     }
 }
 
-fn image(reference: &ImageReference) -> Image {
-    let digest = |fill: u8| format!("sha256:{}", format!("{fill:02x}").repeat(32)).parse().unwrap();
-    Image {
-        reference: reference.clone(),
-        digest: digest(0xaa),
-        config_digest: digest(0xbb),
-        layers: Arc::from([]),
-        config: Arc::new(ImageConfig::default()),
-    }
-}
-
 #[async_trait]
 impl Images for Seen {
     async fn pull(
         &self,
         reference: &ImageReference,
         auth: &RegistryAuth,
-        _: Progress,
+        progress: Progress,
     ) -> Result<Pulled, PullError> {
         let with = match auth {
             RegistryAuth::Anonymous => String::new(),
@@ -193,6 +183,7 @@ impl Images for Seen {
             let message = "no such image".to_owned();
             return Err(PullError::NotFound { reference: reference.clone(), message });
         }
+        pulls::tell(reference, &progress).await;
         Ok(Pulled { image: image(reference), was_cached: true })
     }
 

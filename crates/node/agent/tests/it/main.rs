@@ -7,6 +7,7 @@ mod harness;
 mod host;
 mod lifecycle;
 mod orphans;
+mod pulls;
 mod resources;
 mod restarts;
 mod server;

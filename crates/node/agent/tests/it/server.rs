@@ -29,6 +29,7 @@ pub struct State {
     pub submits: Vec<StateChange>,
     pub from_agent: Vec<acs::AgentMessage>,
     pub telemetry: Vec<tcs::AgentMessage>,
+    pub on_node: Vec<node::AgentMessage>,
     to_agent: Option<mpsc::Sender<acs::ServerMessage>>,
     to_telemetry: Option<mpsc::Sender<tcs::ServerMessage>>,
     sequence: i64,
@@ -301,7 +302,19 @@ impl Transport for SeenServer {
         &self,
         _: &InstanceQuery,
     ) -> Result<Channel<node::AgentMessage, node::ServerMessage>, ConnectError> {
-        std::future::pending().await
+        self.host.pass().await;
+        // Nobody asks for anything on it; it stays open.
+        let (sender, receiver) = mpsc::channel(1);
+        let server = self.server.clone();
+        let take = Box::new(move |message: node::AgentMessage| {
+            let _open = &sender;
+            server.state.lock().on_node.push(message);
+            server.changed.notify_waiters();
+        });
+        Ok(Channel {
+            sender: Box::new(Out { host: self.host.clone(), take }),
+            receiver: Box::new(In { host: self.host.clone(), receiver }),
+        })
     }
 
     async fn stream(&self, _: Uuid) -> Result<Box<dyn Sender<node::StreamMessage>>, ConnectError> {

@@ -30,17 +30,28 @@ impl<V> Drop for Flight<V> {
 
 /// Everybody who wants to hear how it goes.
 #[derive(Clone, Default)]
-pub(super) struct Listeners(Arc<Mutex<Vec<Progress>>>);
+pub(super) struct Listeners(Arc<Mutex<Heard>>);
+
+#[derive(Default)]
+struct Heard {
+    listeners: Vec<Progress>,
+    /// What stays true: who comes later hears it too. One event a layer, and one more.
+    lasting: Vec<PullEvent>,
+}
 
 impl Listeners {
     fn add(&self, progress: Progress) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(progress);
+        let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.lasting.iter().for_each(|event| progress.tell(event.clone()));
+        heard.listeners.push(progress);
     }
 
     /// Tells all of them.
     pub(super) fn tell(&self, event: &PullEvent) {
-        for progress in self.0.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            progress.tell(event.clone());
+        let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.listeners.iter().for_each(|progress| progress.tell(event.clone()));
+        if matches!(event, PullEvent::Resolved { .. } | PullEvent::Ready { .. }) {
+            heard.lasting.push(event.clone());
         }
     }
 }

@@ -104,6 +104,8 @@ pub enum PullEvent {
         digest: blobs::Digest,
         /// All layers' bytes, compressed.
         total_bytes: u64,
+        /// How many layers there are.
+        layers: usize,
     },
     /// Some bytes of a layer came. At most a few of these a second and layer.
     Fetching {
@@ -123,6 +125,8 @@ pub enum PullEvent {
     Ready {
         /// The layer's blob.
         layer: blobs::Digest,
+        /// Its bytes, compressed.
+        bytes: u64,
     },
     /// A request failed and is tried again.
     Retrying {

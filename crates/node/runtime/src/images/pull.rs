@@ -25,6 +25,9 @@ const WRITE_BYTES: usize = 1024 * 1024;
 /// With less than this fetched, a broken-off attempt counts as one that achieved nothing.
 const ACHIEVED_BYTES: u64 = 64 * 1024;
 
+/// What layers are called, as distinct from the configuration.
+const LAYER: &str = "layer";
+
 /// What pulls share.
 pub(super) struct Puller {
     pub(super) shelves: Arc<Shelves>,
@@ -124,7 +127,8 @@ impl Pull {
             let entries = match document {
                 Document::Manifest(manifest) => {
                     let total_bytes = manifest.layers.iter().map(|layer| layer.size).sum();
-                    self.listeners.tell(&PullEvent::Resolved { digest, total_bytes });
+                    let layers = manifest.layers.len();
+                    self.listeners.tell(&PullEvent::Resolved { digest, total_bytes, layers });
                     return Ok((target, digest, manifest));
                 }
                 Document::Index(entries) => entries,
@@ -197,13 +201,13 @@ impl Pull {
         let digest = layer.digest;
         let _lock = self.puller.layer_locks.lock(&digest).await;
         if !self.puller.shelves.layers.contains(diff_id) {
-            self.fetch(layer, "layer").await?;
+            self.fetch(layer, LAYER).await?;
             let _unpacker = self.puller.unpackers.acquire().await.expect("never closed");
             self.listeners.tell(&PullEvent::Unpacking { layer: digest });
             let (shelves, diff_id) = (Arc::clone(&self.puller.shelves), *diff_id);
             blocking(move || shelves.unpack(&digest, Some(&diff_id))).await?;
         }
-        self.listeners.tell(&PullEvent::Ready { layer: digest });
+        self.listeners.tell(&PullEvent::Ready { layer: digest, bytes: layer.size });
         Ok(())
     }
 
@@ -268,8 +272,10 @@ impl Pull {
                 }
                 if !buffer.is_empty() && (buffer.len() >= WRITE_BYTES || !is_more) {
                     ingest = write(ingest, buffer.split()).await?;
-                    let (layer, total_bytes) = (blob.digest, blob.size);
-                    self.listeners.tell(&PullEvent::Fetching { layer, bytes, total_bytes });
+                    if what == LAYER {
+                        let (layer, total_bytes) = (blob.digest, blob.size);
+                        self.listeners.tell(&PullEvent::Fetching { layer, bytes, total_bytes });
+                    }
                 }
                 if piece?.is_none() {
                     break;

@@ -1,5 +1,6 @@
 //! What `longshore why` tells of a task, in plain words.
 
+use agent_protocol::node::PullUnderWay;
 use serde::Serialize;
 use terms::Timestamp;
 
@@ -25,15 +26,23 @@ pub(crate) struct Why {
     pub(crate) containers: Vec<String>,
 }
 
-/// Explains a task. `instance` is the one that it was placed on, if it is still known.
-pub(crate) fn explain(task: &Task, instance: Option<&ContainerInstance>, now: Timestamp) -> Why {
+/// Explains a task. `instance` is the one that it was placed on, if it is still known; `pulls` are
+/// the images that its agent is pulling for it.
+pub(crate) fn explain(
+    task: &Task,
+    instance: Option<&ContainerInstance>,
+    pulls: &[PullUnderWay],
+    now: Timestamp,
+) -> Why {
+    let pull = |name: &str| pulls.iter().find(|pull| pull.container == name);
+    let containers = task.containers.iter().map(|c| container(c, pull(c.name.as_str())));
     Why {
         task_arn: task.arn.to_string(),
         last_status: task.status.as_str(),
         desired_status: task.desired.as_str(),
         summary: summary(task, instance, now),
         placement: placement(task),
-        containers: task.containers.iter().map(container).collect(),
+        containers: containers.collect(),
     }
 }
 
@@ -139,7 +148,7 @@ fn placement(task: &Task) -> Vec<String> {
     lines
 }
 
-fn container(container: &Container) -> String {
+fn container(container: &Container, pull: Option<&PullUnderWay>) -> String {
     let name = &container.name;
     let kind = if container.essential { "essential" } else { "not essential" };
     let mut text =
@@ -152,6 +161,27 @@ fn container(container: &Container) -> String {
     }
     if let Some(reason) = &container.reason {
         text.push_str(&format!(", {reason}"));
+    }
+    if let Some(pull) = pull {
+        text.push_str(&format!(", {}", pulling(pull)));
+    }
+    text
+}
+
+/// How far a pull has come.
+fn pulling(pull: &PullUnderWay) -> String {
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    let mut text = match pull.layers {
+        0 => "asking the registry".to_owned(),
+        layers => format!(
+            "pulling: {:.1} of {:.1} MiB, {} of {layers} layers ready",
+            mib(pull.bytes),
+            mib(pull.total_bytes),
+            pull.layers_ready,
+        ),
+    };
+    if let Some(trouble) = &pull.trouble {
+        text.push_str(&format!(" ({trouble})"));
     }
     text
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use agent_protocol::{acs as acs_messages, node as node_messages, tcs as tcs_messages};
 use ledger::{Ledger, Schema, Table, watch};
 use parking_lot::Mutex;
-use terms::{Clock, ContainerInstanceArn, IdSource};
+use terms::{Clock, ContainerInstanceArn, IdSource, TaskArn};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -79,6 +79,7 @@ pub(super) struct Hub {
     pub(super) nodes: Arc<Registry<mpsc::Sender<node_messages::ServerMessage>>>,
     pub(super) telemetry: Telemetry,
     pub(super) streams: Arc<Streams>,
+    pulls: node::Pulls,
     pub(super) desks: Mutex<HashMap<ContainerInstanceArn, CredentialsDesk>>,
     pub(super) gates: Gates,
     pub(super) tasks: TaskTracker,
@@ -108,6 +109,7 @@ impl Sessions {
             nodes: Arc::default(),
             telemetry: Telemetry::default(),
             streams: Arc::default(),
+            pulls: node::Pulls::default(),
             desks: Mutex::default(),
             gates: Gates::default(),
             tasks: TaskTracker::new(),
@@ -200,6 +202,15 @@ impl Sessions {
         self.hub.telemetry.checks(instance)
     }
 
+    /// The images that an instance's agent is pulling for a task.
+    pub(crate) fn pulls(
+        &self,
+        instance: &ContainerInstanceArn,
+        task: &TaskArn,
+    ) -> Vec<node_messages::PullUnderWay> {
+        self.hub.pulls.of_task(instance, task)
+    }
+
     /// Serves a control connection over any transport: what an upgrade leads to, and how
     /// simulation connects an agent. Returns when the time after the connection is over too.
     pub async fn serve_control<T>(&self, transport: T, instance: ContainerInstanceArn, hello: Hello)
@@ -234,8 +245,13 @@ impl Sessions {
         let Ok(seat) = self.hub.nodes.seat(&instance, sender) else {
             return transport.close(Close::going_away()).await;
         };
-        let (streams, clock) = (&self.hub.streams, &self.hub.clock);
-        node::serve(&mut transport, seat.mailbox(), &mut requests, streams, clock).await;
+        let (hub, clock) = (&self.hub, &self.hub.clock);
+        let told = (&*hub.streams, |pulls| hub.pulls.told(&instance, pulls));
+        node::serve(&mut transport, seat.mailbox(), &mut requests, told, clock).await;
+        drop(seat);
+        if !hub.nodes.is_connected(&instance) {
+            hub.pulls.forget(&instance);
+        }
     }
 }
 
@@ -288,6 +304,7 @@ impl Hub {
     fn begin(&self, started: Started) {
         self.desks.lock().clear();
         self.telemetry.forget_all();
+        self.pulls.forget_all();
         self.control.open();
         self.telemetry_sessions.open();
         self.nodes.open();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use agent_protocol::node::{AgentMessage, ChannelHeartbeat, ServerMessage};
+use agent_protocol::node::{AgentMessage, ChannelHeartbeat, PullsUnderWay, ServerMessage};
 use terms::Clock;
 use tokio::sync::mpsc;
 
@@ -17,12 +17,12 @@ pub(crate) const REQUESTS_MAX: usize = 64;
 /// The most unreadable frames before the peer is taken for no agent of ours.
 const UNDECODABLE_MAX: u32 = 32;
 
-/// Serves a channel until it ends: passes on requests, keeps it alive.
+/// Serves a channel until it ends: passes on requests, keeps it alive, tells of `pulls`.
 pub(crate) async fn serve<T>(
     transport: &mut T,
     mailbox: &Mailbox,
     requests: &mut mpsc::Receiver<ServerMessage>,
-    streams: &Streams,
+    (streams, pulls): (&Streams, impl Fn(PullsUnderWay)),
     clock: &Arc<dyn Clock>,
 ) where
     T: Transport<In = AgentMessage, Out = ServerMessage>,
@@ -46,6 +46,7 @@ pub(crate) async fn serve<T>(
                     Received::Message(AgentMessage::StreamRefused(refused)) => {
                         streams.refused(refused.stream_id, refused.reason);
                     }
+                    Received::Message(AgentMessage::Pulls(told)) => pulls(told),
                     Received::Undecodable(why) => {
                         undecodable += 1;
                         if undecodable > UNDECODABLE_MAX {

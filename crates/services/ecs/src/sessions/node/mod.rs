@@ -2,7 +2,9 @@
 //! the server asks for streams, which the agent opens as websockets of their own.
 
 mod channel;
+mod pulls;
 mod streams;
 
 pub(crate) use channel::{REQUESTS_MAX, serve};
+pub(crate) use pulls::Pulls;
 pub(crate) use streams::{Expected, GROUPS_MAX, Lines, Opened, StreamError, Streams};

@@ -4,6 +4,7 @@
 mod control;
 mod crowd;
 mod logs;
+mod pulls;
 mod recording;
 mod sockets;
 mod telemetry;
