@@ -23,6 +23,7 @@ mod context;
 pub mod document;
 pub mod edge;
 mod error;
+pub mod event_stream;
 pub mod protocol;
 pub mod schema;
 mod servers;

@@ -14,7 +14,7 @@ use terms::Cause;
 use crate::check::{Check, Violation, describe};
 use crate::protocol::{Form, Protocol};
 use crate::value::{Value, Writer};
-use crate::{Context, Schema, ServiceError};
+use crate::{Context, Schema, ServiceError, edge};
 
 /// What a generated crate tells about its service.
 #[derive(Debug)]
@@ -79,7 +79,16 @@ pub trait Operation: 'static {
 }
 
 /// An answer to an operation, before a protocol gives it its form.
-pub(crate) type Answer = Result<Bytes, ServiceError>;
+pub(crate) type Answer = Result<Answered, ServiceError>;
+
+/// What an operation is answered with.
+pub(crate) enum Answered {
+    /// Its output.
+    Output(Bytes),
+    /// A stream of events.
+    Events(edge::Body),
+}
+
 type AnswerFuture = Pin<Box<dyn Future<Output = Answer> + Send>>;
 type Handler = Box<dyn Fn(Call) -> AnswerFuture + Send + Sync>;
 type Explain = Arc<dyn Fn(&'static str, &[Violation]) -> ServiceError + Send + Sync>;
@@ -129,13 +138,12 @@ impl Service {
     /// # Panics
     /// If `O` belongs to another service or has a handler already.
     #[must_use]
-    pub fn on<O, F, A>(mut self, handler: F) -> Self
+    pub fn on<O, F, A>(self, handler: F) -> Self
     where
         O: Operation,
         F: Fn(Context, O::Input) -> A + Send + Sync + 'static,
         A: Future<Output = Result<O::Output, ServiceError>> + Send + 'static,
     {
-        assert!(std::ptr::eq(O::SERVICE, self.model), "{} belongs to another service", O::NAME);
         let explain = Arc::clone(&self.explain);
         let erased: Handler = Box::new(move |call| {
             let Call { context, protocol, body } = call;
@@ -145,12 +153,42 @@ impl Service {
             Box::pin(async move {
                 let output = answer?.await.inspect_err(|error| check_error::<O>(error))?;
                 check_output::<O>(&output);
-                Ok(protocol.encode_response(O::NAME, O::SERVICE, O::OUTPUT, request_id, |writer| {
-                    output.write(writer, O::OUTPUT);
-                }))
+                let form = |writer: &mut dyn Writer| output.write(writer, O::OUTPUT);
+                let (name, service, shape) = (O::NAME, O::SERVICE, O::OUTPUT);
+                let bytes = protocol.encode_response(name, service, shape, request_id, form);
+                Ok(Answered::Output(bytes))
             })
         });
-        assert!(self.handlers.insert(O::NAME, erased).is_none(), "{} has two handlers", O::NAME);
+        self.handled::<O>(erased)
+    }
+
+    /// The same service with `handler` answering the operation `O` with a stream of events
+    /// ([`event_stream`](crate::event_stream)), of which `initial-response` comes first.
+    ///
+    /// # Panics
+    /// If `O` belongs to another service or has a handler already.
+    #[must_use]
+    pub fn on_stream<O, F, A>(self, handler: F) -> Self
+    where
+        O: Operation,
+        F: Fn(Context, O::Input) -> A + Send + Sync + 'static,
+        A: Future<Output = Result<edge::Body, ServiceError>> + Send + 'static,
+    {
+        let explain = Arc::clone(&self.explain);
+        let erased: Handler = Box::new(move |call| {
+            let Call { context, protocol, body } = call;
+            let answer = decode::<O>(protocol, body, &explain).map(|input| handler(context, input));
+            Box::pin(async move {
+                let events = answer?.await.inspect_err(|error| check_error::<O>(error))?;
+                Ok(Answered::Events(events))
+            })
+        });
+        self.handled::<O>(erased)
+    }
+
+    fn handled<O: Operation>(mut self, handler: Handler) -> Self {
+        assert!(std::ptr::eq(O::SERVICE, self.model), "{} belongs to another service", O::NAME);
+        assert!(self.handlers.insert(O::NAME, handler).is_none(), "{} has two handlers", O::NAME);
         self
     }
 

@@ -42,6 +42,7 @@ mod secrets;
 mod security;
 mod services;
 mod stores;
+mod tailed;
 mod tasks;
 mod told;
 mod watched;

@@ -220,6 +220,25 @@ impl Operation for PutRetentionPolicy {
 }
 
 #[derive(Debug, Clone, Copy)]
+pub struct StartLiveTail;
+
+impl Operation for StartLiveTail {
+    type Input = structures::StartLiveTailRequest;
+    type Output = structures::StartLiveTailResponse;
+    const NAME: &'static str = "StartLiveTail";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::START_LIVE_TAIL_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::START_LIVE_TAIL_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "AccessDeniedException",
+        "InvalidParameterException",
+        "ResourceNotFoundException",
+        "LimitExceededException",
+        "InvalidOperationException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
 pub struct TagLogGroup;
 
 impl Operation for TagLogGroup {

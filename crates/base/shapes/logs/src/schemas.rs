@@ -318,6 +318,7 @@ pub static INPUT_LOG_STREAM_NAMES: Schema = Schema {
     sensitive: false,
 };
 pub static INTERLEAVED: Schema = Schema::new("Interleaved", Kind::Boolean);
+pub static IS_SAMPLED: Schema = Schema::new("IsSampled", Kind::Boolean);
 pub static KMS_KEY_ID: Schema = Schema {
     name: "KmsKeyId",
     kind: Kind::String,
@@ -338,6 +339,40 @@ pub static LIST_TAGS_LOG_GROUP_REQUEST: Schema = Schema::new(
 );
 pub static LIST_TAGS_LOG_GROUP_RESPONSE: Schema =
     Schema::new("ListTagsLogGroupResponse", Kind::Structure(&[Member::new("tags", &TAGS)]));
+pub static LIVE_TAIL_SESSION_LOG_EVENT: Schema = Schema::new(
+    "LiveTailSessionLogEvent",
+    Kind::Structure(&[
+        Member::new("ingestionTime", &TIMESTAMP),
+        Member::new("logGroupIdentifier", &LOG_GROUP_IDENTIFIER),
+        Member::new("logStreamName", &LOG_STREAM_NAME),
+        Member::new("message", &EVENT_MESSAGE),
+        Member::new("timestamp", &TIMESTAMP),
+    ]),
+);
+pub static LIVE_TAIL_SESSION_METADATA: Schema =
+    Schema::new("LiveTailSessionMetadata", Kind::Structure(&[Member::new("sampled", &IS_SAMPLED)]));
+pub static LIVE_TAIL_SESSION_RESULTS: Schema = Schema::new(
+    "LiveTailSessionResults",
+    Kind::List(&Member::new("member", &LIVE_TAIL_SESSION_LOG_EVENT)),
+);
+pub static LIVE_TAIL_SESSION_START: Schema = Schema::new(
+    "LiveTailSessionStart",
+    Kind::Structure(&[
+        Member::new("logEventFilterPattern", &FILTER_PATTERN),
+        Member::new("logGroupIdentifiers", &START_LIVE_TAIL_LOG_GROUP_IDENTIFIERS),
+        Member::new("logStreamNamePrefixes", &INPUT_LOG_STREAM_NAMES),
+        Member::new("logStreamNames", &INPUT_LOG_STREAM_NAMES),
+        Member::new("requestId", &REQUEST_ID),
+        Member::new("sessionId", &SESSION_ID),
+    ]),
+);
+pub static LIVE_TAIL_SESSION_UPDATE: Schema = Schema::new(
+    "LiveTailSessionUpdate",
+    Kind::Structure(&[
+        Member::new("sessionMetadata", &LIVE_TAIL_SESSION_METADATA),
+        Member::new("sessionResults", &LIVE_TAIL_SESSION_RESULTS),
+    ]),
+);
 pub static LOG_EVENT_INDEX: Schema = Schema::new("LogEventIndex", Kind::Integer);
 pub static LOG_GROUP: Schema = Schema::new(
     "LogGroup",
@@ -413,6 +448,7 @@ pub static LOG_STREAM_SEARCHED_COMPLETELY: Schema =
     Schema::new("LogStreamSearchedCompletely", Kind::Boolean);
 pub static LOG_STREAMS: Schema =
     Schema::new("LogStreams", Kind::List(&Member::new("member", &LOG_STREAM)));
+pub static MESSAGE: Schema = Schema::new("Message", Kind::String);
 pub static METRIC_FILTER_MATCH_RECORD: Schema = Schema::new(
     "MetricFilterMatchRecord",
     Kind::Structure(&[
@@ -483,6 +519,14 @@ pub static REJECTED_LOG_EVENTS_INFO: Schema = Schema::new(
         Member::new("tooOldLogEventEndIndex", &LOG_EVENT_INDEX),
     ]),
 );
+pub static REQUEST_ID: Schema = Schema {
+    name: "RequestId",
+    kind: Kind::String,
+    length: Some(Length { min: Some(0), max: Some(256) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
 pub static SEARCHED_LOG_STREAM: Schema = Schema::new(
     "SearchedLogStream",
     Kind::Structure(&[
@@ -500,7 +544,49 @@ pub static SEQUENCE_TOKEN: Schema = Schema {
     pattern: None,
     sensitive: false,
 };
+pub static SESSION_ID: Schema = Schema {
+    name: "SessionId",
+    kind: Kind::String,
+    length: Some(Length { min: Some(0), max: Some(256) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static SESSION_STREAMING_EXCEPTION: Schema =
+    Schema::new("SessionStreamingException", Kind::Structure(&[Member::new("message", &MESSAGE)]));
+pub static SESSION_TIMEOUT_EXCEPTION: Schema =
+    Schema::new("SessionTimeoutException", Kind::Structure(&[Member::new("message", &MESSAGE)]));
 pub static START_FROM_HEAD: Schema = Schema::new("StartFromHead", Kind::Boolean);
+pub static START_LIVE_TAIL_LOG_GROUP_IDENTIFIERS: Schema = Schema {
+    name: "StartLiveTailLogGroupIdentifiers",
+    kind: Kind::List(&Member::new("member", &LOG_GROUP_IDENTIFIER)),
+    length: Some(Length { min: Some(1), max: Some(10) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static START_LIVE_TAIL_REQUEST: Schema = Schema::new(
+    "StartLiveTailRequest",
+    Kind::Structure(&[
+        Member::new("logEventFilterPattern", &FILTER_PATTERN),
+        Member::new("logGroupIdentifiers", &START_LIVE_TAIL_LOG_GROUP_IDENTIFIERS).required(),
+        Member::new("logStreamNamePrefixes", &INPUT_LOG_STREAM_NAMES),
+        Member::new("logStreamNames", &INPUT_LOG_STREAM_NAMES),
+    ]),
+);
+pub static START_LIVE_TAIL_RESPONSE: Schema = Schema::new(
+    "StartLiveTailResponse",
+    Kind::Structure(&[Member::new("responseStream", &START_LIVE_TAIL_RESPONSE_STREAM)]),
+);
+pub static START_LIVE_TAIL_RESPONSE_STREAM: Schema = Schema::new(
+    "StartLiveTailResponseStream",
+    Kind::Structure(&[
+        Member::new("SessionStreamingException", &SESSION_STREAMING_EXCEPTION),
+        Member::new("SessionTimeoutException", &SESSION_TIMEOUT_EXCEPTION),
+        Member::new("sessionStart", &LIVE_TAIL_SESSION_START),
+        Member::new("sessionUpdate", &LIVE_TAIL_SESSION_UPDATE),
+    ]),
+);
 pub static STORED_BYTES: Schema = Schema {
     name: "StoredBytes",
     kind: Kind::Long,

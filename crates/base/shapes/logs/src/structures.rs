@@ -742,6 +742,152 @@ impl Value for ListTagsLogGroupResponse {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct LiveTailSessionLogEvent {
+    pub ingestion_time: Option<i64>,
+    pub log_group_identifier: Option<String>,
+    pub log_stream_name: Option<String>,
+    pub message: Option<String>,
+    pub timestamp: Option<i64>,
+}
+
+impl Structure for LiveTailSessionLogEvent {
+    const SCHEMA: &'static Schema = &schemas::LIVE_TAIL_SESSION_LOG_EVENT;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.ingestion_time, reader, member),
+            1 => read_optional(&mut self.log_group_identifier, reader, member),
+            2 => read_optional(&mut self.log_stream_name, reader, member),
+            3 => read_optional(&mut self.message, reader, member),
+            4 => read_optional(&mut self.timestamp, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.ingestion_time, 0, writer, members);
+        write_optional(&self.log_group_identifier, 1, writer, members);
+        write_optional(&self.log_stream_name, 2, writer, members);
+        write_optional(&self.message, 3, writer, members);
+        write_optional(&self.timestamp, 4, writer, members);
+    }
+}
+
+impl Value for LiveTailSessionLogEvent {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LiveTailSessionMetadata {
+    pub sampled: Option<bool>,
+}
+
+impl Structure for LiveTailSessionMetadata {
+    const SCHEMA: &'static Schema = &schemas::LIVE_TAIL_SESSION_METADATA;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.sampled, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.sampled, 0, writer, members);
+    }
+}
+
+impl Value for LiveTailSessionMetadata {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LiveTailSessionStart {
+    pub log_event_filter_pattern: Option<String>,
+    pub log_group_identifiers: Option<Vec<String>>,
+    pub log_stream_name_prefixes: Option<Vec<String>>,
+    pub log_stream_names: Option<Vec<String>>,
+    pub request_id: Option<String>,
+    pub session_id: Option<String>,
+}
+
+impl Structure for LiveTailSessionStart {
+    const SCHEMA: &'static Schema = &schemas::LIVE_TAIL_SESSION_START;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.log_event_filter_pattern, reader, member),
+            1 => read_optional(&mut self.log_group_identifiers, reader, member),
+            2 => read_optional(&mut self.log_stream_name_prefixes, reader, member),
+            3 => read_optional(&mut self.log_stream_names, reader, member),
+            4 => read_optional(&mut self.request_id, reader, member),
+            5 => read_optional(&mut self.session_id, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.log_event_filter_pattern, 0, writer, members);
+        write_optional(&self.log_group_identifiers, 1, writer, members);
+        write_optional(&self.log_stream_name_prefixes, 2, writer, members);
+        write_optional(&self.log_stream_names, 3, writer, members);
+        write_optional(&self.request_id, 4, writer, members);
+        write_optional(&self.session_id, 5, writer, members);
+    }
+}
+
+impl Value for LiveTailSessionStart {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LiveTailSessionUpdate {
+    pub session_metadata: Option<LiveTailSessionMetadata>,
+    pub session_results: Option<Vec<LiveTailSessionLogEvent>>,
+}
+
+impl Structure for LiveTailSessionUpdate {
+    const SCHEMA: &'static Schema = &schemas::LIVE_TAIL_SESSION_UPDATE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.session_metadata, reader, member),
+            1 => read_optional(&mut self.session_results, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.session_metadata, 0, writer, members);
+        write_optional(&self.session_results, 1, writer, members);
+    }
+}
+
+impl Value for LiveTailSessionUpdate {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct LogGroup {
     pub arn: Option<String>,
     pub bearer_token_authentication_enabled: Option<bool>,
@@ -1125,6 +1271,169 @@ impl Structure for SearchedLogStream {
 }
 
 impl Value for SearchedLogStream {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SessionStreamingException {
+    pub message: Option<String>,
+}
+
+impl Structure for SessionStreamingException {
+    const SCHEMA: &'static Schema = &schemas::SESSION_STREAMING_EXCEPTION;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.message, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.message, 0, writer, members);
+    }
+}
+
+impl Value for SessionStreamingException {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SessionTimeoutException {
+    pub message: Option<String>,
+}
+
+impl Structure for SessionTimeoutException {
+    const SCHEMA: &'static Schema = &schemas::SESSION_TIMEOUT_EXCEPTION;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.message, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.message, 0, writer, members);
+    }
+}
+
+impl Value for SessionTimeoutException {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StartLiveTailRequest {
+    pub log_event_filter_pattern: Option<String>,
+    pub log_group_identifiers: Vec<String>,
+    pub log_stream_name_prefixes: Option<Vec<String>>,
+    pub log_stream_names: Option<Vec<String>>,
+}
+
+impl Structure for StartLiveTailRequest {
+    const SCHEMA: &'static Schema = &schemas::START_LIVE_TAIL_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.log_event_filter_pattern, reader, member),
+            1 => read_required(&mut self.log_group_identifiers, reader, member),
+            2 => read_optional(&mut self.log_stream_name_prefixes, reader, member),
+            3 => read_optional(&mut self.log_stream_names, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.log_event_filter_pattern, 0, writer, members);
+        write_required(&self.log_group_identifiers, 1, writer, members);
+        write_optional(&self.log_stream_name_prefixes, 2, writer, members);
+        write_optional(&self.log_stream_names, 3, writer, members);
+    }
+}
+
+impl Value for StartLiveTailRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StartLiveTailResponse {
+    pub response_stream: Option<StartLiveTailResponseStream>,
+}
+
+impl Structure for StartLiveTailResponse {
+    const SCHEMA: &'static Schema = &schemas::START_LIVE_TAIL_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.response_stream, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.response_stream, 0, writer, members);
+    }
+}
+
+impl Value for StartLiveTailResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StartLiveTailResponseStream {
+    pub session_streaming_exception: Option<SessionStreamingException>,
+    pub session_timeout_exception: Option<SessionTimeoutException>,
+    pub session_start: Option<LiveTailSessionStart>,
+    pub session_update: Option<LiveTailSessionUpdate>,
+}
+
+impl Structure for StartLiveTailResponseStream {
+    const SCHEMA: &'static Schema = &schemas::START_LIVE_TAIL_RESPONSE_STREAM;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.session_streaming_exception, reader, member),
+            1 => read_optional(&mut self.session_timeout_exception, reader, member),
+            2 => read_optional(&mut self.session_start, reader, member),
+            3 => read_optional(&mut self.session_update, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.session_streaming_exception, 0, writer, members);
+        write_optional(&self.session_timeout_exception, 1, writer, members);
+        write_optional(&self.session_start, 2, writer, members);
+        write_optional(&self.session_update, 3, writer, members);
+    }
+}
+
+impl Value for StartLiveTailResponseStream {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }

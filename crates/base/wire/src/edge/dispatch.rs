@@ -19,9 +19,9 @@ use super::resolve::{Target, of_forms, unknown_operation};
 use super::seen::{self, Seen};
 use super::{Body, Edge, Inner, Need, Priority, Route, RouteRequest};
 use crate::protocol::Form;
-use crate::service::{self, Call};
+use crate::service::{self, Answered, Call};
 use crate::tls::Connection;
-use crate::{Action, Context, Protocol, Service, ServiceError, ServiceModel};
+use crate::{Action, Context, Protocol, Service, ServiceError, ServiceModel, event_stream};
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
@@ -336,7 +336,8 @@ impl Inner {
         let answer = tokio::time::timeout(limit, seat.work(work)).await;
         drop(seat);
         match answer.unwrap_or_else(|_| Err(too_late(limit))) {
-            Ok(output) => Ok(respond(StatusCode::OK, protocol, output)),
+            Ok(Answered::Output(output)) => Ok(respond(StatusCode::OK, protocol, output)),
+            Ok(Answered::Events(events)) => Ok(stream(events)),
             // The leadership ended meanwhile, and nothing was done: who leads now does it.
             Err(error) if error.is_elsewhere => match gated().await? {
                 Some(response) => Ok(response),
@@ -407,6 +408,13 @@ fn respond(status: StatusCode, protocol: Protocol, body: Bytes) -> Response<Body
         let named = HeaderValue::from_static("rpc-v2-cbor");
         response.headers_mut().insert(SMITHY_PROTOCOL.clone(), named);
     }
+    response
+}
+
+fn stream(events: Body) -> Response<Body> {
+    let mut response = Response::new(events);
+    let content_type = HeaderValue::from_static(event_stream::CONTENT_TYPE);
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
     response
 }
 

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use terms::{AccountId, Clock, IdSource, Region};
 
 pub use admission::Priority;
-pub use body::Body;
+pub use body::{Body, BodyError};
 pub use builder::EdgeBuilder;
 pub use counters::EdgeLoad;
 pub use gate::{Ask, Gate, Need, Passage, Unavailable, need_by_name};

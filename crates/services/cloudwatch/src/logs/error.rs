@@ -30,6 +30,9 @@ pub(super) enum Error {
     /// A resource would have too many tags.
     #[error("The resource would have more than {0} tags.")]
     TooManyTags(usize),
+    /// Too many sessions at a time.
+    #[error("The account has {0} Live Tail sessions already.")]
+    TooManySessions(usize),
     /// Part of an operation that is not built.
     #[error("Longshore does not implement {what} in logs:{operation} yet; see docs/support.md")]
     NotBuilt {
@@ -61,6 +64,7 @@ impl Error {
             Self::GroupExists | Self::StreamExists => ("ResourceAlreadyExistsException", 400),
             Self::Protected => ("ValidationException", 400),
             Self::Invalid(_) => ("InvalidParameterException", 400),
+            Self::TooManySessions(_) => ("LimitExceededException", 400),
             Self::TooManyTags(_) => ("TooManyTagsException", 400),
             Self::NotBuilt { .. } => ("NotImplementedException", 501),
             Self::Files(_) | Self::Ended | Self::Storage(_) => ("ServiceUnavailableException", 500),

@@ -4,6 +4,7 @@
 mod error;
 mod filter;
 mod groups;
+mod live;
 mod metric_filter;
 mod pattern;
 mod put;
@@ -30,6 +31,7 @@ use wire::{Context, Service, ServiceError};
 use crate::Scope;
 use crate::tables::Tables;
 use error::Error;
+use live::Live;
 
 use store::LogStore;
 pub use store::{LOGS_MAX_BYTES, LogsError};
@@ -69,6 +71,7 @@ pub struct Logs {
     tables: Tables,
     files: Arc<Files>,
     seats: Arc<Semaphore>,
+    live: Arc<Live>,
 }
 
 /// The store, which is opened when it is first needed: a server that keeps no logs starts without.
@@ -112,13 +115,15 @@ impl Logs {
     pub fn new(tables: Tables, ledger: Ledger, folder: PathBuf) -> Self {
         let (store, opening) = (OnceLock::new(), Mutex::new(()));
         let files = Arc::new(Files { folder, store, opening });
-        Self { ledger, tables, files, seats: Arc::new(Semaphore::new(AT_ONCE)) }
+        let (seats, live) = (Arc::new(Semaphore::new(AT_ONCE)), Arc::default());
+        Self { ledger, tables, files, seats, live }
     }
 
     /// The operations that are built.
     pub fn service(&self) -> Service {
         let logs = self;
-        operations! { logs, Service::new(&shapes::SERVICE),
+        let live = self.clone();
+        let service = operations! { logs, Service::new(&shapes::SERVICE),
             CreateLogGroup => create_log_group;
             CreateLogStream => create_log_stream;
             DeleteLogGroup => delete_log_group;
@@ -137,7 +142,11 @@ impl Logs {
             TestMetricFilter => test_metric_filter;
             UntagLogGroup => untag_log_group;
             UntagResource => untag_resource;
-        }
+        };
+        service.on_stream::<ops::StartLiveTail, _, _>(move |context, input| {
+            let live = live.clone();
+            async move { live.start_live_tail(context, input).await.map_err(ServiceError::from) }
+        })
     }
 
     /// Says in the server's log that what other servers took into the groups that there are cannot be

@@ -1,6 +1,8 @@
 //! PutLogEvents: what is taken, what is dropped, what is refused (API reference; texts as
 //! recorded and observed).
 
+use std::sync::Arc;
+
 use shapes_logs as shapes;
 use terms::Timestamp;
 use wire::Context;
@@ -44,6 +46,7 @@ impl Logs {
         let (id, now) = (group.id, context.now.millis());
         let (name, events) = (input.log_stream_name, input.log_events);
         let count = events.len();
+        let live = Arc::clone(&self.live);
         let is_there = self.on_files(move |store| {
             let kept = &events[kept.from..kept.to];
             if kept.is_empty() {
@@ -51,7 +54,11 @@ impl Logs {
             }
             let kept: Vec<(i64, &str)> =
                 kept.iter().map(|event| (event.timestamp, event.message.as_str())).collect();
-            Ok(store.append(&id, &name, &kept, now)?)
+            let is_there = store.append(&id, &name, &kept, now)?;
+            if is_there {
+                live.offer(&id, &name, &kept, now);
+            }
+            Ok(is_there)
         });
         if !is_there.await? {
             return Err(Error::NoStream);

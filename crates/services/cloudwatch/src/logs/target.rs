@@ -1,6 +1,8 @@
 //! Log groups as targets of events: each event is one line of the stream that belongs to the
 //! rule's target.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use events::{Delivery, Failure, Scope, Target};
 
@@ -56,6 +58,7 @@ impl LogTarget {
             .filter(|delivery| !delivery.payload.is_empty())
             .map(|delivery| (delivery.time.millis().max(0), delivery.payload.clone()))
             .collect();
+        let live = Arc::clone(&self.0.live);
         self.0
             .on_files(move |store| {
                 let lines: Vec<(i64, &str)> =
@@ -64,6 +67,7 @@ impl LogTarget {
                     store.create(&group, &name, now)?;
                     store.append(&group, &name, &lines, now)?;
                 }
+                live.offer(&group, &name, &lines, now);
                 Ok(())
             })
             .await
