@@ -25,6 +25,7 @@ use wire::tls::TlsClient;
 use crate::clock::{RandomIds, SystemClock};
 use crate::data_dir::DataDir;
 use crate::housekeeping::HouseSettings;
+use crate::registries::RegistryFlags;
 use crate::updating::Updater;
 use crate::{instances, registries};
 
@@ -92,9 +93,14 @@ pub fn journal(data: &DataDir, name: &str) -> PathBuf {
 ///
 /// # Errors
 /// If the store cannot be opened.
-pub async fn open_images(data: &DataDir, behavior: PullBehavior) -> Result<Arc<ImageStore>> {
+pub async fn open_images(
+    data: &DataDir,
+    behavior: PullBehavior,
+    registries: &RegistryFlags,
+) -> Result<Arc<ImageStore>> {
     let folder = data.images();
-    let settings = images::Settings { behavior, ..images::Settings::default() };
+    let authorities = registries.authorities()?;
+    let settings = images::Settings { behavior, authorities, ..images::Settings::default() };
     let store = move || ImageStore::open(folder, settings);
     Ok(Arc::new(tokio::task::spawn_blocking(store).await??))
 }

@@ -1,13 +1,36 @@
-//! Credentials for registries, from a file in the form of Docker's `config.json`: what
-//! `docker login` writes is what `--registry-auth` reads.
+//! Registries: whom they know us as, and whom we know them by. Credentials come from a file in the
+//! form of Docker's `config.json`: what `docker login` writes is what `--registry-auth` reads.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use clap::Args;
 use data_encoding::BASE64;
-use runtime::images::{DEFAULT_REGISTRY, RegistryAuth};
+use runtime::images::{Authorities, DEFAULT_REGISTRY, RegistryAuth};
 use serde::Deserialize;
+
+/// Flags about registries, of whoever runs container instances.
+#[derive(Args, Clone, Debug, Default)]
+pub struct RegistryFlags {
+    /// Credentials for registries, in the form of Docker's config.json
+    #[arg(long, value_name = "FILE", env = "LONGSHORE_REGISTRY_AUTH")]
+    pub registry_auth: Option<PathBuf>,
+    /// Certificates, in PEM form, of an authority that registries have theirs of, besides those that
+    /// the system trusts; may be given several times
+    #[arg(long, value_name = "FILE", env = "LONGSHORE_REGISTRY_CA", value_delimiter = ',')]
+    pub registry_ca: Vec<PathBuf>,
+}
+
+impl RegistryFlags {
+    /// Whose certificates registries may have.
+    ///
+    /// # Errors
+    /// If a file has none.
+    pub fn authorities(&self) -> Result<Authorities> {
+        Authorities::read(&self.registry_ca).context("--registry-ca")
+    }
+}
 
 /// The part of the file that is read.
 #[derive(Deserialize)]

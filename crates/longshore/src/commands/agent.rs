@@ -28,6 +28,7 @@ use crate::observe::metrics::Metrics;
 use crate::observe::{ObserveFlags, ObserveSettings};
 use crate::output::{self, Format};
 use crate::pki::{self, NodeFiles};
+use crate::registries::RegistryFlags;
 use crate::storage::DeviceFlags;
 use crate::updating::{self, Updater};
 use crate::{settings, signals};
@@ -75,9 +76,8 @@ pub struct Agent {
     /// A custom attribute; may be given several times
     #[arg(long = "attribute", value_name = "KEY=VALUE")]
     attributes: Vec<Attribute>,
-    /// Credentials for registries, in the form of Docker's config.json
-    #[arg(long, value_name = "FILE")]
-    registry_auth: Option<PathBuf>,
+    #[command(flatten)]
+    registries: RegistryFlags,
     /// What containers get as AWS_ENDPOINT_URL is the server's setting; `none` turns the
     /// link-local address off on this machine
     #[arg(long, value_name = "none")]
@@ -156,7 +156,7 @@ impl Agent {
         let network = ChosenNetwork::of(self.network, &self.server);
         let house = HouseSettings::resolve(&self.house)?;
         let updater = self.updater(&data, &name, own, (&joined, tls.as_ref()), end.clone())?;
-        let images = node::open_images(&data, house.pull_behavior).await?;
+        let images = node::open_images(&data, house.pull_behavior, &self.registries).await?;
         let objects = self.objects.objects(&data)?;
         let stand_ins = self.devices.of_one_of_many(data.path())?;
         let (trust, place) = ((tls, stand_ins), (&network, objects));
@@ -217,7 +217,7 @@ impl Agent {
             attributes: attributes.chain(fleet).collect(),
             account: joined.account,
             region: joined.region,
-            registry_auth: self.registry_auth,
+            registry_auth: self.registries.registry_auth,
             objects,
             forwards_api: self.task_endpoint.as_deref() != Some("none"),
             at_end: agent::AtEnd::LeaveRunning,

@@ -1,7 +1,6 @@
 //! `longshore up`: the API and container instances on this machine, in one process tree.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use agent::AtEnd;
@@ -25,6 +24,7 @@ use crate::node::{self, NodeSettings};
 use crate::object_store::ObjectFlags;
 use crate::observe::ObserveSettings;
 use crate::output::{self, Format};
+use crate::registries::RegistryFlags;
 use crate::service_rules::LOST_AFTER_HERE;
 use crate::settings::{ServerFlags, ServerSettings};
 use crate::storage::DeviceFlags;
@@ -43,9 +43,8 @@ pub struct Up {
     server: ServerFlags,
     #[command(flatten)]
     instances: InstanceFlags,
-    /// Credentials for registries, in the form of Docker's config.json
-    #[arg(long, value_name = "FILE")]
-    registry_auth: Option<PathBuf>,
+    #[command(flatten)]
+    registries: RegistryFlags,
     #[command(flatten)]
     objects: ObjectFlags,
     #[command(flatten)]
@@ -88,7 +87,7 @@ impl Up {
             false => AtEnd::StopAll,
         };
         let objects = self.objects.objects(&data)?;
-        let has = Has { registry_auth: self.registry_auth, objects, devices: self.devices };
+        let has = Has { registries: self.registries, objects, devices: self.devices };
         let mut nodes = Nodes::start(&settings, &plane, data, has, at_end).await?;
         let ready = async {
             plane.announce_when_ready(settings.instances).await?;
@@ -123,7 +122,7 @@ impl Up {
 
 /// What the instances of this machine are given.
 struct Has {
-    registry_auth: Option<PathBuf>,
+    registries: RegistryFlags,
     objects: Objects,
     devices: DeviceFlags,
 }
@@ -156,7 +155,8 @@ impl Nodes {
     ) -> Result<Self> {
         warn_of_others(settings, &data);
         let host = (settings.instances == 1).then(ChosenNetwork::host);
-        let images = node::open_images(&data, settings.house.pull_behavior).await?;
+        let images =
+            node::open_images(&data, settings.house.pull_behavior, &has.registries).await?;
         let mut nodes = Self {
             running: JoinSet::new(),
             end: CancellationToken::new(),
@@ -169,7 +169,7 @@ impl Nodes {
         for number in 0..settings.instances {
             let instance = node_settings(settings, plane, number, &nodes.end).await?;
             all.push(NodeSettings {
-                registry_auth: has.registry_auth.clone(),
+                registry_auth: has.registries.registry_auth.clone(),
                 stand_ins: has.devices.of_the_only_one(data.path())?,
                 gpus: has.devices.gpus(number, settings.instances),
                 objects: has.objects.clone(),

@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use super::flights::{Flights, Locks};
 use super::load;
 use super::pull::{Puller, blocking};
-use super::registry::Registries;
+use super::registry::{Authorities, Registries};
 use super::store::Shelves;
 use super::unpack::Limits;
 use super::{
@@ -39,6 +39,8 @@ pub struct Settings {
     pub layers_at_once: usize,
     /// Whether what was stored survives a loss of power.
     pub durability: Durability,
+    /// Whose certificates registries may have, besides those that the system trusts.
+    pub authorities: Authorities,
 }
 
 impl Default for Settings {
@@ -52,6 +54,7 @@ impl Default for Settings {
             manifest_timeout: Duration::from_secs(60),
             layers_at_once: 3,
             durability: Durability::default(),
+            authorities: Authorities::default(),
         }
     }
 }
@@ -75,13 +78,14 @@ impl ImageStore {
     /// # Errors
     /// If the folder cannot be made or read.
     pub fn open(root: impl Into<PathBuf>, settings: Settings) -> Result<Self, ImageError> {
-        let Settings { behavior, platform, retry, pull_timeout, idle_timeout, .. } = settings;
+        let Settings { behavior, platform, retry, pull_timeout, idle_timeout, authorities, .. } =
+            settings;
         let (root, limits) = (root.into(), Limits::default());
         let shelves = Arc::new(Shelves::open(&root, platform, settings.durability, limits)?);
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let puller = Puller {
             shelves: Arc::clone(&shelves),
-            registries: Arc::new(Registries::new(idle_timeout)),
+            registries: Arc::new(Registries::new(idle_timeout, authorities)),
             retry,
             manifest_timeout: settings.manifest_timeout,
             layers_at_once: settings.layers_at_once.max(1),

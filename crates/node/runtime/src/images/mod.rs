@@ -43,6 +43,7 @@ pub use image::{Image, ImageConfig, Layer};
 pub use image_store::{ImageStore, Settings};
 pub use manifest::Platform;
 pub use reference::{DEFAULT_REGISTRY, DEFAULT_TAG, ImageReference, ParseReferenceError};
+pub use registry::{Authorities, AuthoritiesError};
 pub use retry::RetryPolicy;
 
 /// A container's root file system, to be mounted by the container's shim in its own mount namespace.

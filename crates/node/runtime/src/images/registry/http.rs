@@ -1,4 +1,5 @@
-//! HTTP for registries: HTTPS with the system's certificates, plain HTTP to loopback only.
+//! HTTP for registries: HTTPS with certificates of authorities that the system trusts or
+//! that are named, plain HTTP to loopback only.
 
 use std::error::Error;
 use std::net::IpAddr;
@@ -15,6 +16,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
+use super::trust::Authorities;
 use crate::images::{ImageError, PullError};
 
 const AGENT: &str = concat!("longshore/", env!("CARGO_PKG_VERSION"));
@@ -28,6 +30,7 @@ pub(super) struct Http {
     plain: Client<HttpConnector, Full<Bytes>>,
     /// Made at first use: reading the certificates takes some milliseconds.
     secure: OnceLock<Result<SecureClient, String>>,
+    authorities: Authorities,
     idle_timeout: Duration,
 }
 
@@ -65,19 +68,16 @@ fn connector() -> HttpConnector {
     connector
 }
 
-fn secure_client() -> Result<SecureClient, String> {
-    let provider = rustls::crypto::ring::default_provider();
-    let builder = HttpsConnectorBuilder::new()
-        .with_provider_and_native_roots(provider)
-        .map_err(|error| format!("the system's certificates cannot be read: {error}"))?;
+fn secure_client(authorities: &Authorities) -> Result<SecureClient, String> {
+    let builder = HttpsConnectorBuilder::new().with_tls_config(authorities.client_config()?);
     let connector = builder.https_only().enable_http1().wrap_connector(connector());
     Ok(Client::builder(TokioExecutor::new()).build(connector))
 }
 
 impl Http {
-    pub(super) fn new(idle_timeout: Duration) -> Self {
+    pub(super) fn new(idle_timeout: Duration, authorities: Authorities) -> Self {
         let plain = Client::builder(TokioExecutor::new()).build(connector());
-        Self { plain, secure: OnceLock::new(), idle_timeout }
+        Self { plain, secure: OnceLock::new(), authorities, idle_timeout }
     }
 
     /// Sends, and follows redirects. Credentials go to the first host only.
@@ -112,8 +112,8 @@ impl Http {
         let answer = match is_plain {
             true => self.plain.request(request),
             false => {
-                let client = self.secure.get_or_init(secure_client).as_ref();
-                client.map_err(|cause| unreachable(&ask.url, cause))?.request(request)
+                let client = self.secure.get_or_init(|| secure_client(&self.authorities));
+                client.as_ref().map_err(|cause| unreachable(&ask.url, cause))?.request(request)
             }
         };
         match tokio::time::timeout(self.idle_timeout, answer).await {

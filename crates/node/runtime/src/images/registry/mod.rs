@@ -7,6 +7,7 @@
 mod challenge;
 mod http;
 mod token;
+mod trust;
 
 use ::http::header::{ACCEPT, AUTHORIZATION, CONTENT_RANGE, CONTENT_TYPE, RANGE, RETRY_AFTER};
 use ::http::{HeaderMap, HeaderValue, Response, StatusCode, Uri};
@@ -18,6 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use self::http::{Ask, Http, host_of, refused};
+pub use self::trust::{Authorities, AuthoritiesError};
 use super::manifest::{DOCKER_LIST, DOCKER_MANIFEST, MANIFEST_BYTES_MAX, OCI_INDEX, OCI_MANIFEST};
 use super::{DEFAULT_REGISTRY, ImageError, ImageReference, PullError, RegistryAuth};
 
@@ -61,8 +63,8 @@ pub(super) struct Session {
 }
 
 impl Registries {
-    pub(super) fn new(idle_timeout: Duration) -> Self {
-        Self { http: Http::new(idle_timeout) }
+    pub(super) fn new(idle_timeout: Duration, authorities: Authorities) -> Self {
+        Self { http: Http::new(idle_timeout, authorities) }
     }
 
     /// Opens a session with the registry of `reference`.

@@ -1,19 +1,22 @@
-//! Registries that speak TLS: who is trusted is what the system says (or `SSL_CERT_FILE`).
+//! Registries that speak TLS: who is trusted is what the system says (or `SSL_CERT_FILE`), and whom the
+//! operator names.
 //!
-//! That variable is read by the process that pulls, so each pull is a child's.
+//! That variable is read by the process that pulls, so each pull that it is about is a child's.
 
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use runtime::images::{Images, Progress, PullBehavior, RegistryAuth};
+use runtime::images::{
+    Authorities, ImageStore, Images, Progress, PullBehavior, RegistryAuth, Settings,
+};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
-use super::made::{Made, layer, open, store};
+use super::made::{Made, layer, open, settings, store};
 use super::registry::{Auth, Registry};
 
 /// What a child is to pull, and where it tells how that went; set only for children.
@@ -110,4 +113,27 @@ async fn a_certificate_of_somebody_else_is_refused_and_named() {
         assert!(told.contains("certificate") && told.contains(why), "{told}");
         assert_eq!(registry.seen().len(), 0, "something was asked of a stranger");
     }
+}
+
+#[tokio::test]
+async fn authorities_that_are_named_are_trusted_besides() {
+    let (ours, theirs) = (authority("ours"), authority("theirs"));
+    let (folder, _) = store();
+    let file = folder.path().join("ca.crt");
+    fs::write(&file, ours.pem()).unwrap();
+    let authorities = Authorities::read(&[&file]).unwrap();
+    let settings = Settings { authorities, ..settings(PullBehavior::PreferCached) };
+    let images = ImageStore::open(folder.path().join("images"), settings).unwrap();
+    let user = RegistryAuth::Basic { username: "user".to_owned(), password: "secret".to_owned() };
+    let made = image();
+    let registry = Registry::start_secure(Auth::Basic, acceptor(&ours, "127.0.0.1")).await;
+    registry.push("team/app:v1", &made);
+    let reference = registry.reference("team/app:v1");
+    let pulled = images.pull(&reference, &user, Progress::silent()).await.unwrap();
+    assert_eq!(pulled.image.digest, made.digest());
+    let stranger = Registry::start_secure(Auth::Anonymous, acceptor(&theirs, "127.0.0.1")).await;
+    stranger.push("app:v1", &made);
+    let reference = stranger.reference("app:v1");
+    let told = images.pull(&reference, &user, Progress::silent()).await.unwrap_err().to_string();
+    assert!(told.contains("UnknownIssuer"), "{told}");
 }
