@@ -202,7 +202,11 @@ fn ecs_setup(
         ids: ids.clone(),
         agent_endpoint: settings.agent_endpoint.clone(),
         stopped_task_retention: settings.stopped_task_retention.duration(),
-        sessions: SessionSetup { task_endpoint, credentials: Arc::new(credentials) },
+        sessions: SessionSetup {
+            task_endpoint,
+            credentials: Arc::new(credentials),
+            ecr_endpoint: settings.ecr_endpoint.clone(),
+        },
         services: settings.services,
         vpc,
     }

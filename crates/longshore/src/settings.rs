@@ -78,6 +78,10 @@ pub struct ServerFlags {
     /// The URL that agents reach this server at [default: the address it listens on]
     #[arg(long, value_name = "URL")]
     pub agent_endpoint: Option<String>,
+    /// Where agents ask for the right to pull from ECR's registries [default: AWS's own; our agent asks
+    /// nobody]
+    #[arg(long, value_name = "URL")]
+    pub ecr_endpoint: Option<String>,
     /// How long stopped tasks are shown, an hour at least, as in `90m` or `2d` [default: 1h]
     #[arg(long, value_name = "TIME")]
     pub stopped_task_retention: Option<Retention>,
@@ -160,6 +164,8 @@ pub struct ServerSettings {
     pub task_endpoint: Option<String>,
     /// What DiscoverPollEndpoint hands out, if not the address the caller used.
     pub agent_endpoint: Option<String>,
+    /// Where agents ask for the right to pull from ECR's registries, if not AWS.
+    pub ecr_endpoint: Option<String>,
     /// How long stopped tasks are shown.
     pub stopped_task_retention: Retention,
     /// TLS, and secrets at rest.
@@ -219,6 +225,7 @@ impl ServerSettings {
             region: resolver.value("region", flags.region.clone(), home_region)?,
             task_endpoint: resolver.optional("task_endpoint", flags.task_endpoint.clone())?,
             agent_endpoint: resolver.optional("agent_endpoint", flags.agent_endpoint.clone())?,
+            ecr_endpoint: resolver.optional("ecr_endpoint", flags.ecr_endpoint.clone())?,
             stopped_task_retention: resolver.value(
                 "stopped_task_retention",
                 flags.stopped_task_retention,

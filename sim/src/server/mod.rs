@@ -114,6 +114,7 @@ fn assemble(
         sessions: SessionSetup {
             task_endpoint: TaskEndpointSetting::None,
             credentials: Arc::new(NoCredentials),
+            ecr_endpoint: None,
         },
         services: service_rules(plan),
         vpc: vpc_tables,

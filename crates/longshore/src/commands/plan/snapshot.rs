@@ -38,6 +38,7 @@ pub async fn ask(file: &Path, question: &Value) -> Result<Value> {
         sessions: SessionSetup {
             task_endpoint: TaskEndpointSetting::None,
             credentials: Arc::new(Nobody),
+            ecr_endpoint: None,
         },
         services: ServiceRules::default(),
         vpc: tables.vpc,

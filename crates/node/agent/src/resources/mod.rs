@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use agent_protocol::task::{Container, Task};
+use agent_protocol::task::{Container, EcrAuthData, Task};
 use parking_lot::Mutex;
 use runtime::images::RegistryAuth;
 use terms::TaskArn;
@@ -36,6 +36,8 @@ const ERROR: &str = "ResourceInitializationError";
 const LOG_DRIVER: &str = "LOG_DRIVER";
 /// `RegistryAuthentication.type` of user names in Secrets Manager.
 const OF_SECRETS_MANAGER: &str = "asm";
+/// `RegistryAuthentication.type` of ECR's own tokens.
+const OF_ECR: &str = "ecr";
 
 /// What was fetched for one container.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -62,7 +64,23 @@ impl fmt::Debug for Fetched {
 
 /// Whether the image's registry wants credentials that must be fetched first.
 pub(crate) fn needs_registry(container: &Container) -> bool {
-    container.registry_authentication.as_ref().is_some_and(|auth| auth.kind == OF_SECRETS_MANAGER)
+    let Some(auth) = &container.registry_authentication else { return false };
+    // Without an endpoint of the operator's there is nobody to ask: AWS does not know our roles. Then
+    // whatever credentials the agent was started with are used.
+    let is_somewhere = |ecr: &EcrAuthData| !ecr.endpoint_override.is_empty();
+    auth.kind == OF_SECRETS_MANAGER
+        || (auth.kind == OF_ECR && auth.ecr_auth_data.as_ref().is_some_and(is_somewhere))
+}
+
+/// Whether what the container needs is fetched with the task's execution role. Only the right to pull
+/// from ECR can be asked for in the instance's own name.
+fn needs_role(container: &Container) -> bool {
+    let auth = container.registry_authentication.as_ref();
+    let ecr = auth.and_then(|auth| auth.ecr_auth_data.as_ref());
+    !container.secrets.is_empty()
+        || !container.environment_files.is_empty()
+        || auth.is_some_and(|auth| auth.kind == OF_SECRETS_MANAGER)
+        || ecr.is_some_and(|ecr| ecr.use_execution_role)
 }
 
 fn needs_any(container: &Container) -> bool {
@@ -162,7 +180,10 @@ impl Resources {
         let no_secrets = |why: String| {
             Failure::new(ERROR, format!("unable to pull secrets or registry auth: {why}"))
         };
-        let role = self.role(task).await.map_err(no_secrets)?;
+        let role = match task.containers.iter().any(needs_role) {
+            true => self.role(task).await.map_err(no_secrets)?,
+            false => Role::new(&*self.transport, None),
+        };
         let secrets = secrets::fetch(&role, &task.containers).await.map_err(no_secrets)?;
         let mut all = Vec::with_capacity(task.containers.len());
         for container in &task.containers {
@@ -195,6 +216,6 @@ impl Resources {
         let id = id.map(|credentials| credentials.credentials_id.as_str());
         let missing = || "unable to find execution role credentials".to_owned();
         let credentials = self.credentials.wait(id.ok_or_else(missing)?).await;
-        Ok(Role::new(&*self.transport, credentials.ok_or_else(missing)?))
+        Ok(Role::new(&*self.transport, Some(credentials.ok_or_else(missing)?)))
     }
 }

@@ -1,12 +1,17 @@
-//! User name and password for a registry, from a secret (`repositoryCredentials`).
+//! User name and password for a registry: from a secret (`repositoryCredentials`), or ECR's own.
 
-use agent_protocol::task::Container;
+use agent_protocol::task::{Container, EcrAuthData};
+use data_encoding::BASE64;
 use runtime::images::RegistryAuth;
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::reference::SecretReference;
 use super::role::Role;
 use super::secrets;
+
+/// ECR's name in signatures, and the operation.
+const TOKEN: (&str, &str) = ("ecr", "AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken");
 
 #[derive(Deserialize)]
 struct User {
@@ -16,9 +21,25 @@ struct User {
     password: String,
 }
 
+/// The right to pull from a registry of ECR's (`GetAuthorizationToken`): a user and a password, in base64.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Granted {
+    authorization_data: Vec<Grant>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Grant {
+    authorization_token: String,
+}
+
 /// The credentials that the container names. The texts are those of Amazon's agent.
 pub(super) async fn fetch(role: &Role<'_>, container: &Container) -> Result<RegistryAuth, String> {
     let auth = container.registry_authentication.as_ref();
+    if let Some(ecr) = auth.and_then(|auth| auth.ecr_auth_data.as_ref()) {
+        return of_ecr(role, ecr).await;
+    }
     let data = auth.and_then(|auth| auth.asm_auth_data.as_ref());
     let data = data.ok_or("no secret is named for the registry")?;
     let secret = data.credentials_parameter.clone();
@@ -26,6 +47,32 @@ pub(super) async fn fetch(role: &Role<'_>, container: &Container) -> Result<Regi
     let wanted = SecretReference { secret, stage: None, version: None, key: None };
     let text = secrets::secret(role, &data.region, &wanted).await?;
     read(&text)
+}
+
+async fn of_ecr(role: &Role<'_>, ecr: &EcrAuthData) -> Result<RegistryAuth, String> {
+    let named = &ecr.endpoint_override;
+    // Amazon's agent takes a host alone, too.
+    let endpoint = match named.contains("://") {
+        true => named.clone(),
+        false => format!("https://{named}"),
+    };
+    let input = json!({ "registryIds": [ecr.registry_id] });
+    let answer = role.call_at(&endpoint, &ecr.region, TOKEN, &input).await;
+    let answer = answer
+        .map_err(|error| format!("unable to retrieve ecr registry auth from {named}: {error}"))?;
+    grant(answer)
+}
+
+fn grant(answer: Value) -> Result<RegistryAuth, String> {
+    // What a parser says of the answer may quote it.
+    let malformed =
+        || "unable to retrieve ecr registry auth: malformed authorization data".to_owned();
+    let granted: Granted = serde_json::from_value(answer).map_err(|_| malformed())?;
+    let token = granted.authorization_data.into_iter().next().ok_or_else(malformed)?;
+    let text = BASE64.decode(token.authorization_token.as_bytes()).map_err(|_| malformed())?;
+    let text = String::from_utf8(text).map_err(|_| malformed())?;
+    let (username, password) = text.split_once(':').ok_or_else(malformed)?;
+    Ok(RegistryAuth::Basic { username: username.to_owned(), password: password.to_owned() })
 }
 
 fn read(text: &str) -> Result<RegistryAuth, String> {
@@ -69,5 +116,20 @@ mod tests {
         check("sesame", "invalid schema");
         check(r#"{"password":"sesame"}"#, "asm fetching username");
         check(r#"{"username":"u","password":""}"#, "asm fetching password");
+    }
+
+    #[test]
+    fn grants_are_read() {
+        let of = |token: &str| {
+            let data = json!({"authorizationToken": token, "proxyEndpoint": "https://x", "expiresAt": 1.0});
+            grant(json!({"authorizationData": [data]}))
+        };
+        let basic =
+            RegistryAuth::Basic { username: "AWS".to_owned(), password: "ses:ame".to_owned() };
+        assert_eq!(of(&BASE64.encode(b"AWS:ses:ame")).unwrap(), basic);
+        for bad in [of("sesame!"), of(&BASE64.encode(b"sesame")), grant(json!({}))] {
+            let told = bad.unwrap_err();
+            assert!(told.contains("malformed") && !told.contains("sesame"), "{told}");
+        }
     }
 }

@@ -12,10 +12,10 @@ const RETRIES: u32 = 6;
 /// The wait before the first retry; each further one is twice as long.
 const WAIT_FIRST: Duration = Duration::from_millis(250);
 
-/// Calls in the name of a role.
+/// Calls in the name of a role, or of the instance if the task has none.
 pub(super) struct Role<'a> {
     transport: &'a dyn Transport,
-    credentials: Credentials,
+    credentials: Option<Credentials>,
 }
 
 /// Whether the same call may succeed a moment later.
@@ -38,8 +38,21 @@ fn is_passing(error: &CallError) -> bool {
 }
 
 impl<'a> Role<'a> {
-    pub(super) fn new(transport: &'a dyn Transport, credentials: Credentials) -> Self {
+    pub(super) fn new(transport: &'a dyn Transport, credentials: Option<Credentials>) -> Self {
         Self { transport, credentials }
+    }
+
+    /// The answer of another endpoint than the control plane, as [`Self::call`].
+    pub(super) async fn call_at(
+        &self,
+        endpoint: &str,
+        region: &str,
+        (service, target): (&'static str, &'static str),
+        input: &Value,
+    ) -> Result<Value, CallError> {
+        let (credentials, endpoint) = (self.credentials.as_ref(), Some(endpoint));
+        let call = RoleCall { credentials, endpoint, region, service, target, input };
+        again(|| self.transport.call_as(call)).await
     }
 
     /// The answer to a call; `target` is as in `AmazonSSM.GetParameters`.
@@ -49,9 +62,9 @@ impl<'a> Role<'a> {
         (service, target): (&'static str, &'static str),
         input: &Value,
     ) -> Result<Value, CallError> {
-        let credentials = &self.credentials;
-        again(|| self.transport.call_as(RoleCall { credentials, region, service, target, input }))
-            .await
+        let credentials = self.credentials.as_ref();
+        let call = RoleCall { credentials, endpoint: None, region, service, target, input };
+        again(|| self.transport.call_as(call)).await
     }
 
     /// An object.
@@ -61,7 +74,8 @@ impl<'a> Role<'a> {
         (bucket, key): (&str, &str),
         max_bytes: usize,
     ) -> Result<Vec<u8>, CallError> {
-        let credentials = &self.credentials;
+        let no_role = || CallError::Transport("the task has no execution role".to_owned());
+        let credentials = self.credentials.as_ref().ok_or_else(no_role)?;
         again(|| self.transport.object(ObjectQuery { credentials, region, bucket, key, max_bytes }))
             .await
     }

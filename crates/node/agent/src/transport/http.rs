@@ -421,7 +421,15 @@ impl Transport for HttpTransport {
     async fn call_as(&self, wanted: RoleCall<'_>) -> Result<Value, CallError> {
         let region: Result<Region, _> = wanted.region.parse();
         let region = region.map_err(|error| CallError::Transport(format!("{error}")))?;
-        let client = self.client.signing_as(objects::key_of(wanted.credentials), region);
+        let credentials = match wanted.credentials {
+            Some(given) => objects::key_of(given),
+            None => self.credentials.clone(),
+        };
+        let client = match wanted.endpoint {
+            Some(endpoint) => self.client.at(endpoint),
+            None => self.client.clone(),
+        };
+        let client = client.signing_as(credentials, region);
         let headers = [(HeaderName::from_static("x-amz-target"), wanted.target)];
         Self::answered(&client, &headers, wanted.input.clone(), wanted.service).await
     }

@@ -197,11 +197,13 @@ pub struct LogsCall {
     pub is_emf: bool,
 }
 
-/// A call of a service with a role's credentials.
+/// A call of a service, usually with a role's credentials.
 #[derive(Clone, Copy)]
 pub struct RoleCall<'a> {
-    /// The role's.
-    pub credentials: &'a Credentials,
+    /// The role's; the instance's own without.
+    pub credentials: Option<&'a Credentials>,
+    /// Another endpoint than the control plane.
+    pub endpoint: Option<&'a str>,
     /// The region that is asked.
     pub region: &'a str,
     /// The service's name in signatures, as in `ssm`.

@@ -5,7 +5,8 @@ use agent::engine::Reported;
 use agent_protocol::acs::{RoleCredentials, RoleType};
 use agent_protocol::docker::{ContainerConfig, HostConfig, LogConfig};
 use agent_protocol::task::{
-    AsmAuthData, Container, Credentials, DockerConfig, RegistryAuthentication, Secret, Task,
+    AsmAuthData, Container, Credentials, DockerConfig, EcrAuthData, RegistryAuthentication, Secret,
+    Task,
 };
 use serde_json::{Value, json};
 
@@ -310,4 +311,54 @@ async fn the_true_cause_is_told() {
          execution role credentials",
     )
     .await;
+}
+
+/// A task whose image is in a registry of ECR's, for which the operator named an endpoint.
+fn of_ecr(with_role: bool) -> Task {
+    let image = "000000000000.dkr.ecr.us-east-1.amazonaws.com/app".to_owned();
+    let ecr = EcrAuthData {
+        registry_id: "000000000000".to_owned(),
+        region: "us-east-1".to_owned(),
+        endpoint_override: "http://127.0.0.1:1".to_owned(),
+        use_execution_role: with_role,
+    };
+    let auth = RegistryAuthentication {
+        kind: "ecr".to_owned(),
+        ecr_auth_data: Some(ecr),
+        ..RegistryAuthentication::default()
+    };
+    let app = Container { image, registry_authentication: Some(auth), ..container("app", "run") };
+    let role = with_role.then(credentials);
+    Task { execution_role_credentials: role, ..task(1, vec![app]) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_right_to_pull_from_ecr_is_asked_for() {
+    for with_role in [true, false] {
+        let world = World::new();
+        answers(&world);
+        let asked = "http://127.0.0.1:1 us-east-1 \
+                     AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken \
+                     {\"registryIds\":[\"000000000000\"]}";
+        // AWS:violet-password
+        let grant = json!({"authorizationToken": "QVdTOnZpb2xldC1wYXNzd29yZA=="});
+        let granted = json!({"authorizationData": [grant]});
+        world.server.state.lock().answers.insert(asked.to_owned(), granted);
+        let agent = world.start();
+        let task = of_ecr(with_role);
+        world.server.want(task.clone());
+        world.server.until_reported(&task.arn, Reported::Running).await;
+        let log = world.log();
+        let pulled = "pull 000000000000.dkr.ecr.us-east-1.amazonaws.com/app:latest with Basic(AWS)";
+        assert!(log.iter().any(|line| line == pulled), "{log:?}");
+        let key = if with_role { "ASIA1" } else { "" };
+        let calls = world.server.state.lock().calls.clone();
+        assert_eq!(calls, [(key.to_owned(), asked.to_owned())]);
+        check_journal(&world).await;
+        agent.task.abort();
+    }
+    let told = refusal(&World::new(), of_ecr(false)).await;
+    let expected = "ResourceInitializationError: unable to pull secrets or registry auth: unable to \
+                    retrieve ecr registry auth from http://127.0.0.1:1: ResourceNotFoundException";
+    assert!(told.starts_with(expected), "{told}");
 }

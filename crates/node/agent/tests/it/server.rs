@@ -238,8 +238,9 @@ impl Transport for SeenServer {
 
     async fn call_as(&self, call: RoleCall<'_>) -> Result<serde_json::Value, CallError> {
         self.host.pass().await;
-        let key = call.credentials.access_key_id.clone();
-        self.answer(key, format!("{} {} {}", call.region, call.target, call.input))
+        let key = call.credentials.map_or_else(String::new, |given| given.access_key_id.clone());
+        let at = call.endpoint.map_or_else(String::new, |endpoint| format!("{endpoint} "));
+        self.answer(key, format!("{at}{} {} {}", call.region, call.target, call.input))
     }
 
     async fn object(&self, wanted: ObjectQuery<'_>) -> Result<Vec<u8>, CallError> {

@@ -43,6 +43,9 @@ pub struct SessionSetup {
     pub task_endpoint: TaskEndpointSetting,
     /// Who makes the credentials of tasks' roles.
     pub credentials: Arc<dyn TaskCredentials>,
+    /// Where agents ask for the right to pull from ECR's registries (GetAuthorizationToken); none is
+    /// AWS's own.
+    pub ecr_endpoint: Option<String>,
 }
 
 /// The tables of the sessions themselves.
@@ -288,8 +291,7 @@ impl Hello {
 
 impl Hub {
     pub(super) fn view(&self, instance: &ContainerInstanceArn) -> LedgerView<'_> {
-        let (tables, setting) = (&self.tables, &self.setup.task_endpoint);
-        LedgerView::new(self.ledger.snapshot(), tables, setting, instance)
+        LedgerView::new(self.ledger.snapshot(), &self.tables, &self.setup, instance)
     }
 
     /// Waits, but not for long, until [`Sessions::run`] has begun: agents of the same process

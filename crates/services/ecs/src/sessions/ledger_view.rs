@@ -6,6 +6,7 @@ use agent_protocol::task::Task as PayloadTask;
 use ledger::{Row, Snapshot, View};
 use terms::{ContainerInstanceArn, TaskId};
 
+use super::hub::SessionSetup;
 use super::payload::{self, Settings, TaskEndpoint};
 use super::view::{InstanceView, Standing, TaskView};
 use crate::api;
@@ -48,7 +49,7 @@ fn is_own_agent(instance: &ContainerInstance) -> bool {
 pub(crate) struct LedgerView<'a> {
     snapshot: Snapshot,
     tables: &'a Tables,
-    setting: &'a TaskEndpointSetting,
+    setup: &'a SessionSetup,
     key: InstanceKey,
 }
 
@@ -57,10 +58,10 @@ impl<'a> LedgerView<'a> {
     pub(crate) fn new(
         snapshot: Snapshot,
         tables: &'a Tables,
-        setting: &'a TaskEndpointSetting,
+        setup: &'a SessionSetup,
         instance: &ContainerInstanceArn,
     ) -> Self {
-        Self { snapshot, tables, setting, key: instance_key(instance) }
+        Self { snapshot, tables, setup, key: instance_key(instance) }
     }
 
     /// The instance's row.
@@ -137,12 +138,21 @@ impl InstanceView for LedgerView<'_> {
         let definition = self.definition(&task).ok_or_else(|| {
             format!("its task definition {} is not in the ledger", task.definition)
         })?;
-        let endpoint = match self.instance() {
-            Some(instance) => self.setting.of(&instance),
+        let instance = self.instance();
+        let endpoint = match &instance {
+            Some(instance) => self.setup.task_endpoint.of(instance),
             None => TaskEndpoint::None,
+        };
+        let logs_endpoint = match (&endpoint, &instance) {
+            (TaskEndpoint::Url(url), Some(instance)) if !is_own_agent(instance) => {
+                Some(url.clone())
+            }
+            _ => None,
         };
         let scope = &self.key.0.scope;
         let log_mode = Some(api::default_log_mode(&self.snapshot, self.tables, scope));
-        Ok(payload::task(&task, &definition, &Settings { endpoint, log_mode }))
+        let ecr_endpoint = self.setup.ecr_endpoint.clone();
+        let settings = Settings { endpoint, log_mode, logs_endpoint, ecr_endpoint };
+        Ok(payload::task(&task, &definition, &settings))
     }
 }

@@ -137,6 +137,7 @@ impl Server {
         let sessions = SessionSetup {
             task_endpoint: TaskEndpointSetting::None,
             credentials: Arc::new(NoCredentials),
+            ecr_endpoint: None,
         };
         let setup = EcsSetup {
             ids: ids.clone(),

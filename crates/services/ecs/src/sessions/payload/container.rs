@@ -177,7 +177,7 @@ fn registry(
         ecr_auth_data: Some(EcrAuthData {
             registry_id: registry_id.to_owned(),
             region: region.to_owned(),
-            endpoint_override: String::new(),
+            endpoint_override: context.settings.ecr_endpoint.clone().unwrap_or_default(),
             use_execution_role: context.has_execution_role(),
         }),
         ..RegistryAuthentication::default()

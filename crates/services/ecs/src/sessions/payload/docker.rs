@@ -169,6 +169,12 @@ fn log_config(
         let stream = format!("{prefix}/{container}/{}", context.task.arn.id);
         config.entry("awslogs-stream".to_owned()).or_insert(stream);
     }
+    // Docker's own driver would go to AWS.
+    if let Some(endpoint) = &context.settings.logs_endpoint
+        && log.log_driver == shapes::LogDriver::Awslogs
+    {
+        config.entry("awslogs-endpoint".to_owned()).or_insert_with(|| endpoint.clone());
+    }
     // FireLens has no delivery mode: its router does what the driver of others does.
     if let Some(mode) = &context.settings.log_mode
         && log.log_driver != shapes::LogDriver::Awsfirelens

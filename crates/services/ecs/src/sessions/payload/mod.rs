@@ -38,6 +38,10 @@ pub(crate) struct Settings {
     /// The delivery mode of logs whose configuration names none: the account setting
     /// `defaultLogDriverMode`.
     pub(crate) log_mode: Option<String>,
+    /// Where CloudWatch Logs are, for drivers that look for AWS's own by themselves: Docker's.
+    pub(crate) logs_endpoint: Option<String>,
+    /// Where agents get the right to pull from ECR's registries, if not from AWS.
+    pub(crate) ecr_endpoint: Option<String>,
 }
 
 /// The task as a payload carries it, without credentials.

@@ -74,7 +74,10 @@ fn payload(golden: &Value) -> Value {
         None => TaskEndpoint::None,
     };
     let log_mode = golden["logMode"].as_str().map(str::to_owned);
-    let sent = task(&row, &definition, &Settings { endpoint, log_mode });
+    let given = |name: &str| golden[name].as_str().map(str::to_owned);
+    let (logs_endpoint, ecr_endpoint) = (given("logsEndpoint"), given("ecrEndpoint"));
+    let settings = Settings { endpoint, log_mode, logs_endpoint, ecr_endpoint };
+    let sent = task(&row, &definition, &settings);
     let mut payload = serde_json::to_value(&sent).expect("JSON");
     for container in payload["containers"].as_array_mut().into_iter().flatten() {
         for member in ["config", "hostConfig"] {
@@ -120,7 +123,12 @@ fn agents_read_every_payload() {
     for file in goldens() {
         let text = std::fs::read_to_string(&file).expect("a golden");
         let golden: Value = serde_json::from_str(&text).expect("JSON");
-        let nothing = Settings { endpoint: TaskEndpoint::None, log_mode: None };
+        let nothing = Settings {
+            endpoint: TaskEndpoint::None,
+            log_mode: None,
+            logs_endpoint: None,
+            ecr_endpoint: None,
+        };
         let sent = task(&task_of(&golden), &definition(&golden), &nothing);
         let frame = serde_json::to_string(&sent).expect("JSON");
         let read: agent_protocol::task::PayloadTask = serde_json::from_str(&frame).expect("JSON");

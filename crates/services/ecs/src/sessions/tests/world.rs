@@ -81,6 +81,7 @@ impl World {
                 advertised: "http://192.0.2.1:4566".to_owned(),
             },
             credentials: Arc::new(CountedKeys::default()),
+            ecr_endpoint: None,
         };
         let sessions = Sessions::new(ledger.clone(), tables, own, ids, setup);
         let shutdown = CancellationToken::new();
