@@ -201,7 +201,7 @@ impl Nodes {
             cluster: Fleet::cluster(),
             attributes: Fleet::Fargate.attributes().into_iter().collect(),
             capacity: fleet::roomy(instances::capacity(1, None, None)?),
-            registry_auth: has.registry_auth.clone(),
+            registry_auth: has.registries.registry_auth.clone(),
             objects: has.objects.clone(),
             stand_ins: has.devices.of_the_only_one(data.path())?,
             at_end: *at_end,
