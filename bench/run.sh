@@ -2,7 +2,7 @@
 # Builds Longshore and the benchmarks and runs one of them, or all.
 #
 # Usage: bench/run.sh [run-task | services | services-scale | api | contention | crowd | held | pull | start | lists |
-#                      placements | fleet | million | coldstart | writes | etcd | overload | failover] [OPTION]...
+#                      placements | fleet | million | coldstart | writes | etcd | overload | failover | exec] [OPTION]...
 # The figures go to standard output, and as JSON to target/bench/NAME.json.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -15,6 +15,16 @@ if [ "${1:-}" = failover ]; then
   mkdir -p "$target/bench"
   exec "$target/aws/bin/python3" bench/failover.py "$target/release/longshore" \
     --json "$target/bench/failover.json" "${@:2}"
+fi
+
+if [ "${1:-}" = exec ]; then
+  cargo build --release --package longshore
+  examples/images/build.sh busybox >&2
+  [ -x "$target/aws/bin/python3" ] || { python3 -m venv "$target/aws"
+    "$target/aws/bin/pip" install --quiet --requirement crates/longshore/tests/requirements.txt; }
+  mkdir -p "$target/bench"
+  exec "$target/aws/bin/python3" bench/exec.py "$target/release/longshore" \
+    --json "$target/bench/exec.json" "${@:2}"
 fi
 
 names=(run-task services services-scale api contention crowd held pull start lists placements overload writes etcd coldstart fleet million)

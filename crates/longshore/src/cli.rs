@@ -7,9 +7,9 @@ use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    agent, completions, config, debug, deploy, diff, doctor, down, events, fleet, history, image,
-    import, init, logs, man, plan, profile, run, server, status, stop, store, token, top, up,
-    usage, version, why,
+    agent, completions, config, debug, deploy, diff, doctor, down, events, exec, fleet, history,
+    image, import, init, logs, man, plan, profile, run, server, status, stop, store, token, top,
+    up, usage, version, why,
 };
 use crate::exit::Exit;
 use crate::observe::{self, ObserveSettings};
@@ -53,6 +53,8 @@ enum Command {
     Top(top::Top),
     /// Show what a task's containers wrote
     Logs(logs::Logs),
+    /// Run a command with a terminal in a container of a running task: ECS Exec without its plugin
+    Exec(exec::Exec),
     /// Stop a task
     Stop(stop::Stop),
     /// Tell in plain words why a task runs where it does, waits, or stopped
@@ -104,6 +106,7 @@ impl Command {
             Self::Status(command) => calling()?.block_on(command.run(format)),
             Self::Top(command) => calling()?.block_on(command.run(format)),
             Self::Logs(command) => calling()?.block_on(command.run(format)),
+            Self::Exec(command) => calling()?.block_on(command.run()),
             Self::Stop(command) => calling()?.block_on(command.run(format)),
             Self::Why(command) => calling()?.block_on(command.run(format)),
             Self::Events(command) => calling()?.block_on(command.run(format)),

@@ -25,6 +25,7 @@ use crate::clock::{RandomIds, SystemClock};
 use crate::data_dir::{DataDir, Running};
 use crate::ensemble::{Identity, StoreChoice};
 use crate::event_parts::EventParts;
+use crate::exec_parts::ExecParts;
 use crate::observe;
 use crate::security::Tls;
 use crate::settings::{Auth, ServerSettings};
@@ -94,6 +95,7 @@ impl ControlPlane {
         let EventParts { events, logs } =
             EventParts::join(of_events, &ledger, &data, &ecs, ids.clone());
         let secrets = Secrets::new(secrets_tables, ledger.clone(), ids.clone());
+        secrets.ask_for_sessions(Arc::new(ExecParts(ecs.clone())));
         let inside = observe::Inside::open(&settings, &data, &ledger, &ecs)?;
         let mut ours = routes::all(&settings, &installation, tls.as_ref(), &iam, &ecs, &ledger);
         ours.extend(inside.routes(&settings, &ledger));

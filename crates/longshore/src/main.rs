@@ -18,6 +18,7 @@ mod data_dir;
 mod descriptors;
 mod ensemble;
 mod event_parts;
+mod exec_parts;
 mod exit;
 mod fleet;
 mod history;

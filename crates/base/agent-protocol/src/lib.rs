@@ -10,6 +10,7 @@
 
 pub mod acs;
 pub mod docker;
+pub mod exec;
 mod frame;
 pub mod node;
 mod nullable;

@@ -36,6 +36,8 @@ channel! {
         Heartbeat(ChannelHeartbeat) = "Heartbeat",
         /// Open a stream of a container's output.
         OpenLogs(OpenLogs) = "OpenLogs",
+        /// Open the agent's side of a session of ECS Exec, or open it again.
+        OpenExec(OpenExec) = "OpenExec",
     }
 }
 
@@ -48,6 +50,8 @@ channel! {
         StreamRefused(StreamRefused) = "StreamRefused",
         /// The images that are being pulled; sent when that changed, once a second at most.
         Pulls(PullsUnderWay) = "Pulls",
+        /// A session of ECS Exec cannot be opened.
+        ExecRefused(ExecRefused) = "ExecRefused",
     }
 }
 
@@ -126,6 +130,49 @@ pub struct PullUnderWay {
     /// What went wrong last, while it is tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
+}
+
+/// Open the agent's side of a session of ECS Exec ([`exec`](crate::exec)).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OpenExec {
+    /// The session; names its websocket. Required.
+    pub session_id: String,
+    /// The task. Required.
+    pub task_arn: TaskArn,
+    /// The container's name. Required.
+    pub container: String,
+    /// The command, as the client wrote it. Required.
+    pub command: String,
+    /// Whether the session has begun before: an agent that does not know it refuses then.
+    #[serde(default, deserialize_with = "nullable::or_default")]
+    pub is_begun: bool,
+    /// Where what the session prints is written to as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<ExecLog>,
+}
+
+/// Where a session's output is written to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExecLog {
+    /// The log group.
+    pub group: String,
+    /// The log stream.
+    pub stream: String,
+    /// The group's region; absent: the instance's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+}
+
+/// A session of ECS Exec cannot be opened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExecRefused {
+    /// The session.
+    pub session_id: String,
+    /// Why, for people.
+    pub reason: String,
 }
 
 /// Lines of output.

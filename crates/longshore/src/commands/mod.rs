@@ -9,6 +9,7 @@ pub mod diff;
 pub mod doctor;
 pub mod down;
 pub mod events;
+pub mod exec;
 pub mod fleet;
 pub mod history;
 pub mod image;

@@ -14,6 +14,7 @@ mod deregistered;
 mod durability;
 mod ec2;
 mod ensemble;
+mod exec;
 mod harness;
 mod hostile;
 mod house;

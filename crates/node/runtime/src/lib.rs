@@ -25,7 +25,8 @@ pub const SHIM_PROTOCOL: u32 = shim::PROTOCOL_VERSION;
 
 pub use containers::{
     CallError, ContainerEvent, ContainerSpec, ContainerState, ContainerStatus, Containers,
-    CreateError, Created, ExecOutcome, Exit, InterfaceStats, Signal, Stats, TaskLimits,
+    CreateError, Created, ExecOutcome, Exit, InterfaceStats, Signal, Stats, TaskLimits, Terminal,
+    TerminalSize,
 };
 pub use id::{ContainerId, ParseContainerIdError};
 pub use images::{Image, ImageConfig, ImageReference, Images, RootFs};

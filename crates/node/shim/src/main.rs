@@ -2,7 +2,8 @@
 //!
 //! `hold DIR` is the shim itself: one thread, one container, standard input is its listening
 //! socket. `create` and `exec` are its short-lived children, so that the memory which building and
-//! entering a container takes is given back. `mount ROOT MOUNTS` mounts what libcontainer must not make
+//! entering a container takes is given back. `session` enters one too, for ECS Exec, and stays as
+//! long as its command. `mount ROOT MOUNTS` mounts what libcontainer must not make
 //! devices in. `filter FILE` compiles a profile of system calls, `share
 //! FOLDER` makes namespaces that several containers are in. As `/sbin/docker-init`, which is where a
 //! container that wants an init finds this program, it is that init.
@@ -27,6 +28,7 @@ mod program {
     pub(crate) mod memory;
     pub(crate) mod mounts;
     pub(crate) mod root;
+    pub(crate) mod session;
     pub(crate) mod share;
     pub(crate) mod users;
     pub(crate) mod workload;
@@ -35,7 +37,7 @@ mod program {
 use std::path::Path;
 use std::process::ExitCode;
 
-use program::{enter, filter, hold, init, launch, mounts, share};
+use program::{enter, filter, hold, init, launch, mounts, session, share};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         ["create"] => return launch::create(),
         ["exec", pid] => return enter::exec(pid),
         ["mount", root, mounts] => mounts::mount_all(Path::new(root), mounts),
+        ["session", pid] => return session::session(pid),
         ["share", folder] => share::share(Path::new(folder)),
         ["filter", file] => filter::compile(Path::new(file)),
         ["--version"] => {

@@ -173,6 +173,20 @@ pub struct Exec {
     pub timeout_ms: u64,
 }
 
+/// A command with a terminal of its own, to run in a running container as root: ECS Exec. Read by the
+/// program's `session`, which answers with the terminal's descriptor, or ends and says why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// The command.
+    pub args: Vec<String>,
+    /// Environment beyond the container's own.
+    pub env: BTreeMap<String, String>,
+    /// The terminal's width.
+    pub columns: u16,
+    /// The terminal's height.
+    pub rows: u16,
+}
+
 /// The shim's side of the socket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Message {

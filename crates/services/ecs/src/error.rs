@@ -92,6 +92,9 @@ pub(crate) enum Error {
         /// The ARNs of the tasks that the other request made.
         tasks: Vec<String>,
     },
+    /// A container cannot be reached by ECS Exec. The text is that of ECS.
+    #[error("The execute command failed due to an internal error. Try again later.")]
+    TargetNotConnected,
     /// The caller may not do it.
     #[error("{0}")]
     AccessDenied(String),
@@ -167,6 +170,7 @@ impl Error {
             Self::Client(_) => ("ClientException", 400),
             Self::PlatformUnknown => ("PlatformUnknownException", 400),
             Self::TokenReused { .. } => ("ConflictException", 400),
+            Self::TargetNotConnected => ("TargetNotConnectedException", 400),
             Self::AccessDenied(_) => ("AccessDeniedException", 400),
             Self::NotBuilt { .. } => ("NotImplementedException", 501),
             Self::Throttled { .. } => ("ThrottlingException", 400),

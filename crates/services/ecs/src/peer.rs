@@ -61,6 +61,31 @@ impl Ecs {
     }
 }
 
+impl Ecs {
+    /// How a session of ECS Exec is opened again: the stream's URL and a new token; none if it is
+    /// over. The token before opens it no more.
+    ///
+    /// # Errors
+    /// In words, if the ledger cannot commit.
+    pub async fn resume_exec(
+        &self,
+        (account, region): (&AccountId, &Region),
+        session: &str,
+        endpoint: &str,
+    ) -> Result<Option<(String, String)>, String> {
+        let scope = Scope { account: account.clone(), region: region.clone() };
+        let token = self.sessions.renew_token(&(scope, session.to_owned())).await;
+        let token = token.map_err(|error| error.to_string())?;
+        Ok(token.map(|token| (api::stream_url(endpoint, session), token)))
+    }
+
+    /// Ends a session of ECS Exec; one that is over is success.
+    pub async fn terminate_exec(&self, (account, region): (&AccountId, &Region), session: &str) {
+        let scope = Scope { account: account.clone(), region: region.clone() };
+        self.sessions.terminate_session(&(scope, session.to_owned())).await;
+    }
+}
+
 /// So that a task's credentials end with it.
 impl iam::TaskLife for Ecs {
     fn is_over(&self, task: &TaskArn) -> bool {

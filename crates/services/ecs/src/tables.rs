@@ -25,8 +25,8 @@ pub(crate) use self::services::{
 };
 use crate::model::{
     AccountSetting, Amount, CapacityProvider, Cluster, ContainerInstance, DefinitionStatus,
-    DesiredStatus, Document, FamilyCounter, FamilyListing, InstanceStatus, SchedulingStrategy,
-    ServiceStatus, Task, TaskDefinition, TaskStatus, Usage, UseOf,
+    DesiredStatus, Document, ExecSession, FamilyCounter, FamilyListing, InstanceStatus,
+    SchedulingStrategy, ServiceStatus, Task, TaskDefinition, TaskStatus, Usage, UseOf,
 };
 
 /// Account and region: the first part of every key.
@@ -234,6 +234,7 @@ impl Record for AccountSetting {}
 impl Record for CapacityProvider {}
 impl Record for Cluster {}
 impl Record for ContainerInstance {}
+impl Record for ExecSession {}
 impl Record for FamilyCounter {}
 impl Record for TaskDefinition {}
 impl Record for Task {}

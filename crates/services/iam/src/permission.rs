@@ -25,11 +25,12 @@ const OF_AGENTS: [(&str, &str); 13] = [
 ];
 
 /// Where agents' channels and streams are, and where they renew their certificates.
-const ROUTES_OF_AGENTS: [&str; 6] = [
+const ROUTES_OF_AGENTS: [&str; 7] = [
     "/acs/ws",
     "/tcs/ws",
     "/_longshore/node/ws",
     "/_longshore/streams",
+    "/_longshore/exec",
     "/_longshore/certificate",
     "/_longshore/agent",
 ];

@@ -11,7 +11,8 @@
 //! **Invariant:** what reads writes nothing, so any server may answer it; so nobody is told when a
 //! secret was read last.
 //! **Absent on purpose:** keys of KMS (their ids are kept and shown), rotation, replicas, policies of
-//! resources, and all of Systems Manager that is not the Parameter Store.
+//! resources, and all of Systems Manager that is not the Parameter Store. Its sessions are those of ECS
+//! Exec, which another service has ([`CommandSessions`]).
 
 mod hidden;
 mod page;
@@ -22,13 +23,14 @@ mod sweep;
 mod tables;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use ledger::Ledger;
 use terms::IdSource;
 use tokio_util::sync::CancellationToken;
 use wire::Service;
 
+pub use ssm::{CommandSessions, Resumed};
 pub use tables::{Scope, Tables};
 
 /// Both services. Cheap to clone.
@@ -37,15 +39,18 @@ pub struct Secrets {
     ledger: Ledger,
     tables: Tables,
     ids: Arc<dyn IdSource>,
+    /// Who has sessions of ECS Exec, once that is known.
+    sessions: Arc<OnceLock<Arc<dyn CommandSessions>>>,
 }
 
 impl Secrets {
     /// The services over a ledger that was opened with these tables; passwords are made of `ids`.
     pub fn new(tables: Tables, ledger: Ledger, ids: Arc<dyn IdSource>) -> Self {
-        Self { ledger, tables, ids }
+        Self { ledger, tables, ids, sessions: Arc::default() }
     }
 
-    /// The operations of Systems Manager that are built: those of the Parameter Store.
+    /// The operations of Systems Manager that are built: those of the Parameter
+    /// Store, and two of sessions.
     pub fn ssm(&self) -> Service {
         ssm::service(self)
     }

@@ -492,6 +492,26 @@ impl Operation for DiscoverPollEndpoint {
 }
 
 #[derive(Debug, Clone, Copy)]
+pub struct ExecuteCommand;
+
+impl Operation for ExecuteCommand {
+    type Input = structures::ExecuteCommandRequest;
+    type Output = structures::ExecuteCommandResponse;
+    const NAME: &'static str = "ExecuteCommand";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::EXECUTE_COMMAND_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::EXECUTE_COMMAND_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "AccessDeniedException",
+        "ServerException",
+        "InvalidParameterException",
+        "ClientException",
+        "TargetNotConnectedException",
+        "ClusterNotFoundException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
 pub struct GetTaskProtection;
 
 impl Operation for GetTaskProtection {

@@ -1125,6 +1125,27 @@ pub static EXECUTE_COMMAND_LOG_CONFIGURATION: Schema = Schema::new(
 );
 pub static EXECUTE_COMMAND_LOGGING: Schema =
     Schema::new("ExecuteCommandLogging", Kind::Enum(&["NONE", "DEFAULT", "OVERRIDE"]));
+pub static EXECUTE_COMMAND_REQUEST: Schema = Schema::new(
+    "ExecuteCommandRequest",
+    Kind::Structure(&[
+        Member::new("cluster", &STRING),
+        Member::new("command", &STRING).required(),
+        Member::new("container", &STRING),
+        Member::new("interactive", &BOOLEAN).required(),
+        Member::new("task", &STRING).required(),
+    ]),
+);
+pub static EXECUTE_COMMAND_RESPONSE: Schema = Schema::new(
+    "ExecuteCommandResponse",
+    Kind::Structure(&[
+        Member::new("clusterArn", &STRING),
+        Member::new("containerArn", &STRING),
+        Member::new("containerName", &STRING),
+        Member::new("interactive", &BOOLEAN),
+        Member::new("session", &SESSION),
+        Member::new("taskArn", &STRING),
+    ]),
+);
 pub static F_SX_WINDOWS_FILE_SERVER_AUTHORIZATION_CONFIG: Schema = Schema::new(
     "FSxWindowsFileServerAuthorizationConfig",
     Kind::Structure(&[
@@ -2358,6 +2379,14 @@ pub static SECRET: Schema = Schema::new(
 );
 pub static SECRET_LIST: Schema =
     Schema::new("SecretList", Kind::List(&Member::new("member", &SECRET)));
+pub static SENSITIVE_STRING: Schema = Schema {
+    name: "SensitiveString",
+    kind: Kind::String,
+    length: None,
+    range: None,
+    pattern: None,
+    sensitive: true,
+};
 pub static SERVICE: Schema = Schema::new(
     "Service",
     Kind::Structure(&[
@@ -2733,6 +2762,14 @@ pub static SERVICE_VOLUME_CONFIGURATIONS: Schema = Schema::new(
     Kind::List(&Member::new("member", &SERVICE_VOLUME_CONFIGURATION)),
 );
 pub static SERVICES: Schema = Schema::new("Services", Kind::List(&Member::new("member", &SERVICE)));
+pub static SESSION: Schema = Schema::new(
+    "Session",
+    Kind::Structure(&[
+        Member::new("sessionId", &STRING),
+        Member::new("streamUrl", &STRING),
+        Member::new("tokenValue", &SENSITIVE_STRING),
+    ]),
+);
 pub static SETTING: Schema = Schema::new(
     "Setting",
     Kind::Structure(&[

@@ -3883,6 +3883,91 @@ impl Value for ExecuteCommandLogConfiguration {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct ExecuteCommandRequest {
+    pub cluster: Option<String>,
+    pub command: String,
+    pub container: Option<String>,
+    pub interactive: bool,
+    pub task: String,
+}
+
+impl Structure for ExecuteCommandRequest {
+    const SCHEMA: &'static Schema = &schemas::EXECUTE_COMMAND_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.cluster, reader, member),
+            1 => read_required(&mut self.command, reader, member),
+            2 => read_optional(&mut self.container, reader, member),
+            3 => read_required(&mut self.interactive, reader, member),
+            4 => read_required(&mut self.task, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.cluster, 0, writer, members);
+        write_required(&self.command, 1, writer, members);
+        write_optional(&self.container, 2, writer, members);
+        write_required(&self.interactive, 3, writer, members);
+        write_required(&self.task, 4, writer, members);
+    }
+}
+
+impl Value for ExecuteCommandRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ExecuteCommandResponse {
+    pub cluster_arn: Option<String>,
+    pub container_arn: Option<String>,
+    pub container_name: Option<String>,
+    pub interactive: Option<bool>,
+    pub session: Option<Session>,
+    pub task_arn: Option<String>,
+}
+
+impl Structure for ExecuteCommandResponse {
+    const SCHEMA: &'static Schema = &schemas::EXECUTE_COMMAND_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.cluster_arn, reader, member),
+            1 => read_optional(&mut self.container_arn, reader, member),
+            2 => read_optional(&mut self.container_name, reader, member),
+            3 => read_optional(&mut self.interactive, reader, member),
+            4 => read_optional(&mut self.session, reader, member),
+            5 => read_optional(&mut self.task_arn, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.cluster_arn, 0, writer, members);
+        write_optional(&self.container_arn, 1, writer, members);
+        write_optional(&self.container_name, 2, writer, members);
+        write_optional(&self.interactive, 3, writer, members);
+        write_optional(&self.session, 4, writer, members);
+        write_optional(&self.task_arn, 5, writer, members);
+    }
+}
+
+impl Value for ExecuteCommandResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct FSxWindowsFileServerAuthorizationConfig {
     pub credentials_parameter: String,
     pub domain: String,
@@ -9304,6 +9389,50 @@ impl Structure for ServiceVolumeConfiguration {
 }
 
 impl Value for ServiceVolumeConfiguration {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct Session {
+    pub session_id: Option<String>,
+    pub stream_url: Option<String>,
+    pub token_value: Option<String>,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session")
+            .field("session_id", &self.session_id)
+            .field("stream_url", &self.stream_url)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Structure for Session {
+    const SCHEMA: &'static Schema = &schemas::SESSION;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.session_id, reader, member),
+            1 => read_optional(&mut self.stream_url, reader, member),
+            2 => read_optional(&mut self.token_value, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.session_id, 0, writer, members);
+        write_optional(&self.stream_url, 1, writer, members);
+        write_optional(&self.token_value, 2, writer, members);
+    }
+}
+
+impl Value for Session {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }

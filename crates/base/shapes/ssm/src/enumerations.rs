@@ -140,6 +140,7 @@ pub enum ResourceTypeForTagging {
     OpsMetadata,
     Automation,
     Association,
+    CloudConnector,
 }
 
 impl Enumeration for ResourceTypeForTagging {
@@ -154,6 +155,7 @@ impl Enumeration for ResourceTypeForTagging {
             "OpsMetadata" => Self::OpsMetadata,
             "Automation" => Self::Automation,
             "Association" => Self::Association,
+            "CloudConnector" => Self::CloudConnector,
             _ => return None,
         })
     }
@@ -168,6 +170,7 @@ impl Enumeration for ResourceTypeForTagging {
             Self::OpsMetadata => "OpsMetadata",
             Self::Automation => "Automation",
             Self::Association => "Association",
+            Self::CloudConnector => "CloudConnector",
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use wire::ErrorModel;
 
+pub const DOES_NOT_EXIST: ErrorModel = ErrorModel { code: "DoesNotExistException", status: 400 };
 pub const HIERARCHY_LEVEL_LIMIT_EXCEEDED: ErrorModel =
     ErrorModel { code: "HierarchyLevelLimitExceededException", status: 400 };
 pub const HIERARCHY_TYPE_MISMATCH: ErrorModel =

@@ -206,6 +206,32 @@ impl Operation for RemoveTagsFromResource {
 }
 
 #[derive(Debug, Clone, Copy)]
+pub struct ResumeSession;
+
+impl Operation for ResumeSession {
+    type Input = structures::ResumeSessionRequest;
+    type Output = structures::ResumeSessionResponse;
+    const NAME: &'static str = "ResumeSession";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::RESUME_SESSION_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::RESUME_SESSION_RESPONSE;
+    const ERRORS: &'static [&'static str] = &["DoesNotExistException", "InternalServerError"];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct TerminateSession;
+
+impl Operation for TerminateSession {
+    type Input = structures::TerminateSessionRequest;
+    type Output = structures::TerminateSessionResponse;
+    const NAME: &'static str = "TerminateSession";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::TERMINATE_SESSION_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::TERMINATE_SESSION_RESPONSE;
+    const ERRORS: &'static [&'static str] = &["InternalServerError"];
+}
+
+#[derive(Debug, Clone, Copy)]
 pub struct UnlabelParameterVersion;
 
 impl Operation for UnlabelParameterVersion {

@@ -318,7 +318,7 @@ pub static PARAMETER_STRING_FILTER_KEY: Schema = Schema {
     kind: Kind::String,
     length: Some(Length { min: Some(1), max: Some(132) }),
     range: None,
-    pattern: Some(Pattern::new("tag:.+|Name|Type|KeyId|Path|Label|Tier|DataType")),
+    pattern: Some(Pattern::new("^(tag:.+|Name|Type|KeyId|Path|Label|Tier|DataType)$")),
     sensitive: false,
 };
 pub static PARAMETER_STRING_FILTER_LIST: Schema = Schema::new(
@@ -426,8 +426,30 @@ pub static RESOURCE_TYPE_FOR_TAGGING: Schema = Schema::new(
         "OpsMetadata",
         "Automation",
         "Association",
+        "CloudConnector",
     ]),
 );
+pub static RESUME_SESSION_REQUEST: Schema = Schema::new(
+    "ResumeSessionRequest",
+    Kind::Structure(&[Member::new("SessionId", &SESSION_ID).required()]),
+);
+pub static RESUME_SESSION_RESPONSE: Schema = Schema::new(
+    "ResumeSessionResponse",
+    Kind::Structure(&[
+        Member::new("SessionId", &SESSION_ID),
+        Member::new("StreamUrl", &STREAM_URL),
+        Member::new("TokenValue", &TOKEN_VALUE),
+    ]),
+);
+pub static SESSION_ID: Schema = Schema {
+    name: "SessionId",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: Some(96) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static STREAM_URL: Schema = Schema::new("StreamUrl", Kind::String);
 pub static STRING: Schema = Schema::new("String", Kind::String);
 pub static TAG: Schema = Schema::new(
     "Tag",
@@ -458,6 +480,22 @@ pub static TAG_VALUE: Schema = Schema {
     length: Some(Length { min: Some(0), max: Some(256) }),
     range: None,
     pattern: Some(Pattern::new("^([\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]*)$")),
+    sensitive: false,
+};
+pub static TERMINATE_SESSION_REQUEST: Schema = Schema::new(
+    "TerminateSessionRequest",
+    Kind::Structure(&[Member::new("SessionId", &SESSION_ID).required()]),
+);
+pub static TERMINATE_SESSION_RESPONSE: Schema = Schema::new(
+    "TerminateSessionResponse",
+    Kind::Structure(&[Member::new("SessionId", &SESSION_ID)]),
+);
+pub static TOKEN_VALUE: Schema = Schema {
+    name: "TokenValue",
+    kind: Kind::String,
+    length: Some(Length { min: Some(0), max: Some(300) }),
+    range: None,
+    pattern: None,
     sensitive: false,
 };
 pub static UNLABEL_PARAMETER_VERSION_REQUEST: Schema = Schema::new(

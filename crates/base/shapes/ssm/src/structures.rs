@@ -1128,6 +1128,70 @@ impl Value for RemoveTagsFromResourceResult {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct ResumeSessionRequest {
+    pub session_id: String,
+}
+
+impl Structure for ResumeSessionRequest {
+    const SCHEMA: &'static Schema = &schemas::RESUME_SESSION_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.session_id, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.session_id, 0, writer, members);
+    }
+}
+
+impl Value for ResumeSessionRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ResumeSessionResponse {
+    pub session_id: Option<String>,
+    pub stream_url: Option<String>,
+    pub token_value: Option<String>,
+}
+
+impl Structure for ResumeSessionResponse {
+    const SCHEMA: &'static Schema = &schemas::RESUME_SESSION_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.session_id, reader, member),
+            1 => read_optional(&mut self.stream_url, reader, member),
+            2 => read_optional(&mut self.token_value, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.session_id, 0, writer, members);
+        write_optional(&self.stream_url, 1, writer, members);
+        write_optional(&self.token_value, 2, writer, members);
+    }
+}
+
+impl Value for ResumeSessionResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Tag {
     pub key: String,
     pub value: String,
@@ -1151,6 +1215,64 @@ impl Structure for Tag {
 }
 
 impl Value for Tag {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TerminateSessionRequest {
+    pub session_id: String,
+}
+
+impl Structure for TerminateSessionRequest {
+    const SCHEMA: &'static Schema = &schemas::TERMINATE_SESSION_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.session_id, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.session_id, 0, writer, members);
+    }
+}
+
+impl Value for TerminateSessionRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TerminateSessionResponse {
+    pub session_id: Option<String>,
+}
+
+impl Structure for TerminateSessionResponse {
+    const SCHEMA: &'static Schema = &schemas::TERMINATE_SESSION_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.session_id, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.session_id, 0, writer, members);
+    }
+}
+
+impl Value for TerminateSessionResponse {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }

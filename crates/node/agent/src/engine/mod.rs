@@ -38,7 +38,7 @@ pub use event::{
 pub use health::{Health, Plan};
 pub use outcome::Outcome;
 pub use phase::{IllegalTransition, Phase, Status, Step};
-pub use report::{ContainerChange, IN_FLIGHT_MAX, Marks, Reported, StateChange};
+pub use report::{ContainerChange, EXEC_AGENT, IN_FLIGHT_MAX, Marks, Reported, StateChange};
 pub use restart::Restarts;
 pub use settings::Settings;
 pub use task::{Preparation, Removal, TaskState};

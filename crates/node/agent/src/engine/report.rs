@@ -30,6 +30,9 @@ pub const RETRY_MAX: Duration = Duration::from_secs(30);
 /// Factor from one wait to the next.
 pub const RETRY_FACTOR: f64 = 1.3;
 
+/// The managed agent by whose name ECS Exec is asked for and reported (agent-protocol §3.6).
+pub const EXEC_AGENT: &str = "ExecuteCommandAgent";
+
 /// What the server was told: the highest status of the task and of each container.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Marks {
@@ -118,6 +121,9 @@ pub struct ContainerChange {
     pub bindings: Vec<PortBinding>,
     /// Which of them the definition asks for as ranges.
     pub ranges: Vec<PortRange>,
+    /// Whether ECS Exec is wanted in it. It is there as long as the container runs: nothing of ours
+    /// is in the container for it.
+    pub has_exec: bool,
 }
 
 /// The reporting side of a task's state.
@@ -222,7 +228,9 @@ impl TaskState {
         marks.task = marks.task.max(status.status());
         marks.containers.resize(self.containers.len(), Status::None);
         let mut containers = Vec::new();
-        for (container, mark) in self.containers.iter().zip(&mut marks.containers) {
+        for (index, (container, mark)) in
+            self.containers.iter().zip(&mut marks.containers).enumerate()
+        {
             let Some(known) = reported(container) else { continue };
             // Each step is told on its own, so that the server sees RUNNING before STOPPED.
             let known = known.min(
@@ -237,7 +245,10 @@ impl TaskState {
             );
             if known.status() > *mark {
                 *mark = known.status();
-                containers.push(change(container, known));
+                let has_exec = self.task.containers.get(index).is_some_and(|definition| {
+                    definition.managed_agents.iter().any(|agent| agent.name == EXEC_AGENT)
+                });
+                containers.push(change(container, known, has_exec));
             }
         }
         self.report.in_flight = Some(marks);
@@ -292,7 +303,7 @@ fn reported(container: &ContainerState) -> Option<Reported> {
     }
 }
 
-fn change(container: &ContainerState, status: Reported) -> ContainerChange {
+fn change(container: &ContainerState, status: Reported, has_exec: bool) -> ContainerChange {
     let end = container.end.as_ref().filter(|_| status == Reported::Stopped);
     ContainerChange {
         name: container.name.clone(),
@@ -303,6 +314,7 @@ fn change(container: &ContainerState, status: Reported) -> ContainerChange {
         reason: end.and_then(|end| end.reason.as_deref().map(cut)),
         bindings: container.network.as_ref().map(|n| n.bindings.clone()).unwrap_or_default(),
         ranges: container.port_ranges.clone(),
+        has_exec,
     }
 }
 

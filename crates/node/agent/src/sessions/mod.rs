@@ -2,6 +2,7 @@
 
 mod acs;
 mod backoff;
+mod exec;
 mod instance;
 mod logs;
 mod node;

@@ -1,4 +1,4 @@
-//! The node channel: ours alone. The server asks for streams of output on it.
+//! The node channel: ours alone. The server asks for streams of output and sessions of ECS Exec on it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::Context;
 use super::backoff::{Backoff, spread};
-use super::logs;
+use super::{exec, logs};
 use crate::transport::{Channel, Closed, InstanceQuery};
 
 /// Without a message for this long, plus up to as much again, the connection is closed.
@@ -33,6 +33,7 @@ pub(crate) async fn run(context: Arc<Context>, server: String) {
     let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(60), 2.0);
     let mut streams =
         Streams { permits: Arc::new(Semaphore::new(MAX_STREAMS)), running: JoinSet::new() };
+    let mut execs = exec::Sessions::default();
     let query = InstanceQuery {
         endpoint: server,
         cluster: context.cluster.clone(),
@@ -46,7 +47,7 @@ pub(crate) async fn run(context: Arc<Context>, server: String) {
             opened = context.transport.node(&query) => opened,
         };
         let closed = match opened {
-            Ok(channel) => session(&context, channel, &mut streams).await,
+            Ok(channel) => session(&context, channel, &mut streams, &mut execs).await,
             Err(error) => error.into(),
         };
         if since.elapsed() >= SETTLED {
@@ -67,6 +68,7 @@ pub(crate) async fn run(context: Arc<Context>, server: String) {
         }
     }
     streams.running.shutdown().await;
+    execs.shutdown().await;
 }
 
 struct Streams {
@@ -74,7 +76,12 @@ struct Streams {
     running: JoinSet<()>,
 }
 
-async fn session(context: &Arc<Context>, mut channel: Node, streams: &mut Streams) -> Closed {
+async fn session(
+    context: &Arc<Context>,
+    mut channel: Node,
+    streams: &mut Streams,
+    execs: &mut exec::Sessions,
+) -> Closed {
     let inactivity = || Instant::now() + spread(INACTIVITY, INACTIVITY, &*context.ids);
     let mut inactive_at = inactivity();
     let (mut pulls, mut tell_at) = (context.pulls.changes(), Instant::now());
@@ -105,6 +112,7 @@ async fn session(context: &Arc<Context>, mut channel: Node, streams: &mut Stream
             Err(closed) => return closed,
             Ok(ServerMessage::Heartbeat(_)) => Some(ChannelHeartbeatAck {}.into()),
             Ok(ServerMessage::OpenLogs(open)) => streams.open(context, open),
+            Ok(ServerMessage::OpenExec(open)) => execs.open(context, open),
         };
         if let Some(answer) = answer
             && let Err(closed) = channel.sender.send(answer).await

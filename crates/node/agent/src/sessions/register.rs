@@ -30,13 +30,14 @@ const CAPABILITIES_OLD: [&str; 9] = [
 ];
 
 /// Capabilities in the new form, without their prefix: those that this agent really has.
-const CAPABILITIES: [&str; 22] = [
+const CAPABILITIES: [&str; 23] = [
     "private-registry-authentication.secretsmanager",
     "secrets.ssm.environment-variables",
     "secrets.asm.environment-variables",
     "secrets.ssm.bootstrap.log-driver",
     "secrets.asm.bootstrap.log-driver",
     "env-files.s3",
+    "execute-command",
     "execution-role-awslogs",
     "firelens.fluentbit",
     "firelens.fluentd",

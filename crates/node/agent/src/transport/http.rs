@@ -25,7 +25,7 @@ use super::{
     AcsQuery, CallError, Channel, ConnectError, InstanceQuery, LogsCall, ObjectQuery,
     PollEndpoints, Registered, Registration, RoleCall, Sender, Transport,
 };
-use crate::engine::{ContainerChange, StateChange};
+use crate::engine::{ContainerChange, EXEC_AGENT, Reported, StateChange};
 use crate::spec::PortRange;
 
 /// `agentHash` in the queries of an agent that is part of `longshore up`.
@@ -260,7 +260,23 @@ fn state_change(cluster: &str, change: &StateChange) -> Value {
             json[name] = Value::from(Timestamp::seconds_f64(at));
         }
     }
+    let managed: Vec<_> = change.containers.iter().filter_map(managed_agent).collect();
+    if !managed.is_empty() {
+        json["managedAgents"] = Value::from(managed);
+    }
     json
+}
+
+/// ECS Exec in a container: there while the container runs (agent-protocol §3.6).
+fn managed_agent(change: &ContainerChange) -> Option<Value> {
+    let is_told = change.has_exec && change.status != Reported::Pending;
+    is_told.then(|| {
+        json!({
+            "containerName": change.name,
+            "managedAgentName": EXEC_AGENT,
+            "status": change.status.name(),
+        })
+    })
 }
 
 fn registration(registration: &Registration) -> Value {
@@ -442,6 +458,11 @@ impl Transport for HttpTransport {
         let path = format!("{}{id}", node::STREAM_PATH_PREFIX);
         let channel = self.open_listed::<socket::Stream>(&path).await?;
         Ok(socket::watched(channel))
+    }
+
+    async fn exec(&self, session: &str) -> Result<Channel<Bytes, Bytes>, ConnectError> {
+        let path = format!("{}/{session}", agent_protocol::exec::AGENT_PATH);
+        self.open_listed::<socket::Data>(&path).await
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 use agent_protocol::task::Credentials;
 use agent_protocol::{acs, node, tcs};
 use async_trait::async_trait;
+use bytes::Bytes;
 use serde_json::Value;
 use terms::Uuid;
 
@@ -287,4 +288,9 @@ pub trait Transport: Send + Sync + 'static {
 
     /// Opens a stream that the server asked for on the node channel.
     async fn stream(&self, id: Uuid) -> Result<Box<dyn Sender<node::StreamMessage>>, ConnectError>;
+
+    /// Opens the agent's side of a session of ECS Exec; frames go both ways as they are.
+    async fn exec(&self, _session: &str) -> Result<Channel<Bytes, Bytes>, ConnectError> {
+        Err(ConnectError::Failed("there are no sessions here".to_owned()))
+    }
 }

@@ -41,6 +41,14 @@ pub(super) trait Codec: Send + 'static {
     fn encode(message: &Self::Sent, client: &Client, path: &str) -> String;
     /// The message of a frame.
     fn decode(text: &str) -> Result<Self::Received, agent_protocol::DecodeError>;
+    /// The frame of a message: text, but for channels of bytes.
+    fn frame(message: &Self::Sent, client: &Client, path: &str) -> Message {
+        Message::text(Self::encode(message, client, path))
+    }
+    /// The message of a frame of bytes; most channels have none.
+    fn of_bytes(_bytes: Bytes) -> Option<Self::Received> {
+        None
+    }
 }
 
 /// ACS.
@@ -51,6 +59,8 @@ pub(super) struct Tcs;
 pub(super) struct Node;
 /// One stream of output.
 pub(super) struct Stream;
+/// One session of ECS Exec: bytes both ways.
+pub(super) struct Data;
 
 impl Codec for Acs {
     type Sent = acs::AgentMessage;
@@ -113,6 +123,23 @@ impl Codec for Stream {
     }
     fn decode(text: &str) -> Result<Self::Received, agent_protocol::DecodeError> {
         Err(agent_protocol::DecodeError::UnknownType { name: text.chars().take(32).collect() })
+    }
+}
+
+impl Codec for Data {
+    type Sent = Bytes;
+    type Received = Bytes;
+    fn encode(_: &Self::Sent, _: &Client, _: &str) -> String {
+        String::new()
+    }
+    fn decode(text: &str) -> Result<Self::Received, agent_protocol::DecodeError> {
+        Ok(Bytes::copy_from_slice(text.as_bytes()))
+    }
+    fn frame(message: &Self::Sent, _: &Client, _: &str) -> Message {
+        Message::Binary(message.clone())
+    }
+    fn of_bytes(bytes: Bytes) -> Option<Self::Received> {
+        Some(bytes)
     }
 }
 
@@ -186,8 +213,8 @@ struct Writer<C> {
 #[async_trait]
 impl<C: Codec> Sender<C::Sent> for Writer<C> {
     async fn send(&mut self, message: C::Sent) -> Result<(), Closed> {
-        let text = C::encode(&message, &self.client, &self.path);
-        match tokio::time::timeout(WRITE_TIMEOUT, self.sink.send(Message::text(text))).await {
+        let frame = C::frame(&message, &self.client, &self.path);
+        match tokio::time::timeout(WRITE_TIMEOUT, self.sink.send(frame)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(closed_by(&error)),
             Err(_) => Err(Closed::Broken("a frame was not taken within 30 seconds".to_owned())),
@@ -223,7 +250,10 @@ impl<C: Codec> Receiver<C::Received> for Reader<C> {
                     Err(error) => tracing::warn!(%error, "a message was left out"),
                 },
                 Some(Ok(Message::Close(frame))) => return Err(closed_with(frame)),
-                Some(Ok(Message::Binary(_))) => tracing::warn!("a binary frame was left out"),
+                Some(Ok(Message::Binary(bytes))) => match C::of_bytes(bytes) {
+                    Some(message) => return Ok(message),
+                    None => tracing::warn!("a binary frame was left out"),
+                },
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
             }
         }

@@ -25,7 +25,8 @@ use super::socket::Socket;
 use super::{
     CallError, ContainerEvent, ContainerSpec, ContainerState, ContainerStatus, Containers,
     CreateError, Created, EVENTS_MAX, ExecOutcome, IpcMode, MountSource, Network, PidMode, Seccomp,
-    Signal, Stats, TaskLimits, cgroups, files, revive, rights, seccomp, shims, stats,
+    Signal, Stats, TaskLimits, Terminal, TerminalSize, cgroups, files, revive, rights, seccomp,
+    shims, stats, terminal,
 };
 
 /// Why the runtime cannot start.
@@ -396,6 +397,20 @@ impl Containers for LinuxContainers {
             }),
             other => Err(CallError::Refused(format!("an answer to something else: {other:?}"))),
         }
+    }
+
+    async fn open_terminal(
+        &self,
+        id: &ContainerId,
+        args: Vec<String>,
+        size: TerminalSize,
+    ) -> Result<Box<dyn Terminal>, CallError> {
+        let ContainerState::Running { pid, .. } = *self.entry(id)?.state.borrow() else {
+            return Err(CallError::NotRunning(id.clone()));
+        };
+        let directory = self.directory(id);
+        let opened = terminal::open(&self.program, directory.path(), pid, args, size).await?;
+        Ok(Box::new(opened))
     }
 
     async fn remove(&self, id: &ContainerId, keep_logs: bool) -> Result<(), CallError> {

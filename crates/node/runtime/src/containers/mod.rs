@@ -17,6 +17,7 @@ mod socket;
 mod spec;
 mod stats;
 mod status;
+mod terminal;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -37,6 +38,7 @@ pub use status::{
     CallError, ContainerEvent, ContainerState, ContainerStatus, CreateError, Created, ExecOutcome,
     Exit, InterfaceStats, ParseSignalError, Signal, Stats,
 };
+pub use terminal::{Terminal, TerminalSize};
 
 /// Exits that wait to be taken from [`Containers::events`]; further ones wait in their shims.
 pub const EVENTS_MAX: usize = 1024;
@@ -75,6 +77,18 @@ pub trait Containers: Send + Sync + 'static {
         args: Vec<String>,
         timeout: Duration,
     ) -> Result<ExecOutcome, CallError>;
+
+    /// Runs a command with a terminal in a running container, as root, with its environment and
+    /// rights (ECS semantics §19).
+    async fn open_terminal(
+        &self,
+        id: &ContainerId,
+        args: Vec<String>,
+        size: TerminalSize,
+    ) -> Result<Box<dyn Terminal>, CallError> {
+        let _ = (args, size);
+        Err(CallError::Refused(format!("no terminals here, so none for container {}", id.short())))
+    }
 
     /// Removes a container: kills it if it still runs, then takes away its cgroup, its directory
     /// and, unless `keep_logs`, its output. One that is unknown is success.

@@ -6,6 +6,7 @@ mod capacity_providers;
 mod clusters;
 mod constraints;
 mod container_instances;
+mod execute_command;
 mod missing;
 mod page;
 mod service_deployments;
@@ -23,6 +24,7 @@ mod tasks;
 use std::sync::Arc;
 
 pub(crate) use self::container_instances::show_instance;
+pub(crate) use self::execute_command::stream_url;
 pub(crate) use self::services::forget as forget_service;
 pub(crate) use self::tasks::{
     NO_CAPACITY, Outlook, Placed, Refused, ServiceTemplate, Taken, definition_constraints, refused,
@@ -115,6 +117,7 @@ pub(crate) fn service(api: Arc<Api>) -> Service {
         DescribeTaskSets => describe_task_sets;
         DescribeTasks => describe_tasks;
         DiscoverPollEndpoint => discover_poll_endpoint;
+        ExecuteCommand => execute_command;
         GetTaskProtection => get_task_protection;
         ListAccountSettings => list_account_settings;
         ListAttributes => list_attributes;

@@ -56,6 +56,8 @@ pub(crate) struct TaskReport {
     pub(crate) execution_stopped_at: Option<Timestamp>,
     /// The attachments that it has.
     pub(crate) attached: Vec<Uuid>,
+    /// What it says of ECS Exec.
+    pub(crate) exec_agents: Vec<ExecReport>,
 }
 
 impl TaskReport {
@@ -97,6 +99,17 @@ pub(crate) struct ContainerReport {
     pub(crate) bindings: Option<Vec<Binding>>,
 }
 
+/// What an agent says of what serves ECS Exec in a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ExecReport {
+    /// The container's name.
+    pub(crate) container: String,
+    /// Its status, if it is one that we know.
+    pub(crate) status: Option<Reported>,
+    /// What went wrong.
+    pub(crate) reason: Option<String>,
+}
+
 /// Applies a report. Gives the task as it is afterwards, or `None` if the report says nothing new.
 pub(crate) fn apply(task: &Task, report: &TaskReport, now: Timestamp) -> Option<Task> {
     if task.status == TaskStatus::Stopped {
@@ -107,6 +120,12 @@ pub(crate) fn apply(task: &Task, report: &TaskReport, now: Timestamp) -> Option<
     for container in &report.containers {
         if let Some(known) = next.containers.iter_mut().find(|known| known.name == container.name) {
             apply_container(known, container);
+        }
+    }
+    for agent in &report.exec_agents {
+        if let Some(known) = next.containers.iter_mut().find(|known| known.name == agent.container)
+        {
+            apply_exec(known, agent, now);
         }
     }
     let times = &mut next.times;
@@ -175,6 +194,9 @@ fn apply_container(known: &mut Container, report: &ContainerReport) {
         Reported::Stopped => ContainerStatus::Stopped,
     });
     known.status = known.status.max(status.unwrap_or(ContainerStatus::Pending));
+    if let (ContainerStatus::Stopped, Some(agent)) = (known.status, &mut known.exec_agent) {
+        agent.status = ContainerStatus::Stopped;
+    }
     let keep = |slot: &mut Option<String>, news: &Option<String>| {
         if let Some(text) = news.as_ref().filter(|text| !text.is_empty()) {
             *slot = Some(text.chars().take(MAX_REASON_CHARS).collect());
@@ -191,6 +213,24 @@ fn apply_container(known: &mut Container, report: &ContainerReport) {
         // Not cloned into what is there: that would leave room for more.
         known.bindings = bindings.clone();
     }
+}
+
+/// Agents start what serves ECS Exec again, so its status moves both ways; with its container it ends.
+fn apply_exec(known: &mut Container, report: &ExecReport, now: Timestamp) {
+    let is_over = known.status == ContainerStatus::Stopped;
+    let Some(agent) = &mut known.exec_agent else { return };
+    let status = match report.status {
+        None => return,
+        Some(Reported::Pending) => ContainerStatus::Pending,
+        Some(Reported::Running) if !is_over => ContainerStatus::Running,
+        Some(Reported::Running | Reported::Stopped) => ContainerStatus::Stopped,
+    };
+    if status == ContainerStatus::Running && agent.status != status {
+        agent.started_at = Some(now);
+    }
+    agent.status = status;
+    let reason = report.reason.as_ref().filter(|reason| !reason.is_empty());
+    agent.reason = reason.map(|reason| reason.chars().take(MAX_REASON_CHARS).collect());
 }
 
 /// Moves the task to `status` and writes down what belongs to being there.

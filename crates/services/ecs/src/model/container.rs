@@ -1,7 +1,7 @@
 //! The containers of a task.
 
 use serde::{Deserialize, Serialize};
-use terms::{Text, Uuid};
+use terms::{Text, Timestamp, Uuid};
 
 use super::is_default;
 
@@ -172,4 +172,28 @@ pub(crate) struct Container {
     /// The ids of the instance's GPUs that it has to itself.
     #[serde(rename = "g", alias = "gpu_ids", default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) gpu_ids: Vec<String>,
+    /// What serves ECS Exec in it, if the task was run with that.
+    #[serde(rename = "a", alias = "exec_agent", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) exec_agent: Option<ExecAgent>,
+}
+
+/// The managed agent `ExecuteCommandAgent` of a container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ExecAgent {
+    /// Where it is.
+    #[serde(rename = "s")]
+    pub(crate) status: ContainerStatus,
+    /// When it last ran.
+    #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) started_at: Option<Timestamp>,
+    /// What went wrong.
+    #[serde(rename = "o", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
+}
+
+impl ExecAgent {
+    /// One that was asked for.
+    pub(crate) const fn wanted() -> Self {
+        Self { status: ContainerStatus::Pending, started_at: None, reason: None }
+    }
 }

@@ -14,6 +14,7 @@ mod definition;
 mod deployment;
 mod disk;
 mod document;
+mod exec_session;
 mod explanation;
 mod fargate;
 mod instance;
@@ -40,7 +41,7 @@ pub(crate) use capacity_provider::{
     is_fargate,
 };
 pub(crate) use cluster::{Cluster, ClusterStatus, StrategyItem};
-pub(crate) use container::{Binding, Container, ContainerStatus, Health, Protocol};
+pub(crate) use container::{Binding, Container, ContainerStatus, ExecAgent, Health, Protocol};
 pub(crate) use definition::{
     ContainerSpec, DefinitionStatus, FamilyCounter, FamilyListing, NetworkMode, PortSpec,
     TaskDefinition,
@@ -53,6 +54,7 @@ pub(crate) use disk::TaskDisk;
 #[cfg(test)]
 pub(crate) use document::parse_json;
 pub(crate) use document::{Document, json};
+pub(crate) use exec_session::ExecSession;
 pub(crate) use explanation::{Explanation, RefusalCount, RefusalNote};
 pub(crate) use fargate::{LATEST, OnFargate, Platform, STORAGE_GIB};
 pub(crate) use instance::{AgentInfo, ContainerInstance, InstanceStatus};

@@ -182,5 +182,6 @@ fn container(name: &str, essential: bool) -> Container {
         bindings: Vec::new(),
         health: Health::Unknown,
         gpu_ids: Vec::new(),
+        exec_agent: None,
     }
 }

@@ -244,7 +244,7 @@ mod tests {
         s stopping_at e execution_stopped_at t stopped_at";
     const CONTAINER: &str = "i id n name m image e essential k health_check c cpu y memory \
         z memory_reservation s status d image_digest p pinned r runtime_id x exit_code o reason b bindings \
-        h health g gpu_ids";
+        h health g gpu_ids a exec_agent";
     const BINDING: &str = "a bind_ip c container_port h host_port r container_port_range \
         s host_port_range p protocol";
     const DEMAND: &str = "c cpu m memory t tcp u udp g gpus";
@@ -304,6 +304,7 @@ mod tests {
         (web.exit_code, web.reason) = (Some(1), Some("why".to_owned()));
         (web.health_check, web.health) = (true, Health::Healthy);
         web.gpu_ids.push("GPU-1".to_owned());
+        web.exec_agent = Some(crate::model::ExecAgent::wanted());
         web.bindings.push(Binding {
             bind_ip: "0.0.0.0".into(),
             container_port: Some(80),

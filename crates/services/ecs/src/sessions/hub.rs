@@ -9,13 +9,14 @@ use agent_protocol::{acs as acs_messages, node as node_messages, tcs as tcs_mess
 use ledger::{Ledger, Schema, Table, watch};
 use parking_lot::Mutex;
 use terms::{Clock, ContainerInstanceArn, IdSource, TaskArn};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::acs::{self, Acs, AcsStart, CredentialsDesk, CredentialsRequest, Surroundings};
 use super::agent_update::AgentPrograms;
 use super::arrivals::{ArrivalLimits, Arriving, Gates, TooMany};
+use super::exec::{CLIENTS_MAX, Meetings, SessionKey};
 use super::ledger_view::{LedgerView, TaskEndpointSetting};
 use super::node::{self, Streams};
 use super::presence::Versions;
@@ -25,6 +26,7 @@ use super::router;
 use super::sequence::{Sequence, SessionEpoch};
 use super::tcs::{self, InstanceTelemetry, Telemetry, TelemetryReport};
 use super::transport::{Close, Transport};
+use crate::model::ExecSession;
 use crate::tables::Tables;
 
 /// How long an upgrade waits for the sessions to begin.
@@ -52,12 +54,16 @@ pub struct SessionSetup {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SessionTables {
     epochs: Table<String, SessionEpoch>,
+    pub(super) execs: Table<SessionKey, ExecSession>,
 }
 
 impl SessionTables {
     /// Declares them.
     pub(crate) fn declare(schema: &mut Schema) -> Self {
-        Self { epochs: schema.table("ecs.session_epochs") }
+        Self {
+            epochs: schema.table("ecs.session_epochs"),
+            execs: schema.table("ecs.exec_sessions"),
+        }
     }
 }
 
@@ -71,7 +77,7 @@ pub struct Sessions {
 pub(super) struct Hub {
     pub(super) ledger: Ledger,
     pub(super) tables: Tables,
-    own_tables: SessionTables,
+    pub(super) own_tables: SessionTables,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) ids: Arc<dyn IdSource>,
     setup: SessionSetup,
@@ -82,7 +88,9 @@ pub(super) struct Hub {
     pub(super) nodes: Arc<Registry<mpsc::Sender<node_messages::ServerMessage>>>,
     pub(super) telemetry: Telemetry,
     pub(super) streams: Arc<Streams>,
-    pulls: node::Pulls,
+    pub(super) pulls: node::Pulls,
+    pub(super) execs: Arc<Meetings>,
+    pub(super) exec_clients: Arc<Semaphore>,
     pub(super) desks: Mutex<HashMap<ContainerInstanceArn, CredentialsDesk>>,
     pub(super) gates: Gates,
     pub(super) tasks: TaskTracker,
@@ -113,6 +121,8 @@ impl Sessions {
             telemetry: Telemetry::default(),
             streams: Arc::default(),
             pulls: node::Pulls::default(),
+            execs: Arc::default(),
+            exec_clients: Arc::new(Semaphore::new(CLIENTS_MAX)),
             desks: Mutex::default(),
             gates: Gates::default(),
             tasks: TaskTracker::new(),
@@ -248,9 +258,9 @@ impl Sessions {
         let Ok(seat) = self.hub.nodes.seat(&instance, sender) else {
             return transport.close(Close::going_away()).await;
         };
-        let (hub, clock) = (&self.hub, &self.hub.clock);
-        let told = (&*hub.streams, |pulls| hub.pulls.told(&instance, pulls));
-        node::serve(&mut transport, seat.mailbox(), &mut requests, told, clock).await;
+        let hub = &self.hub;
+        let told = node::Told { sessions: self, instance: &instance };
+        node::serve(&mut transport, seat.mailbox(), &mut requests, &told, &hub.clock).await;
         drop(seat);
         if !hub.nodes.is_connected(&instance) {
             hub.pulls.forget(&instance);

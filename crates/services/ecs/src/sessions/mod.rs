@@ -8,7 +8,7 @@
 //! - `routes`, `admission`, `arrivals`, `websocket`: how a connection begins.
 //! - `acs`: decides what an agent must be told ([`acs::Acs`], pure) and carries it out.
 //! - `payload`: a task as the agent gets it, pure.
-//! - `tcs`: health and metrics; `node`, `logs`: streams of output.
+//! - `tcs`: health and metrics; `node`, `logs`: streams of output; `exec`: sessions of ECS Exec.
 //! - `router`, `mailbox`: from a committed change to the one session that it concerns.
 //!
 //! **Invariants:** heartbeats, acks, manifests, payloads and metrics never write the ledger.
@@ -20,6 +20,7 @@ mod acs;
 mod admission;
 mod agent_update;
 mod arrivals;
+pub(crate) mod exec;
 mod hub;
 mod ledger_view;
 mod logs;

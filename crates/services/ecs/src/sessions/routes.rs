@@ -36,7 +36,8 @@ impl Sessions {
             })
         };
         let sessions = self.clone();
-        vec![
+        let mut routes = self.exec_routes();
+        routes.extend([
             route("/acs/ws", Self::answer_control),
             route("/tcs/ws", Self::answer_telemetry),
             route(CHANNEL_PATH, Self::answer_node),
@@ -45,7 +46,8 @@ impl Sessions {
                 let sessions = sessions.clone();
                 async move { logs::answer(&sessions, request).await }
             }),
-        ]
+        ]);
+        routes
     }
 
     /// Whether the caller may open a session for the instance now: what a route asks before it
@@ -118,7 +120,7 @@ impl Sessions {
 }
 
 /// 101, or why not.
-type Answer = Result<Response<Body>, Refusal>;
+pub(super) type Answer = Result<Response<Body>, Refusal>;
 
 impl Hub {
     /// The instance that the request's parameter names, if its caller may open a session for it.
@@ -133,14 +135,14 @@ impl Hub {
     }
 
     /// Why no session may begin while no run is under way.
-    fn not_ready(&self) -> Refusal {
+    pub(super) fn not_ready(&self) -> Refusal {
         match self.control.check_room() {
             Err(Full::Draining) => Full::Draining.into(),
             Ok(()) | Err(Full::Overloaded) => Refusal::Starting,
         }
     }
 
-    fn check_caller(
+    pub(super) fn check_caller(
         &self,
         request: &RouteRequest,
         instance: &ContainerInstanceArn,

@@ -101,6 +101,9 @@ pub(super) enum Error {
         /// The member.
         what: &'static str,
     },
+    /// Sessions cannot be spoken of now.
+    #[error("{0}")]
+    Unavailable(String),
     /// The ledger could not commit.
     #[error("The change could not be stored; try again.")]
     Storage(#[source] Box<LedgerError>),
@@ -136,6 +139,7 @@ impl Error {
             Self::NextToken => ("InvalidNextToken", 400),
             Self::Invalid(_) => ("ValidationException", 400),
             Self::NotBuilt { .. } => ("NotImplementedException", 501),
+            Self::Unavailable(_) => ("InternalServerError", 500),
             Self::Storage(_) => ("InternalServerError", 500),
         }
     }

@@ -1,4 +1,5 @@
-//! The Parameter Store of Systems Manager (reference: Systems Manager API, "Parameter Store").
+//! The Parameter Store of Systems Manager (reference: Systems Manager API, "Parameter Store"), and
+//! what its clients ask of sessions of ECS Exec.
 
 mod describe;
 mod error;
@@ -11,6 +12,7 @@ mod put;
 mod read;
 mod reference;
 mod remove;
+mod sessions;
 mod show;
 mod tags;
 
@@ -27,6 +29,7 @@ use name::{Reference, Selector};
 pub(crate) use error::not_stored;
 pub(crate) use model::{Parameter, ParameterVersion};
 pub(crate) use remove::remove;
+pub use sessions::{CommandSessions, Resumed};
 
 /// Adds handlers: the operation, then the method of [`Secrets`] that answers it.
 macro_rules! operations {
@@ -56,6 +59,8 @@ pub(crate) fn service(room: &Secrets) -> Service {
         ListTagsForResource => list_parameter_tags;
         PutParameter => put_parameter;
         RemoveTagsFromResource => remove_tags_from_resource;
+        ResumeSession => resume_session;
+        TerminateSession => terminate_session;
         UnlabelParameterVersion => unlabel_parameter_version;
     }
 }

@@ -8,7 +8,7 @@ use wire::Context;
 use super::super::{Api, constraints, strategies, tags, target, tasks};
 use super::capacity::Asked;
 use super::rules::{Kind, counts, external, placement, unbuilt, zones};
-use super::workload::refuse_exec;
+use super::workload::check_exec;
 use super::{Wanted, configuration, deploy, forget, show};
 use crate::error::Error;
 use crate::model::{
@@ -181,7 +181,7 @@ impl Checked {
         let own = definition.document.placement_constraints.as_ref().map_or(0, Vec::len);
         placement::check_total(own, &self.request.placement_constraints)?;
         if self.request.enable_execute_command == Some(true) {
-            refuse_exec(OPERATION, &definition)?;
+            check_exec(OPERATION, &definition)?;
         }
         Ok(Some((workload, definition)))
     }
@@ -215,7 +215,7 @@ impl Checked {
             role: None,
             grace_seconds: self.grace_seconds,
             rebalancing: self.rebalancing,
-            execute_command: false,
+            execute_command: input.enable_execute_command == Some(true),
             managed_tags: input.enable_ecs_managed_tags == Some(true),
             propagate_tags: input.propagate_tags.map(|from| from.as_str().to_owned()),
             tags: self.tags.clone(),

@@ -7,7 +7,7 @@ use wire::Context;
 use super::super::{Api, constraints, strategies, target, tasks};
 use super::capacity::Asked;
 use super::rules::{Kind, counts, external, placement, unbuilt, zones};
-use super::workload::refuse_exec;
+use super::workload::check_exec;
 use super::{Wanted, configuration, deploy, find_active, kind, show};
 use crate::error::Error;
 use crate::model::{Document, Revision, Service, TaskDefinition, Workload};
@@ -91,6 +91,7 @@ impl Change<'_> {
         }
         let grace = counts::grace(input.health_check_grace_period_seconds)?;
         service.grace_seconds = grace.or(old.grace_seconds);
+        service.execute_command = input.enable_execute_command.unwrap_or(old.execute_command);
         service.managed_tags = input.enable_ecs_managed_tags.unwrap_or(old.managed_tags);
         let propagate = input.propagate_tags.map(|from| from.as_str().to_owned());
         service.propagate_tags = propagate.or_else(|| old.propagate_tags.clone());
@@ -161,8 +162,8 @@ impl Change<'_> {
         let (workload, definition) = self.workload(tx, service, &current)?;
         let own = definition.document.placement_constraints.as_ref().map_or(0, Vec::len);
         placement::check_total(own, &self.input.placement_constraints)?;
-        if self.input.enable_execute_command == Some(true) {
-            refuse_exec(OPERATION, &definition)?;
+        if service.execute_command {
+            check_exec(OPERATION, &definition)?;
         }
         let before = &current.workload;
         let changes = workload.definition != before.definition

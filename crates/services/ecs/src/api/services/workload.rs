@@ -75,11 +75,11 @@ impl Wanted<'_> {
     }
 }
 
-/// ECS Exec: what ECS asks of it comes first.
+/// What ECS Exec needs of a service's definition.
 ///
 /// # Errors
-/// Always, for it is not built; when the definition has no task role, in ECS's words (observed).
-pub(in crate::api) fn refuse_exec(
+/// When it has no task role, in ECS's words (observed).
+pub(in crate::api) fn check_exec(
     operation: &'static str,
     definition: &TaskDefinition,
 ) -> Result<(), Error> {
@@ -90,5 +90,5 @@ pub(in crate::api) fn refuse_exec(
              a valid task role in your task definition and try again."
         )));
     }
-    Err(Error::not_built(operation, "enableExecuteCommand"))
+    Ok(())
 }

@@ -15,8 +15,8 @@ use super::{fargate, overrides};
 use crate::error::Error;
 use crate::model::{
     Container, ContainerInstance, ContainerSpec, ContainerStatus, DefinitionStatus, Demand,
-    DesiredStatus, Document, Explanation, Health, OfDeployment, OnFargate, Platform, Shared, Tag,
-    Task, TaskDefinition, TaskStatus, TaskTimes, fleet_group,
+    DesiredStatus, Document, ExecAgent, Explanation, Health, OfDeployment, OnFargate, Platform,
+    Shared, Tag, Task, TaskDefinition, TaskStatus, TaskTimes, fleet_group,
 };
 use crate::tables::{ClusterKey, Tables};
 
@@ -133,6 +133,8 @@ pub(super) struct Template {
     pub(super) demand: Shared<Demand>,
     /// What each task gets of the network.
     pub(super) network: Network,
+    /// Whether its tasks can be reached by ECS Exec.
+    pub(super) execute_command: bool,
     /// The EBS volume that each task gets.
     disk: Option<Wanted>,
     cluster: ClusterKey,
@@ -179,6 +181,7 @@ impl Template {
         Ok(Self {
             group,
             network,
+            execute_command: launch.execute_command,
             disk,
             cluster: cluster.clone(),
             started_by: launch.started_by.map(Text::from),
@@ -261,7 +264,8 @@ impl Template {
         let container = |spec: &ContainerSpec| {
             let digest = self.digests.get(&spec.name).cloned();
             let made = container(spec, Uuid::from_random(tx.next_id()));
-            Container { pinned: digest.is_some(), image_digest: digest, ..made }
+            let exec_agent = self.execute_command.then(ExecAgent::wanted);
+            Container { pinned: digest.is_some(), image_digest: digest, exec_agent, ..made }
         };
         Task {
             arn: self.cluster.task_arn(id),
@@ -289,7 +293,7 @@ impl Template {
             protected_until: None,
             abandoned: false,
             deployment: self.deployment,
-            execute_command: false,
+            execute_command: self.execute_command,
             explanation: explanation.clone(),
             version: 1,
         }
@@ -342,7 +346,7 @@ fn exec(
              valid task role in your task definition or as a task override and try again.",
         ));
     }
-    Err(Error::not_built(launch.operation, "enableExecuteCommand"))
+    Ok(())
 }
 
 /// Refuses what is not built: ignoring it would change what the request means.
@@ -393,5 +397,6 @@ fn container(spec: &ContainerSpec, id: Uuid) -> Container {
         bindings: Vec::new(),
         health: Health::Unknown,
         gpu_ids: Vec::new(),
+        exec_agent: None,
     }
 }

@@ -13,6 +13,9 @@ use crate::model::TaskDefinition;
 /// Most constraints of a definition and a request together.
 const MAX_CONSTRAINTS: usize = 10;
 
+/// What instances can do that serve ECS Exec.
+const EXECUTE_COMMAND: &str = "ecs.capability.execute-command";
+
 /// What RunTask has to place.
 pub(super) fn request(
     input: &shapes::RunTaskRequest,
@@ -37,6 +40,9 @@ pub(super) fn started(template: &Template) -> Request {
         name: name.as_str().into(),
         value: value.as_deref().map(Arc::from),
     };
+    let exec = template
+        .execute_command
+        .then(|| RequiredAttribute { name: EXECUTE_COMMAND.into(), value: None });
     Request {
         count: 1,
         group: template.spread_group(),
@@ -49,7 +55,7 @@ pub(super) fn started(template: &Template) -> Request {
             enis: network.interfaces(),
             running: 0,
         },
-        attributes: definition.requires.iter().map(attribute).collect(),
+        attributes: definition.requires.iter().map(attribute).chain(exec).collect(),
         zones: network.zones().cloned(),
         ..Request::default()
     }

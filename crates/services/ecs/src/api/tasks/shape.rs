@@ -6,7 +6,8 @@ use wire::value::Enumeration;
 
 use super::super::tags;
 use crate::model::{
-    AttachmentStatus, Binding, Container, Protocol, Task, TaskDisk, TaskNetwork, TaskStatus,
+    AttachmentStatus, Binding, Container, ExecAgent, Protocol, Task, TaskDisk, TaskNetwork,
+    TaskStatus,
 };
 
 /// A task as it is answered to who started it: with network mode awsvpc, before it has its
@@ -120,9 +121,19 @@ fn container(task: &Task, one: &Container) -> shapes::Container {
         health_status: shapes::HealthStatus::parse(one.health.as_str()),
         cpu: Some(one.cpu.to_string()),
         gpu_ids: Some(one.gpu_ids.clone()).filter(|ids| !ids.is_empty()),
+        managed_agents: one.exec_agent.as_ref().map(|agent| vec![managed_agent(agent)]),
         memory: digits(one.memory),
         memory_reservation: digits(one.memory_reservation),
         ..Default::default()
+    }
+}
+
+fn managed_agent(agent: &ExecAgent) -> shapes::ManagedAgent {
+    shapes::ManagedAgent {
+        last_started_at: agent.started_at,
+        last_status: Some(agent.status.as_str().to_owned()),
+        name: Some(shapes::ManagedAgentName::ExecuteCommandAgent),
+        reason: agent.reason.clone(),
     }
 }
 

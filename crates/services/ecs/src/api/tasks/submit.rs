@@ -10,7 +10,7 @@ use wire::Context;
 
 use super::super::target::Target;
 use super::super::{Api, container_instances, target};
-use crate::decide::report::{self, ContainerReport, Reported, TaskReport};
+use crate::decide::report::{self, ContainerReport, ExecReport, Reported, TaskReport};
 use crate::error::Error;
 use crate::model::{Binding, Protocol};
 use crate::tables::{TaskKey, place_of};
@@ -34,6 +34,7 @@ impl Api {
             pull_stopped_at: input.pull_stopped_at,
             execution_stopped_at: input.execution_stopped_at,
             attached: input.attachments.iter().flatten().filter_map(attached).collect(),
+            exec_agents: input.managed_agents.into_iter().flatten().map(exec_agent).collect(),
         };
         self.take_report(&context, input.cluster.as_deref(), input.task.as_deref(), &reported)
             .await?;
@@ -175,6 +176,19 @@ fn container(one: shapes::ContainerStateChange) -> ContainerReport {
         exit_code: one.exit_code,
         reason: one.reason,
         bindings: one.network_bindings.map(|list| list.into_iter().map(binding).collect()),
+    }
+}
+
+/// ExecuteCommandAgent is the one managed agent that there is.
+fn exec_agent(one: shapes::ManagedAgentStateChange) -> ExecReport {
+    ExecReport {
+        container: one.container_name,
+        // CREATED is said as such (agent protocol §3.1).
+        status: match one.status.as_str() {
+            "CREATED" => Some(Reported::Pending),
+            other => status(other),
+        },
+        reason: one.reason,
     }
 }
 

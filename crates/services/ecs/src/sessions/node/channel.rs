@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use agent_protocol::node::{AgentMessage, ChannelHeartbeat, PullsUnderWay, ServerMessage};
-use terms::Clock;
+use terms::{Clock, ContainerInstanceArn, Uuid};
 use tokio::sync::mpsc;
 
 use super::super::acs::{Beat, Heartbeats};
+use super::super::hub::Sessions;
 use super::super::mailbox::{Letter, Mailbox};
 use super::super::transport::{Close, Received, Transport};
-use super::Streams;
 
 /// Requests that may wait for one agent; further ones are refused.
 pub(crate) const REQUESTS_MAX: usize = 64;
@@ -17,12 +17,34 @@ pub(crate) const REQUESTS_MAX: usize = 64;
 /// The most unreadable frames before the peer is taken for no agent of ours.
 const UNDECODABLE_MAX: u32 = 32;
 
-/// Serves a channel until it ends: passes on requests, keeps it alive, tells of `pulls`.
+/// Who is told what an agent says.
+pub(crate) struct Told<'a> {
+    /// All sessions.
+    pub(crate) sessions: &'a Sessions,
+    /// Whose agent it is.
+    pub(crate) instance: &'a ContainerInstanceArn,
+}
+
+impl Told<'_> {
+    fn stream_refused(&self, id: Uuid, reason: String) {
+        self.sessions.hub.streams.refused(id, reason);
+    }
+
+    async fn exec_refused(&self, id: &str, reason: &str) {
+        self.sessions.exec_refused(self.instance, id, reason).await;
+    }
+
+    fn pulls(&self, pulls: PullsUnderWay) {
+        self.sessions.hub.pulls.told(self.instance, pulls);
+    }
+}
+
+/// Serves a channel until it ends: passes on requests, keeps it alive, tells of pulls.
 pub(crate) async fn serve<T>(
     transport: &mut T,
     mailbox: &Mailbox,
     requests: &mut mpsc::Receiver<ServerMessage>,
-    (streams, pulls): (&Streams, impl Fn(PullsUnderWay)),
+    told: &Told<'_>,
     clock: &Arc<dyn Clock>,
 ) where
     T: Transport<In = AgentMessage, Out = ServerMessage>,
@@ -44,9 +66,12 @@ pub(crate) async fn serve<T>(
                     Received::Closed => return,
                     Received::Message(AgentMessage::HeartbeatAck(_)) => beats.answered(),
                     Received::Message(AgentMessage::StreamRefused(refused)) => {
-                        streams.refused(refused.stream_id, refused.reason);
+                        told.stream_refused(refused.stream_id, refused.reason);
                     }
-                    Received::Message(AgentMessage::Pulls(told)) => pulls(told),
+                    Received::Message(AgentMessage::ExecRefused(refused)) => {
+                        told.exec_refused(&refused.session_id, &refused.reason).await;
+                    }
+                    Received::Message(AgentMessage::Pulls(pulls)) => told.pulls(pulls),
                     Received::Undecodable(why) => {
                         undecodable += 1;
                         if undecodable > UNDECODABLE_MAX {

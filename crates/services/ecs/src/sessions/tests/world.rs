@@ -255,5 +255,6 @@ pub(in super::super) fn container(name: &str) -> Container {
         bindings: Vec::new(),
         health: Health::Unknown,
         gpu_ids: Vec::new(),
+        exec_agent: None,
     }
 }
