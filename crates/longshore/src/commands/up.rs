@@ -200,7 +200,11 @@ impl Nodes {
             name,
             cluster: Fleet::cluster(),
             attributes: Fleet::Fargate.attributes().into_iter().collect(),
-            capacity: fleet::roomy(instances::capacity(1, None, None)?),
+            capacity: fleet::roomy(instances::capacity(
+                1,
+                settings.instance_cpu,
+                settings.instance_memory,
+            )?),
             registry_auth: has.registries.registry_auth.clone(),
             objects: has.objects.clone(),
             stand_ins: has.devices.of_the_only_one(data.path())?,

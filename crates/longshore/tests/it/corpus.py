@@ -253,6 +253,8 @@ def start(ecs, task, make):
     """Starts a task; gives its ARN, or why it finds no place."""
     network = {"awsvpcConfiguration": {"subnets": [make.subnet]}}
     more = {"networkConfiguration": network} if task.get("networkMode") == "awsvpc" else {}
+    if "FARGATE" in task.get("requiresCompatibilities", []):
+        more["launchType"] = "FARGATE"
     try:
         ecs.register_task_definition(**task)
         answer = ecs.run_task(taskDefinition=task["family"], **more)

@@ -15,6 +15,7 @@ mod durability;
 mod ec2;
 mod ensemble;
 mod exec;
+mod fargate;
 mod harness;
 mod hostile;
 mod house;

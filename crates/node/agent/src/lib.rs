@@ -22,6 +22,7 @@ mod core;
 mod effects;
 mod endpoints;
 pub mod engine;
+pub mod fargate;
 mod folders;
 mod gpus;
 mod house;

@@ -17,6 +17,7 @@ use runtime::{
 
 use crate::awsvpc;
 use crate::engine::{Creation, Failure, Sibling};
+use crate::fargate;
 use crate::gpus::{self, Gpu};
 use crate::resources::Fetched;
 use crate::volumes::{self, Places, Source};
@@ -207,7 +208,7 @@ pub fn container_spec(ingredients: Ingredients<'_>) -> Result<ContainerSpec, Fai
     spec.ulimits = host.ulimits.iter().map(ulimit).collect();
     spec.sysctls.clone_from(&host.sysctls);
     spec.shm_size_bytes = host.shm_size.and_then(|bytes| u64::try_from(bytes).ok());
-    spec.resources = resources(container, &host);
+    spec.resources = fargate::bounded(task, resources(container, &host));
     spec.labels = labels(task, container, &config, ingredients.cluster);
     Ok(spec)
 }
@@ -480,15 +481,6 @@ fn resources(container: &Container, host: &HostConfig) -> Resources {
     }
 }
 
-/// The cluster of a task, as its containers are told it: by name, as `configured`; on Fargate by its
-/// ARN, for there the agent is of no cluster (Developer Guide, "Task metadata version 4 for Fargate").
-pub fn cluster_of<'a>(task: &'a Task, configured: &'a str) -> &'a str {
-    match task.launch_type.as_deref() {
-        Some("FARGATE") => &task.task_cluster_arn,
-        _ => configured,
-    }
-}
-
 /// The labels that ECS's agent sets, and the definition's own.
 pub fn labels(
     task: &Task,
@@ -498,7 +490,7 @@ pub fn labels(
 ) -> BTreeMap<String, String> {
     let label = |name: &str, value: &str| (format!("com.amazonaws.ecs.{name}"), value.to_owned());
     let own = [
-        label("cluster", cluster_of(task, cluster)),
+        label("cluster", fargate::cluster_of(task, cluster)),
         label("container-name", &container.name),
         label("task-arn", &task.arn.to_string()),
         label("task-definition-family", &task.family),

@@ -6,6 +6,7 @@ use terms::Timestamp;
 
 use crate::awsvpc;
 use crate::engine::{ContainerState, Status, TaskState};
+use crate::fargate;
 use crate::spec::{self, NetworkMode};
 
 /// A version of the metadata's form.
@@ -209,7 +210,7 @@ pub(super) fn task(task: &TaskState, version: Version, place: &Place) -> Value {
     let Place { cluster, zone, vpc } = place;
     let spec = &task.task;
     let mut map = Map::new();
-    map.insert("Cluster".to_owned(), spec::cluster_of(&task.task, cluster).into());
+    map.insert("Cluster".to_owned(), fargate::cluster_of(&task.task, cluster).into());
     map.insert("TaskARN".to_owned(), spec.arn.to_string().into());
     map.insert("Family".to_owned(), spec.family.clone().into());
     map.insert("Revision".to_owned(), spec.version.clone().into());

@@ -19,7 +19,7 @@ use wire::tls::TlsClient;
 
 use super::{Answer, Directory, Request, Sources, routes};
 use crate::engine::TaskState;
-use crate::spec;
+use crate::fargate;
 
 /// The control plane must answer within this time, as with Amazon's agent.
 const CALL_TIMEOUT: Duration = Duration::from_secs(4);
@@ -82,7 +82,7 @@ pub(super) async fn answer(directory: &Directory, id: &str, request: Request) ->
     };
     let arn = task.task.arn.to_string();
     let outcome = async {
-        let call = read(spec::cluster_of(&task.task, &agent.cluster), &arn, request).await?;
+        let call = read(fargate::cluster_of(&task.task, &agent.cluster), &arn, request).await?;
         send(&agent, &task, &call).await
     };
     match outcome.await {

@@ -5,7 +5,7 @@ use runtime::{ContainerSpec, Image};
 use super::{Wanted, firelens};
 use crate::effects::Tools;
 use crate::engine::{Creation, Failure};
-use crate::spec::cluster_of;
+use crate::fargate::cluster_of;
 
 impl Tools {
     /// What a router of FireLens has besides other containers.

@@ -1,9 +1,9 @@
 //! Pure: what tasks used of Fargate, by the second.
 //!
-//! A task is metered from when its agent began to pull its images to its end (Fargate pricing), each
-//! begun second as a whole one. A second belongs to the window that it begins in, so windows
-//! that follow each other add up to the whole. Nothing is added to short tasks: AWS bills a minute at
-//! the least, and whoever bills can do so too.
+//! A task is metered from when its agent began to pull its images (or, where they are there, from
+//! its start) to its end (Fargate pricing), each begun second as a whole one. A second belongs to
+//! the window that it begins in, so windows that follow each other add up to the whole. Nothing is
+//! added to short tasks: AWS bills a minute at the least, and whoever bills can do so too.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,9 @@ pub(crate) fn of_task(task: &Task, now: Timestamp) -> Option<Usage> {
         _ => now,
     };
     // The agent's clock may be another one than ours.
-    let from = task.times.pull_started_at?.max(task.created_at).min(until);
+    // Nothing is pulled where the node has the images: then its containers' start counts.
+    let began = task.times.pull_started_at.or(task.times.started_at)?;
+    let from = began.max(task.created_at).min(until);
     let size = Size {
         cpu: task.demand.cpu.get(),
         memory: task.demand.memory.get(),

@@ -51,7 +51,7 @@ fn summary(task: &Task, instance: Option<&ContainerInstance>, now: Timestamp) ->
         let seconds = now.since(at.unwrap_or(task.created_at)).as_secs();
         format!("for {seconds} s")
     };
-    let place = format!("container instance {}", task.instance);
+    let place = format!("{} {}", kind(task), task.instance);
     let away = !instance.is_some_and(|instance| instance.agent.connected);
     let stop = task.stop.as_ref().map(|stop| format!("{} ({})", stop.reason, stop.code.as_str()));
     let stop = stop.unwrap_or_else(|| "nothing is known".to_owned());
@@ -73,6 +73,14 @@ fn summary(task: &Task, instance: Option<&ContainerInstance>, now: Timestamp) ->
         TaskStatus::Provisioning | TaskStatus::Pending | TaskStatus::Activating => {
             format!("{} ({}).", waiting(task, &place, away), since(None))
         }
+    }
+}
+
+/// What a task is on.
+fn kind(task: &Task) -> &'static str {
+    match task.fargate {
+        None => "container instance",
+        Some(_) => "Fargate node",
     }
 }
 
@@ -125,8 +133,11 @@ fn placement(task: &Task) -> Vec<String> {
         format!("by {}", told.strategy.join(", then "))
     };
     let mut lines = vec![format!(
-        "It was placed on container instance {}{zone}: of {} instances {} could take it; chosen {rules}.",
-        task.instance, told.considered, told.fitting,
+        "It was placed on {} {}{zone}: of {} instances {} could take it; chosen {rules}.",
+        kind(task),
+        task.instance,
+        told.considered,
+        told.fitting,
     )];
     // Some of ECS's words for a reason are whole sentences.
     let word = |reason: &str| reason.trim_end_matches('.').to_owned();

@@ -54,3 +54,61 @@ fn forget(tx: &mut Tx<'_>, tables: &Tables) -> usize {
     rows.iter().for_each(|(key, _)| tx.delete(&tables.used_days, key));
     rows.len()
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use terms::TaskId;
+
+    use super::*;
+    use crate::decide::usage::Window;
+    use crate::model::{Amount, Size, Usage, UseOf};
+    use crate::tables::{Scope, sample};
+    use crate::used;
+
+    #[tokio::test]
+    async fn days_hold_what_their_tasks_used() {
+        let (ledger, tables) = sample::ledger();
+        let now = ledger.clock().now();
+        let scope = Scope {
+            account: "000000000000".parse().unwrap(),
+            region: "us-east-1".parse().unwrap(),
+        };
+        let ends = |number: u64| now - Duration::from_secs(3_600 * number);
+        let usage = |number: u64| Usage {
+            of: UseOf {
+                cluster: "c".parse().unwrap(),
+                family: if number % 2 == 0 { "web" } else { "job" }.parse().unwrap(),
+                service: None,
+                spot: None,
+            },
+            started_by: None,
+            size: Size { cpu: 256, memory: 512, storage_gib: 3 },
+            from: ends(number) - Duration::from_millis(100_000 + number),
+            until: ends(number),
+        };
+        let put = ledger.transact("put", |tx| {
+            for number in 0..70_u8 {
+                let id = TaskId::from_bytes([number; 16]);
+                let usage = usage(number.into());
+                tx.put(&tables.usage, (scope.clone(), usage.until, id), usage);
+            }
+            Ok::<_, Error>(())
+        });
+        put.await.unwrap();
+        let all = || {
+            let ever = Window { from: Timestamp::from_millis(0), until: now };
+            let mut sum = Amount::default();
+            let parts = used::parts(&ledger.snapshot(), &tables, &scope, ever, now);
+            parts.iter().for_each(|part| sum.add(part.amount));
+            sum
+        };
+        let before = all();
+        assert_eq!((before.tasks, before.seconds), (70, 100 + 69 * 101));
+        round(&ledger, &tables).await.unwrap();
+        assert_eq!(all(), before);
+        // Those of the last day are still told by themselves.
+        assert_eq!(ledger.snapshot().len(&tables.usage), 24);
+        assert!((4..=10).contains(&ledger.snapshot().len(&tables.used_days)));
+    }
+}

@@ -4,6 +4,7 @@
 mod claims;
 mod contention;
 mod conversation;
+mod fargate;
 mod golden;
 mod networks;
 mod pages;

@@ -233,6 +233,12 @@ impl Server {
     }
 
     async fn is_connected(&self, arn: &ContainerInstanceArn) -> bool {
+        if arn.cluster.as_str() == "longshore-fargate-fleet" {
+            let (_, told) = self.get("admin", "/_longshore/fleet").await;
+            let nodes = told["nodes"].as_array().unwrap();
+            let id = arn.id.to_string();
+            return nodes.iter().any(|node| node["id"] == *id && node["connected"] == true);
+        }
         let body =
             format!(r#"{{"cluster":"{}","containerInstances":["{}"]}}"#, arn.cluster, arn.id);
         let (_, answer) = self.call("admin", "DescribeContainerInstances", &body).await;

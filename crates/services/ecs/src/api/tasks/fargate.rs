@@ -69,17 +69,19 @@ pub(super) fn check_overrides(
     super::super::task_definitions::check_fargate_size(merged.cpu, merged.memory, is_windows)
 }
 
-/// Why no node took a task, for the operator: the word that most of them gave.
+/// Why no node took a task, for the operator: what the first one says whose reason is the most
+/// frequent.
 pub(super) fn detail(plan: &Plan) -> String {
-    let mut reasons = placement::count_reasons(&plan.shortage);
-    let most = reasons.iter().max_by_key(|(_, nodes)| **nodes);
-    let most = most.map(|(reason, nodes)| format!("{nodes} of them: {reason}"));
-    reasons.clear();
-    match (plan.considered, most) {
-        (0, _) | (_, None) => "no node of the fleet takes Fargate tasks here; start one with \
-                               longshore agent --fleet fargate"
+    let counts = placement::count_reasons(&plan.shortage);
+    let most = counts.into_iter().max_by_key(|(_, nodes)| *nodes).map(|(code, _)| code);
+    let said = plan.shortage.iter().find(|one| Some(one.reason.code()) == most);
+    match said {
+        None => "no node takes Fargate tasks here; start one with longshore agent --fleet fargate"
             .to_owned(),
-        (nodes, Some(most)) => format!("none of {nodes} nodes of the fleet can take it; {most}"),
+        Some(refusal) => {
+            let (nodes, reason) = (plan.considered, &refusal.reason);
+            format!("none of {nodes} nodes can take it; {}: {reason}", reason.code())
+        }
     }
 }
 

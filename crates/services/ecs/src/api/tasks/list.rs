@@ -135,5 +135,10 @@ fn find<'a>(
         return Box::new(by_text(&tables.tasks_by_family, text).filter(of_family).map(ids));
     }
     let key = (cluster.clone(), *desired);
-    Box::new(snapshot.index_after(&tables.tasks_by_desired, &key, after.as_ref()).map(ids))
+    Box::new(
+        snapshot
+            .index_after(&tables.tasks_by_desired, &key, after.as_ref())
+            .filter(of_family)
+            .map(ids),
+    )
 }

@@ -1,0 +1,79 @@
+//! Tasks of the launch type FARGATE on the node that `longshore up` has, as a user runs them.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Up, eventually};
+
+/// Waits until the node takes tasks.
+fn has_node(up: &Up) {
+    let nodes = || serde_json::from_str::<Value>(&up.cli(&["fleet", "list", "--output", "json"]));
+    let is_there = || nodes().is_ok_and(|told| told["nodes"][0]["connected"] == true);
+    assert!(eventually(is_there), "the node does not connect");
+}
+
+fn task(up: &Up, arn: &str) -> Value {
+    up.aws(&["ecs", "describe-tasks", "--tasks", arn])["tasks"][0].take()
+}
+
+fn until(up: &Up, arn: &str, status: &str) -> Value {
+    assert!(eventually(|| task(up, arn)["lastStatus"] == status), "{}", task(up, arn));
+    task(up, arn)
+}
+
+#[test]
+fn a_definition_made_for_fargate_runs_is_interrupted_and_metered() {
+    let up = Up::start(&["busybox"]);
+    has_node(&up);
+    let script = "trap 'echo interrupted; exit 0' TERM; \
+                  wget -qO- $ECS_CONTAINER_METADATA_URI_V4/task; echo; \
+                  cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes; \
+                  sleep 600 & wait";
+    let definition = json!({
+        "family": "web", "requiresCompatibilities": ["FARGATE"], "networkMode": "awsvpc",
+        // More than many a machine of a test has.
+        "cpu": "8192", "memory": "16384", "ephemeralStorage": {"sizeInGiB": 21},
+        "containerDefinitions": [
+            {"name": "main", "image": "busybox", "command": ["sh", "-c", script]}],
+    });
+    up.aws(&["ecs", "register-task-definition", "--cli-input-json", &definition.to_string()]);
+    let put = ["ecs", "put-cluster-capacity-providers", "--cluster", "default"];
+    let providers = ["--capacity-providers", "FARGATE", "FARGATE_SPOT"];
+    up.aws(&[&put[..], &providers, &["--default-capacity-provider-strategy", "[]"]].concat());
+    let subnets = up.aws(&["ec2", "describe-subnets"])["Subnets"].take();
+    // The node is in one zone, and takes tasks of every subnet.
+    let subnet = subnets[2]["SubnetId"].as_str().unwrap();
+    let network = format!("awsvpcConfiguration={{subnets=[{subnet}],assignPublicIp=ENABLED}}");
+    let run = ["ecs", "run-task", "--task-definition", "web", "--network-configuration", &network];
+    let spot = ["--capacity-provider-strategy", "capacityProvider=FARGATE_SPOT,weight=1"];
+    let started = up.aws(&[&run[..], &spot].concat());
+    let arn = started["tasks"][0]["taskArn"].as_str().unwrap_or_else(|| panic!("{started}"));
+    let running = until(&up, arn, "RUNNING");
+    assert_eq!(running["launchType"], "FARGATE");
+    assert_eq!(running["capacityProviderName"], "FARGATE_SPOT");
+    assert_eq!(running["availabilityZone"], subnets[2]["AvailabilityZone"]);
+    assert_eq!(running["attachments"][0]["status"], "ATTACHED");
+    assert!(running["containerInstanceArn"].is_null());
+
+    let id = arn.rsplit('/').next().unwrap();
+    let limit = (16_384_u64 << 20).to_string();
+    assert!(eventually(|| up.cli(&["logs", id]).contains(&limit)), "{}", up.cli(&["logs", id]));
+    let logs = up.cli(&["logs", id]);
+    let metadata: Value = serde_json::from_str(logs.lines().next().unwrap()).unwrap();
+    assert_eq!(metadata["LaunchType"], "FARGATE");
+    assert_eq!(metadata["Cluster"], running["clusterArn"]);
+    assert_eq!(metadata["Limits"], json!({"CPU": 8.0, "Memory": 16_384}));
+
+    up.cli(&["fleet", "drain", "fargate-1"]);
+    let stopped = until(&up, arn, "STOPPED");
+    assert_eq!(stopped["stopCode"], "SpotInterruption");
+    assert_eq!(stopped["containers"][0]["exitCode"], 0);
+    assert!(up.cli(&["logs", id]).contains("interrupted"));
+    let told = up.cli(&["usage", "--by", "task", "--output", "json"]);
+    let told: Value = serde_json::from_str(&told).unwrap();
+    let line = &told["usage"][0];
+    assert_eq!(line["taskArn"], arn);
+    let seconds = line["seconds"].as_u64().unwrap();
+    assert!(seconds > 0);
+    assert_eq!(line["cpuUnitSeconds"], seconds * 8192);
+    assert_eq!(line["storageGibSeconds"], seconds);
+}
