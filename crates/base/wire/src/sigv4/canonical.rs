@@ -164,8 +164,11 @@ fn push_query(out: &mut String, query: &str) {
     }
 }
 
+/// A bare plus is a blank: who means a plus writes `%2B`. Amazon's ECS agent sends its Docker version so,
+/// and signs it with `%20`, as Go's signer does with all queries.
 fn recode(text: &str) -> String {
-    let decoded: Cow<'_, [u8]> = percent_decode(text.as_bytes()).into();
+    let spaced: Vec<u8> = text.bytes().map(|byte| if byte == b'+' { b' ' } else { byte }).collect();
+    let decoded: Cow<'_, [u8]> = percent_decode(&spaced).into();
     let mut out = String::with_capacity(text.len());
     push_encoded(&mut out, &decoded, false);
     out
@@ -185,5 +188,21 @@ pub(super) fn push_encoded(out: &mut String, bytes: &[u8], keep_slash: bool) {
             out.push(char::from(DIGITS[usize::from(byte >> 4)]));
             out.push(char::from(DIGITS[usize::from(byte & 15)]));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blanks_and_pluses_of_queries_are_told_apart() {
+        let check = |query, expected| {
+            let mut out = String::new();
+            push_query(&mut out, query);
+            assert_eq!(out, expected);
+        };
+        check("v=DockerVersion%3A+20.10.24%2Bdfsg1", "v=DockerVersion%3A%2020.10.24%2Bdfsg1");
+        check("b=1&a=%20", "a=%20&b=1");
     }
 }
