@@ -156,7 +156,7 @@ def keeps_the_order(stage):
         shell("trap 'exit 0' TERM; touch /tmp/well; while :; do sleep 0.1; done", name="main",
               healthCheck=check, dependsOn=[{"containerName": "init", "condition": "SUCCESS"}]),
         shell("true", name="init", essential=False),
-        shell("trap 'exit 0' TERM; while :; do sleep 0.1; done", name="late",
+        shell("trap 'exit 0' TERM; while :; do sleep 0.1; done", name="late", essential=False,
               dependsOn=[{"containerName": "main", "condition": "HEALTHY"}]),
     ])
     arn = stage.run("ordered")
@@ -309,7 +309,7 @@ def keeps_a_service(stage):
     """a service keeps its count: a task that ends is replaced"""
     stage.register("kept", [shell("trap 'exit 0' TERM; while :; do sleep 0.1; done", stopTimeout=2)])
     stage.ecs("create_service", cluster=CLUSTER, serviceName="kept", taskDefinition="kept",
-              desiredCount=2, propagateTags="SERVICE", tags=[{"key": "of", "value": "service"}])
+              desiredCount=2, availabilityZoneRebalancing="DISABLED", propagateTags="SERVICE", tags=[{"key": "of", "value": "service"}])
 
     def running():
         return stage.ecs("describe_services", cluster=CLUSTER, services=["kept"])["services"][0][
@@ -358,8 +358,9 @@ def outlives_the_server(stage):
     connects = stage.recording.count(via="ACS", name="CONNECT")
     stage.stop_server()
     stage.start_server()
+    stage.until("the agent connects again", lambda: stage.recording.count(
+        via="ACS", name="CONNECT") > connects)
     stage.until("the agent is back", stage.instance)
-    expect(stage.recording.count(via="ACS", name="CONNECT") > connects, "it did not connect again")
     same(stage.task(arn)["lastStatus"], "RUNNING", "the task after a restart")
     stage.stop_server(kill=True)
     (stage.folder / "signal/go").touch()
