@@ -56,6 +56,9 @@ pub const CAPACITY_PROVIDER_ATTRIBUTE: &str = "longshore.capacity-provider";
 /// cluster's. There is no such cluster: no operation of ECS's API shows or takes it.
 pub const FARGATE_FLEET: &str = "longshore-fargate-fleet";
 
+/// The attachment that tells such a node how much of its disk a task may take: `sizeGib`.
+pub const STORAGE_ATTACHMENT: &str = "longshore-ephemeral-storage";
+
 /// The attribute of such a node that takes tasks of the launch type and provider `FARGATE`.
 pub const FARGATE_ATTRIBUTE: &str = "longshore.fargate";
 

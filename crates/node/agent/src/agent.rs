@@ -277,6 +277,7 @@ fn keeper(config: &Config, tools: &Arc<Tools>, core: &Handle, view: &Arc<View>) 
         core: core.clone(),
         clock: Arc::clone(&tools.clock),
         watched: vec![config.folder.clone()],
+        volumes: config.folder.join("volumes"),
         tell: Box::new(move |full| {
             for_health.health.disk(full, for_health.clock.now());
             for_health.health_changed.notify_one();

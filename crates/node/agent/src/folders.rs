@@ -44,6 +44,9 @@ pub trait Folders: Send + Sync + 'static {
 
     /// What is free on the disk that the folder is on.
     async fn room(&self, path: &Path) -> io::Result<Room>;
+
+    /// The bytes of the disk that the folder takes; 0 if it is not there.
+    async fn used(&self, path: &Path) -> io::Result<u64>;
 }
 
 /// What is free on a disk, for those who are not root.
@@ -140,6 +143,11 @@ impl Folders for HostFolders {
             std::fs::remove_dir_all(&path)
         })
         .await
+    }
+
+    async fn used(&self, path: &Path) -> io::Result<u64> {
+        let path = path.to_owned();
+        blocking(move || runtime::usage(&path)).await
     }
 
     async fn room(&self, path: &Path) -> io::Result<Room> {

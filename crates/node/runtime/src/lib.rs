@@ -19,6 +19,7 @@ pub mod networks;
 
 mod id;
 mod sweep;
+mod usage;
 
 /// The version of the messages between a node and the shims that hold its containers.
 pub const SHIM_PROTOCOL: u32 = shim::PROTOCOL_VERSION;
@@ -35,3 +36,4 @@ pub use networks::{
     TaskNetwork,
 };
 pub use sweep::{SweepError, sweep};
+pub use usage::usage;

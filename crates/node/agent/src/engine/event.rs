@@ -110,6 +110,13 @@ pub enum Event {
         /// The task.
         task: TaskArn,
     },
+    /// The task holds more of the disk than it may: it is to stop.
+    Outgrown {
+        /// The task.
+        task: TaskArn,
+        /// What is told of it.
+        reason: String,
+    },
     /// A payload's task could not be read: it is reported STOPPED with this reason.
     Unreadable {
         /// The task.

@@ -182,6 +182,9 @@ impl Engine {
             Event::StopRequested { task } => {
                 self.change(&task, now, &mut out, |task, out| task.stop("", out));
             }
+            Event::Outgrown { task, reason } => {
+                self.change(&task, now, &mut out, |task, out| task.stop(&reason, out));
+            }
             Event::Prepared { task, result } => {
                 self.change(&task, now, &mut out, |task, out| {
                     task.preparation = Preparation::Done;

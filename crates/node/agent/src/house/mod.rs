@@ -6,6 +6,7 @@
 
 mod decide;
 mod settings;
+mod storage;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -38,6 +39,8 @@ pub(crate) struct Keeper {
     pub(crate) clock: Arc<dyn Clock>,
     /// Folders on the disks that are watched.
     pub(crate) watched: Vec<PathBuf>,
+    /// Where the volumes of tasks are.
+    pub(crate) volumes: PathBuf,
     /// Told why the disk takes nothing new, and when that is over.
     pub(crate) tell: Box<dyn Fn(Option<String>) + Send + Sync>,
 }
@@ -77,6 +80,7 @@ impl Keeper {
             self.turned(standing, reason).await;
         }
         memory.standing = standing;
+        self.measure(&self.view).await;
         let needed = self.needed();
         if let Err(error) = self.images.keep(&needed).await {
             tracing::warn!(%error, "the images that tasks need cannot be marked");

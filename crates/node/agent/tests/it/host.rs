@@ -48,6 +48,8 @@ pub struct State {
     generation: u64,
     effects: usize,
     crash: Option<(usize, Moment)>,
+    /// What each container wrote into its root, in bytes.
+    pub written: u64,
     /// So many removals of containers fail.
     pub removals_that_fail: usize,
     /// So many detachments fail.
@@ -212,6 +214,10 @@ impl Images for Seen {
     async fn release(&self, id: &ContainerId) -> Result<(), SnapshotError> {
         self.effect(|state| _ = state.snapshots.remove(id)).await;
         Ok(())
+    }
+
+    async fn written(&self, _: &ContainerId) -> Result<u64, SnapshotError> {
+        Ok(self.host.state.lock().written)
     }
 
     async fn snapshots(&self) -> Result<Vec<ContainerId>, SnapshotError> {

@@ -11,3 +11,4 @@ mod pulls;
 mod resources;
 mod restarts;
 mod server;
+mod storage;

@@ -206,6 +206,11 @@ impl Images for ImageStore {
         self.on_shelves(move |shelves| shelves.release(&container)).await
     }
 
+    async fn written(&self, container: &ContainerId) -> Result<u64, SnapshotError> {
+        let container = container.clone();
+        self.on_shelves(move |shelves| shelves.written(&container)).await
+    }
+
     async fn snapshots(&self) -> Result<Vec<ContainerId>, SnapshotError> {
         self.on_shelves(Shelves::snapshots).await
     }

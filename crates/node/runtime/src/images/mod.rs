@@ -242,6 +242,9 @@ pub trait Images: Send + Sync + 'static {
     /// Deletes what [`Images::snapshot`] made; nothing may run in it. No error if there is nothing.
     async fn release(&self, container: &ContainerId) -> Result<(), SnapshotError>;
 
+    /// The bytes of the disk that a container's writes to its root take; 0 if it has none.
+    async fn written(&self, container: &ContainerId) -> Result<u64, SnapshotError>;
+
     /// The containers that have a snapshot.
     async fn snapshots(&self) -> Result<Vec<ContainerId>, SnapshotError>;
 

@@ -90,6 +90,12 @@ impl Snapshots {
         remove_tree(&gone).map_err(io_error("remove", &gone))
     }
 
+    /// The bytes that the writable side takes.
+    pub(super) fn written(&self, container: &ContainerId) -> Result<u64, SnapshotError> {
+        let path = self.path(container).join(UPPER);
+        crate::usage(&path).map_err(io_error("measure", &path))
+    }
+
     /// Every container that has a snapshot, with what it keeps.
     pub(super) fn list(&self) -> Result<Vec<(ContainerId, Record)>, SnapshotError> {
         let mut found = Vec::new();

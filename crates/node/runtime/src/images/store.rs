@@ -246,6 +246,10 @@ impl Shelves {
         self.snapshots.release(container)
     }
 
+    pub(super) fn written(&self, container: &ContainerId) -> Result<u64, SnapshotError> {
+        self.snapshots.written(container)
+    }
+
     pub(super) fn snapshots(&self) -> Result<Vec<ContainerId>, SnapshotError> {
         Ok(self.snapshots.list()?.into_iter().map(|(container, _)| container).collect())
     }

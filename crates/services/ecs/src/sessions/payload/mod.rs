@@ -12,7 +12,7 @@ mod volume;
 mod tests;
 
 use agent_protocol::acs::RoleType;
-use agent_protocol::task::{DesiredStatus as PayloadDesired, Task as PayloadTask};
+use agent_protocol::task::{Attachment, DesiredStatus as PayloadDesired, Task as PayloadTask};
 use shapes_ecs as shapes;
 use terms::ClusterArn;
 
@@ -82,12 +82,20 @@ pub(crate) fn task(task: &Task, definition: &TaskDefinition, settings: &Settings
             .iter()
             .map(|network| interface::interface(&task.arn, network))
             .collect(),
-        attachments: task.disk.iter().map(|disk| volume::disk(&task.arn, disk)).collect(),
+        attachments: attachments(task),
         associations: task.containers.iter().flat_map(gpus).collect(),
         proxy_configuration: document.proxy_configuration.as_ref().map(proxy),
         enable_fault_injection: document.enable_fault_injection.filter(|enabled| *enabled),
         ..PayloadTask::new(task.arn.clone(), desired)
     }
+}
+
+/// A disk of EBS; and how much of its node's disk a task on Fargate may take, which only agents of
+/// ours are told, for no other has such tasks.
+fn attachments(task: &Task) -> Vec<Attachment> {
+    let disks = task.disk.iter().map(|disk| volume::disk(&task.arn, disk));
+    let storage = task.fargate.iter().map(|fargate| volume::storage(fargate.storage_gib));
+    disks.chain(storage).collect()
 }
 
 /// The roles whose credentials the agent gets for a task: the overrides', else the definition's.

@@ -1,5 +1,6 @@
 //! The volumes of a payload.
 
+use agent_protocol::STORAGE_ATTACHMENT;
 use agent_protocol::task::{Attachment, AttachmentProperty, DockerVolume, HostVolume, Volume};
 use serde_json::{Value, json};
 use shapes_ecs as shapes;
@@ -63,6 +64,16 @@ pub(super) fn disk(task: &TaskArn, disk: &TaskDisk) -> Attachment {
         attachment_arn: format!("arn:aws:ecs:{region}:{account}:attachment/{attachment}"),
         attachment_type: "amazonebs".to_owned(),
         attachment_properties,
+    }
+}
+
+/// How much of its node's disk a task may take.
+pub(super) fn storage(size_gib: u32) -> Attachment {
+    let size = AttachmentProperty { name: "sizeGib".to_owned(), value: size_gib.to_string() };
+    Attachment {
+        attachment_arn: String::new(),
+        attachment_type: STORAGE_ATTACHMENT.to_owned(),
+        attachment_properties: vec![size],
     }
 }
 
