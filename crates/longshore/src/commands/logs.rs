@@ -8,8 +8,9 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
-use wire::client::{Client, Lines};
+use wire::client::{Client, ClientError, Lines};
 
+use super::kept_logs;
 use crate::api::{list, short, task_id, text};
 use crate::connection::Connection;
 use crate::output::Format;
@@ -52,16 +53,42 @@ impl Logs {
     pub async fn run(self, format: Format) -> Result<()> {
         let client = self.connection.client()?;
         if let Ok(task) = task_id(&self.task) {
-            let mut lines = self.open(&client, task).await?;
-            while let Some(line) = lines.next().await? {
-                print(&line, None, format)?;
-            }
-            return Ok(());
+            return match self.open(&client, task).await {
+                Ok(mut lines) => {
+                    while let Some(line) = lines.next().await? {
+                        print(&line, None, format)?;
+                    }
+                    Ok(())
+                }
+                Err(error) if is_away(&error) && !self.follow => {
+                    self.show_kept(&client, task, error, format).await
+                }
+                Err(error) => Err(error),
+            };
         }
         match self.follow {
             true => self.follow_service(client, format).await,
             false => self.show_service(&client, format).await,
         }
+    }
+
+    /// What a log group has of a task whose instance cannot be asked; else why that cannot be.
+    async fn show_kept(
+        &self,
+        client: &Client,
+        task: &str,
+        away: anyhow::Error,
+        format: Format,
+    ) -> Result<()> {
+        let kept = kept_logs::lines(client, task, self.container.as_deref()).await;
+        let lines = kept.unwrap_or_default();
+        if lines.is_empty() {
+            return Err(away);
+        }
+        eprintln!("longshore: from the task's log group: {away:#}");
+        let most = self.tail.and_then(|lines| usize::try_from(lines).ok()).unwrap_or(usize::MAX);
+        let from = lines.len().saturating_sub(most);
+        lines[from..].iter().try_for_each(|line| print(line, None, format))
     }
 
     async fn open(&self, client: &Client, task: &str) -> Result<Lines> {
@@ -139,6 +166,14 @@ impl Logs {
             }
         }
     }
+}
+
+/// Whether a task's instance cannot be asked for its output, or has removed it.
+fn is_away(error: &anyhow::Error) -> bool {
+    let Some(ClientError::Service { code, .. }) = error.downcast_ref::<ClientError>() else {
+        return false;
+    };
+    matches!(code.as_str(), "TargetNotConnectedException" | "ClientException")
 }
 
 async fn pass_on(task: String, mut lines: Lines, sender: mpsc::Sender<(String, String)>) {

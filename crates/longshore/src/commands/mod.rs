@@ -15,6 +15,7 @@ pub mod history;
 pub mod image;
 pub mod import;
 pub mod init;
+mod kept_logs;
 pub mod logs;
 pub mod man;
 pub mod plan;

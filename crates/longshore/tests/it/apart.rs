@@ -79,6 +79,11 @@ impl Apart {
         self.agent = process(&self.agent_args, AGENT_READY);
     }
 
+    /// Ends the agent for good.
+    pub fn end_agent(&mut self) {
+        self.agent.end(Signal::SIGKILL);
+    }
+
     /// Kills the agent with SIGKILL and starts it again.
     pub fn kill_agent(&mut self) {
         self.agent.end(Signal::SIGKILL);

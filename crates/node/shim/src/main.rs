@@ -22,6 +22,7 @@ mod program {
     pub(crate) mod filter;
     pub(crate) mod hold;
     pub(crate) mod init;
+    pub(crate) mod last_record;
     pub(crate) mod launch;
     pub(crate) mod logs;
     pub(crate) mod loopback;

@@ -21,6 +21,7 @@ use super::clock::Instant;
 use super::connections::Connections;
 use super::console;
 use super::execs::Execs;
+use super::last_record;
 use super::launch::{INNER_ID, Outcome, read};
 use super::logs::{Log, Stream};
 use super::memory;
@@ -115,6 +116,7 @@ impl Shim {
         fs::create_dir_all(file::STATE)?;
         fs::create_dir_all(file::ROOTFS)?;
         forget_earlier_run(&holding)?;
+        last_record::reserve()?;
         let console = match holding.input {
             Input::Terminal => Some(console::listen()?),
             Input::Nothing | Input::Open => None,
@@ -312,7 +314,7 @@ impl Shim {
         self.log.finish();
         let (at_ms, restarts) = (Instant::now().millis(), self.holding.restarts);
         let exit = Exit { code, oom, at_ms, started_ms, reason: None, restarts };
-        if let Err(error) = store(file::EXIT, &exit) {
+        if let Err(error) = last_record::write(&exit) {
             eprintln!("longshore-shim: cannot write {}: {error}", file::EXIT);
         }
         self.state = State::Over;
