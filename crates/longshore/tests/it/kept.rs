@@ -27,18 +27,22 @@ fn images_that_nobody_used_for_long_go_and_the_others_stay() {
             "name": "main", "image": format!("{registry}/shop/{family}:1"), "memory": 16,
             "command": ["sh", "-c", script]}]})
     };
-    let stays = up.run_task(&definition("stays", "exec sleep 600"));
-    up.await_status(&stays, "RUNNING");
+    let has = |name: &str| images(up.data()).iter().any(|image| image.contains(name));
     let goes = up.run_task(&definition("goes", "echo ran"));
     up.await_status(&goes, "STOPPED");
-    let has = |name: &str| images(up.data()).iter().any(|image| image.contains(name));
     assert!(eventually(|| !has("shop/goes")), "{:?}", images(up.data()));
-    assert!(has("shop/stays") && has("busybox"), "{:?}", images(up.data()));
-    assert_eq!(up.task(&stays)["lastStatus"], "RUNNING");
+    assert!(has("busybox"), "what was loaded stays");
+    let stays = up.run_task(&definition("stays", "exec sleep 600"));
+    up.await_status(&stays, "RUNNING");
     // It comes again when it is needed again.
     let again = up.run_task(&definition("goes", "echo ran"));
     let stopped = up.await_status(&again, "STOPPED");
     assert_eq!(stopped["containers"][0]["exitCode"], 0, "{stopped:#}");
+    // What runs keeps its image, and every name of it.
+    assert!(has("shop/stays") && has("shop/goes"), "{:?}", images(up.data()));
+    up.aws(&["ecs", "stop-task", "--task", &stays]);
+    assert!(eventually(|| !has("shop/")), "{:?}", images(up.data()));
+    assert!(has("busybox"), "{:?}", images(up.data()));
 }
 
 #[test]

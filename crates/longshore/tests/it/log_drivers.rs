@@ -122,6 +122,40 @@ fn awslogs_without_its_group_does_not_start() {
     assert!(reason.starts_with(expected), "{reason}");
 }
 
+/// The shortest period that ECS takes is a minute, and so long this test takes.
+#[test]
+fn a_restarted_container_goes_on_in_its_stream() {
+    let up = Up::start(&["busybox"]);
+    let script = "n=$(($(cat /n 2>/dev/null || echo 0) + 1)); echo $n > /n; \
+                  for i in 1 2 3; do echo run $n line $i; done; \
+                  [ $n = 2 ] && exit 5; sleep 61; printf 'no end'; exit 1";
+    let mut main = container("main", script, "awslogs", awslogs(json!({"mode": "blocking"})));
+    main["restartPolicy"] = json!({"enabled": true, "restartAttemptPeriod": 60});
+    let task = up.run_task(&one("again", main));
+    let mut last = Value::Null;
+    // Longer than others are waited for.
+    assert!((0..3).any(|_| eventually(|| {
+        last = up.task(&task);
+        last["lastStatus"] == "STOPPED"
+    })));
+    assert_eq!(last["containers"][0]["exitCode"], 5, "{last:#}");
+    let (stream, mut found) = (format!("p/main/{task}"), Vec::new());
+    let expected = [
+        "run 1 line 1",
+        "run 1 line 2",
+        "run 1 line 3",
+        "no end",
+        "run 2 line 1",
+        "run 2 line 2",
+        "run 2 line 3",
+    ];
+    let is_whole = eventually(|| {
+        found = messages(&up, &stream);
+        found == expected
+    });
+    assert!(is_whole, "{found:?}");
+}
+
 #[test]
 fn no_line_is_lost_when_all_is_killed() {
     let mut up = Up::start(&["busybox"]);

@@ -223,6 +223,11 @@ fn one(
         }
         (DependencyCondition::Healthy, Some(_)) => return One::Failed("has stopped"),
         (DependencyCondition::Healthy, None) => match &state.health {
+            None if container.health_check_type.is_some() => {
+                return One::Failed(
+                    "has a health check that begins with neither CMD nor CMD-SHELL",
+                );
+            }
             None => return One::Failed("has no health check"),
             Some(health) => health.status == agent_protocol::tcs::HealthStatus::Healthy,
         },

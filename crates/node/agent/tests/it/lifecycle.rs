@@ -8,7 +8,8 @@ use agent::transport::CallError;
 use agent_protocol::acs::{
     AgentMessage, Heartbeat, TaskIdentifier, TaskManifest, TaskStopVerificationAck,
 };
-use agent_protocol::task::{Credentials, DependencyCondition};
+use agent_protocol::docker::{ContainerConfig, HealthCheck, HostConfig};
+use agent_protocol::task::{Container, Credentials, DependencyCondition, DockerConfig};
 use agent_protocol::tcs;
 use runtime::containers::Network;
 
@@ -252,6 +253,24 @@ async fn health_gates_dependants_and_is_told_at_once() {
     world.host.state.lock().probe = 1;
     world.server.until(|state| told(state, tcs::HealthStatus::Unhealthy)).await;
     assert_eq!(before.elapsed().as_secs(), 15, "two failures in a row");
+}
+
+/// ECS takes such a check, and Docker knows none of its kind: it would be waited for in vain.
+#[tokio::test(start_paused = true)]
+async fn a_health_check_of_an_unknown_form_is_not_waited_for() {
+    let world = World::new();
+    let _agent = world.start();
+    let check = HealthCheck { test: vec!["/healthcheck".to_owned()], ..HealthCheck::default() };
+    let config = ContainerConfig { healthcheck: Some(check), ..ContainerConfig::default() };
+    let docker_config = DockerConfig::new("1.24", &config, &HostConfig::default());
+    let db = Container { docker_config, ..checked(container("db", "run")) };
+    let app = after(container("app", "run"), "db", DependencyCondition::Healthy);
+    let task = task(1, vec![db, app]);
+    world.server.want(task.clone());
+    world.server.until_reported(&task.arn, Reported::Stopped).await;
+    let state = world.server.state.lock();
+    let told = format!("{:?}", state.submits);
+    assert!(told.contains("begins with neither CMD nor CMD-SHELL"), "{told}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -99,6 +99,56 @@ async fn a_killed_shim_takes_its_container_along() {
     Ground { data, task, containers }.end().await;
 }
 
+/// What an agent leaves that dies after it wrote a container's folder, before it started the shim.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_begins_again_whose_shim_was_never_started() {
+    const WRITTEN_BEFORE: [&str; 7] =
+        ["bundle", "container.json", "holding.json", "hostname", "hosts", "resolv.conf", "config"];
+    let ground = Ground::new().await;
+    let spec = ground.shell("echo ran; exit 4");
+    let id = spec.id.clone();
+    let first = ground.containers.create(spec.clone()).await.unwrap().pid;
+    let shim = shim_of(&id);
+    let folder = ground.containers.log_path(&id).parent().unwrap().to_owned();
+    let Ground { data, task, containers } = ground;
+    drop(containers);
+    kill(shim);
+    let is_over = |pid: i32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
+        stat.map_or(true, |stat| stat.contains(") Z "))
+    };
+    while !is_over(shim) {
+        tokio::task::yield_now().await;
+    }
+    // It waits for its start, and nobody is there to give it.
+    let _ = nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(first),
+        nix::sys::signal::Signal::SIGKILL,
+    );
+    while !is_over(first) {
+        tokio::task::yield_now().await;
+    }
+    for entry in fs::read_dir(&folder).unwrap().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !WRITTEN_BEFORE.iter().any(|kept| name.starts_with(kept)) {
+            match entry.file_type().unwrap().is_dir() {
+                true => fs::remove_dir_all(entry.path()).unwrap(),
+                false => fs::remove_file(entry.path()).unwrap(),
+            }
+        }
+    }
+    // Nor was its root ever mounted.
+    fs::remove_dir_all(&spec.rootfs.work).unwrap();
+    fs::create_dir(&spec.rootfs.work).unwrap();
+    let containers = Arc::new(open(data.path()).await);
+    assert!(containers.status(&id).await.is_none(), "nothing was made of it");
+    assert!(!folder.exists());
+    let ground = Ground { data, task, containers };
+    let (exit, said) = ground.run(spec).await;
+    assert_eq!((exit.code, said.as_str()), (4, "ran\n"));
+    ground.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_shim_is_small() {
     const KIB_MAX: u64 = 2048;
