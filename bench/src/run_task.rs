@@ -22,6 +22,9 @@ const COMMAND: [&str; 3] = ["sh", "-c", "trap 'exit 0' TERM; sleep 3600 & wait"]
 /// The families of the tasks, by their network modes.
 const BRIDGE: &str = "bench";
 const AWSVPC: &str = "bench-awsvpc";
+const FARGATE: &str = "bench-fargate";
+/// How long the node that Fargate tasks run on may take to be there.
+const NODE_WITHIN: Duration = Duration::from_secs(30);
 /// Runs that are not counted, of each.
 const WARM_UP: u16 = 3;
 
@@ -64,12 +67,17 @@ impl RunTask {
         let trace = trace.map(|instance| Trace::follow(instance, longshore.id())).transpose()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(register(&client))?;
+        runtime.block_on(node(&client))?;
         let (mut placed, mut running, mut own, mut docker_run, mut docker_socket) =
             (vec![], vec![], vec![], vec![], vec![]);
+        let mut fargate = vec![];
         for number in 0..WARM_UP + self.count {
             let bridge = json!({"taskDefinition": BRIDGE});
             let run = runtime.block_on(once(&client, bridge, trace.as_ref()))?;
-            let awsvpc = runtime.block_on(once(&client, awsvpc_task(), None))?;
+            let awsvpc = runtime.block_on(once(&client, awsvpc_task(AWSVPC), None))?;
+            let mut on_node = awsvpc_task(FARGATE);
+            on_node["launchType"] = json!("FARGATE");
+            let on_node = runtime.block_on(once(&client, on_node, None))?;
             let theirs = match &docker {
                 Some(docker) => Some((docker.run(&COMMAND)?, docker.run_over_socket(&COMMAND)?)),
                 None => None,
@@ -78,6 +86,7 @@ impl RunTask {
                 placed.push(run.placed);
                 running.push(run.running);
                 own.push(awsvpc.running);
+                fargate.push(on_node.running);
                 docker_run.extend(theirs.map(|theirs| theirs.0));
                 docker_socket.extend(theirs.map(|theirs| theirs.1));
             }
@@ -87,6 +96,9 @@ impl RunTask {
         report.add_sample("longshore: RunTask to RUNNING", &running);
         report.target("RunTask to RUNNING, median", ms(running.median()), GOAL_MS, true, "ms");
         report.add_sample("longshore: the same with awsvpc", &Sample::new(own));
+        let fargate = Sample::new(fargate);
+        report.add_sample("longshore: the same on Fargate", &fargate);
+        report.target("on Fargate, median", ms(fargate.median()), GOAL_MS, true, "ms");
         if !docker_run.is_empty() {
             let theirs = Sample::new(docker_run);
             report.add_sample("docker run -d", &theirs);
@@ -113,11 +125,30 @@ async fn register(client: &Client) -> Result<()> {
         });
         ecs(client, "RegisterTaskDefinition", definition).await?;
     }
-    Ok(())
+    let definition: Value = json!({
+        "family": FARGATE, "networkMode": "awsvpc", "requiresCompatibilities": ["FARGATE"],
+        "cpu": "256", "memory": "512",
+        "containerDefinitions": [{"name": "main", "image": "busybox", "command": COMMAND}],
+    });
+    ecs(client, "RegisterTaskDefinition", definition).await.map(drop)
+}
+
+/// Waits for the node that Fargate tasks run on.
+async fn node(client: &Client) -> Result<()> {
+    let connected = async {
+        loop {
+            let told = client.get("/_longshore/fleet").await?;
+            if told["nodes"][0]["connected"] == true {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(NODE_WITHIN, connected).await.context("no node takes Fargate tasks")?
 }
 
 /// A task with an interface of its own, in any zone.
-fn awsvpc_task() -> Value {
+fn awsvpc_task(family: &str) -> Value {
     let (account, region) = ("000000000000".parse(), "us-east-1".parse());
     let scope = vpc::Scope {
         account: account.expect("twelve digits are an account"),
@@ -127,7 +158,7 @@ fn awsvpc_task() -> Value {
     let subnets = zones.iter().filter_map(|zone| vpc::default_subnet(&scope, zone));
     let subnets: Vec<String> = subnets.map(|subnet| subnet.id).collect();
     let network = json!({"awsvpcConfiguration": {"subnets": subnets}});
-    json!({"taskDefinition": AWSVPC, "networkConfiguration": network})
+    json!({"taskDefinition": family, "networkConfiguration": network})
 }
 
 async fn once(client: &Client, input: Value, trace: Option<&Trace>) -> Result<Run> {

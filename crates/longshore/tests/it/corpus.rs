@@ -67,7 +67,7 @@ const NO_EXECUTION_ROLE: &str = "ClientException: Fargate requires task definiti
 
 /// What finds no place on a machine of ours, and how the reason begins. These may also run: what
 /// agents can do grows.
-const UNPLACED: [(&str, &str); 14] = [
+const UNPLACED: [(&str, &str); 13] = [
     // The proxy of App Mesh, which AWS has given up, is not built.
     ("app-mesh-on-fargate", "ATTRIBUTE: it has no attribute ecs.capability.aws-appmesh"),
     ("app-mesh-with-firelens", "ATTRIBUTE: it has no attribute ecs.capability.aws-appmesh"),
@@ -78,9 +78,8 @@ const UNPLACED: [(&str, &str); 14] = [
     ("zone-constraint", "MemberOf placement constraint unsatisfied."),
     ("fargate-arm64", "ATTRIBUTE: its attribute ecs.cpu-architecture is not arm64"),
     ("fargate-windows", "ATTRIBUTE: its attribute ecs.os-type is not windows"),
-    // What ECS has on Fargate alone.
-    ("ebs-at-launch", ONLY_FARGATE),
-    ("fargate-ephemeral-storage", ONLY_FARGATE),
+    // What RunTask has to say besides.
+    ("ebs-at-launch", "The volume 'volume-1' is configured at launch"),
     // A log driver, and settings of routers that lie in S3: not built.
     (
         "splunk-logs",
@@ -90,8 +89,6 @@ const UNPLACED: [(&str, &str); 14] = [
     ("firelens-shared-folder", NO_S3_CONFIG),
     ("fluentd-router", NO_S3_CONFIG),
 ];
-const ONLY_FARGATE: &str =
-    "InvalidParameterException: Task definition does not support launch_type EC2.";
 const NO_S3_CONFIG: &str =
     "ATTRIBUTE: it has no attribute ecs.capability.firelens.options.config.s3";
 

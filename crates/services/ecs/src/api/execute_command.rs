@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::model::{
     Cluster, Container, ContainerStatus, DesiredStatus, ExecSession, Task, TaskStatus,
 };
-use crate::tables::definition_key;
+use crate::tables::{definition_key, place_of};
 
 const OPERATION: &str = "ExecuteCommand";
 
@@ -51,7 +51,8 @@ impl Api {
         let mut specs = specs.unwrap_or_default().iter();
         let spec = specs.find(|spec| spec.name.as_deref() == Some(&container.name));
         let log = log(&row, spec)?;
-        if !self.sessions.reaches(&cluster.instance_arn(task.instance)) {
+        let (ground, instance) = place_of(&cluster.task(id), &task);
+        if !self.sessions.reaches(&ground.instance_arn(instance)) {
             return Err(Error::TargetNotConnected);
         }
         let made = ExecSession {

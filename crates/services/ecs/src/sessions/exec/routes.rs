@@ -270,9 +270,10 @@ impl Sessions {
 
     /// The instance of a session's task.
     fn instance_of(&self, session: &ExecSession) -> Option<terms::ContainerInstanceArn> {
-        let (cluster, id) = crate::tables::task_key(&session.task);
-        let task = self.hub.ledger.snapshot().get(&self.hub.tables.tasks, &cluster.task(id))?;
-        Some(cluster.instance_arn(task.instance))
+        let key = crate::tables::task_key(&session.task);
+        let task = self.hub.ledger.snapshot().get(&self.hub.tables.tasks, &key)?;
+        let (ground, instance) = crate::tables::place_of(&key, &task);
+        Some(ground.instance_arn(instance))
     }
 
     pub(super) fn author(&self) -> Author<'_> {
