@@ -100,13 +100,13 @@ pub fn of_fargate(ecs: &ecs::Ecs) -> Source {
             };
             used.iter().map(one).collect::<Vec<_>>()
         };
-        let help = "Seconds of vCPUs that tasks used of Fargate";
+        let help = "vCPUs times seconds that tasks used of Fargate";
         let cpu = of(|one| one.cpu_unit_seconds / UNITS_PER_VCPU);
         figures(registry, "vcpu_seconds", help, cpu);
-        let help = "Seconds of GB of memory that tasks used of Fargate";
-        figures(registry, "gb_seconds", help, of(|one| one.mib_seconds / MIB_PER_GB));
-        let help = "Seconds of GiB of ephemeral storage, beyond the 20 that every task has";
-        figures(registry, "storage_gib_seconds", help, of(|one| one.storage_gib_seconds));
+        let help = "GB of memory times seconds that tasks used of Fargate";
+        figures(registry, "memory_seconds", help, of(|one| one.mib_seconds / MIB_PER_GB));
+        let help = "GiB of ephemeral storage beyond 20 times seconds that tasks used of Fargate";
+        figures(registry, "storage_seconds", help, of(|one| one.storage_gib_seconds));
     })
 }
 

@@ -78,7 +78,7 @@ mod tests {
         let usage = |number: u64| Usage {
             of: UseOf {
                 cluster: "c".parse().unwrap(),
-                family: if number % 2 == 0 { "web" } else { "job" }.parse().unwrap(),
+                family: if number.is_multiple_of(2) { "web" } else { "job" }.parse().unwrap(),
                 service: None,
                 spot: None,
             },

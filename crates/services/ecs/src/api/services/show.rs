@@ -125,7 +125,6 @@ pub(super) fn service(
         task_definition: definition
             .or_else(|| primary_set.and_then(|set| set.task_definition.clone())),
         task_sets: kind(row).is_external().then_some(task_sets),
-        ..Default::default()
     }
 }
 
