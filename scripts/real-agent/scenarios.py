@@ -405,15 +405,20 @@ def drains(stage):
 
 @scenario
 def deregisters(stage):
-    """deregistration: the session ends, the agent is refused, its tasks are stopped as lost"""
+    """deregistration: the session ends, and the agent does not come back as the same instance"""
     stage.ecs("delete_service", cluster=CLUSTER, service="kept", force=True)
     stage.until("its tasks are gone", lambda: stage.instance()["runningTasksCount"] == 0)
-    refused = stage.recording.count(via="ACS", name="REFUSED")
+    closed = stage.recording.count(dir="to-agent", via="ACS", name="CLOSE")
     stage.ecs("deregister_container_instance", cluster=CLUSTER, containerInstance=stage.arn, force=True)
     stage.until("no instance is left", lambda: not stage.ecs(
         "list_container_instances", cluster=CLUSTER)["containerInstanceArns"])
-    stage.until("the agent is refused", lambda: stage.recording.count(via="ACS", name="REFUSED") > refused)
+    # It waits an hour before it asks again, and is then refused.
+    stage.until("its session ends", lambda: stage.recording.count(
+        dir="to-agent", via="ACS", name="CLOSE") > closed)
     stage.stop_agent()
+    stage.start_agent(stage.keys)
+    status = stage.agent.wait(60)
+    same(status, 5, "how an agent ends whose instance was deregistered: for good")
 
 
 @scenario

@@ -18,6 +18,8 @@ import urllib.parse
 SECRET_MEMBERS = {"accessKeyId", "secretAccessKey", "sessionToken", "SecretString", "Value", "password"}
 HEADERS_KEPT = {"host", "user-agent", "content-type", "x-amz-target", "authorization", "upgrade"}
 MASKED = "masked"
+# How many messages of each kind of telemetry a recording has.
+TELEMETRY_KEPT = 4
 
 
 def masked(value, name=None):
@@ -51,9 +53,22 @@ class Recording:
         with self.lock:
             return sum(all(line.get(k) == v for k, v in wanted.items()) for line in self.lines)
 
+    def kept(self):
+        """The lines without repetition: heartbeats go, and of each kind of telemetry few stay."""
+        seen = {}
+        for line in self.lines:
+            name = line["name"]
+            if name.startswith("Heartbeat"):
+                continue
+            if line.get("via") == "TCS" and name.startswith(("Publish", "AckPublish")):
+                seen[name] = seen.get(name, 0) + 1
+                if seen[name] > TELEMETRY_KEPT:
+                    continue
+            yield line
+
     def write(self, file):
         with self.lock, open(file, "w") as out:
-            for line in self.lines:
+            for line in self.kept():
                 out.write(json.dumps(masked(line), separators=(",", ":")) + "\n")
 
 
