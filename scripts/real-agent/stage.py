@@ -165,12 +165,12 @@ class Stage:
 
     def ecs(self, operation, **input):
         """A call of the operator, and its place in the recording."""
+        name = "".join(word.capitalize() for word in operation.split("_"))
+        # Its place is before what it brings about.
+        line = self.recording.add(dir="operator", via="POST", name=name, body=input)
         answer = getattr(self.client("ecs"), operation)(**input)
         answer.pop("ResponseMetadata")
-        name = "".join(word.capitalize() for word in operation.split("_"))
-        if not name.startswith(("Describe", "List")):
-            plain = json.loads(json.dumps(answer, default=lambda time: time.timestamp()))
-            self.recording.add(dir="operator", via="POST", name=name, body=input, answer=plain)
+        line["answer"] = json.loads(json.dumps(answer, default=lambda time: time.timestamp()))
         return answer
 
     # The agent.

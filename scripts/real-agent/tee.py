@@ -48,6 +48,7 @@ class Recording:
     def add(self, **line):
         with self.lock:
             self.lines.append({"t": round(time.monotonic() - self.began, 3), **line})
+            return self.lines[-1]
 
     def count(self, **wanted):
         with self.lock:
@@ -60,6 +61,10 @@ class Recording:
             name = line["name"]
             if name.startswith("Heartbeat"):
                 continue
+            if line["dir"] == "operator":
+                # What only asks, and what was refused.
+                if name.startswith(("Describe", "List", "Get")) or "answer" not in line:
+                    continue
             if line.get("via") == "TCS" and name.startswith(("Publish", "AckPublish")):
                 seen[name] = seen.get(name, 0) + 1
                 if seen[name] > TELEMETRY_KEPT:

@@ -27,6 +27,7 @@ conversations! {
     expressions
     missing_members
     networks
+    platforms
     plan
     instance_states
     registrations

@@ -1,6 +1,7 @@
 //! ECS over the wire: golden conversations, races, restarts.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod agents_rules;
 mod claims;
 mod contention;
 mod conversation;
@@ -9,6 +10,7 @@ mod golden;
 mod networks;
 mod pages;
 mod providers;
+mod recording;
 mod rollout;
 mod server;
 mod starting;
