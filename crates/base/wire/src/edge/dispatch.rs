@@ -336,8 +336,7 @@ impl Inner {
         let answer = tokio::time::timeout(limit, seat.work(work)).await;
         drop(seat);
         match answer.unwrap_or_else(|_| Err(too_late(limit))) {
-            Ok(Answered::Output(output)) => Ok(respond(StatusCode::OK, protocol, output)),
-            Ok(Answered::Events(events)) => Ok(stream(events)),
+            Ok(answered) => Ok(give(protocol, answered)),
             // The leadership ended meanwhile, and nothing was done: who leads now does it.
             Err(error) if error.is_elsewhere => match gated().await? {
                 Some(response) => Ok(response),
@@ -411,7 +410,11 @@ fn respond(status: StatusCode, protocol: Protocol, body: Bytes) -> Response<Body
     response
 }
 
-fn stream(events: Body) -> Response<Body> {
+fn give(protocol: Protocol, answered: Answered) -> Response<Body> {
+    let events = match answered {
+        Answered::Output(output) => return respond(StatusCode::OK, protocol, output),
+        Answered::Events(events) => events,
+    };
     let mut response = Response::new(events);
     let content_type = HeaderValue::from_static(event_stream::CONTENT_TYPE);
     response.headers_mut().insert(CONTENT_TYPE, content_type);

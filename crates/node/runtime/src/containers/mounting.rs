@@ -55,7 +55,7 @@ pub(super) fn mounts(
 
     let mut all: Vec<Value> = usual(spec)
         .into_iter()
-        .filter(|(target, _)| !has(target) && !(covers_devices && target.starts_with("/dev/")))
+        .filter(|(target, _)| !(has(target) || covers_devices && target.starts_with("/dev/")))
         .map(|(_, mount)| mount)
         .collect();
     if is_folder_of_devices {
