@@ -32,16 +32,16 @@ def arguments():
 
 
 def control_groups(kinds=("ecs", "docker")):
-    """The folders of Docker's and the agent's control groups."""
+    """The folders of Docker's and the agent's control groups, inner ones first."""
     roots = pathlib.Path("/sys/fs/cgroup")
-    return {path for kind in kinds for path in [*roots.glob(kind), *roots.glob(f"*/{kind}")]}
+    tops = [path for kind in kinds for path in [*roots.glob(kind), *roots.glob(f"*/{kind}")]]
+    return [folder for top in tops for folder, _, _ in os.walk(top, topdown=False)]
 
 
 def remove_control_groups(known):
     """Removes those that were not there before; they are empty by now."""
-    for top in control_groups() - known:
-        folders = [folder for folder, _, _ in os.walk(top, topdown=False)]
-        for folder in folders:
+    for folder in control_groups():
+        if folder not in known:
             try:
                 os.rmdir(folder)
             except OSError:
@@ -51,7 +51,7 @@ def remove_control_groups(known):
 def outside():
     """Makes the namespaces and plays inside them. All that runs there ends with its first process."""
     options = arguments()
-    before, folder = control_groups(), tempfile.mkdtemp(prefix="longshore-real-agent-")
+    before, folder = set(control_groups()), tempfile.mkdtemp(prefix="longshore-real-agent-")
     command = ["unshare", "--net", "--mount", "--propagation", "private", "--pid", "--fork",
                "--kill-child", "--mount-proc", sys.executable, "-u", *sys.argv]
     signal.signal(signal.SIGINT, signal.SIG_IGN)
