@@ -74,7 +74,7 @@ impl Api {
             session: Some(shapes::Session {
                 stream_url: Some(stream_url(&context.endpoint, &session.id)),
                 session_id: Some(session.id),
-                token_value: Some(session.token.into()),
+                token_value: Some(session.token),
             }),
             task_arn: Some(task.arn.to_string()),
         })

@@ -112,7 +112,7 @@ impl Sessions {
             writer.close(CloseCode::Policy, NO_TOKEN).await;
             return;
         };
-        self.attend_client(key, (session, was_begun), (writer, reader)).await;
+        self.attend_client(key, (*session, was_begun), (writer, reader)).await;
         drop(permit);
     }
 

@@ -36,7 +36,7 @@ pub(crate) struct NewSession {
 /// What came of showing a token.
 pub(crate) enum Opening {
     /// The session may be opened; whether it had begun before.
-    Open { session: ExecSession, was_begun: bool },
+    Open { session: Box<ExecSession>, was_begun: bool },
     /// The token is unknown, or was used already.
     Refused,
 }
@@ -99,7 +99,7 @@ impl Sessions {
             let Some(row) = row else { return Ok::<_, Error>(Opening::Refused) };
             let opened = ExecSession { is_spent: true, is_begun: true, ..(*row).clone() };
             tx.put(&table, key.clone(), opened);
-            Ok(Opening::Open { session: (*row).clone(), was_begun: row.is_begun })
+            Ok(Opening::Open { session: Box::new((*row).clone()), was_begun: row.is_begun })
         });
         Ok(done.await?.value)
     }
