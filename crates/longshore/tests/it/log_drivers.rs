@@ -128,7 +128,7 @@ fn a_restarted_container_goes_on_in_its_stream() {
     let up = Up::start(&["busybox"]);
     let script = "n=$(($(cat /n 2>/dev/null || echo 0) + 1)); echo $n > /n; \
                   for i in 1 2 3; do echo run $n line $i; done; \
-                  [ $n = 2 ] && exit 5; sleep 61; echo last; exit 1";
+                  [ $n = 2 ] && exit 5; sleep 61; printf 'no end'; exit 1";
     let mut main = container("main", script, "awslogs", awslogs(json!({"mode": "blocking"})));
     main["restartPolicy"] = json!({"enabled": true, "restartAttemptPeriod": 60});
     let task = up.run_task(&one("again", main));
@@ -144,7 +144,7 @@ fn a_restarted_container_goes_on_in_its_stream() {
         "run 1 line 1",
         "run 1 line 2",
         "run 1 line 3",
-        "last",
+        "no end",
         "run 2 line 1",
         "run 2 line 2",
         "run 2 line 3",

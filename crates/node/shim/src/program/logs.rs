@@ -119,11 +119,13 @@ impl Log {
         self.flush();
     }
 
-    /// Writes what is left of a line without an end.
+    /// Writes what is left of a line without an end, and ends it as Docker does: a container that
+    /// is started again begins on a line of its own.
     pub(crate) fn finish(&mut self) {
         for stream in [Stream::Stdout, Stream::Stderr] {
-            let rest = std::mem::take(&mut self.partial[stream as usize]);
+            let mut rest = std::mem::take(&mut self.partial[stream as usize]);
             if !rest.is_empty() {
+                rest.push(b'\n');
                 self.line(stream, &rest);
             }
         }
