@@ -11,8 +11,8 @@ use crate::ground::Ground;
 const BYTES_MAX: u64 = 64 * 1024;
 /// A line `y` as JSON, in bytes, or a little less.
 const LINE_BYTES_MAX: u64 = 96;
-/// What one look at an output may add beyond that: two reads of 16 KiB.
-const READ_BYTES_MAX: u64 = 2 * 16 * 1024 / 2 * LINE_BYTES_MAX;
+/// What may be added beyond that at once: when the container has ended, the 64 KiB that its pipe holds.
+const READ_BYTES_MAX: u64 = 64 * 1024 / 2 * LINE_BYTES_MAX;
 
 fn unsent(when_full: WhenFull) -> LogOptions {
     LogOptions::unsent(Unsent { bytes_max: BYTES_MAX, when_full })
