@@ -8,6 +8,7 @@ use events::shapes as of_events;
 use events::{Delivery, Failure, Target};
 use ledger::LedgerError;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use shapes_ecs as shapes;
 use terms::{ClusterArn, Uuid};
 use wire::check::Check;
@@ -60,13 +61,28 @@ impl Target for RunTarget {
 }
 
 impl RunTarget {
-    /// Runs the tasks of one event. The client token follows from the event, so a delivery that
-    /// is made twice runs them once.
+    /// Runs the tasks of one event, each by a client token that follows from the event: a delivery
+    /// that is made again runs those that found no place, and no other twice.
     async fn run(&self, delivery: &Delivery) -> Result<(), Failure> {
         let cluster: ClusterArn = delivery.arn().parse().map_err(|_| {
             Failure::lasting("ClusterNotFoundException", "The ARN is no cluster's.")
         })?;
         let input = request(delivery, &cluster)?;
+        let count = delivery.target.ecs_parameters.as_ref().and_then(|wanted| wanted.task_count);
+        let mut outcome = Ok(());
+        for number in 0..count.unwrap_or(1) {
+            let client_token = Some(token(delivery, number));
+            let one = shapes::RunTaskRequest { client_token, ..input.clone() };
+            outcome = outcome.and(self.run_one(&cluster, one).await);
+        }
+        outcome
+    }
+
+    async fn run_one(
+        &self,
+        cluster: &ClusterArn,
+        input: shapes::RunTaskRequest,
+    ) -> Result<(), Failure> {
         let context = Context {
             caller: Arc::new(Caller {
                 account: cluster.account.clone(),
@@ -113,7 +129,7 @@ fn failure(error: Error) -> Failure {
     }
 }
 
-/// What RunTask is asked for an event.
+/// What RunTask is asked for one task of an event.
 fn request(delivery: &Delivery, cluster: &ClusterArn) -> Result<shapes::RunTaskRequest, Failure> {
     let wrong = |text: &str| Failure::lasting("InvalidParameterException", text);
     let parameters = delivery.target.ecs_parameters.as_ref();
@@ -134,9 +150,8 @@ fn request(delivery: &Delivery, cluster: &ClusterArn) -> Result<shapes::RunTaskR
                 weight: item.weight,
             }
         }),
-        client_token: Some(token(delivery)),
         cluster: Some(cluster.to_string()),
-        count: Some(parameters.task_count.unwrap_or(1)),
+        count: Some(1),
         enable_ecs_managed_tags: parameters.enable_ecs_managed_tags,
         enable_execute_command: parameters.enable_execute_command,
         group: parameters.group.clone(),
@@ -187,11 +202,13 @@ fn items<A, B>(list: &Option<Vec<A>>, item: impl Fn(&A) -> B) -> Option<Vec<B>> 
     Some(list.iter().map(item).collect())
 }
 
-/// The same for one event and target always.
-fn token(delivery: &Delivery) -> String {
-    // The id is a UUID: with the target's name cut to it, 64 characters are never passed.
-    let target: String = delivery.target.id.chars().take(27).collect();
-    format!("{}-{target}", delivery.event_id)
+/// The same for one task of an event, a rule and a target always, and for no other: 64 hexadecimal
+/// digits, which is as long as a token may be.
+fn token(delivery: &Delivery, number: i32) -> String {
+    let Delivery { event_id, rule_arn, target, .. } = delivery;
+    // None of them has a line break.
+    let of = format!("{event_id}\n{rule_arn}\n{}\n{number}", target.id);
+    Sha256::digest(of.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The overrides that a payload holds; none if it has nothing of them, as an event has.

@@ -144,6 +144,9 @@ fn action(kind: &ServiceEventKind) -> Option<Action> {
         Kind::TaskSetSteadyState => ("INFO", "TASKSET_STEADY_STATE"),
         Kind::TasksStopped => ("INFO", "TASKS_STOPPED"),
         Kind::DesiredCountUpdated => ("INFO", "SERVICE_DESIRED_COUNT_UPDATED"),
+        Kind::RebalancingStarted => ("INFO", "SERVICE_REBALANCING_STARTED"),
+        Kind::RebalancingCompleted => ("INFO", "SERVICE_REBALANCING_COMPLETED"),
+        Kind::RebalancingStopped => ("INFO", "SERVICE_REBALANCING_STOPPED"),
         Kind::StartImpaired => ("WARN", "SERVICE_TASK_START_IMPAIRED"),
         Kind::PlacementFailure(_) | Kind::Unplaced { .. } => {
             ("ERROR", "SERVICE_TASK_PLACEMENT_FAILURE")
@@ -156,10 +159,7 @@ fn action(kind: &ServiceEventKind) -> Option<Action> {
         | Kind::DeploymentFailed(_)
         | Kind::RollingBack(_)
         | Kind::DeploymentStuck
-        | Kind::ProtectionBlocksScaleIn
-        | Kind::RebalancingStarted
-        | Kind::RebalancingCompleted
-        | Kind::RebalancingStopped => return None,
+        | Kind::ProtectionBlocksScaleIn => return None,
     };
     Some(Action { kind, name })
 }

@@ -12,6 +12,7 @@ mod pages;
 mod providers;
 mod recording;
 mod rollout;
+mod run_target;
 mod server;
 mod starting;
 mod tagging;

@@ -32,7 +32,9 @@ impl Api {
             }
             let status = row.status.next(ServiceChange::Deleted).unwrap_or(ServiceStatus::Draining);
             let changed_at = tx.now();
-            let gone = Service { status, desired: 0, changed_at, ..Service::clone(&row) };
+            // Its tags go with it (ECS semantics §2.2).
+            let tags = Default::default();
+            let gone = Service { status, desired: 0, changed_at, tags, ..Service::clone(&row) };
             tx.put(&tables.services.rows, key.clone(), gone);
             Ok::<_, Error>(key)
         });
