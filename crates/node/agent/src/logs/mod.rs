@@ -18,6 +18,8 @@ pub mod fluentd;
 pub mod lines;
 pub mod multiline;
 pub mod options;
+#[cfg(test)]
+mod options_tests;
 mod pump;
 #[cfg(test)]
 mod pump_tests;

@@ -16,6 +16,11 @@ pub const BLOCKING_BYTES: u64 = 16 * 1024 * 1024;
 /// With `non-blocking`: how much may wait before lines are dropped, unless `max-buffer-size` says
 /// otherwise (API reference, `LogConfiguration`).
 pub const NON_BLOCKING_BYTES: u64 = 10 * 1024 * 1024;
+/// Limits that count lines bound the disk here: so many bytes of our files for each, which is a line
+/// of some four hundred characters and what is written around it.
+const LINE_BYTES: u64 = 512;
+/// The most that ECS takes as `log-driver-buffer-limit`.
+const FIRELENS_LINES_MAX: u64 = 536_870_912;
 /// How often awslogs sends if it is not told otherwise: Docker's.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(5);
 /// Docker's.
@@ -145,18 +150,20 @@ pub fn plan(driver: &str, options: &Options, facts: &Facts) -> Result<Plan, Stri
 /// What a container does whose output goes to its task's router, at `socket`.
 ///
 /// # Errors
-/// If `log-driver-buffer-limit` is no number.
+/// If `log-driver-buffer-limit` is no number of lines, or too high.
 pub fn firelens(
     options: &Options,
     tag: String,
     socket: PathBuf,
     facts: &Facts,
 ) -> Result<Plan, String> {
-    let limit = number(options, "log-driver-buffer-limit")?;
-    let keep = LogOptions::unsent(Unsent {
-        bytes_max: limit.unwrap_or(NON_BLOCKING_BYTES),
-        when_full: WhenFull::Drop,
-    });
+    let lines = lines(options, "log-driver-buffer-limit")?;
+    if let Some(lines) = lines.filter(|&lines| lines > FIRELENS_LINES_MAX) {
+        let name = "log-driver-buffer-limit";
+        return Err(format!("log opt '{name}': {lines} is not from 0 to {FIRELENS_LINES_MAX}"));
+    }
+    let bytes_max = room_for(lines, NON_BLOCKING_BYTES);
+    let keep = LogOptions::unsent(Unsent { bytes_max, when_full: WhenFull::Drop });
     let fluentd = FluentdOptions {
         address: FluentdAddress::Unix(socket),
         tag,
@@ -407,6 +414,21 @@ fn number(options: &Options, name: &str) -> Result<Option<u64>, String> {
     let Some(text) = options.get(name).filter(|text| !text.is_empty()) else { return Ok(None) };
     let parsed = text.parse().map(Some);
     parsed.map_err(|_| format!("must specify valid value for log opt '{name}': '{text}'"))
+}
+
+/// A limit that counts lines; Docker takes units there too, as of bytes.
+fn lines(options: &Options, name: &str) -> Result<Option<u64>, String> {
+    let Some(text) = options.get(name).filter(|text| !text.is_empty()) else { return Ok(None) };
+    let lines = size(text);
+    lines
+        .map(Some)
+        .ok_or_else(|| format!("must specify valid value for log opt '{name}': '{text}'"))
+}
+
+/// Bytes in which so many lines have room: never less than without a limit, since nothing may be
+/// dropped earlier than was asked for.
+fn room_for(lines: Option<u64>, usual_bytes: u64) -> u64 {
+    lines.map_or(usual_bytes, |lines| lines.saturating_mul(LINE_BYTES).max(usual_bytes))
 }
 
 /// `65536k`, `10m`, `1g` or bytes.
