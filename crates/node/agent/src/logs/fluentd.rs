@@ -16,6 +16,8 @@ use super::{Destination, Pace, SendError};
 
 /// A connection must stand after this long.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// An acknowledgement must come after this long.
+const ACK_TIMEOUT: Duration = Duration::from_secs(10);
 /// Lines that are sent at once, and their bytes.
 const LINES_MAX: usize = 1000;
 const BYTES_MAX: usize = 256 * 1024;
@@ -175,8 +177,7 @@ impl Fluentd {
             self.connection = None;
         }
         if self.connection.is_none() {
-            let connected = tokio::time::timeout(CONNECT_TIMEOUT, self.connect()).await;
-            self.connection = Some(connected.map_err(|_| std::io::ErrorKind::TimedOut)??);
+            self.connection = Some(within(CONNECT_TIMEOUT, self.connect()).await?);
         }
         Ok(())
     }
@@ -187,26 +188,39 @@ impl Fluentd {
         let chunk = format!("{:032x}", self.chunks);
         let chunk = self.options.asks_for_ack.then_some(chunk.as_str());
         let message = message(lines, &self.options, chunk);
+        let timeout = self.options.write_timeout;
         match &mut self.connection {
-            Some(Connection::Tcp(stream)) => exchange(stream, &message, chunk).await,
-            Some(Connection::Unix(stream)) => exchange(stream, &message, chunk).await,
+            Some(Connection::Tcp(stream)) => exchange(stream, &message, chunk, timeout).await,
+            Some(Connection::Unix(stream)) => exchange(stream, &message, chunk, timeout).await,
             None => Err(std::io::ErrorKind::NotConnected.into()),
         }
     }
+}
+
+async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = std::io::Result<T>>,
+) -> std::io::Result<T> {
+    let worked = tokio::time::timeout(limit, work).await;
+    worked.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
 }
 
 async fn exchange(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     message: &[u8],
     chunk: Option<&str>,
+    write_timeout: Duration,
 ) -> std::io::Result<()> {
-    stream.write_all(message).await?;
-    stream.flush().await?;
+    let write = async {
+        stream.write_all(message).await?;
+        stream.flush().await
+    };
+    within(write_timeout, write).await?;
     let Some(chunk) = chunk else { return Ok(()) };
     let expected = ack(chunk);
     debug_assert!(expected.len() <= ACK_BYTES_MAX);
     let mut answer = vec![0; expected.len()];
-    stream.read_exact(&mut answer).await?;
+    within(ACK_TIMEOUT, stream.read_exact(&mut answer)).await?;
     match answer == expected {
         true => Ok(()),
         false => Err(std::io::Error::other("the acknowledgement is not of what was sent")),
@@ -224,9 +238,7 @@ impl Destination for Fluentd {
 
     async fn send(&mut self, lines: &[Line]) -> Result<usize, SendError> {
         let lines = &lines[..lines.len().min(LINES_MAX)];
-        let delivered = tokio::time::timeout(self.options.write_timeout, self.deliver(lines)).await;
-        let delivered = delivered.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
-        match delivered {
+        match self.deliver(lines).await {
             Ok(()) => Ok(lines.len()),
             Err(error) => {
                 self.connection = None;
@@ -237,6 +249,10 @@ impl Destination for Fluentd {
 
     fn pace(&self) -> Pace {
         Pace { interval: Duration::ZERO, bytes_max: BYTES_MAX, lines_max: LINES_MAX }
+    }
+
+    fn retry_wait(&self) -> Duration {
+        self.options.retry_wait.unwrap_or(super::RETRY_FIRST)
     }
 }
 
@@ -257,6 +273,7 @@ mod tests {
             sub_second: true,
             asks_for_ack: true,
             write_timeout: Duration::from_secs(1),
+            retry_wait: None,
         };
         let line =
             Line { at_ns: 1_000_000_002, source: Source::Stderr, text: "x".to_owned(), start: 0 };

@@ -26,6 +26,7 @@ mod pump_tests;
 pub mod spool;
 pub mod syslog;
 pub mod tag;
+pub mod values;
 mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,6 +51,8 @@ use crate::folders::Folders;
 use crate::transport::Transport;
 use crate::view::CredentialStore;
 
+/// The first wait after a failure, of destinations that name no other.
+const RETRY_FIRST: Duration = Duration::from_millis(250);
 /// How long a container's removal waits for its output to be sent, in one try.
 const DRAIN_AT_REMOVAL: Duration = Duration::from_secs(5);
 /// Output that nobody took for so long after its container ended goes with the container.
@@ -94,6 +97,11 @@ pub trait Destination: Send {
 
     /// How it wants its lines.
     fn pace(&self) -> Pace;
+
+    /// How long to wait after a first failure; each further wait is twice as long.
+    fn retry_wait(&self) -> Duration {
+        RETRY_FIRST
+    }
 }
 
 /// What is to be sent of one container.

@@ -1,6 +1,7 @@
 //! What a definition's log configuration asks for, checked as Docker checks it.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use runtime::containers::{Keep, LogOptions, Unsent, WhenFull};
 use super::multiline::of_datetime;
 use super::syslog::{Address, Format};
 use super::tag::{self, Facts};
+use super::values::{Options, boolean, duration, lines, number, size};
 
 /// With `blocking`: how much may wait on the disk before the container is held back.
 pub const BLOCKING_BYTES: u64 = 16 * 1024 * 1024;
@@ -25,6 +27,12 @@ const FIRELENS_LINES_MAX: u64 = 536_870_912;
 const FLUSH_INTERVAL: Duration = Duration::from_secs(5);
 /// Docker's.
 const FLUENTD_PORT: u16 = 24224;
+/// How long a write to a fluentd may take if nothing is said. Docker waits for ever, and lets the
+/// container wait; here another connection is tried.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// What Docker takes as `fluentd-async-reconnect-interval`.
+const RECONNECT_INTERVALS: RangeInclusive<Duration> =
+    Duration::from_millis(100)..=Duration::from_secs(10);
 
 /// What becomes of a container's output.
 #[derive(Clone, Debug)]
@@ -106,6 +114,8 @@ pub struct FluentdOptions {
     pub asks_for_ack: bool,
     /// How long a write may take.
     pub write_timeout: Duration,
+    /// The wait after a first failure; none: that of all destinations.
+    pub retry_wait: Option<Duration>,
 }
 
 impl FluentdOptions {
@@ -126,8 +136,6 @@ pub enum FluentdAddress {
     /// A socket.
     Unix(PathBuf),
 }
-
-type Options = BTreeMap<String, String>;
 
 /// What a driver with these options is to do.
 ///
@@ -170,7 +178,8 @@ pub fn firelens(
         fields: named(facts),
         sub_second: true,
         asks_for_ack: false,
-        write_timeout: Duration::from_secs(10),
+        write_timeout: WRITE_TIMEOUT,
+        retry_wait: None,
     };
     let shipping = Shipping {
         kind: Kind::Fluentd(fluentd),
@@ -333,13 +342,36 @@ fn fluentd(options: &Options, facts: &Facts) -> Result<Plan, String> {
         fields,
         sub_second: boolean(options, "fluentd-sub-second-precision")?.unwrap_or(false),
         asks_for_ack: boolean(options, "fluentd-request-ack")?.unwrap_or(false),
-        write_timeout: Duration::from_secs(10),
+        write_timeout: duration(options, "fluentd-write-timeout")?.unwrap_or(WRITE_TIMEOUT),
+        retry_wait: duration(options, "fluentd-retry-wait")?,
     };
+    let lines = lines(options, "fluentd-buffer-limit")?;
+    check_unused(options)?;
     let mut plan = ships(options, Kind::Fluentd(fluentd), None)?;
     if let Some(shipping) = &mut plan.shipping {
         shipping.must_work_at_start &= !is_async;
     }
+    if let Keep::Unsent(unsent) = plan.keep.keep {
+        let bytes_max = room_for(lines, unsent.bytes_max);
+        plan.keep = LogOptions::unsent(Unsent { bytes_max, ..unsent });
+    }
     Ok(plan)
+}
+
+/// Options without a use here: no line is given up after so many tries, since it waits on the
+/// disk, and a lost connection is made again with the next line. What Docker refuses is refused.
+fn check_unused(options: &Options) -> Result<(), String> {
+    let retries = number(options, "fluentd-max-retries")?;
+    if retries.is_some_and(|retries| retries > i32::MAX as u64) {
+        return Err("invalid fluentd-max-retries: value out of range".to_owned());
+    }
+    let name = "fluentd-async-reconnect-interval";
+    match duration(options, name)? {
+        Some(interval) if !RECONNECT_INTERVALS.contains(&interval) => {
+            Err(format!("invalid value for {name}: it must be between 100ms and 10s"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The fields of every record that say whose it is.
@@ -398,50 +430,8 @@ fn ships(options: &Options, kind: Kind, begins: Option<Regex>) -> Result<Plan, S
     Ok(Plan { keep: LogOptions::unsent(unsent), shipping: Some(shipping) })
 }
 
-fn boolean(options: &Options, name: &str) -> Result<Option<bool>, String> {
-    // Go's strconv.ParseBool.
-    match options.get(name).map(String::as_str) {
-        None | Some("") => Ok(None),
-        Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(Some(true)),
-        Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(Some(false)),
-        Some(other) => {
-            Err(format!("must specify valid value for log opt '{name}': '{other}' is no boolean"))
-        }
-    }
-}
-
-fn number(options: &Options, name: &str) -> Result<Option<u64>, String> {
-    let Some(text) = options.get(name).filter(|text| !text.is_empty()) else { return Ok(None) };
-    let parsed = text.parse().map(Some);
-    parsed.map_err(|_| format!("must specify valid value for log opt '{name}': '{text}'"))
-}
-
-/// A limit that counts lines; Docker takes units there too, as of bytes.
-fn lines(options: &Options, name: &str) -> Result<Option<u64>, String> {
-    let Some(text) = options.get(name).filter(|text| !text.is_empty()) else { return Ok(None) };
-    let lines = size(text);
-    lines
-        .map(Some)
-        .ok_or_else(|| format!("must specify valid value for log opt '{name}': '{text}'"))
-}
-
 /// Bytes in which so many lines have room: never less than without a limit, since nothing may be
 /// dropped earlier than was asked for.
 fn room_for(lines: Option<u64>, usual_bytes: u64) -> u64 {
     lines.map_or(usual_bytes, |lines| lines.saturating_mul(LINE_BYTES).max(usual_bytes))
-}
-
-/// `65536k`, `10m`, `1g` or bytes.
-pub fn size(text: &str) -> Option<u64> {
-    const KIB: u64 = 1024;
-    let text = text.trim().to_ascii_lowercase();
-    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
-    let unit = match text[digits.len()..].trim_end_matches('b') {
-        "" => 1,
-        "k" => KIB,
-        "m" => KIB * KIB,
-        "g" => KIB * KIB * KIB,
-        _ => return None,
-    };
-    digits.parse::<u64>().ok()?.checked_mul(unit)
 }

@@ -2,10 +2,11 @@
 #![allow(clippy::unwrap_used)]
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use runtime::containers::Keep;
 
-use super::options::{self, NON_BLOCKING_BYTES, Plan};
+use super::options::{self, BLOCKING_BYTES, Kind, NON_BLOCKING_BYTES, Plan};
 use super::tag::Facts;
 
 fn of(options: &[(&str, &str)]) -> std::collections::BTreeMap<String, String> {
@@ -33,4 +34,38 @@ fn the_buffer_limit_of_firelens_counts_lines() {
     let error = bytes("536870913").unwrap_err();
     assert!(error.ends_with("536870913 is not from 0 to 536870912"), "{error}");
     assert!(bytes("many").is_err());
+}
+
+#[test]
+fn the_options_of_fluentd_are_used_or_checked() {
+    let plan = |options: &[(&str, &str)]| options::plan("fluentd", &of(options), &Facts::default());
+    let fluentd = |options: &[(&str, &str)]| match plan(options).unwrap().shipping.unwrap().kind {
+        Kind::Fluentd(fluentd) => fluentd,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(bytes_max(&plan(&[]).unwrap()), BLOCKING_BYTES);
+    let limit = ("fluentd-buffer-limit", "1m");
+    assert_eq!(bytes_max(&plan(&[limit]).unwrap()), 512 << 20);
+    let limit = [("mode", "non-blocking"), ("fluentd-buffer-limit", "10")];
+    assert_eq!(bytes_max(&plan(&limit).unwrap()), NON_BLOCKING_BYTES);
+
+    let usual = fluentd(&[("fluentd-write-timeout", "0")]);
+    assert_eq!((usual.write_timeout, usual.retry_wait), (Duration::from_secs(10), None));
+    let told = fluentd(&[("fluentd-write-timeout", "1m1.5s"), ("fluentd-retry-wait", "700ms")]);
+    assert_eq!(told.write_timeout, Duration::from_millis(61_500));
+    assert_eq!(told.retry_wait, Some(Duration::from_millis(700)));
+
+    for (name, value) in [
+        ("fluentd-buffer-limit", "much"),
+        ("fluentd-max-retries", "-1"),
+        ("fluentd-max-retries", "2147483648"),
+        ("fluentd-retry-wait", "5"),
+        ("fluentd-write-timeout", "-1s"),
+        ("fluentd-async-reconnect-interval", "99ms"),
+        ("fluentd-async-reconnect-interval", "11s"),
+    ] {
+        let error = plan(&[(name, value)]).unwrap_err();
+        assert!(error.contains(name), "{error}");
+    }
+    plan(&[("fluentd-max-retries", "3"), ("fluentd-async-reconnect-interval", "10s")]).unwrap();
 }

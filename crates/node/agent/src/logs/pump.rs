@@ -20,9 +20,7 @@ const LOOK: Duration = Duration::from_millis(200);
 const LOOK_IDLE: Duration = Duration::from_secs(1);
 /// A file is idle after this long without a change.
 const IDLE_AFTER: Duration = Duration::from_secs(5);
-/// The first wait after a failure, and ...
-const RETRY_FIRST: Duration = Duration::from_millis(250);
-/// ... the longest.
+/// The longest wait after a failure, unless the first one is longer.
 const RETRY_MAX: Duration = Duration::from_secs(15);
 
 pub(super) struct Pump {
@@ -179,7 +177,8 @@ impl Pump {
 
     /// Sends all of the queue, however long that takes.
     async fn send(&mut self, read_to: u64, shutdown: &CancellationToken) -> Result<(), Stopped> {
-        let mut wait = RETRY_FIRST;
+        let first = self.destination.retry_wait();
+        let mut wait = first;
         while !self.queue.is_empty() {
             let lines = self.queue.make_contiguous();
             let sent = tokio::select! {
@@ -191,7 +190,7 @@ impl Pump {
                 Ok(count) => {
                     self.drop_front(count.max(1));
                     self.put_down(read_to).await;
-                    wait = RETRY_FIRST;
+                    wait = first;
                 }
                 Err(SendError::Never(error)) => {
                     let count = self.queue.len();
@@ -200,7 +199,7 @@ impl Pump {
                     self.put_down(read_to).await;
                 }
                 Err(SendError::Later(error)) => {
-                    if wait == RETRY_FIRST {
+                    if wait == first {
                         tracing::warn!(id = %self.job.id, %error, "output waits to be sent");
                     }
                     tokio::select! {
@@ -208,7 +207,7 @@ impl Pump {
                         () = shutdown.cancelled() => return Err(Stopped),
                         () = tokio::time::sleep(wait) => {}
                     }
-                    wait = (wait * 2).min(RETRY_MAX);
+                    wait = (wait * 2).min(RETRY_MAX.max(first));
                 }
             }
         }
