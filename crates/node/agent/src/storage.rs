@@ -32,22 +32,25 @@ impl Tools {
         Ok(())
     }
 
-    /// A shared volume keeps the settings that it was first made with. One that is not to be made
-    /// by the task is taken as it is, as Docker does.
+    /// A shared volume keeps the settings that it was first made with. One that the task does not
+    /// make must be there, made by another task or by whoever runs the machine, and is taken as it
+    /// is.
     async fn provision(&self, volume: &Volume) -> Result<(), Failure> {
-        let Some((file, wanted, makes)) = volumes::provision(volume, self.places()) else {
+        let Some(shared) = volumes::shared(volume, self.places()) else {
             return Ok(());
         };
-        if !makes {
-            return Ok(());
-        }
         let failed = |error: &dyn std::fmt::Display| {
             let what = format!("volume '{}': {error}", volume.name);
             Failure::new("CannotCreateVolumeError", what)
         };
-        let text = serde_json::to_string(&wanted).map_err(|error| failed(&error))?;
-        let kept = self.folders.keep(&file, &text).await.map_err(|error| failed(&error))?;
+        if !shared.is_made {
+            let kept = self.folders.kept(&shared.file).await.map_err(|error| failed(&error))?;
+            let is_there = kept.is_some() || self.folders.expect(&shared.folder).await.is_ok();
+            return if is_there { Ok(()) } else { Err(volumes::is_not_there(volume)) };
+        }
+        let text = serde_json::to_string(&shared.wanted).map_err(|error| failed(&error))?;
+        let kept = self.folders.keep(&shared.file, &text).await.map_err(|error| failed(&error))?;
         let existing = serde_json::from_str(&kept).map_err(|error| failed(&error))?;
-        volumes::matches(&existing, &wanted)
+        volumes::matches(&existing, &shared.wanted)
     }
 }

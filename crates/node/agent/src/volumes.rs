@@ -258,16 +258,30 @@ pub struct Provisioned {
     pub labels: BTreeMap<String, String>,
 }
 
-/// Where that is kept, for a volume that is to be shared; none for others.
-pub fn provision(volume: &Volume, places: Places<'_>) -> Option<(PathBuf, Provisioned, bool)> {
+/// A volume of Docker's that tasks share, by its name.
+pub struct Shared {
+    /// Its folder, if it has one of ours.
+    pub folder: PathBuf,
+    /// Where it is put down what it is, once a task has made it.
+    pub file: PathBuf,
+    /// What the definition means.
+    pub wanted: Provisioned,
+    /// Whether the task makes it if it is not there.
+    pub is_made: bool,
+}
+
+/// The volume as one that is shared; none for others.
+pub fn shared(volume: &Volume, places: Places<'_>) -> Option<Shared> {
     let docker = volume.docker_volume_configuration.as_ref()?;
     let is_shared = volume.kind.as_deref() == Some("docker") && docker.scope == "shared";
-    if !is_shared || !is_local(docker) || !is_name(&volume.name) {
+    if !is_shared || !is_local(docker) {
         return None;
     }
+    let folder = own(places.own, "shared", &volume.name).ok()?;
     let file = places.own.join("provisioned").join(format!("{}.json", volume.name));
     let (driver_opts, labels) = (docker.driver_opts.clone(), docker.labels.clone());
-    Some((file, Provisioned { driver_opts, labels }, docker.autoprovision))
+    let wanted = Provisioned { driver_opts, labels };
+    Some(Shared { folder, file, wanted, is_made: docker.autoprovision })
 }
 
 /// Whether a volume that exists is the one that is meant: as Amazon's agent compares them, in its
@@ -287,4 +301,14 @@ pub fn matches(existing: &Provisioned, wanted: &Provisioned) -> Result<(), Failu
         return differs("options", &existing.driver_opts, &wanted.driver_opts);
     }
     Ok(())
+}
+
+/// What a task is told whose volume is to be there and is not: the words of Amazon's agent.
+pub fn is_not_there(volume: &Volume) -> Failure {
+    let what = format!(
+        "initialize volume: volume detection failed, volume '{}' does not exist and autoprovision \
+         is set to false",
+        volume.name
+    );
+    Failure::new("CannotCreateVolumeError", what)
 }

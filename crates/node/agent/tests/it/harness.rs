@@ -98,6 +98,8 @@ pub struct World {
     pub at_end: AtEnd,
     pub capacity: Capacity,
     pub clock: Arc<PausedClock>,
+    /// The agents' own folder: none that is there, unless a test has one.
+    pub folder: PathBuf,
     ids: Arc<Counter>,
 }
 
@@ -123,6 +125,7 @@ impl World {
             at_end: AtEnd::LeaveRunning,
             capacity,
             clock,
+            folder: PathBuf::from("/nonexistent/agent"),
             ids: Arc::default(),
         }
     }
@@ -149,7 +152,7 @@ impl World {
             instance_type: None,
             attributes: BTreeMap::new(),
             address: None,
-            folder: PathBuf::from("/nonexistent/agent"),
+            folder: self.folder.clone(),
             account: "000000000000".parse().unwrap(),
             region: "us-east-1".parse().unwrap(),
             capacity: self.capacity.clone(),

@@ -12,3 +12,4 @@ mod resources;
 mod restarts;
 mod server;
 mod storage;
+mod volumes;

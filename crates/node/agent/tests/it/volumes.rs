@@ -1,0 +1,61 @@
+//! Volumes that tasks share.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use agent::engine::Reported;
+use agent_protocol::task::{DockerVolume, MountPoint, Task, Volume};
+
+use crate::harness::{World, container, task};
+
+/// A task that mounts Docker's volume `name`, of scope shared.
+fn with_shared(number: u32, name: &str, autoprovision: bool) -> Task {
+    let docker = DockerVolume {
+        scope: "shared".to_owned(),
+        autoprovision,
+        labels: BTreeMap::from([("made".to_owned(), autoprovision.to_string())]),
+        ..DockerVolume::default()
+    };
+    let volume = Volume {
+        name: name.to_owned(),
+        kind: Some("docker".to_owned()),
+        docker_volume_configuration: Some(docker),
+        ..Volume::default()
+    };
+    let mut app = container("app", "exit 0 10");
+    app.mount_points = vec![MountPoint {
+        source_volume: name.to_owned(),
+        container_path: "/data".to_owned(),
+        ..MountPoint::default()
+    }];
+    Task { volumes: vec![volume], ..task(number, vec![app]) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shared_volume_that_the_task_does_not_make_must_be_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = World::new();
+    world.folder = folder.path().to_owned();
+    let _agent = world.start();
+    let shared = folder.path().join("volumes/shared");
+    let run = async |task: Task| {
+        world.server.want(task.clone());
+        world.server.until_reported(&task.arn, Reported::Stopped).await;
+        let state = world.server.state.lock();
+        let stopped = state
+            .submits
+            .iter()
+            .find(|submit| submit.task == task.arn && submit.status == Reported::Stopped);
+        stopped.unwrap().containers[0].reason.clone()
+    };
+    let expected = "CannotCreateVolumeError: initialize volume: volume detection failed, volume \
+                    'data' does not exist and autoprovision is set to false";
+    assert_eq!(run(with_shared(1, "data", false)).await.as_deref(), Some(expected));
+    assert!(!shared.join("data").exists());
+    // Made by a task that may; its labels are not compared with those of one that may not.
+    assert_eq!(run(with_shared(2, "data", true)).await, None);
+    assert_eq!(run(with_shared(3, "data", false)).await, None);
+    // Made by whoever runs the machine.
+    fs::create_dir_all(shared.join("given")).unwrap();
+    assert_eq!(run(with_shared(4, "given", false)).await, None);
+}
