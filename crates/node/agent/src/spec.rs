@@ -19,6 +19,7 @@ use crate::awsvpc;
 use crate::engine::{Creation, Failure, Sibling};
 use crate::fargate;
 use crate::gpus::{self, Gpu};
+use crate::logs::values;
 use crate::resources::Fetched;
 use crate::volumes::{self, Places, Source};
 
@@ -356,6 +357,7 @@ fn ipc_mode(task: &Task) -> IpcMode {
     match task.ipc_mode.as_deref() {
         Some("host") => IpcMode::Host,
         Some("task") => IpcMode::Task,
+        Some("none") => IpcMode::None,
         _ => IpcMode::Own,
     }
 }
@@ -418,7 +420,7 @@ fn tmpfs(host: &HostConfig) -> impl Iterator<Item = Mount> + '_ {
         let mut size_bytes = None;
         let mut rest = Vec::new();
         for option in options.split(',').filter(|option| !option.is_empty()) {
-            match option.strip_prefix("size=").and_then(size) {
+            match option.strip_prefix("size=").and_then(values::size) {
                 Some(bytes) => size_bytes = Some(bytes),
                 None => rest.push(option.to_owned()),
             }
@@ -429,20 +431,6 @@ fn tmpfs(host: &HostConfig) -> impl Iterator<Item = Mount> + '_ {
             read_only: false,
         }
     })
-}
-
-/// `65536k`, `10m`, `1g` or bytes.
-fn size(text: &str) -> Option<u64> {
-    let text = text.trim().to_ascii_lowercase();
-    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
-    let unit = match text[digits.len()..].trim_end_matches('b') {
-        "" => 1,
-        "k" => 1024,
-        "m" => MIB,
-        "g" => 1024 * MIB,
-        _ => return None,
-    };
-    digits.parse::<u64>().ok()?.checked_mul(unit)
 }
 
 fn device(device: &agent_protocol::docker::Device) -> Device {

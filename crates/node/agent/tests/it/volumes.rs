@@ -1,10 +1,11 @@
-//! Volumes that tasks share.
+//! What containers share with others: volumes and memory.
 
 use std::collections::BTreeMap;
 use std::fs;
 
 use agent::engine::Reported;
 use agent_protocol::task::{DockerVolume, MountPoint, Task, Volume};
+use runtime::containers::IpcMode;
 
 use crate::harness::{World, container, task};
 
@@ -58,4 +59,22 @@ async fn a_shared_volume_that_the_task_does_not_make_must_be_there() {
     // Made by whoever runs the machine.
     fs::create_dir_all(shared.join("given")).unwrap();
     assert_eq!(run(with_shared(4, "given", false)).await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_mode_of_shared_memory_is_the_tasks() {
+    let world = World::new();
+    let _agent = world.start();
+    let modes =
+        [(None, IpcMode::Own), (Some("none"), IpcMode::None), (Some("host"), IpcMode::Host)];
+    for (number, (mode, expected)) in (1..).zip(modes) {
+        let mut task = task(number, vec![container("app", "run")]);
+        task.ipc_mode = mode.map(str::to_owned);
+        world.server.want(task.clone());
+        world.server.until_reported(&task.arn, Reported::Running).await;
+        let state = world.host.state.lock();
+        let id = task.arn.id.to_string();
+        let fake = state.containers.values().find(|fake| fake.spec.task == id).unwrap();
+        assert_eq!(fake.spec.ipc_mode, expected);
+    }
 }

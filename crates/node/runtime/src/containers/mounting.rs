@@ -61,7 +61,8 @@ pub(super) fn mounts(
     if is_folder_of_devices {
         all.push(devices());
     }
-    let memory = (!has("/dev/shm")).then(|| (PathBuf::from("/dev/shm"), memory(spec, around)));
+    let has_memory = spec.ipc_mode != IpcMode::None && !has("/dev/shm");
+    let memory = has_memory.then(|| (PathBuf::from("/dev/shm"), memory(spec, around)));
     let mut sorted: Vec<(PathBuf, Value)> = memory.into_iter().collect();
     sorted.extend(own.iter().map(|(target, mount, _)| (target.clone(), mount.clone())));
     sorted.sort_by_key(|(target, _)| target.components().count());
@@ -180,5 +181,47 @@ fn volume(mount: &Mount, target: &Path) -> Value {
             }
             json!({"destination": target, "type": "tmpfs", "source": "tmpfs", "options": all})
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::collections::HashSet;
+
+    use shim::cgroup::Hierarchies;
+
+    use super::*;
+    use crate::{ContainerId, RootFs};
+
+    fn targets(spec: &ContainerSpec) -> Vec<String> {
+        let (hierarchies, capabilities) = (Hierarchies::V2(PathBuf::new()), HashSet::new());
+        let around = Surroundings {
+            directory: Path::new("/nonexistent"),
+            hierarchies: &hierarchies,
+            hostname: "h",
+            capabilities: &capabilities,
+            pid_namespace: None,
+            ipc: None,
+            program: Path::new("/nonexistent/shim"),
+            files: Vec::new(),
+        };
+        let all = mounts(spec, &around).unwrap().all;
+        all.iter().map(|mount| mount["destination"].as_str().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn without_shared_memory_there_is_none_but_the_tasks_own() {
+        let id: ContainerId = "a".repeat(64).parse().unwrap();
+        let mut spec = ContainerSpec::new(id, "t", RootFs::default(), Vec::new());
+        let count = |spec: &ContainerSpec| {
+            targets(spec).iter().filter(|target| *target == "/dev/shm").count()
+        };
+        assert_eq!(count(&spec), 1);
+        spec.ipc_mode = IpcMode::None;
+        assert_eq!(count(&spec), 0);
+        let source = MountSource::Bind(PathBuf::from("/volume"));
+        spec.mounts = vec![Mount { source, target: "/dev/shm".into(), read_only: false }];
+        assert_eq!(count(&spec), 1);
     }
 }

@@ -169,6 +169,8 @@ pub enum PidMode {
 pub enum IpcMode {
     /// Its own only.
     Own,
+    /// Its own only, without `/dev/shm`.
+    None,
     /// The host's.
     Host,
     /// That of its task's containers of this mode, `/dev/shm` included.
