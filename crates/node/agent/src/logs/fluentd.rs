@@ -291,4 +291,25 @@ mod tests {
         packer.time(5_000_000_000, false);
         assert_eq!(packer.0, [0xdc, 1, 44, 0xde, 1, 44, 0xce, 0, 0, 0, 5]);
     }
+
+    #[tokio::test]
+    async fn a_server_that_does_not_read_is_given_up_after_the_write_timeout() {
+        let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut fluentd = Fluentd::new(FluentdOptions {
+            address: FluentdAddress::Tcp(server.local_addr().unwrap().to_string()),
+            tag: "t".to_owned(),
+            fields: BTreeMap::new(),
+            sub_second: false,
+            asks_for_ack: false,
+            write_timeout: Duration::from_millis(50),
+            retry_wait: Some(Duration::from_millis(700)),
+        });
+        assert_eq!(fluentd.retry_wait(), Duration::from_millis(700));
+        // More than has room between the two.
+        let text = "x".repeat(64 << 20);
+        let line = Line { at_ns: 0, source: Source::Stdout, text, start: 0 };
+        let sent = tokio::time::timeout(Duration::from_secs(8), fluentd.send(&[line])).await;
+        assert!(matches!(sent, Ok(Err(SendError::Later(_)))), "{sent:?}");
+        assert!(fluentd.connection.is_none());
+    }
 }
