@@ -272,6 +272,17 @@ async fn containers_of_a_task_may_share_processes_and_memory() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_container_may_be_without_shared_memory() {
+    let ground = Ground::new().await;
+    let mut spec = ground.shell("readlink /proc/self/ns/ipc; ls -d /dev/mqueue /dev/shm 2>&1");
+    spec.ipc_mode = IpcMode::None;
+    let (_, said) = ground.run(spec).await;
+    let host = fs::read_link("/proc/self/ns/ipc").unwrap().display().to_string();
+    assert!(said.contains("ls: /dev/shm: No such file") && !said.contains(&host), "{said}");
+    ground.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn commands_that_cannot_be_run_say_why() {
     let ground = Ground::new().await;
     for (command, expected) in [
