@@ -366,7 +366,7 @@ async fn output_is_turned_over_and_long_lines_are_cut() {
         assert!(fs::metadata(&file).unwrap().len() <= 64 * 1024, "{}", file.display());
     }
     assert!(!part(3).exists());
-    assert!(output(&log).ends_with("end"));
+    assert!(output(&log).ends_with("end\n"));
     let all = output(&part(2)) + &output(&part(1)) + &output(&log);
     assert!(all.contains("\n1999\n2000\nlonglong"), "{all}");
     ground.containers.remove(&id, true).await.unwrap();
