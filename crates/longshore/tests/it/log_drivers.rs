@@ -85,9 +85,8 @@ fn awslogs_keeps_every_line_in_order() {
     let output = awslogs.arg("\"line 29\"").output().expect("./x test installs it");
     let shown = String::from_utf8_lossy(&output.stdout).lines().count();
     assert_eq!(shown, 111, "{}", String::from_utf8_lossy(&output.stderr));
-    // The instance has them too. Which of its two outputs ended last is not said.
-    let log = up.cli(&["logs", &task]);
-    assert!(["line 3000\n", "x\n", "err\n"].iter().all(|line| log.contains(line)));
+    // The instance has them too; what was standard error is so here.
+    assert!(up.cli(&["logs", &task]).ends_with("x\n"));
 }
 
 #[test]
