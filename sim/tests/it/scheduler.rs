@@ -59,7 +59,7 @@ fn one_that_ignores_protection() {
 
 #[test]
 fn one_whose_breaker_never_trips() {
-    scheduler(Mistake::NeverGivesUp, &[SETTLES, ALL_END]);
+    scheduler(Mistake::NeverGivesUp, &[SETTLES, ALL_END, MOST]);
 }
 
 #[test]
