@@ -133,8 +133,8 @@ impl Crowd {
             let begin = Instant::now();
             let ids = at_once(count, &|| {
                 let mut run = command(options);
-                // Podman asks for more open files than this machine may allow.
-                let limit = ["--ulimit", "nofile=1024:1024"];
+                // Podman asks for higher limits than the machine may allow.
+                let limit = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096"];
                 run.args(["run", "--detach"]).args(limit).arg(image).args(COMMAND);
                 output(&mut run)
             })?;
