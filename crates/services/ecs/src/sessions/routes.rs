@@ -22,19 +22,7 @@ const SIGNED: RouteAuth = RouteAuth::Signed("ecs");
 impl Sessions {
     /// The routes of the sessions.
     pub fn routes(&self) -> Vec<Route> {
-        let route = |prefix: &'static str, answer: fn(&Sessions, RouteRequest) -> Answer| {
-            let sessions = self.clone();
-            Route::new(prefix, SIGNED, move |request| {
-                let sessions = sessions.clone();
-                async move {
-                    let answer = match sessions.hub.is_ready().await {
-                        true => answer(&sessions, request),
-                        false => Err(sessions.hub.not_ready()),
-                    };
-                    answer.unwrap_or_else(|refusal| refusal.response())
-                }
-            })
-        };
+        let route = |prefix: &'static str, answer| self.route(prefix, SIGNED, answer);
         let sessions = self.clone();
         let mut routes = self.exec_routes();
         routes.extend([
@@ -48,6 +36,26 @@ impl Sessions {
             }),
         ]);
         routes
+    }
+
+    /// A route on which sessions begin, once this server may begin some.
+    pub(super) fn route(
+        &self,
+        prefix: &'static str,
+        auth: RouteAuth,
+        answer: fn(&Self, RouteRequest) -> Answer,
+    ) -> Route {
+        let sessions = self.clone();
+        Route::new(prefix, auth, move |request| {
+            let sessions = sessions.clone();
+            async move {
+                let answer = match sessions.hub.is_ready().await {
+                    true => answer(&sessions, request),
+                    false => Err(sessions.hub.not_ready()),
+                };
+                answer.unwrap_or_else(|refusal| refusal.response())
+            }
+        })
     }
 
     /// Whether the caller may open a session for the instance now: what a route asks before it

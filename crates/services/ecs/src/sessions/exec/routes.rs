@@ -46,22 +46,9 @@ impl Sessions {
 
     /// The routes of sessions of ECS Exec.
     pub(in crate::sessions) fn exec_routes(&self) -> Vec<Route> {
-        let route = |prefix, auth, answer: fn(&Self, RouteRequest) -> Answer| {
-            let sessions = self.clone();
-            Route::new(prefix, auth, move |request| {
-                let sessions = sessions.clone();
-                async move {
-                    let answer = match sessions.hub.is_ready().await {
-                        true => answer(&sessions, request),
-                        false => Err(sessions.hub.not_ready()),
-                    };
-                    answer.unwrap_or_else(|refusal| refusal.response())
-                }
-            })
-        };
         vec![
-            route(CLIENT_PATH, RouteAuth::Unsigned, Self::answer_client),
-            route(AGENT_PATH, RouteAuth::Signed("ecs"), Self::answer_agent),
+            self.route(CLIENT_PATH, RouteAuth::Unsigned, Self::answer_client),
+            self.route(AGENT_PATH, RouteAuth::Signed("ecs"), Self::answer_agent),
         ]
     }
 
