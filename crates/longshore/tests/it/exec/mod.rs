@@ -140,8 +140,8 @@ fn a_session_is_resized_interrupted_and_resumed() {
     client.resize(99, 33);
     client.type_in(b"stty size\r");
     client.until("33 99\r\n");
-    // The shell's own line editing takes Ctrl-C for a key: what is interrupted has begun.
-    client.type_in(b"echo begun; sleep 1000\r");
+    // What is interrupted says itself that it began: before that, Ctrl-C is the shell's own.
+    client.type_in(b"sh -c 'echo begun; exec sleep 1000'\r");
     client.until("\r\nbegun\r\n");
     client.type_in(b"\x03");
     client.type_in(b"kept=yes; echo ready\r");
