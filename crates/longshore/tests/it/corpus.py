@@ -57,7 +57,7 @@ CAPABILITIES = (
     " WAKE_ALARM BLOCK_SUSPEND AUDIT_READ"
 ).split()
 # How long all tasks together may take to run.
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 240
 
 
 def without_null(value):

@@ -8,7 +8,7 @@ which something is drawn beyond its edges shows nothing.
 
 import fcntl, json, os, pty, re, select, signal, struct, sys, termios, time
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 240
 SEQUENCE = re.compile(rb"\x1b\[(\??)([0-9;]*)([A-Za-z])")
 
 

@@ -13,7 +13,7 @@ use crate::etcd_server::{EtcdServer, etcdctl, shared_settings};
 use crate::world::{Key, World, key, runtime, settings, ship};
 
 /// Far more than anything here takes; only a hang reaches it.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 /// Runs servers on tasks of their own.
 pub fn run(test: impl Future<Output = ()>) {

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use crate::world::settings;
 
 /// How long an etcd may take until it serves.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_secs(240);
 
 /// How often a start looks whether the process still lives.
 const LOOK: Duration = Duration::from_millis(200);

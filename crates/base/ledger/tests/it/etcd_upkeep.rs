@@ -9,7 +9,7 @@ use crate::etcd_server::{EtcdServer, etcdctl, try_etcdctl};
 use crate::world::{World, key, settings, ship};
 
 /// Far more than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(240);
 /// A row of 100 kB.
 const LARGE: usize = 100_000;
 

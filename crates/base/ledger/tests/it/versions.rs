@@ -10,7 +10,7 @@ use crate::records::{Extended, First, Second};
 use crate::world::{Sources, runtime, settings};
 
 /// Far more than anything here takes; only a hang reaches it.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 /// A server of the version whose record is `V`.
 struct Server<V: Record> {

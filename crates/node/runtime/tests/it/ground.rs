@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use terms::{Clock, Timestamp};
 
 /// A container that runs longer than this will never end.
-const ENDS_WITHIN: Duration = Duration::from_secs(60);
+const ENDS_WITHIN: Duration = Duration::from_secs(240);
 
 pub(crate) struct HostClock;
 

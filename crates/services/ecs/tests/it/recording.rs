@@ -19,7 +19,7 @@ use super::server::{ACCOUNT, REGION, Server};
 
 const RECORDING: &str = include_str!("recordings/real_agent.jsonl");
 /// How long the replay waits for a frame before it gives up.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(240);
 /// The node that the agent's keys are bound to.
 const KEY: &str = "node-real";
 

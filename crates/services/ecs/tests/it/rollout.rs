@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::server::Server;
 
 /// How long a test waits for something to come true before it gives up.
-const WITHIN: Duration = Duration::from_secs(30);
+const WITHIN: Duration = Duration::from_secs(240);
 
 /// What the agents do with tasks of a family.
 #[derive(Clone, Copy, PartialEq)]
