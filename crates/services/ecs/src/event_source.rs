@@ -16,7 +16,7 @@ use crate::Ecs;
 use crate::api;
 use crate::decide::events::{self as decide, Told};
 use crate::model::{ContainerInstance, ServiceEventKind, Task};
-use crate::tables::{ClusterKey, InstanceKey, Tables};
+use crate::tables::{ClusterKey, InstanceKey, ServiceKey, Tables};
 
 const SOURCE: &str = "aws.ecs";
 /// Room for a detail, in bytes, at first.
@@ -64,17 +64,17 @@ impl EventSource {
                 let detail = Arc::new(move || this.instance(&key, &row, version, now));
                 moment(&cluster, "ECS Container Instance State Change", arn, detail)
             }
-            Told::Action(((cluster, service), _), row, action) => {
-                let arn = cluster.service_arn(service).to_string();
-                let of = cluster.clone();
+            Told::Action((key, _), row, action) => {
+                let cluster = key.0.clone();
+                let arn = cluster.service_arn(key.1.clone()).to_string();
                 let detail = Arc::new(move || {
                     let mut detail = json!({
                         "eventType": action.kind,
                         "eventName": action.name,
-                        "clusterArn": of.arn().to_string(),
+                        "clusterArn": key.0.arn().to_string(),
                         "createdAt": row.created_at.to_string(),
                     });
-                    add_particulars(&mut detail, &row.kind, action);
+                    add_particulars(&mut detail, &key, (&row.kind, action));
                     detail.to_string()
                 });
                 moment(&cluster, "ECS Service Action", arn, detail)
@@ -126,8 +126,13 @@ fn reason(rollout_state_reason: &str) -> String {
     rollout_state_reason.replace("tasks failed to start", "task failed to start")
 }
 
-/// Adds what only some actions have: why, and of which instances and capacity providers.
-fn add_particulars(detail: &mut Value, kind: &ServiceEventKind, action: decide::Action) {
+/// Adds what only some actions have: why, how many, and of which instances, capacity providers, tasks
+/// and task sets of the service.
+fn add_particulars(
+    detail: &mut Value,
+    of: &ServiceKey,
+    (kind, action): (&ServiceEventKind, decide::Action),
+) {
     use ServiceEventKind as Kind;
     match kind {
         Kind::PlacementFailure(reason) | Kind::ConfigurationFailure(reason) => {
@@ -145,6 +150,17 @@ fn add_particulars(detail: &mut Value, kind: &ServiceEventKind, action: decide::
         }
         Kind::SteadyStateOf(providers) if action == decide::PROVIDERS_STEADY => {
             detail["capacityProviderArns"] = json!(providers);
+        }
+        Kind::TaskSetSteady(set) => detail["taskSetArns"] = json!([api::task_set_arn(of, *set)]),
+        Kind::DesiredCountUpdated { desired, set } => {
+            detail["desiredCount"] = json!(desired);
+            if let Some(set) = set {
+                detail["taskSetArns"] = json!([api::task_set_arn(of, *set)]);
+            }
+        }
+        Kind::HealthUnknown(tasks) => {
+            let arn = |id: &terms::TaskId| of.0.task_arn(*id).to_string();
+            detail["taskArns"] = json!(tasks.iter().map(arn).collect::<Vec<_>>());
         }
         _ => {}
     }

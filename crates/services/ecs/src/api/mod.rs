@@ -26,6 +26,7 @@ use std::sync::Arc;
 pub(crate) use self::container_instances::show_instance;
 pub(crate) use self::execute_command::stream_url;
 pub(crate) use self::services::forget as forget_service;
+pub(crate) use self::task_sets::arn as task_set_arn;
 pub(crate) use self::tasks::{
     NO_CAPACITY, Outlook, Placed, Refused, ServiceTemplate, Taken, definition_constraints, refused,
     service_strategies, show_task,

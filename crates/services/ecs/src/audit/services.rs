@@ -185,7 +185,8 @@ pub(super) fn event(key: &ServiceEventKey, row: &ServiceEvent) -> AuditedEvent {
     if let ServiceEventKind::DeploymentCompleted(id) = &row.kind {
         completed = Some(id.to_string());
     }
-    if let ServiceEventKind::DeploymentFailed(id) = &row.kind {
+    use ServiceEventKind::{DeploymentFailed, DeploymentStopped};
+    if let DeploymentFailed(id) | DeploymentStopped(id) = &row.kind {
         failed = Some(id.to_string());
     }
     AuditedEvent {

@@ -6,7 +6,8 @@ mod instances;
 use ledger::{Change, Commit, Revision, Row, Snapshot};
 
 use crate::model::{
-    ContainerInstance, Deployment, RolloutState, ServiceEvent, ServiceEventKind, Task,
+    ContainerInstance, Deployment, MonitorStatus, RolloutState, ServiceEvent, ServiceEventKind,
+    Task,
 };
 use crate::tables::{DeploymentKey, InstanceKey, ServiceEventKey, Tables, TaskKey};
 
@@ -79,7 +80,7 @@ pub(crate) fn found_after(
         }
     }
     for (key, row) in snapshot.prefix(&tables.services.deployments, &()) {
-        if row.version() > revision {
+        if row.version() > revision && is_told(&row) {
             told.push((row.version(), Told::Deployment(key, row)));
         }
     }
@@ -115,9 +116,18 @@ fn is_deployment_news(change: &Change<DeploymentKey, Deployment>) -> bool {
         (None, after) => after.is_some(),
         (Some(_), None) => false,
         (Some(before), Some(after)) => {
-            before.rollout != after.rollout || before.rollout_reason != after.rollout_reason
+            let is_new =
+                before.rollout != after.rollout || before.rollout_reason != after.rollout_reason;
+            is_new && is_told(after)
         }
     }
+}
+
+/// That a deployment failed is told when its circuit breaker or an alarm found it so; not when a
+/// person stopped it (ECS semantics §17).
+fn is_told(row: &Deployment) -> bool {
+    let found = [row.breaker, row.alarms].contains(&MonitorStatus::Triggered);
+    row.rollout != RolloutState::Failed || found
 }
 
 /// The actions that a line of a service's events is told by.
@@ -141,9 +151,9 @@ fn action(kind: &ServiceEventKind) -> Option<Action> {
     use ServiceEventKind as Kind;
     let (kind, name) = match kind {
         Kind::SteadyState | Kind::SteadyStateOf(_) => ("INFO", "SERVICE_STEADY_STATE"),
-        Kind::TaskSetSteadyState => ("INFO", "TASKSET_STEADY_STATE"),
+        Kind::TaskSetSteadyState | Kind::TaskSetSteady(_) => ("INFO", "TASKSET_STEADY_STATE"),
         Kind::TasksStopped => ("INFO", "TASKS_STOPPED"),
-        Kind::DesiredCountUpdated => ("INFO", "SERVICE_DESIRED_COUNT_UPDATED"),
+        Kind::DesiredCountUpdated { .. } => ("INFO", "SERVICE_DESIRED_COUNT_UPDATED"),
         Kind::RebalancingStarted => ("INFO", "SERVICE_REBALANCING_STARTED"),
         Kind::RebalancingCompleted => ("INFO", "SERVICE_REBALANCING_COMPLETED"),
         Kind::RebalancingStopped => ("INFO", "SERVICE_REBALANCING_STOPPED"),
@@ -152,11 +162,13 @@ fn action(kind: &ServiceEventKind) -> Option<Action> {
             ("ERROR", "SERVICE_TASK_PLACEMENT_FAILURE")
         }
         Kind::ConfigurationFailure(_) => ("ERROR", "SERVICE_TASK_CONFIGURATION_FAILURE"),
+        Kind::HealthUnknown(_) => ("ERROR", "SERVICE_HEALTH_UNKNOWN"),
         Kind::DaemonConstraintViolated => ("ERROR", "SERVICE_DAEMON_PLACEMENT_CONSTRAINT_VIOLATED"),
         Kind::TasksStarted
         | Kind::DeploymentInProgress(_)
         | Kind::DeploymentCompleted(_)
         | Kind::DeploymentFailed(_)
+        | Kind::DeploymentStopped(_)
         | Kind::RollingBack(_)
         | Kind::DeploymentStuck
         | Kind::ProtectionBlocksScaleIn => return None,

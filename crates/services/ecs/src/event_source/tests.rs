@@ -93,3 +93,62 @@ async fn a_service_that_goes_by_providers_is_steady_with_them() {
     let provider = (json!("CAPACITY_PROVIDER_STEADY_STATE"), json!(["own"]));
     assert_eq!(names(told(of).await), [steady, provider]);
 }
+
+#[tokio::test]
+async fn what_is_told_of_sets_counts_and_health_names_them() {
+    let detail = |kind: &str, name: &str, more: Value| {
+        let mut detail = json!({
+            "eventType": kind,
+            "eventName": name,
+            "clusterArn": "arn:aws:ecs:us-east-1:000000000000:cluster/default",
+            "createdAt": "2026-01-01T00:00:00.000Z",
+        });
+        detail.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        vec![detail]
+    };
+    let id = crate::model::DeploymentId::from_digits(1_234_567_890_123_456_789);
+    let set = "arn:aws:ecs:us-east-1:000000000000:task-set/default/web/ecs-svc/1234567890123456789";
+    let sets = json!({"taskSetArns": [set]});
+    let steady = detail("INFO", "TASKSET_STEADY_STATE", sets);
+    assert_eq!(told(ServiceEventKind::TaskSetSteady(id)).await, steady);
+    // As rows of before have it.
+    let steady = detail("INFO", "TASKSET_STEADY_STATE", json!({}));
+    assert_eq!(told(ServiceEventKind::TaskSetSteadyState).await, steady);
+    let count = detail("INFO", "SERVICE_DESIRED_COUNT_UPDATED", json!({"desiredCount": 3}));
+    let kind = ServiceEventKind::DesiredCountUpdated { desired: 3, set: None };
+    assert_eq!(told(kind).await, count);
+    let more = json!({"desiredCount": 3, "taskSetArns": [set]});
+    let kind = ServiceEventKind::DesiredCountUpdated { desired: 3, set: Some(id) };
+    assert_eq!(told(kind).await, detail("INFO", "SERVICE_DESIRED_COUNT_UPDATED", more));
+    let task = format!("arn:aws:ecs:us-east-1:000000000000:task/default/{}", "01".repeat(16));
+    let kind = ServiceEventKind::HealthUnknown(vec![terms::TaskId::from_bytes([1; 16])]);
+    let unknown = detail("ERROR", "SERVICE_HEALTH_UNKNOWN", json!({"taskArns": [task]}));
+    assert_eq!(told(kind).await, unknown);
+}
+
+#[tokio::test]
+async fn the_other_actions_are_told_by_name() {
+    use ServiceEventKind as Kind;
+    let check = async |kind: Kind, expected: (&str, &str), reason: Option<&str>| {
+        let mut detail = json!({
+            "eventType": expected.0,
+            "eventName": expected.1,
+            "clusterArn": "arn:aws:ecs:us-east-1:000000000000:cluster/default",
+            "createdAt": "2026-01-01T00:00:00.000Z",
+        });
+        if let Some(reason) = reason {
+            detail["reason"] = json!(reason);
+        }
+        assert_eq!(told(kind).await, [detail]);
+    };
+    check(Kind::TasksStopped, ("INFO", "TASKS_STOPPED"), None).await;
+    check(Kind::RebalancingStarted, ("INFO", "SERVICE_REBALANCING_STARTED"), None).await;
+    check(Kind::RebalancingCompleted, ("INFO", "SERVICE_REBALANCING_COMPLETED"), None).await;
+    check(Kind::RebalancingStopped, ("INFO", "SERVICE_REBALANCING_STOPPED"), None).await;
+    check(Kind::StartImpaired, ("WARN", "SERVICE_TASK_START_IMPAIRED"), None).await;
+    let name = "SERVICE_DAEMON_PLACEMENT_CONSTRAINT_VIOLATED";
+    check(Kind::DaemonConstraintViolated, ("ERROR", name), None).await;
+    let (why, name) = ("TaskDefinition not found", "SERVICE_TASK_CONFIGURATION_FAILURE");
+    check(Kind::ConfigurationFailure(why.to_owned()), ("ERROR", name), Some(why)).await;
+    assert!(told(Kind::TasksStarted).await.is_empty(), "ECS tells of no task that starts");
+}

@@ -196,14 +196,18 @@ pub(crate) enum ServiceEventKind {
     SteadyState,
     /// The service is steady, and its tasks go by these capacity providers, told by their ARNs.
     SteadyStateOf(Vec<String>),
-    /// A task set is steady.
+    /// As [`Self::TaskSetSteady`], in rows of before it was.
     TaskSetSteadyState,
+    /// This task set is steady.
+    TaskSetSteady(DeploymentId),
     /// A deployment began.
     DeploymentInProgress(DeploymentId),
     /// A deployment is complete.
     DeploymentCompleted(DeploymentId),
     /// A deployment failed.
     DeploymentFailed(DeploymentId),
+    /// A person stopped a deployment.
+    DeploymentStopped(DeploymentId),
     /// The service goes back to an earlier deployment.
     RollingBack(DeploymentId),
     /// Percentages forbid every step of a deployment.
@@ -233,8 +237,22 @@ pub(crate) enum ServiceEventKind {
     RebalancingStopped,
     /// A daemon's instance does not meet its constraints any more.
     DaemonConstraintViolated,
-    /// The desired count changed.
-    DesiredCountUpdated,
+    /// The scheduler computed another desired count; nobody said it.
+    DesiredCountUpdated {
+        /// The count.
+        desired: u32,
+        /// The task set that it is of; the service if none is named.
+        set: Option<DeploymentId>,
+    },
+    /// What the health checks of these tasks say is not known any more.
+    HealthUnknown(Vec<terms::TaskId>),
+}
+
+impl ServiceEventKind {
+    /// Whether it is a line of the service's `events`; what is not is told to EventBridge alone.
+    pub(crate) const fn is_line(&self) -> bool {
+        !matches!(self, Self::DesiredCountUpdated { .. } | Self::HealthUnknown(_))
+    }
 }
 
 /// A line of a service's `events`.

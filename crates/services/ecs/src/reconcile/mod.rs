@@ -6,3 +6,5 @@ mod interfaces;
 pub(crate) mod services;
 pub(crate) mod sweep;
 pub(crate) mod usage;
+
+pub(crate) use self::services::say;

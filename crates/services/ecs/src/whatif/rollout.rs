@@ -214,7 +214,7 @@ impl Api {
     fn events_after(&self, key: &ServiceKey, already: u64) -> Vec<String> {
         let snapshot = self.ledger.snapshot();
         let rows = snapshot.prefix(&self.tables.services.events, key);
-        let new = rows.filter(|((_, number), _)| *number > already);
+        let new = rows.filter(|((_, number), row)| *number > already && row.kind.is_line());
         new.map(|(_, row)| row.message.clone()).collect()
     }
 

@@ -17,5 +17,6 @@ mod server;
 mod starting;
 mod tagging;
 mod told;
+mod told_services;
 mod whatif;
 mod whatif_services;

@@ -17,6 +17,8 @@ const WITHIN: Duration = Duration::from_secs(240);
 pub enum Manner {
     Run,
     FailToStart,
+    /// Nothing is heard of them.
+    Wait,
 }
 
 pub struct World {
@@ -71,6 +73,7 @@ impl World {
             let family =
                 self.manners.iter().find(|(family, _)| definition.contains(&format!("/{family}:")));
             let body = match family.map(|(_, manner)| *manner) {
+                Some(Manner::Wait) => continue,
                 Some(Manner::FailToStart) => json!({"task": task["taskArn"], "status": "STOPPED",
                     "containers": [{"containerName": "web", "status": "STOPPED",
                         "reason": "CannotPullContainerError: no such image"}]}),

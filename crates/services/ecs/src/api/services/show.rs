@@ -202,7 +202,8 @@ impl Shown<'_> {
             id: Some(row.id.to_string()),
             message: Some(row.message.clone()),
         };
-        rows.take(MAX_EVENTS).map(event).collect()
+        let lines = rows.filter(|(_, row)| row.kind.is_line());
+        lines.take(MAX_EVENTS).map(event).collect()
     }
 }
 

@@ -6,8 +6,10 @@ use wire::Context;
 
 use super::super::{Api, target};
 use super::{find, percent, service, show};
+use crate::decide::service::texts;
 use crate::error::Error;
-use crate::model::{Stability, TaskSet, TaskSetChange, TaskSetStatus};
+use crate::model::{Service, Stability, TaskSet, TaskSetChange, TaskSetStatus};
+use crate::reconcile::say;
 use crate::tables::{Tables, TaskSetKey};
 
 impl Api {
@@ -30,6 +32,12 @@ impl Api {
             next.computed_desired = next.share_of(of.desired);
             if next.computed_desired != row.computed_desired {
                 unsettle(tx, &mut next);
+                // A share was asked for; the count that it comes to was computed.
+                let mut of = Service::clone(&of);
+                let name = owner.1.to_string();
+                let line = texts::recounted(&name, next.computed_desired, Some(next.id));
+                say(tx, tables, &owner, &mut of.course, [line]);
+                tx.put(&tables.services.rows, owner, of);
             }
             next.updated_at = tx.now();
             tx.put(&tables.services.task_sets, key.clone(), next);

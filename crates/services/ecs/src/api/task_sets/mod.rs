@@ -16,7 +16,7 @@ use crate::model::{DeploymentController, DeploymentId, Service, TaskSet};
 use crate::tables::{ClusterKey, Scope, ServiceKey, Tables, TaskSetKey};
 
 /// The ARN of a task set.
-pub(super) fn arn(key: &ServiceKey, id: DeploymentId) -> String {
+pub(crate) fn arn(key: &ServiceKey, id: DeploymentId) -> String {
     let Scope { account, region } = &key.0.scope;
     format!("arn:aws:ecs:{region}:{account}:task-set/{}/{}/{id}", key.0.name, key.1)
 }

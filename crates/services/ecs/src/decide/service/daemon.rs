@@ -19,7 +19,10 @@ impl Look<'_> {
         let eligible = self.view.eligible.clone();
         let desired = u32::try_from(eligible.len()).unwrap_or(u32::MAX);
         let bounds = Bounds::of(desired, &self.rows.service.configuration);
-        self.rows.service.desired = desired;
+        if self.rows.service.desired != desired {
+            self.rows.service.desired = desired;
+            self.say(texts::recounted(&self.name(), desired, None));
+        }
         let one = &mut self.rows.deployments[at];
         (one.desired, one.of) = (desired, desired);
         let (id, is_failed) = (one.id, one.rollout == RolloutState::Failed);

@@ -138,7 +138,12 @@ impl Mistake {
             Self::KeepsSilent => {
                 use crate::model::ServiceEventKind as Kind;
                 decision.events.retain(|(kind, _)| {
-                    !matches!(kind, Kind::DeploymentCompleted(_) | Kind::DeploymentFailed(_))
+                    !matches!(
+                        kind,
+                        Kind::DeploymentCompleted(_)
+                            | Kind::DeploymentFailed(_)
+                            | Kind::DeploymentStopped(_)
+                    )
                 });
             }
             _ => {}

@@ -8,7 +8,7 @@
 //! - `view`: what is looked at and what is answered; `look`: one look.
 //! - `health`, `percent`, `breaker`, `throttle`: one rule each. `tally`: tasks by what they count as.
 //! - `replica`, `daemon`, `sets`: who starts and stops tasks. `zones`: moving them between zones.
-//! - `rollout`: how deployments begin, fail, go back and end; `early`: when before they are whole. `steady`, `ending`, `digests`.
+//! - `rollout`: how deployments begin, fail, go back and end; `early`: when before they are whole. `steady`, `ending`, `digests`, `unknown`.
 //! - `texts`: what services say. `mistake`: deliberate mistakes, for simulations to find.
 
 mod breaker;
@@ -31,6 +31,7 @@ mod tally;
 mod tests;
 pub(crate) mod texts;
 mod throttle;
+mod unknown;
 pub(crate) mod view;
 mod zones;
 
@@ -51,6 +52,7 @@ pub(crate) fn decide(view: &View, rules: &Rules, now: Timestamp) -> (Rows, Decis
     let mut look = Look::new(view, rules, now);
     look.count_ends();
     look.heed_throttles();
+    look.miss_checks();
     match view.service.status {
         ServiceStatus::Draining | ServiceStatus::Inactive => look.drain(),
         ServiceStatus::Active => match view.service.controller {

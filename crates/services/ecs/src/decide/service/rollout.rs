@@ -18,8 +18,8 @@ const BAKE_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// Why a deployment is given up.
 struct Fault {
-    /// As events end, without their full stop.
-    event: &'static str,
+    /// As events end, without their full stop; none if a person wanted it.
+    event: Option<&'static str>,
     /// `rolloutStateReason` of what failed.
     reason: String,
     /// What `rolling back to deploymentId …` stands behind.
@@ -81,7 +81,7 @@ impl Look<'_> {
         match one.progress {
             Progress::RollbackRequested => {
                 return Some(Fault {
-                    event: "a rollback was requested",
+                    event: None,
                     reason: format!("ECS deployment {} was stopped by a user.", one.id),
                     who: "Service deployment stop requested",
                     rollback: true,
@@ -89,7 +89,7 @@ impl Look<'_> {
             }
             Progress::StopRequested => {
                 return Some(Fault {
-                    event: "it was stopped by a user",
+                    event: None,
                     reason: format!("ECS deployment {} was stopped by a user.", one.id),
                     who: "Service deployment stop requested",
                     rollback: false,
@@ -106,7 +106,7 @@ impl Look<'_> {
         if breaker.enable && one.failed_tasks >= threshold {
             one.breaker = MonitorStatus::Triggered;
             return Some(Fault {
-                event: "tasks failed to start",
+                event: Some("tasks failed to start"),
                 reason: "ECS deployment circuit breaker: tasks failed to start.".to_owned(),
                 who: "ECS deployment circuit breaker",
                 rollback: breaker.rollback,
@@ -116,7 +116,7 @@ impl Look<'_> {
             one.alarms = MonitorStatus::Triggered;
             one.triggered.clone_from(alarming);
             return Some(Fault {
-                event: "alarm detected",
+                event: Some("alarm detected"),
                 reason: "ECS deployment failed: alarm detected.".to_owned(),
                 who: "ECS deployment alarms",
                 rollback: rolls_back_on_alarm,
@@ -156,7 +156,10 @@ impl Look<'_> {
             advance(one, ProgressChange::StopRequested, now);
             advance(one, ProgressChange::Stopped, now);
         }
-        self.say(texts::failed(&name, id, fault.event));
+        self.say(match fault.event {
+            Some(why) => texts::failed(&name, id, why),
+            None => texts::given_up(&name, id),
+        });
         if let Some((place, to)) = restored {
             self.restore(place, format!("{}: rolling back to deploymentId {to}.", fault.who));
             self.say(texts::rolling_back(&name, to));

@@ -42,7 +42,23 @@ pub(crate) fn steady(service: &str) -> (Kind, String) {
 /// A task set is as it should be.
 pub(crate) fn set_steady(service: &str, set: DeploymentId) -> (Kind, String) {
     let text = format!("(service {service}, taskSet {set}) has reached a steady state.");
-    (Kind::TaskSetSteadyState, text)
+    (Kind::TaskSetSteady(set), text)
+}
+
+/// The scheduler computed another desired count for the service, or for one of its task sets. ECS
+/// tells EventBridge alone: the text is for those who read rows.
+pub(crate) fn recounted(service: &str, desired: u32, set: Option<DeploymentId>) -> (Kind, String) {
+    let of = set.map_or_else(String::new, |set| format!(", taskSet {set}"));
+    let text = format!("(service {service}{of}) has a desired count of {desired}.");
+    (Kind::DesiredCountUpdated { desired, set }, text)
+}
+
+/// What the health checks of tasks say is not known. Told to EventBridge alone, too.
+pub(crate) fn unknown(service: &str, mut tasks: Vec<TaskId>) -> (Kind, String) {
+    tasks.truncate(MAX_NAMED);
+    let text =
+        format!("(service {service}) was unable to describe the health of {}.", named(&tasks));
+    (Kind::HealthUnknown(tasks), text)
 }
 
 /// A deployment is complete.
@@ -55,6 +71,12 @@ pub(crate) fn completed(service: &str, deployment: DeploymentId) -> (Kind, Strin
 pub(crate) fn failed(service: &str, deployment: DeploymentId, why: &str) -> (Kind, String) {
     let text = format!("(service {service}) (deployment {deployment}) deployment failed: {why}.");
     (Kind::DeploymentFailed(deployment), text)
+}
+
+/// A person stopped a deployment. No text of ECS's own was found.
+pub(crate) fn given_up(service: &str, deployment: DeploymentId) -> (Kind, String) {
+    let text = format!("(service {service}) (deployment {deployment}) was stopped by a user.");
+    (Kind::DeploymentStopped(deployment), text)
 }
 
 /// The service goes back. No text of ECS's own was found.
@@ -215,6 +237,18 @@ mod tests {
             set_steady("web", deployment),
             "(service web, taskSet ecs-svc/1234567890123456789) has reached a steady state.",
         );
+        check(recounted("web", 3, None), "(service web) has a desired count of 3.");
+        check(
+            recounted("web", 3, Some(deployment)),
+            "(service web, taskSet ecs-svc/1234567890123456789) has a desired count of 3.",
+        );
+        check(
+            unknown("web", vec![task(1)]),
+            &format!(
+                "(service web) was unable to describe the health of (task {}).",
+                "01".repeat(16)
+            ),
+        );
         check(
             completed("web", deployment),
             "(service web) (deployment ecs-svc/1234567890123456789) deployment completed.",
@@ -228,6 +262,10 @@ mod tests {
             failed("web", deployment, "alarm detected"),
             "(service web) (deployment ecs-svc/1234567890123456789) deployment failed: alarm \
              detected.",
+        );
+        check(
+            given_up("web", deployment),
+            "(service web) (deployment ecs-svc/1234567890123456789) was stopped by a user.",
         );
         check(
             rolling_back("web", deployment),

@@ -48,6 +48,7 @@ fn is_cause((kind, _): &(ServiceEventKind, String)) -> bool {
             | Kind::SteadyState
             | Kind::SteadyStateOf(_)
             | Kind::TaskSetSteadyState
+            | Kind::TaskSetSteady(_)
             | Kind::RebalancingCompleted
     )
 }

@@ -10,6 +10,7 @@ mod first;
 mod minimum;
 mod queue;
 mod read;
+mod said;
 mod work;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use self::first::First;
 use self::queue::Queue;
 pub(crate) use self::read::tasks as tasks_of;
+pub(crate) use self::said::say;
 use crate::api::Api;
 use crate::decide::service::view::Rules;
 use crate::tables::ServiceKey;
@@ -43,7 +45,7 @@ const REFUSED: Duration = Duration::from_secs(1);
 /// Runs the loop until `shutdown`.
 pub(crate) async fn run(api: &Arc<Api>, rules: Rules, shutdown: CancellationToken) {
     let mut feed = api.ledger.subscribe();
-    let mut queue = Queue::new(api.tables, rules.lost_after.is_some());
+    let mut queue = Queue::new(api.tables);
     queue.add_all(feed.snapshot());
     let mut first = First::of(queue.keys());
     let mut looks = FuturesUnordered::new();

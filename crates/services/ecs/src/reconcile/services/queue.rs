@@ -18,8 +18,6 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// Keys in the order in which they came, each once. Bounded by the number of services.
 pub(super) struct Queue {
     tables: Tables,
-    /// Whether instances whose agents stay away are given up.
-    loses: bool,
     order: VecDeque<ServiceKey>,
     waiting: BTreeSet<ServiceKey>,
     /// Those that are being looked at, and whether they were asked for again.
@@ -34,10 +32,9 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    pub(super) fn new(tables: Tables, loses: bool) -> Self {
+    pub(super) fn new(tables: Tables) -> Self {
         Self {
             tables,
-            loses,
             order: VecDeque::new(),
             waiting: BTreeSet::new(),
             looked_at: BTreeMap::new(),
@@ -198,7 +195,7 @@ impl Queue {
     }
 
     /// What instances are matters to those that wait for one; to those whose tasks are there only
-    /// when it drains or may be lost. That an agent is back changes nothing for them: when many come
+    /// when it drains, or its agent goes away: it may be lost, and checks are heard of no more. That an agent is back changes nothing for them: when many come
     /// back at once, as after a start, not every service is looked at for each.
     fn see_instance(
         &mut self,
@@ -215,8 +212,8 @@ impl Queue {
         self.freed.insert(change.key.0.clone());
         let status = |row: &ContainerInstance| row.status;
         let is_away = |row: &ContainerInstance| !row.agent.connected;
-        let may_be_lost = self.loses && after.is_none_or(is_away);
-        if before.map(status) == after.map(status) && !may_be_lost {
+        let is_left = after.is_none_or(is_away);
+        if before.map(status) == after.map(status) && !is_left {
             return;
         }
         let tasks = snapshot.index(&self.tables.held, &change.key);

@@ -4,20 +4,19 @@ use std::collections::BTreeMap;
 
 use ledger::Tx;
 use placement::{Refusal, Removable, Request};
-use terms::{ContainerInstanceId, TaskId, Timestamp, Uuid};
+use terms::{ContainerInstanceId, TaskId, Timestamp};
 
 use super::apply::Looked;
+use super::say;
 use crate::api::{Api, NO_CAPACITY, Placed, ServiceTemplate, Taken};
 use crate::decide::service::view::{Decision, Seen, Start, Stop, View, Why};
 use crate::decide::service::{self, Rows, texts};
 use crate::decide::{placing, report, room, shares};
 use crate::error::Error;
-use crate::model::{self, ServiceEvent, ServiceEventKind, StopCode, Task, fleet_group};
+use crate::model::{self, ServiceEventKind, StopCode, Task, fleet_group};
 use crate::placing::Plan;
 use crate::tables::{ClusterKey, Scope, ServiceKey, ground_of};
 
-/// Events of a service that are kept.
-const MAX_EVENTS: u64 = 100;
 /// Instances that an event names of those that could not take a task.
 const MAX_REFUSED: usize = 10;
 
@@ -304,18 +303,8 @@ impl<'a> Work<'a> {
         tx: &mut Tx<'_>,
         lines: impl IntoIterator<Item = (ServiceEventKind, String)>,
     ) {
-        let events = self.api.tables.services.events;
-        for (kind, message) in lines {
-            let last = &mut self.rows.service.course.last_event;
-            *last += 1;
-            let number = *last;
-            let id = Uuid::from_random(tx.next_id());
-            let event = ServiceEvent { id, created_at: tx.now(), message, kind };
-            tx.put(&events, (self.key.clone(), number), event);
-            if let Some(old) = number.checked_sub(MAX_EVENTS) {
-                tx.delete(&events, &(self.key.clone(), old));
-            }
-        }
+        let course = &mut self.rows.service.course;
+        say(tx, self.api.tables, self.key, course, lines);
     }
 }
 

@@ -8,6 +8,7 @@ mod health;
 mod leaving;
 mod protected;
 mod sets;
+mod told;
 mod zones;
 
 use std::time::Duration;
