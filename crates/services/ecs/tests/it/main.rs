@@ -5,6 +5,7 @@ mod agents_rules;
 mod claims;
 mod contention;
 mod conversation;
+mod ecs_parameters;
 mod fargate;
 mod golden;
 mod networks;
