@@ -136,7 +136,8 @@ impl Follower {
         let snapshot = feed.snapshot().clone();
         let cursor = snapshot.get(&self.tables.cursor, &0).map_or(0, |cursor| cursor.revision);
         // Rules see only what is newer than they are.
-        let oldest = snapshot.range(&self.tables.rules, ..).map(|(_, rule)| rule.version()).min();
+        let rules = snapshot.range(&self.tables.rules, ..);
+        let oldest = rules.map(|(_, rule)| rule.sees_after(rule.version())).min();
         let Some(oldest) = oldest else { return };
         let after = cursor.max(oldest);
         let time = self.ledger.clock().now();

@@ -127,9 +127,20 @@ impl Wanted {
     }
 }
 
-/// Whether an ARN is of what a text says: the ARN itself, one of its parts, or the begin of one.
+/// Fewest letters that are taken for the begin of an id.
+const BEGIN_MIN: usize = 4;
+
+/// Whether an ARN is of what a text says: the ARN itself, one of its parts, or the begin of an id
+/// in it. Names are said in full: `web` is not `web-canary`.
 fn names(arn: &str, text: &str) -> bool {
-    arn == text || arn.split(['/', ':']).any(|part| !part.is_empty() && part.starts_with(text))
+    let begins = |part: &str| text.len() >= BEGIN_MIN && is_id(part) && part.starts_with(text);
+    arn == text || arn.split(['/', ':']).any(|part| part == text || begins(part))
+}
+
+/// Whether a part of an ARN is an id, as those of tasks and container instances are, and not a name.
+fn is_id(part: &str) -> bool {
+    let digits = part.bytes().filter(|&byte| byte != b'-').count();
+    digits == 32 && part.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
 }
 
 /// Whether the detail is of a task of the service.
@@ -167,4 +178,25 @@ fn whole(status: StatusCode, body: Body) -> Response<Body> {
     let kind = HeaderValue::from_static("application/x-ndjson");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_said_in_full_and_ids_by_their_begin() {
+        let service = "arn:aws:ecs:us-east-1:000000000000:service/default/web";
+        let canary = "arn:aws:ecs:us-east-1:000000000000:service/default/web-canary";
+        let id = "0a1b2c3d".repeat(4);
+        let task = format!("arn:aws:ecs:us-east-1:000000000000:task/default/{id}");
+        assert!(names(service, "web") && names(canary, "web-canary"));
+        assert!(names(service, service) && names(service, "default"));
+        assert!(!names(canary, "web") && !names(service, "we"));
+        assert!(names(&task, "0a1b2c") && names(&task, &id));
+        assert!(!names(&task, "0a1") && !names(&task, "1b2c3d"));
+        let uuid = "arn:aws:events:us-east-1:000000000000:thing/\
+                    0a1b2c3d-0a1b-2c3d-0a1b-2c3d0a1b2c3d";
+        assert!(names(uuid, "0a1b2c3d-0a1b"));
+    }
 }

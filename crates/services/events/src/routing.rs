@@ -81,7 +81,7 @@ impl Router {
     }
 
     /// Queues the event for the targets of the rules of `bus` that it matches. Gives how many
-    /// deliveries that are. Rules that are newer than `revision` do not see it, if it is given.
+    /// deliveries that are. Rules that were made after `revision` do not see it, if it is given.
     pub(crate) fn route(
         &self,
         tx: &mut Tx<'_>,
@@ -91,7 +91,7 @@ impl Router {
     ) -> usize {
         let on_bus = (routed.event.scope(), bus.to_owned());
         let sees = |rule: &Row<Rule>| {
-            revision.is_none_or(|revision| rule.version() < revision)
+            revision.is_none_or(|revision| rule.sees_after(rule.version()) < revision)
                 && takes_events(rule)
                 && self.matches(rule, &routed.fields)
         };

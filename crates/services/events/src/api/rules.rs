@@ -55,6 +55,8 @@ impl Inner {
                 Some(before) => (before.targets.clone(), before.tags.clone()),
                 None => (Default::default(), tags),
             };
+            let base = tx.base_revision();
+            let made_after = before.as_ref().map_or(base, |row| row.sees_after(row.version()));
             let mut rule = Rule {
                 pattern: pattern.map(str::to_owned),
                 schedule: schedule.map(str::to_owned),
@@ -63,6 +65,7 @@ impl Inner {
                 role: input.role_arn.clone(),
                 targets,
                 tags,
+                made_after: Some(made_after),
                 made_at: now,
                 next_at: None,
             };

@@ -28,6 +28,10 @@ pub(crate) struct Rule {
     pub(crate) targets: BTreeMap<String, Document<shapes::Target>>,
     /// Tags.
     pub(crate) tags: BTreeMap<String, String>,
+    /// The newest revision of the ledger when it was made: what happened later is for it, though it was
+    /// rewritten since. Rows of before it was kept have none.
+    #[serde(default)]
+    pub(crate) made_after: Option<u64>,
     /// From when its `rate` is counted.
     pub(crate) made_at: Timestamp,
     /// When it runs next, if it runs on a schedule.
@@ -50,6 +54,11 @@ impl Rule {
         let schedule = self.schedule.as_deref().filter(|_| self.is_enabled());
         let schedule = schedule.and_then(|text| Schedule::parse(text).ok());
         self.next_at = schedule.and_then(|schedule| schedule.next(now, self.made_at));
+    }
+
+    /// The revision that what it takes is newer than, if it stands in a row of this `version`.
+    pub(crate) fn sees_after(&self, version: u64) -> u64 {
+        self.made_after.unwrap_or(version)
     }
 
     /// When it is to be looked at, if it runs on a schedule and has somewhere to send to.

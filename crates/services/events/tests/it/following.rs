@@ -60,3 +60,22 @@ async fn after_a_crash_the_newest_state_is_told_to_rules_that_were_there() {
     assert_eq!(world.inbox.payloads(), ["4", "9"]);
     running.cancel();
 }
+
+#[tokio::test]
+async fn after_a_crash_a_rule_that_was_rewritten_gets_what_came_before_that() {
+    let store = MemoryStore::new();
+    let world = World::on(store.clone(), World::new().clock);
+    change(&world, "before", 1).await;
+    rule(&world, "all", json!({"source": [{"prefix": "aws."}]})).await;
+    change(&world, "after", 2).await;
+    // The rule is the one that it was, with other words and another target.
+    rule(&world, "all", json!({"source": ["aws.things"]})).await;
+    change(&world, "later", 3).await;
+    let world = World::on(store, world.clock.clone());
+    let running = world.run();
+    world.inbox.seen(2).await;
+    change(&world, "last", 4).await;
+    world.inbox.seen(3).await;
+    assert_eq!(world.inbox.payloads(), ["2", "3", "4"]);
+    running.cancel();
+}
