@@ -21,6 +21,7 @@ use wire::{Edge, EdgeBuilder, Route};
 
 use crate::agent_program::AgentProgram;
 use crate::archive_route;
+use crate::balancing;
 use crate::clock::{RandomIds, SystemClock};
 use crate::data_dir::{DataDir, Running};
 use crate::ensemble::{Identity, StoreChoice};
@@ -75,6 +76,7 @@ impl ControlPlane {
             vpc: vpc_tables,
             events: events_tables,
             cloudwatch: cloudwatch_tables,
+            elbv2: elb_tables,
             identity: identity_table,
         } = Tables::declare(&mut schema);
         let makes_key = matches!(settings.store.choice, StoreChoice::Embedded);
@@ -94,6 +96,7 @@ impl ControlPlane {
         let of_events = (events_tables, cloudwatch_tables);
         let EventParts { events, logs } =
             EventParts::join(of_events, &ledger, &data, &ecs, ids.clone());
+        let elb = balancing::join(elb_tables, vpc_tables, &ledger, &ecs);
         let secrets = Secrets::new(secrets_tables, ledger.clone(), ids.clone());
         secrets.ask_for_sessions(Arc::new(ExecParts(ecs.clone())));
         let inside = observe::Inside::open(&settings, &data, &ledger, &ecs)?;
@@ -105,7 +108,8 @@ impl ControlPlane {
         let mut loops = JoinSet::new();
         let shared = (clock.clone() as Arc<dyn Clock>, ids as Arc<dyn IdSource>);
         let services = [ecs.service(), iam.sts(), vpc.service(), cloudwatch.service()];
-        let services = services.into_iter().chain([events.service(), logs.service()]);
+        let services =
+            services.into_iter().chain([events.service(), logs.service(), elb.service()]);
         let services = services.chain([secrets.ssm(), secrets.secretsmanager()]);
         let ours = ecs.routes().into_iter().chain(vpc.routes()).chain(events.routes()).chain(ours);
         let edge = edge(&settings, tls.as_ref(), &iam, shared);

@@ -9,6 +9,7 @@
 mod agent_program;
 mod api;
 mod archive_route;
+mod balancing;
 mod cli;
 mod clock;
 mod commands;

@@ -21,6 +21,8 @@ pub struct Tables {
     pub events: events::Tables,
     /// Alarms and log groups.
     pub cloudwatch: cloudwatch::Tables,
+    /// Load balancers and target groups.
+    pub elbv2: elbv2::Tables,
     /// What the servers of one store share.
     pub identity: IdentityTable,
 }
@@ -35,6 +37,7 @@ impl Tables {
             vpc: vpc::Tables::declare(schema),
             events: events::Tables::declare(schema),
             cloudwatch: cloudwatch::Tables::declare(schema),
+            elbv2: elbv2::Tables::declare(schema),
             identity: IdentityTable::declare(schema),
         }
     }

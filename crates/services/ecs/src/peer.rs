@@ -43,6 +43,18 @@ impl Ecs {
         self.api.ledger.snapshot().get(&self.api.tables.clusters, &key).is_some()
     }
 
+    /// Whether a container instance of this account and region runs on a machine of this id, as in
+    /// `i-0123456789abcdef0`, and is not INACTIVE.
+    pub fn has_machine(&self, account: &AccountId, region: &Region, machine: &str) -> bool {
+        let scope = Scope { account: account.clone(), region: region.clone() };
+        let snapshot = self.api.ledger.snapshot();
+        let mut instances = snapshot.prefix(&self.api.tables.instances, &scope);
+        instances.any(|(_, row)| {
+            row.ec2_instance_id.as_deref() == Some(machine)
+                && row.status != InstanceStatus::Inactive
+        })
+    }
+
     /// How many of a cluster's container instances are ACTIVE with a connected agent.
     pub fn connected_instances(
         &self,

@@ -1,0 +1,75 @@
+//! Elastic Load Balancing v2: load balancers, listeners, rules, target groups and targets.
+//!
+//! - Tables ([`Tables`]): what users want, in five tables; what health checks found, in one of its
+//!   own that only the data plane's reports write.
+//! - Operations ([`Elb::service`]): `api/`.
+//!
+//! **Invariant:** no two load balancers of a ledger listen on the same address.
+//! **Invariant:** a target group is named by the actions of one load balancer at most.
+//! **Absent on purpose:** enforcement of security groups; several zones: one data plane serves all
+//! of them.
+
+mod api;
+mod arn;
+mod error;
+mod model;
+mod tables;
+mod uses;
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ledger::Ledger;
+use vpc::Scope;
+use wire::Service;
+
+pub use model::{Health, HealthState, Reason};
+pub use tables::Tables;
+
+/// Where instances are. Implemented by who knows instances.
+pub trait Instances: Send + Sync + 'static {
+    /// The address at which the ports of an instance are reached, as in `i-0123456789abcdef0`; none
+    /// for one that is not there.
+    fn address(&self, scope: &Scope, instance: &str) -> Option<IpAddr>;
+}
+
+/// What the service stands on.
+pub struct ElbSetup {
+    /// The networks' tables, of the same ledger.
+    pub vpc: vpc::Tables,
+    /// Where instances are.
+    pub instances: Arc<dyn Instances>,
+}
+
+/// The service. Cheap to clone.
+#[derive(Clone)]
+pub struct Elb {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) ledger: Ledger,
+    pub(crate) tables: Tables,
+    pub(crate) vpc: vpc::Tables,
+    pub(crate) instances: Arc<dyn Instances>,
+}
+
+impl Elb {
+    /// The service over a ledger that was opened with these tables.
+    pub fn new(tables: Tables, ledger: Ledger, setup: ElbSetup) -> Self {
+        let ElbSetup { vpc, instances } = setup;
+        Self { inner: Arc::new(Inner { ledger, tables, vpc, instances }) }
+    }
+
+    /// Its operations.
+    pub fn service(&self) -> Service {
+        api::service(&self.inner)
+    }
+}
+
+impl fmt::Debug for Elb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Elb(…)")
+    }
+}

@@ -1,0 +1,181 @@
+//! Attributes: their names, defaults and values (API reference, `LoadBalancerAttribute`,
+//! `TargetGroupAttribute`, `ListenerAttribute`).
+
+use std::collections::BTreeMap;
+
+/// What values an attribute may have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Values {
+    /// `true` or `false`.
+    Bool,
+    /// Only this.
+    Fixed(&'static str),
+    /// One of these.
+    OneOf(&'static [&'static str]),
+    /// A number between these, both allowed.
+    Number(u32, u32),
+    /// 0, or a number between these.
+    ZeroOr(u32, u32),
+    /// `off`, or a number between these.
+    OffOr(u32, u32),
+    /// Any text.
+    Text,
+    /// The name of an application's cookie, not one of the load balancer's own.
+    CookieName,
+}
+
+/// An attribute that a kind of resource has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Attribute {
+    /// Its name.
+    pub(crate) key: &'static str,
+    /// What it is until it is set.
+    pub(crate) default: &'static str,
+    /// What it may be.
+    pub(crate) values: Values,
+}
+
+const fn attribute(key: &'static str, default: &'static str, values: Values) -> Attribute {
+    Attribute { key, default, values }
+}
+
+/// Most healthy targets that a threshold may ask for.
+const TARGETS_MAX: u32 = 1000;
+
+/// Those of application load balancers.
+pub(crate) const OF_LOAD_BALANCERS: &[Attribute] = &[
+    attribute("access_logs.s3.enabled", "false", Values::Bool),
+    attribute("access_logs.s3.bucket", "", Values::Text),
+    attribute("access_logs.s3.prefix", "", Values::Text),
+    attribute("client_keep_alive.seconds", "3600", Values::Number(60, 604_800)),
+    attribute("connection_logs.s3.enabled", "false", Values::Bool),
+    attribute("connection_logs.s3.bucket", "", Values::Text),
+    attribute("connection_logs.s3.prefix", "", Values::Text),
+    attribute("deletion_protection.enabled", "false", Values::Bool),
+    attribute("idle_timeout.timeout_seconds", "60", Values::Number(1, 4000)),
+    attribute("ipv6.deny_all_igw_traffic", "false", Values::Bool),
+    attribute("load_balancing.cross_zone.enabled", "true", Values::Fixed("true")),
+    attribute(
+        "routing.http.desync_mitigation_mode",
+        "defensive",
+        Values::OneOf(&["monitor", "defensive", "strictest"]),
+    ),
+    attribute("routing.http.drop_invalid_header_fields.enabled", "false", Values::Bool),
+    attribute("routing.http.preserve_host_header.enabled", "false", Values::Bool),
+    attribute("routing.http.x_amzn_tls_version_and_cipher_suite.enabled", "false", Values::Bool),
+    attribute("routing.http.xff_client_port.enabled", "false", Values::Bool),
+    attribute(
+        "routing.http.xff_header_processing.mode",
+        "append",
+        Values::OneOf(&["append", "preserve", "remove"]),
+    ),
+    attribute("routing.http2.enabled", "true", Values::Bool),
+    attribute("waf.fail_open.enabled", "false", Values::Bool),
+    attribute("zonal_shift.config.enabled", "false", Values::Bool),
+];
+
+/// Those of target groups of instances and addresses behind application load balancers.
+pub(crate) const OF_TARGET_GROUPS: &[Attribute] = &[
+    attribute("deregistration_delay.timeout_seconds", "300", Values::Number(0, 3600)),
+    attribute("load_balancing.algorithm.anomaly_mitigation", "off", Values::OneOf(&["on", "off"])),
+    attribute(
+        "load_balancing.algorithm.type",
+        "round_robin",
+        Values::OneOf(&["round_robin", "least_outstanding_requests", "weighted_random"]),
+    ),
+    attribute(
+        "load_balancing.cross_zone.enabled",
+        "use_load_balancer_configuration",
+        Values::OneOf(&["true", "false", "use_load_balancer_configuration"]),
+    ),
+    attribute("slow_start.duration_seconds", "0", Values::ZeroOr(30, 900)),
+    attribute("stickiness.enabled", "false", Values::Bool),
+    attribute("stickiness.type", "lb_cookie", Values::OneOf(&["lb_cookie", "app_cookie"])),
+    attribute("stickiness.lb_cookie.duration_seconds", "86400", Values::Number(1, 604_800)),
+    attribute("stickiness.app_cookie.cookie_name", "", Values::CookieName),
+    attribute("stickiness.app_cookie.duration_seconds", "86400", Values::Number(1, 604_800)),
+    attribute(
+        "target_group_health.dns_failover.minimum_healthy_targets.count",
+        "1",
+        Values::OffOr(1, TARGETS_MAX),
+    ),
+    attribute(
+        "target_group_health.dns_failover.minimum_healthy_targets.percentage",
+        "off",
+        Values::OffOr(1, 100),
+    ),
+    attribute(
+        "target_group_health.unhealthy_state_routing.minimum_healthy_targets.count",
+        "1",
+        Values::Number(1, TARGETS_MAX),
+    ),
+    attribute(
+        "target_group_health.unhealthy_state_routing.minimum_healthy_targets.percentage",
+        "off",
+        Values::OffOr(1, 100),
+    ),
+];
+
+/// Those of HTTP listeners.
+pub(crate) const OF_LISTENERS: &[Attribute] = &[
+    attribute(
+        "routing.http.response.access_control_allow_credentials.header_value",
+        "",
+        Values::Text,
+    ),
+    attribute("routing.http.response.access_control_allow_headers.header_value", "", Values::Text),
+    attribute("routing.http.response.access_control_allow_methods.header_value", "", Values::Text),
+    attribute("routing.http.response.access_control_allow_origin.header_value", "", Values::Text),
+    attribute("routing.http.response.access_control_expose_headers.header_value", "", Values::Text),
+    attribute("routing.http.response.access_control_max_age.header_value", "", Values::Text),
+    attribute("routing.http.response.content_security_policy.header_value", "", Values::Text),
+    attribute("routing.http.response.server.enabled", "true", Values::Bool),
+    attribute("routing.http.response.strict_transport_security.header_value", "", Values::Text),
+    attribute("routing.http.response.x_content_type_options.header_value", "", Values::Text),
+    attribute("routing.http.response.x_frame_options.header_value", "", Values::Text),
+];
+
+/// The value that is set, or the default.
+pub(crate) fn value<'a>(
+    known: &'static [Attribute],
+    set: &'a BTreeMap<String, String>,
+    key: &str,
+) -> &'a str {
+    let default = || known.iter().find(|known| known.key == key).map_or("", |known| known.default);
+    set.get(key).map_or_else(default, String::as_str)
+}
+
+impl Attribute {
+    /// Why `value` may not be, in ELB's words; `None` if it may.
+    pub(crate) fn refusal(&self, value: &str) -> Option<String> {
+        let key = self.key;
+        let within = |low: u32, high: u32| {
+            value.parse::<u32>().is_ok_and(|number| (low..=high).contains(&number))
+        };
+        let one_of = |all: &[&str]| {
+            let known = all.contains(&value);
+            (!known).then(|| format!("'{key}' value '{value}' must be one of [{}]", all.join(", ")))
+        };
+        let range = |is_right: bool, range: String| {
+            (!is_right)
+                .then(|| format!("'{key}' value '{value}' must be between '{range}' inclusive"))
+        };
+        match self.values {
+            Values::Bool => one_of(&["true", "false"]),
+            Values::Fixed(only) => one_of(&[only]),
+            Values::OneOf(all) => one_of(all),
+            Values::Number(low, high) => range(within(low, high), format!("{low}-{high}")),
+            Values::ZeroOr(low, high) => {
+                range(value == "0" || within(low, high), format!("{low}-{high}"))
+            }
+            Values::OffOr(low, high) => {
+                range(value == "off" || within(low, high), format!("{low}-{high}"))
+            }
+            Values::Text => None,
+            Values::CookieName => ["AWSALB", "AWSALBAPP", "AWSALBTG"]
+                .iter()
+                .any(|own| value.starts_with(own))
+                .then(|| format!("The cookie name '{value}' is reserved")),
+        }
+    }
+}

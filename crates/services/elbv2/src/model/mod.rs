@@ -1,0 +1,13 @@
+//! Records: what is stored of load balancers and target groups.
+
+mod actions;
+pub(crate) mod attributes;
+mod group;
+mod load_balancer;
+mod target;
+
+pub(crate) use actions::Actions;
+pub(crate) use group::{HealthCheck, Matcher, Protocol, TargetGroup, TargetType};
+pub(crate) use load_balancer::{Listener, LoadBalancer, Rule, State};
+pub(crate) use target::Target;
+pub use target::{Health, HealthState, Reason};

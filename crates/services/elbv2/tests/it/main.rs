@@ -1,0 +1,5 @@
+//! What clients ask of load balancing, and what they are told.
+#![allow(clippy::unwrap_used)]
+
+mod golden;
+mod world;
