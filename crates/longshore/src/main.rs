@@ -49,6 +49,12 @@ mod updating;
 
 use std::process::ExitCode;
 
+use tikv_jemallocator::Jemalloc;
+
+/// What one thread allocates another frees, in every request: see docs/decisions/0107.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
+
 fn main() -> ExitCode {
     cli::main()
 }

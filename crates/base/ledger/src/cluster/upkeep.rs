@@ -81,9 +81,6 @@ impl Cluster {
             (status.size_bytes, status.quota_bytes.unwrap_or(self.quota_bytes));
         self.notes.size(used_bytes, quota_bytes);
         let fullness = Fullness::of(used_bytes, quota_bytes);
-        let refusal = (fullness == Fullness::Refuse)
-            .then_some(LedgerError::StoreNearlyFull { used_bytes, quota_bytes });
-        shared.head.lock().full = refusal;
         if fullness > told {
             let in_use_bytes = status.used_bytes;
             tracing::warn!(
@@ -94,6 +91,9 @@ impl Cluster {
                 "etcd's database is nearly as large as its quota; `etcdctl defrag` gives back what is not in use"
             );
         }
+        let refusal = (fullness == Fullness::Refuse)
+            .then_some(LedgerError::StoreNearlyFull { used_bytes, quota_bytes });
+        shared.head.lock().full = refusal;
         fullness
     }
 

@@ -1,5 +1,7 @@
 //! What a real etcd does with time: tokens expire, history is compacted, the quota is reached.
 
+use std::io::Write;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ledger::{EtcdSettings, LedgerError, Secret, TransactError};
@@ -171,6 +173,7 @@ fn history_is_compacted_and_who_was_away_loads_anew() {
 fn new_rows_are_refused_before_the_quota_and_all_goes_on_behind_an_alarm() {
     // The file grows by 16 MiB at a time, so the ledger is told less than etcd has.
     let server = EtcdServer::start_with(&["--quota-backend-bytes", "50331648"]);
+    let warnings = Warnings::all();
     let endpoint = server.endpoint.clone();
     run(async {
         let quota_bytes = 20 << 20;
@@ -191,6 +194,8 @@ fn new_rows_are_refused_before_the_quota_and_all_goes_on_behind_an_alarm() {
         };
         let full = matches!(refused, TransactError::Ledger(LedgerError::StoreNearlyFull { .. }));
         assert!(full, "{refused:?}");
+        let told = String::from_utf8(warnings.0.lock().unwrap().clone()).unwrap();
+        assert!(told.contains("nearly as large as its quota") && told.contains("defrag"), "{told}");
         // Changes are taken, until etcd itself takes nothing more from anybody.
         let is_full = || etcdctl(&endpoint, &["alarm", "list"]).contains("NOSPACE");
         put(&one, 0, LARGE).await.expect("changes are taken");
@@ -224,4 +229,30 @@ fn has_passed(error: &TransactError<()>) -> bool {
                 | LedgerError::Unreachable { .. }
         )
     )
+}
+
+/// What is warned of in this process.
+#[derive(Clone, Default)]
+struct Warnings(Arc<Mutex<Vec<u8>>>);
+
+impl Warnings {
+    fn all() -> Self {
+        let all = Self::default();
+        let writer = all.clone();
+        let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN);
+        let subscriber = subscriber.with_ansi(false).with_writer(move || writer.clone());
+        subscriber.try_init().expect("no other test listens");
+        all
+    }
+}
+
+impl Write for Warnings {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
