@@ -150,6 +150,19 @@ pub struct OpenExec {
     /// Where what the session prints is written to as well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<ExecLog>,
+    /// The object of S3 that it is written to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<ExecObject>,
+}
+
+/// An object that a session's output is written to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExecObject {
+    /// The bucket.
+    pub bucket: String,
+    /// The object's key.
+    pub key: String,
 }
 
 /// Where a session's output is written to.

@@ -2,10 +2,11 @@
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Unit;
 
-use crate::{Catalogue, Counts, Histograms, Reason, Word};
+use crate::{Catalogue, Counts, Direction, Histograms, Reason, Word};
 
 /// A message of an agent's session.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -58,6 +59,12 @@ pub struct Ecs {
     pub messages: Counts<Message>,
     /// Payloads of one task that were sent again, for no ack came.
     pub payloads_again: Counter,
+    /// Sessions of ECS Exec that were made.
+    pub exec_sessions: Counter,
+    /// Those whose client or agent is connected here.
+    pub exec_sessions_open: Gauge,
+    /// Bytes of their frames: `in` from clients, `out` to them.
+    pub exec_bytes: Counts<Direction>,
     /// Runs of loops.
     pub loop_seconds: Histograms<Loop>,
 }
@@ -83,6 +90,10 @@ impl Ecs {
             sessions_begun: r.counters("sessions_begun", "Sessions of agents that began"),
             messages: r.counters("session_messages", "Messages of agents' sessions"),
             payloads_again: r.counter("payloads_again", "Tasks that were sent again, unacked"),
+            exec_sessions: r.counter("exec_sessions", "Sessions of ECS Exec that were made"),
+            exec_sessions_open: r
+                .gauge("exec_sessions_open", "Sessions of ECS Exec connected here"),
+            exec_bytes: r.counters("exec_bytes", "Bytes of the frames of ECS Exec's sessions"),
             loop_seconds: r.timers("loop", "Runs of loops"),
         }
     }

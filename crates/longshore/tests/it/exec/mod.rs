@@ -2,6 +2,8 @@
 //! plugin's framing.
 
 mod client;
+mod logs;
+mod terminal;
 
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};

@@ -22,7 +22,7 @@ use wire::tls::TlsClient;
 use super::objects::{self, Objects};
 use super::socket::{self, Codec};
 use super::{
-    AcsQuery, CallError, Channel, ConnectError, InstanceQuery, LogsCall, ObjectQuery,
+    AcsQuery, CallError, Channel, ConnectError, InstanceQuery, LogsCall, ObjectQuery, ObjectToPut,
     PollEndpoints, Registered, Registration, RoleCall, Sender, Transport,
 };
 use crate::engine::{ContainerChange, EXEC_AGENT, Reported, StateChange};
@@ -452,6 +452,10 @@ impl Transport for HttpTransport {
 
     async fn object(&self, wanted: ObjectQuery<'_>) -> Result<Vec<u8>, CallError> {
         self.objects.get(wanted, &self.clock).await
+    }
+
+    async fn put_object(&self, object: ObjectToPut<'_>) -> Result<(), CallError> {
+        self.objects.put(object, &self.clock).await
     }
 
     async fn stream(&self, id: Uuid) -> Result<Box<dyn Sender<node::StreamMessage>>, ConnectError> {

@@ -230,6 +230,21 @@ pub struct ObjectQuery<'a> {
     pub max_bytes: usize,
 }
 
+/// An object that is written with a role's credentials.
+#[derive(Clone, Copy)]
+pub struct ObjectToPut<'a> {
+    /// The role's; a folder needs none.
+    pub credentials: Option<&'a Credentials>,
+    /// The region that the agent is in.
+    pub region: &'a str,
+    /// The bucket.
+    pub bucket: &'a str,
+    /// The object's key.
+    pub key: &'a str,
+    /// What it holds.
+    pub body: &'a Bytes,
+}
+
 /// The control plane as the agent sees it.
 #[async_trait]
 pub trait Transport: Send + Sync + 'static {
@@ -283,6 +298,11 @@ pub trait Transport: Send + Sync + 'static {
 
     /// Fetches an object.
     async fn object(&self, _wanted: ObjectQuery<'_>) -> Result<Vec<u8>, CallError> {
+        Err(CallError::Transport("there are no objects here".to_owned()))
+    }
+
+    /// Writes an object, in the place of an older one.
+    async fn put_object(&self, _object: ObjectToPut<'_>) -> Result<(), CallError> {
         Err(CallError::Transport("there are no objects here".to_owned()))
     }
 

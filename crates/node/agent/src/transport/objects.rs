@@ -12,7 +12,7 @@ use terms::{Clock, Region};
 use wire::client::Client;
 use wire::sigv4;
 
-use super::{CallError, ObjectQuery};
+use super::{CallError, ObjectQuery, ObjectToPut};
 
 /// SHA-256 of nothing, in hexadecimal digits: S3 wants the body's in a header.
 const EMPTY_HASH: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -46,10 +46,7 @@ impl Objects {
         clock: &Arc<dyn Clock>,
     ) -> Result<Vec<u8>, CallError> {
         match self {
-            Self::None => Err(CallError::Transport(
-                "there is no S3 here: start the agent with --s3-root DIR or --s3-endpoint URL"
-                    .to_owned(),
-            )),
+            Self::None => Err(none_here()),
             Self::Folder(folder) => {
                 let path = path_in(folder, wanted.bucket, wanted.key)?;
                 let (max_bytes, place) = (wanted.max_bytes, path.clone());
@@ -66,6 +63,79 @@ impl Objects {
             Self::Endpoint(url) => fetch(url, wanted, clock).await,
         }
     }
+
+    pub(super) async fn put(
+        &self,
+        object: ObjectToPut<'_>,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<(), CallError> {
+        match self {
+            Self::None => Err(none_here()),
+            Self::Folder(folder) => {
+                let path = path_in(folder, object.bucket, object.key)?;
+                let (body, place) = (object.body.clone(), path.clone());
+                let written = tokio::task::spawn_blocking(move || write(&path, &body)).await;
+                let written = written.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+                written.map_err(|error| {
+                    CallError::Transport(format!("writing {}: {error}", place.display()))
+                })
+            }
+            Self::Endpoint(url) => send(url, object, clock).await,
+        }
+    }
+}
+
+fn none_here() -> CallError {
+    let what = "there is no S3 here: start the agent with --s3-root DIR or --s3-endpoint URL";
+    CallError::Transport(what.to_owned())
+}
+
+/// Writes a file whole or not at all; only its owner may read it.
+fn write(path: &Path, body: &[u8]) -> std::io::Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let mut partly = path.to_path_buf().into_os_string();
+    partly.push(".partly");
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&partly)?;
+    file.write_all(body)?;
+    file.sync_all()?;
+    std::fs::rename(&partly, path)
+}
+
+async fn send(url: &str, object: ObjectToPut<'_>, clock: &Arc<dyn Clock>) -> Result<(), CallError> {
+    let failed = |text: String| CallError::Transport(text);
+    let region: Result<Region, _> = object.region.parse();
+    let region = region.map_err(|error| failed(format!("{error}")))?;
+    let no_role = || failed("the task has no role to write objects with".to_owned());
+    let credentials = object.credentials.ok_or_else(no_role)?;
+    let client = Client::new(url, Some(key_of(credentials)), region, Arc::clone(clock));
+    let path = format!("/{}/{}", encoded(object.bucket), encoded(object.key));
+    let hash = HeaderValue::from_str(&sigv4::sha256_hex(object.body));
+    let hash = hash.map_err(|error| failed(format!("{error}")))?;
+    let headers = [(HeaderName::from_static("x-amz-content-sha256"), hash)];
+    let answer = client.send(Method::PUT, &path, &headers, object.body.clone(), "s3").await;
+    let answer = answer.map_err(|error| failed(terms::with_causes(&error)))?;
+    refusal(url, answer.status(), answer.body()).map_or(Ok(()), Err)
+}
+
+/// What an answer says that is none of success.
+fn refusal(url: &str, status: StatusCode, body: &[u8]) -> Option<CallError> {
+    if status.is_success() {
+        return None;
+    }
+    let part = |name: &str| xml_text(body, name);
+    let code = match (part("Code"), status) {
+        (Some(code), _) => code,
+        (None, StatusCode::NOT_FOUND) => "NoSuchKey".to_owned(),
+        (None, StatusCode::FORBIDDEN) => "AccessDenied".to_owned(),
+        (None, _) => return Some(CallError::Transport(format!("{url} answered {status}"))),
+    };
+    let message = part("Message").unwrap_or_else(|| status.to_string());
+    Some(CallError::Service { code, message })
 }
 
 fn no_key(text: &str) -> CallError {
@@ -109,17 +179,8 @@ async fn fetch(
     let answer = client.send(Method::GET, &path, &headers, Bytes::new(), "s3").await;
     let answer = answer.map_err(|error| failed(terms::with_causes(&error)))?;
     let body = answer.body();
-    if !answer.status().is_success() {
-        let part = |name: &str| xml_text(body, name);
-        let status = answer.status();
-        let code = match (part("Code"), status) {
-            (Some(code), _) => code,
-            (None, StatusCode::NOT_FOUND) => "NoSuchKey".to_owned(),
-            (None, StatusCode::FORBIDDEN) => "AccessDenied".to_owned(),
-            (None, _) => return Err(failed(format!("{url} answered {status}"))),
-        };
-        let message = part("Message").unwrap_or_else(|| status.to_string());
-        return Err(CallError::Service { code, message });
+    if let Some(refusal) = refusal(url, answer.status(), body) {
+        return Err(refusal);
     }
     match body.len() > wanted.max_bytes {
         true => Err(failed(format!("the object has more than {} bytes", wanted.max_bytes))),
@@ -229,6 +290,50 @@ mod tests {
         let (url, _served) = answering(answer).await;
         let error = Objects::Endpoint(url).get(wanted, &clock).await.unwrap_err();
         assert_eq!(error.to_string(), "NoSuchKey: It does not exist.");
+    }
+
+    #[tokio::test]
+    async fn an_object_is_put_in_the_roles_name() {
+        let credentials = Credentials {
+            access_key_id: "ASIA1".to_owned(),
+            secret_access_key: "s".to_owned(),
+            session_token: "token".to_owned(),
+            ..Credentials::default()
+        };
+        let clock: Arc<dyn Clock> = Arc::new(Never);
+        let (body, region) = (Bytes::from_static(b"printed"), "eu-west-1");
+        let (bucket, key) = ("b", "exec/s.log");
+        let put = ObjectToPut { credentials: Some(&credentials), region, bucket, key, body: &body };
+        let (url, served) = answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+        Objects::Endpoint(url.clone()).put(put, &clock).await.unwrap();
+        let head = served.await.unwrap();
+        assert!(head.starts_with("PUT /b/exec/s.log HTTP/1.1\r\n"), "{head}");
+        assert!(head.contains(&sigv4::sha256_hex(b"printed")), "{head}");
+        let without = Objects::Endpoint(url).put(ObjectToPut { credentials: None, ..put }, &clock);
+        let error = without.await.unwrap_err().to_string();
+        assert_eq!(error, "the task has no role to write objects with");
+    }
+
+    #[tokio::test]
+    async fn an_object_is_a_file_that_only_its_owner_reads() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let objects = Objects::Folder(folder.path().to_path_buf());
+        let clock: Arc<dyn Clock> = Arc::new(Never);
+        let body = Bytes::from_static(b"printed");
+        let put = ObjectToPut {
+            credentials: None,
+            region: "us-east-1",
+            bucket: "b",
+            key: "exec/s.log",
+            body: &body,
+        };
+        objects.put(put, &clock).await.unwrap();
+        let path = folder.path().join("b/exec/s.log");
+        assert_eq!(std::fs::read(&path).unwrap(), b"printed");
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let beyond = objects.put(ObjectToPut { key: "../../s.log", ..put }, &clock).await;
+        assert!(beyond.unwrap_err().to_string().contains("no path within a folder"));
     }
 
     #[tokio::test]

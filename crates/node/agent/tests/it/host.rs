@@ -17,7 +17,7 @@ use runtime::{
     Attachment, CallError, ContainerEvent, ContainerId, ContainerSpec, ContainerState,
     ContainerStatus, Containers, CreateError, Created, ExecOutcome, Exit, Image, ImageReference,
     Images, Interface, NetworkError, Networks, OwnNetwork, PortBinding, PortMapping, RootFs,
-    Signal, Stats, TaskLimits, TaskNetwork,
+    Signal, Stats, TaskLimits, TaskNetwork, Terminal, TerminalSize,
 };
 use terms::{Clock, Timestamp};
 use tokio::net::TcpListener;
@@ -25,6 +25,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::harness::PausedClock;
 use crate::pulls::{self, image};
+use crate::terminal::Echo;
 
 /// When, around an effect, the agent dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -331,6 +332,20 @@ impl Containers for Seen {
     ) -> Result<ExecOutcome, CallError> {
         let code = self.effect(|state| state.probe).await;
         Ok(ExecOutcome::Exited { code, output: String::new() })
+    }
+
+    async fn open_terminal(
+        &self,
+        id: &ContainerId,
+        args: Vec<String>,
+        _: TerminalSize,
+    ) -> Result<Box<dyn Terminal>, CallError> {
+        self.effect(|state| {
+            let name = short(&state.containers.get(id).unwrap().spec.name);
+            state.log.push(format!("open {} in {name}", args.join(" ")));
+        })
+        .await;
+        Ok(Box::new(Echo::new(self.host.clone())))
     }
 
     async fn remove(&self, id: &ContainerId, _: bool) -> Result<(), CallError> {

@@ -3,6 +3,7 @@
 
 mod crash;
 mod engine;
+mod exec;
 mod harness;
 mod host;
 mod lifecycle;
@@ -12,4 +13,5 @@ mod resources;
 mod restarts;
 mod server;
 mod storage;
+mod terminal;
 mod volumes;

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use agent::engine::{Reported, StateChange};
 use agent::transport::{
-    AcsQuery, CallError, Channel, Closed, ConnectError, InstanceQuery, ObjectQuery, PollEndpoints,
-    Receiver, Registered, Registration, RoleCall, Sender, Transport,
+    AcsQuery, CallError, Channel, Closed, ConnectError, InstanceQuery, LogsCall, ObjectQuery,
+    ObjectToPut, PollEndpoints, Receiver, Registered, Registration, RoleCall, Sender, Transport,
 };
 use agent_protocol::task::{DesiredStatus, Task};
 use agent_protocol::{acs, node, tcs};
 use async_trait::async_trait;
+use bytes::Bytes;
 use parking_lot::Mutex;
 use terms::{TaskArn, Uuid};
 use tokio::sync::{Notify, mpsc};
@@ -32,6 +33,13 @@ pub struct State {
     pub on_node: Vec<node::AgentMessage>,
     to_agent: Option<mpsc::Sender<acs::ServerMessage>>,
     to_telemetry: Option<mpsc::Sender<tcs::ServerMessage>>,
+    to_node: Option<mpsc::Sender<node::ServerMessage>>,
+    /// The server's ends of sessions of ECS Exec that the agent opened, by their ids.
+    pub execs: BTreeMap<String, ExecEnd>,
+    /// Calls of CloudWatch Logs: operation and body.
+    pub logged: Vec<(&'static str, serde_json::Value)>,
+    /// Objects that were written: bucket and key, and the text.
+    pub objects: BTreeMap<String, String>,
     sequence: i64,
     /// What is sent at each connection, as to an agent that asks for all credentials.
     pub credentials: Vec<acs::RoleCredentials>,
@@ -44,6 +52,12 @@ pub struct State {
     /// Errors that the next submits get.
     pub submit_errors: Vec<CallError>,
     pub register_errors: Vec<CallError>,
+}
+
+/// The server's end of one connection of a session.
+pub struct ExecEnd {
+    pub to_agent: mpsc::Sender<Bytes>,
+    pub from_agent: mpsc::UnboundedReceiver<Bytes>,
 }
 
 #[derive(Clone, Default)]
@@ -76,6 +90,14 @@ impl Server {
 
     pub fn send(&self, message: acs::ServerMessage) {
         self.state.lock().send(message);
+    }
+
+    /// Asks for something on the node channel, once it is there.
+    pub async fn ask_node(&self, message: node::ServerMessage) {
+        let is_open = |it: &mpsc::Sender<_>| !it.is_closed();
+        self.until(|state| state.to_node.as_ref().is_some_and(is_open)).await;
+        let state = self.state.lock();
+        state.to_node.as_ref().unwrap().try_send(message).unwrap();
     }
 
     pub fn next_sequence(&self) -> i64 {
@@ -304,14 +326,50 @@ impl Transport for SeenServer {
         _: &InstanceQuery,
     ) -> Result<Channel<node::AgentMessage, node::ServerMessage>, ConnectError> {
         self.host.pass().await;
-        // Nobody asks for anything on it; it stays open.
-        let (sender, receiver) = mpsc::channel(1);
+        let (sender, receiver) = mpsc::channel(8);
+        self.server.state.lock().to_node = Some(sender);
+        self.server.changed.notify_waiters();
         let server = self.server.clone();
         let take = Box::new(move |message: node::AgentMessage| {
-            let _open = &sender;
             server.state.lock().on_node.push(message);
             server.changed.notify_waiters();
         });
+        Ok(Channel {
+            sender: Box::new(Out { host: self.host.clone(), take }),
+            receiver: Box::new(In { host: self.host.clone(), receiver }),
+        })
+    }
+
+    async fn logs(
+        &self,
+        call: &LogsCall,
+        body: serde_json::Value,
+    ) -> Result<serde_json::Value, CallError> {
+        self.host.pass().await;
+        self.server.state.lock().logged.push((call.operation, body));
+        self.server.changed.notify_waiters();
+        Ok(serde_json::Value::Null)
+    }
+
+    async fn put_object(&self, object: ObjectToPut<'_>) -> Result<(), CallError> {
+        self.host.pass().await;
+        let text = String::from_utf8(object.body.to_vec()).unwrap();
+        let key = format!("{}/{}", object.bucket, object.key);
+        assert!(self.server.state.lock().objects.insert(key, text).is_none());
+        self.server.changed.notify_waiters();
+        Ok(())
+    }
+
+    async fn exec(&self, session: &str) -> Result<Channel<Bytes, Bytes>, ConnectError> {
+        self.host.pass().await;
+        let (to_agent, receiver) = mpsc::channel(64);
+        // As many as a session has unacknowledged at the most.
+        #[allow(clippy::disallowed_methods)]
+        let (sender, from_agent) = mpsc::unbounded_channel();
+        let end = ExecEnd { to_agent, from_agent };
+        self.server.state.lock().execs.insert(session.to_owned(), end);
+        self.server.changed.notify_waiters();
+        let take = Box::new(move |frame| _ = sender.send(frame));
         Ok(Channel {
             sender: Box::new(Out { host: self.host.clone(), take }),
             receiver: Box::new(In { host: self.host.clone(), receiver }),

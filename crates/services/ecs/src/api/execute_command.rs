@@ -50,7 +50,7 @@ impl Api {
         let specs = document.and_then(|document| document.container_definitions.as_deref());
         let mut specs = specs.unwrap_or_default().iter();
         let spec = specs.find(|spec| spec.name.as_deref() == Some(&container.name));
-        let log = log(&row, spec)?;
+        let logs = logs(&row, spec)?;
         let (ground, instance) = place_of(&cluster.task(id), &task);
         if !self.sessions.reaches(&ground.instance_arn(instance)) {
             return Err(Error::TargetNotConnected);
@@ -63,7 +63,8 @@ impl Api {
             is_spent: false,
             is_begun: false,
             created_at: context.now,
-            log,
+            log: logs.group,
+            bucket: logs.bucket,
         };
         let session = self.sessions.new_session(&cluster.scope, made).await?;
         Ok(shapes::ExecuteCommandResponse {
@@ -111,30 +112,52 @@ fn check(task: &Task, container: &Container) -> Result<(), Error> {
     Ok(())
 }
 
-/// Where the session's output goes, as the cluster's configuration says; its log stream has the
-/// session's name.
-fn log(
-    cluster: &Cluster,
-    spec: Option<&shapes::ContainerDefinition>,
-) -> Result<Option<(String, Option<String>)>, Error> {
+/// Where the output of a session goes.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Logs {
+    /// The log group, and its region if it is another one; the stream has the session's id.
+    group: Option<(String, Option<String>)>,
+    /// The bucket, and what the object's key begins with.
+    bucket: Option<(String, String)>,
+}
+
+/// Where the session's output goes, as the cluster's configuration says. What a configuration asks
+/// for and is not there is refused here, where ECS too finds it out: a configuration is taken with
+/// any key and any group.
+fn logs(cluster: &Cluster, spec: Option<&shapes::ContainerDefinition>) -> Result<Logs, Error> {
     let configuration = cluster.configuration.as_ref();
     let exec = configuration.and_then(|it| it.execute_command_configuration.as_ref());
-    let given = |text: &Option<String>| text.as_deref().is_some_and(|text| !text.is_empty());
-    if exec.is_some_and(|exec| given(&exec.kms_key_id)) {
+    if exec.is_some_and(|exec| given(&exec.kms_key_id).is_some()) {
         return Err(Error::not_built(OPERATION, "a cluster's kmsKeyId"));
     }
     match exec.and_then(|exec| exec.logging) {
-        Some(ExecuteCommandLogging::None) => Ok(None),
+        Some(ExecuteCommandLogging::None) => Ok(Logs::default()),
         Some(ExecuteCommandLogging::Override) => {
             let log = exec.and_then(|exec| exec.log_configuration.as_ref());
-            if log.is_some_and(|log| given(&log.s3_bucket_name)) {
-                return Err(Error::not_built(OPERATION, "a cluster's s3BucketName"));
-            }
-            let group = log.and_then(|log| log.cloud_watch_log_group_name.clone());
-            Ok(group.map(|group| (group, None)))
+            log.map_or_else(|| Ok(Logs::default()), overriding)
         }
-        Some(ExecuteCommandLogging::Default) | None => Ok(spec.and_then(awslogs)),
+        Some(ExecuteCommandLogging::Default) | None => {
+            Ok(Logs { group: spec.and_then(awslogs), bucket: None })
+        }
     }
+}
+
+fn overriding(log: &shapes::ExecuteCommandLogConfiguration) -> Result<Logs, Error> {
+    if log.cloud_watch_encryption_enabled == Some(true) {
+        return Err(Error::not_built(OPERATION, "a cluster's cloudWatchEncryptionEnabled"));
+    }
+    if log.s3_encryption_enabled == Some(true) {
+        return Err(Error::not_built(OPERATION, "a cluster's s3EncryptionEnabled"));
+    }
+    let prefix = log.s3_key_prefix.clone().unwrap_or_default();
+    Ok(Logs {
+        group: given(&log.cloud_watch_log_group_name).map(|group| (group, None)),
+        bucket: given(&log.s3_bucket_name).map(|bucket| (bucket, prefix)),
+    })
+}
+
+fn given(text: &Option<String>) -> Option<String> {
+    text.clone().filter(|text| !text.is_empty())
 }
 
 /// Where the container's own output goes.

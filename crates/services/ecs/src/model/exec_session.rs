@@ -25,4 +25,7 @@ pub(crate) struct ExecSession {
     /// Where its output is logged: the group, and its region if it is another one.
     #[serde(default)]
     pub(crate) log: Option<(String, Option<String>)>,
+    /// The bucket that its output is written to as well, and what the object's key begins with.
+    #[serde(default)]
+    pub(crate) bucket: Option<(String, String)>,
 }

@@ -6,10 +6,12 @@
 //! agent, when the server says so, and when nobody was there for a while.
 
 mod log;
+mod object;
 mod session;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use agent_protocol::exec::MAX_SESSIONS;
 use agent_protocol::node::{AgentMessage, ExecRefused, OpenExec};
@@ -21,6 +23,9 @@ use tokio::task::JoinSet;
 use self::session::Session;
 use super::Context;
 use crate::engine::Phase;
+
+/// How long the agent's end waits for the ends of its sessions.
+const END_MAX: Duration = Duration::from_secs(3);
 
 /// The sessions of this agent.
 #[derive(Default)]
@@ -69,9 +74,12 @@ impl Sessions {
         Ok(())
     }
 
-    /// Ends all of them.
+    /// Ends all of them; they have a moment to say so, and to write the last of their logs.
     pub(super) async fn shutdown(&mut self) {
-        self.running.shutdown().await;
+        let ending = async { while self.running.join_next().await.is_some() {} };
+        if tokio::time::timeout(END_MAX, ending).await.is_err() {
+            self.running.shutdown().await;
+        }
     }
 }
 

@@ -41,6 +41,8 @@ const OWN_STREAM_BYTES_MAX: usize = 16 * 1024;
 const SIZE_DEFAULT: TerminalSize = TerminalSize { columns: 80, rows: 24 };
 /// What Amazon's agent says of an idle session.
 const TIMED_OUT: &str = "Your session timed out due to inactivity.";
+/// What the client is told when the agent ends: its commands end with it (decision 0083).
+const AGENT_ENDS: &str = "The agent that held the session was stopped or replaced.";
 /// By this the server says, when it refuses, that a session is over.
 const OVER: &str = "ResourceNotFoundException";
 
@@ -164,6 +166,9 @@ impl Session {
             let sent = tokio::select! {
                 biased;
                 () = context.shutdown.cancelled() => {
+                    self.end(AGENT_ENDS);
+                    // Who is not there hears it from the next agent.
+                    _ = self.tell_end(&mut channel).await;
                     channel.sender.close("").await;
                     return Left::Over;
                 }
@@ -196,15 +201,20 @@ impl Session {
 
     /// When there is something to do although nothing comes.
     fn due(&self) -> Instant {
-        let mut due = self.active + IDLE_MAX;
-        due = due.min(self.data.due().map_or(due, |after| self.began + after));
-        due = due.min(self.detached.map_or(due, |since| since + DETACHED_MAX));
-        match self.stage {
-            Stage::Sizing(at) => due.min(at),
-            Stage::Ending(since, _) if !self.has_told => due.min(since + SETTLE_MAX),
-            Stage::Ending(..) => Instant::now() + SETTLE_MAX,
-            Stage::Handshake | Stage::Running(_) => due,
-        }
+        let settled = match self.stage {
+            // The server has closed by then, unless it is in trouble itself.
+            Stage::Ending(..) if self.has_told => return Instant::now() + SETTLE_MAX,
+            Stage::Ending(since, _) => since + SETTLE_MAX,
+            Stage::Sizing(at) => at.min(self.over_at()),
+            Stage::Handshake | Stage::Running(_) => self.over_at(),
+        };
+        self.data.due().map_or(settled, |after| settled.min(self.began + after))
+    }
+
+    /// When the session ends because nobody is there.
+    fn over_at(&self) -> Instant {
+        let idle = self.active + IDLE_MAX;
+        self.detached.map_or(idle, |since| idle.min(since + DETACHED_MAX))
     }
 
     async fn on_time(&mut self, channel: &mut Data) -> Result<(), Closed> {
@@ -342,8 +352,7 @@ impl Session {
         let opening = containers.open_terminal(&self.container, words, self.size);
         match tokio::time::timeout(START_MAX, opening).await {
             Ok(Ok(terminal)) => {
-                let log = self.open.log.take();
-                self.log = log.map(|log| log::begin(Arc::clone(&self.context), log));
+                self.log = log::begin(&self.context, &self.open);
                 self.stage = Stage::Running(Arc::from(terminal));
             }
             Ok(Err(error)) => self.end(&terms::with_causes(&error)),
@@ -381,11 +390,17 @@ impl Session {
     }
 
     async fn end_if_settled(&mut self, channel: &mut Data) -> Result<(), Closed> {
-        let Stage::Ending(since, words) = &self.stage else { return Ok(()) };
+        let Stage::Ending(since, _) = &self.stage else { return Ok(()) };
         let is_due = self.data.is_settled() || since.elapsed() >= SETTLE_MAX;
         if self.has_told || !is_due {
             return Ok(());
         }
+        self.tell_end(channel).await
+    }
+
+    /// Tells the session's end, whatever the client has not acknowledged.
+    async fn tell_end(&mut self, channel: &mut Data) -> Result<(), Closed> {
+        let Stage::Ending(_, words) = &self.stage else { return Ok(()) };
         let id = self.open.session_id.clone();
         let closed = ChannelClosed {
             message_id: Uuid::from_random(self.context.ids.next()).to_string(),

@@ -79,6 +79,7 @@ impl Meetings {
             }
         };
         let other = other.as_ref().map(|end| end.outbox.clone());
+        count(&sessions);
         (Seat { meetings: Arc::clone(self), key: key.clone(), who, generation }, other)
     }
 
@@ -110,8 +111,15 @@ impl Meetings {
 
     /// Lets both ends go: they close when what waits is sent.
     pub(super) fn part(&self, key: &SessionKey) {
-        self.sessions.lock().remove(key);
+        let mut sessions = self.sessions.lock();
+        sessions.remove(key);
+        count(&sessions);
     }
+}
+
+fn count(sessions: &HashMap<SessionKey, Meeting>) {
+    let count = i64::try_from(sessions.len()).unwrap_or(i64::MAX);
+    meters::ecs().exec_sessions_open.set(count);
 }
 
 impl Seat {
@@ -141,6 +149,7 @@ impl Drop for Seat {
         meeting.flows = false;
         if meeting.client.is_none() && meeting.agent.is_none() {
             sessions.remove(&self.key);
+            count(&sessions);
         }
     }
 }

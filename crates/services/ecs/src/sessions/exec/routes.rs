@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent_protocol::exec::{AGENT_PATH, CLIENT_PATH, Kind, OpenDataChannel};
-use agent_protocol::node::{ExecLog, OpenExec};
+use agent_protocol::node::{ExecLog, ExecObject, OpenExec};
 use hyper::upgrade::OnUpgrade;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
@@ -120,6 +120,7 @@ impl Sessions {
         drop((agent, outbox));
         let forward = async {
             while let Some(frame) = reader.next().await {
+                counted("in", &frame);
                 // What comes while the agent is away comes again.
                 if let Some(agent) = self.hub.execs.outbox(&key, Who::Agent) {
                     let _ = agent.send(frame).await;
@@ -164,6 +165,7 @@ impl Sessions {
                     Some(Kind::ChannelClosed) => return self.end_session(&key, frame).await,
                     Some(Kind::Output | Kind::Acknowledge) => {
                         if let Some(client) = self.hub.execs.client_of(&key) {
+                            counted("out", &frame);
                             let _ = client.send(frame).await;
                         }
                     }
@@ -228,6 +230,10 @@ impl Sessions {
             stream: key.1.clone(),
             region: region.clone(),
         });
+        let object = session.bucket.as_ref().map(|(bucket, prefix)| ExecObject {
+            bucket: bucket.clone(),
+            key: object_key(prefix, &key.1),
+        });
         let mut request = OpenExec {
             session_id: key.1.clone(),
             task_arn: session.task.clone(),
@@ -235,6 +241,7 @@ impl Sessions {
             command: session.command.clone(),
             is_begun: was_begun,
             log,
+            object,
         };
         let mut missed = Duration::ZERO;
         while missed < AGENT_TIMEOUT {
@@ -268,6 +275,19 @@ impl Sessions {
     }
 }
 
+fn counted(direction: &'static str, frame: &bytes::Bytes) {
+    let bytes = u64::try_from(frame.len()).unwrap_or(u64::MAX);
+    meters::ecs().exec_bytes.get_or_create(&meters::Direction { direction }).inc_by(bytes);
+}
+
+/// The key of a session's log, as ECS makes it: `PREFIX/ID.log`.
+fn object_key(prefix: &str, id: &str) -> String {
+    match prefix.trim_matches('/') {
+        "" => format!("{id}.log"),
+        prefix => format!("{prefix}/{id}.log"),
+    }
+}
+
 fn session_id(request: &RouteRequest, prefix: &str) -> Result<String, Refusal> {
     let id = request.rest(prefix).trim_start_matches('/');
     let is_one = id.starts_with(agent_protocol::exec::SESSION_ID_PREFIX)
@@ -280,4 +300,17 @@ fn upgrade(request: RouteRequest) -> Result<(http::Response<wire::Body>, OnUpgra
     let response = accept(&request.parts.headers)?;
     let upgrade = request.upgrade.ok_or(super::super::websocket::NoUpgrade::NotWebsocket)?;
     Ok((response, upgrade))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logs_lie_below_their_prefix() {
+        assert_eq!(object_key("", "ecs-execute-command-1"), "ecs-execute-command-1.log");
+        for prefix in ["logs/exec", "logs/exec/", "/logs/exec"] {
+            assert_eq!(object_key(prefix, "s"), "logs/exec/s.log");
+        }
+    }
 }

@@ -15,9 +15,11 @@ use crate::tables::Scope;
 /// The key of a session: its id is the last part.
 pub(crate) type SessionKey = (Scope, String);
 
-/// The most sessions that an account has in a region, as ECS has for a container (ECS semantics
-/// §19).
-pub(crate) const SESSIONS_MAX: usize = 1000;
+/// The most sessions with one container (ECS semantics §19).
+const CONTAINER_SESSIONS_MAX: usize = 1000;
+
+/// The most sessions that an account has in a region; ECS has no such limit.
+const SESSIONS_MAX: usize = 10_000;
 
 /// How long a session is kept that nobody opened, or whose end nobody told.
 const KEPT: Duration = Duration::from_secs(24 * 3600);
@@ -45,7 +47,7 @@ impl Sessions {
     /// Writes a session; `made` has everything but its token.
     ///
     /// # Errors
-    /// If there are [`SESSIONS_MAX`] already, or the ledger does not take it.
+    /// If there are [`CONTAINER_SESSIONS_MAX`] with the container or [`SESSIONS_MAX`] in all, or the ledger does not take it.
     pub(crate) async fn new_session(
         &self,
         scope: &Scope,
@@ -54,11 +56,7 @@ impl Sessions {
         let table = self.hub.own_tables.execs;
         let done = self.hub.ledger.transact("begin exec session", |tx| {
             forget_old(tx, table, scope);
-            if tx.prefix(&table, scope).count() >= SESSIONS_MAX {
-                return Err(Error::client(format!(
-                    "There are {SESSIONS_MAX} sessions already, which is the most there may be."
-                )));
-            }
+            check_room(tx, table, scope, &made)?;
             let digits = hexadecimal(&tx.next_id());
             let id = format!("{SESSION_ID_PREFIX}{}", &digits[..ID_DIGITS]);
             let token = new_token(tx, scope);
@@ -67,7 +65,9 @@ impl Sessions {
             tx.put(&table, (scope.clone(), id.clone()), row);
             Ok(NewSession { id, token })
         });
-        Ok(done.await?.value)
+        let made = done.await?.value;
+        meters::ecs().exec_sessions.inc();
+        Ok(made)
     }
 
     /// A new token for a session, which the one before does not open any more; none if the session
@@ -120,6 +120,29 @@ impl Sessions {
             // It is forgotten by its age.
             tracing::debug!(%error, session = key.1, "a session's row is left");
         }
+    }
+}
+
+/// Refuses a session too many.
+fn check_room(
+    tx: &mut Tx<'_>,
+    table: ledger::Table<SessionKey, ExecSession>,
+    scope: &Scope,
+    made: &ExecSession,
+) -> Result<(), Error> {
+    let (mut all, mut of_container) = (0, 0);
+    for (_, row) in tx.prefix(&table, scope) {
+        all += 1;
+        of_container += usize::from(row.task == made.task && row.container == made.container);
+    }
+    match (all, of_container) {
+        (_, CONTAINER_SESSIONS_MAX..) => Err(Error::client(format!(
+            "The container has {CONTAINER_SESSIONS_MAX} sessions already, which is the most."
+        ))),
+        (SESSIONS_MAX.., _) => Err(Error::client(format!(
+            "There are {SESSIONS_MAX} sessions already, which is the most there may be."
+        ))),
+        _ => Ok(()),
     }
 }
 
