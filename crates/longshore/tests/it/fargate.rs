@@ -62,6 +62,7 @@ fn a_definition_made_for_fargate_runs_is_interrupted_and_metered() {
     assert_eq!(metadata["LaunchType"], "FARGATE");
     assert_eq!(metadata["Cluster"], running["clusterArn"]);
     assert_eq!(metadata["Limits"], json!({"CPU": 8.0, "Memory": 16_384}));
+    assert_eq!(metadata["EphemeralStorageMetrics"], json!({"Utilized": 0, "Reserved": 21 * 1024}));
 
     up.cli(&["fleet", "drain", "fargate-1"]);
     let stopped = until(&up, arn, "STOPPED");
@@ -76,4 +77,32 @@ fn a_definition_made_for_fargate_runs_is_interrupted_and_metered() {
     assert!(seconds > 0);
     assert_eq!(line["cpuUnitSeconds"], seconds * 8192);
     assert_eq!(line["storageGibSeconds"], seconds);
+}
+
+#[test]
+fn a_task_is_reached_and_sees_a_machine_of_its_size() {
+    let up = Up::start(&["busybox"]);
+    has_node(&up);
+    let definition = json!({
+        "family": "reached", "requiresCompatibilities": ["FARGATE"], "networkMode": "awsvpc",
+        "cpu": "1024", "memory": "2048", "taskRoleArn": "arn:aws:iam::000000000000:role/exec",
+        "containerDefinitions": [{"name": "main", "image": "busybox",
+            "command": ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 1; done"]}],
+    });
+    up.aws(&["ecs", "register-task-definition", "--cli-input-json", &definition.to_string()]);
+    let subnet = up.aws(&["ec2", "describe-subnets"])["Subnets"][0]["SubnetId"].take();
+    let network = format!("awsvpcConfiguration={{subnets=[{}]}}", subnet.as_str().unwrap());
+    let run = ["ecs", "run-task", "--task-definition", "reached", "--launch-type", "FARGATE"];
+    let with = ["--enable-execute-command", "--network-configuration", &network];
+    let started = up.aws(&[&run[..], &with].concat());
+    let arn = started["tasks"][0]["taskArn"].as_str().unwrap_or_else(|| panic!("{started}"));
+    let running = until(&up, arn, "RUNNING");
+    let agent = &running["containers"][0]["managedAgents"][0];
+    assert_eq!(agent["lastStatus"], "RUNNING");
+    let id = arn.rsplit('/').next().unwrap();
+    let script = "id -u; grep MemTotal /proc/meminfo; grep -c ^processor /proc/cpuinfo; \
+                  cat /sys/devices/system/cpu/online";
+    let said = up.cli(&["exec", id, "--", "sh", "-c", script]);
+    let lines: Vec<&str> = said.lines().map(str::trim_end).collect();
+    assert_eq!(lines, ["0", "MemTotal:        2097152 kB", "1", "0"], "{said}");
 }

@@ -1,7 +1,7 @@
 //! What tasks on a node of the operator's own see that those on an instance do not.
 
 use agent_protocol::task::Task;
-use runtime::containers::Resources;
+use runtime::containers::{MachineView, Resources};
 
 use crate::spec;
 
@@ -26,6 +26,42 @@ pub fn bounded(task: &Task, own: Resources) -> Resources {
     }
 }
 
+/// The machine that a container takes itself to be on: on Fargate one of its task's size, whole
+/// processors of it.
+pub fn machine(task: &Task) -> Option<MachineView> {
+    let limits = spec::task_limits(task).filter(|_| is_on_fargate(task))?;
+    let (cpus, memory_bytes) = (limits.cpu_limit_units?.div_ceil(1024), limits.memory_limit_bytes?);
+    Some(MachineView { cpus: usize::try_from(cpus).unwrap_or(usize::MAX), memory_bytes })
+}
+
 fn is_on_fargate(task: &Task) -> bool {
     task.launch_type.as_deref() == Some("FARGATE")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use agent_protocol::task::DesiredStatus;
+
+    use super::*;
+
+    #[test]
+    fn a_task_sees_its_size_on_fargate_alone() {
+        let arn =
+            "arn:aws:ecs:us-east-1:000000000000:task/default/00000000000000000000000000000001";
+        let check = |launch_type: &str, cpu: f64, expected: Option<usize>| {
+            let task = Task {
+                launch_type: Some(launch_type.to_owned()),
+                cpu: Some(cpu),
+                memory: Some(512),
+                ..Task::new(arn.parse().unwrap(), DesiredStatus::Running)
+            };
+            let expected = expected.map(|cpus| MachineView { cpus, memory_bytes: 512 << 20 });
+            assert_eq!(machine(&task), expected, "{launch_type} {cpu}");
+        };
+        check("FARGATE", 0.25, Some(1));
+        check("FARGATE", 1.0, Some(1));
+        check("FARGATE", 4.0, Some(4));
+        check("EC2", 4.0, None);
+    }
 }

@@ -210,6 +210,7 @@ pub fn container_spec(ingredients: Ingredients<'_>) -> Result<ContainerSpec, Fai
     spec.sysctls.clone_from(&host.sysctls);
     spec.shm_size_bytes = host.shm_size.and_then(|bytes| u64::try_from(bytes).ok());
     spec.resources = fargate::bounded(task, resources(container, &host));
+    spec.machine = fargate::machine(task);
     spec.labels = labels(task, container, &config, ingredients.cluster);
     Ok(spec)
 }

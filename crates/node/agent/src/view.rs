@@ -25,6 +25,8 @@ pub struct View {
 struct Inner {
     tasks: BTreeMap<TaskArn, Arc<TaskState>>,
     by_endpoint_id: BTreeMap<String, (TaskArn, usize)>,
+    /// Bytes of the disk that tasks of a size held when they were last measured.
+    held: BTreeMap<TaskArn, u64>,
 }
 
 /// The id in a container's own metadata address.
@@ -48,6 +50,7 @@ impl View {
                     inner.tasks.insert(arn.clone(), Arc::clone(task));
                 }
                 None => {
+                    inner.held.remove(arn);
                     let Some(task) = inner.tasks.remove(arn) else { continue };
                     for container in &task.containers {
                         inner.by_endpoint_id.remove(endpoint_id(&container.id));
@@ -60,6 +63,19 @@ impl View {
     /// A task.
     pub fn task(&self, arn: &TaskArn) -> Option<Arc<TaskState>> {
         self.inner.read().tasks.get(arn).cloned()
+    }
+
+    /// Keeps what a task that is still here was found to hold of the disk, in bytes.
+    pub(crate) fn measured(&self, arn: &TaskArn, held: u64) {
+        let mut inner = self.inner.write();
+        if inner.tasks.contains_key(arn) {
+            inner.held.insert(arn.clone(), held);
+        }
+    }
+
+    /// What a task held of the disk when it was last measured, in bytes; zero before.
+    pub(crate) fn held(&self, arn: &TaskArn) -> u64 {
+        self.inner.read().held.get(arn).copied().unwrap_or_default()
     }
 
     /// All tasks, by ARN.

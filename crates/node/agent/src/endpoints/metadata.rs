@@ -7,6 +7,7 @@ use terms::Timestamp;
 use crate::awsvpc;
 use crate::engine::{ContainerState, Status, TaskState};
 use crate::fargate;
+use crate::house;
 use crate::spec::{self, NetworkMode};
 
 /// A version of the metadata's form.
@@ -203,11 +204,13 @@ pub(super) struct Place {
     pub(super) zone: Option<String>,
     /// The VPC.
     pub(super) vpc: Option<String>,
+    /// What it holds of the disk, in bytes.
+    pub(super) held: u64,
 }
 
 /// A task with its containers.
 pub(super) fn task(task: &TaskState, version: Version, place: &Place) -> Value {
-    let Place { cluster, zone, vpc } = place;
+    let Place { cluster, zone, vpc, held } = place;
     let spec = &task.task;
     let mut map = Map::new();
     map.insert("Cluster".to_owned(), fargate::cluster_of(&task.task, cluster).into());
@@ -231,6 +234,7 @@ pub(super) fn task(task: &TaskState, version: Version, place: &Place) -> Value {
         put(&mut map, "Group", spec.group.clone());
         let injects = spec.enable_fault_injection.unwrap_or(false);
         map.insert("FaultInjectionEnabled".to_owned(), injects.into());
+        put(&mut map, "EphemeralStorageMetrics", storage(task, *held));
     }
     let created = |container: &&ContainerState| container.existed;
     let indexes = task.containers.iter().enumerate().filter(|(_, c)| created(c));
@@ -238,6 +242,14 @@ pub(super) fn task(task: &TaskState, version: Version, place: &Place) -> Value {
         indexes.map(|(index, _)| container(task, index, version, cluster)).collect();
     put(&mut map, "Containers", containers);
     Value::Object(map)
+}
+
+/// What a task of a size holds of the disk, and what it may, in MiB (Developer Guide, "Task metadata
+/// version 4 for Fargate").
+fn storage(task: &TaskState, held: u64) -> Value {
+    const MIB: u64 = 1 << 20;
+    let limit = house::storage_of(&task.task);
+    limit.map(|limit| json!({"Utilized": held / MIB, "Reserved": limit / MIB})).unwrap_or_default()
 }
 
 fn limits(task: &TaskState) -> Value {

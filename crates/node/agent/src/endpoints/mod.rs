@@ -29,6 +29,7 @@ use terms::Clock;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::engine::TaskState;
 use crate::spec::NetworkMode;
 use crate::transport::Transport;
 use crate::view::{CredentialStore, View, endpoint_id};
@@ -62,9 +63,10 @@ pub(crate) struct Sources {
 }
 
 impl Sources {
-    /// Where its tasks are.
-    fn place(&self) -> metadata::Place {
+    /// Where a task of its is.
+    fn place(&self, task: &TaskState) -> metadata::Place {
         metadata::Place {
+            held: self.view.held(&task.task.arn),
             cluster: self.cluster.clone(),
             zone: self.zone.read().clone(),
             vpc: self.vpc.read().clone(),

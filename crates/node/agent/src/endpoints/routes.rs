@@ -83,9 +83,9 @@ async fn task(directory: &Directory, version: Version, id: &str, rest: &[&str]) 
     let agent: Arc<Sources> = agent;
     let body = match rest {
         [] => metadata::container(&task, index, version, &agent.cluster),
-        ["task"] => metadata::task(&task, version, &agent.place()),
+        ["task"] => metadata::task(&task, version, &agent.place(&task)),
         ["taskWithTags"] => {
-            let mut told = metadata::task(&task, version, &agent.place());
+            let mut told = metadata::task(&task, version, &agent.place(&task));
             tags::add(&agent, &task, version, &mut told).await;
             told
         }

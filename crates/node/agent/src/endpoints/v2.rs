@@ -41,7 +41,7 @@ pub(super) async fn answer(
             None => return refused(format!("Unable to generate metadata for container '{id}'")),
         },
         (what, _) => {
-            let mut told = metadata::task(&task, Version::V2, &agent.place());
+            let mut told = metadata::task(&task, Version::V2, &agent.place(&task));
             if what == "metadataWithTags" {
                 tags::add(&agent, &task, Version::V2, &mut told).await;
             }

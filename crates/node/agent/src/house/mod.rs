@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use settings::size;
 pub use settings::{Floor, House, ImageCleanup};
+pub(crate) use storage::limit as storage_of;
 
 use crate::core::Handle;
 use crate::engine::{Event, Status};

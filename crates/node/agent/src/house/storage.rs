@@ -35,6 +35,7 @@ impl Keeper {
                 held + self.folders.used(&volumes).await.unwrap_or_default()
             };
             let held = held.await;
+            view.measured(&task.task.arn, held);
             if held > limit {
                 let reason = format!(
                     "EphemeralStorageExceeded: the task holds {}, more than its ephemeral storage \

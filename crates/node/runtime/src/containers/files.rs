@@ -1,4 +1,5 @@
-//! The files that every container gets: `/etc/hosts`, `/etc/hostname`, `/etc/resolv.conf`.
+//! The files that every container gets: `/etc/hosts`, `/etc/hostname`, `/etc/resolv.conf`; and those
+//! that tell it of a smaller machine, if it is to see one.
 
 use std::fmt::Write;
 use std::fs;
@@ -6,6 +7,7 @@ use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use super::machine;
 use super::{ContainerSpec, Dns, HostEntry, Network};
 
 /// Docker's, for a host whose own servers its containers cannot reach.
@@ -27,12 +29,19 @@ pub(super) fn write(
         }
         (_, dns) => resolv(dns, &host_servers()),
     };
-    let mut files = Vec::new();
-    for (name, target, text) in [
+    let mut texts = vec![
         ("hosts", "/etc/hosts", hosts),
         ("hostname", "/etc/hostname", format!("{hostname}\n")),
         ("resolv.conf", "/etc/resolv.conf", resolv),
-    ] {
+    ];
+    if let Some(view) = spec.machine {
+        let cpus = std::thread::available_parallelism()?.get();
+        texts.push(("meminfo", machine::MEMINFO, machine::meminfo(view, &read(machine::MEMINFO))));
+        texts.push(("cpuinfo", machine::CPUINFO, machine::cpuinfo(view, &read(machine::CPUINFO))));
+        texts.push(("online", machine::ONLINE, machine::online(view, cpus)));
+    }
+    let mut files = Vec::new();
+    for (name, target, text) in texts {
         let path = directory.join(name);
         fs::write(&path, text)?;
         // Whatever our umask: every user in the container reads these.

@@ -6,6 +6,7 @@ mod cgroups;
 mod files;
 mod keeper;
 mod linux;
+mod machine;
 mod mounting;
 mod records;
 mod revive;
@@ -31,8 +32,8 @@ pub use linux::{LinuxContainers, OpenError};
 pub use shim::file::SENT as SENT_FILE;
 pub use shim::{Input, Keep, LogOptions, Unsent, WhenFull};
 pub use spec::{
-    ContainerSpec, Device, Dns, HostEntry, IpcMode, Mount, MountSource, Network, PidMode,
-    Resources, Seccomp, TaskLimits, UNLIMITED, Ulimit,
+    ContainerSpec, Device, Dns, HostEntry, IpcMode, MachineView, Mount, MountSource, Network,
+    PidMode, Resources, Seccomp, TaskLimits, UNLIMITED, Ulimit,
 };
 pub use status::{
     CallError, ContainerEvent, ContainerState, ContainerStatus, CreateError, Created, ExecOutcome,

@@ -68,6 +68,9 @@ pub struct ContainerSpec {
     pub shm_size_bytes: Option<u64>,
     /// What it may use.
     pub resources: Resources,
+    /// What `/proc` tells it of the machine; none is the machine itself.
+    #[serde(default)]
+    pub machine: Option<MachineView>,
     /// How its output is kept.
     pub logs: LogOptions,
     /// Labels, for people.
@@ -111,6 +114,7 @@ impl ContainerSpec {
             sysctls: BTreeMap::new(),
             shm_size_bytes: None,
             resources: Resources::default(),
+            machine: None,
             logs: LogOptions::default(),
             labels: BTreeMap::new(),
             input: Input::Nothing,
@@ -260,4 +264,13 @@ pub struct TaskLimits {
     pub cpu_limit_units: Option<u64>,
     /// Memory, in bytes.
     pub memory_limit_bytes: Option<u64>,
+}
+
+/// The machine that a container takes itself to be on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MachineView {
+    /// Its processors; no more than there are.
+    pub cpus: usize,
+    /// Its memory in bytes.
+    pub memory_bytes: u64,
 }

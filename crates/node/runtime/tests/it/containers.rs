@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use runtime::containers::{
-    Dns, HostEntry, IpcMode, Mount, MountSource, Network, PidMode, Resources, TaskLimits, Ulimit,
+    Dns, HostEntry, IpcMode, MachineView, Mount, MountSource, Network, PidMode, Resources,
+    TaskLimits, Ulimit,
 };
 use runtime::{
     CallError, ContainerEvent, ContainerState, Containers, CreateError, ExecOutcome, Signal,
@@ -72,6 +73,28 @@ async fn too_much_memory_is_told_apart() {
         .run(ground.spec(&["/bin/dd", "if=/dev/zero", "of=/dev/null", "bs=100M", "count=1"]))
         .await;
     assert_eq!((exit.code, exit.oom), (137, true));
+    ground.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_takes_itself_to_be_on_a_smaller_machine() {
+    let ground = Ground::new().await;
+    let files = "/proc/meminfo /proc/cpuinfo /sys/devices/system/cpu/online";
+    let mut spec = ground.shell(&format!("cat {files}; ls -l {files}"));
+    spec.machine = Some(MachineView { cpus: 1, memory_bytes: 512 << 20 });
+    let (exit, said) = ground.run(spec).await;
+    assert_eq!(exit.code, 0, "{said}");
+    let lines = |name: &str| said.lines().filter(|line| line.starts_with(name)).count();
+    assert_eq!((lines("MemTotal:         524288 kB"), lines("processor")), (1, 1), "{said}");
+    assert!(said.lines().any(|line| line == "0"), "{said}");
+    // What the task mounts there itself stays.
+    let mut spec = ground.shell("grep MemTotal /proc/meminfo");
+    spec.machine = Some(MachineView { cpus: 1, memory_bytes: 512 << 20 });
+    let source = MountSource::Bind(PathBuf::from("/proc/meminfo"));
+    spec.mounts = vec![Mount { source, target: "/proc/meminfo".into(), read_only: true }];
+    let (_, said) = ground.run(spec).await;
+    let host = fs::read_to_string("/proc/meminfo").unwrap();
+    assert_eq!(said.trim(), host.lines().next().unwrap());
     ground.end().await;
 }
 
