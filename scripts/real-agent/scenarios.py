@@ -6,7 +6,7 @@ import urllib.request
 
 import botocore.exceptions
 
-from stage import (ADDRESS, AGENT_PORT, CLUSTER, PLANE, REGION, REGISTRY_NAME, REGISTRY_PORT, REGISTRY_USER,
+from stage import (ADDRESS, AGENT_PORT, CLUSTER, ECR_NAME, PLANE, REGION, REGISTRY_NAME, REGISTRY_PORT, REGISTRY_USER,
                    SERVER_PORT, Failed, run)
 
 SCENARIOS = []
@@ -302,6 +302,17 @@ def pulls_with_credentials(stage):
     expect(task["containers"][0]["imageDigest"].startswith("sha256:"), "no imageDigest")
     for member in ("pullStartedAt", "pullStoppedAt"):
         expect(member in task, f"the task has no {member}")
+
+
+@scenario
+def pulls_from_ecr(stage):
+    """an image of ECR, by the authorisation that the execution role gets"""
+    stage.register("of-ecr", [shell("echo pulled", image=f"{ECR_NAME}/private/busybox:1")],
+                   executionRoleArn=EXECUTION_ROLE)
+    same(stage.done("of-ecr")[1], "pulled\n", "the output")
+    headers = {name.lower(): value for name, value in stage.ecr.asked[0].items()}
+    expect(headers["x-amz-target"].endswith(".GetAuthorizationToken"), headers["x-amz-target"])
+    expect("Credential=ASIA" in headers["authorization"], "it was not asked by a role")
 
 
 @scenario

@@ -14,13 +14,16 @@ import boto3
 import botocore.config
 import botocore.exceptions
 
-from tee import Recording, Registry, Tee, serve_texts
+from tee import Recording, Registry, Tee, serve_ecr, serve_texts
 
 ADDRESS = "10.255.255.1"
 PLANE, REGISTRY_NAME = "plane.test", "registry.test"
 SERVER_PORT, AGENT_PORT, REGISTRY_PORT = 4566, 8123, 5000
 REGION, CLUSTER = "us-east-1", "default"
 REGISTRY_USER = "puller:let-me-in"
+# A registry of ECR's name, on the usual port of an address of its own.
+ECR_ADDRESS, ECR_NAME = "10.255.255.2", f"000000000000.dkr.ecr.{REGION}.amazonaws.com"
+ECR_USER = "AWS:let-me-in-too"
 PATIENCE = 90
 
 
@@ -49,30 +52,39 @@ class Stage:
 
     def build(self):
         run("ip", "link", "set", "lo", "up")
-        run("ip", "address", "add", f"{ADDRESS}/32", "dev", "lo")
+        for address in (ADDRESS, ECR_ADDRESS):
+            run("ip", "address", "add", f"{address}/32", "dev", "lo")
         # An /etc of our own: names, and whom Docker trusts.
         upper, work = self.folder / "etc", self.folder / "etc-work"
         upper.mkdir()
         work.mkdir()
         options = f"lowerdir=/etc,upperdir={upper},workdir={work}"
         run("mount", "-t", "overlay", "overlay", "-o", options, "/etc")
-        names = f"127.0.0.1 localhost\n{ADDRESS} {PLANE} {REGISTRY_NAME}\n"
+        names = f"127.0.0.1 localhost\n{ADDRESS} {PLANE} {REGISTRY_NAME}\n{ECR_ADDRESS} {ECR_NAME}\n"
         pathlib.Path("/etc/hosts").write_text(names)
         self.start_registry()
         self.start_docker()
         self.route_local_endpoints()
 
     def start_registry(self):
-        tls = self.folder / "registry-tls"
-        run(self.longshore, "init", "--server", REGISTRY_NAME, "--dir", str(tls))
-        trusted = pathlib.Path(f"/etc/docker/certs.d/{REGISTRY_NAME}:{REGISTRY_PORT}")
+        self.registry_image = self.folder / "registry"
+        run("skopeo", "copy", "--insecure-policy", f"oci-archive:{self.images}/busybox.tar",
+            f"dir:{self.registry_image}")
+        self.serve_registry(REGISTRY_NAME, (ADDRESS, REGISTRY_PORT), REGISTRY_USER)
+        self.serve_registry(ECR_NAME, (ECR_ADDRESS, 443), ECR_USER)
+        self.ecr = serve_ecr(ADDRESS, ECR_USER)
+
+    def serve_registry(self, name, address, user):
+        """A registry that wants a user, with a certificate of an authority that Docker is told to trust."""
+        tls = self.folder / f"{name}-tls"
+        run(self.longshore, "init", "--server", name, "--dir", str(tls))
+        port = "" if address[1] == 443 else f":{address[1]}"
+        trusted = pathlib.Path(f"/etc/docker/certs.d/{name}{port}")
         trusted.mkdir(parents=True)
         shutil.copy(tls / "ca.crt", trusted)
-        image = self.folder / "registry"
-        run("skopeo", "copy", "--insecure-policy", f"oci-archive:{self.images}/busybox.tar", f"dir:{image}")
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(tls / "server.crt", tls / "server.key")
-        self.registry = Registry((ADDRESS, REGISTRY_PORT), image, REGISTRY_USER, context)
+        Registry(address, self.registry_image, user, context)
 
     def start_docker(self):
         log = open(self.folder / "dockerd.log", "w")
@@ -113,7 +125,7 @@ class Stage:
     def start_server(self):
         self.serve("--listen", f"0.0.0.0:{SERVER_PORT}", "--insecure-http",
                    "--agent-endpoint", f"http://{ADDRESS}:{AGENT_PORT}",
-                   "--task-endpoint", self.endpoint)
+                   "--task-endpoint", self.endpoint, "--ecr-endpoint", self.ecr.url)
 
     def start_tls_server(self):
         tls = self.folder / "plane-tls"
@@ -121,7 +133,7 @@ class Stage:
         self.sessions, self.trusted = {}, str(tls / "ca.crt")
         # Amazon's agent checks the certificate against host and port, if one is written.
         self.endpoint = f"https://{PLANE}"
-        self.serve("--listen", "0.0.0.0:443", "--tls-dir", str(tls), "--agent-endpoint", self.endpoint)
+        self.serve("--listen", f"{ADDRESS}:443", "--tls-dir", str(tls), "--agent-endpoint", self.endpoint)
 
     def serve(self, *flags):
         log = open(self.folder / "server.log", "a")

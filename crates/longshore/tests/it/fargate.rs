@@ -1,5 +1,6 @@
 //! Tasks of the launch type FARGATE on the node that `longshore up` has, as a user runs them.
 
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::harness::{Up, eventually};
@@ -22,7 +23,7 @@ fn until(up: &Up, arn: &str, status: &str) -> Value {
 
 #[test]
 fn a_definition_made_for_fargate_runs_is_interrupted_and_metered() {
-    let up = Up::start(&["busybox"]);
+    let mut up = Up::start(&["busybox"]);
     has_node(&up);
     let script = "trap 'echo interrupted; exit 0' TERM; \
                   wget -qO- $ECS_CONTAINER_METADATA_URI_V4/task; echo; \
@@ -69,9 +70,16 @@ fn a_definition_made_for_fargate_runs_is_interrupted_and_metered() {
     assert_eq!(stopped["stopCode"], "SpotInterruption");
     assert_eq!(stopped["containers"][0]["exitCode"], 0);
     assert!(up.cli(&["logs", id]).contains("interrupted"));
-    let told = up.cli(&["usage", "--by", "task", "--output", "json"]);
-    let told: Value = serde_json::from_str(&told).unwrap();
-    let line = &told["usage"][0];
+    let usage = |up: &Up| -> Value {
+        let told = up.cli(&["usage", "--by", "task", "--output", "json"]);
+        serde_json::from_str::<Value>(&told).unwrap()["usage"].take()
+    };
+    let told = usage(&up);
+    // What was used is known to the next server as well.
+    up.process().end(Signal::SIGKILL);
+    up.restart();
+    assert_eq!(usage(&up), told);
+    let line = &told[0];
     assert_eq!(line["taskArn"], arn);
     let seconds = line["seconds"].as_u64().unwrap();
     assert!(seconds > 0);

@@ -1,5 +1,8 @@
 //! Tasks on nodes of the operator's own: placed by size, shown as Fargate's, interrupted, metered.
 
+use std::collections::BTreeSet;
+
+use events::Source;
 use serde_json::{Value, json};
 
 use super::server::Server;
@@ -240,8 +243,10 @@ async fn a_spot_node_that_drains_gives_its_tasks_their_warning() {
     let asked = json!({"node": "both", "status": "DRAINING"}).to_string();
     let (status, _) = world.server.post("node-both", "/_longshore/fleet", &asked).await;
     assert_eq!(status, 403);
+    let mut feed = world.server.ledger.subscribe();
     let (_, told) = world.server.post("admin", "/_longshore/fleet", &asked).await;
     let stopped = told["interrupted"].as_array().unwrap();
+    assert_eq!(warned(&world, &mut feed), ids(stopped));
     assert_eq!(stopped.len() as u64, on("both") - 1, "{told}");
     for id in stopped {
         let task = world.task(id.as_str().unwrap()).await;
@@ -260,6 +265,31 @@ async fn a_spot_node_that_drains_gives_its_tasks_their_warning() {
     let (status, _) = world.server.post("admin", "/_longshore/fleet", &remove(true)).await;
     assert_eq!(status, 200);
     assert_eq!(world.task(own["taskArn"].as_str().unwrap()).await["lastStatus"], "STOPPED");
+}
+
+fn ids(all: &[Value]) -> BTreeSet<String> {
+    let id = |one: &Value| one.as_str().unwrap().rsplit('/').next().unwrap().to_owned();
+    all.iter().map(id).collect()
+}
+
+/// The tasks of which EventBridge was told since that their Spot capacity goes, while they run.
+fn warned(world: &World, feed: &mut ledger::Feed) -> BTreeSet<String> {
+    let source = world.server.ecs.event_source();
+    let mut warned = Vec::new();
+    while let Ok(Some(commit)) = feed.try_next() {
+        let moments = source.of_commit(&commit);
+        let of_tasks = moments.iter().filter(|it| it.detail_type == "ECS Task State Change");
+        for moment in of_tasks {
+            let detail: Value = serde_json::from_str(&(moment.detail)()).unwrap();
+            assert_eq!(detail["stopCode"], "SpotInterruption", "{detail}");
+            assert_eq!(detail["stoppedReason"], "Your Spot Task was interrupted.");
+            assert_eq!(detail["desiredStatus"], "STOPPED");
+            assert_ne!(detail["lastStatus"], "STOPPED", "{detail}");
+            assert_eq!(detail["capacityProviderName"], "FARGATE_SPOT");
+            warned.push(detail["taskArn"].clone());
+        }
+    }
+    ids(&warned)
 }
 
 #[tokio::test]
