@@ -6,8 +6,8 @@ import urllib.request
 
 import botocore.exceptions
 
-from stage import (ADDRESS, AGENT_PORT, CLUSTER, ECR_NAME, PLANE, REGION, REGISTRY_NAME, REGISTRY_PORT, REGISTRY_USER,
-                   SERVER_PORT, Failed, run)
+from stage import (ADDRESS, AGENT_PORT, BUCKET, CLUSTER, ECR_NAME, PLANE, REGION, REGISTRY_NAME, REGISTRY_PORT,
+                   REGISTRY_USER, SERVER_PORT, Failed, run)
 
 SCENARIOS = []
 ROLE = "arn:aws:iam::000000000000:role/shipper"
@@ -203,6 +203,15 @@ def fetches_secrets(stage):
         {"name": "CAPTAIN", "valueFrom": made["ARN"] + ":captain::"}])],
         executionRoleArn=EXECUTION_ROLE)
     same(stage.done("secretive")[1], "Argo Jason\n", "the secrets")
+
+
+@scenario
+def fetches_environment_files(stage):
+    """environmentFiles, from what stands in for S3"""
+    files = [{"type": "s3", "value": f"arn:aws:s3:::{BUCKET}/web.env"}]
+    stage.register("filed", [shell("echo $SHIP $ROWERS", environmentFiles=files)],
+                   executionRoleArn=EXECUTION_ROLE)
+    same(stage.done("filed")[1], "Argo 50\n", "the variables")
 
 
 METADATA = """

@@ -24,6 +24,8 @@ REGISTRY_USER = "puller:let-me-in"
 # A registry of ECR's name, on the usual port of an address of its own.
 ECR_ADDRESS, ECR_NAME = "10.255.255.2", f"000000000000.dkr.ecr.{REGION}.amazonaws.com"
 ECR_USER = "AWS:let-me-in-too"
+# What stands in for S3, and a bucket: its name goes into the host's.
+S3_NAME, S3_PORT, BUCKET = "s3.test", 9000, "cargo"
 PATIENCE = 90
 
 
@@ -60,9 +62,12 @@ class Stage:
         work.mkdir()
         options = f"lowerdir=/etc,upperdir={upper},workdir={work}"
         run("mount", "-t", "overlay", "overlay", "-o", options, "/etc")
-        names = f"127.0.0.1 localhost\n{ADDRESS} {PLANE} {REGISTRY_NAME}\n{ECR_ADDRESS} {ECR_NAME}\n"
+        names = (f"127.0.0.1 localhost\n{ADDRESS} {PLANE} {REGISTRY_NAME} {BUCKET}.{S3_NAME}\n"
+                 f"{ECR_ADDRESS} {ECR_NAME}\n")
         pathlib.Path("/etc/hosts").write_text(names)
         self.start_registry()
+        location = '<LocationConstraint xmlns="http://s3.amazonaws.com/doc/2006-03-01/"/>'
+        serve_texts(ADDRESS, {"/?location": location, "/web.env": "SHIP=Argo\nROWERS=50\n"}, S3_PORT)
         self.start_docker()
         self.route_local_endpoints()
 
@@ -217,6 +222,7 @@ class Stage:
             "ECS_EBSTA_SUPPORTED": "false",
             # What the agent asks other services of AWS for, it asks the plane for.
             "AWS_ENDPOINT_URL_SSM": plane, "AWS_ENDPOINT_URL_SECRETS_MANAGER": plane,
+            "AWS_ENDPOINT_URL_S3": f"http://{S3_NAME}:{S3_PORT}",
             **settings,
         }
         environment = {name: value for name, value in environment.items() if value is not None}

@@ -308,13 +308,14 @@ class Registry:
         threading.Thread(target=server.serve_forever, daemon=True).start()
 
 
-def serve_texts(address, texts):
+def serve_texts(address, texts, port=0):
     """Serves texts by their paths; gives the URL."""
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
-            text = texts.get(self.path)
+            text = texts.get(self.path.removesuffix("?x-id=GetObject"))
             self.send_response(404 if text is None else 200)
             self.send_header("X-Aws-Ec2-Metadata-Token-Ttl-Seconds", "21600")
+            self.send_header("Content-Length", str(len(text or "")))
             self.end_headers()
             self.wfile.write((text or "").encode())
 
@@ -323,7 +324,7 @@ def serve_texts(address, texts):
         def log_message(self, *_):
             pass
 
-    server = http.server.ThreadingHTTPServer((address, 0), Handler)
+    server = http.server.ThreadingHTTPServer((address, port), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return f"http://{address}:{server.server_port}"
 

@@ -309,8 +309,9 @@ mod tests {
         let head = served.await.unwrap();
         assert!(head.starts_with("PUT /b/exec/s.log HTTP/1.1\r\n"), "{head}");
         assert!(head.contains(&sigv4::sha256_hex(b"printed")), "{head}");
-        let without = Objects::Endpoint(url).put(ObjectToPut { credentials: None, ..put }, &clock);
-        let error = without.await.unwrap_err().to_string();
+        let endpoint = Objects::Endpoint(url);
+        let without = endpoint.put(ObjectToPut { credentials: None, ..put }, &clock).await;
+        let error = without.unwrap_err().to_string();
         assert_eq!(error, "the task has no role to write objects with");
     }
 
