@@ -76,7 +76,7 @@ class Stage:
         run("skopeo", "copy", "--insecure-policy", f"oci-archive:{self.images}/busybox.tar",
             f"dir:{self.registry_image}")
         self.serve_registry(REGISTRY_NAME, (ADDRESS, REGISTRY_PORT), REGISTRY_USER)
-        self.serve_registry(ECR_NAME, (ECR_ADDRESS, 443), ECR_USER)
+        self.ecr_registry = self.serve_registry(ECR_NAME, (ECR_ADDRESS, 443), ECR_USER)
         self.ecr = serve_ecr(ADDRESS, ECR_USER)
 
     def serve_registry(self, name, address, user):
@@ -89,7 +89,7 @@ class Stage:
         shutil.copy(tls / "ca.crt", trusted)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(tls / "server.crt", tls / "server.key")
-        Registry(address, self.registry_image, user, context)
+        return Registry(address, self.registry_image, user, context)
 
     def start_docker(self):
         log = open(self.folder / "dockerd.log", "w")
@@ -133,12 +133,14 @@ class Stage:
                    "--task-endpoint", self.endpoint, "--ecr-endpoint", self.ecr.url)
 
     def start_tls_server(self):
+        # The port is one for all addresses.
+        self.ecr_registry.close()
         tls = self.folder / "plane-tls"
         run(self.longshore, "init", "--server", PLANE, "--dir", str(tls))
         self.sessions, self.trusted = {}, str(tls / "ca.crt")
         # Amazon's agent checks the certificate against host and port, if one is written.
         self.endpoint = f"https://{PLANE}"
-        self.serve("--listen", f"{ADDRESS}:443", "--tls-dir", str(tls), "--agent-endpoint", self.endpoint)
+        self.serve("--listen", "0.0.0.0:443", "--tls-dir", str(tls), "--agent-endpoint", self.endpoint)
 
     def serve(self, *flags):
         log = open(self.folder / "server.log", "a")

@@ -303,9 +303,13 @@ class Registry:
             def log_message(self, *_):
                 pass
 
-        server = http.server.ThreadingHTTPServer(address, Handler)
+        server = self.server = http.server.ThreadingHTTPServer(address, Handler)
         server.socket = context.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, daemon=True).start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
 
 
 def serve_texts(address, texts, port=0):
