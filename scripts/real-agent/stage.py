@@ -66,8 +66,7 @@ class Stage:
                  f"{ECR_ADDRESS} {ECR_NAME}\n")
         pathlib.Path("/etc/hosts").write_text(names)
         self.start_registry()
-        location = '<LocationConstraint xmlns="http://s3.amazonaws.com/doc/2006-03-01/"/>'
-        serve_texts(ADDRESS, {"/?location": location, "/web.env": "SHIP=Argo\nROWERS=50\n"}, S3_PORT)
+        serve_texts(ADDRESS, {"/web.env": "SHIP=Argo\nROWERS=50\n"}, S3_PORT)
         self.start_docker()
         self.route_local_endpoints()
 

@@ -323,6 +323,12 @@ def serve_texts(address, texts, port=0):
             self.end_headers()
             self.wfile.write((text or "").encode())
 
+        def do_HEAD(self):
+            # What S3 says of a bucket.
+            self.send_response(200)
+            self.send_header("X-Amz-Bucket-Region", "us-east-1")
+            self.end_headers()
+
         do_PUT = do_GET
 
         def log_message(self, *_):

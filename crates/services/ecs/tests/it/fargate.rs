@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use events::Source;
 use serde_json::{Value, json};
 
 use super::server::Server;
