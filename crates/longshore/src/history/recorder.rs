@@ -19,6 +19,8 @@ use crate::observe::figures::{self, Source};
 const BATCH_COMMITS: usize = 1_024;
 /// How often what is too old is looked for.
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
+/// How long a disk that could not be written is left alone.
+const REOPEN_EVERY: Duration = Duration::from_secs(5);
 
 /// Follows the feed. Cheap to clone.
 #[derive(Clone)]
@@ -47,12 +49,24 @@ impl Recorder {
         self.store.clone()
     }
 
-    /// Records until `shutdown`, and then what is left. A disk that fails ends the recording, with
-    /// a warning, and nothing else: the server goes on.
+    /// Records until `shutdown`, and then what is left. A disk that fails, or is full, interrupts
+    /// the recording, with a warning, and nothing else: the server goes on, and the files are
+    /// opened anew until it works. What changed meanwhile is noted then.
     pub async fn run(self, shutdown: CancellationToken) {
-        if let Err(error) = self.follow(&shutdown).await {
-            tracing::warn!(%error, "history is no longer recorded");
-            shutdown.cancelled().await;
+        while let Err(error) = self.follow(&shutdown).await {
+            tracing::warn!(%error, "history is not recorded for now");
+            loop {
+                tokio::select! {
+                    biased;
+                    () = shutdown.cancelled() => return,
+                    () = tokio::time::sleep(REOPEN_EVERY) => {}
+                }
+                match self.blocking(|store, _| store.reopen()).await {
+                    Ok(()) => break,
+                    Err(error) => tracing::debug!(%error, "the history cannot be opened"),
+                }
+            }
+            tracing::info!("history is recorded again");
         }
     }
 

@@ -6,7 +6,7 @@
 //! goes a whole segment at a time.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -118,11 +118,17 @@ impl Subject {
 
 /// The history of one server.
 pub struct HistoryStore {
+    /// None after it could not be opened again.
+    open: Option<Open>,
+    folder: PathBuf,
+    retention: Duration,
+}
+
+struct Open {
     /// By their first instant.
     segments: BTreeMap<i64, Keyspace>,
     meta: Keyspace,
     database: Database,
-    retention: Duration,
 }
 
 impl HistoryStore {
@@ -131,21 +137,24 @@ impl HistoryStore {
     /// # Errors
     /// If the folder cannot be used.
     pub fn open(folder: &Path, retention: Duration) -> Result<Self> {
-        let database = Database::builder(folder)
-            .worker_threads(1)
-            .cache_size(CACHE_BYTES)
-            .max_journaling_size(JOURNAL_BYTES)
-            .open()
-            .with_context(|| format!("opening the history in {}", folder.display()))?;
-        let meta = database.keyspace(META, options)?;
-        let mut segments = BTreeMap::new();
-        for name in database.list_keyspace_names() {
-            let start = name.strip_prefix(SEGMENT_PREFIX).and_then(|start| start.parse().ok());
-            if let Some(start) = start {
-                segments.insert(start, database.keyspace(&name, options)?);
-            }
-        }
-        Ok(Self { segments, meta, database, retention })
+        let open = Some(Open::open(folder)?);
+        Ok(Self { open, folder: folder.to_owned(), retention })
+    }
+
+    /// Opens the files anew, after a write that failed: the database takes none after that, though
+    /// the disk may have room again.
+    ///
+    /// # Errors
+    /// If the folder cannot be used; it may be tried again.
+    pub fn reopen(&mut self) -> Result<()> {
+        // The old one holds the folder's lock.
+        self.open = None;
+        self.open = Some(Open::open(&self.folder)?);
+        Ok(())
+    }
+
+    fn opened(&self) -> Result<&Open> {
+        self.open.as_ref().context("the history's files are not open")
     }
 
     /// The ledger's revision up to which everything is here; none if nothing ever was.
@@ -153,7 +162,7 @@ impl HistoryStore {
     /// # Errors
     /// If the disk cannot be read.
     pub fn position(&self) -> Result<Option<u64>> {
-        let bytes = self.meta.get(POSITION)?;
+        let bytes = self.opened()?.meta.get(POSITION)?;
         Ok(bytes.and_then(|bytes| Some(u64::from_be_bytes((*bytes).try_into().ok()?))))
     }
 
@@ -163,33 +172,9 @@ impl HistoryStore {
     /// # Errors
     /// If the disk cannot be written.
     pub fn append(&mut self, entries: &[Entry], position: u64, now: Timestamp) -> Result<()> {
-        let mut batch = self.database.batch().durability(Some(PersistMode::Buffer));
-        if !entries.is_empty() {
-            let segment = self.segment(now)?;
-            for (number, entry) in entries.iter().enumerate() {
-                let Some(subject) = Subject::of_arn(&entry.arn) else { continue };
-                let number = u16::try_from(number % usize::from(u16::MAX)).unwrap_or_default();
-                let value = serde_json::to_vec(entry)?;
-                batch.insert(&segment, subject.key(entry, number), value);
-            }
-        }
-        batch.insert(&self.meta, POSITION, position.to_be_bytes());
-        Ok(batch.commit()?)
-    }
-
-    /// The segment that is written to.
-    fn segment(&mut self, now: Timestamp) -> Result<Keyspace> {
-        if let Some((start, segment)) = self.segments.last_key_value() {
-            let is_young = now.since(Timestamp::from_millis(*start)) < SEGMENT_MAX_TIME;
-            if is_young && segment.disk_space() < SEGMENT_MAX_BYTES {
-                return Ok(segment.clone());
-            }
-        }
-        self.prune(now)?;
-        let start = now.millis();
-        let segment = self.database.keyspace(&format!("{SEGMENT_PREFIX}{start}"), options)?;
-        self.segments.insert(start, segment.clone());
-        Ok(segment)
+        let retention = self.retention;
+        let open = self.open.as_mut().context("the history's files are not open")?;
+        open.append(entries, position, now, retention)
     }
 
     /// Drops the segments that are old, or too much.
@@ -197,28 +182,18 @@ impl HistoryStore {
     /// # Errors
     /// If the disk cannot be written.
     pub fn prune(&mut self, now: Timestamp) -> Result<()> {
-        while self.segments.len() > 1 {
-            // A segment ends where the next begins.
-            let ends = self.segments.keys().nth(1).copied().map(Timestamp::from_millis);
-            let is_old = ends.is_some_and(|ends| now.since(ends) >= self.retention);
-            if !is_old && self.bytes() <= HISTORY_MAX_BYTES {
-                return Ok(());
-            }
-            if let Some((_, segment)) = self.segments.pop_first() {
-                self.database.delete_keyspace(segment)?;
-            }
-        }
-        Ok(())
+        let retention = self.retention;
+        self.open.as_mut().map_or(Ok(()), |open| open.prune(now, retention))
     }
 
     /// What is on the disk, without the journal.
     pub fn bytes(&self) -> u64 {
-        self.segments.values().map(Keyspace::disk_space).sum()
+        self.open.as_ref().map_or(0, Open::bytes)
     }
 
     /// The first instant of the oldest segment.
     pub fn since(&self) -> Option<Timestamp> {
-        self.segments.keys().next().copied().map(Timestamp::from_millis)
+        self.open.as_ref()?.segments.keys().next().copied().map(Timestamp::from_millis)
     }
 
     /// The entries of a subject from `since` on, the oldest first, at most [`ENTRIES_MAX`].
@@ -227,7 +202,7 @@ impl HistoryStore {
     /// If the disk cannot be read.
     pub fn entries(&self, subject: &Subject, since: Timestamp) -> Result<Vec<Entry>> {
         let mut entries = Vec::new();
-        for segment in self.segments.values() {
+        for segment in self.opened()?.segments.values() {
             for row in segment.range(subject.start(since)..subject.end()) {
                 let (_, value) = row.into_inner()?;
                 entries.push(serde_json::from_slice(&value)?);
@@ -245,7 +220,7 @@ impl HistoryStore {
     /// If the disk cannot be read.
     pub fn matches(&self, id: &str) -> Result<Vec<Subject>> {
         let mut found = std::collections::BTreeSet::new();
-        for (segment, prefix) in self.segments.values().flat_map(|segment| {
+        for (segment, prefix) in self.opened()?.segments.values().flat_map(|segment| {
             Subject::prefixes(id).into_iter().map(move |prefix| (segment, prefix))
         }) {
             let mut from = prefix.clone().into_bytes();
@@ -263,6 +238,81 @@ impl HistoryStore {
             }
         }
         Ok(found.into_iter().collect())
+    }
+}
+
+impl Open {
+    fn open(folder: &Path) -> Result<Self> {
+        let database = Database::builder(folder)
+            .worker_threads(1)
+            .cache_size(CACHE_BYTES)
+            .max_journaling_size(JOURNAL_BYTES)
+            .open()
+            .with_context(|| format!("opening the history in {}", folder.display()))?;
+        let meta = database.keyspace(META, options)?;
+        let mut segments = BTreeMap::new();
+        for name in database.list_keyspace_names() {
+            let start = name.strip_prefix(SEGMENT_PREFIX).and_then(|start| start.parse().ok());
+            if let Some(start) = start {
+                segments.insert(start, database.keyspace(&name, options)?);
+            }
+        }
+        Ok(Self { segments, meta, database })
+    }
+
+    fn append(
+        &mut self,
+        entries: &[Entry],
+        position: u64,
+        now: Timestamp,
+        retention: Duration,
+    ) -> Result<()> {
+        let mut batch = self.database.batch().durability(Some(PersistMode::Buffer));
+        if !entries.is_empty() {
+            let segment = self.segment(now, retention)?;
+            for (number, entry) in entries.iter().enumerate() {
+                let Some(subject) = Subject::of_arn(&entry.arn) else { continue };
+                let number = u16::try_from(number % usize::from(u16::MAX)).unwrap_or_default();
+                let value = serde_json::to_vec(entry)?;
+                batch.insert(&segment, subject.key(entry, number), value);
+            }
+        }
+        batch.insert(&self.meta, POSITION, position.to_be_bytes());
+        Ok(batch.commit()?)
+    }
+
+    /// The segment that is written to.
+    fn segment(&mut self, now: Timestamp, retention: Duration) -> Result<Keyspace> {
+        if let Some((start, segment)) = self.segments.last_key_value() {
+            let is_young = now.since(Timestamp::from_millis(*start)) < SEGMENT_MAX_TIME;
+            if is_young && segment.disk_space() < SEGMENT_MAX_BYTES {
+                return Ok(segment.clone());
+            }
+        }
+        self.prune(now, retention)?;
+        let start = now.millis();
+        let segment = self.database.keyspace(&format!("{SEGMENT_PREFIX}{start}"), options)?;
+        self.segments.insert(start, segment.clone());
+        Ok(segment)
+    }
+
+    fn prune(&mut self, now: Timestamp, retention: Duration) -> Result<()> {
+        while self.segments.len() > 1 {
+            // A segment ends where the next begins.
+            let ends = self.segments.keys().nth(1).copied().map(Timestamp::from_millis);
+            let is_old = ends.is_some_and(|ends| now.since(ends) >= retention);
+            if !is_old && self.bytes() <= HISTORY_MAX_BYTES {
+                return Ok(());
+            }
+            if let Some((_, segment)) = self.segments.pop_first() {
+                self.database.delete_keyspace(segment)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn bytes(&self) -> u64 {
+        self.segments.values().map(Keyspace::disk_space).sum()
     }
 }
 
@@ -307,6 +357,26 @@ mod tests {
         assert_eq!(revisions(&store, 11), [0; 0]);
         assert_eq!(store.matches("5f3").unwrap().len(), 2);
         assert_eq!(store.matches("5f3b").unwrap(), [Subject::of_arn(TASK).unwrap()]);
+    }
+
+    #[test]
+    fn files_are_opened_anew_while_the_process_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("history");
+        let mut store = HistoryStore::open(&inner, Duration::from_secs(3600)).unwrap();
+        store.append(&[entry(TASK, 10, 1)], 1, Timestamp::from_millis(10)).unwrap();
+        // What is in the way: tried again, and it works once that is gone.
+        let aside = folder.path().join("aside");
+        std::fs::rename(&inner, &aside).unwrap();
+        std::fs::write(&inner, "").unwrap();
+        assert!(store.reopen().is_err() && store.position().is_err());
+        assert!(store.append(&[], 2, Timestamp::from_millis(20)).is_err());
+        std::fs::remove_file(&inner).unwrap();
+        std::fs::rename(&aside, &inner).unwrap();
+        store.reopen().unwrap();
+        assert_eq!(store.position().unwrap(), Some(1));
+        store.append(&[entry(TASK, 20, 2)], 2, Timestamp::from_millis(20)).unwrap();
+        assert_eq!(revisions(&store, 0), [1, 2]);
     }
 
     #[test]
