@@ -238,6 +238,10 @@ pub struct Secret {
     /// `CONTAINER` or `LOG_DRIVER`.
     #[serde(default, deserialize_with = "nullable::or_default")]
     pub target: String,
+    /// Longshore's own: the parameter was named by an ARN that does not say whether its name
+    /// begins with a slash. Amazon's agent does not look at it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub may_begin_with_slash: bool,
 }
 
 /// How to authenticate to a registry.

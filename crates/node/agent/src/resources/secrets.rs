@@ -14,10 +14,17 @@ const NAMES_MAX: usize = 10;
 /// `Secret.provider` of Secrets Manager; all others are parameters.
 const SECRETS_MANAGER: &str = "asm";
 
+/// A parameter's name, and whether the one with a slash before it may be meant.
+type Parameter = (String, bool);
+
+fn named(secret: &Secret) -> Parameter {
+    (secret.value_from.clone(), secret.may_begin_with_slash)
+}
+
 /// Values by where they come from.
 #[derive(Default)]
 pub(super) struct Values {
-    parameters: BTreeMap<(String, String), String>,
+    parameters: BTreeMap<(String, Parameter), String>,
     secrets: BTreeMap<(String, SecretReference), String>,
 }
 
@@ -26,7 +33,7 @@ impl Values {
     pub(super) fn get(&self, secret: &Secret) -> Result<String, String> {
         let region = secret.region.clone();
         if secret.provider != SECRETS_MANAGER {
-            let found = self.parameters.get(&(region, secret.value_from.clone()));
+            let found = self.parameters.get(&(region, named(secret)));
             return found.cloned().ok_or_else(|| of_parameters(secret, &secret.value_from));
         }
         let wanted = SecretReference::parse(&secret.value_from)?;
@@ -49,19 +56,19 @@ fn of_parameters(secret: &Secret, names: &str) -> String {
 
 /// Fetches all values that these containers name.
 pub(super) async fn fetch(role: &Role<'_>, containers: &[Container]) -> Result<Values, String> {
-    let mut parameters: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut parameters: BTreeMap<String, BTreeSet<Parameter>> = BTreeMap::new();
     let mut secrets: BTreeSet<(String, SecretReference)> = BTreeSet::new();
     for secret in containers.iter().flat_map(|container| &container.secrets) {
         let region = secret.region.clone();
         if secret.provider == SECRETS_MANAGER {
             secrets.insert((region, SecretReference::parse(&secret.value_from)?.whole()));
         } else {
-            parameters.entry(region).or_default().insert(secret.value_from.clone());
+            parameters.entry(region).or_default().insert(named(secret));
         }
     }
     let mut values = Values::default();
     for (region, names) in parameters {
-        let names: Vec<String> = names.into_iter().collect();
+        let names: Vec<Parameter> = names.into_iter().collect();
         for names in names.chunks(NAMES_MAX) {
             let found = of_region(role, &region, names).await.map_err(|why| {
                 format!("fetching secret data from SSM Parameter Store in {region}: {why}")
@@ -81,25 +88,28 @@ pub(super) async fn fetch(role: &Role<'_>, containers: &[Container]) -> Result<V
 async fn of_region(
     role: &Role<'_>,
     region: &str,
-    names: &[String],
-) -> Result<Vec<(String, String)>, String> {
-    let plain: Vec<_> = names.iter().map(|name| (name.clone(), name.clone())).collect();
-    let mut values = parameters(role, region, &plain).await?;
-    let missing = |values: &[(String, String)]| -> Vec<String> {
-        let is_there = |name: &String| values.iter().any(|(found, _)| found == name);
-        names.iter().filter(|name| !is_there(name)).cloned().collect()
-    };
+    wanted: &[Parameter],
+) -> Result<Vec<(Parameter, String)>, String> {
+    let plain: BTreeSet<&String> = wanted.iter().map(|(name, _)| name).collect();
+    let plain: Vec<_> = plain.into_iter().map(|name| (name.clone(), name.clone())).collect();
+    let found: BTreeMap<_, _> = parameters(role, region, &plain).await?.into_iter().collect();
     // `x` and `/x` have one ARN, so only one of them exists; what came as an ARN may be either.
-    let rooted: Vec<_> = missing(&values).into_iter().filter(|name| !name.contains('/')).collect();
-    if !rooted.is_empty() {
-        let rooted: Vec<_> = rooted.into_iter().map(|name| (format!("/{name}"), name)).collect();
-        values.extend(parameters(role, region, &rooted).await?);
+    let is_rooted = |(name, may): &&Parameter| *may && !found.contains_key(name);
+    let rooted: Vec<_> = wanted.iter().filter(is_rooted).map(|(name, _)| name).collect();
+    let rooted: Vec<_> = rooted.iter().map(|name| (format!("/{name}"), (*name).clone())).collect();
+    let rooted: BTreeMap<_, _> = match rooted.is_empty() {
+        true => BTreeMap::new(),
+        false => parameters(role, region, &rooted).await?.into_iter().collect(),
+    };
+    let value = |(name, may): &Parameter| {
+        found.get(name).or_else(|| rooted.get(name).filter(|_| *may)).cloned()
+    };
+    let missing = wanted.iter().filter(|one| value(one).is_none());
+    let missing: Vec<&str> = missing.map(|(name, _)| name.as_str()).collect();
+    if !missing.is_empty() {
+        return Err(format!("invalid parameters: {}", missing.join(",")));
     }
-    let missing = missing(&values);
-    match missing.is_empty() {
-        true => Ok(values),
-        false => Err(format!("invalid parameters: {}", missing.join(","))),
-    }
+    Ok(wanted.iter().filter_map(|one| Some((one.clone(), value(one)?))).collect())
 }
 
 /// Those that there are, of up to ten: each is asked for by the first name and given under the

@@ -222,6 +222,7 @@ async fn a_parameter_of_one_part_is_found_with_and_without_its_slash() {
     let mut task = needy();
     let app = &mut task.containers[0];
     app.secrets = vec![secret("P", "bare", "CONTAINER"), secret("Q", "rooted", "CONTAINER")];
+    app.secrets.iter_mut().for_each(|secret| secret.may_begin_with_slash = true);
     (app.environment_files, app.registry_authentication) = (Vec::new(), None);
     let asked =
         |names: Value| format!("{PARAMETERS} {}", json!({"Names": names, "WithDecryption": true}));
@@ -240,6 +241,26 @@ async fn a_parameter_of_one_part_is_found_with_and_without_its_slash() {
     let values = ["P", "Q"].map(|name| variable(&world, name).unwrap_or_default());
     assert_eq!(values, ["one", "two"]);
     agent.task.abort();
+}
+
+/// One that was not named by an ARN is what it is called.
+#[tokio::test(start_paused = true)]
+async fn a_parameter_named_without_a_slash_is_not_the_one_with_it() {
+    let world = World::new();
+    let mut task = needy();
+    let app = &mut task.containers[0];
+    app.secrets = vec![secret("Q", "rooted", "CONTAINER")];
+    (app.environment_files, app.registry_authentication) = (Vec::new(), None);
+    let asked =
+        |names: Value| format!("{PARAMETERS} {}", json!({"Names": names, "WithDecryption": true}));
+    answers(&world);
+    world.server.state.lock().answers = [
+        (asked(json!(["rooted"])), json!({"Parameters": [], "InvalidParameters": ["rooted"]})),
+        (asked(json!(["/rooted"])), json!({"Parameters": [{"Name": "/rooted", "Value": "two"}]})),
+    ]
+    .into();
+    let told = refusal(&world, task).await;
+    assert!(told.ends_with("invalid parameters: rooted"), "{told}");
 }
 
 /// The reason of the task that a change of its containers leads to.

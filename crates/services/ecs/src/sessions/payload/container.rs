@@ -105,9 +105,11 @@ fn dependency(dependency: &shapes::ContainerDependency) -> Dependency {
 fn secrets(context: &Context<'_>, spec: &shapes::ContainerDefinition) -> Vec<Secret> {
     let secret = |secret: &shapes::Secret, kind: &str, target: &str| {
         let (provider, region) = provider(&secret.value_from);
+        let value_from = asked_for(&secret.value_from);
         Secret {
             name: secret.name.clone(),
-            value_from: asked_for(&secret.value_from),
+            may_begin_with_slash: value_from != secret.value_from && !value_from.starts_with('/'),
+            value_from,
             region: region.unwrap_or_else(|| context.task.arn.region.as_str()).to_owned(),
             provider: provider.to_owned(),
             kind: kind.to_owned(),
@@ -133,7 +135,7 @@ fn provider(value_from: &str) -> (&'static str, Option<&str>) {
 
 /// What agents ask the store for: a parameter by its name, for they look for that in the answer; a
 /// secret by its ARN. Where a parameter's ARN says not whether its name begins with a slash, none does;
-/// our agent then asks for the other too.
+/// our agent is told, and asks for the other too.
 fn asked_for(value_from: &str) -> String {
     let path = match value_from.split_once(":parameter/") {
         Some((head, path)) if head.starts_with("arn:") && head.contains(":ssm:") => path,
