@@ -13,6 +13,7 @@ use agent::{
     Agent, AgentError, AtEnd, Config, Directory, Gpu, HostFolders, Parts, Remains,
     STOP_TIMEOUT_AT_END, Updates,
 };
+use agent_protocol::SWAPPINESS_CAPABILITY;
 use anyhow::Result;
 use runtime::containers::{ContainerState, Containers, LinuxContainers};
 use runtime::images::{self, ImageStore, PullBehavior};
@@ -234,7 +235,7 @@ fn config(settings: NodeSettings, folder: PathBuf, address: Option<IpAddr>) -> R
         name: settings.name,
         zone: Some(settings.zone),
         instance_type: settings.instance_type,
-        attributes: settings.attributes,
+        attributes: settings.attributes.into_iter().chain(swappiness()).collect(),
         address,
         folder,
         account: settings.account,
@@ -252,6 +253,12 @@ fn config(settings: NodeSettings, folder: PathBuf, address: Option<IpAddr>) -> R
         stop_timeout_at_end: STOP_TIMEOUT_AT_END,
         house: settings.house.house,
     })
+}
+
+/// What says that containers' swappiness can be set, if it can.
+fn swappiness() -> Option<(String, String)> {
+    let name = SWAPPINESS_CAPABILITY.to_owned();
+    runtime::containers::has_swappiness().then(|| (name, "cgroup-v1".to_owned()))
 }
 
 fn engine_settings(house: &HouseSettings) -> Settings {

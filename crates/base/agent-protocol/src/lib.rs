@@ -47,6 +47,10 @@ pub const AGENT_ATTRIBUTE: &str = "longshore.agent";
 /// its own address, or that of its machine.
 pub const ADDRESS_ATTRIBUTE: &str = "longshore.address";
 
+/// What our agent registers where the kernel has a swappiness for each group of processes, which is
+/// so with cgroup v1 alone. Amazon's agent knows no such word: there, it is the engine's affair.
+pub const SWAPPINESS_CAPABILITY: &str = "ecs.capability.memory-swappiness";
+
 /// The attribute under which an agent registers the capacity provider that its instance belongs to.
 /// On ECS that follows from the Auto Scaling group which the machine is in; Amazon's agent may say
 /// it in `ECS_INSTANCE_ATTRIBUTES`.

@@ -10,6 +10,11 @@ use shim::cgroup::Hierarchies;
 use super::TaskLimits;
 use super::bundle::{CPU_PERIOD_US, cpu_quota_us};
 
+/// Whether this kernel has a swappiness for each group of processes: cgroup v1 has.
+pub fn has_swappiness() -> bool {
+    matches!(Hierarchies::detect(), Ok(Hierarchies::V1(_)))
+}
+
 /// How often a cgroup is tried to be removed: the kernel needs a moment after its last process.
 const REMOVE_ROUNDS_MAX: u32 = 200;
 const REMOVE_PAUSE: Duration = Duration::from_millis(5);

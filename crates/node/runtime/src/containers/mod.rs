@@ -28,6 +28,7 @@ use tokio::sync::mpsc;
 
 use crate::ContainerId;
 
+pub use cgroups::has_swappiness;
 pub use linux::{LinuxContainers, OpenError};
 pub use shim::file::SENT as SENT_FILE;
 pub use shim::{Input, Keep, LogOptions, Unsent, WhenFull};

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use agent_protocol::{AGENT_ATTRIBUTE, SWAPPINESS_CAPABILITY};
 use placement::{Availability, Demand, Facts, Instance, PortSet};
 
 use crate::model::{
@@ -19,9 +20,13 @@ pub(crate) fn instance<'a>(
     let text = |text: &String| Arc::<str>::from(text.as_str());
     let attribute =
         |(name, value): (&String, &Option<String>)| (text(name), value.as_ref().map(text));
+    let mut attributes: placement::Attributes = row.attributes.iter().map(attribute).collect();
+    if !row.attributes.contains_key(AGENT_ATTRIBUTE) {
+        attributes.insert(SWAPPINESS_CAPABILITY.into(), None);
+    }
     let mut instance = Instance::new(row.arn.id, *cpu, *memory)
         .with_availability(availability(row))
-        .with_attributes(Arc::new(row.attributes.iter().map(attribute).collect()))
+        .with_attributes(Arc::new(attributes))
         .with_gpus(u32::try_from(gpus.len()).unwrap_or(u32::MAX))
         .with_facts(Facts {
             agent_version: row.agent.version.as_ref().map(text),

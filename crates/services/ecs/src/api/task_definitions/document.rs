@@ -53,6 +53,7 @@ pub(crate) fn document(
         registered_by: Some(registration.by.to_owned()),
         ephemeral_storage: request.ephemeral_storage.clone(),
         enable_fault_injection: request.enable_fault_injection,
+        trusted_execution_configuration: request.trusted_execution_configuration.clone(),
         ..Default::default()
     }
 }

@@ -24,12 +24,6 @@ impl Api {
         mut input: shapes::RegisterTaskDefinitionRequest,
     ) -> Result<shapes::RegisterTaskDefinitionResponse, Error> {
         let checked = rules::check(&input)?;
-        if input.trusted_execution_configuration.is_some() {
-            return Err(Error::not_built(
-                "RegisterTaskDefinition",
-                "trustedExecutionConfiguration",
-            ));
-        }
         let tags = read_tags(input.tags.take())?;
         let bytes = json_length(&input);
         if bytes > MAX_DEFINITION_BYTES {

@@ -8,7 +8,7 @@ use shapes_ecs as shapes;
 use terms::{CapacityProviderName, CpuUnits, MemoryMib, TaskId, Text, Uuid};
 
 use super::super::{Api, tags, target};
-use super::devices::Devices;
+use super::devices::{Devices, Gpus};
 use super::disks::{self, Wanted};
 use super::network::Network;
 use super::{fargate, overrides};
@@ -143,7 +143,7 @@ pub(super) struct Template {
     memory: Option<MemoryMib>,
     containers: Vec<ContainerSpec>,
     /// How many GPUs each container wants.
-    gpus: Vec<u32>,
+    gpus: Vec<Gpus>,
     overrides: Document<shapes::TaskOverride>,
     tags: Vec<Tag>,
     /// The deployment or task set that its tasks belong to.
@@ -157,6 +157,11 @@ pub(super) struct Template {
 }
 
 impl Template {
+    /// Whether a container of its tasks has all GPUs of the instance.
+    pub(super) fn takes_all_gpus(&self) -> bool {
+        self.gpus.contains(&Gpus::All)
+    }
+
     /// Reads what is to be launched in `cluster`, as `definition` has it.
     ///
     /// # Errors

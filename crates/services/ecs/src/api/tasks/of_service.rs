@@ -10,7 +10,7 @@ use terms::{ContainerInstanceId, TaskId, Text};
 use super::super::{Api, strategies};
 use super::disks;
 use super::launch::{Launch, Template};
-use super::placement::{constraints, started};
+use super::placement::{of_template, started};
 use super::taken::Taken;
 use crate::decide::placing as facts_of;
 use crate::error::Error;
@@ -91,7 +91,7 @@ impl Api {
         }
         let given: Vec<_> = service.constraints.iter().map(|one| (**one).clone()).collect();
         let request = Request {
-            constraints: constraints(&given, &template.definition)?,
+            constraints: of_template(&given, &template)?,
             strategies: service_strategies(service)?,
             ..started(&template)
         };

@@ -6,8 +6,9 @@ use shapes_ecs as shapes;
 use terms::{CpuUnits, MemoryMib};
 
 use super::super::{json_length, task_definitions};
+use super::devices::{self, Gpus};
+use super::fargate;
 use super::launch::Launch;
-use super::{devices, fargate};
 use crate::error::Error;
 use crate::model::{ContainerSpec, Demand, NetworkMode, TaskDefinition};
 
@@ -25,7 +26,7 @@ pub(super) struct Merged {
     /// The containers.
     pub(super) containers: Vec<ContainerSpec>,
     /// How many GPUs each of them wants.
-    pub(super) gpus: Vec<u32>,
+    pub(super) gpus: Vec<Gpus>,
     /// What scheduling reserves for it all.
     pub(super) demand: Demand,
     /// The overrides as ECS shows them: one entry for each container.
@@ -61,7 +62,7 @@ pub(super) fn merge(launch: &Launch<'_>, definition: &TaskDefinition) -> Result<
             return Err(wrong(name, "The container is overridden more than once."));
         }
     }
-    let gpus = gpus(operation, definition, &given)?;
+    let gpus = gpus(definition, &given)?;
     given.retain(|one| one.name.is_some());
     for container in &containers {
         if !given.iter().any(|one| one.name.as_deref() == Some(&container.name)) {
@@ -74,7 +75,7 @@ pub(super) fn merge(launch: &Launch<'_>, definition: &TaskDefinition) -> Result<
     let (cpu, memory) = (cpu.or(definition.cpu), memory.or(definition.memory));
     check_sums(cpu, memory, &containers)?;
     let mut demand = demand(definition, cpu, memory, &containers);
-    demand.gpus = gpus.iter().fold(0, |sum, count| sum.saturating_add(*count));
+    demand.gpus = gpus.iter().fold(0, |sum, one| sum.saturating_add(one.least()));
     let merged = Merged { cpu, memory, containers, gpus, demand, shown };
     fargate::check_overrides(launch, definition, &merged)?;
     Ok(merged)
@@ -150,17 +151,20 @@ fn wrong(name: &str, text: &str) -> Error {
 
 /// How many GPUs each container wants: by its override, else by the definition.
 fn gpus(
-    operation: &'static str,
     definition: &TaskDefinition,
     given: &[shapes::ContainerOverride],
-) -> Result<Vec<u32>, Error> {
+) -> Result<Vec<Gpus>, Error> {
     let containers = definition.document.container_definitions.as_deref().unwrap_or_default();
     let count = |container: &shapes::ContainerDefinition| {
         let name = container.name.as_deref().unwrap_or_default();
         let own = given.iter().find(|one| one.name.as_deref() == Some(name));
         let own = own.and_then(|one| one.resource_requirements.as_deref());
+        if own.is_some_and(|own| !own.iter().all(devices::is_whole_gpu)) {
+            let text = "'resourceRequirements' of an override can be whole GPUs alone.";
+            return Err(wrong(name, text));
+        }
         let wanted = own.or(container.resource_requirements.as_deref()).unwrap_or_default();
-        devices::gpus(operation, wanted, |text| wrong(name, text))
+        devices::gpus(wanted, |text| wrong(name, text))
     };
     containers.iter().map(count).collect()
 }

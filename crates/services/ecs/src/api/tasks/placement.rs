@@ -24,9 +24,9 @@ pub(super) fn request(
 ) -> Result<Request, Error> {
     Ok(Request {
         count,
-        constraints: constraints(
+        constraints: of_template(
             input.placement_constraints.as_deref().unwrap_or_default(),
-            &template.definition,
+            template,
         )?,
         strategies: strategies::read(input.placement_strategy.as_deref().unwrap_or_default())?,
         ..started(template)
@@ -59,6 +59,19 @@ pub(super) fn started(template: &Template) -> Request {
         zones: network.zones().cloned(),
         ..Request::default()
     }
+}
+
+/// The constraints of a template's definition, those that were `given` besides, and that tasks
+/// with all GPUs of an instance are each on one of their own: each takes what the others leave.
+pub(super) fn of_template(
+    given: &[shapes::PlacementConstraint],
+    template: &Template,
+) -> Result<Vec<Constraint>, Error> {
+    let mut all = constraints(given, &template.definition)?;
+    if template.takes_all_gpus() && !all.contains(&Constraint::DistinctInstance) {
+        all.push(Constraint::DistinctInstance);
+    }
+    Ok(all)
 }
 
 /// The constraints of a definition, then those that were `given` besides.

@@ -83,7 +83,10 @@ fn host_config(
         ..HostConfig::default()
     };
     match &spec.linux_parameters {
-        Some(linux) => linux_parameters(host, linux, memory.map(bytes)),
+        Some(linux) => {
+            let of_task = context.task.memory.and_then(|mib| i32::try_from(mib).ok());
+            linux_parameters(host, linux, memory.map(bytes), of_task.map(bytes))
+        }
         None => host,
     }
 }
@@ -92,14 +95,16 @@ fn linux_parameters(
     host: HostConfig,
     linux: &shapes::LinuxParameters,
     memory_bytes: Option<i64>,
+    of_task_bytes: Option<i64>,
 ) -> HostConfig {
     let capabilities = linux.capabilities.as_ref();
     let add = capabilities.and_then(|capabilities| capabilities.add.clone());
     let drop = capabilities.and_then(|capabilities| capabilities.drop.clone());
     // Docker limits memory and swap together; swappiness means nothing without that limit
-    // (ECS semantics §3.4).
+    // (ECS semantics §3.4). A container without one of its own has no more than its task.
     let swap_bytes = linux.max_swap.map(|mib| i64::from(mib) * MIB);
-    let memory_swap = swap_bytes.zip(memory_bytes).map(|(swap, memory)| swap + memory);
+    let limit = memory_bytes.or(of_task_bytes);
+    let memory_swap = swap_bytes.zip(limit).map(|(swap, memory)| swap + memory);
     HostConfig {
         cap_add: add.unwrap_or_default(),
         cap_drop: drop.unwrap_or_default(),
@@ -107,6 +112,7 @@ fn linux_parameters(
         shm_size: linux.shared_memory_size.map(|mib| i64::from(mib) * MIB),
         tmpfs: linux.tmpfs.iter().flatten().map(tmpfs).collect(),
         init: linux.init_process_enabled,
+        memory: of_task_bytes.filter(|_| memory_swap.is_some() && memory_bytes.is_none()),
         memory_swap,
         memory_swappiness: linux.swappiness.filter(|_| memory_swap.is_some()).map(i64::from),
         ..host

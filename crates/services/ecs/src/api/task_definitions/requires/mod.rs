@@ -10,21 +10,35 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+use agent_protocol::SWAPPINESS_CAPABILITY;
 use shapes_ecs as shapes;
 use shapes_ecs::LogDriver;
 use terms::CpuUnits;
 
 use super::is_ecr;
+use super::rules::is_sandboxed;
 use crate::model::NetworkMode;
 
 const OLD: &str = "com.amazonaws.ecs.capability";
 const NEW: &str = "ecs.capability";
 /// Task-level CPU up to here is what the oldest agents can limit: 10 vCPU.
 const OLD_TASK_CPU_UNITS: CpuUnits = CpuUnits::new(10_240);
+/// What no instance here has, in names of ours: sandboxes of Nitro, Neuron devices, NVIDIA's
+/// Multi-Process Service.
+const CONFIDENTIAL: &str = "ecs.capability.trusted-execution";
+const NEURON: &str = "ecs.capability.neuron-device";
+const SHARED_GPU: &str = "ecs.capability.gpu-sharing";
 /// What ECS asks of an instance without saying so in the definition (observed: definitions with
 /// a size of their own, and with `runtimePlatform`, do not list these).
-const UNSAID: [&str; 3] =
-    ["ecs.capability.task-cpu-mem-limit", "ecs.cpu-architecture", "ecs.os-type"];
+const UNSAID: [&str; 7] = [
+    CONFIDENTIAL,
+    NEURON,
+    SHARED_GPU,
+    "ecs.capability.task-cpu-mem-limit",
+    "ecs.cpu-architecture",
+    "ecs.os-type",
+    SWAPPINESS_CAPABILITY,
+];
 
 /// Whether ECS lists an attribute in the definition that requires it.
 pub(super) fn is_shown(name: &str) -> bool {
@@ -92,6 +106,9 @@ fn task(
     if request.proxy_configuration.is_some() {
         needs.capability("aws-appmesh");
     }
+    if is_sandboxed(request) {
+        needs.0.insert(CONFIDENTIAL.to_owned(), None);
+    }
     if request.enable_fault_injection == Some(true) {
         needs.capability("fault-injection");
     }
@@ -149,6 +166,14 @@ fn container(one: &shapes::ContainerDefinition, execution_role: bool, needs: &mu
     if one.port_mappings.iter().flatten().any(|mapping| mapping.container_port_range.is_some()) {
         needs.capability("network.container-port-range");
     }
+    for requirement in one.resource_requirements.iter().flatten() {
+        if requirement.type_ == shapes::ResourceType::NeuronDevice {
+            needs.0.insert(NEURON.to_owned(), None);
+        }
+        if requirement.sharing_strategy.is_some() {
+            needs.0.insert(SHARED_GPU.to_owned(), None);
+        }
+    }
     one.linux_parameters.iter().for_each(|linux| self::linux(linux, needs));
     secrets(one.secrets.as_deref(), "environment-variables", needs);
     security_options(one, needs);
@@ -157,6 +182,10 @@ fn container(one: &shapes::ContainerDefinition, execution_role: bool, needs: &mu
 }
 
 fn linux(linux: &shapes::LinuxParameters, needs: &mut Needs) {
+    // It means nothing without swap (ECS semantics §3.4).
+    if linux.swappiness.is_some() && linux.max_swap.is_some_and(|mib| mib > 0) {
+        needs.0.insert(SWAPPINESS_CAPABILITY.to_owned(), None);
+    }
     if linux.init_process_enabled == Some(true) {
         needs.api("1.25");
     }

@@ -214,6 +214,19 @@ fn what_is_asked_without_being_said() {
     assert_eq!(unsaid(arm), ["ecs.cpu-architecture=arm64", "ecs.os-type=linux"]);
     let windows = r#""runtimePlatform": {"operatingSystemFamily": "WINDOWS_SERVER_2022_CORE"}"#;
     assert_eq!(unsaid(windows), ["ecs.os-type=windows"]);
+    // Without swap it means nothing.
+    let of_container = |container: &str| needs(&definition("", container)).1;
+    let swap = |swap: u32| {
+        of_container(&format!(r#""linuxParameters": {{"maxSwap": {swap}, "swappiness": 10}}"#))
+    };
+    assert_eq!((swap(64), swap(0)), (vec![SWAPPINESS_CAPABILITY.to_owned()], vec![]));
+    let share = r#""resourceRequirements": [{"type": "GPU", "sharingStrategy": {"nvidiaMps": {"memory": 512}}}]"#;
+    assert_eq!(of_container(share), [SHARED_GPU]);
+    let managed = r#""networkMode": "host", "requiresCompatibilities": ["MANAGED_INSTANCES"]"#;
+    let sandbox = r#""trustedExecutionConfiguration": {"isolationMode": "ISOLATED_SANDBOX"}"#;
+    assert_eq!(unsaid(&format!("{managed}, {sandbox}")), [CONFIDENTIAL]);
+    let neuron = r#""resourceRequirements": [{"type": "NeuronDevice", "value": "ALL"}]"#;
+    assert_eq!(needs(&definition(managed, neuron)).1, [NEURON]);
 }
 
 /// A web application on Fargate, its log router, a file system and a role: what ECS listed for

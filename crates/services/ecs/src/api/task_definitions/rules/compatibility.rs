@@ -4,7 +4,7 @@ use shapes_ecs as shapes;
 use shapes_ecs::Compatibility;
 
 use super::task::Task;
-use super::{fargate, managed};
+use super::{fargate, managed, resources, trusted};
 use crate::error::Error;
 use crate::model::NetworkMode;
 
@@ -30,7 +30,10 @@ pub(super) fn check(task: &Task<'_>) -> Result<Vec<Compatibility>, Error> {
 fn refusal(one: Compatibility, task: &Task<'_>) -> Result<(), Error> {
     match one {
         Compatibility::Ec2 => ec2(task),
-        Compatibility::Fargate => fargate::check(task),
+        Compatibility::Fargate => {
+            refuse_managed(task, "FARGATE")?;
+            fargate::check(task)
+        }
         Compatibility::External => external(task),
         Compatibility::ManagedInstances => managed::check(task),
     }
@@ -46,12 +49,29 @@ fn refuse_ephemeral_storage(task: &Task<'_>, kind: &str) -> Result<(), Error> {
     }
 }
 
+/// What Managed Instances alone have (API reference, `TrustedExecutionConfiguration` and
+/// `ResourceRequirement`).
+fn refuse_managed(task: &Task<'_>, kind: &str) -> Result<(), Error> {
+    let refused = [
+        (trusted::is_sandboxed(task.request), "trustedExecutionConfiguration"),
+        (resources::has_neuron(task.containers()), "resource requirements of type NeuronDevice"),
+    ];
+    match refused.into_iter().find(|(given, _)| *given) {
+        Some((_, what)) => {
+            Err(Error::client(format!("Tasks using the {kind} launch type do not support {what}.")))
+        }
+        None => Ok(()),
+    }
+}
+
 fn ec2(task: &Task<'_>) -> Result<(), Error> {
+    refuse_managed(task, "EC2")?;
     refuse_ephemeral_storage(task, "EC2")
 }
 
 /// What agents of external instances do not register (agent protocol §1.6).
 fn external(task: &Task<'_>) -> Result<(), Error> {
+    refuse_managed(task, "EXTERNAL")?;
     refuse_ephemeral_storage(task, "EXTERNAL")?;
     let request = task.request;
     let at_launch = |volume: &shapes::Volume| volume.configured_at_launch == Some(true);
@@ -60,6 +80,7 @@ fn external(task: &Task<'_>) -> Result<(), Error> {
         (request.proxy_configuration.is_some(), "proxyConfiguration"),
         (request.enable_fault_injection == Some(true), "enableFaultInjection"),
         (request.volumes.iter().flatten().any(at_launch), "volumes configured at launch"),
+        (resources::has_shared_gpu(task.containers()), "sharing of GPUs"),
     ];
     match refused.into_iter().find(|(given, _)| *given) {
         Some((_, what)) => Err(Error::client(format!(

@@ -41,7 +41,7 @@ pub(super) fn check(
     let health_check = one.health_check.as_ref();
     health_check.map_or(Ok(()), |check| health::check(check, name))?;
     logging::check(one, task)?;
-    linux::check(one, name)?;
+    linux::check(one, name, task)?;
     system_controls::check(one, name, task)?;
     resources::check(one, name)?;
     credential_specs(one, name)?;

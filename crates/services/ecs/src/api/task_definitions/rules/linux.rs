@@ -2,7 +2,7 @@
 
 use shapes_ecs as shapes;
 
-use super::task::{items, wrong};
+use super::task::{Task, items, wrong};
 use crate::error::Error;
 
 /// Every capability that can be added or dropped (botocore's `KernelCapabilities`).
@@ -57,7 +57,11 @@ const TMPFS_VALUES: [&str; 6] = ["mode", "uid", "gid", "nr_inodes", "nr_blocks",
 const SWAPPINESS: std::ops::RangeInclusive<i32> = 0..=100;
 
 /// Checks them.
-pub(super) fn check(one: &shapes::ContainerDefinition, name: &str) -> Result<(), Error> {
+pub(super) fn check(
+    one: &shapes::ContainerDefinition,
+    name: &str,
+    task: &Task<'_>,
+) -> Result<(), Error> {
     ulimits(items(&one.ulimits), name)?;
     security_options(items(&one.docker_security_options), name)?;
     let Some(linux) = &one.linux_parameters else { return Ok(()) };
@@ -82,6 +86,11 @@ pub(super) fn check(one: &shapes::ContainerDefinition, name: &str) -> Result<(),
     }
     if linux.max_swap.is_some_and(|mib| mib < 0) {
         return Err(wrong(name, "'maxSwap' must be 0 or greater."));
+    }
+    if linux.max_swap.is_some() && one.memory.is_none() && task.memory.is_none() {
+        // Docker: "You should always set the Memory limit when using Memoryswap limit".
+        let text = "'maxSwap' needs a limit of memory: 'memory' of the container or of the task.";
+        return Err(wrong(name, text));
     }
     if linux.swappiness.is_some_and(|percent| !SWAPPINESS.contains(&percent)) {
         return Err(wrong(name, "'swappiness' must be between 0 and 100."));

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use shapes_ecs as shapes;
 
-use super::environment;
 use super::task::{Task, items};
+use super::{environment, log_options};
 use crate::error::Error;
 
 /// Options that a driver cannot do without, in ECS's order.
@@ -14,18 +14,6 @@ const REQUIRED: [(shapes::LogDriver, &[&str]); 3] = [
     (shapes::LogDriver::Splunk, &["splunk-url", "splunk-token"]),
     (shapes::LogDriver::Gelf, &["gelf-address"]),
 ];
-/// All options of `awslogs` that begin so; agents set the others themselves.
-const AWSLOGS_OPTIONS: [&str; 6] = [
-    "awslogs-create-group",
-    "awslogs-region",
-    "awslogs-group",
-    "awslogs-stream-prefix",
-    "awslogs-datetime-format",
-    "awslogs-multiline-pattern",
-];
-/// How a driver may treat what it cannot send at once.
-const MODES: [&str; 2] = ["blocking", "non-blocking"];
-
 /// Checks a container's log configuration.
 pub(super) fn check(one: &shapes::ContainerDefinition, task: &Task<'_>) -> Result<(), Error> {
     let Some(logs) = &one.log_configuration else { return Ok(()) };
@@ -45,20 +33,7 @@ pub(super) fn check(one: &shapes::ContainerDefinition, task: &Task<'_>) -> Resul
         let missing = missing.join(", ");
         return Err(Error::client(format!("Log driver {driver} requires options: {missing}")));
     }
-    let unknown =
-        |name: &&String| name.starts_with("awslogs-") && !AWSLOGS_OPTIONS.contains(&name.as_str());
-    if logs.log_driver == shapes::LogDriver::Awslogs
-        && let Some(name) = options.keys().find(unknown)
-    {
-        // Observed for `awslogs-endpoint`.
-        return Err(Error::client(format!("Log driver {driver} disallows options: {name}")));
-    }
-    if logs.log_driver != shapes::LogDriver::Awsfirelens
-        && options.get("mode").is_some_and(|mode| !MODES.contains(&mode.as_str()))
-    {
-        let text = "The log driver option 'mode' must be blocking or non-blocking.";
-        return Err(Error::client(text));
-    }
+    log_options::check(logs.log_driver, options, secrets)?;
     for secret in secrets {
         environment::value_from(&secret.value_from)?;
     }

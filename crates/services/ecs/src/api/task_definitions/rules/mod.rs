@@ -10,6 +10,7 @@ mod fargate;
 mod firelens;
 mod health;
 mod linux;
+mod log_options;
 mod logging;
 mod managed;
 mod names;
@@ -20,6 +21,7 @@ mod resources;
 mod sizes;
 mod system_controls;
 mod task;
+mod trusted;
 mod volumes;
 
 pub(crate) use containers::MIN_MEMORY_MIB;
@@ -28,6 +30,7 @@ pub(crate) use names::role as check_role;
 pub(crate) use sizes::{
     check_fargate as check_fargate_size, cpu as parse_cpu, memory as parse_memory,
 };
+pub(super) use trusted::is_sandboxed;
 
 use shapes_ecs as shapes;
 use terms::{CpuUnits, Family, MemoryMib};
@@ -90,6 +93,8 @@ pub(crate) fn check(request: &shapes::RegisterTaskDefinitionRequest) -> Result<C
     containers::check_together(&specs, &task)?;
     depends::check(definitions)?;
     firelens::check(&task)?;
+    resources::check_together(definitions)?;
+    trusted::check(request)?;
     constraints(request)?;
     proxy::check(&task)?;
     ephemeral_storage(request)?;

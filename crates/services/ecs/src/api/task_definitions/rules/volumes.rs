@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use shapes_ecs as shapes;
 
-use super::names;
 use super::task::{Task, items, wrong};
+use super::{log_options, names};
 use crate::error::Error;
 
 /// Checks the volumes and gives their names.
@@ -68,6 +68,37 @@ fn docker(volume: &shapes::Volume) -> Result<(), Error> {
             "volume.dockerVolumeConfiguration.autoprovision is only supported when the scope is \
              'shared'.",
         ));
+    }
+    match docker.driver.as_deref() {
+        None | Some("local") => local(volume.name.as_deref().unwrap_or_default(), docker),
+        Some(_) => Ok(()),
+    }
+}
+
+/// The options of Docker's `local` driver, and those that each of them needs.
+const LOCAL_OPTIONS: [(&str, &[&str]); 4] =
+    [("type", &["device"]), ("device", &["type"]), ("o", &["device", "type"]), ("size", &[])];
+
+/// In Docker's words: it would refuse the volume when the task's first container is made.
+fn local(volume: &str, docker: &shapes::DockerVolumeConfiguration) -> Result<(), Error> {
+    let wrong = |why: String| {
+        Error::client(format!("Invalid 'driverOpts' setting for volume '{volume}': {why}."))
+    };
+    let Some(options) = &docker.driver_opts else { return Ok(()) };
+    for name in options.keys() {
+        let known = LOCAL_OPTIONS.iter().find(|(known, _)| known == name);
+        let (_, needed) = known.ok_or_else(|| wrong(format!("invalid option: \"{name}\"")))?;
+        if let Some(missing) = needed.iter().find(|needed| !options.contains_key(**needed)) {
+            return Err(wrong(format!("missing required option: \"{missing}\"")));
+        }
+    }
+    let size = options.get("size");
+    if size.is_some_and(|size| !log_options::is_size(size)) {
+        return Err(wrong("the size must be a number of bytes, as in 10g".to_owned()));
+    }
+    if size.is_some() && options.contains_key("device") {
+        let text = "the size of what is mounted cannot be limited: use an option of the mount";
+        return Err(wrong(text.to_owned()));
     }
     Ok(())
 }
