@@ -259,8 +259,8 @@ impl Tools {
         let fetched = self.resources.of(task, creation.container.index).await?;
         let mut environment = self.endpoints.environment(&creation.id, task);
         environment.extend(firelens::environment(creation));
-        let volumes = spec::volumes(task, creation.container.index, self.places())?;
-        self.make_volumes(&volumes).await?;
+        let mut volumes = spec::volumes(task, creation.container.index, self.places())?;
+        self.make_volumes(task, &mut volumes).await?;
         let mut spec = spec::container_spec(Ingredients {
             creation,
             image: &image.config,

@@ -14,8 +14,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::engine::Failure;
+use crate::logs::values;
 
 const GIB: u64 = 1024 * 1024 * 1024;
+const MIB: u64 = 1024 * 1024;
+/// No file system is made that is smaller.
+const DISK_BYTES_MIN: u64 = MIB;
+/// `mkfs.xfs` makes none that is smaller.
+const XFS_BYTES_MIN: u64 = 300 * MIB;
+/// Beside volumes with a size: the folder of their disks. No volume has a name with a dot.
+const DISKS: &str = ".disks";
 /// The attachment that an EBS volume comes with (agent-protocol §2.5).
 const EBS: &str = "amazonebs";
 
@@ -102,7 +110,10 @@ pub fn source(task: &Task, volume: &Volume, places: Places<'_>) -> Result<Source
             }
             let scope = if docker.scope == "shared" { "shared" } else { &of_task };
             let at = self::own(places.own, scope, &volume.name)?;
-            local(volume, &docker.driver_opts, at)
+            match docker.driver_opts.get("size").filter(|_| docker.driver_opts.len() == 1) {
+                Some(size) => sized(volume, size, at),
+                None => local(volume, &docker.driver_opts, at),
+            }
         }
         Some("efs") => {
             let settings = volume.efs_volume_configuration.as_ref();
@@ -136,6 +147,18 @@ fn is_name(text: &str) -> bool {
     !text.is_empty() && !text.contains(['/', '\0']) && text != "." && text != ".."
 }
 
+/// A volume of Docker's `local` driver with a size: a disk in a file beside the volume's folder,
+/// which goes with it. (Docker has quotas of projects for it, where the file system has.)
+fn sized(volume: &Volume, size: &str, at: PathBuf) -> Result<Source, Failure> {
+    let size_bytes = values::size(size).filter(|&bytes| bytes >= DISK_BYTES_MIN);
+    let wrong = || refused(volume, format!("the size '{size}' is less than 1 MiB, or none"));
+    let size_bytes = size_bytes.ok_or_else(wrong)?;
+    let (folder, name) = (at.parent().unwrap_or(&at), at.file_name().unwrap_or_default());
+    let image = folder.join(DISKS).join(format!("{}.img", name.to_string_lossy()));
+    let format = (size_bytes < XFS_BYTES_MIN).then(|| "ext4".to_owned());
+    Ok(Source::Disk { at, disk: Disk { image, size_bytes, format } })
+}
+
 /// A volume of Docker's `local` driver: its options are those of `mount`.
 fn local(
     volume: &Volume,
@@ -148,9 +171,7 @@ fn local(
         return Err(refused(volume, format!("invalid option: \"{unknown}\"")));
     }
     if options.contains_key("size") {
-        let what = "the option 'size' needs quotas of projects, which there are not here; use \
-                    'type=tmpfs' with 'o=size=…'";
-        return Err(refused(volume, what));
+        return Err(refused(volume, "the size of what is mounted cannot be limited"));
     }
     let text = |name: &str| options.get(name).cloned().unwrap_or_default();
     let (kind, device, flags) = (text("type"), text("device"), text("o"));

@@ -23,6 +23,9 @@ pub struct LogOptions {
     /// What the files are for.
     #[serde(default)]
     pub keep: Keep,
+    /// Whether older files are compressed, as `output.json.1.gz`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub compress: bool,
 }
 
 /// What the files of a container's output are for.
@@ -73,6 +76,7 @@ impl Default for LogOptions {
             files_max: LOG_FILES_DEFAULT,
             attributes: BTreeMap::new(),
             keep: Keep::Log,
+            compress: false,
         }
     }
 }
@@ -88,6 +92,6 @@ impl LogOptions {
         // The oldest may be sent in part, and four are for what comes on top.
         let files_max = SPOOL_FILES as u32 + 5;
         let size_max_bytes = (unsent.bytes_max / SPOOL_FILES).max(least);
-        Self { size_max_bytes, files_max, attributes: BTreeMap::new(), keep: Keep::Unsent(unsent) }
+        Self { size_max_bytes, files_max, keep: Keep::Unsent(unsent), ..Self::default() }
     }
 }

@@ -18,14 +18,16 @@ impl Tools {
         let definition = &task.containers[creation.container.index];
         let Some(router) = firelens::router(definition) else { return Ok(()) };
         let folder = self.logs.router_folder(&task.arn.id.to_string());
-        let written =
-            firelens::write(task, definition, cluster_of(task, &self.cluster), &folder).await;
+        let fetched = self.resources.of(task, creation.container.index).await?;
+        let external = fetched.router_configuration.as_deref();
+        let cluster = cluster_of(task, &self.cluster);
+        let written = firelens::write(task, definition, cluster, &folder, external).await;
         written.map_err(|error| {
             let what = format!("unable to generate firelens config file: {error}");
             Failure::new("ResourceInitializationError", what)
         })?;
         self.logs.routes(&creation.id);
-        spec.mounts.extend(firelens::mounts(router, &folder));
+        spec.mounts.extend(firelens::mounts(router, &folder, external.is_some()));
         Ok(())
     }
 

@@ -25,6 +25,7 @@ pub const SOCKET: &str = "fluent.sock";
 /// The folder of the socket and the name of the configuration, in a task's folder.
 pub const SOCKETS: &str = "socket";
 const CONFIGURATION: &str = "fluent.conf";
+const EXTERNAL: &str = "external.conf";
 
 /// What a router runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +44,21 @@ impl Router {
             Self::Fluentd => "/fluentd/etc/fluent.conf",
         }
     }
+
+    /// Where a configuration from S3 is put, as Amazon's agent does.
+    fn external(self) -> &'static str {
+        match self {
+            Self::Fluentbit => "/fluent-bit/etc/external.conf",
+            Self::Fluentd => "/fluentd/etc/external.conf",
+        }
+    }
+
+    fn include(self, path: &str) -> String {
+        match self {
+            Self::Fluentbit => format!("\n@INCLUDE {path}\n"),
+            Self::Fluentd => format!("\n@include {path}\n"),
+        }
+    }
 }
 
 /// Whether a container's output goes to the task's router.
@@ -58,6 +74,16 @@ pub fn router(container: &Container) -> Option<Router> {
         "fluentd" => Some(Router::Fluentd),
         _ => None,
     }
+}
+
+fn option<'a>(container: &'a Container, name: &str) -> Option<&'a str> {
+    container.firelens_configuration.as_ref()?.get("options")?.get(name)?.as_str()
+}
+
+/// The object of S3 that a router's configuration includes, by its ARN.
+pub fn s3_configuration(container: &Container) -> Option<&str> {
+    option(container, "config-file-type").filter(|kind| *kind == "s3")?;
+    option(container, "config-file-value")
 }
 
 /// The task's router.
@@ -87,17 +113,20 @@ pub(crate) fn environment(creation: &Creation) -> Vec<(String, String)> {
     vec![("FLUENT_HOST".to_owned(), host), ("FLUENT_PORT".to_owned(), PORT.to_string())]
 }
 
-/// What is mounted in a router: its configuration, and the folder of its socket.
-pub fn mounts(router: Router, folder: &Path) -> [Mount; 2] {
+/// What is mounted in a router: its configuration, the one that it includes from S3, and the folder
+/// of its socket.
+pub fn mounts(router: Router, folder: &Path, has_external: bool) -> Vec<Mount> {
     let bind = |name: &str, target: &str, read_only: bool| Mount {
         source: MountSource::Bind(folder.join(name)),
         target: target.into(),
         read_only,
     };
-    [bind(CONFIGURATION, router.configuration(), true), bind(SOCKETS, SOCKET_FOLDER, false)]
+    let own = bind(CONFIGURATION, router.configuration(), true);
+    let external = has_external.then(|| bind(EXTERNAL, router.external(), true));
+    [own, bind(SOCKETS, SOCKET_FOLDER, false)].into_iter().chain(external).collect()
 }
 
-/// Writes what a router needs into its task's folder.
+/// Writes what a router needs into its task's folder; `external` is its configuration from S3.
 ///
 /// # Errors
 /// As the file system does, and if the configuration cannot be made.
@@ -106,6 +135,7 @@ pub async fn write(
     container: &Container,
     cluster: &str,
     folder: &Path,
+    external: Option<&[u8]>,
 ) -> std::io::Result<()> {
     let text = configuration(task, container, cluster).map_err(std::io::Error::other)?;
     let sockets = folder.join(SOCKETS);
@@ -113,9 +143,17 @@ pub async fn write(
     // A router that is not root makes its socket here; on the host, nobody else gets this far.
     let all = std::os::unix::fs::PermissionsExt::from_mode(0o777);
     tokio::fs::set_permissions(&sockets, all).await?;
-    let temporary = folder.join("fluent.conf.new");
-    tokio::fs::write(&temporary, text).await?;
-    tokio::fs::rename(temporary, folder.join(CONFIGURATION)).await
+    put(folder, CONFIGURATION, text.as_bytes()).await?;
+    match external {
+        Some(external) => put(folder, EXTERNAL, external).await,
+        None => Ok(()),
+    }
+}
+
+async fn put(folder: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()> {
+    let temporary = folder.join(format!("{name}.new"));
+    tokio::fs::write(&temporary, bytes).await?;
+    tokio::fs::rename(temporary, folder.join(name)).await
 }
 
 /// A router's configuration.
@@ -124,8 +162,7 @@ pub async fn write(
 /// If an option cannot be written into it.
 pub fn configuration(task: &Task, container: &Container, cluster: &str) -> Result<String, String> {
     let kind = router(container).ok_or("it is no router")?;
-    let options = container.firelens_configuration.as_ref().and_then(|one| one.get("options"));
-    let option = |name: &str| options?.get(name)?.as_str();
+    let option = |name: &str| option(container, name);
     let mut text = inputs(kind, task);
     let routed: Vec<&Container> = task.containers.iter().filter(|one| is_routed(one)).collect();
     for one in &routed {
@@ -150,11 +187,10 @@ pub fn configuration(task: &Task, container: &Container, cluster: &str) -> Resul
         ];
         text.push_str(&record(kind, &fields));
     }
-    if let (Some("file"), Some(path)) = (option("config-file-type"), option("config-file-value")) {
-        text.push_str(&match kind {
-            Router::Fluentbit => format!("\n@INCLUDE {path}\n"),
-            Router::Fluentd => format!("\n@include {path}\n"),
-        });
+    match (option("config-file-type"), option("config-file-value")) {
+        (Some("file"), Some(path)) => text.push_str(&kind.include(path)),
+        (Some("s3"), Some(_)) => text.push_str(&kind.include(kind.external())),
+        _ => {}
     }
     let nothing = BTreeMap::new();
     text.push_str(&output(kind, "null", HEALTH_TAG, &nothing));

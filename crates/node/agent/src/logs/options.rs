@@ -9,7 +9,7 @@ use regex::Regex;
 use runtime::containers::{Keep, LogOptions, Unsent, WhenFull};
 
 use super::multiline::of_datetime;
-use super::syslog::{Address, Format};
+use super::syslog::{Address, Format, Tls};
 use super::tag::{self, Facts};
 use super::values::{Options, boolean, duration, lines, number, size};
 
@@ -97,6 +97,8 @@ pub struct SyslogOptions {
     pub format: Format,
     /// What they are tagged with.
     pub tag: String,
+    /// Used where the address says so.
+    pub tls: Tls,
 }
 
 /// Options of `fluentd`.
@@ -213,8 +215,10 @@ fn json_file(options: &Options, facts: &Facts) -> Result<Plan, String> {
         let files = text.parse().ok().filter(|&files| files > 0);
         keep.files_max = files.ok_or_else(|| "max-file cannot be less than 1".to_owned())?;
     }
-    if boolean(options, "compress")? == Some(true) {
-        return Err("log opt 'compress' is not supported here: leave it out".to_owned());
+    keep.compress = boolean(options, "compress")?.unwrap_or(false);
+    if keep.compress && (keep.files_max < 2 || !options.contains_key("max-size")) {
+        return Err("compress cannot be true when max-file is less than 2 or max-size is not set"
+            .to_owned());
     }
     keep.attributes = tag::attributes(options, facts)?;
     if let Some(template) = options.get("tag").filter(|template| !template.is_empty()) {
@@ -301,17 +305,21 @@ fn syslog(options: &Options, facts: &Facts) -> Result<Plan, String> {
     ];
     known("syslog", options, &[&OF_FACTS[..], &OF_SYSLOG].concat())?;
     let get = |name: &str| options.get(name).map(String::as_str).filter(|value| !value.is_empty());
-    let unbuilt = options.keys().find(|name| name.starts_with("syslog-tls-"));
-    if let Some(unbuilt) = unbuilt {
-        return Err(format!(
-            "log opt '{unbuilt}' is not supported here: there is no TLS for syslog"
-        ));
-    }
+    let file = |name: &str| get(name).map(PathBuf::from);
+    let shown = match (file("syslog-tls-cert"), file("syslog-tls-key")) {
+        (None, None) => None,
+        (Some(certificate), Some(key)) => Some((certificate, key)),
+        _ => return Err("syslog-tls-cert and syslog-tls-key go together".to_owned()),
+    };
+    let authorities = file("syslog-tls-ca-cert");
+    // Docker looks at no value of it.
+    let trusts_any = options.contains_key("syslog-tls-skip-verify");
     let syslog = SyslogOptions {
         address: get("syslog-address").map_or(Ok(Address::Local), str::parse)?,
         facility: super::syslog::facility(get("syslog-facility").unwrap_or("daemon"))?,
         format: get("syslog-format").unwrap_or_default().parse()?,
         tag: tag::fill(get("tag").unwrap_or("{{.ID}}"), facts)?,
+        tls: Tls { authorities, shown, trusts_any },
     };
     ships(options, Kind::Syslog(syslog), None)
 }

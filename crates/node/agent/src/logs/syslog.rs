@@ -5,9 +5,11 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::FutureExt as _;
 use terms::Timestamp;
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket, UnixDatagram, UnixStream};
+use wire::tls::TlsClient;
 
 use super::lines::{Line, Source};
 use super::options::SyslogOptions;
@@ -52,6 +54,8 @@ pub enum Address {
     Udp(String),
     /// `HOST:PORT`, one line a message.
     Tcp(String),
+    /// The same with TLS.
+    Tls(String),
     /// A socket of streams, or of datagrams.
     Unix(PathBuf),
     /// A socket of datagrams.
@@ -78,10 +82,7 @@ impl FromStr for Address {
             "tcp" => Ok(Self::Tcp(host())),
             "unix" => path().map(Self::Unix),
             "unixgram" => path().map(Self::UnixDatagram),
-            "tcp+tls" => {
-                Err("syslog-address tcp+tls:// is not supported here: use tcp:// or udp://"
-                    .to_owned())
-            }
+            "tcp+tls" => Ok(Self::Tls(host())),
             _ => Err(format!("unsupported scheme: {text}")),
         }
     }
@@ -146,10 +147,55 @@ fn stamp(at: &str) -> String {
     format!("{} {day:>2} {}", MONTHS[(month - 1) % 12], &at[11..19])
 }
 
+/// Whom a server with TLS is to be, and who we are: files of the instance, as Docker takes them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// The authorities that are trusted; none: the instance's.
+    pub authorities: Option<PathBuf>,
+    /// The certificate that is shown, and its key.
+    pub shown: Option<(PathBuf, PathBuf)>,
+    /// Whether any server will do.
+    pub trusts_any: bool,
+}
+
+impl Tls {
+    async fn client(&self) -> std::io::Result<TlsClient> {
+        let client = match (self.trusts_any, &self.authorities) {
+            (true, _) => TlsClient::trusting_any(),
+            (false, None) => TlsClient::system(),
+            (false, Some(path)) => {
+                let pem = read(path).await?;
+                let what = path.display().to_string();
+                TlsClient::with_authorities(&what, &pem).map_err(std::io::Error::other)?
+            }
+        };
+        if let Some((certificate, key)) = &self.shown {
+            let (certificate, key) = (read(certificate).await?, read(key).await?);
+            client.show(&certificate, &key).map_err(std::io::Error::other)?;
+        }
+        Ok(client)
+    }
+
+    async fn connect(&self, address: &str) -> std::io::Result<Connection> {
+        let client = self.client().await?;
+        let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+        let stream = client.connect(host, TcpStream::connect(address).await?).await?;
+        Ok(Connection::Tls(Box::new(stream)))
+    }
+}
+
+async fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let named = |error: std::io::Error| {
+        std::io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+    };
+    tokio::fs::read(path).await.map_err(named)
+}
+
 enum Connection {
     Udp(UdpSocket),
     Datagram(UnixDatagram),
     Tcp(TcpStream),
+    Tls(Box<wire::tls::Stream>),
     Stream(UnixStream),
 }
 
@@ -187,13 +233,14 @@ impl Syslog {
                 Ok(Connection::Udp(socket))
             }
             Address::Tcp(address) => Ok(Connection::Tcp(TcpStream::connect(address).await?)),
+            Address::Tls(address) => self.options.tls.connect(address).await,
             Address::Unix(path) => unix(path).await,
             Address::UnixDatagram(path) => datagrams(path),
         }
     }
 
     async fn ensure(&mut self) -> std::io::Result<()> {
-        if self.connection.as_ref().is_some_and(Connection::is_closed) {
+        if self.connection.as_mut().is_some_and(Connection::is_closed) {
             self.connection = None;
         }
         if self.connection.is_none() {
@@ -209,6 +256,7 @@ impl Syslog {
         let messages = lines.iter().map(|line| message(line, &self.options, &self.host));
         match connection {
             Connection::Tcp(stream) => written(stream, messages).await?,
+            Connection::Tls(stream) => written(stream, messages).await?,
             Connection::Stream(stream) => written(stream, messages).await?,
             Connection::Udp(socket) => {
                 for message in messages {
@@ -250,10 +298,15 @@ async fn written(
 
 impl Connection {
     /// Whether the other side has gone: a first write would seem to succeed then.
-    fn is_closed(&self) -> bool {
+    fn is_closed(&mut self) -> bool {
         let mut byte = [0];
         let read = match self {
             Self::Tcp(stream) => stream.try_read(&mut byte),
+            // Nothing has come that is not TLS's own: then it is open.
+            Self::Tls(stream) => match stream.read(&mut byte).now_or_never() {
+                None => return false,
+                Some(read) => read,
+            },
             Self::Stream(stream) => stream.try_read(&mut byte),
             Self::Udp(_) | Self::Datagram(_) => return false,
         };
@@ -302,6 +355,7 @@ mod tests {
                 facility: facility("daemon").unwrap(),
                 format: format.parse().unwrap(),
                 tag: "web".to_owned(),
+                tls: Tls::default(),
             };
             let text = "hello".to_owned();
             let line = Line { at_ns: 1_767_323_045_678_901_234, source, text, start: 0 };
@@ -328,6 +382,7 @@ mod tests {
         };
         check("udp://127.0.0.1", Some(Address::Udp("127.0.0.1:514".to_owned())));
         check("tcp://log:1514", Some(Address::Tcp("log:1514".to_owned())));
+        check("tcp+tls://log:6514", Some(Address::Tls("log:6514".to_owned())));
         check("unix:///dev/log", Some(Address::Unix("/dev/log".into())));
         check("unixgram:///x", Some(Address::UnixDatagram("/x".into())));
         check("unix://x", None);

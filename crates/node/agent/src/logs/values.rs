@@ -81,17 +81,40 @@ pub fn lines(options: &Options, name: &str) -> Result<Option<u64>, String> {
         .ok_or_else(|| format!("must specify valid value for log opt '{name}': '{text}'"))
 }
 
-/// `65536k`, `10m`, `1g` or bytes.
+/// `65536k`, `1.5 GB`, `10MiB` or bytes: go-units' `RAMInBytes`.
 pub fn size(text: &str) -> Option<u64> {
-    const KIB: u64 = 1024;
+    const KIB: f64 = 1024.0;
     let text = text.trim().to_ascii_lowercase();
-    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
-    let unit = match text[digits.len()..].trim_end_matches('b') {
-        "" => 1,
-        "k" => KIB,
-        "m" => KIB * KIB,
-        "g" => KIB * KIB * KIB,
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let power = match text[digits.len()..].trim_end_matches('b').trim_end_matches('i') {
+        "" => 0,
+        "k" => 1,
+        "m" => 2,
+        "g" => 3,
+        "t" => 4,
+        "p" => 5,
         _ => return None,
     };
-    digits.parse::<u64>().ok()?.checked_mul(unit)
+    let number = digits.trim_end();
+    let is_plain = number.starts_with(|c: char| c.is_ascii_digit());
+    let number: f64 = number.parse().ok().filter(|_| is_plain)?;
+    Some((number * KIB.powi(power)) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_docker_reads_them() {
+        let check = |text: &str, bytes: Option<u64>| assert_eq!(size(text), bytes, "{text}");
+        check("10", Some(10));
+        check("65536k", Some(64 << 20));
+        check("1.5 GB", Some(3 << 29));
+        check("10MiB", Some(10 << 20));
+        check("m", None);
+        check("-1", None);
+        check("1e3", None);
+        check("10x", None);
+    }
 }

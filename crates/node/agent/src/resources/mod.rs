@@ -11,6 +11,7 @@ mod env_file;
 mod reference;
 mod registry;
 mod role;
+mod router;
 mod secrets;
 
 use std::borrow::Cow;
@@ -25,6 +26,7 @@ use terms::TaskArn;
 use tokio::sync::OnceCell;
 
 use crate::engine::{Creation, Failure};
+use crate::logs::firelens;
 use crate::transport::Transport;
 use crate::view::CredentialStore;
 
@@ -48,6 +50,8 @@ pub struct Fetched {
     pub secrets: Vec<(String, String)>,
     /// Secrets as options of the log driver.
     pub log_options: BTreeMap<String, String>,
+    /// What a router's configuration includes from S3.
+    pub(crate) router_configuration: Option<Vec<u8>>,
     registry: Option<RegistryAuth>,
 }
 
@@ -79,6 +83,7 @@ fn needs_role(container: &Container) -> bool {
     let ecr = auth.and_then(|auth| auth.ecr_auth_data.as_ref());
     !container.secrets.is_empty()
         || !container.environment_files.is_empty()
+        || firelens::s3_configuration(container).is_some()
         || auth.is_some_and(|auth| auth.kind == OF_SECRETS_MANAGER)
         || ecr.is_some_and(|ecr| ecr.use_execution_role)
 }
@@ -86,6 +91,7 @@ fn needs_role(container: &Container) -> bool {
 fn needs_any(container: &Container) -> bool {
     !container.secrets.is_empty()
         || !container.environment_files.is_empty()
+        || firelens::s3_configuration(container).is_some()
         || needs_registry(container)
 }
 
@@ -195,7 +201,12 @@ impl Resources {
                 true => Some(registry::fetch(&role, container).await.map_err(no_secrets)?),
                 false => None,
             };
-            let mut fetched = Fetched { from_files, registry, ..Fetched::default() };
+            let router_configuration = router::fetch(&role, &self.region, container).await;
+            let router_configuration = router_configuration.map_err(|why| {
+                Failure::new(ERROR, format!("unable to generate firelens config file: {why}"))
+            })?;
+            let mut fetched =
+                Fetched { from_files, registry, router_configuration, ..Fetched::default() };
             for secret in &container.secrets {
                 let value = secrets.get(secret).map_err(no_secrets)?;
                 if secret.target == LOG_DRIVER {

@@ -1,7 +1,7 @@
 //! Streams of containers' output, from the files that their shims write.
 
 use std::collections::VecDeque;
-use std::io::SeekFrom;
+use std::io::{self, Read as _, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use agent_protocol::node::{
 };
 use serde::Deserialize;
 use tokio::fs::File;
-use tokio::io::{AsyncBufReadExt, AsyncSeekExt, BufReader};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncSeekExt, BufReader};
 
 use super::Context;
 use crate::engine::Phase;
@@ -132,14 +132,25 @@ impl Output {
         let mut kept = VecDeque::new();
         let mut older = Vec::new();
         for number in 1..=OLDER_FILES_MAX {
-            let path = numbered(&self.path, number);
-            if !tokio::fs::try_exists(&path).await? {
+            let plain = numbered(&self.path, number);
+            let compressed = numbered(&self.path, format_args!("{number}.gz"));
+            if tokio::fs::try_exists(&plain).await? {
+                older.push((plain, false));
+            } else if tokio::fs::try_exists(&compressed).await? {
+                older.push((compressed, true));
+            } else {
                 break;
             }
-            older.push(path);
         }
-        for path in older.into_iter().rev() {
+        for (path, is_compressed) in older.into_iter().rev() {
             match File::open(&path).await {
+                Ok(file) if is_compressed => {
+                    let file = file.into_std().await;
+                    let read = move || unpacked(file);
+                    let bytes =
+                        tokio::task::spawn_blocking(read).await.map_err(io::Error::other)??;
+                    self.read_lines(&mut bytes.as_slice(), &mut kept, most).await?;
+                }
                 Ok(file) => {
                     self.file = Some(BufReader::new(file));
                     self.read_into(&mut kept, most).await?;
@@ -194,7 +205,18 @@ impl Output {
         lines: &mut VecDeque<LogLine>,
         most: usize,
     ) -> std::io::Result<()> {
-        let Some(file) = &mut self.file else { return Ok(()) };
+        let Some(mut file) = self.file.take() else { return Ok(()) };
+        let read = self.read_lines(&mut file, lines, most).await;
+        self.file = Some(file);
+        read
+    }
+
+    async fn read_lines(
+        &mut self,
+        file: &mut (impl AsyncBufRead + Unpin),
+        lines: &mut VecDeque<LogLine>,
+        most: usize,
+    ) -> std::io::Result<()> {
         loop {
             let count = file.read_until(b'\n', &mut self.partial).await?;
             if count == 0 || !self.partial.ends_with(b"\n") {
@@ -217,7 +239,14 @@ impl Output {
     }
 }
 
-fn numbered(path: &Path, number: u32) -> PathBuf {
+/// What a compressed file holds.
+fn unpacked(file: std::fs::File) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    flate2::read::GzDecoder::new(file).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn numbered(path: &Path, number: impl std::fmt::Display) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{number}"));
     PathBuf::from(name)

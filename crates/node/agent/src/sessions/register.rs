@@ -30,7 +30,7 @@ const CAPABILITIES_OLD: [&str; 9] = [
 ];
 
 /// Capabilities in the new form, without their prefix: those that this agent really has.
-const CAPABILITIES: [&str; 23] = [
+const CAPABILITIES: [&str; 24] = [
     "private-registry-authentication.secretsmanager",
     "secrets.ssm.environment-variables",
     "secrets.asm.environment-variables",
@@ -43,6 +43,7 @@ const CAPABILITIES: [&str; 23] = [
     "firelens.fluentd",
     "firelens.non-root-user",
     "firelens.options.config.file",
+    "firelens.options.config.s3",
     "logging-driver.awsfirelens.log-driver-buffer-limit",
     "container-restart-policy",
     "container-health-check",
