@@ -4,7 +4,7 @@ registered, and with `run` runs all. Prints what became of each as JSON.
     corpus.py FOLDER SCRATCH register|run
 
 `run` puts the image `busybox` in the place of each and keeps it running; what a task needs of its
-account is made first: log groups, parameters, secrets, files of variables (in SCRATCH/s3, which
+account is made first: log groups, parameters, secrets, files of variables and of routers (in SCRATCH/s3, which
 agents have as their S3), and folders of the host (in SCRATCH/host).
 
 The clients' side: `null` members, an outer `taskDefinition`, empty tags, empty modes (Go's SDK sends
@@ -226,6 +226,9 @@ def here(name, given, make, port):
             one["repositoryCredentials"] = {"credentialsParameter": fetched(parameter, make)}
         for file in one.get("environmentFiles", []):
             make.file(file["value"])
+        router = one.get("firelensConfiguration", {}).get("options", {})
+        if router.get("config-file-type") == "s3":
+            make.file(router["config-file-value"])
         log = one.get("logConfiguration", {})
         if log.get("logDriver") == "awslogs":
             log["options"]["awslogs-region"] = make.logs.meta.region_name

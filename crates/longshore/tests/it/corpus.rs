@@ -67,7 +67,7 @@ const NO_EXECUTION_ROLE: &str = "ClientException: Fargate requires task definiti
 
 /// What finds no place on a machine of ours, and how the reason begins. These may also run: what
 /// agents can do grows.
-const UNPLACED: [(&str, &str); 13] = [
+const UNPLACED: [(&str, &str); 11] = [
     // The proxy of App Mesh, which AWS has given up, is not built.
     ("app-mesh-on-fargate", "ATTRIBUTE: it has no attribute ecs.capability.aws-appmesh"),
     ("app-mesh-with-firelens", "ATTRIBUTE: it has no attribute ecs.capability.aws-appmesh"),
@@ -80,17 +80,14 @@ const UNPLACED: [(&str, &str); 13] = [
     ("fargate-windows", "ATTRIBUTE: its attribute ecs.os-type is not windows"),
     // What RunTask has to say besides.
     ("ebs-at-launch", "The volume 'volume-1' is configured at launch"),
-    // A log driver, and settings of routers that lie in S3: not built.
+    // A kernel with cgroup v2 has no swappiness for each group.
+    ("every-member-on-a-bridge", "ATTRIBUTE: it has no attribute ecs.capability.memory-swappiness"),
+    // A log driver that is not built.
     (
         "splunk-logs",
         "ATTRIBUTE: it has no attribute com.amazonaws.ecs.capability.logging-driver.splunk",
     ),
-    ("firelens-s3-config", NO_S3_CONFIG),
-    ("firelens-shared-folder", NO_S3_CONFIG),
-    ("fluentd-router", NO_S3_CONFIG),
 ];
-const NO_S3_CONFIG: &str =
-    "ATTRIBUTE: it has no attribute ecs.capability.firelens.options.config.s3";
 
 /// What is placed and cannot start, on ECS neither, and parts of why.
 const ENDED: [(&str, &str); 2] = [

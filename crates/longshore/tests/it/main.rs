@@ -45,6 +45,7 @@ mod sdk;
 mod secrets;
 mod security;
 mod services;
+mod shipped;
 mod stores;
 mod tailed;
 mod tasks;

@@ -75,3 +75,27 @@ fn what_is_shared_outlives_each_container() {
     let said = run(&up, &pair("survives", &modes, first, &second));
     assert!(said.ends_with("alive\n"), "{said}");
 }
+
+/// With `host` a container is in the machine's own namespaces.
+#[test]
+fn processes_and_memory_may_be_the_hosts() {
+    let up = Up::start(&["busybox"]);
+    let own = |kind: &str| {
+        let link = std::fs::read_link(format!("/proc/self/ns/{kind}")).unwrap();
+        format!("{}\n", link.display())
+    };
+    let script = "readlink /proc/self/ns/pid; readlink /proc/self/ns/ipc";
+    let said = |family: &str, modes: &Value| {
+        let mut definition = json!({"family": family, "containerDefinitions": [{
+            "name": "main", "image": "busybox", "memory": 32, "command": ["sh", "-c", script]}]});
+        definition.as_object_mut().unwrap().extend(modes.as_object().unwrap().clone());
+        let task = up.run_task(&definition);
+        up.await_status(&task, "STOPPED");
+        let said = up.cli(&["logs", &task]);
+        let (pid, ipc) = said.split_once('\n').unwrap();
+        [format!("{pid}\n") == own("pid"), ipc == own("ipc")]
+    };
+    assert_eq!(said("own", &json!({})), [false, false]);
+    assert_eq!(said("pid-host", &json!({"pidMode": "host"})), [true, false]);
+    assert_eq!(said("ipc-host", &json!({"ipcMode": "host"})), [false, true]);
+}

@@ -107,6 +107,36 @@ fn max_swap_and_memory_limit_the_container_together() {
 }
 
 #[test]
+fn max_swap_is_allowed_beside_the_tasks_memory() {
+    let members = json!({
+        "memory": null, "task.memory": "64", "linuxParameters": {"maxSwap": 16, "swappiness": 10},
+    });
+    let mut definition = definition("swap-of-task", &members, "sleep 600");
+    definition["containerDefinitions"][0].as_object_mut().unwrap().remove("memory");
+    let stage = stage();
+    let started = stage.start(&definition, &json!({}));
+    // Without a swappiness for each group of processes no instance takes it.
+    if !std::path::Path::new("/sys/fs/cgroup/memory/memory.swappiness").exists() {
+        assert_eq!(started, Err("ATTRIBUTE".to_owned()));
+        return;
+    }
+    let task = started.unwrap();
+    let running = stage.reach(&task, "RUNNING");
+    let id = running["containers"][0]["runtimeId"].as_str().unwrap();
+    let cgroup = |name: &str| {
+        let path = format!("/sys/fs/cgroup/memory/ecs/{task}/{id}/{name}");
+        fs::read_to_string(path).map(|text| text.trim().to_owned())
+    };
+    assert_eq!(cgroup("memory.limit_in_bytes").unwrap(), (64 << 20).to_string());
+    if let Ok(both) = cgroup("memory.memsw.limit_in_bytes") {
+        assert_eq!(both, (80 << 20).to_string());
+    }
+    assert_eq!(cgroup("memory.swappiness").unwrap(), "10");
+    stage.call("StopTask", &json!({"task": task})).unwrap();
+    stage.reach(&task, "STOPPED");
+}
+
+#[test]
 fn system_controls_are_set_in_the_containers_namespaces() {
     let controls = json!([
         {"namespace": "net.core.somaxconn", "value": "321"},
@@ -141,4 +171,37 @@ fn a_container_gets_as_many_gpus_as_it_requires_to_itself() {
     let script = "echo $NVIDIA_VISIBLE_DEVICES | tr ',' '\\n' | sort; \
                   test -c /dev/zero && test -c /dev/full && echo devices";
     stage().expect("gpus", &gpus, script, "GPU-a\nGPU-b\ndevices\n");
+}
+
+#[test]
+fn the_gpus_of_two_containers_are_different_ones() {
+    let gpus = json!({"resourceRequirements": [{"type": "GPU", "value": "1"}]});
+    let mut definition = definition("gpus-apart", &gpus, "echo $NVIDIA_VISIBLE_DEVICES");
+    let mut other = gpus.clone();
+    other["essential"] = json!(false);
+    let other = super::stage::container("other", "echo $NVIDIA_VISIBLE_DEVICES", &other);
+    definition["containerDefinitions"].as_array_mut().unwrap().insert(0, other);
+    definition["containerDefinitions"][1]["dependsOn"] =
+        json!([{"containerName": "other", "condition": "SUCCESS"}]);
+    let ended = stage().run(&definition);
+    let mut all = [ended.said("main").to_owned(), ended.said("other").to_owned()];
+    all.sort();
+    assert_eq!(all, ["GPU-a\n", "GPU-b\n"], "{:#}", ended.task);
+}
+
+#[test]
+fn a_container_that_requires_all_gpus_gets_those_that_no_other_has() {
+    let require = |value: &str| json!({"resourceRequirements": [{"type": "GPU", "value": value}]});
+    let say = "echo $NVIDIA_VISIBLE_DEVICES | tr ',' '\\n' | sort";
+    stage().expect("gpus-all", &require("ALL"), say, "GPU-a\nGPU-b\n");
+    // Another container's are not among them.
+    let mut definition = definition("gpus-rest", &require("ALL"), say);
+    let mut other = require("1");
+    other["essential"] = json!(false);
+    let other = super::stage::container("other", say, &other);
+    definition["containerDefinitions"].as_array_mut().unwrap().push(other);
+    definition["containerDefinitions"][0]["dependsOn"] =
+        json!([{"containerName": "other", "condition": "SUCCESS"}]);
+    let ended = stage().run(&definition);
+    assert_eq!([ended.said("other"), ended.said("main")], ["GPU-a\n", "GPU-b\n"]);
 }

@@ -71,3 +71,32 @@ fn system_controls_of_the_hosts_network_are_refused() {
     let told = not_registered(&members);
     assert!(told.contains("is not supported when networkMode=host"), "{told}");
 }
+
+#[test]
+fn a_share_of_a_gpu_finds_no_instance() {
+    let share = json!({"type": "GPU", "sharingStrategy": {"nvidiaMps": {"memory": 512}}});
+    let (reason, detail) = not_placed("gpu-share", &json!({"resourceRequirements": [share]}));
+    assert_eq!(reason, "ATTRIBUTE");
+    assert_eq!(detail, "it has no attribute ecs.capability.gpu-sharing");
+}
+
+#[test]
+fn options_that_no_engine_takes_are_refused_at_registration() {
+    let driver = |driver: &str, options: &Value| {
+        not_registered(&json!({"logConfiguration": {"logDriver": driver, "options": options}}))
+    };
+    let told = driver("json-file", &json!({"max-sizes": "1m"}));
+    assert!(told.contains("Log driver json-file disallows options: max-sizes"), "{told}");
+    let told = driver("syslog", &json!({"syslog-facility": "local9"}));
+    assert!(told.contains("'syslog-facility' must be a facility of syslog"), "{told}");
+    let volume = json!({"driver": "local", "driverOpts": {"device": "/dev/sdb"}});
+    let volume = json!({"name": "v", "dockerVolumeConfiguration": volume});
+    let told = not_registered(&json!({"task.volumes": [volume]}));
+    assert!(told.contains("missing required option: \"type\""), "{told}");
+    let swap = json!({"memory": null, "memoryReservation": 16, "linuxParameters": {"maxSwap": 8}});
+    let told = not_registered(&swap);
+    assert!(told.contains("'maxSwap' needs a limit of memory"), "{told}");
+    let sandbox = json!({"isolationMode": "ISOLATED_SANDBOX"});
+    let told = not_registered(&json!({"task.trustedExecutionConfiguration": sandbox}));
+    assert!(told.contains("do not support trustedExecutionConfiguration"), "{told}");
+}

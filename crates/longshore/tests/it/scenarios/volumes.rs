@@ -181,6 +181,35 @@ fn an_ebs_volume_configured_at_launch_has_its_size_and_file_system() {
 }
 
 #[test]
+fn an_ebs_volume_has_the_file_system_that_was_asked_for() {
+    let stage = stage();
+    let volume = json!({"configuredAtLaunch": true});
+    let script =
+        "df -T /data | tail -n 1 | awk '{print $2}'; echo kept > /data/file; cat /data/file";
+    let definition = with_volume("ebs-formats", &volume, script);
+    for format in ["ext3", "xfs"] {
+        let ebs = json!({
+            "roleArn": "arn:aws:iam::000000000000:role/ecsInfrastructureRole",
+            "sizeInGiB": 1, "filesystemType": format,
+        });
+        let disk = json!({"volumeConfigurations": [{"name": "data", "managedEBSVolume": ebs}]});
+        let ended = stage.run_with(&definition, &disk);
+        assert_eq!(ended.said("main"), format!("{format}\nkept\n"), "{:#}", ended.task);
+    }
+}
+
+#[test]
+fn a_docker_volume_with_a_size_holds_so_much_and_no_more() {
+    let stage = stage();
+    let docker = json!({"scope": "task", "driver": "local", "driverOpts": {"size": "16m"}});
+    let script = "dd if=/dev/zero of=/data/small bs=1M count=8 2>/dev/null && echo fits; \
+                  dd if=/dev/zero of=/data/large bs=1M count=32 2>/dev/null || echo full";
+    let volume = json!({"dockerVolumeConfiguration": docker});
+    let ended = stage.run(&with_volume("sized", &volume, script));
+    assert_eq!(ended.said("main"), "fits\nfull\n", "{:#}", ended.task);
+}
+
+#[test]
 fn each_task_of_a_service_has_an_ebs_volume_of_its_own() {
     let stage = stage();
     let definition =
