@@ -96,7 +96,7 @@ pub fn size(text: &str) -> Option<u64> {
         _ => return None,
     };
     let number = digits.trim_end();
-    let is_plain = number.starts_with(|c: char| c.is_ascii_digit());
+    let is_plain = number.chars().all(|c| c.is_ascii_digit() || c == '.');
     let number: f64 = number.parse().ok().filter(|_| is_plain)?;
     Some((number * KIB.powi(power)) as u64)
 }

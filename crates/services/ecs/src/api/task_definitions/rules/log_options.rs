@@ -207,7 +207,7 @@ pub(super) fn is_size(value: &str) -> bool {
     let unit = value[digits.len()..].trim_end_matches('b').trim_end_matches('i');
     let number = digits.trim_end();
     matches!(unit, "" | "k" | "m" | "g" | "t" | "p")
-        && number.starts_with(|c: char| c.is_ascii_digit())
+        && number.chars().all(|c| c.is_ascii_digit() || c == '.')
         && number.parse::<f64>().is_ok()
 }
 
