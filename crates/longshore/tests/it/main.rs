@@ -37,6 +37,7 @@ mod planning;
 mod protection;
 mod providers;
 mod reboot;
+mod renewed;
 mod replaced;
 mod roles;
 mod scenarios;
