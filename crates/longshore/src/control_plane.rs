@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use balancer::Balancer;
 use cloudwatch::{CloudWatch, Logs};
 use ecs::{Ecs, EcsSetup, IamCredentials, SessionSetup, TaskEndpointSetting};
+use elbv2::Elb;
 use ensemble::{LedgerGate, lead};
 use events::Events;
 use iam::Iam;
@@ -129,7 +131,7 @@ impl ControlPlane {
             let (tls, clock, token) = (tls.server.clone(), clock.clone(), shutdown.clone());
             loops.spawn(async move { tls_upkeep::keep(tls, &*clock, token).await });
         }
-        let others = (events, logs, secrets);
+        let others = (events, logs, secrets, elb);
         let (of_term, token) = (settings.clone(), shutdown.clone());
         loops.spawn(leading(ledger.clone(), ecs.clone(), others, of_term, token));
         let token = shutdown.clone();
@@ -285,7 +287,7 @@ fn member(settings: &ServerSettings, running: &Running, ids: &dyn IdSource) -> R
 async fn leading(
     ledger: Ledger,
     ecs: Ecs,
-    (events, logs, secrets): (Events, Logs, Secrets),
+    (events, logs, secrets, elb): (Events, Logs, Secrets, Elb),
     settings: ServerSettings,
     shutdown: CancellationToken,
 ) -> Result<()> {
@@ -293,7 +295,7 @@ async fn leading(
     let is_shared = matches!(settings.store.choice, StoreChoice::Etcd(_));
     let work = |term: CancellationToken| {
         let (ecs, ledger, events, logs) = (&ecs, &ledger, &events, &logs);
-        let secrets = &secrets;
+        let (secrets, elb) = (&secrets, &elb);
         async move {
             ledger.reseal().await?;
             if is_shared {
@@ -306,8 +308,13 @@ async fn leading(
                 telling.cancel();
                 ended
             };
-            let (ended, (), ()) =
-                tokio::join!(work, events.run(telling.clone()), secrets.run(telling.clone()));
+            let balancer = Balancer::new(ledger.clock().clone());
+            let (ended, (), (), ()) = tokio::join!(
+                work,
+                events.run(telling.clone()),
+                secrets.run(telling.clone()),
+                elb.run(&balancer, telling.clone()),
+            );
             ended
         }
     };

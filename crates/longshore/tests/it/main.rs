@@ -25,6 +25,7 @@ mod inside;
 mod kept;
 mod linear;
 mod listings;
+mod load_balancers;
 mod log_drivers;
 mod lost;
 mod many;

@@ -3,6 +3,8 @@
 //! - Tables ([`Tables`]): what users want, in five tables; what health checks found, in one of its
 //!   own that only the data plane's reports write.
 //! - Operations ([`Elb::service`]): `api/`.
+//! - `reconcile.rs` keeps the data plane as the rows say (`decide/`, pure), and the rows of health as
+//!   the data plane says ([`Elb::run`]).
 //!
 //! **Invariant:** no two load balancers of a ledger listen on the same address.
 //! **Invariant:** a target group is named by the actions of one load balancer at most.
@@ -11,8 +13,10 @@
 
 mod api;
 mod arn;
+mod decide;
 mod error;
 mod model;
+mod reconcile;
 mod tables;
 mod uses;
 
@@ -20,7 +24,9 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use balancer::Balancer;
 use ledger::Ledger;
+use tokio_util::sync::CancellationToken;
 use vpc::Scope;
 use wire::Service;
 
@@ -60,6 +66,12 @@ impl Elb {
     pub fn new(tables: Tables, ledger: Ledger, setup: ElbSetup) -> Self {
         let ElbSetup { vpc, instances } = setup;
         Self { inner: Arc::new(Inner { ledger, tables, vpc, instances }) }
+    }
+
+    /// Keeps a data plane as the ledger says, until `shutdown`, and then stops it. Only the server
+    /// that leads runs this.
+    pub async fn run(&self, balancer: &Balancer, shutdown: CancellationToken) {
+        self.inner.run(balancer, shutdown).await;
     }
 
     /// Its operations.

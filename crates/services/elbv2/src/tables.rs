@@ -48,7 +48,6 @@ pub struct Tables {
     /// Registered targets, those that are draining too.
     pub(crate) targets: Table<TargetKey, Target>,
     /// Draining targets by when that ends.
-    #[allow(dead_code)] // Until something ends it.
     pub(crate) draining: Index<Timestamp, TargetKey, Target>,
     /// What health checks found: written by what the data plane reports, by nothing else.
     pub(crate) health: Table<TargetKey, Health>,

@@ -168,7 +168,7 @@ fn redirect(config: shapes::RedirectActionConfig) -> Result<shapes::RedirectActi
     if !["HTTP", "HTTPS", "#{protocol}"].contains(&protocol.as_str()) {
         return Err(Error::invalid(format!("The redirect protocol '{protocol}' is not valid")));
     }
-    if port != "#{port}" && port.parse::<u16>().is_ok_and(|port| port > 0) == false {
+    if port != "#{port}" && !port.parse::<u16>().is_ok_and(|port| port > 0) {
         return Err(Error::invalid(format!("The redirect port '{port}' is not valid")));
     }
     if !path.starts_with('/') {

@@ -123,7 +123,7 @@ impl Inner {
         let is_used = !self.tables.load_balancers_of(&snapshot, &key).is_empty();
         let show = |target: &TargetKey, row: &Target| {
             let found = snapshot.get(&self.tables.health, target);
-            let found = found.as_ref().map(|found| &**found);
+            let found = found.as_deref();
             describe(&group, target, row, health(row, is_used, found))
         };
         let shown = match input.targets.as_deref().filter(|targets| !targets.is_empty()) {

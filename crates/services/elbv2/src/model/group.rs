@@ -70,7 +70,6 @@ impl Matcher {
     }
 
     /// The codes, as first and last of each range.
-    #[allow(dead_code)] // Until the data plane reads it.
     pub(crate) fn ranges(&self) -> Vec<(u16, u16)> {
         ranges(&self.0).unwrap_or_default()
     }

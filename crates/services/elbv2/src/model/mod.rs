@@ -6,7 +6,7 @@ mod group;
 mod load_balancer;
 mod target;
 
-pub(crate) use actions::Actions;
+pub(crate) use actions::{Actions, weighted};
 pub(crate) use group::{HealthCheck, Matcher, Protocol, TargetGroup, TargetType};
 pub(crate) use load_balancer::{Listener, LoadBalancer, Rule, State};
 pub(crate) use target::Target;

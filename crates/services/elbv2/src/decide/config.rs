@@ -1,0 +1,187 @@
+//! The data plane's configuration out of a snapshot.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use balancer::{
+    Action, Algorithm, Check, Cidr, Condition, Config, Forwarded, Group, Redirect, Settings, Texts,
+};
+use ledger::Snapshot;
+use shapes_elbv2 as shapes;
+use shapes_elbv2::ActionTypeEnum;
+
+use crate::arn;
+use crate::model::attributes::{OF_LISTENERS, OF_LOAD_BALANCERS, OF_TARGET_GROUPS, value};
+use crate::model::{Actions, Listener, LoadBalancer, Target, TargetGroup, weighted};
+use crate::tables::{GroupKey, ListenerKey, LoadBalancerKey, Tables, TargetKey};
+
+/// What the data plane is to do, and which rows its names mean.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    pub(crate) config: Config,
+    pub(crate) load_balancers: BTreeMap<String, LoadBalancerKey>,
+    pub(crate) groups: BTreeMap<String, GroupKey>,
+}
+
+/// What follows from a snapshot.
+pub(crate) fn plan(tables: &Tables, snapshot: &Snapshot) -> Plan {
+    let mut plan = Plan::default();
+    let mut used = BTreeSet::new();
+    for (key, row) in snapshot.range(&tables.load_balancers, ..) {
+        let name = arn::of_load_balancer(&key);
+        used.extend(tables.groups_of(snapshot, &key));
+        plan.config.load_balancers.push(balancer::LoadBalancer {
+            name: name.clone(),
+            address: IpAddr::V4(row.address),
+            dns_name: row.dns_name.clone(),
+            settings: settings(&row),
+            listeners: listeners(tables, snapshot, &key),
+        });
+        plan.load_balancers.insert(name, key);
+    }
+    for key in used {
+        let Some(row) = snapshot.get(&tables.groups, &key) else { continue };
+        let targets = snapshot.prefix(&tables.targets, &key);
+        let targets = targets.filter_map(|(key, row)| target(&key, &row)).collect();
+        let name = arn::of_group(&key);
+        plan.config.groups.push(group(name.clone(), &row, targets));
+        plan.groups.insert(name, key);
+    }
+    plan
+}
+
+fn settings(row: &LoadBalancer) -> Settings {
+    let get = |key| value(OF_LOAD_BALANCERS, &row.attributes, key);
+    let forwarded = match get("routing.http.xff_header_processing.mode") {
+        "preserve" => Forwarded::Preserve,
+        "remove" => Forwarded::Remove,
+        _ => Forwarded::Append,
+    };
+    let idle = get("idle_timeout.timeout_seconds").parse();
+    Settings {
+        idle: idle.map_or(Settings::default().idle, Duration::from_secs),
+        forwarded,
+        client_port: get("routing.http.xff_client_port.enabled") == "true",
+        preserve_host: get("routing.http.preserve_host_header.enabled") == "true",
+        drop_invalid_headers: get("routing.http.drop_invalid_header_fields.enabled") == "true",
+    }
+}
+
+fn listeners(
+    tables: &Tables,
+    snapshot: &Snapshot,
+    of: &LoadBalancerKey,
+) -> Vec<balancer::Listener> {
+    let show = |(key, row): (ListenerKey, ledger::Row<Listener>)| {
+        let mut rules: Vec<_> = snapshot.prefix(&tables.rules, &key).collect();
+        rules.sort_by_key(|(_, row)| row.priority);
+        let rule = |row: &crate::model::Rule| balancer::Rule {
+            conditions: row.conditions.iter().map(|one| condition(one)).collect(),
+            action: action(&row.actions),
+        };
+        let server = "routing.http.response.server.enabled";
+        balancer::Listener {
+            port: row.port,
+            rules: rules.iter().map(|(_, row)| rule(row)).collect(),
+            default: action(&row.default_actions),
+            shows_server: value(OF_LISTENERS, &row.attributes, server) == "true",
+        }
+    };
+    snapshot.prefix(&tables.listeners, of).map(show).collect()
+}
+
+/// An action that was checked when it was stored.
+fn action(actions: &Actions) -> Action {
+    let Some(action) = actions.routing() else { return Action::Forward(Vec::new()) };
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    match (action.type_, &action.redirect_config, &action.fixed_response_config) {
+        (ActionTypeEnum::Redirect, Some(config), _) => Action::Redirect(Redirect {
+            permanent: config.status_code == shapes::RedirectActionStatusCodeEnum::Http301,
+            protocol: text(&config.protocol),
+            host: text(&config.host),
+            port: text(&config.port),
+            path: text(&config.path),
+            query: text(&config.query),
+        }),
+        (ActionTypeEnum::FixedResponse, _, Some(config)) => Action::Fixed {
+            status: config.status_code.parse().unwrap_or(200),
+            content_type: config.content_type.clone().filter(|text| !text.is_empty()),
+            body: text(&config.message_body),
+        },
+        _ => Action::Forward(weighted(action)),
+    }
+}
+
+/// A condition that was checked when it was stored.
+fn condition(wanted: &shapes::RuleCondition) -> Condition {
+    if let Some(config) = &wanted.host_header_config {
+        return Condition::Host(texts(&config.values, &config.regex_values));
+    }
+    if let Some(config) = &wanted.path_pattern_config {
+        return Condition::Path(texts(&config.values, &config.regex_values));
+    }
+    if let Some(config) = &wanted.http_header_config {
+        let name = config.http_header_name.clone().unwrap_or_default();
+        return Condition::Header(name, texts(&config.values, &config.regex_values));
+    }
+    if let Some(config) = &wanted.query_string_config {
+        let pair = |pair: &shapes::QueryStringKeyValuePair| {
+            let key = pair.key.clone().filter(|key| !key.is_empty());
+            (key, pair.value.clone().unwrap_or_default())
+        };
+        return Condition::Query(config.values.iter().flatten().map(pair).collect());
+    }
+    if let Some(config) = &wanted.source_ip_config {
+        let blocks = config.values.iter().flatten();
+        return Condition::Source(blocks.filter_map(|text| Cidr::parse(text)).collect());
+    }
+    let methods = wanted.http_request_method_config.as_ref();
+    Condition::Method(methods.and_then(|config| config.values.clone()).unwrap_or_default())
+}
+
+fn texts(values: &Option<Vec<String>>, regexes: &Option<Vec<String>>) -> Texts {
+    match regexes.as_ref().filter(|regexes| !regexes.is_empty()) {
+        Some(regexes) => Texts::Regexes(regexes.clone()),
+        None => Texts::Patterns(values.clone().unwrap_or_default()),
+    }
+}
+
+fn target((_, _, id, port): &TargetKey, row: &Target) -> Option<balancer::Target> {
+    let port = u16::try_from(*port).ok()?;
+    Some(balancer::Target {
+        id: id.clone(),
+        port,
+        address: SocketAddr::new(row.address?, port),
+        registration: row.registered_at.millis(),
+        draining: row.draining_until.is_some(),
+    })
+}
+
+fn group(name: String, row: &TargetGroup, targets: Vec<balancer::Target>) -> Group {
+    let get = |key| value(OF_TARGET_GROUPS, &row.attributes, key);
+    let algorithm = match get("load_balancing.algorithm.type") {
+        "least_outstanding_requests" => Algorithm::LeastOutstanding,
+        "weighted_random" => Algorithm::Random,
+        _ => Algorithm::RoundRobin,
+    };
+    let least = "target_group_health.unhealthy_state_routing.minimum_healthy_targets";
+    let number = |key: &str| value(OF_TARGET_GROUPS, &row.attributes, key).parse();
+    let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds));
+    Group {
+        name,
+        targets,
+        check: Check {
+            port: row.check.port,
+            path: row.check.path.clone(),
+            interval: seconds(row.check.interval_seconds),
+            timeout: seconds(row.check.timeout_seconds),
+            healthy: row.check.healthy_threshold,
+            unhealthy: row.check.unhealthy_threshold,
+            codes: row.check.matcher.ranges(),
+        },
+        algorithm,
+        healthy_min: number(&format!("{least}.count")).unwrap_or(1),
+        healthy_min_percent: number(&format!("{least}.percentage")).unwrap_or_default(),
+    }
+}

@@ -1,0 +1,215 @@
+//! What the data plane is told.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use crate::Cidr;
+
+/// Everything that is to be done.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Config {
+    /// The load balancers.
+    pub load_balancers: Vec<LoadBalancer>,
+    /// The target groups that they use.
+    pub groups: Vec<Group>,
+}
+
+/// A load balancer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoadBalancer {
+    /// Tells it from others.
+    pub name: String,
+    /// The address that it listens on.
+    pub address: IpAddr,
+    /// What requests of HTTP/1.0 without a Host are for.
+    pub dns_name: String,
+    /// How it treats connections and headers.
+    pub settings: Settings,
+    /// Its listeners, on different ports.
+    pub listeners: Vec<Listener>,
+}
+
+/// How X-Forwarded-For is treated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Forwarded {
+    /// The client's address is added.
+    #[default]
+    Append,
+    /// It stays as it is.
+    Preserve,
+    /// It is taken away.
+    Remove,
+}
+
+/// A load balancer's attributes that matter here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How long a connection may be without a byte.
+    pub idle: Duration,
+    /// X-Forwarded-For.
+    pub forwarded: Forwarded,
+    /// Whether X-Forwarded-For has the client's port too.
+    pub client_port: bool,
+    /// Whether Host stays as it is.
+    pub preserve_host: bool,
+    /// Whether headers are dropped whose names have more than letters, digits and hyphens.
+    pub drop_invalid_headers: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            idle: Duration::from_secs(60),
+            forwarded: Forwarded::Append,
+            client_port: false,
+            preserve_host: false,
+            drop_invalid_headers: false,
+        }
+    }
+}
+
+/// A listener of HTTP.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listener {
+    /// The port.
+    pub port: u16,
+    /// The rules, the first to be asked first.
+    pub rules: Vec<Rule>,
+    /// What is done with requests that no rule takes.
+    pub default: Action,
+    /// Whether the load balancer's own answers name it in `Server`.
+    pub shows_server: bool,
+}
+
+/// A rule.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rule {
+    /// All of these must hold.
+    pub conditions: Vec<Condition>,
+    /// What is done then.
+    pub action: Action,
+}
+
+/// Texts that a part of a request is compared with; one of them is enough.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Texts {
+    /// With `*` and `?`.
+    Patterns(Vec<String>),
+    /// Regular expressions, found anywhere.
+    Regexes(Vec<String>),
+}
+
+/// What a request must be.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Condition {
+    /// Its host, whatever the case.
+    Host(Texts),
+    /// Its path.
+    Path(Texts),
+    /// Some instance of a header, whatever the case.
+    Header(String, Texts),
+    /// Its method.
+    Method(Vec<String>),
+    /// Some pair of its query: the key's pattern, if it matters, and the value's.
+    Query(Vec<(Option<String>, String)>),
+    /// Where it comes from.
+    Source(Vec<Cidr>),
+}
+
+/// What is done with a request.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// It goes to one of these groups, in proportion to their weights.
+    Forward(Vec<(String, u32)>),
+    /// The client is sent elsewhere.
+    Redirect(Redirect),
+    /// The client gets this answer.
+    Fixed {
+        /// The status.
+        status: u16,
+        /// The content type, without a charset.
+        content_type: Option<String>,
+        /// The body.
+        body: String,
+    },
+}
+
+/// Where a client is sent, with `#{protocol}`, `#{host}`, `#{port}`, `#{path}` and `#{query}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redirect {
+    /// Whether it is for good: 301, else 302.
+    pub permanent: bool,
+    /// `HTTP`, `HTTPS` or `#{protocol}`.
+    pub protocol: String,
+    /// The host.
+    pub host: String,
+    /// The port.
+    pub port: String,
+    /// The path, with its slash.
+    pub path: String,
+    /// The query, without its question mark.
+    pub query: String,
+}
+
+/// How a group's next target is chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Algorithm {
+    /// One after the other.
+    #[default]
+    RoundRobin,
+    /// The one with the fewest requests under way.
+    LeastOutstanding,
+    /// By chance.
+    Random,
+}
+
+/// A target group that some load balancer uses.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Group {
+    /// Tells it from others.
+    pub name: String,
+    /// Its targets.
+    pub targets: Vec<Target>,
+    /// How they are checked.
+    pub check: Check,
+    /// How the next one is chosen.
+    pub algorithm: Algorithm,
+    /// With fewer healthy targets than this, all get requests.
+    pub healthy_min: usize,
+    /// With a smaller part of healthy targets than this many hundredths, all get requests.
+    pub healthy_min_percent: usize,
+}
+
+/// A target.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Target {
+    /// Its id; with the port it tells it from others of the group.
+    pub id: String,
+    /// The port that it is registered with.
+    pub port: u16,
+    /// Where it is.
+    pub address: SocketAddr,
+    /// Tells this registration from earlier ones of the same id and port.
+    pub registration: i64,
+    /// Whether it gets no new requests.
+    pub draining: bool,
+}
+
+/// How targets are checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// The port, if it is not the target's.
+    pub port: Option<u16>,
+    /// What is asked for.
+    pub path: String,
+    /// From one check to the next.
+    pub interval: Duration,
+    /// How long an answer may take.
+    pub timeout: Duration,
+    /// Passes in a row that make an unhealthy target healthy.
+    pub healthy: u32,
+    /// Failures in a row that make a target unhealthy.
+    pub unhealthy: u32,
+    /// The status codes that are passes: first and last of each range.
+    pub codes: Vec<(u16, u16)>,
+}

@@ -1,0 +1,137 @@
+//! Listeners: one task for each, and one for each connection.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener as Bound};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use terms::Clock;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Action, Listener, LoadBalancer, Redirect, Settings};
+use crate::proxy;
+use crate::rules::Ready;
+use crate::targets::GroupState;
+
+/// What a listener does, ready to be asked.
+pub(crate) struct Plan {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) settings: Settings,
+    pub(crate) dns_name: String,
+    pub(crate) port: u16,
+    pub(crate) shows_server: bool,
+    pub(crate) rules: Vec<(Vec<Ready>, Deed)>,
+    pub(crate) default: Deed,
+}
+
+/// What is done with a request.
+pub(crate) enum Deed {
+    /// Groups with their weights.
+    Forward(Vec<(Arc<GroupState>, u32)>),
+    Redirect(Redirect),
+    Fixed {
+        status: http::StatusCode,
+        content_type: Option<http::HeaderValue>,
+        body: bytes::Bytes,
+    },
+}
+
+/// All listeners by address.
+#[derive(Default)]
+pub(crate) struct Listening {
+    listeners: BTreeMap<SocketAddr, Open>,
+}
+
+/// A listener that takes connections until it is dropped.
+struct Open {
+    plan: Arc<ArcSwap<Plan>>,
+    closing: CancellationToken,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.closing.cancel();
+    }
+}
+
+impl Listening {
+    /// Opens, changes and closes listeners. Gives what cannot be opened, by load balancer.
+    pub(crate) fn apply(
+        &mut self,
+        load_balancers: &[LoadBalancer],
+        groups: &BTreeMap<String, Arc<GroupState>>,
+        clock: &Arc<dyn Clock>,
+    ) -> BTreeMap<String, String> {
+        let mut troubles = BTreeMap::new();
+        let mut before = std::mem::take(&mut self.listeners);
+        for load_balancer in load_balancers {
+            for listener in &load_balancer.listeners {
+                let address = SocketAddr::new(load_balancer.address, listener.port);
+                let plan = Arc::new(plan(load_balancer, listener, groups, clock));
+                if let Some(open) = before.remove(&address) {
+                    open.plan.store(plan);
+                    self.listeners.insert(address, open);
+                    continue;
+                }
+                match open(address, plan) {
+                    Ok(open) => drop(self.listeners.insert(address, open)),
+                    Err(error) => {
+                        tracing::warn!(%address, %error, "a load balancer cannot listen");
+                        let text = format!("Port {} cannot be listened on: {error}", listener.port);
+                        troubles.insert(load_balancer.name.clone(), text);
+                    }
+                }
+            }
+        }
+        troubles
+    }
+}
+
+fn plan(
+    load_balancer: &LoadBalancer,
+    listener: &Listener,
+    groups: &BTreeMap<String, Arc<GroupState>>,
+    clock: &Arc<dyn Clock>,
+) -> Plan {
+    let rule = |rule: &crate::Rule| {
+        let conditions = rule.conditions.iter().map(Ready::new).collect();
+        (conditions, deed(&rule.action, groups))
+    };
+    Plan {
+        clock: clock.clone(),
+        settings: load_balancer.settings.clone(),
+        dns_name: load_balancer.dns_name.clone(),
+        port: listener.port,
+        shows_server: listener.shows_server,
+        rules: listener.rules.iter().map(rule).collect(),
+        default: deed(&listener.default, groups),
+    }
+}
+
+fn deed(action: &Action, groups: &BTreeMap<String, Arc<GroupState>>) -> Deed {
+    match action {
+        Action::Forward(weighted) => {
+            let known = |(name, weight): &(String, u32)| Some((groups.get(name)?.clone(), *weight));
+            Deed::Forward(weighted.iter().filter_map(known).collect())
+        }
+        Action::Redirect(redirect) => Deed::Redirect(redirect.clone()),
+        Action::Fixed { status, content_type, body } => Deed::Fixed {
+            status: http::StatusCode::from_u16(*status).unwrap_or_default(),
+            content_type: content_type
+                .as_ref()
+                .and_then(|text| format!("{text}; charset=utf-8").parse().ok()),
+            body: bytes::Bytes::from(body.clone()),
+        },
+    }
+}
+
+fn open(address: SocketAddr, plan: Arc<Plan>) -> std::io::Result<Open> {
+    let bound = Bound::bind(address)?;
+    bound.set_nonblocking(true)?;
+    let listener = TcpListener::from_std(bound)?;
+    let (plan, closing) = (Arc::new(ArcSwap::new(plan)), CancellationToken::new());
+    let open = Open { plan: plan.clone(), closing: closing.clone() };
+    tokio::spawn(proxy::accept(listener, plan, closing));
+    Ok(open)
+}

@@ -1,0 +1,115 @@
+//! One request to a target, and its answer (Application Load Balancer guide, "Troubleshoot").
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode, Version};
+use hyper::body::{Body, Incoming};
+
+use super::answer::Answer;
+use super::own::Own;
+use super::{headers, tunnel};
+use crate::listening::Plan;
+use crate::targets::{Connecting, GroupState, Lease, TargetState, Upload};
+
+/// How many targets are tried, at most, as long as none of them has got the request.
+const TRIES: usize = 3;
+
+/// Sends a request to a target of the group.
+pub(super) async fn forward(
+    mut request: Request<Incoming>,
+    plan: &Plan,
+    group: &Arc<GroupState>,
+    own: Own,
+    upgrade: bool,
+) -> Response<Answer> {
+    let client = upgrade.then(|| hyper::upgrade::on(&mut request));
+    let (parts, body) = request.into_parts();
+    let idle = plan.settings.idle;
+    let moved = Arc::new(AtomicBool::new(false));
+    let is_empty = body.is_end_stream();
+    let mut spare = (is_empty && is_safe(&parts.method)).then(|| copy(&parts));
+    let upload = Upload::new(Some(body).filter(|_| !is_empty), moved.clone());
+    let mut outgoing = Request::from_parts(parts, upload);
+    let mut not: Option<Arc<TargetState>> = None;
+    for tried in 0..TRIES {
+        let Some(target) = group.pick(not.as_ref()).or_else(|| group.pick(None)).cloned() else {
+            return own.page(StatusCode::SERVICE_UNAVAILABLE);
+        };
+        let mut lease = match Lease::take(target.clone(), upgrade || tried > 0).await {
+            Ok(lease) => lease,
+            Err(Connecting::Timeout) => return own.page(StatusCode::GATEWAY_TIMEOUT),
+            Err(Connecting::Failed) => {
+                not = Some(target);
+                continue;
+            }
+        };
+        let sent = lease.sender().try_send_request(outgoing);
+        let mut error = match waited(sent, idle, &moved).await {
+            Some(Ok(response)) => return back(response, lease, client, idle),
+            None => return own.page(StatusCode::GATEWAY_TIMEOUT),
+            Some(Err(error)) => error,
+        };
+        let unsent = error.take_message();
+        // A kept connection that the target closed meanwhile: what has no body and changes nothing
+        // may be sent once more.
+        let again = if lease.reused { spare.take() } else { None };
+        outgoing = match (unsent, again) {
+            (Some(unsent), _) => unsent,
+            (None, Some(parts)) => Request::from_parts(parts, Upload::new(None, moved.clone())),
+            (None, None) => return own.page(StatusCode::BAD_GATEWAY),
+        };
+    }
+    own.page(StatusCode::BAD_GATEWAY)
+}
+
+/// The answer; none if nothing has moved for `idle` before it.
+async fn waited<T>(sent: impl Future<Output = T>, idle: Duration, moved: &AtomicBool) -> Option<T> {
+    let mut sent = std::pin::pin!(sent);
+    loop {
+        match tokio::time::timeout(idle, sent.as_mut()).await {
+            Ok(answer) => return Some(answer),
+            Err(_) if moved.swap(false, Ordering::Relaxed) => {}
+            Err(_) => return None,
+        }
+    }
+}
+
+/// Makes of a target's answer the one that goes to the client.
+fn back(
+    mut response: Response<Incoming>,
+    lease: Lease,
+    client: Option<hyper::upgrade::OnUpgrade>,
+    idle: Duration,
+) -> Response<Answer> {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        let target = hyper::upgrade::on(&mut response);
+        let (mut parts, _) = response.into_parts();
+        headers::strip(&mut parts.headers, true);
+        if let Some(client) = client {
+            tunnel::join(client, target, lease, idle);
+        }
+        return Response::from_parts(parts, Answer::Own(None));
+    }
+    let (mut parts, body) = response.into_parts();
+    headers::strip(&mut parts.headers, false);
+    // What the target speaks is between the two of us.
+    parts.version = Version::HTTP_11;
+    Response::from_parts(parts, Answer::target(body, lease, idle))
+}
+
+/// Whether a method changes nothing (RFC 9110, 9.2.1).
+fn is_safe(method: &Method) -> bool {
+    [Method::GET, Method::HEAD, Method::OPTIONS].contains(method)
+}
+
+fn copy(parts: &Parts) -> Parts {
+    let mut request = Request::new(());
+    *request.method_mut() = parts.method.clone();
+    *request.uri_mut() = parts.uri.clone();
+    *request.version_mut() = parts.version;
+    *request.headers_mut() = parts.headers.clone();
+    request.into_parts().0
+}

@@ -1,0 +1,96 @@
+//! What the load balancer answers itself, byte for byte as AWS's does (as observed).
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, Version, header};
+
+use super::answer::Answer;
+
+/// The answers of one request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Own {
+    /// Whether `Server` is told.
+    pub(super) shows_server: bool,
+    /// What the client speaks.
+    pub(super) version: Version,
+}
+
+/// The title of a page, where it differs from the usual reason.
+fn title(status: StatusCode) -> String {
+    let words = match status.as_u16() {
+        503 => "Service Temporarily Unavailable",
+        504 => "Gateway Time-out",
+        463 | 464 => "",
+        _ => status.canonical_reason().unwrap_or_default(),
+    };
+    format!("{} {words}", status.as_u16()).trim_end().to_owned()
+}
+
+impl Own {
+    /// The page of a failure.
+    pub(super) fn page(self, status: StatusCode) -> Response<Answer> {
+        let title = title(status);
+        let body = format!(
+            "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n\
+             <center><h1>{title}</h1></center>\r\n</body>\r\n</html>\r\n"
+        );
+        let html = HeaderValue::from_static("text/html");
+        self.answer(status, Some(html), Bytes::from(body))
+    }
+
+    /// The page that sends a client elsewhere.
+    pub(super) fn redirect(self, permanent: bool, location: HeaderValue) -> Response<Answer> {
+        let status = if permanent { StatusCode::MOVED_PERMANENTLY } else { StatusCode::FOUND };
+        let mut response = self.page(status);
+        response.headers_mut().insert(header::LOCATION, location);
+        response
+    }
+
+    /// The answer of a rule.
+    pub(super) fn fixed(
+        self,
+        status: StatusCode,
+        content_type: Option<HeaderValue>,
+        body: Bytes,
+    ) -> Response<Answer> {
+        self.answer(status, content_type, body)
+    }
+
+    fn answer(
+        self,
+        status: StatusCode,
+        content_type: Option<HeaderValue>,
+        body: Bytes,
+    ) -> Response<Answer> {
+        let mut response = Response::new(Answer::own(body));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        if self.shows_server {
+            headers.insert(header::SERVER, HeaderValue::from_static("awselb/2.0"));
+        }
+        if let Some(content_type) = content_type {
+            headers.insert(header::CONTENT_TYPE, content_type);
+        }
+        if self.version == Version::HTTP_10 {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_as_long_as_aws_s() {
+        let own = Own { shows_server: true, version: Version::HTTP_11 };
+        let length = |status: u16| {
+            let status = StatusCode::from_u16(status).expect("a status");
+            hyper::body::Body::size_hint(own.page(status).body()).exact()
+        };
+        assert_eq!(length(502), Some(122));
+        assert_eq!(length(503), Some(162));
+        assert_eq!(length(301), Some(134));
+        assert_eq!(length(302), Some(110));
+    }
+}

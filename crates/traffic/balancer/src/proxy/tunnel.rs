@@ -1,0 +1,73 @@
+//! WebSockets: after the upgrade, bytes go both ways as they come.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use http::header::{CONNECTION, UPGRADE};
+use http::{Request, Version};
+use hyper::body::Incoming;
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use crate::targets::Lease;
+
+/// What is read at once, in bytes.
+const PART: usize = 16 * 1024;
+
+/// Whether the client asks for a WebSocket.
+pub(super) fn wanted(request: &Request<Incoming>) -> bool {
+    let has = |name, wanted: &str| {
+        let values = request.headers().get_all(name).iter();
+        let texts = values.filter_map(|value| value.to_str().ok());
+        texts.flat_map(|text| text.split(',')).any(|part| part.trim().eq_ignore_ascii_case(wanted))
+    };
+    request.version() == Version::HTTP_11 && has(CONNECTION, "upgrade") && has(UPGRADE, "websocket")
+}
+
+/// Joins both ends once they have changed over; until both have ended, one fails, or nothing has
+/// moved for `idle`.
+pub(super) fn join(client: OnUpgrade, target: OnUpgrade, lease: Lease, idle: Duration) {
+    tokio::spawn(async move {
+        // Counts as outstanding while it lives.
+        let _lease = lease;
+        let (Ok(client), Ok(target)) = (client.await, target.await) else { return };
+        pump(client, target, idle).await;
+    });
+}
+
+async fn pump(client: Upgraded, target: Upgraded, idle: Duration) {
+    let (from_client, to_client) = tokio::io::split(TokioIo::new(client));
+    let (from_target, to_target) = tokio::io::split(TokioIo::new(target));
+    let moved = Arc::new(AtomicBool::new(false));
+    let both = async {
+        let there = copy(from_client, to_target, &moved);
+        let back = copy(from_target, to_client, &moved);
+        tokio::try_join!(there, back)
+    };
+    let mut both = std::pin::pin!(both);
+    loop {
+        match tokio::time::timeout(idle, both.as_mut()).await {
+            Err(_) if moved.swap(false, Ordering::Relaxed) => {}
+            Ok(_) | Err(_) => return,
+        }
+    }
+}
+
+async fn copy(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    moved: &AtomicBool,
+) -> std::io::Result<()> {
+    let mut part = vec![0; PART];
+    loop {
+        let read = from.read(&mut part).await?;
+        moved.store(true, Ordering::Relaxed);
+        if read == 0 {
+            return to.shutdown().await;
+        }
+        to.write_all(&part[..read]).await?;
+        to.flush().await?;
+    }
+}

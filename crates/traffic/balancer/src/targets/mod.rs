@@ -1,0 +1,169 @@
+//! Groups and their targets while they are in use: whose turn it is, how they are, connections that
+//! are kept.
+
+mod pool;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+
+use crate::Report;
+use crate::config::{Algorithm, Check, Group, Target};
+use crate::health::{Health, Judge, Reason, State, watch};
+use crate::random;
+pub(crate) use pool::{Connecting, Lease, Upload};
+
+/// A group in use.
+pub(crate) struct GroupState {
+    name: String,
+    algorithm: Algorithm,
+    healthy_min: usize,
+    healthy_min_percent: usize,
+    /// Those that get requests.
+    targets: Vec<Arc<Watched>>,
+    turn: Arc<AtomicUsize>,
+}
+
+/// A target with the task that checks it, which ends with it.
+pub(crate) struct Watched {
+    state: Arc<TargetState>,
+    watcher: AbortHandle,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.watcher.abort();
+    }
+}
+
+/// A target in use.
+pub(crate) struct TargetState {
+    target: Target,
+    judge: Mutex<Judge>,
+    healthy: AtomicBool,
+    /// Requests that are under way.
+    outstanding: AtomicUsize,
+    pool: pool::Pool,
+    /// How it is checked.
+    pub(crate) check: ArcSwap<Check>,
+    /// Woken when `check` is another.
+    pub(crate) recheck: Notify,
+    changed: Arc<Notify>,
+}
+
+impl GroupState {
+    /// The state that follows from a configuration; targets that were there keep theirs.
+    pub(crate) fn next(before: Option<&Arc<Self>>, group: &Group, changed: &Arc<Notify>) -> Self {
+        let check = Arc::new(group.check.clone());
+        let known = |target: &Target| {
+            let all = before.map(|before| before.targets.as_slice()).unwrap_or_default();
+            all.iter().find(|one| one.state.target == *target).cloned()
+        };
+        let take = |target: &Target| match known(target) {
+            Some(watched) => {
+                let before = watched.state.check.swap(check.clone());
+                if before != check {
+                    watched.state.recheck.notify_one();
+                }
+                watched
+            }
+            None => Arc::new(Watched::begin(target, &check, changed)),
+        };
+        Self {
+            name: group.name.clone(),
+            algorithm: group.algorithm,
+            healthy_min: group.healthy_min,
+            healthy_min_percent: group.healthy_min_percent,
+            targets: group.targets.iter().filter(|target| !target.draining).map(take).collect(),
+            turn: before.map(|before| before.turn.clone()).unwrap_or_default(),
+        }
+    }
+
+    /// How its targets are.
+    pub(crate) fn reports(&self) -> impl Iterator<Item = Report> {
+        self.targets.iter().map(|watched| Report {
+            group: self.name.clone(),
+            target: watched.state.target.clone(),
+            health: watched.state.judge.lock().health().clone(),
+        })
+    }
+
+    /// The target of the next request, other than `not`; none if there is none. With too few
+    /// healthy ones all get requests (Application Load Balancer guide, "Target group health").
+    pub(crate) fn pick(&self, not: Option<&Arc<TargetState>>) -> Option<&Arc<TargetState>> {
+        let is_other = |state: &Arc<TargetState>| not.is_none_or(|not| !Arc::ptr_eq(not, state));
+        let states = || self.targets.iter().map(|watched| &watched.state);
+        let all = self.targets.len();
+        let healthy = states().filter(|state| state.is_healthy()).count();
+        let enough =
+            healthy >= self.healthy_min.max(1) && healthy * 100 >= self.healthy_min_percent * all;
+        let fits = |state: &Arc<TargetState>| is_other(state) && (!enough || state.is_healthy());
+        let fitting = states().filter(|state| fits(state)).count();
+        if fitting == 0 {
+            return None;
+        }
+        let turn = match self.algorithm {
+            Algorithm::Random => usize::try_from(random::number()).unwrap_or_default(),
+            Algorithm::RoundRobin | Algorithm::LeastOutstanding => {
+                self.turn.fetch_add(1, Ordering::Relaxed)
+            }
+        } % fitting;
+        let mut from_turn = states().filter(|state| fits(state)).cycle().skip(turn).take(fitting);
+        match self.algorithm {
+            Algorithm::RoundRobin | Algorithm::Random => from_turn.next(),
+            Algorithm::LeastOutstanding => {
+                from_turn.min_by_key(|state| state.outstanding.load(Ordering::Relaxed))
+            }
+        }
+    }
+}
+
+impl Watched {
+    fn begin(target: &Target, check: &Arc<Check>, changed: &Arc<Notify>) -> Self {
+        let state = Arc::new(TargetState {
+            target: target.clone(),
+            judge: Mutex::default(),
+            healthy: AtomicBool::new(false),
+            outstanding: AtomicUsize::new(0),
+            pool: pool::Pool::default(),
+            check: ArcSwap::new(check.clone()),
+            recheck: Notify::new(),
+            changed: changed.clone(),
+        });
+        let watcher = tokio::spawn(watch(state.clone())).abort_handle();
+        Self { state, watcher }
+    }
+}
+
+impl TargetState {
+    /// Where it is.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.target.address
+    }
+
+    fn is_healthy(&self) -> bool {
+        self.healthy.load(Ordering::Relaxed)
+    }
+
+    /// Notes a check.
+    pub(crate) fn note(&self, failed: Option<Reason>, check: &Check) {
+        let mut judge = self.judge.lock();
+        let is_new = judge.note(failed, check.healthy, check.unhealthy);
+        let Health { state, .. } = judge.health();
+        self.healthy.store(*state == State::Healthy, Ordering::Relaxed);
+        drop(judge);
+        if is_new {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Closes connections that nobody has used for a while.
+    pub(crate) fn forget_idle(&self) {
+        self.pool.forget_idle();
+    }
+}

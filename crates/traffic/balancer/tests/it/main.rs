@@ -1,0 +1,7 @@
+//! The data plane before targets that do as they are told, over real sockets.
+#![allow(clippy::unwrap_used)]
+
+mod changes;
+mod failures;
+mod requests;
+mod world;
