@@ -10,6 +10,7 @@ mod fargate;
 mod golden;
 mod networks;
 mod pages;
+mod platforms;
 mod providers;
 mod recording;
 mod rollout;
