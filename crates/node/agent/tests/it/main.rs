@@ -7,6 +7,7 @@ mod exec;
 mod harness;
 mod host;
 mod lifecycle;
+mod networks;
 mod orphans;
 mod pulls;
 mod resources;
