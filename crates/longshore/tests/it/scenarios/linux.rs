@@ -1,10 +1,17 @@
 //! `linuxParameters`, `systemControls` and GPUs.
 
 use std::fs;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::json;
 
 use super::stage::{definition, stage};
+
+/// The stage's GPUs, for one scenario at a time.
+fn all_gpus() -> MutexGuard<'static, ()> {
+    static GPUS: Mutex<()> = Mutex::new(());
+    GPUS.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 #[test]
 fn init_process_enabled_puts_an_init_before_the_command() {
@@ -167,6 +174,7 @@ fn system_controls_of_a_shared_namespace_hold_for_all_who_share_it() {
 
 #[test]
 fn a_container_gets_as_many_gpus_as_it_requires_to_itself() {
+    let _all = all_gpus();
     let gpus = json!({"resourceRequirements": [{"type": "GPU", "value": "2"}]});
     let script = "echo $NVIDIA_VISIBLE_DEVICES | tr ',' '\\n' | sort; \
                   test -c /dev/zero && test -c /dev/full && echo devices";
@@ -175,6 +183,7 @@ fn a_container_gets_as_many_gpus_as_it_requires_to_itself() {
 
 #[test]
 fn the_gpus_of_two_containers_are_different_ones() {
+    let _all = all_gpus();
     let gpus = json!({"resourceRequirements": [{"type": "GPU", "value": "1"}]});
     let mut definition = definition("gpus-apart", &gpus, "echo $NVIDIA_VISIBLE_DEVICES");
     let mut other = gpus.clone();
@@ -191,6 +200,7 @@ fn the_gpus_of_two_containers_are_different_ones() {
 
 #[test]
 fn a_container_that_requires_all_gpus_gets_those_that_no_other_has() {
+    let _all = all_gpus();
     let require = |value: &str| json!({"resourceRequirements": [{"type": "GPU", "value": value}]});
     let say = "echo $NVIDIA_VISIBLE_DEVICES | tr ',' '\\n' | sort";
     stage().expect("gpus-all", &require("ALL"), say, "GPU-a\nGPU-b\n");
