@@ -119,8 +119,13 @@ pub enum Condition {
 /// What is done with a request.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// It goes to one of these groups, in proportion to their weights.
-    Forward(Vec<(String, u32)>),
+    /// It goes to one of these groups.
+    Forward {
+        /// The groups, each in proportion to its weight.
+        groups: Vec<(String, u32)>,
+        /// How long a client stays with the group that it first got; none if it does not.
+        sticky: Option<Duration>,
+    },
     /// The client is sent elsewhere.
     Redirect(Redirect),
     /// The client gets this answer.
@@ -174,6 +179,8 @@ pub struct Group {
     pub check: Check,
     /// How the next one is chosen.
     pub algorithm: Algorithm,
+    /// How long a client stays with the target that it first got; none if it does not.
+    pub sticky: Option<Duration>,
     /// With fewer healthy targets than this, all get requests.
     pub healthy_min: usize,
     /// With a smaller part of healthy targets than this many hundredths, all get requests.

@@ -35,7 +35,8 @@ pub use config::{
 };
 pub use health::{Health, Reason, State};
 
-use listening::Listening;
+use listening::{Common, Listening};
+use proxy::Cookies;
 use targets::GroupState;
 
 /// What is known of a target.
@@ -56,7 +57,7 @@ pub struct Balancer {
 }
 
 struct Inner {
-    clock: Arc<dyn Clock>,
+    common: Common,
     applied: Mutex<Applied>,
     changed: Arc<Notify>,
 }
@@ -70,7 +71,8 @@ struct Applied {
 impl Balancer {
     /// One that does nothing yet.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        let inner = Inner { clock, applied: Mutex::default(), changed: Arc::default() };
+        let common = Common { clock, cookies: Arc::new(Cookies::new()) };
+        let inner = Inner { common, applied: Mutex::default(), changed: Arc::default() };
         Self { inner: Arc::new(inner) }
     }
 
@@ -87,7 +89,7 @@ impl Balancer {
                 (group.name.clone(), Arc::new(state))
             })
             .collect();
-        let troubles = applied.listening.apply(&config.load_balancers, &groups, &self.inner.clock);
+        let troubles = applied.listening.apply(&config.load_balancers, &groups, &self.inner.common);
         applied.groups = groups;
         troubles
     }

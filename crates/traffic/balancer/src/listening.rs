@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener as Bound};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use terms::Clock;
@@ -10,13 +11,14 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Action, Listener, LoadBalancer, Redirect, Settings};
-use crate::proxy;
+use crate::proxy::{self, Cookies};
 use crate::rules::Ready;
 use crate::targets::GroupState;
 
 /// What a listener does, ready to be asked.
 pub(crate) struct Plan {
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) cookies: Arc<Cookies>,
     pub(crate) settings: Settings,
     pub(crate) dns_name: String,
     pub(crate) port: u16,
@@ -27,14 +29,20 @@ pub(crate) struct Plan {
 
 /// What is done with a request.
 pub(crate) enum Deed {
-    /// Groups with their weights.
-    Forward(Vec<(Arc<GroupState>, u32)>),
+    /// Groups with their weights, and how long a client stays with one.
+    Forward(Vec<(Arc<GroupState>, u32)>, Option<Duration>),
     Redirect(Redirect),
     Fixed {
         status: http::StatusCode,
         content_type: Option<http::HeaderValue>,
         body: bytes::Bytes,
     },
+}
+
+/// What all listeners have in common.
+pub(crate) struct Common {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) cookies: Arc<Cookies>,
 }
 
 /// All listeners by address.
@@ -61,14 +69,14 @@ impl Listening {
         &mut self,
         load_balancers: &[LoadBalancer],
         groups: &BTreeMap<String, Arc<GroupState>>,
-        clock: &Arc<dyn Clock>,
+        common: &Common,
     ) -> BTreeMap<String, String> {
         let mut troubles = BTreeMap::new();
         let mut before = std::mem::take(&mut self.listeners);
         for load_balancer in load_balancers {
             for listener in &load_balancer.listeners {
                 let address = SocketAddr::new(load_balancer.address, listener.port);
-                let plan = Arc::new(plan(load_balancer, listener, groups, clock));
+                let plan = Arc::new(plan(load_balancer, listener, groups, common));
                 if let Some(open) = before.remove(&address) {
                     open.plan.store(plan);
                     self.listeners.insert(address, open);
@@ -92,14 +100,15 @@ fn plan(
     load_balancer: &LoadBalancer,
     listener: &Listener,
     groups: &BTreeMap<String, Arc<GroupState>>,
-    clock: &Arc<dyn Clock>,
+    common: &Common,
 ) -> Plan {
     let rule = |rule: &crate::Rule| {
         let conditions = rule.conditions.iter().map(Ready::new).collect();
         (conditions, deed(&rule.action, groups))
     };
     Plan {
-        clock: clock.clone(),
+        clock: common.clock.clone(),
+        cookies: common.cookies.clone(),
         settings: load_balancer.settings.clone(),
         dns_name: load_balancer.dns_name.clone(),
         port: listener.port,
@@ -111,9 +120,9 @@ fn plan(
 
 fn deed(action: &Action, groups: &BTreeMap<String, Arc<GroupState>>) -> Deed {
     match action {
-        Action::Forward(weighted) => {
+        Action::Forward { groups: weighted, sticky } => {
             let known = |(name, weight): &(String, u32)| Some((groups.get(name)?.clone(), *weight));
-            Deed::Forward(weighted.iter().filter_map(known).collect())
+            Deed::Forward(weighted.iter().filter_map(known).collect(), *sticky)
         }
         Action::Redirect(redirect) => Deed::Redirect(redirect.clone()),
         Action::Fixed { status, content_type, body } => Deed::Fixed {

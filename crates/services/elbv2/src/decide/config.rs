@@ -93,7 +93,7 @@ fn listeners(
 
 /// An action that was checked when it was stored.
 fn action(actions: &Actions) -> Action {
-    let Some(action) = actions.routing() else { return Action::Forward(Vec::new()) };
+    let Some(action) = actions.routing() else { return nowhere() };
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     match (action.type_, &action.redirect_config, &action.fixed_response_config) {
         (ActionTypeEnum::Redirect, Some(config), _) => Action::Redirect(Redirect {
@@ -109,8 +109,19 @@ fn action(actions: &Actions) -> Action {
             content_type: config.content_type.clone().filter(|text| !text.is_empty()),
             body: text(&config.message_body),
         },
-        _ => Action::Forward(weighted(action)),
+        _ => Action::Forward { groups: weighted(action), sticky: stays(action) },
     }
+}
+
+fn nowhere() -> Action {
+    Action::Forward { groups: Vec::new(), sticky: None }
+}
+
+/// How long clients stay with the group that a forward action chose for them.
+fn stays(action: &shapes::Action) -> Option<Duration> {
+    let config = action.forward_config.as_ref()?.target_group_stickiness_config.as_ref()?;
+    let seconds = config.duration_seconds.filter(|_| config.enabled == Some(true))?;
+    u64::try_from(seconds).ok().map(Duration::from_secs)
 }
 
 /// A condition that was checked when it was stored.
@@ -167,6 +178,8 @@ fn group(name: String, row: &TargetGroup, targets: Vec<balancer::Target>) -> Gro
     };
     let least = "target_group_health.unhealthy_state_routing.minimum_healthy_targets";
     let number = |key: &str| value(OF_TARGET_GROUPS, &row.attributes, key).parse();
+    let by_cookie = get("stickiness.enabled") == "true" && get("stickiness.type") == "lb_cookie";
+    let sticky = get("stickiness.lb_cookie.duration_seconds").parse().ok();
     let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds));
     Group {
         name,
@@ -181,6 +194,7 @@ fn group(name: String, row: &TargetGroup, targets: Vec<balancer::Target>) -> Gro
             codes: row.check.matcher.ranges(),
         },
         algorithm,
+        sticky: sticky.filter(|_| by_cookie).map(Duration::from_secs),
         healthy_min: number(&format!("{least}.count")).unwrap_or(1),
         healthy_min_percent: number(&format!("{least}.percentage")).unwrap_or_default(),
     }

@@ -17,14 +17,28 @@ use crate::targets::{Connecting, GroupState, Lease, TargetState, Upload};
 /// How many targets are tried, at most, as long as none of them has got the request.
 const TRIES: usize = 3;
 
+/// How a request is forwarded.
+pub(super) struct How {
+    /// What answers if no target does.
+    pub(super) own: Own,
+    /// Whether it is to become a WebSocket.
+    pub(super) upgrade: bool,
+    /// The target that its client stays with.
+    pub(super) pinned: Option<Arc<TargetState>>,
+}
+
+/// What the client gets, and the target that it is from, if it is from one.
+type Answered = (Response<Answer>, Option<Arc<TargetState>>);
+
 /// Sends a request to a target of the group.
 pub(super) async fn forward(
     mut request: Request<Incoming>,
     plan: &Plan,
     group: &Arc<GroupState>,
-    own: Own,
-    upgrade: bool,
-) -> Response<Answer> {
+    how: How,
+) -> Answered {
+    let How { own, upgrade, mut pinned } = how;
+    let page = |status| (own.page(status), None);
     let client = upgrade.then(|| hyper::upgrade::on(&mut request));
     let (parts, body) = request.into_parts();
     let idle = plan.settings.idle;
@@ -35,12 +49,13 @@ pub(super) async fn forward(
     let mut outgoing = Request::from_parts(parts, upload);
     let mut not: Option<Arc<TargetState>> = None;
     for tried in 0..TRIES {
-        let Some(target) = group.pick(not.as_ref()).or_else(|| group.pick(None)).cloned() else {
-            return own.page(StatusCode::SERVICE_UNAVAILABLE);
+        let next = || group.pick(not.as_ref()).or_else(|| group.pick(None)).cloned();
+        let Some(target) = pinned.take().or_else(next) else {
+            return page(StatusCode::SERVICE_UNAVAILABLE);
         };
         let mut lease = match Lease::take(target.clone(), upgrade || tried > 0).await {
             Ok(lease) => lease,
-            Err(Connecting::Timeout) => return own.page(StatusCode::GATEWAY_TIMEOUT),
+            Err(Connecting::Timeout) => return page(StatusCode::GATEWAY_TIMEOUT),
             Err(Connecting::Failed) => {
                 not = Some(target);
                 continue;
@@ -48,8 +63,8 @@ pub(super) async fn forward(
         };
         let sent = lease.sender().try_send_request(outgoing);
         let mut error = match waited(sent, idle, &moved).await {
-            Some(Ok(response)) => return back(response, lease, client, idle),
-            None => return own.page(StatusCode::GATEWAY_TIMEOUT),
+            Some(Ok(response)) => return (back(response, lease, client, idle), Some(target)),
+            None => return page(StatusCode::GATEWAY_TIMEOUT),
             Some(Err(error)) => error,
         };
         let unsent = error.take_message();
@@ -59,10 +74,10 @@ pub(super) async fn forward(
         outgoing = match (unsent, again) {
             (Some(unsent), _) => unsent,
             (None, Some(parts)) => Request::from_parts(parts, Upload::new(None, moved.clone())),
-            (None, None) => return own.page(StatusCode::BAD_GATEWAY),
+            (None, None) => return page(StatusCode::BAD_GATEWAY),
         };
     }
-    own.page(StatusCode::BAD_GATEWAY)
+    page(StatusCode::BAD_GATEWAY)
 }
 
 /// The answer; none if nothing has moved for `idle` before it.

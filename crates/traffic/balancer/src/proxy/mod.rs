@@ -1,6 +1,7 @@
 //! Connections of clients, and one request, there and back.
 
 mod answer;
+mod cookies;
 mod forward;
 mod headers;
 mod own;
@@ -27,6 +28,7 @@ use crate::random;
 use crate::rules::Seen;
 use crate::targets::GroupState;
 use answer::Answer;
+pub(crate) use cookies::Cookies;
 use own::Own;
 
 /// Largest head of a request (Application Load Balancer guide, "Quotas"), in bytes.
@@ -132,13 +134,27 @@ async fn answer(
         Deed::Fixed { status, content_type, body } => {
             own.fixed(*status, content_type.clone(), body.clone())
         }
-        Deed::Forward(weighted) => {
-            let Some(group) = choose(weighted) else {
+        Deed::Forward(weighted, sticky) => {
+            let pins = plan.cookies.read(request.headers(), plan.clock.now());
+            let stays = |(group, weight): &&(Arc<GroupState>, u32)| {
+                *weight > 0 && pins.group_within(*sticky) == Some(group.name())
+            };
+            let stayed = weighted.iter().find(stays).map(|(group, _)| group);
+            let Some(group) = stayed.or_else(|| choose(weighted)) else {
                 return own.page(StatusCode::SERVICE_UNAVAILABLE);
             };
+            let pinned = pins.target_within(group.sticky(), group.name());
+            let pinned = pinned.and_then(|mark| group.pinned(mark));
             let upgrade = tunnel::wanted(&request);
             headers::prepare(&mut request, &plan, peer, &host, upgrade);
-            forward::forward(request, &plan, group, own, upgrade).await
+            let how = forward::How { own, upgrade, pinned };
+            let (mut response, target) = forward::forward(request, &plan, group, how).await;
+            if let Some(target) = target {
+                let target = group.sticky().map(|_| target.mark());
+                let group = (group.name(), sticky.is_some());
+                plan.cookies.write(response.headers_mut(), group, target, plan.clock.now());
+            }
+            response
         }
     }
 }

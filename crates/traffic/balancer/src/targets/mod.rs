@@ -6,6 +6,7 @@ mod pool;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -22,6 +23,7 @@ pub(crate) use pool::{Connecting, Lease, Upload};
 pub(crate) struct GroupState {
     name: String,
     algorithm: Algorithm,
+    sticky: Option<Duration>,
     healthy_min: usize,
     healthy_min_percent: usize,
     /// Those that get requests.
@@ -77,11 +79,28 @@ impl GroupState {
         Self {
             name: group.name.clone(),
             algorithm: group.algorithm,
+            sticky: group.sticky,
             healthy_min: group.healthy_min,
             healthy_min_percent: group.healthy_min_percent,
             targets: group.targets.iter().filter(|target| !target.draining).map(take).collect(),
             turn: before.map(|before| before.turn.clone()).unwrap_or_default(),
         }
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How long clients stay with their targets.
+    pub(crate) fn sticky(&self) -> Option<Duration> {
+        self.sticky
+    }
+
+    /// The target that a client stays with, if it is still there and healthy.
+    pub(crate) fn pinned(&self, mark: &str) -> Option<Arc<TargetState>> {
+        let mut states = self.targets.iter().map(|watched| &watched.state);
+        states.find(|state| state.is_healthy() && state.mark() == mark).cloned()
     }
 
     /// How its targets are.
@@ -141,6 +160,11 @@ impl Watched {
 }
 
 impl TargetState {
+    /// What tells it from other targets of its group, in a cookie.
+    pub(crate) fn mark(&self) -> String {
+        format!("{}:{}", self.target.id, self.target.port)
+    }
+
     /// Where it is.
     pub(crate) fn address(&self) -> SocketAddr {
         self.target.address

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use balancer::{Action, Condition, Forwarded, Redirect, Texts};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::world::{Backend, Reply, World, group};
+use super::world::{Backend, Reply, World, forward, group};
 
 fn header<'a>(message: &'a str, name: &str) -> Option<&'a str> {
     let head = message.split("\r\n\r\n").next()?;
@@ -106,7 +106,7 @@ async fn rules_are_asked_in_their_order() {
     let mut world = World::with(&[&blue]).await;
     world.config.groups.push(group("green", &[&green]));
     let paths = |text: &str| vec![Condition::Path(Texts::Patterns(vec![text.to_owned()]))];
-    let green = || Action::Forward(vec![("green".to_owned(), 1)]);
+    let green = || forward(&[("green", 1)]);
     world.rule(paths("/img/private/*"), fixed(403, "not yours"));
     world.rule(paths("/img/*"), green());
     let redirect = Redirect {
@@ -141,8 +141,7 @@ async fn weights_share_requests_out() {
     let (blue, green) = (Backend::named("blue").await, Backend::named("green").await);
     let mut world = World::with(&[&blue]).await;
     world.config.groups.push(group("green", &[&green]));
-    let weights =
-        |blue, green| Action::Forward(vec![("blue".to_owned(), blue), ("green".to_owned(), green)]);
+    let weights = |blue, green| forward(&[("blue", blue), ("green", green)]);
     world.listener().default = weights(3, 1);
     world.apply();
     let mut client = world.connect().await;
@@ -161,6 +160,61 @@ async fn weights_share_requests_out() {
     world.listener().default = weights(0, 0);
     world.apply();
     assert!(world.get("/").await.starts_with("HTTP/1.1 503 Service Unavailable\r\n"));
+}
+
+/// What a client sends back of the cookies that it was sent.
+fn kept(answer: &str) -> String {
+    let set = answer.lines().filter_map(|line| line.strip_prefix("Set-Cookie: "));
+    let pairs: Vec<&str> = set.filter_map(|cookie| cookie.split(';').next()).collect();
+    pairs.join("; ")
+}
+
+#[tokio::test]
+async fn clients_stay_with_their_target_and_their_group() {
+    let (one, two) = (Backend::named("one").await, Backend::named("two").await);
+    let mut world = World::with(&[&one, &two]).await;
+    let day = std::time::Duration::from_secs(86_400);
+    world.config.groups[0].sticky = Some(day);
+    world.apply();
+    let mut client = world.connect().await;
+    let begun = client.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let cookies = kept(&begun);
+    assert!(cookies.starts_with("AWSALB=") && cookies.contains("; AWSALBCORS="), "{begun}");
+    assert!(begun.contains("; Path=/; SameSite=None; Secure\r\n"), "{begun}");
+    let again = format!("GET / HTTP/1.1\r\nHost: a\r\nCookie: {cookies}\r\n\r\n");
+    let name = |answer: &str| answer[answer.len() - 3..].to_owned();
+    for _ in 0..6 {
+        assert_eq!(name(&client.ask(&again).await), name(&begun));
+    }
+    // Its target goes: the client is sent to the other one, and stays there.
+    let targets = &mut world.config.groups[0].targets;
+    targets.retain(|target| (target.address == one.address) != (name(&begun) == "one"));
+    world.apply();
+    assert_ne!(name(&client.ask(&again).await), name(&begun));
+
+    let green = Backend::named("green").await;
+    world.config.groups[0].sticky = None;
+    world.config.groups.push(group("green", &[&green]));
+    let groups = |blue: u32, green: u32| Action::Forward {
+        groups: vec![("blue".to_owned(), blue), ("green".to_owned(), green)],
+        sticky: Some(day),
+    };
+    world.listener().default = groups(0, 1);
+    world.apply();
+    let of_green = client.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert!(of_green.ends_with("green"), "{of_green}");
+    let cookies = kept(&of_green);
+    assert!(cookies.starts_with("AWSALBTG=") && !cookies.contains("AWSALB="), "{of_green}");
+    let again = format!("GET / HTTP/1.1\r\nHost: a\r\nCookie: {cookies}\r\n\r\n");
+    world.listener().default = groups(999, 1);
+    world.apply();
+    for _ in 0..6 {
+        assert!(client.ask(&again).await.ends_with("green"));
+    }
+    // A group that weighs nothing keeps nobody.
+    world.listener().default = groups(1, 0);
+    world.apply();
+    assert!(!client.ask(&again).await.ends_with("green"));
 }
 
 #[tokio::test]

@@ -145,7 +145,7 @@ impl World {
         let listener = Listener {
             port: address.port(),
             rules: Vec::new(),
-            default: Action::Forward(vec![("blue".to_owned(), 1)]),
+            default: forward(&[("blue", 1)]),
             shows_server: true,
         };
         let load_balancer = LoadBalancer {
@@ -234,6 +234,12 @@ impl Client {
     }
 }
 
+/// Forwarding to these groups with these weights.
+pub fn forward(groups: &[(&str, u32)]) -> Action {
+    let groups = groups.iter().map(|(name, weight)| ((*name).to_owned(), *weight)).collect();
+    Action::Forward { groups, sticky: None }
+}
+
 /// A group of these targets.
 pub fn group(name: &str, backends: &[&Backend]) -> Group {
     Group {
@@ -241,6 +247,7 @@ pub fn group(name: &str, backends: &[&Backend]) -> Group {
         targets: backends.iter().map(|backend| target(backend)).collect(),
         check: check("/"),
         algorithm: Algorithm::RoundRobin,
+        sticky: None,
         healthy_min: 1,
         healthy_min_percent: 0,
     }

@@ -1,0 +1,166 @@
+//! The load balancer's own cookies: which group and which target a client stays with (Application
+//! Load Balancer guide, "Sticky sessions"). Their values are sealed; nobody but this process reads
+//! them, so clients choose anew after a restart.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{COOKIE, SET_COOKIE};
+use http::{HeaderMap, HeaderValue};
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::rand::{SecureRandom, SystemRandom};
+use terms::Timestamp;
+
+/// The cookie of a target.
+const TARGET: &str = "AWSALB";
+/// The cookie of a group.
+const GROUP: &str = "AWSALBTG";
+/// The same again, for pages inside other sites' pages.
+const ELSEWHERE: &str = "CORS";
+/// What clients are told to keep cookies for, whatever the stickiness lasts.
+const KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// Seals and opens cookies.
+pub(crate) struct Cookies {
+    key: LessSafeKey,
+    random: SystemRandom,
+}
+
+/// What a client's cookies say.
+#[derive(Debug, Default)]
+pub(super) struct Pins {
+    /// Group, and how long ago.
+    group: Option<(String, Duration)>,
+    /// Group and target, and how long ago.
+    target: Option<(String, Duration)>,
+}
+
+impl Pins {
+    /// The group that the client stays with, for this long.
+    pub(super) fn group_within(&self, sticky: Option<Duration>) -> Option<&str> {
+        let (group, age) = self.group.as_ref()?;
+        (*age <= sticky?).then_some(group)
+    }
+
+    /// The mark of the target of this group that the client stays with, for this long.
+    pub(super) fn target_within(&self, sticky: Option<Duration>, group: &str) -> Option<&str> {
+        let (name, age) = self.target.as_ref()?;
+        let mark = name.strip_prefix(group)?.strip_prefix(' ')?;
+        (*age <= sticky?).then_some(mark)
+    }
+}
+
+impl Cookies {
+    /// With a key of their own.
+    pub(crate) fn new() -> Self {
+        let random = SystemRandom::new();
+        let mut key = [0; 32];
+        random.fill(&mut key).expect("the system has chance to give");
+        let key = UnboundKey::new(&AES_256_GCM, &key).expect("the key is as long as it has to be");
+        Self { key: LessSafeKey::new(key), random }
+    }
+
+    /// What a request's cookies say; one that this did not seal says nothing.
+    pub(super) fn read(&self, headers: &HeaderMap, now: Timestamp) -> Pins {
+        let mut pins = Pins::default();
+        let values = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+        for cookie in values.flat_map(|value| value.split(';')) {
+            let Some((name, value)) = cookie.trim().split_once('=') else { continue };
+            let plain = name.strip_suffix(ELSEWHERE).unwrap_or(name);
+            let pin = match plain {
+                TARGET => &mut pins.target,
+                GROUP => &mut pins.group,
+                _ => continue,
+            };
+            if pin.is_none() {
+                *pin = self.open(plain, value, now);
+            }
+        }
+        pins
+    }
+
+    /// Sets the cookies of an answer: the group's if clients stay with it, the target's if it is
+    /// named.
+    pub(super) fn write(
+        &self,
+        headers: &mut HeaderMap,
+        (group, stays): (&str, bool),
+        target: Option<String>,
+        now: Timestamp,
+    ) {
+        if stays {
+            self.set(headers, GROUP, group, now);
+        }
+        if let Some(target) = target {
+            self.set(headers, TARGET, &format!("{group} {target}"), now);
+        }
+    }
+
+    fn set(&self, headers: &mut HeaderMap, name: &str, says: &str, now: Timestamp) {
+        let Some(value) = self.seal(name, says, now) else { return };
+        let millis = u64::try_from(now.millis()).unwrap_or_default();
+        let expires = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_millis(millis) + KEPT);
+        let plain = format!("{name}={value}; Expires={expires}; Path=/");
+        let elsewhere =
+            format!("{name}{ELSEWHERE}={value}; Expires={expires}; Path=/; SameSite=None; Secure");
+        for text in [plain, elsewhere] {
+            if let Ok(value) = HeaderValue::from_str(&text) {
+                headers.append(SET_COOKIE, value);
+            }
+        }
+    }
+
+    /// `says` and when it was said, for a cookie of this name alone.
+    fn seal(&self, name: &str, says: &str, now: Timestamp) -> Option<String> {
+        let mut nonce = [0; NONCE_LEN];
+        self.random.fill(&mut nonce).ok()?;
+        let mut sealed = now.millis().to_be_bytes().to_vec();
+        sealed.extend_from_slice(says.as_bytes());
+        let (once, name) = (Nonce::assume_unique_for_key(nonce), Aad::from(name.as_bytes()));
+        self.key.seal_in_place_append_tag(once, name, &mut sealed).ok()?;
+        Some(STANDARD.encode([&nonce[..], &sealed].concat()))
+    }
+
+    fn open(&self, name: &str, value: &str, now: Timestamp) -> Option<(String, Duration)> {
+        let mut sealed = STANDARD.decode(value).ok()?;
+        let (nonce, sealed) = sealed.split_at_mut_checked(NONCE_LEN)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+        let opened = self.key.open_in_place(nonce, Aad::from(name.as_bytes()), sealed).ok()?;
+        let (said_at, says) = opened.split_first_chunk()?;
+        let said_at = Timestamp::from_millis(i64::from_be_bytes(*said_at));
+        Some((String::from_utf8(says.to_vec()).ok()?, now.since(said_at)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_sealed_here_for_this_cookie_is_believed() {
+        let (cookies, others) = (Cookies::new(), Cookies::new());
+        let now = Timestamp::from_millis(1_000_000);
+        let later = now + Duration::from_secs(60);
+        let sealed = cookies.seal(TARGET, "blue 10.0.0.1:80", now).expect("it can be sealed");
+        let read = |cookies: &Cookies, name: &str, value: &str| {
+            let mut headers = HeaderMap::new();
+            let text = format!("a=b; {name}={value}");
+            headers.insert(COOKIE, text.parse().expect("a header"));
+            let pins = cookies.read(&headers, later);
+            let target = pins.target_within(Some(Duration::from_secs(60)), "blue");
+            target.map(str::to_owned)
+        };
+        let target = Some("10.0.0.1:80".to_owned());
+        assert_eq!(read(&cookies, "AWSALB", &sealed), target);
+        assert_eq!(read(&cookies, "AWSALBCORS", &sealed), target);
+        assert_eq!(read(&cookies, "AWSALBTG", &sealed), None);
+        assert_eq!(read(&others, "AWSALB", &sealed), None);
+        assert_eq!(read(&cookies, "AWSALB", "nonsense"), None);
+        let pins =
+            Pins { group: None, target: Some(("blue x".to_owned(), Duration::from_secs(2))) };
+        assert_eq!(pins.target_within(Some(Duration::from_secs(1)), "blue"), None);
+        assert_eq!(pins.target_within(None, "blue"), None);
+        assert_eq!(pins.target_within(Some(Duration::from_secs(2)), "green"), None);
+    }
+}
