@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod agents_rules;
+mod breakers;
 mod claims;
 mod contention;
 mod conversation;

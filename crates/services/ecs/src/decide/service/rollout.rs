@@ -232,7 +232,12 @@ impl Look<'_> {
     pub(super) fn finish(&mut self, is_whole: bool) {
         let Some(at) = self.primary() else { return };
         let others = self.others();
-        let is_gone = |place: &usize| self.tally(self.rows.deployments[*place].id).is_empty();
+        // What is being started is not among the tasks yet, and must not be lost sight of.
+        let is_started = |id: DeploymentId| self.out.starts.iter().any(|start| start.of == id);
+        let is_gone = |place: &usize| {
+            let id = self.rows.deployments[*place].id;
+            self.tally(id).is_empty() && !is_started(id)
+        };
         let (gone, left): (Vec<usize>, Vec<usize>) = others.into_iter().partition(is_gone);
         let is_rolled_out = is_whole && left.is_empty();
         let state = self.rows.deployments[at].rollout;

@@ -1,6 +1,7 @@
 //! Instances that drain (ECS semantics §4.1), also while a deployment stands that failed.
 
 use super::*;
+use crate::model::Progress;
 
 /// The instance of these tasks drains.
 fn drain(scene: &mut Scene, of: DeploymentId, count: usize) {
@@ -123,4 +124,37 @@ fn a_daemon_that_leaves_a_draining_instance_is_not_counted_for_one_that_is_repla
     assert_eq!((draining(&scene), healthy(&scene)), (0, 1), "the minimum holds: one of two");
     scene.roll();
     assert_eq!((scene.count(first), healthy(&scene)), (0, 2));
+}
+
+#[test]
+fn what_is_started_again_beside_a_stopped_deployment_is_not_lost_sight_of() {
+    let mut scene = Scene::steady(DeploymentConfiguration::replica(), 1);
+    let (first, next) = (scene.primary().id, scene.deploy());
+    scene.settle();
+    scene.agents();
+    // A person stops it when its task runs; that becomes healthy, and stands for all there is to be.
+    let one = scene.view.deployments.iter_mut().find(|one| one.id == next);
+    one.expect("it is there").progress = Progress::StopRequested;
+    scene.look();
+    assert_eq!(scene.primary().rollout, RolloutState::Failed);
+    scene.pass(40);
+    scene.look();
+    assert_eq!((scene.count(first), scene.count(next)), (1, 1));
+    // The task of before ends, and another is started in its place.
+    scene.view.tasks.retain(|task| task.of != first);
+    scene.look();
+    assert_eq!((scene.count(first), scene.count(next)), (1, 1));
+    assert_ne!(scene.deployment(first).status, DeploymentStatus::Inactive);
+    // So it counts when there is something new, and goes with the rest.
+    let newest = scene.deploy();
+    for _ in 0..6 {
+        scene.settle();
+        let live = [first, next, newest].map(|of| scene.count(of)).iter().sum::<usize>();
+        assert!(live <= 2, "{live} tasks, at most 2 may be");
+        scene.agents();
+        scene.pass(40);
+    }
+    scene.roll();
+    assert_eq!([first, next, newest].map(|of| scene.count(of)), [0, 0, 1]);
+    assert_eq!(scene.primary().rollout, RolloutState::Completed);
 }
