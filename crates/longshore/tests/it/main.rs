@@ -2,6 +2,7 @@
 //! root and what `./x test` installs.
 #![allow(clippy::unwrap_used)]
 
+mod alarms;
 mod apart;
 mod awsvpc;
 mod certificates;
@@ -33,6 +34,7 @@ mod namespaces;
 mod networks;
 mod observing;
 mod people;
+mod pinned;
 mod placing;
 mod planning;
 mod protection;
