@@ -127,10 +127,7 @@ impl ControlPlane {
         .build();
         let metrics = inside.begin(&settings, &edge, &mut loops, &shutdown).await?;
         let running = Running { metrics, ..running };
-        if let Some(tls) = &tls {
-            let (tls, clock, token) = (tls.server.clone(), clock.clone(), shutdown.clone());
-            loops.spawn(async move { tls_upkeep::keep(tls, &*clock, token).await });
-        }
+        keep_certificates(tls.as_ref(), &clock, &shutdown, &mut loops);
         let others = (events, logs, secrets, elb);
         let (of_term, token) = (settings.clone(), shutdown.clone());
         loops.spawn(leading(ledger.clone(), ecs.clone(), others, of_term, token));
@@ -217,6 +214,19 @@ fn ecs_setup(
         },
         services: settings.services,
         vpc,
+    }
+}
+
+/// Looks after the certificates that the server shows, if it has some.
+fn keep_certificates(
+    tls: Option<&Tls>,
+    clock: &Arc<SystemClock>,
+    shutdown: &CancellationToken,
+    loops: &mut JoinSet<Result<()>>,
+) {
+    if let Some(tls) = tls {
+        let (tls, clock, token) = (tls.server.clone(), clock.clone(), shutdown.clone());
+        loops.spawn(async move { tls_upkeep::keep(tls, &*clock, token).await });
     }
 }
 

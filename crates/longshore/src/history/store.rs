@@ -137,7 +137,7 @@ impl HistoryStore {
     /// # Errors
     /// If the folder cannot be used.
     pub fn open(folder: &Path, retention: Duration) -> Result<Self> {
-        let open = Some(Open::open(folder)?);
+        let open = Some(Open::of(folder)?);
         Ok(Self { open, folder: folder.to_owned(), retention })
     }
 
@@ -149,7 +149,7 @@ impl HistoryStore {
     pub fn reopen(&mut self) -> Result<()> {
         // The old one holds the folder's lock.
         self.open = None;
-        self.open = Some(Open::open(&self.folder)?);
+        self.open = Some(Open::of(&self.folder)?);
         Ok(())
     }
 
@@ -242,7 +242,7 @@ impl HistoryStore {
 }
 
 impl Open {
-    fn open(folder: &Path) -> Result<Self> {
+    fn of(folder: &Path) -> Result<Self> {
         let database = Database::builder(folder)
             .worker_threads(1)
             .cache_size(CACHE_BYTES)
