@@ -6,7 +6,8 @@ export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root DEBIAN_FRONTEND=noninteract
 finish() { echo "guest: exit status $1"; sync; systemctl poweroff --force --force; }
 fail() {
   echo "guest: FAILED: $*"
-  systemctl --no-pager --lines=30 status 'longshore-*' || true
+  systemctl --no-pager --lines=0 status 'longshore-*' || true
+  journalctl --no-pager --output=cat --lines=60 --unit='longshore-*' || true
   finish 1
   exit 1
 }
