@@ -53,11 +53,6 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use tikv_jemallocator::Jemalloc;
-
-/// The server's: some figures are of the ledger in this process.
-#[global_allocator]
-static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// Measure Longshore against its peers
 #[derive(Parser, Debug)]

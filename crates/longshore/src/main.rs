@@ -49,11 +49,10 @@ mod updating;
 
 use std::process::ExitCode;
 
-use tikv_jemallocator::Jemalloc;
-
-/// What one thread allocates another frees, in every request: see docs/decisions/0107.
+/// musl's own has one lock for all threads: see docs/decisions/0107.
+#[cfg(target_env = "musl")]
 #[global_allocator]
-static ALLOCATOR: Jemalloc = Jemalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     cli::main()
