@@ -1,0 +1,274 @@
+//! The order of evaluation: explicit denials, the policies of the resource, of the identity, its
+//! boundary, its session; in one account and across two.
+
+use std::sync::Arc;
+
+use crate::principal::Class;
+use crate::statement::{Asked, Statement};
+use crate::{Context, Effect, Policy, Principal, PrincipalKind};
+
+/// What is to be decided.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// Who calls.
+    pub principal: &'a Principal,
+    /// Such as `ecs:RunTask`; in any case.
+    pub action: &'a str,
+    /// The resource's ARN, or `*` for actions that have none.
+    pub resource: &'a str,
+    /// The account that the resource is of.
+    pub owner: &'a str,
+    /// The condition keys.
+    pub context: &'a Context,
+}
+
+/// A policy and what it is called.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Its name, for people.
+    pub name: String,
+    /// Its ARN, if it is a managed policy.
+    pub arn: Option<String>,
+    /// The document.
+    pub policy: Arc<Policy>,
+}
+
+/// The policies that bear on a request.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PolicySets<'a> {
+    /// Of the user and its groups, or of the role.
+    pub identity: &'a [Source],
+    /// The identity's boundary.
+    pub boundary: Option<&'a Source>,
+    /// What the session was made with; none means no limits of the session's own.
+    pub session: Option<&'a [Source]>,
+    /// The resource's policy, or the role's trust policy.
+    pub resource: Option<&'a Source>,
+    /// Whether the resource's policy must allow, too: assuming a role.
+    pub needs_resource: bool,
+}
+
+impl<'a> PolicySets<'a> {
+    /// The policy that a match is in.
+    pub fn source(&self, found: crate::Match) -> Option<&'a Source> {
+        sources(self, found.set).get(found.source)
+    }
+}
+
+/// Which of the policies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Set {
+    /// [`PolicySets::identity`].
+    Identity,
+    /// [`PolicySets::boundary`].
+    Boundary,
+    /// [`PolicySets::session`].
+    Session,
+    /// [`PolicySets::resource`].
+    Resource,
+}
+
+/// A statement: which set, which policy of it, which statement of that; all count from zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Match {
+    /// The set.
+    pub set: Set,
+    /// The policy in the set.
+    pub source: usize,
+    /// The statement in the policy.
+    pub statement: usize,
+}
+
+/// What was decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The request may go on.
+    Allowed,
+    /// A statement denies it.
+    ExplicitDeny,
+    /// Nothing allows it.
+    ImplicitDeny,
+}
+
+/// What a decision rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// This statement allows.
+    Allowed(Match),
+    /// This statement denies.
+    Denied(Match),
+    /// These policies do not allow.
+    Missing(Set),
+    /// No policy is asked: the account itself, or who one is.
+    Unasked,
+}
+
+/// A decision and what it rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decision {
+    /// What was decided.
+    pub outcome: Outcome,
+    /// Why.
+    pub cause: Cause,
+}
+
+impl Decision {
+    /// Whether the request may go on.
+    pub fn is_allowed(&self) -> bool {
+        self.outcome == Outcome::Allowed
+    }
+
+    fn allowed(cause: Cause) -> Self {
+        Self { outcome: Outcome::Allowed, cause }
+    }
+
+    fn missing(set: Set) -> Self {
+        Self { outcome: Outcome::ImplicitDeny, cause: Cause::Missing(set) }
+    }
+}
+
+/// What a set of policies says of a request.
+#[derive(Debug, Default, Clone, Copy)]
+struct Verdict {
+    denied: Option<Match>,
+    allowed: Option<(Class, Match)>,
+}
+
+impl Verdict {
+    fn note(&mut self, statement: &Statement, class: Class, found: Match) {
+        match statement.effect {
+            Effect::Deny => {
+                self.denied.get_or_insert(found);
+            }
+            Effect::Allow => {
+                if self.allowed.is_none_or(|(best, _)| class < best) {
+                    self.allowed = Some((class, found));
+                }
+            }
+        }
+    }
+}
+
+/// The policies of one set.
+fn sources<'a>(sets: &PolicySets<'a>, set: Set) -> &'a [Source] {
+    match set {
+        Set::Identity => sets.identity,
+        Set::Boundary => sets.boundary.map(std::slice::from_ref).unwrap_or_default(),
+        Set::Session => sets.session.unwrap_or_default(),
+        Set::Resource => sets.resource.map(std::slice::from_ref).unwrap_or_default(),
+    }
+}
+
+const SETS: [Set; 4] = [Set::Identity, Set::Boundary, Set::Session, Set::Resource];
+
+fn each_applying(
+    request: &Request<'_>,
+    sets: &PolicySets<'_>,
+    set: Set,
+    mut on: impl FnMut(&Statement, Class, Match),
+) {
+    let lower = request.action.to_ascii_lowercase();
+    let (service, name) = lower.split_once(':').unwrap_or((&lower, ""));
+    let resource = crate::Arn::new(request.resource);
+    let asked = Asked { service, name, resource: &resource, context: request.context };
+    for (source, policy) in sources(sets, set).iter().enumerate() {
+        for (statement, compiled) in policy.policy.applying(&asked) {
+            let found = Match { set, source, statement };
+            if set != Set::Resource {
+                on(compiled, Class::Direct, found);
+            } else if let Some(class) = compiled.class(request.principal) {
+                on(compiled, class, found);
+            }
+        }
+    }
+}
+
+fn verdict(request: &Request<'_>, sets: &PolicySets<'_>, set: Set) -> Verdict {
+    let mut verdict = Verdict::default();
+    each_applying(request, sets, set, |statement, class, found| {
+        verdict.note(statement, class, found);
+    });
+    verdict
+}
+
+/// Every statement that applies to the request, whatever it does; for simulations and for people.
+pub fn explain(request: &Request<'_>, sets: &PolicySets<'_>) -> Vec<Match> {
+    let mut all = Vec::new();
+    for set in SETS {
+        each_applying(request, sets, set, |_, _, found| all.push(found));
+    }
+    all
+}
+
+/// Decides (IAM User Guide, "Policy evaluation logic", without organisations).
+pub fn decide(request: &Request<'_>, sets: &PolicySets<'_>) -> Decision {
+    // Who one is may always be asked (STS API reference, GetCallerIdentity).
+    if request.action.eq_ignore_ascii_case("sts:GetCallerIdentity") {
+        return Decision::allowed(Cause::Unasked);
+    }
+    let verdicts = SETS.map(|set| verdict(request, sets, set));
+    if let Some(denied) = verdicts.iter().find_map(|verdict| verdict.denied) {
+        return Decision { outcome: Outcome::ExplicitDeny, cause: Cause::Denied(denied) };
+    }
+    let [identity, boundary, session, resource] = verdicts.map(|verdict| verdict.allowed);
+    let caller = request.principal;
+    let is_foreign = match caller.kind {
+        PrincipalKind::Service | PrincipalKind::WebIdentity | PrincipalKind::Anonymous => {
+            // They have no side of their own: the resource's policy alone decides.
+            return match resource {
+                Some((Class::Direct, found)) => Decision::allowed(Cause::Allowed(found)),
+                _ => Decision::missing(Set::Resource),
+            };
+        }
+        PrincipalKind::Root
+        | PrincipalKind::User
+        | PrincipalKind::RoleSession
+        | PrincipalKind::FederatedUser => request.owner != caller.account,
+    };
+    let missing_cap = missing_cap(sets, caller.kind, boundary.is_some(), session.is_some());
+    let own = match (identity, missing_cap) {
+        (Some((_, found)), None) => Decision::allowed(Cause::Allowed(found)),
+        (None, _) => Decision::missing(Set::Identity),
+        (Some(_), Some(set)) => Decision::missing(set),
+    };
+    let own = match caller.kind {
+        PrincipalKind::Root => Decision::allowed(Cause::Unasked),
+        _ => own,
+    };
+    if is_foreign {
+        return if own.is_allowed() && resource.is_none() {
+            Decision::missing(Set::Resource)
+        } else {
+            own
+        };
+    }
+    if caller.kind == PrincipalKind::Root {
+        return own;
+    }
+    match (resource, missing_cap) {
+        (Some((Class::Direct, found)), _) => Decision::allowed(Cause::Allowed(found)),
+        (Some((Class::Role | Class::FederatedUser, found)), None) => {
+            Decision::allowed(Cause::Allowed(found))
+        }
+        (Some((Class::Role | Class::FederatedUser, _)), Some(set)) => Decision::missing(set),
+        (None, _) if sets.needs_resource && own.is_allowed() => Decision::missing(Set::Resource),
+        (Some((Class::Account, _)) | None, _) => own,
+    }
+}
+
+/// Which limit of the identity or its session does not allow.
+fn missing_cap(
+    sets: &PolicySets<'_>,
+    kind: PrincipalKind,
+    boundary_allows: bool,
+    session_allows: bool,
+) -> Option<Set> {
+    let needs_session = sets.session.is_some() || kind == PrincipalKind::FederatedUser;
+    if sets.boundary.is_some() && !boundary_allows {
+        Some(Set::Boundary)
+    } else if needs_session && !session_allows {
+        Some(Set::Session)
+    } else {
+        None
+    }
+}

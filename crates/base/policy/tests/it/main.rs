@@ -1,0 +1,9 @@
+//! Decisions against a table, against a second evaluator, and documents of every form.
+#![allow(clippy::unwrap_used)]
+
+mod malformed;
+mod naive;
+mod properties;
+mod speed;
+mod table;
+mod world;

@@ -1,0 +1,105 @@
+//! What is refused when it is written, in which words, and where.
+
+use policy::{Kind, Policy, size_of};
+
+fn check(kind: Kind, statement: &str, expected: &str) {
+    let text = format!(r#"{{"Version":"2012-10-17","Statement":[{statement}]}}"#);
+    whole(kind, &text, expected);
+}
+
+fn whole(kind: Kind, text: &str, expected: &str) {
+    match Policy::parse(text, kind) {
+        Ok(_) => assert_eq!("", expected, "{text}"),
+        Err(malformed) => assert_eq!(malformed.to_string(), expected, "{text}"),
+    }
+}
+
+const SYNTAX: &str = "Syntax errors in policy.";
+const LEGACY: &str = "The policy failed legacy parsing";
+
+#[test]
+fn documents_of_identities() {
+    let refuse = |statement: &str, expected: &str| check(Kind::Identity, statement, expected);
+    let one = |rest: &str| format!(r#"{{"Effect":"Allow",{rest}}}"#);
+    refuse(&one(r#""Action":"ecs:*","Resource":"*""#), "");
+    refuse(&one(r#""NotAction":"ecs:*","NotResource":["arn:aws:ecs:*"]"#), "");
+    whole(Kind::Identity, "", SYNTAX);
+    whole(Kind::Identity, "[]", SYNTAX);
+    whole(Kind::Identity, r#"{"Version":"2012-10-17"}"#, SYNTAX);
+    whole(Kind::Identity, r#"{"Version":"2012-10-17","Statement":[]}"#, SYNTAX);
+    whole(Kind::Identity, r#"{"Version":"2012-10-17","Version":"2012-10-17"}"#, SYNTAX);
+    whole(Kind::Identity, r#"{"Version":"2020-01-01","Statement":[]}"#, SYNTAX);
+    let old = r#"{"Statement":[{"Effect":"Allow","Action":"a:b","Resource":"*"}]}"#;
+    whole(Kind::Identity, old, "Policy document must be version 2012-10-17 or greater.");
+    refuse(r#"{"Action":"ecs:*","Resource":"*"}"#, SYNTAX);
+    refuse(r#"{"Effect":"allow","Action":"ecs:*","Resource":"*"}"#, LEGACY);
+    refuse(r#"{"Effect":"Maybe","Action":"ecs:*","Resource":"*"}"#, SYNTAX);
+    refuse(&one(r#""Action":"ecs:*","NotAction":"ecs:*","Resource":"*""#), SYNTAX);
+    refuse(&one(r#""Action":{"a":1},"Resource":"*""#), SYNTAX);
+    refuse(&one(r#""Actions":"ecs:*","Resource":"*""#), SYNTAX);
+    refuse(&one(r#""Resource":"*""#), "Policy statement must contain actions.");
+    refuse(&one(r#""Action":[],"Resource":"*""#), "Policy statement must contain actions.");
+    refuse(&one(r#""Action":"ecs:*""#), "Policy statement must contain resources.");
+    let vendor = "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc.";
+    refuse(&one(r#""Action":"RunTask","Resource":"*""#), vendor);
+    let colons = "Actions/Condition can contain only one colon.";
+    refuse(&one(r#""Action":"a:b:c","Resource":"*""#), colons);
+    refuse(&one(r#""Action":"ec*:b","Resource":"*""#), "Vendor ec* is not valid");
+    let format = r#"Resource web must be in ARN format or "*"."#;
+    refuse(&one(r#""Action":"a:b","Resource":"web""#), format);
+    let partition = r#"Partition "mars" is not valid for resource "arn:mars:ecs:a:b:c"."#;
+    refuse(&one(r#""Action":"a:b","Resource":"arn:mars:ecs:a:b:c""#), partition);
+    let fully = "Resource vendor must be fully qualified and cannot contain regexes.";
+    refuse(&one(r#""Action":"a:b","Resource":"arn:aws:e*:a:b:c""#), fully);
+    refuse(&one(r#""Action":"a:b","Resource":"arn:aws:ecs""#), LEGACY);
+    let region = "IAM resource arn:aws:iam:r:1:role/x cannot contain region information.";
+    refuse(&one(r#""Action":"a:b","Resource":"arn:aws:iam:r:1:role/x""#), region);
+    let principal = "Policy document should not specify a principal.";
+    refuse(&one(r#""Action":"a:b","Resource":"*","Principal":"*""#), principal);
+    let conditioned =
+        |condition: &str| one(&format!(r#""Action":"a:b","Resource":"*","Condition":{condition}"#));
+    refuse(&conditioned(r#"{"StringIs":{"aws:username":"a"}}"#), SYNTAX);
+    refuse(&conditioned(r#"{"StringIs":{}}"#), "");
+    refuse(&conditioned(r#"{"Bool":{"aws:SecureTransport":true}}"#), "");
+    refuse(&conditioned(r#"{"DateLessThan":{"aws:CurrentTime":"soon"}}"#), LEGACY);
+    refuse(&conditioned(r#"{"NullIfExists":{"aws:username":"true"}}"#), SYNTAX);
+    refuse(&conditioned(r#"{"StringEquals":{"username":"true"}}"#), vendor);
+    let twice = r#"{"Sid":"a","Effect":"Allow","Action":"a:b","Resource":"*"}"#;
+    let unique = "Statement IDs (SID) in a single policy must be unique.";
+    refuse(&format!("{twice},{twice}"), unique);
+}
+
+#[test]
+fn documents_of_trust() {
+    let refuse = |statement: &str, expected: &str| check(Kind::Trust, statement, expected);
+    let one = |rest: &str| format!(r#"{{"Effect":"Allow",{rest}}}"#);
+    let service = r#""Principal":{"Service":"ecs-tasks.amazonaws.com"}"#;
+    refuse(&one(&format!(r#"{service},"Action":"sts:AssumeRole""#)), "");
+    let old =
+        format!(r#"{{"Statement":{{"Effect":"Allow",{service},"Action":"sts:AssumeRole"}}}}"#);
+    whole(Kind::Trust, &old, "");
+    whole(Kind::Trust, "{", "This policy contains invalid Json");
+    let resource = "Has prohibited field Resource.";
+    refuse(&one(&format!(r#"{service},"Action":"sts:AssumeRole","Resource":"*""#)), resource);
+    let actions = "Trust Policy statement actions can only be sts:AssumeRole, \
+                   sts:AssumeRoleWithSAML,  and sts:AssumeRoleWithWebIdentity";
+    refuse(&one(&format!(r#"{service},"Action":"ecs:RunTask""#)), actions);
+    let invalid = r#"Invalid principal in policy: "AWS":"arn:aws:iam::1:role/x""#;
+    let body = r#""Principal":{"AWS":"arn:aws:iam::1:role/x"},"Action":"sts:AssumeRole""#;
+    refuse(&one(body), invalid);
+    let partial =
+        r#""Principal":{"AWS":"arn:aws:iam::111122223333:role/*"},"Action":"sts:AssumeRole""#;
+    let invalid = r#"Invalid principal in policy: "AWS":"arn:aws:iam::111122223333:role/*""#;
+    refuse(&one(partial), invalid);
+}
+
+#[test]
+fn a_place_is_told() {
+    let text = "{\n  \"Version\": \"2012-10-17\",\n  \"Statement\": [{\n    \"Effect\": \"Allow\",\n    \
+                \"Action\": [\"ecs:RunTask\", \"stop\"],\n    \"Resource\": \"*\"\n  }]\n}";
+    let malformed = Policy::parse(text, Kind::Identity).unwrap_err();
+    assert_eq!(malformed.place, "Statement[1].Action");
+    assert_eq!((malformed.position.line, malformed.position.column), (5, 31));
+    assert!(malformed.located().ends_with("(Statement[1].Action, line 5, column 31)"));
+    assert_eq!(size_of("{ \"a\" :\n1 }"), 7);
+}
