@@ -98,6 +98,21 @@ fn a_bad_image_and_a_crash_at_start_are_rolled_back() {
 }
 
 #[test]
+fn a_crash_at_start_is_rolled_back_where_nothing_settles() {
+    let up = up("0");
+    let ecs = Watched::of(&up);
+    let good = ecs.register(&well_behaved("web"));
+    ecs.create("web", &good, 2, Some(true));
+    let before = ecs.running("web");
+    // It does run, for half a second.
+    let crashing = ecs.register(&script("web", "sleep 0.5; exit 7"));
+    let said = ends(&up, "web", &crashing, 3, "ROLLED_BACK");
+    assert!(has_cause(&said, "7"), "{said:#}");
+    ecs.await_steady("web", &good, 2);
+    assert_eq!(ecs.running("web"), before, "what ran well goes on");
+}
+
+#[test]
 fn a_crash_after_five_seconds_fails_what_is_not_to_roll_back() {
     // Longer than five seconds: whoever lives that long is healthy.
     let up = up("7");

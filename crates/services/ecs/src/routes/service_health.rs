@@ -83,7 +83,11 @@ fn find(
     let row = snapshot.get(&api.tables.services.rows, &key).ok_or(Error::ServiceNotFound)?;
     let grace = Duration::from_secs(row.grace_seconds.unwrap_or(0).into());
     let tasks = tasks_of(snapshot.facts(), &api.tables, &key);
-    let deployments = count(&tasks, |task| health::verdict(task, grace, rules, now));
+    let deployments = count(&tasks, |task| {
+        let of = snapshot.get(&api.tables.services.deployments, &(key.clone(), task.of));
+        let rules = health::rules_of(&row, of.as_deref(), rules);
+        health::verdict(task, grace, &rules, now)
+    });
     Ok(Told { settle_seconds: rules.settle.as_secs_f64(), deployments })
 }
 

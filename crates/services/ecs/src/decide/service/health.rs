@@ -5,7 +5,11 @@ use std::time::Duration;
 use terms::Timestamp;
 
 use super::view::{Ended, Phase, Rules, Seen};
-use crate::model::{Container, Health, StopCode, Task};
+use crate::model::{Container, Deployment, Health, RolloutState, Service, StopCode, Task};
+
+/// A task without health checks that ends by itself sooner than this after its start has failed
+/// to start, however short the time is that the operator lets tasks settle.
+const TRIAL: Duration = Duration::from_secs(5);
 
 /// What a task counts as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +24,19 @@ pub(crate) enum Verdict {
     Lost,
     /// It was asked to stop.
     Leaving,
+}
+
+/// The rules that the tasks of a deployment (or of a task set, if none) are judged by. While the
+/// circuit breaker watches the deployment that is rolled out, its tasks are on trial first: where
+/// tasks need not settle, one that ends right after its start would else have taken the place of
+/// a good one before anybody could see that it fails (docs/decisions/0134).
+pub(crate) fn rules_of(service: &Service, of: Option<&Deployment>, rules: &Rules) -> Rules {
+    let is_watched = service.configuration.breaker.enable
+        && of.is_some_and(|one| {
+            one.rollout == RolloutState::InProgress && service.primary == Some(one.id)
+        });
+    let settle = if is_watched { rules.settle.max(TRIAL) } else { rules.settle };
+    Rules { settle, ..*rules }
 }
 
 /// What a task of a service counts as at `now`; `grace` is the time after its start in which its
@@ -57,14 +74,14 @@ pub(crate) fn lost_at(task: &Seen, rules: &Rules) -> Option<Timestamp> {
 }
 
 /// Whether a task that has stopped is a failure of its deployment: it ended by itself before it
-/// was healthy (ECS semantics §8.1). What somebody asked for is none.
+/// was healthy (ECS semantics §8.1), or within the first seconds. What somebody asked for is none.
 pub(crate) fn is_failure(ended: &Ended, rules: &Rules) -> bool {
     if !by_itself(ended) {
         return false;
     }
     match (ended.started_at, ended.check) {
         (None, _) => true,
-        (Some(started), None) => ended.stopped_at.since(started) < rules.settle,
+        (Some(started), None) => ended.stopped_at.since(started) < rules.settle.max(TRIAL),
         (Some(_), Some(check)) => check != Health::Healthy,
     }
 }

@@ -72,7 +72,9 @@ impl<'a> Look<'a> {
     pub(super) fn tally(&self, of: DeploymentId) -> Tally<'a> {
         let grace = self.rows.service.grace_seconds.unwrap_or(0);
         let grace = Duration::from_secs(grace.into());
-        Tally::of(of, &self.view.tasks, grace, self.rules, self.now)
+        let deployment = self.rows.deployments.iter().find(|one| one.id == of);
+        let rules = health::rules_of(&self.rows.service, deployment, self.rules);
+        Tally::of(of, &self.view.tasks, grace, &rules, self.now)
     }
 
     /// Asks for a look when something may have changed by then.

@@ -125,3 +125,59 @@ fn with_nothing_to_go_back_to_it_stalls() {
     scene.roll();
     assert_eq!(scene.starts.len(), started);
 }
+
+/// A service of two whose tasks need not settle, and a deployment of what ends `lives` seconds
+/// after it came to run. What becomes of the new one, and how many of the old ones are left.
+fn crashes(configuration: DeploymentConfiguration, lives: u64) -> (RolloutState, usize) {
+    let mut scene = Scene::new(configuration, 2);
+    scene.rules.settle = Duration::ZERO;
+    scene.roll();
+    let (first, next) = (scene.primary().id, scene.deploy());
+    let mut least = 2;
+    for _ in 0..10 {
+        scene.settle();
+        scene.agents();
+        scene.settle();
+        scene.pass(lives);
+        scene.settle();
+        least = least.min(scene.count(first));
+        let running = |task: &&Seen| task.of == next && matches!(task.phase, Phase::Running(_));
+        let running = scene.view.tasks.iter().filter(running).count();
+        scene.crash(next, running);
+        // Past whatever holds starts back.
+        scene.pass(60);
+    }
+    scene.settle();
+    (scene.deployment(next).rollout, least)
+}
+
+#[test]
+fn what_ends_right_after_its_start_is_on_trial_even_where_nothing_settles() {
+    for lives in [0, 1, 4] {
+        assert_eq!(crashes(with_breaker(true), lives), (RolloutState::Failed, 2), "{lives} s");
+    }
+    // Who lives longer is as healthy as the operator says, and so is everybody without a breaker.
+    assert_eq!(crashes(with_breaker(true), 5), (RolloutState::Completed, 0));
+    let without = DeploymentConfiguration::replica();
+    assert_eq!(crashes(without, 0), (RolloutState::Completed, 0));
+}
+
+#[test]
+fn the_trial_is_over_with_the_deployment() {
+    let mut scene = Scene::new(with_breaker(true), 2);
+    scene.rules.settle = Duration::ZERO;
+    scene.settle();
+    scene.agents();
+    let (_, decision) = decide(&scene.view, &scene.rules, scene.now);
+    assert_eq!(decision.look_again_at, Some(scene.now + Duration::from_secs(5)));
+    scene.pass(5);
+    scene.settle();
+    assert_eq!(scene.primary().rollout, RolloutState::Completed);
+    // From then on a task counts as soon as it runs.
+    scene.view.service.desired = 3;
+    scene.settle();
+    scene.agents();
+    scene.said.clear();
+    scene.settle();
+    assert!(scene.has_said("has reached a steady state."), "{:?}", scene.said);
+}

@@ -185,6 +185,25 @@ impl Scene {
         }
     }
 
+    /// So many tasks of a deployment that run end by themselves.
+    fn crash(&mut self, of: DeploymentId, count: usize) {
+        for _ in 0..count {
+            let is_it = |task: &Seen| task.of == of && matches!(task.phase, Phase::Running(_));
+            let at = self.view.tasks.iter().position(is_it).expect("there is one");
+            let task = self.view.tasks.remove(at);
+            let Phase::Running(started) = task.phase else { continue };
+            self.view.ended.push(Ended {
+                id: task.id,
+                of,
+                code: Some(StopCode::EssentialContainerExited),
+                check: task.check,
+                created_at: task.created_at,
+                started_at: Some(started),
+                stopped_at: self.now,
+            });
+        }
+    }
+
     fn deployment(&self, id: DeploymentId) -> &Deployment {
         self.view.deployments.iter().find(|one| one.id == id).expect("it is there")
     }
