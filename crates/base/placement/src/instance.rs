@@ -182,6 +182,16 @@ impl Instance {
     /// A task of `group` takes `demand` here. This is a fact, not a wish: it may over-commit, and
     /// then nothing is free until enough was released.
     pub fn hold(&mut self, group: &Arc<str>, demand: &Demand) {
+        self.hold_room(demand);
+        match self.groups.get_mut(group) {
+            Some(tasks) => *tasks += 1,
+            None => drop(self.groups.insert(group.clone(), 1)),
+        }
+    }
+
+    /// As [`Instance::hold`], without remembering whose it is: what counts the tasks of a group,
+    /// constraints and strategies, cannot be asked of the instance any more.
+    pub fn hold_room(&mut self, demand: &Demand) {
         self.held_cpu += u64::from(demand.cpu.get());
         self.held_memory += u64::from(demand.memory.get());
         self.held_gpus += u64::from(demand.gpus);
@@ -189,10 +199,6 @@ impl Instance {
         self.running += demand.running;
         demand.tcp.iter().for_each(|&port| self.tcp.hold(port));
         demand.udp.iter().for_each(|&port| self.udp.hold(port));
-        match self.groups.get_mut(group) {
-            Some(tasks) => *tasks += 1,
-            None => drop(self.groups.insert(group.clone(), 1)),
-        }
     }
 
     /// A task of `group` gives `demand` back; it must have been held before.

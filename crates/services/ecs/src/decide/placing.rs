@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ledger::{Facts, Row};
-use placement::{Instance, Refusal, Request, Strategy, count_reasons};
+use placement::{Demand, Instance, Refusal, Request, Strategy, count_reasons};
 use terms::ContainerInstanceId;
 
 use super::room;
@@ -27,6 +27,27 @@ pub(crate) fn look(
     Some((row, instance))
 }
 
+/// As [`look`], with what matters to these requests alone.
+pub(crate) fn look_for<'a>(
+    facts: &Facts<'_>,
+    tables: &Tables,
+    cluster: &ClusterKey,
+    id: ContainerInstanceId,
+    requests: impl IntoIterator<Item = &'a Request>,
+) -> Option<Instance> {
+    let is_plain = |request: &Request| {
+        let Demand { tcp, udp, .. } = &request.demand;
+        request.constraints.is_empty() && tcp.is_empty() && udp.is_empty()
+    };
+    if !requests.into_iter().all(is_plain) {
+        return look(facts, tables, cluster, id).map(|(_, instance)| instance);
+    }
+    let key = cluster.instance(id);
+    let row = facts.get(&tables.instances, &key)?;
+    let tasks: Vec<_> = facts.index(&tables.held, &key).values().collect();
+    Some(room::instance_without_ports(&row, tasks.iter().map(|task| -> &Task { task })))
+}
+
 /// Whether `count` tasks of `request` fit on the instance, one after the other; it holds them then.
 pub(crate) fn takes(instance: &mut Instance, request: &Request, count: usize) -> bool {
     (0..count).all(|_| {
@@ -48,8 +69,10 @@ pub(crate) fn fit(
 ) -> bool {
     let instances: BTreeSet<_> = loads.iter().flat_map(|(_, counts)| counts.keys()).collect();
     instances.into_iter().all(|id| {
-        let Some((_, mut instance)) = look(facts, tables, cluster, *id) else { return false };
         let here = loads.iter().filter_map(|(request, counts)| Some((request, counts.get(id)?)));
+        let requests = here.clone().map(|(request, _)| request);
+        let found = look_for(facts, tables, cluster, *id, requests);
+        let Some(mut instance) = found else { return false };
         // All of them: each holds what those after it may not have.
         here.fold(true, |fits, (request, count)| takes(&mut instance, request, *count) && fits)
     })

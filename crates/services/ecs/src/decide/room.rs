@@ -16,6 +16,29 @@ pub(crate) fn instance<'a>(
     row: &ContainerInstance,
     tasks: impl IntoIterator<Item = &'a Task>,
 ) -> Instance {
+    let mut instance = empty(row);
+    for task in tasks {
+        instance.hold(&task.spread_group(), &held(task));
+    }
+    instance
+}
+
+/// As [`instance`], for requests that ask for no port of the host and have no constraints: neither
+/// the ports nor the groups of its tasks can matter to them. On a full instance this reads a
+/// fraction of the memory, and every commit that places tasks waits for it.
+pub(crate) fn instance_without_ports<'a>(
+    row: &ContainerInstance,
+    tasks: impl IntoIterator<Item = &'a Task>,
+) -> Instance {
+    let mut instance = empty(row);
+    for task in tasks {
+        instance.hold_room(&shares(task));
+    }
+    instance
+}
+
+/// An instance as placement sees it, without tasks.
+fn empty(row: &ContainerInstance) -> Instance {
     let Capacity { cpu, memory, reserved_tcp, reserved_udp, gpus } = &row.capacity;
     let text = |text: &String| Arc::<str>::from(text.as_str());
     let attribute =
@@ -24,7 +47,7 @@ pub(crate) fn instance<'a>(
     if !row.attributes.contains_key(AGENT_ATTRIBUTE) {
         attributes.insert(SWAPPINESS_CAPABILITY.into(), None);
     }
-    let mut instance = Instance::new(row.arn.id, *cpu, *memory)
+    Instance::new(row.arn.id, *cpu, *memory)
         .with_availability(availability(row))
         .with_attributes(Arc::new(attributes))
         .with_gpus(u32::try_from(gpus.len()).unwrap_or(u32::MAX))
@@ -37,11 +60,7 @@ pub(crate) fn instance<'a>(
             reserved_tcp.iter().copied().collect::<PortSet>(),
             reserved_udp.iter().copied().collect(),
         )
-        .with_enis(interfaces(row));
-    for task in tasks {
-        instance.hold(&task.spread_group(), &held(task));
-    }
-    instance
+        .with_enis(interfaces(row))
 }
 
 /// How many awsvpc tasks an instance takes if nothing else is said. EC2 has from 1, for its
@@ -79,10 +98,19 @@ pub(crate) fn held(task: &Task) -> Demand {
         all
     };
     Demand {
-        cpu: task.demand.cpu,
-        memory: task.demand.memory,
         tcp: ports(&task.demand.tcp, Protocol::Tcp),
         udp: ports(&task.demand.udp, Protocol::Udp),
+        ..shares(task)
+    }
+}
+
+/// The same without ports.
+fn shares(task: &Task) -> Demand {
+    Demand {
+        cpu: task.demand.cpu,
+        memory: task.demand.memory,
+        tcp: Vec::new(),
+        udp: Vec::new(),
         gpus: task.demand.gpus,
         enis: u32::from(task.network.is_some()),
         running: u32::from(task.status == TaskStatus::Running),

@@ -414,7 +414,8 @@ impl Kept {
             tasks.entry(instance).or_default().push(task);
         }
         let known = |id| {
-            let (_, mut instance) = placing::look(facts, &self.tables, &self.cluster, id)?;
+            let (tables, cluster) = (&self.tables, &self.cluster);
+            let mut instance = placing::look_for(facts, tables, cluster, id, [request])?;
             let beside = ground.beside.iter().filter_map(|task| self.held.get(task));
             for held in beside.filter(|held| held.instance == id) {
                 instance.hold(&held.what.group, &held.what.demand);
