@@ -9,11 +9,13 @@
 //! absent or `null` take their empty value. Nothing here does I/O or reads a clock.
 
 pub mod acs;
+pub mod datetime;
 pub mod docker;
 pub mod exec;
 mod frame;
 pub mod node;
 mod nullable;
+pub mod tag;
 pub mod task;
 pub mod tcs;
 

@@ -7,11 +7,13 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::FutureExt as _;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::lines::Line;
 use super::options::{FluentdAddress, FluentdOptions};
+use super::syslog::Tls;
 use super::{Destination, Pace, SendError};
 
 /// A connection must stand after this long.
@@ -122,15 +124,21 @@ fn ack(chunk: &str) -> Vec<u8> {
 
 enum Connection {
     Tcp(TcpStream),
+    Tls(Box<wire::tls::Stream>),
     Unix(UnixStream),
 }
 
 impl Connection {
     /// Whether the other side has gone: a first write would seem to succeed then.
-    fn is_closed(&self) -> bool {
+    fn is_closed(&mut self) -> bool {
         let mut byte = [0];
         let read = match self {
             Self::Tcp(stream) => stream.try_read(&mut byte),
+            // Nothing has come that is not TLS's own: then it is open.
+            Self::Tls(stream) => match stream.read(&mut byte).now_or_never() {
+                None => return false,
+                Some(read) => read,
+            },
             Self::Unix(stream) => stream.try_read(&mut byte),
         };
         match read {
@@ -145,12 +153,14 @@ pub struct Fluentd {
     options: FluentdOptions,
     connection: Option<Connection>,
     chunks: u64,
+    /// Whom a server with TLS is to be.
+    tls: Tls,
 }
 
 impl Fluentd {
     /// What the options name; nothing is opened yet.
     pub fn new(options: FluentdOptions) -> Self {
-        Self { options, connection: None, chunks: 0 }
+        Self { options, connection: None, chunks: 0, tls: Tls::default() }
     }
 
     async fn connect(&self) -> std::io::Result<Connection> {
@@ -160,6 +170,7 @@ impl Fluentd {
                 stream.set_nodelay(true)?;
                 Ok(Connection::Tcp(stream))
             }
+            FluentdAddress::Tls(address) => self.tls.connect(address).await.map(Connection::Tls),
             FluentdAddress::Unix(path) => {
                 // A socket's name is limited to 108 bytes: this one is short.
                 let folder = path.parent().unwrap_or(path);
@@ -173,7 +184,7 @@ impl Fluentd {
     }
 
     async fn ensure(&mut self) -> std::io::Result<()> {
-        if self.connection.as_ref().is_some_and(Connection::is_closed) {
+        if self.connection.as_mut().is_some_and(Connection::is_closed) {
             self.connection = None;
         }
         if self.connection.is_none() {
@@ -191,6 +202,7 @@ impl Fluentd {
         let timeout = self.options.write_timeout;
         match &mut self.connection {
             Some(Connection::Tcp(stream)) => exchange(stream, &message, chunk, timeout).await,
+            Some(Connection::Tls(stream)) => exchange(stream, &message, chunk, timeout).await,
             Some(Connection::Unix(stream)) => exchange(stream, &message, chunk, timeout).await,
             None => Err(std::io::ErrorKind::NotConnected.into()),
         }
@@ -231,7 +243,9 @@ async fn exchange(
 impl Destination for Fluentd {
     async fn prepare(&mut self) -> Result<(), String> {
         self.ensure().await.map_err(|error| match &self.options.address {
-            FluentdAddress::Tcp(address) => format!("dial tcp {address}: {error}"),
+            FluentdAddress::Tcp(address) | FluentdAddress::Tls(address) => {
+                format!("dial tcp {address}: {error}")
+            }
             FluentdAddress::Unix(path) => format!("dial unix {}: {error}", path.display()),
         })
     }

@@ -5,10 +5,10 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use agent_protocol::datetime::of_datetime;
 use regex::Regex;
 use runtime::containers::{Keep, LogOptions, Unsent, WhenFull};
 
-use super::multiline::of_datetime;
 use super::syslog::{Address, Format, Tls};
 use super::tag::{self, Facts};
 use super::values::{Options, boolean, duration, lines, number, size};
@@ -125,7 +125,7 @@ impl FluentdOptions {
     pub fn router(&self) -> Option<PathBuf> {
         match &self.address {
             FluentdAddress::Unix(socket) => Some(socket.parent()?.parent()?.to_owned()),
-            FluentdAddress::Tcp(_) => None,
+            FluentdAddress::Tcp(_) | FluentdAddress::Tls(_) => None,
         }
     }
 }
@@ -135,6 +135,8 @@ impl FluentdOptions {
 pub enum FluentdAddress {
     /// `HOST:PORT`.
     Tcp(String),
+    /// The same with TLS, as the instance trusts.
+    Tls(String),
     /// A socket.
     Unix(PathBuf),
 }
@@ -396,7 +398,7 @@ fn fluentd_address(text: &str) -> Result<FluentdAddress, String> {
         };
     }
     let (scheme, rest) = text.split_once("://").unwrap_or(("tcp", text));
-    if scheme != "tcp" {
+    if !matches!(scheme, "tcp" | "tls") {
         return Err(format!("unsupported scheme: '{scheme}' in fluentd-address '{text}'"));
     }
     let rest = if rest.is_empty() { "127.0.0.1" } else { rest };
@@ -404,10 +406,11 @@ fn fluentd_address(text: &str) -> Result<FluentdAddress, String> {
         Some((host, port)) => port.parse::<u16>().is_ok() && !host.ends_with(':'),
         None => false,
     };
-    Ok(FluentdAddress::Tcp(match has_port {
+    let address = match has_port {
         true => rest.to_owned(),
         false => format!("{rest}:{FLUENTD_PORT}"),
-    }))
+    };
+    Ok(if scheme == "tls" { FluentdAddress::Tls(address) } else { FluentdAddress::Tcp(address) })
 }
 
 /// What `mode` and `max-buffer-size` say.

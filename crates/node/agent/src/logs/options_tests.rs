@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use runtime::containers::Keep;
 
-use super::options::{self, BLOCKING_BYTES, Kind, NON_BLOCKING_BYTES, Plan};
+use super::options::{self, BLOCKING_BYTES, FluentdAddress, Kind, NON_BLOCKING_BYTES, Plan};
 use super::tag::Facts;
 
 fn of(options: &[(&str, &str)]) -> std::collections::BTreeMap<String, String> {
@@ -48,6 +48,15 @@ fn the_options_of_fluentd_are_used_or_checked() {
     assert_eq!(bytes_max(&plan(&[limit]).unwrap()), 512 << 20);
     let limit = [("mode", "non-blocking"), ("fluentd-buffer-limit", "10")];
     assert_eq!(bytes_max(&plan(&limit).unwrap()), NON_BLOCKING_BYTES);
+
+    for (text, address) in [
+        ("tls://log:24225", FluentdAddress::Tls("log:24225".to_owned())),
+        ("tls://log", FluentdAddress::Tls("log:24224".to_owned())),
+        ("log", FluentdAddress::Tcp("log:24224".to_owned())),
+    ] {
+        assert_eq!(fluentd(&[("fluentd-address", text)]).address, address);
+    }
+    assert!(plan(&[("fluentd-address", "http://log")]).is_err());
 
     let usual = fluentd(&[("fluentd-write-timeout", "0")]);
     assert_eq!((usual.write_timeout, usual.retry_wait), (Duration::from_secs(10), None));

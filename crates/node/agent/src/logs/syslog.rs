@@ -176,11 +176,13 @@ impl Tls {
         Ok(client)
     }
 
-    async fn connect(&self, address: &str) -> std::io::Result<Connection> {
+    /// A connection with TLS to `HOST:PORT`.
+    pub(super) async fn connect(&self, address: &str) -> std::io::Result<Box<wire::tls::Stream>> {
         let client = self.client().await?;
         let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+        let host = host.trim_start_matches('[').trim_end_matches(']');
         let stream = client.connect(host, TcpStream::connect(address).await?).await?;
-        Ok(Connection::Tls(Box::new(stream)))
+        Ok(Box::new(stream))
     }
 }
 
@@ -233,7 +235,7 @@ impl Syslog {
                 Ok(Connection::Udp(socket))
             }
             Address::Tcp(address) => Ok(Connection::Tcp(TcpStream::connect(address).await?)),
-            Address::Tls(address) => self.options.tls.connect(address).await,
+            Address::Tls(address) => self.options.tls.connect(address).await.map(Connection::Tls),
             Address::Unix(path) => unix(path).await,
             Address::UnixDatagram(path) => datagrams(path),
         }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use agent_protocol::tag::{Container, Template};
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
@@ -28,36 +29,19 @@ pub struct Facts {
 /// A template filled in.
 ///
 /// # Errors
-/// If there is something between braces that Docker has no word for.
+/// If Docker could not read it, or what it asks for is not known here.
 pub fn fill(template: &str, facts: &Facts) -> Result<String, String> {
-    let mut filled = String::new();
-    let mut rest = template;
-    while let Some((before, after)) = rest.split_once("{{") {
-        filled.push_str(before);
-        let Some((word, after)) = after.split_once("}}") else {
-            return Err(format!("the tag '{template}' has '{{{{' without '}}}}'"));
-        };
-        let id = |full: &str| {
-            let bare = full.strip_prefix("sha256:").unwrap_or(full);
-            bare.get(..12).unwrap_or(bare).to_owned()
-        };
-        match word.trim() {
-            ".ID" => filled.push_str(&id(&facts.id)),
-            ".FullID" => filled.push_str(&facts.id),
-            ".Name" => filled.push_str(&facts.name),
-            ".ImageID" => filled.push_str(&id(&facts.image_id)),
-            ".ImageFullID" => filled.push_str(&facts.image_id),
-            ".ImageName" => filled.push_str(&facts.image),
-            ".DaemonName" => filled.push_str("docker"),
-            ".Command" => filled.push_str(&facts.command),
-            other => {
-                return Err(format!("the tag '{template}' has '{other}', which is not known here"));
-            }
-        }
-        rest = after;
-    }
-    filled.push_str(rest);
-    Ok(filled)
+    let container = Container {
+        id: &facts.id,
+        name: &facts.name,
+        image: &facts.image,
+        image_id: &facts.image_id,
+        command: &facts.command,
+        labels: Some(&facts.labels),
+        environment: &facts.environment,
+    };
+    let filled = Template::parse(template).and_then(|template| template.fill(&container));
+    filled.map_err(|wrong| format!("the tag '{template}' cannot be used: {wrong}"))
 }
 
 /// The labels and variables that the options `labels`, `labels-regex`, `env` and `env-regex` ask
@@ -112,9 +96,7 @@ mod tests {
             assert_eq!(filled.as_deref(), expected.as_deref(), "{template}");
         };
         check("{{.ID}}", Ok("0123456789ab"));
-        check("{{.ImageName}}/{{ .Name }}/{{.FullID}}", Ok("nginx:1/web/0123456789abcdef"));
-        check("{{.ImageID}}", Ok("fedcba987654"));
-        check("plain", Ok("plain"));
+        check("{{.ImageName | upper}}/{{ .Name }}", Ok("NGINX:1/web"));
         check("{{.Nope}}", Err(()));
         check("{{.ID", Err(()));
     }

@@ -1,11 +1,13 @@
 //! Options of log drivers, as Docker checks them when a container is created: whoever registers a
 //! definition that no engine could start is told at once.
 //!
-//! The lists are those of `daemon/logger` of Docker 28. Templates in `tag` and patterns of
-//! `labels-regex` and `env-regex` are left to the engine.
+//! The lists are those of `daemon/logger` of Docker 28.
 
 use std::collections::BTreeMap;
 
+use agent_protocol::datetime::of_datetime;
+use agent_protocol::tag::Template;
+use regex::Regex;
 use shapes_ecs as shapes;
 
 use crate::error::Error;
@@ -28,6 +30,14 @@ enum Kind {
     /// An address with one of these schemes.
     Address(&'static [&'static str]),
     Facility,
+    /// Docker's template.
+    Tag,
+    /// A regular expression.
+    Pattern,
+    /// Of `strftime`, and else a regular expression.
+    Datetime,
+    /// Where something listens that speaks the forward protocol.
+    Forward,
 }
 
 type Known = &'static [(&'static str, Kind)];
@@ -35,10 +45,10 @@ type Known = &'static [(&'static str, Kind)];
 /// What several drivers take.
 const OF_FACTS: Known = &[
     ("labels", Kind::Text),
-    ("labels-regex", Kind::Text),
+    ("labels-regex", Kind::Pattern),
     ("env", Kind::Text),
-    ("env-regex", Kind::Text),
-    ("tag", Kind::Text),
+    ("env-regex", Kind::Pattern),
+    ("tag", Kind::Tag),
 ];
 const OF_ALL: Known =
     &[("mode", Kind::OneOf(&["blocking", "non-blocking"])), ("max-buffer-size", Kind::Size)];
@@ -50,9 +60,9 @@ const AWSLOGS: Known = &[
     ("awslogs-region", Kind::Text),
     ("awslogs-group", Kind::Text),
     ("awslogs-stream-prefix", Kind::Text),
-    ("awslogs-datetime-format", Kind::Text),
-    ("awslogs-multiline-pattern", Kind::Text),
-    ("tag", Kind::Text),
+    ("awslogs-datetime-format", Kind::Datetime),
+    ("awslogs-multiline-pattern", Kind::Pattern),
+    ("tag", Kind::Tag),
 ];
 const SYSLOG: Known = &[
     ("syslog-address", Kind::Address(&["udp", "tcp", "tcp+tls", "unix", "unixgram"])),
@@ -65,7 +75,7 @@ const SYSLOG: Known = &[
     ("syslog-tls-skip-verify", Kind::Text),
 ];
 const FLUENTD: Known = &[
-    ("fluentd-address", Kind::Text),
+    ("fluentd-address", Kind::Forward),
     ("fluentd-async", Kind::Boolean),
     ("fluentd-async-connect", Kind::Boolean),
     ("fluentd-async-reconnect-interval", Kind::Duration),
@@ -189,6 +199,16 @@ fn wrong(kind: Kind, value: &str) -> Option<String> {
             unless(schemes.contains(&scheme), &wanted)
         }
         Kind::Facility => unless(is_facility(value), "a facility of syslog"),
+        Kind::Tag => {
+            let wrong = Template::parse(value).err();
+            wrong.map(|wrong| format!("a template of Docker's, and {wrong}"))
+        }
+        Kind::Pattern => pattern(value),
+        Kind::Datetime => pattern(&of_datetime(value)),
+        Kind::Forward => unless(
+            is_forward(value),
+            "a host and a port after tcp:// or tls://, or a path after unix://",
+        ),
     }
 }
 
@@ -225,6 +245,32 @@ fn is_duration(value: &str) -> bool {
         rest = &unit[end..];
     }
     true
+}
+
+/// What is wrong with a regular expression.
+fn pattern(value: &str) -> Option<String> {
+    // The first line of an error shows the pattern, the last one says why.
+    let why = |error: regex::Error| {
+        let text = error.to_string();
+        let why = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
+        format!("a regular expression: {why}")
+    };
+    Regex::new(value).err().map(why)
+}
+
+/// As Docker's driver reads an address: what is missing has a default.
+fn is_forward(value: &str) -> bool {
+    let (scheme, rest) = value.split_once("://").unwrap_or(("tcp", value));
+    match scheme {
+        "unix" => rest.starts_with('/'),
+        "tcp" | "tls" => {
+            let has_end = rest.contains(['/', '?', '#', '@']) || rest.contains(char::is_whitespace);
+            // An IPv6 address stands between brackets.
+            let port = rest.rsplit_once(']').map_or(rest, |(_, behind)| behind).rsplit_once(':');
+            !has_end && port.is_none_or(|(_, port)| port.parse::<u16>().is_ok())
+        }
+        _ => false,
+    }
 }
 
 fn is_facility(value: &str) -> bool {
