@@ -19,7 +19,12 @@ impl Instances for ContainerInstances {
 }
 
 /// The service over its tables.
-pub fn join(tables: Tables, vpc: vpc::Tables, ledger: &Ledger, ecs: &Ecs) -> Elb {
+pub fn join(
+    tables: Tables,
+    (vpc, certificates): (vpc::Tables, certificates::Tables),
+    ledger: &Ledger,
+    ecs: &Ecs,
+) -> Elb {
     let instances = Arc::new(ContainerInstances(ecs.clone()));
-    Elb::new(tables, ledger.clone(), ElbSetup { vpc, instances })
+    Elb::new(tables, ledger.clone(), ElbSetup { vpc, certificates, instances })
 }

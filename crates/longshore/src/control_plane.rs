@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use balancer::Balancer;
+use certificates::Certificates;
 use cloudwatch::{CloudWatch, Logs};
 use ecs::{Ecs, EcsSetup, IamCredentials, SessionSetup, TaskEndpointSetting};
 use elbv2::Elb;
@@ -24,6 +25,7 @@ use wire::{Edge, EdgeBuilder, Route};
 use crate::agent_program::AgentProgram;
 use crate::archive_route;
 use crate::balancing;
+use crate::certifying;
 use crate::clock::{RandomIds, SystemClock};
 use crate::data_dir::{DataDir, Running};
 use crate::ensemble::{Identity, StoreChoice};
@@ -74,6 +76,7 @@ impl ControlPlane {
         let Tables {
             iam: iam_tables,
             ecs: ecs_tables,
+            certificates: certificate_tables,
             secrets: secrets_tables,
             vpc: vpc_tables,
             events: events_tables,
@@ -98,7 +101,9 @@ impl ControlPlane {
         let of_events = (events_tables, cloudwatch_tables);
         let EventParts { events, logs } =
             EventParts::join(of_events, &ledger, &data, &ecs, ids.clone());
-        let elb = balancing::join(elb_tables, vpc_tables, &ledger, &ecs);
+        let elb = balancing::join(elb_tables, (vpc_tables, certificate_tables), &ledger, &ecs);
+        let holder = (tls.as_ref(), &data);
+        let certificates = certifying::join(certificate_tables, &ledger, holder, &elb);
         let secrets = Secrets::new(secrets_tables, ledger.clone(), ids.clone());
         secrets.ask_for_sessions(Arc::new(ExecParts(ecs.clone())));
         let inside = observe::Inside::open(&settings, &data, &ledger, &ecs)?;
@@ -113,6 +118,7 @@ impl ControlPlane {
         let services =
             services.into_iter().chain([events.service(), logs.service(), elb.service()]);
         let services = services.chain([secrets.ssm(), secrets.secretsmanager()]);
+        let services = services.chain([certificates.service()]);
         let ours = ecs.routes().into_iter().chain(vpc.routes()).chain(events.routes()).chain(ours);
         let edge = edge(&settings, tls.as_ref(), &iam, shared);
         let edge = services.fold(edge, EdgeBuilder::service);
@@ -128,7 +134,7 @@ impl ControlPlane {
         let metrics = inside.begin(&settings, &edge, &mut loops, &shutdown).await?;
         let running = Running { metrics, ..running };
         keep_certificates(tls.as_ref(), &clock, &shutdown, &mut loops);
-        let others = (events, logs, secrets, elb);
+        let others = (events, logs, secrets, elb, certificates);
         let (of_term, token) = (settings.clone(), shutdown.clone());
         loops.spawn(leading(ledger.clone(), ecs.clone(), others, of_term, token));
         let token = shutdown.clone();
@@ -297,7 +303,7 @@ fn member(settings: &ServerSettings, running: &Running, ids: &dyn IdSource) -> R
 async fn leading(
     ledger: Ledger,
     ecs: Ecs,
-    (events, logs, secrets, elb): (Events, Logs, Secrets, Elb),
+    (events, logs, secrets, elb, certificates): (Events, Logs, Secrets, Elb, Certificates),
     settings: ServerSettings,
     shutdown: CancellationToken,
 ) -> Result<()> {
@@ -305,7 +311,7 @@ async fn leading(
     let is_shared = matches!(settings.store.choice, StoreChoice::Etcd(_));
     let work = |term: CancellationToken| {
         let (ecs, ledger, events, logs) = (&ecs, &ledger, &events, &logs);
-        let (secrets, elb) = (&secrets, &elb);
+        let (secrets, elb, certificates) = (&secrets, &elb, &certificates);
         async move {
             ledger.reseal().await?;
             if is_shared {
@@ -319,11 +325,12 @@ async fn leading(
                 ended
             };
             let balancer = Balancer::new(ledger.clock().clone());
-            let (ended, (), (), ()) = tokio::join!(
+            let (ended, (), (), (), ()) = tokio::join!(
                 work,
                 events.run(telling.clone()),
                 secrets.run(telling.clone()),
                 elb.run(&balancer, telling.clone()),
+                certificates.run(telling.clone()),
             );
             ended
         }

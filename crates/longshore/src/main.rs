@@ -10,6 +10,7 @@ mod agent_program;
 mod api;
 mod archive_route;
 mod balancing;
+mod certifying;
 mod cli;
 mod clock;
 mod commands;

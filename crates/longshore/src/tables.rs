@@ -13,6 +13,8 @@ pub struct Tables {
     pub iam: iam::Tables,
     /// Clusters, definitions, instances, tasks.
     pub ecs: EcsTables,
+    /// Certificates.
+    pub certificates: certificates::Tables,
     /// Parameters and secrets.
     pub secrets: secrets::Tables,
     /// Networks.
@@ -33,6 +35,7 @@ impl Tables {
         Self {
             iam: iam::Tables::new(schema),
             ecs: EcsTables::declare(schema),
+            certificates: certificates::Tables::declare(schema),
             secrets: secrets::Tables::declare(schema),
             vpc: vpc::Tables::declare(schema),
             events: events::Tables::declare(schema),

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SanType,
+    SignatureAlgorithm,
 };
 use terms::Timestamp;
 use wire::tls::{Certificate, Identity};
@@ -26,6 +27,8 @@ pub enum Owner {
     Server(Vec<String>),
     /// A server of etcd, for its clients and its peers.
     Etcd(Vec<String>),
+    /// A site that a load balancer serves, under these names.
+    Site(Vec<String>),
     /// Longshore as a client of etcd, as the user of this name.
     EtcdClient(String),
     /// The container instance of this name.
@@ -106,6 +109,23 @@ impl Authority {
         Ok((self.sign(owner, &key, now)?, key.serialize_pem()))
     }
 
+    /// A certificate with a new key of this kind for a site of these names, both as PEM; the
+    /// certificate stands alone.
+    ///
+    /// # Errors
+    /// If a name cannot stand in a certificate.
+    pub fn issue_site(
+        &self,
+        names: &[String],
+        kind: &'static SignatureAlgorithm,
+        now: Timestamp,
+    ) -> Result<(String, String)> {
+        let key = KeyPair::generate_for(kind).context("making a key")?;
+        let mut wanted = wanted(&Owner::Site(names.to_vec()))?;
+        valid(&mut wanted, now, ISSUED_LIFE)?;
+        Ok((wanted.signed_by(&key, &self.issuer)?.pem(), key.serialize_pem()))
+    }
+
     /// A certificate for the key of a request (PKCS #10, PEM). Only the key is taken from it.
     ///
     /// # Errors
@@ -136,6 +156,12 @@ fn wanted(owner: &Owner) -> Result<CertificateParams> {
             vec![ServerAuth, ClientAuth],
         ),
         Owner::Etcd(names) => ("etcd", names.as_slice(), None, vec![ServerAuth, ClientAuth]),
+        Owner::Site(names) => (
+            names.first().map_or("", String::as_str),
+            names.as_slice(),
+            None,
+            vec![ServerAuth],
+        ),
         Owner::EtcdClient(user) => (user.as_str(), &[][..], None, vec![ClientAuth]),
         Owner::Node(name) => {
             (name.as_str(), &[][..], Some(Identity::Node(name.clone())), vec![ClientAuth])

@@ -200,6 +200,7 @@ fn describe(owner: &Owner) -> String {
     match owner {
         Owner::Server(names) => format!("for servers at {}", names.join(", ")),
         Owner::Etcd(names) => format!("for etcd at {}", names.join(", ")),
+        Owner::Site(names) => format!("for the site at {}", names.join(", ")),
         Owner::EtcdClient(user) => format!("with which servers call etcd, as '{user}'"),
         Owner::Node(name) => format!("for the container instance '{name}'"),
     }

@@ -40,6 +40,8 @@ impl Kind {
 pub(crate) enum Limit {
     /// Actions of one rule or listener.
     Actions,
+    /// Certificates of one load balancer.
+    Certificates,
     /// Listeners of one load balancer.
     Listeners,
     /// Load balancers of an account and region.
@@ -85,6 +87,15 @@ pub(crate) enum Error {
     /// A target group of that name is there, and is another.
     #[error("A target group with the same name '{0}' exists, but with different settings")]
     DuplicateTargetGroup(String),
+    /// No such certificate.
+    #[error("Certificate '{0}' not found")]
+    Certificate(String),
+    /// No security policy of that name.
+    #[error("SSL policy '{0}' not found")]
+    Policy(String),
+    /// A target group that does not go with the protocol of the listener.
+    #[error("{0}")]
+    Incompatible(String),
     /// The port has a listener.
     #[error("A listener already exists on this port for this load balancer '{0}'")]
     DuplicateListener(String),
@@ -167,6 +178,9 @@ impl Error {
             Self::NotFound(Kind::TargetGroup) => codes::TARGET_GROUP_NOT_FOUND,
             Self::NotFound(Kind::Listener) => codes::LISTENER_NOT_FOUND,
             Self::NotFound(Kind::Rule) => codes::RULE_NOT_FOUND,
+            Self::Certificate(_) => codes::CERTIFICATE_NOT_FOUND,
+            Self::Policy(_) => codes::SSL_POLICY_NOT_FOUND,
+            Self::Incompatible(_) => codes::INCOMPATIBLE_PROTOCOLS,
             Self::Configuration(_) => codes::INVALID_CONFIGURATION_REQUEST,
             Self::Action(_) => codes::INVALID_LOAD_BALANCER_ACTION,
             Self::DuplicateLoadBalancer(_) => codes::DUPLICATE_LOAD_BALANCER_NAME,
@@ -190,6 +204,7 @@ impl Error {
 fn too_many(limit: Limit) -> wire::ErrorModel {
     match limit {
         Limit::Actions => codes::TOO_MANY_ACTIONS,
+        Limit::Certificates => codes::TOO_MANY_CERTIFICATES,
         Limit::Listeners => codes::TOO_MANY_LISTENERS,
         Limit::LoadBalancers => codes::TOO_MANY_LOAD_BALANCERS,
         Limit::Rules => codes::TOO_MANY_RULES,

@@ -44,6 +44,8 @@ pub trait Instances: Send + Sync + 'static {
 pub struct ElbSetup {
     /// The networks' tables, of the same ledger.
     pub vpc: vpc::Tables,
+    /// The certificates' tables, of the same ledger.
+    pub certificates: certificates::Tables,
     /// Where instances are.
     pub instances: Arc<dyn Instances>,
 }
@@ -58,14 +60,15 @@ pub(crate) struct Inner {
     pub(crate) ledger: Ledger,
     pub(crate) tables: Tables,
     pub(crate) vpc: vpc::Tables,
+    pub(crate) certificates: certificates::Tables,
     pub(crate) instances: Arc<dyn Instances>,
 }
 
 impl Elb {
     /// The service over a ledger that was opened with these tables.
     pub fn new(tables: Tables, ledger: Ledger, setup: ElbSetup) -> Self {
-        let ElbSetup { vpc, instances } = setup;
-        Self { inner: Arc::new(Inner { ledger, tables, vpc, instances }) }
+        let ElbSetup { vpc, certificates, instances } = setup;
+        Self { inner: Arc::new(Inner { ledger, tables, vpc, certificates, instances }) }
     }
 
     /// Keeps a data plane as the ledger says, until `shutdown`, and then stops it. Only the server

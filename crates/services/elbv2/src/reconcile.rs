@@ -38,7 +38,7 @@ impl Inner {
 
     /// One round; gives when there is to be another at the latest.
     async fn look(&self, balancer: &Balancer) -> Duration {
-        let plan = plan(&self.tables, &self.ledger.snapshot());
+        let plan = plan(&self.tables, &self.certificates, &self.ledger.snapshot());
         let troubles = balancer.apply(&plan.config);
         let mut wait = if troubles.is_empty() { SWEEP } else { PAUSE };
         let noted = self.note_states(&plan, &troubles).await;
@@ -64,7 +64,8 @@ impl Inner {
                         || commit.touches(&tables.listeners)
                         || commit.touches(&tables.rules)
                         || commit.touches(&tables.groups)
-                        || commit.touches(&tables.targets);
+                        || commit.touches(&tables.targets)
+                        || self.certificates.touched_by(&commit);
                     if touched {
                         return;
                     }

@@ -37,6 +37,8 @@ pub struct Tables {
     pub(crate) listeners: Table<ListenerKey, Listener>,
     /// Listeners by the target groups that their default actions name: scope and `NAME/ID`.
     pub(crate) listeners_by_group: Index<GroupKey, ListenerKey, Listener>,
+    /// Listeners by the ARNs of the certificates that they serve with.
+    pub(crate) listeners_by_certificate: Index<String, ListenerKey, Listener>,
     /// Rules but the default ones.
     pub(crate) rules: Table<RuleKey, Rule>,
     /// Rules by the target groups that their actions name: scope and `NAME/ID`.
@@ -76,6 +78,13 @@ impl Tables {
                 &listeners,
                 "group",
                 |key: &ListenerKey, row: &Listener| row.default_actions.groups(&key.0),
+            ),
+            listeners_by_certificate: schema.index(
+                &listeners,
+                "certificate",
+                |_, row: &Listener| {
+                    row.certificates().into_iter().map(str::to_owned).collect::<Vec<_>>()
+                },
             ),
             rules,
             rules_by_group: schema

@@ -1,11 +1,13 @@
-//! Which load balancers use which target groups: it follows from the actions of listeners and
+//! Which load balancers use which target groups and certificates: it follows from the actions of listeners and
 //! rules, and is stored nowhere else.
 
 use std::collections::BTreeSet;
 
-use ledger::{Tx, View};
+use certificates::Users;
+use ledger::{Snapshot, Tx, View};
 
-use crate::Inner;
+use crate::arn;
+use crate::{Elb, Inner};
 use crate::tables::{GroupKey, ListenerKey, LoadBalancerKey, Tables};
 
 impl Tables {
@@ -33,6 +35,27 @@ impl Tables {
         let rules = view.prefix(&self.rules, load_balancer);
         let rules = rules.flat_map(|(_, row)| row.actions.groups(scope));
         listeners.chain(rules).collect()
+    }
+}
+
+impl Tables {
+    /// The ARNs of the load balancers that serve with a certificate.
+    fn users_of(&self, view: &impl View, certificate: &str) -> Vec<String> {
+        let named = certificate.to_owned();
+        let listeners = view.index(&self.listeners_by_certificate, &named);
+        let users: BTreeSet<_> =
+            listeners.map(|(key, _)| arn::of_load_balancer(&(key.0, key.1))).collect();
+        users.into_iter().collect()
+    }
+}
+
+impl Users for Elb {
+    fn at(&self, tx: &Tx<'_>, certificate: &str) -> Vec<String> {
+        self.inner.tables.users_of(tx, certificate)
+    }
+
+    fn seen(&self, snapshot: &Snapshot, certificate: &str) -> Vec<String> {
+        self.inner.tables.users_of(snapshot, certificate)
     }
 }
 

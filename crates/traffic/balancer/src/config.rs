@@ -1,5 +1,6 @@
 //! What the data plane is told.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -46,12 +47,18 @@ pub enum Forwarded {
 pub struct Settings {
     /// How long a connection may be without a byte.
     pub idle: Duration,
+    /// How long a connection may last; then it ends with its next answer.
+    pub client_life: Duration,
     /// X-Forwarded-For.
     pub forwarded: Forwarded,
     /// Whether X-Forwarded-For has the client's port too.
     pub client_port: bool,
     /// Whether Host stays as it is.
     pub preserve_host: bool,
+    /// Whether clients that offer HTTP/2 get it; over TLS alone.
+    pub http2: bool,
+    /// Whether targets are told the version of TLS and the cipher.
+    pub tells_tls: bool,
     /// Whether headers are dropped whose names have more than letters, digits and hyphens.
     pub drop_invalid_headers: bool,
 }
@@ -60,9 +67,12 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             idle: Duration::from_secs(60),
+            client_life: Duration::from_secs(3600),
             forwarded: Forwarded::Append,
             client_port: false,
             preserve_host: false,
+            http2: true,
+            tells_tls: false,
             drop_invalid_headers: false,
         }
     }
@@ -79,6 +89,52 @@ pub struct Listener {
     pub default: Action,
     /// Whether the load balancer's own answers name it in `Server`.
     pub shows_server: bool,
+    /// What it shows, if it takes TLS.
+    pub tls: Option<Tls>,
+}
+
+/// What a listener shows that takes TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// Its certificates; the first one is for clients that no other fits better.
+    pub certificates: Vec<CertificatePair>,
+    /// Versions by OpenSSL's names, as in `TLSv1.2`. Those before 1.2 are passed over.
+    pub protocols: Vec<String>,
+    /// Ciphers by OpenSSL's names, the preferred ones first; what is not known is passed over.
+    pub ciphers: Vec<String>,
+}
+
+/// A certificate with its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificatePair {
+    /// Tells it from others.
+    pub name: String,
+    /// The certificate and those above it, as PEM.
+    pub chain: String,
+    /// Its key.
+    pub key: KeyPem,
+}
+
+/// A key as PEM, which is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct KeyPem(String);
+
+impl KeyPem {
+    /// This one.
+    pub fn new(pem: String) -> Self {
+        Self(pem)
+    }
+
+    /// The text, for who serves with it.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for KeyPem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyPem(…)")
+    }
 }
 
 /// A rule.
@@ -168,6 +224,18 @@ pub enum Algorithm {
     Random,
 }
 
+/// Which HTTP targets speak.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Speaks {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2.
+    Http2,
+    /// gRPC over HTTP/2.
+    Grpc,
+}
+
 /// A target group that some load balancer uses.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Group {
@@ -175,6 +243,10 @@ pub struct Group {
     pub name: String,
     /// Its targets.
     pub targets: Vec<Target>,
+    /// What they speak.
+    pub speaks: Speaks,
+    /// Whether they are spoken to over TLS. Their certificates are not verified.
+    pub tls: bool,
     /// How they are checked.
     pub check: Check,
     /// How the next one is chosen.
@@ -205,6 +277,10 @@ pub struct Target {
 /// How targets are checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
+    /// What is spoken.
+    pub speaks: Speaks,
+    /// Whether over TLS; certificates are not verified.
+    pub tls: bool,
     /// The port, if it is not the target's.
     pub port: Option<u16>,
     /// What is asked for.
@@ -217,6 +293,6 @@ pub struct Check {
     pub healthy: u32,
     /// Failures in a row that make a target unhealthy.
     pub unhealthy: u32,
-    /// The status codes that are passes: first and last of each range.
+    /// The status codes that are passes, gRPC's of those that speak it: first and last of each range.
     pub codes: Vec<(u16, u16)>,
 }

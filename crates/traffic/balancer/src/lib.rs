@@ -19,6 +19,7 @@ mod proxy;
 mod random;
 mod rules;
 mod targets;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -30,8 +31,8 @@ use tokio::sync::Notify;
 
 pub use cidr::Cidr;
 pub use config::{
-    Action, Algorithm, Check, Condition, Config, Forwarded, Group, Listener, LoadBalancer,
-    Redirect, Rule, Settings, Target, Texts,
+    Action, Algorithm, CertificatePair, Check, Condition, Config, Forwarded, Group, KeyPem, Listener,
+    LoadBalancer, Redirect, Rule, Settings, Speaks, Target, Texts, Tls,
 };
 pub use health::{Health, Reason, State};
 

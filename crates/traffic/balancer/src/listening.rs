@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Action, Listener, LoadBalancer, Redirect, Settings};
 use crate::proxy::{self, Cookies};
+use crate::tls::Secure;
 use crate::rules::Ready;
 use crate::targets::GroupState;
 
@@ -23,6 +24,8 @@ pub(crate) struct Plan {
     pub(crate) dns_name: String,
     pub(crate) port: u16,
     pub(crate) shows_server: bool,
+    /// What it shows, if it takes TLS.
+    pub(crate) secure: Option<Arc<Secure>>,
     pub(crate) rules: Vec<(Vec<Ready>, Deed)>,
     pub(crate) default: Deed,
 }
@@ -76,16 +79,11 @@ impl Listening {
         for load_balancer in load_balancers {
             for listener in &load_balancer.listeners {
                 let address = SocketAddr::new(load_balancer.address, listener.port);
-                let plan = Arc::new(plan(load_balancer, listener, groups, common));
-                if let Some(open) = before.remove(&address) {
-                    open.plan.store(plan);
-                    self.listeners.insert(address, open);
-                    continue;
-                }
-                match open(address, plan) {
+                let open = before.remove(&address);
+                match renewed(open, address, (load_balancer, listener), groups, common) {
                     Ok(open) => drop(self.listeners.insert(address, open)),
                     Err(error) => {
-                        tracing::warn!(%address, %error, "a load balancer cannot listen");
+                        tracing::warn!(%address, error, "a load balancer cannot listen");
                         let text = format!("Port {} cannot be listened on: {error}", listener.port);
                         troubles.insert(load_balancer.name.clone(), text);
                     }
@@ -93,6 +91,28 @@ impl Listening {
             }
         }
         troubles
+    }
+}
+
+/// The listener that was open, with its new plan; else one that is opened.
+fn renewed(
+    open: Option<Open>,
+    address: SocketAddr,
+    (load_balancer, listener): (&LoadBalancer, &Listener),
+    groups: &BTreeMap<String, Arc<GroupState>>,
+    common: &Common,
+) -> Result<Open, String> {
+    let before = open.as_ref().and_then(|open| open.plan.load().secure.clone());
+    let http2 = load_balancer.settings.http2;
+    let secure = listener.tls.as_ref();
+    let secure = secure.map(|tls| Secure::next(before.as_ref(), tls, http2)).transpose()?;
+    let plan = Plan { secure, ..plan(load_balancer, listener, groups, common) };
+    match open {
+        Some(open) => {
+            open.plan.store(Arc::new(plan));
+            Ok(open)
+        }
+        None => self::open(address, Arc::new(plan)).map_err(|error| error.to_string()),
     }
 }
 
@@ -113,6 +133,7 @@ fn plan(
         dns_name: load_balancer.dns_name.clone(),
         port: listener.port,
         shows_server: listener.shows_server,
+        secure: None,
         rules: listener.rules.iter().map(rule).collect(),
         default: deed(&listener.default, groups),
     }

@@ -5,6 +5,20 @@ use wire::{Operation, Schema, ServiceModel};
 use crate::{schemas, structures};
 
 #[derive(Debug, Clone, Copy)]
+pub struct AddListenerCertificates;
+
+impl Operation for AddListenerCertificates {
+    type Input = structures::AddListenerCertificatesInput;
+    type Output = structures::AddListenerCertificatesOutput;
+    const NAME: &'static str = "AddListenerCertificates";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::ADD_LISTENER_CERTIFICATES_INPUT;
+    const OUTPUT: &'static Schema = &schemas::ADD_LISTENER_CERTIFICATES_OUTPUT;
+    const ERRORS: &'static [&'static str] =
+        &["ListenerNotFound", "TooManyCertificates", "CertificateNotFound"];
+}
+
+#[derive(Debug, Clone, Copy)]
 pub struct AddTags;
 
 impl Operation for AddTags {
@@ -226,6 +240,19 @@ impl Operation for DescribeListenerAttributes {
 }
 
 #[derive(Debug, Clone, Copy)]
+pub struct DescribeListenerCertificates;
+
+impl Operation for DescribeListenerCertificates {
+    type Input = structures::DescribeListenerCertificatesInput;
+    type Output = structures::DescribeListenerCertificatesOutput;
+    const NAME: &'static str = "DescribeListenerCertificates";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::DESCRIBE_LISTENER_CERTIFICATES_INPUT;
+    const OUTPUT: &'static Schema = &schemas::DESCRIBE_LISTENER_CERTIFICATES_OUTPUT;
+    const ERRORS: &'static [&'static str] = &["ListenerNotFound"];
+}
+
+#[derive(Debug, Clone, Copy)]
 pub struct DescribeListeners;
 
 impl Operation for DescribeListeners {
@@ -277,6 +304,19 @@ impl Operation for DescribeRules {
     const OUTPUT: &'static Schema = &schemas::DESCRIBE_RULES_OUTPUT;
     const ERRORS: &'static [&'static str] =
         &["ListenerNotFound", "RuleNotFound", "UnsupportedProtocol"];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct DescribeSSLPolicies;
+
+impl Operation for DescribeSSLPolicies {
+    type Input = structures::DescribeSSLPoliciesInput;
+    type Output = structures::DescribeSSLPoliciesOutput;
+    const NAME: &'static str = "DescribeSSLPolicies";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::DESCRIBE_SSL_POLICIES_INPUT;
+    const OUTPUT: &'static Schema = &schemas::DESCRIBE_SSL_POLICIES_OUTPUT;
+    const ERRORS: &'static [&'static str] = &["SSLPolicyNotFound"];
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -465,6 +505,19 @@ impl Operation for RegisterTargets {
         "InvalidTarget",
         "TooManyRegistrationsForTargetId",
     ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct RemoveListenerCertificates;
+
+impl Operation for RemoveListenerCertificates {
+    type Input = structures::RemoveListenerCertificatesInput;
+    type Output = structures::RemoveListenerCertificatesOutput;
+    const NAME: &'static str = "RemoveListenerCertificates";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::REMOVE_LISTENER_CERTIFICATES_INPUT;
+    const OUTPUT: &'static Schema = &schemas::REMOVE_LISTENER_CERTIFICATES_OUTPUT;
+    const ERRORS: &'static [&'static str] = &["ListenerNotFound", "OperationNotPermitted"];
 }
 
 #[derive(Debug, Clone, Copy)]

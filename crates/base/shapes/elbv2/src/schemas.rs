@@ -38,6 +38,17 @@ pub static ACTION_TYPE_ENUM: Schema = Schema::new(
     ]),
 );
 pub static ACTIONS: Schema = Schema::new("Actions", Kind::List(&Member::new("member", &ACTION)));
+pub static ADD_LISTENER_CERTIFICATES_INPUT: Schema = Schema::new(
+    "AddListenerCertificatesInput",
+    Kind::Structure(&[
+        Member::new("Certificates", &CERTIFICATE_LIST).required(),
+        Member::new("ListenerArn", &LISTENER_ARN).required(),
+    ]),
+);
+pub static ADD_LISTENER_CERTIFICATES_OUTPUT: Schema = Schema::new(
+    "AddListenerCertificatesOutput",
+    Kind::Structure(&[Member::new("Certificates", &CERTIFICATE_LIST)]),
+);
 pub static ADD_TAGS_INPUT: Schema = Schema::new(
     "AddTagsInput",
     Kind::Structure(&[
@@ -204,6 +215,16 @@ pub static CERTIFICATE: Schema = Schema::new(
 pub static CERTIFICATE_ARN: Schema = Schema::new("CertificateArn", Kind::String);
 pub static CERTIFICATE_LIST: Schema =
     Schema::new("CertificateList", Kind::List(&Member::new("member", &CERTIFICATE)));
+pub static CIPHER: Schema = Schema::new(
+    "Cipher",
+    Kind::Structure(&[
+        Member::new("Name", &CIPHER_NAME),
+        Member::new("Priority", &CIPHER_PRIORITY),
+    ]),
+);
+pub static CIPHER_NAME: Schema = Schema::new("CipherName", Kind::String);
+pub static CIPHER_PRIORITY: Schema = Schema::new("CipherPriority", Kind::Integer);
+pub static CIPHERS: Schema = Schema::new("Ciphers", Kind::List(&Member::new("member", &CIPHER)));
 pub static CONDITION_FIELD_NAME: Schema = Schema {
     name: "ConditionFieldName",
     kind: Kind::String,
@@ -347,6 +368,21 @@ pub static DESCRIBE_LISTENER_ATTRIBUTES_OUTPUT: Schema = Schema::new(
     "DescribeListenerAttributesOutput",
     Kind::Structure(&[Member::new("Attributes", &LISTENER_ATTRIBUTES)]),
 );
+pub static DESCRIBE_LISTENER_CERTIFICATES_INPUT: Schema = Schema::new(
+    "DescribeListenerCertificatesInput",
+    Kind::Structure(&[
+        Member::new("ListenerArn", &LISTENER_ARN).required(),
+        Member::new("Marker", &MARKER),
+        Member::new("PageSize", &PAGE_SIZE),
+    ]),
+);
+pub static DESCRIBE_LISTENER_CERTIFICATES_OUTPUT: Schema = Schema::new(
+    "DescribeListenerCertificatesOutput",
+    Kind::Structure(&[
+        Member::new("Certificates", &CERTIFICATE_LIST),
+        Member::new("NextMarker", &MARKER),
+    ]),
+);
 pub static DESCRIBE_LISTENERS_INPUT: Schema = Schema::new(
     "DescribeListenersInput",
     Kind::Structure(&[
@@ -396,6 +432,22 @@ pub static DESCRIBE_RULES_INPUT: Schema = Schema::new(
 pub static DESCRIBE_RULES_OUTPUT: Schema = Schema::new(
     "DescribeRulesOutput",
     Kind::Structure(&[Member::new("NextMarker", &MARKER), Member::new("Rules", &RULES)]),
+);
+pub static DESCRIBE_SSL_POLICIES_INPUT: Schema = Schema::new(
+    "DescribeSSLPoliciesInput",
+    Kind::Structure(&[
+        Member::new("LoadBalancerType", &LOAD_BALANCER_TYPE_ENUM),
+        Member::new("Marker", &MARKER),
+        Member::new("Names", &SSL_POLICY_NAMES),
+        Member::new("PageSize", &PAGE_SIZE),
+    ]),
+);
+pub static DESCRIBE_SSL_POLICIES_OUTPUT: Schema = Schema::new(
+    "DescribeSSLPoliciesOutput",
+    Kind::Structure(&[
+        Member::new("NextMarker", &MARKER),
+        Member::new("SslPolicies", &SSL_POLICIES),
+    ]),
 );
 pub static DESCRIBE_TAGS_INPUT: Schema = Schema::new(
     "DescribeTagsInput",
@@ -949,6 +1001,15 @@ pub static REGISTER_TARGETS_INPUT: Schema = Schema::new(
 );
 pub static REGISTER_TARGETS_OUTPUT: Schema =
     Schema::new("RegisterTargetsOutput", Kind::Structure(&[]));
+pub static REMOVE_LISTENER_CERTIFICATES_INPUT: Schema = Schema::new(
+    "RemoveListenerCertificatesInput",
+    Kind::Structure(&[
+        Member::new("Certificates", &CERTIFICATE_LIST).required(),
+        Member::new("ListenerArn", &LISTENER_ARN).required(),
+    ]),
+);
+pub static REMOVE_LISTENER_CERTIFICATES_OUTPUT: Schema =
+    Schema::new("RemoveListenerCertificatesOutput", Kind::Structure(&[]));
 pub static REMOVE_TAGS_INPUT: Schema = Schema::new(
     "RemoveTagsInput",
     Kind::Structure(&[
@@ -1098,7 +1159,23 @@ pub static SOURCE_NAT_IPV6_PREFIXES: Schema = Schema::new(
     "SourceNatIpv6Prefixes",
     Kind::List(&Member::new("member", &SOURCE_NAT_IPV6_PREFIX)),
 );
+pub static SSL_POLICIES: Schema =
+    Schema::new("SslPolicies", Kind::List(&Member::new("member", &SSL_POLICY)));
+pub static SSL_POLICY: Schema = Schema::new(
+    "SslPolicy",
+    Kind::Structure(&[
+        Member::new("Ciphers", &CIPHERS),
+        Member::new("Name", &SSL_POLICY_NAME),
+        Member::new("SslProtocols", &SSL_PROTOCOLS),
+        Member::new("SupportedLoadBalancerTypes", &LIST_OF_STRING),
+    ]),
+);
 pub static SSL_POLICY_NAME: Schema = Schema::new("SslPolicyName", Kind::String);
+pub static SSL_POLICY_NAMES: Schema =
+    Schema::new("SslPolicyNames", Kind::List(&Member::new("member", &SSL_POLICY_NAME)));
+pub static SSL_PROTOCOL: Schema = Schema::new("SslProtocol", Kind::String);
+pub static SSL_PROTOCOLS: Schema =
+    Schema::new("SslProtocols", Kind::List(&Member::new("member", &SSL_PROTOCOL)));
 pub static STATE_REASON: Schema = Schema::new("StateReason", Kind::String);
 pub static STRING: Schema = Schema::new("String", Kind::String);
 pub static STRING_VALUE: Schema = Schema::new("StringValue", Kind::String);

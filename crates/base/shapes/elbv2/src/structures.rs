@@ -65,6 +65,67 @@ impl Value for Action {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct AddListenerCertificatesInput {
+    pub certificates: Vec<Certificate>,
+    pub listener_arn: String,
+}
+
+impl Structure for AddListenerCertificatesInput {
+    const SCHEMA: &'static Schema = &schemas::ADD_LISTENER_CERTIFICATES_INPUT;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.certificates, reader, member),
+            1 => read_required(&mut self.listener_arn, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.certificates, 0, writer, members);
+        write_required(&self.listener_arn, 1, writer, members);
+    }
+}
+
+impl Value for AddListenerCertificatesInput {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AddListenerCertificatesOutput {
+    pub certificates: Option<Vec<Certificate>>,
+}
+
+impl Structure for AddListenerCertificatesOutput {
+    const SCHEMA: &'static Schema = &schemas::ADD_LISTENER_CERTIFICATES_OUTPUT;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.certificates, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.certificates, 0, writer, members);
+    }
+}
+
+impl Value for AddListenerCertificatesOutput {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct AddTagsInput {
     pub resource_arns: Vec<String>,
     pub tags: Vec<Tag>,
@@ -360,6 +421,38 @@ impl Structure for Certificate {
 }
 
 impl Value for Certificate {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Cipher {
+    pub name: Option<String>,
+    pub priority: Option<i32>,
+}
+
+impl Structure for Cipher {
+    const SCHEMA: &'static Schema = &schemas::CIPHER;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.name, reader, member),
+            1 => read_optional(&mut self.priority, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.name, 0, writer, members);
+        write_optional(&self.priority, 1, writer, members);
+    }
+}
+
+impl Value for Cipher {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }
@@ -1091,6 +1184,73 @@ impl Value for DescribeListenerAttributesOutput {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeListenerCertificatesInput {
+    pub listener_arn: String,
+    pub marker: Option<String>,
+    pub page_size: Option<i32>,
+}
+
+impl Structure for DescribeListenerCertificatesInput {
+    const SCHEMA: &'static Schema = &schemas::DESCRIBE_LISTENER_CERTIFICATES_INPUT;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.listener_arn, reader, member),
+            1 => read_optional(&mut self.marker, reader, member),
+            2 => read_optional(&mut self.page_size, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.listener_arn, 0, writer, members);
+        write_optional(&self.marker, 1, writer, members);
+        write_optional(&self.page_size, 2, writer, members);
+    }
+}
+
+impl Value for DescribeListenerCertificatesInput {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeListenerCertificatesOutput {
+    pub certificates: Option<Vec<Certificate>>,
+    pub next_marker: Option<String>,
+}
+
+impl Structure for DescribeListenerCertificatesOutput {
+    const SCHEMA: &'static Schema = &schemas::DESCRIBE_LISTENER_CERTIFICATES_OUTPUT;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.certificates, reader, member),
+            1 => read_optional(&mut self.next_marker, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.certificates, 0, writer, members);
+        write_optional(&self.next_marker, 1, writer, members);
+    }
+}
+
+impl Value for DescribeListenerCertificatesOutput {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct DescribeListenersInput {
     pub listener_arns: Option<Vec<String>>,
     pub load_balancer_arn: Option<String>,
@@ -1350,6 +1510,76 @@ impl Structure for DescribeRulesOutput {
 }
 
 impl Value for DescribeRulesOutput {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeSSLPoliciesInput {
+    pub load_balancer_type: Option<LoadBalancerTypeEnum>,
+    pub marker: Option<String>,
+    pub names: Option<Vec<String>>,
+    pub page_size: Option<i32>,
+}
+
+impl Structure for DescribeSSLPoliciesInput {
+    const SCHEMA: &'static Schema = &schemas::DESCRIBE_SSL_POLICIES_INPUT;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.load_balancer_type, reader, member),
+            1 => read_optional(&mut self.marker, reader, member),
+            2 => read_optional(&mut self.names, reader, member),
+            3 => read_optional(&mut self.page_size, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.load_balancer_type, 0, writer, members);
+        write_optional(&self.marker, 1, writer, members);
+        write_optional(&self.names, 2, writer, members);
+        write_optional(&self.page_size, 3, writer, members);
+    }
+}
+
+impl Value for DescribeSSLPoliciesInput {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeSSLPoliciesOutput {
+    pub next_marker: Option<String>,
+    pub ssl_policies: Option<Vec<SslPolicy>>,
+}
+
+impl Structure for DescribeSSLPoliciesOutput {
+    const SCHEMA: &'static Schema = &schemas::DESCRIBE_SSL_POLICIES_OUTPUT;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.next_marker, reader, member),
+            1 => read_optional(&mut self.ssl_policies, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.next_marker, 0, writer, members);
+        write_optional(&self.ssl_policies, 1, writer, members);
+    }
+}
+
+impl Value for DescribeSSLPoliciesOutput {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }
@@ -2884,6 +3114,58 @@ impl Value for RegisterTargetsOutput {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct RemoveListenerCertificatesInput {
+    pub certificates: Vec<Certificate>,
+    pub listener_arn: String,
+}
+
+impl Structure for RemoveListenerCertificatesInput {
+    const SCHEMA: &'static Schema = &schemas::REMOVE_LISTENER_CERTIFICATES_INPUT;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.certificates, reader, member),
+            1 => read_required(&mut self.listener_arn, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.certificates, 0, writer, members);
+        write_required(&self.listener_arn, 1, writer, members);
+    }
+}
+
+impl Value for RemoveListenerCertificatesInput {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RemoveListenerCertificatesOutput {}
+
+impl Structure for RemoveListenerCertificatesOutput {
+    const SCHEMA: &'static Schema = &schemas::REMOVE_LISTENER_CERTIFICATES_OUTPUT;
+    fn read_member(&mut self, _: usize, _: &mut dyn Reader) -> Result<bool, Malformed> {
+        Ok(false)
+    }
+    fn write_members(&self, _: &mut dyn Writer) {}
+}
+
+impl Value for RemoveListenerCertificatesOutput {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct RemoveTagsInput {
     pub resource_arns: Vec<String>,
     pub tag_keys: Vec<String>,
@@ -3437,6 +3719,44 @@ impl Structure for SourceIpConditionConfig {
 }
 
 impl Value for SourceIpConditionConfig {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SslPolicy {
+    pub ciphers: Option<Vec<Cipher>>,
+    pub name: Option<String>,
+    pub ssl_protocols: Option<Vec<String>>,
+    pub supported_load_balancer_types: Option<Vec<String>>,
+}
+
+impl Structure for SslPolicy {
+    const SCHEMA: &'static Schema = &schemas::SSL_POLICY;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.ciphers, reader, member),
+            1 => read_optional(&mut self.name, reader, member),
+            2 => read_optional(&mut self.ssl_protocols, reader, member),
+            3 => read_optional(&mut self.supported_load_balancer_types, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.ciphers, 0, writer, members);
+        write_optional(&self.name, 1, writer, members);
+        write_optional(&self.ssl_protocols, 2, writer, members);
+        write_optional(&self.supported_load_balancer_types, 3, writer, members);
+    }
+}
+
+impl Value for SslPolicy {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }

@@ -10,7 +10,7 @@ use super::limits;
 use crate::Inner;
 use crate::arn;
 use crate::error::{Error, Kind, Limit};
-use crate::model::Actions;
+use crate::model::{Actions, Version};
 use crate::tables::{GroupKey, LoadBalancerKey};
 
 /// Highest weight of a target group.
@@ -211,18 +211,25 @@ fn fixed_response(config: &shapes::FixedResponseActionConfig) -> Result<(), Erro
 }
 
 impl Inner {
-    /// Refuses actions that name groups that are not there or another load balancer's, or more
-    /// groups than `load_balancer` may have.
+    /// Refuses actions that name groups that are not there or another load balancer's, groups that
+    /// need a listener with TLS (`is_secure`), or more groups than `load_balancer` may have.
     pub(super) fn check_groups(
         &self,
         view: &impl View,
         load_balancer: &LoadBalancerKey,
         actions: &Actions,
+        is_secure: bool,
     ) -> Result<(), Error> {
         for (text, _) in actions.weighted() {
             let key: GroupKey = arn::group(&load_balancer.0, &text)?;
             let row = view.get(&self.tables.groups, &key);
-            row.ok_or(Error::NotFound(Kind::TargetGroup))?;
+            let row = row.ok_or(Error::NotFound(Kind::TargetGroup))?;
+            if row.version != Version::Http1 && !is_secure {
+                return Err(Error::Incompatible(format!(
+                    "Target group '{text}' with protocol version {} needs an HTTPS listener",
+                    row.version.as_str()
+                )));
+            }
             let users = self.tables.load_balancers_of(view, &key);
             if users.iter().any(|user| user != load_balancer) {
                 return Err(Error::Associated(text));

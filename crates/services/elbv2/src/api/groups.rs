@@ -12,7 +12,7 @@ use super::{limits, names, scope};
 use crate::Inner;
 use crate::arn;
 use crate::error::{Error, Kind, Limit};
-use crate::model::{HealthCheck, Protocol, TargetGroup, TargetType};
+use crate::model::{HealthCheck, Protocol, TargetGroup, TargetType, Version};
 use crate::tables::GroupKey;
 
 const CREATE: &str = "CreateTargetGroup";
@@ -26,8 +26,9 @@ impl Inner {
     ) -> Result<shapes::CreateTargetGroupOutput, Error> {
         names::check_group(&input.name)?;
         let target_type = target_type(&input)?;
+        let (protocol, version) = spoken(&input)?;
         let tags = names::tags(input.tags.as_deref().unwrap_or_default())?;
-        let check = wanted(&input).over(&HealthCheck::default())?;
+        let check = wanted(&input, version).over(&HealthCheck::usual(version))?;
         let port = input.port.and_then(|port| u16::try_from(port).ok());
         let port = port.ok_or_else(|| Error::invalid("A port must be specified"))?;
         let vpc = input.vpc_id.clone();
@@ -38,6 +39,7 @@ impl Inner {
             let named = (scope.clone(), input.name.clone());
             if let Some((key, row)) = tx.index(&self.tables.group_names, &named).next() {
                 let same = row.target_type == target_type
+                    && (row.protocol, row.version) == (protocol, version)
                     && row.port == port
                     && row.vpc == vpc
                     && row.check == check;
@@ -54,13 +56,14 @@ impl Inner {
             let row = TargetGroup {
                 name: input.name.clone(),
                 target_type,
-                protocol: Protocol::Http,
+                protocol,
                 port,
                 vpc: vpc.clone(),
                 check: check.clone(),
                 attributes: Default::default(),
                 tags: tags.clone(),
                 made_at: tx.now(),
+                version,
             };
             let key = (scope.clone(), format!("{}/{}", input.name, names::id(tx.next_id())));
             let shown = self.show_group(tx, &key, &row);
@@ -123,8 +126,8 @@ impl Inner {
         input: shapes::ModifyTargetGroupInput,
     ) -> Result<shapes::ModifyTargetGroupOutput, Error> {
         let key = arn::group(&scope(&context), &input.target_group_arn)?;
-        let wanted = Wanted {
-            operation: "ModifyTargetGroup",
+        let wanted = |version| Wanted {
+            version,
             enabled: input.health_check_enabled,
             interval: input.health_check_interval_seconds,
             path: input.health_check_path.as_deref(),
@@ -139,7 +142,7 @@ impl Inner {
             let row = tx.get(&self.tables.groups, &key);
             let row = row.ok_or(Error::NotFound(Kind::TargetGroup))?;
             let changed =
-                TargetGroup { check: wanted.over(&row.check)?, ..TargetGroup::clone(&row) };
+                TargetGroup { check: wanted(row.version).over(&row.check)?, ..TargetGroup::clone(&row) };
             let shown = self.show_group(tx, &key, &changed);
             tx.put(&self.tables.groups, key.clone(), changed);
             Ok::<_, Error>(shown)
@@ -185,9 +188,9 @@ impl Inner {
     }
 }
 
-fn wanted(input: &shapes::CreateTargetGroupInput) -> Wanted<'_> {
+fn wanted(input: &shapes::CreateTargetGroupInput, version: Version) -> Wanted<'_> {
     Wanted {
-        operation: CREATE,
+        version,
         enabled: input.health_check_enabled,
         interval: input.health_check_interval_seconds,
         path: input.health_check_path.as_deref(),
@@ -200,6 +203,22 @@ fn wanted(input: &shapes::CreateTargetGroupInput) -> Wanted<'_> {
     }
 }
 
+/// What targets speak; refuses what is not built.
+fn spoken(input: &shapes::CreateTargetGroupInput) -> Result<(Protocol, Version), Error> {
+    let protocol = match input.protocol {
+        None => return Err(Error::invalid("A protocol must be specified")),
+        Some(ProtocolEnum::Http) => Protocol::Http,
+        Some(ProtocolEnum::Https) => Protocol::Https,
+        Some(other) => {
+            return Err(Error::not_built(CREATE, format!("Protocol {}", other.as_str())));
+        }
+    };
+    let named = input.protocol_version.as_deref().unwrap_or("HTTP1");
+    let version = Version::parse(named);
+    let wrong = || Error::invalid(format!("'{named}' is not a valid protocol version"));
+    Ok((protocol, version.ok_or_else(wrong)?))
+}
+
 /// The kind of targets; refuses what is not built.
 fn target_type(input: &shapes::CreateTargetGroupInput) -> Result<TargetType, Error> {
     let refused = |what: String| Err(Error::not_built(CREATE, what));
@@ -208,18 +227,6 @@ fn target_type(input: &shapes::CreateTargetGroupInput) -> Result<TargetType, Err
         TargetTypeEnum::Ip => TargetType::Ip,
         other => return refused(format!("TargetType {}", other.as_str())),
     };
-    match input.protocol {
-        None => return Err(Error::invalid("A protocol must be specified")),
-        Some(ProtocolEnum::Http) => {}
-        Some(other) => return refused(format!("Protocol {}", other.as_str())),
-    }
-    match input.protocol_version.as_deref() {
-        None | Some("HTTP1") => {}
-        Some(other @ ("HTTP2" | "GRPC")) => return refused(format!("ProtocolVersion {other}")),
-        Some(other) => {
-            return Err(Error::invalid(format!("'{other}' is not a valid protocol version")));
-        }
-    }
     match input.ip_address_type {
         None | Some(shapes::TargetGroupIpAddressTypeEnum::Ipv4) => {}
         Some(other) => return refused(format!("IpAddressType {}", other.as_str())),

@@ -4,14 +4,14 @@ use shapes_elbv2 as shapes;
 use shapes_elbv2::ProtocolEnum;
 
 use crate::error::Error;
-use crate::model::{HealthCheck, Matcher, Protocol};
+use crate::model::{HealthCheck, Matcher, Protocol, Version};
 
 /// Longest path.
 const PATH_MAX: usize = 1024;
 
 /// The settings of a request, of either operation that has them.
 pub(super) struct Wanted<'a> {
-    pub(super) operation: &'static str,
+    pub(super) version: Version,
     pub(super) enabled: Option<bool>,
     pub(super) interval: Option<i32>,
     pub(super) path: Option<&'a str>,
@@ -61,9 +61,7 @@ impl Wanted<'_> {
         match self.protocol {
             None => Ok(None),
             Some(ProtocolEnum::Http) => Ok(Some(Protocol::Http)),
-            Some(ProtocolEnum::Https) => {
-                Err(Error::not_built(self.operation, "HealthCheckProtocol HTTPS"))
-            }
+            Some(ProtocolEnum::Https) => Ok(Some(Protocol::Https)),
             Some(other) => Err(Error::invalid(format!(
                 "Health check protocol '{}' is not supported for target groups with the HTTP \
                  protocol",
@@ -74,9 +72,18 @@ impl Wanted<'_> {
 
     fn matcher(&self) -> Result<Option<Matcher>, Error> {
         let Some(matcher) = self.matcher else { return Ok(None) };
+        if self.version == Version::Grpc {
+            if matcher.http_code.is_some() {
+                return Err(Error::invalid(
+                    "An HTTP code cannot be specified for target groups with protocol version GRPC",
+                ));
+            }
+            let read = matcher.grpc_code.as_deref().map(Matcher::parse_grpc).transpose();
+            return read.map_err(|wrong| Error::invalid(wrong.to_string()));
+        }
         if matcher.grpc_code.is_some() {
             return Err(Error::invalid(
-                "A gRPC code cannot be specified for target groups with protocol version HTTP1",
+                "A gRPC code cannot be specified for target groups with protocol version HTTP1 or HTTP2",
             ));
         }
         let read = matcher.http_code.as_deref().map(Matcher::parse).transpose();

@@ -13,6 +13,8 @@ pub(super) const LOAD_BALANCERS: usize = 50;
 pub(super) const TARGET_GROUPS: usize = 3000;
 /// Listeners of a load balancer.
 pub(super) const LISTENERS: usize = 50;
+/// Certificates of a load balancer but the default ones.
+pub(super) const CERTIFICATES: usize = 25;
 /// Rules of a load balancer but the default ones.
 pub(super) const RULES: usize = 100;
 /// Target groups of one action.

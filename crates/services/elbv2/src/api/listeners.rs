@@ -2,11 +2,11 @@
 
 use ledger::View;
 use shapes_elbv2 as shapes;
-use shapes_elbv2::ProtocolEnum;
 use wire::Context;
 
 use super::check_actions::actions;
 use super::paging::page;
+use super::security::Security;
 use super::{limits, names, scope, show};
 use crate::Inner;
 use crate::arn;
@@ -28,22 +28,26 @@ impl Inner {
         if input.protocol.is_none() {
             return Err(Error::invalid("A listener protocol must be specified"));
         }
-        check_protocol(input.protocol, operation)?;
         let security = Security {
+            operation,
+            protocol: input.protocol,
             certificates: input.certificates.as_deref(),
             policy: input.ssl_policy.as_deref(),
             alpn: input.alpn_policy.as_deref(),
             mutual: input.mutual_authentication.as_ref(),
         };
-        security.check(operation)?;
+        let secure = security.over(None)?;
         let tags = names::tags(input.tags.as_deref().unwrap_or_default())?;
         let default_actions = actions(&input.default_actions, operation)?;
         let done = self.ledger.transact("create listener", |tx| {
             let row = tx.get(&self.tables.load_balancers, &of);
             row.ok_or(Error::NotFound(Kind::LoadBalancer))?;
-            self.check_groups(tx, &of, &default_actions)?;
+            if let Some(secure) = &secure {
+                self.check_certificate(tx, &of.0, &secure.certificate)?;
+            }
+            self.check_groups(tx, &of, &default_actions, secure.is_some())?;
             if let Some((key, row)) = self.listener_on(tx, &of, port) {
-                return match row.default_actions == default_actions {
+                return match row.default_actions == default_actions && row.secure == secure {
                     true => Ok(show::listener(&key, &row)),
                     false => Err(Error::DuplicateListener(input.load_balancer_arn.clone())),
                 };
@@ -61,6 +65,7 @@ impl Inner {
                 attributes: Default::default(),
                 tags: tags.clone(),
                 default_rule_tags: Default::default(),
+                secure: secure.clone(),
             };
             let shown = show::listener(&key, &row);
             tx.put(&self.tables.listeners, key, row);
@@ -115,14 +120,14 @@ impl Inner {
         let operation = "ModifyListener";
         let key = arn::listener(&scope(&context), &input.listener_arn)?;
         let port = input.port.map(read_port).transpose()?;
-        check_protocol(input.protocol, operation)?;
         let security = Security {
+            operation,
+            protocol: input.protocol,
             certificates: input.certificates.as_deref(),
             policy: input.ssl_policy.as_deref(),
             alpn: input.alpn_policy.as_deref(),
             mutual: input.mutual_authentication.as_ref(),
         };
-        security.check(operation)?;
         let wanted = input.default_actions.as_deref().filter(|actions| !actions.is_empty());
         let wanted = wanted.map(|wanted| actions(wanted, operation)).transpose()?;
         let done = self.ledger.transact("modify listener", |tx| {
@@ -137,9 +142,18 @@ impl Inner {
                 }
                 changed.port = port;
             }
+            changed.secure = security.over(row.secure.as_ref())?;
+            if let Some(secure) = &changed.secure {
+                self.check_certificate(tx, &of.0, &secure.certificate)?;
+            }
             if let Some(wanted) = &wanted {
-                self.check_groups(tx, &of, wanted)?;
                 changed.default_actions = wanted.clone();
+            }
+            let is_secure = changed.secure.is_some();
+            self.check_groups(tx, &of, &changed.default_actions, is_secure)?;
+            let rules: Vec<_> = tx.prefix(&self.tables.rules, &key).collect();
+            for (_, rule) in rules.iter().filter(|_| row.secure.is_some() != is_secure) {
+                self.check_groups(tx, &of, &rule.actions, is_secure)?;
             }
             let shown = show::listener(&key, &changed);
             tx.put(&self.tables.listeners, key.clone(), changed);
@@ -176,45 +190,7 @@ impl Inner {
     }
 }
 
-/// What only listeners with TLS have.
-struct Security<'a> {
-    certificates: Option<&'a [shapes::Certificate]>,
-    policy: Option<&'a str>,
-    alpn: Option<&'a [String]>,
-    mutual: Option<&'a shapes::MutualAuthenticationAttributes>,
-}
-
-impl Security<'_> {
-    fn check(&self, operation: &'static str) -> Result<(), Error> {
-        let refused = |what| Err(Error::Configuration(format!("{what} for HTTP listeners")));
-        if self.certificates.is_some_and(|all| !all.is_empty()) {
-            return refused("Certificates cannot be specified");
-        }
-        if self.policy.is_some() {
-            return refused("An SSL policy cannot be specified");
-        }
-        if self.alpn.is_some_and(|all| !all.is_empty()) {
-            return refused("An ALPN policy cannot be specified");
-        }
-        match self.mutual.and_then(|mutual| mutual.mode.as_deref()) {
-            None | Some("off") => Ok(()),
-            Some(_) => Err(Error::not_built(operation, "MutualAuthentication")),
-        }
-    }
-}
-
 fn read_port(port: i32) -> Result<u16, Error> {
     let read = u16::try_from(port).ok().filter(|port| *port > 0);
     read.ok_or_else(|| Error::invalid(format!("Port '{port}' must be between '1-65535' inclusive")))
-}
-
-fn check_protocol(protocol: Option<ProtocolEnum>, operation: &'static str) -> Result<(), Error> {
-    match protocol {
-        None | Some(ProtocolEnum::Http) => Ok(()),
-        Some(ProtocolEnum::Https) => Err(Error::not_built(operation, "Protocol HTTPS")),
-        Some(other) => Err(Error::Protocol(format!(
-            "Protocol '{}' is not supported for application load balancers",
-            other.as_str()
-        ))),
-    }
 }

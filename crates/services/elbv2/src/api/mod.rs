@@ -6,13 +6,16 @@ mod check_conditions;
 mod groups;
 mod health_settings;
 mod limits;
+mod listener_certificates;
 mod listeners;
 mod load_balancers;
 mod names;
 mod paging;
 mod placement;
 mod rules;
+mod security;
 mod show;
+mod ssl_policies;
 mod tags;
 mod targets;
 
@@ -41,6 +44,7 @@ macro_rules! operations {
 /// The service with every operation that is built.
 pub(crate) fn service(inner: &Arc<Inner>) -> Service {
     operations! { inner, Service::new(&shapes::SERVICE),
+        AddListenerCertificates => add_listener_certificates;
         AddTags => add_tags;
         CreateListener => create_listener;
         CreateLoadBalancer => create_load_balancer;
@@ -53,10 +57,12 @@ pub(crate) fn service(inner: &Arc<Inner>) -> Service {
         DeregisterTargets => deregister_targets;
         DescribeAccountLimits => describe_account_limits;
         DescribeListenerAttributes => describe_listener_attributes;
+        DescribeListenerCertificates => describe_listener_certificates;
         DescribeListeners => describe_listeners;
         DescribeLoadBalancerAttributes => describe_load_balancer_attributes;
         DescribeLoadBalancers => describe_load_balancers;
         DescribeRules => describe_rules;
+        DescribeSSLPolicies => describe_ssl_policies;
         DescribeTags => describe_tags;
         DescribeTargetGroupAttributes => describe_target_group_attributes;
         DescribeTargetGroups => describe_target_groups;
@@ -68,6 +74,7 @@ pub(crate) fn service(inner: &Arc<Inner>) -> Service {
         ModifyTargetGroup => modify_target_group;
         ModifyTargetGroupAttributes => modify_target_group_attributes;
         RegisterTargets => register_targets;
+        RemoveListenerCertificates => remove_listener_certificates;
         RemoveTags => remove_tags;
         SetIpAddressType => set_ip_address_type;
         SetRulePriorities => set_rule_priorities;

@@ -33,7 +33,8 @@ impl Inner {
         let tags = names::tags(input.tags.as_deref().unwrap_or_default())?;
         let done = self.ledger.transact("create rule", |tx| {
             let row = tx.get(&self.tables.listeners, &listener);
-            row.ok_or(Error::NotFound(Kind::Listener))?;
+            let row = row.ok_or(Error::NotFound(Kind::Listener))?;
+            let is_secure = row.secure.is_some();
             let of = (listener.0.clone(), listener.1.clone());
             if tx.prefix(&self.tables.rules, &listener).any(|(_, row)| row.priority == priority) {
                 return Err(Error::PriorityInUse(priority));
@@ -43,7 +44,7 @@ impl Inner {
                 let text = format!("At most {max} rules are allowed per load balancer");
                 return Err(Error::too_many(Limit::Rules, text));
             }
-            self.check_groups(tx, &of, &actions)?;
+            self.check_groups(tx, &of, &actions, is_secure)?;
             let id = names::id(tx.next_id());
             let key = (listener.0.clone(), listener.1.clone(), listener.2.clone(), id);
             let row = Rule {
@@ -147,7 +148,9 @@ impl Inner {
                 changed.conditions = conditions.clone();
             }
             if let Some(actions) = &actions {
-                self.check_groups(tx, &(key.0.clone(), key.1.clone()), actions)?;
+                let of = tx.get(&self.tables.listeners, &listener_of(&key));
+                let is_secure = of.is_some_and(|row| row.secure.is_some());
+                self.check_groups(tx, &(key.0.clone(), key.1.clone()), actions, is_secure)?;
                 changed.actions = actions.clone();
             }
             let shown = show::rule(&key, &changed);

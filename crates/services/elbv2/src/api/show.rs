@@ -6,7 +6,7 @@ use wire::document::Document;
 
 use crate::Inner;
 use crate::arn;
-use crate::model::{HealthCheck, Listener, LoadBalancer, Rule, State, TargetGroup};
+use crate::model::{HealthCheck, Listener, LoadBalancer, Rule, State, TargetGroup, Version};
 use crate::tables::{GroupKey, ListenerKey, LoadBalancerKey, RuleKey};
 
 /// Tools ask DNS of this zone about load balancers; it is the one of us-east-1 everywhere.
@@ -64,7 +64,15 @@ pub(super) fn listener(key: &ListenerKey, row: &Listener) -> shapes::Listener {
         listener_arn: Some(arn::of_listener(key)),
         load_balancer_arn: Some(arn::of_load_balancer(&(key.0.clone(), key.1.clone()))),
         port: Some(i32::from(row.port)),
-        protocol: Some(shapes::ProtocolEnum::Http),
+        protocol: Some(match row.secure {
+            Some(_) => shapes::ProtocolEnum::Https,
+            None => shapes::ProtocolEnum::Http,
+        }),
+        certificates: row.secure.as_ref().map(|secure| {
+            let arn = Some(secure.certificate.clone());
+            vec![shapes::Certificate { certificate_arn: arn, is_default: None }]
+        }),
+        ssl_policy: row.secure.as_ref().map(|secure| secure.policy.clone()),
         ..Default::default()
     }
 }
@@ -128,13 +136,19 @@ impl Inner {
             healthy_threshold_count: number(*healthy_threshold),
             ip_address_type: Some(shapes::TargetGroupIpAddressTypeEnum::Ipv4),
             load_balancer_arns: Some(users.iter().map(arn::of_load_balancer).collect()),
-            matcher: Some(shapes::Matcher {
-                http_code: Some(matcher.as_str().to_owned()),
-                grpc_code: None,
+            matcher: Some(match row.version {
+                Version::Grpc => shapes::Matcher {
+                    http_code: None,
+                    grpc_code: Some(matcher.as_str().to_owned()),
+                },
+                Version::Http1 | Version::Http2 => shapes::Matcher {
+                    http_code: Some(matcher.as_str().to_owned()),
+                    grpc_code: None,
+                },
             }),
             port: Some(i32::from(row.port)),
             protocol: Some(row.protocol.shown()),
-            protocol_version: Some("HTTP1".to_owned()),
+            protocol_version: Some(row.version.as_str().to_owned()),
             target_group_arn: Some(arn::of_group(key)),
             target_group_name: Some(row.name.clone()),
             target_type: Some(row.target_type.shown()),

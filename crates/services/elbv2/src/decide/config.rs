@@ -5,15 +5,20 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use balancer::{
-    Action, Algorithm, Check, Cidr, Condition, Config, Forwarded, Group, Redirect, Settings, Texts,
+    Action, Algorithm, CertificatePair, Check, Cidr, Condition, Config, Forwarded, Group, KeyPem,
+    Redirect, Settings, Speaks, Texts, Tls,
 };
 use ledger::Snapshot;
 use shapes_elbv2 as shapes;
 use shapes_elbv2::ActionTypeEnum;
+use vpc::Scope;
 
 use crate::arn;
 use crate::model::attributes::{OF_LISTENERS, OF_LOAD_BALANCERS, OF_TARGET_GROUPS, value};
-use crate::model::{Actions, Listener, LoadBalancer, Target, TargetGroup, weighted};
+use crate::model::{
+    Actions, Listener, LoadBalancer, Protocol, Secure, Target, TargetGroup, Version, policies,
+    weighted,
+};
 use crate::tables::{GroupKey, ListenerKey, LoadBalancerKey, Tables, TargetKey};
 
 /// What the data plane is to do, and which rows its names mean.
@@ -25,7 +30,11 @@ pub(crate) struct Plan {
 }
 
 /// What follows from a snapshot.
-pub(crate) fn plan(tables: &Tables, snapshot: &Snapshot) -> Plan {
+pub(crate) fn plan(
+    tables: &Tables,
+    certificates: &certificates::Tables,
+    snapshot: &Snapshot,
+) -> Plan {
     let mut plan = Plan::default();
     let mut used = BTreeSet::new();
     for (key, row) in snapshot.range(&tables.load_balancers, ..) {
@@ -36,7 +45,7 @@ pub(crate) fn plan(tables: &Tables, snapshot: &Snapshot) -> Plan {
             address: IpAddr::V4(row.address),
             dns_name: row.dns_name.clone(),
             settings: settings(&row),
-            listeners: listeners(tables, snapshot, &key),
+            listeners: listeners(tables, certificates, snapshot, &key),
         });
         plan.load_balancers.insert(name, key);
     }
@@ -59,17 +68,22 @@ fn settings(row: &LoadBalancer) -> Settings {
         _ => Forwarded::Append,
     };
     let idle = get("idle_timeout.timeout_seconds").parse();
+    let life = get("client_keep_alive.seconds").parse();
     Settings {
+        client_life: life.map_or(Settings::default().client_life, Duration::from_secs),
         idle: idle.map_or(Settings::default().idle, Duration::from_secs),
         forwarded,
         client_port: get("routing.http.xff_client_port.enabled") == "true",
         preserve_host: get("routing.http.preserve_host_header.enabled") == "true",
+        http2: get("routing.http2.enabled") == "true",
+        tells_tls: get("routing.http.x_amzn_tls_version_and_cipher_suite.enabled") == "true",
         drop_invalid_headers: get("routing.http.drop_invalid_header_fields.enabled") == "true",
     }
 }
 
 fn listeners(
     tables: &Tables,
+    certificates: &certificates::Tables,
     snapshot: &Snapshot,
     of: &LoadBalancerKey,
 ) -> Vec<balancer::Listener> {
@@ -86,9 +100,35 @@ fn listeners(
             rules: rules.iter().map(|(_, row)| rule(row)).collect(),
             default: action(&row.default_actions),
             shows_server: value(OF_LISTENERS, &row.attributes, server) == "true",
+            tls: row.secure.as_ref().map(|secure| tls(certificates, snapshot, &key.0, secure)),
         }
     };
     snapshot.prefix(&tables.listeners, of).map(show).collect()
+}
+
+/// What a listener shows; a certificate that is gone is left out.
+fn tls(
+    certificates: &certificates::Tables,
+    snapshot: &Snapshot,
+    scope: &Scope,
+    secure: &Secure,
+) -> Tls {
+    let Scope { account, region } = scope.clone();
+    let scope = certificates::Scope { account, region };
+    let mut arns: Vec<&String> = vec![&secure.certificate];
+    arns.extend(secure.more.iter().filter(|arn| **arn != secure.certificate));
+    let pair = |arn: &String| {
+        let served = certificates.served(snapshot, &scope, arn)?;
+        let key = KeyPem::new(served.key.expose().clone());
+        Some(CertificatePair { name: arn.clone(), chain: served.chain, key })
+    };
+    let policy = policies::named(&secure.policy);
+    let texts = |texts: Vec<&str>| texts.into_iter().map(str::to_owned).collect();
+    Tls {
+        certificates: arns.into_iter().filter_map(pair).collect(),
+        protocols: texts(policy.map(|policy| policy.protocols.to_vec()).unwrap_or_default()),
+        ciphers: texts(policy.map(|policy| policy.ciphers().collect()).unwrap_or_default()),
+    }
 }
 
 /// An action that was checked when it was stored.
@@ -169,6 +209,14 @@ fn target((_, _, id, port): &TargetKey, row: &Target) -> Option<balancer::Target
     })
 }
 
+fn speaks(version: Version) -> Speaks {
+    match version {
+        Version::Http1 => Speaks::Http1,
+        Version::Http2 => Speaks::Http2,
+        Version::Grpc => Speaks::Grpc,
+    }
+}
+
 fn group(name: String, row: &TargetGroup, targets: Vec<balancer::Target>) -> Group {
     let get = |key| value(OF_TARGET_GROUPS, &row.attributes, key);
     let algorithm = match get("load_balancing.algorithm.type") {
@@ -184,7 +232,11 @@ fn group(name: String, row: &TargetGroup, targets: Vec<balancer::Target>) -> Gro
     Group {
         name,
         targets,
+        speaks: speaks(row.version),
+        tls: row.protocol == Protocol::Https,
         check: Check {
+            speaks: speaks(row.version),
+            tls: row.check.protocol == Protocol::Https,
             port: row.check.port,
             path: row.check.path.clone(),
             interval: seconds(row.check.interval_seconds),

@@ -30,6 +30,8 @@ impl TargetType {
 pub(crate) enum Protocol {
     /// HTTP without TLS.
     Http,
+    /// HTTP over TLS.
+    Https,
 }
 
 impl Protocol {
@@ -37,6 +39,35 @@ impl Protocol {
     pub(crate) fn shown(self) -> shapes::ProtocolEnum {
         match self {
             Self::Http => shapes::ProtocolEnum::Http,
+            Self::Https => shapes::ProtocolEnum::Https,
+        }
+    }
+}
+
+/// Which HTTP targets speak.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Version {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2.
+    Http2,
+    /// gRPC over HTTP/2.
+    Grpc,
+}
+
+impl Version {
+    /// The version of a name of the API's.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        [Self::Http1, Self::Http2, Self::Grpc].into_iter().find(|one| one.as_str() == text)
+    }
+
+    /// As the API has it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Http1 => "HTTP1",
+            Self::Http2 => "HTTP2",
+            Self::Grpc => "GRPC",
         }
     }
 }
@@ -49,6 +80,11 @@ pub(crate) struct Matcher(String);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("Health check matcher HTTP code must be like 200 | 200-399 | 200,201 ...")]
 pub(crate) struct Matching;
+
+/// Why a text is no matcher of gRPC's codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("Health check matcher gRPC code must be like 0 | 0-99 | 0,12 ..., between 0 and 99")]
+pub(crate) struct MatchingGrpc;
 
 impl Matcher {
     /// Reads a matcher whose codes are between 200 and 499.
@@ -64,6 +100,13 @@ impl Matcher {
         }
     }
 
+    /// Reads a matcher of gRPC's status codes, which are between 0 and 99.
+    pub(crate) fn parse_grpc(text: &str) -> Result<Self, MatchingGrpc> {
+        let is_right = |(first, last): &(u16, u16)| first <= last && *last <= 99;
+        let read = ranges(text).filter(|read| read.iter().all(is_right));
+        read.map(|_| Self(text.to_owned())).ok_or(MatchingGrpc)
+    }
+
     /// As it came.
     pub(crate) fn as_str(&self) -> &str {
         &self.0
@@ -77,7 +120,7 @@ impl Matcher {
 
 fn ranges(text: &str) -> Option<Vec<(u16, u16)>> {
     let code = |text: &str| {
-        let is_code = text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_digit());
+        let is_code = (1..=3).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
         if is_code { text.parse().ok() } else { None }
     };
     let range = |part: &str| match part.split_once('-') {
@@ -108,17 +151,23 @@ pub(crate) struct HealthCheck {
     pub(crate) matcher: Matcher,
 }
 
-impl Default for HealthCheck {
-    fn default() -> Self {
+impl HealthCheck {
+    /// How targets are checked for which nothing else is said.
+    pub(crate) fn usual(version: Version) -> Self {
+        let (path, matcher) = match version {
+            Version::Http1 | Version::Http2 => ("/", "200"),
+            // UNIMPLEMENTED: the target speaks gRPC.
+            Version::Grpc => ("/AWS.ALB/healthcheck", "12"),
+        };
         Self {
             protocol: Protocol::Http,
             port: None,
-            path: "/".to_owned(),
+            path: path.to_owned(),
             interval_seconds: 30,
             timeout_seconds: 5,
             healthy_threshold: 5,
             unhealthy_threshold: 2,
-            matcher: Matcher("200".to_owned()),
+            matcher: Matcher(matcher.to_owned()),
         }
     }
 }
@@ -144,6 +193,9 @@ pub(crate) struct TargetGroup {
     pub(crate) tags: BTreeMap<String, String>,
     /// When it was made.
     pub(crate) made_at: Timestamp,
+    /// Which HTTP its targets speak.
+    #[serde(default)]
+    pub(crate) version: Version,
 }
 
 #[cfg(test)]
@@ -155,6 +207,9 @@ mod tests {
         let ranges = |text: &str| Matcher::parse(text).map(|matcher| matcher.ranges());
         assert_eq!(ranges("200"), Ok(vec![(200, 200)]));
         assert_eq!(ranges("200,202-204"), Ok(vec![(200, 200), (202, 204)]));
+        let grpc = |text: &str| Matcher::parse_grpc(text).map(|matcher| matcher.ranges());
+        assert_eq!(grpc("0,12-14"), Ok(vec![(0, 0), (12, 14)]));
+        assert_eq!(grpc("100"), Err(MatchingGrpc));
         for wrong in ["", "20", "200-", "300-200", "199", "500", "+20", "200, 201"] {
             assert_eq!(ranges(wrong), Err(Matching), "{wrong}");
         }

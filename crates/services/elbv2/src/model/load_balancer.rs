@@ -1,6 +1,6 @@
 //! Load balancers, listeners, rules.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
@@ -64,6 +64,30 @@ pub(crate) struct Listener {
     pub(crate) tags: BTreeMap<String, String>,
     /// Tags of the default rule.
     pub(crate) default_rule_tags: BTreeMap<String, String>,
+    /// What it shows and how, if it takes TLS.
+    #[serde(default)]
+    pub(crate) secure: Option<Secure>,
+}
+
+/// What a listener has that takes TLS.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Secure {
+    /// The ARN of the certificate that clients get unless another fits better.
+    pub(crate) certificate: String,
+    /// The ARNs of certificates that were added, in that order; the first may be among them.
+    pub(crate) more: Vec<String>,
+    /// The name of its security policy.
+    pub(crate) policy: String,
+}
+
+impl Listener {
+    /// The ARNs of its certificates, each once.
+    pub(crate) fn certificates(&self) -> BTreeSet<&str> {
+        let all = self.secure.iter();
+        all.flat_map(|secure| std::iter::once(&secure.certificate).chain(&secure.more))
+            .map(String::as_str)
+            .collect()
+    }
 }
 
 /// A rule.

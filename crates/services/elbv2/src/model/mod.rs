@@ -4,10 +4,11 @@ mod actions;
 pub(crate) mod attributes;
 mod group;
 mod load_balancer;
+pub(crate) mod policies;
 mod target;
 
 pub(crate) use actions::{Actions, weighted};
-pub(crate) use group::{HealthCheck, Matcher, Protocol, TargetGroup, TargetType};
-pub(crate) use load_balancer::{Listener, LoadBalancer, Rule, State};
+pub(crate) use group::{HealthCheck, Matcher, Protocol, TargetGroup, TargetType, Version};
+pub(crate) use load_balancer::{Listener, LoadBalancer, Rule, Secure, State};
 pub(crate) use target::Target;
 pub use target::{Health, HealthState, Reason};

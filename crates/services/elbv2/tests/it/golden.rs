@@ -58,3 +58,18 @@ async fn listeners_and_rules() {
 async fn refusals() {
     play(&World::new(), "refusals").await;
 }
+
+#[tokio::test]
+async fn secure_listeners() {
+    let world = World::new();
+    world.certificate("shop.example.com").await;
+    world.certificate("more.example.com").await;
+    play(&world, "secure_listeners").await;
+    let named = r#"{"CertificateArn":"$CERT1"}"#;
+    let (status, told) = world.ask_acm("DeleteCertificate", named).await;
+    assert!(status == 400 && told.contains("ResourceInUseException"), "{told}");
+    let (_, told) = world.ask_acm("DescribeCertificate", named).await;
+    assert!(told.contains("loadbalancer/app/web/"), "{told}");
+    let named = r#"{"CertificateArn":"$CERT2"}"#;
+    assert_eq!(world.ask_acm("DeleteCertificate", named).await.0, 200);
+}

@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex};
 
 use elbv2::{Elb, ElbSetup, Instances, Tables};
 use http::{Method, Request};
-use ledger::{Ledger, MemoryStore, Schema};
+use certificates::{Certificates, Hidden, Issued, Issuer, KeyKind};
+use ledger::{Ledger, MemoryStore, Schema, SecretsKeys};
 use stage::{CountedIds, HeldClock};
+use terms::Timestamp;
 use vpc::Scope;
 use wire::Edge;
 
@@ -24,6 +26,18 @@ struct OneInstance;
 impl Instances for OneInstance {
     fn address(&self, _: &Scope, instance: &str) -> Option<IpAddr> {
         (instance == INSTANCE).then_some(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 7)))
+    }
+}
+
+/// Issues certificates that are signed by their own keys.
+struct Authority;
+
+impl Issuer for Authority {
+    fn issue(&self, names: &[String], _: KeyKind, _: Timestamp) -> Result<Issued, String> {
+        let made = rcgen::generate_simple_self_signed(names.to_vec()).unwrap();
+        let certificate = made.cert.pem();
+        let key = Hidden::new(made.signing_key.serialize_pem());
+        Ok(Issued { chain: certificate.clone(), certificate, key })
     }
 }
 
@@ -46,14 +60,39 @@ impl World {
     pub fn new() -> Self {
         let mut schema = Schema::new();
         let vpc = vpc::Tables::declare(&mut schema);
+        let certificates = certificates::Tables::declare(&mut schema);
         let tables = Tables::declare(&mut schema);
+        let keys = SecretsKeys::new(&[[7_u8; 32]]).unwrap();
+        schema.seal_secrets(Arc::new(keys));
         let (clock, ids) = (HeldClock::default(), Arc::new(CountedIds::from(1)));
         let store = Box::new(MemoryStore::new());
         let ledger = Ledger::open(schema, store, Arc::new(clock.clone()), ids).unwrap();
-        let setup = ElbSetup { vpc, instances: Arc::new(OneInstance) };
-        let elb = Elb::new(tables, ledger, setup);
-        let edge = stage::edge(&clock).service(elb.service()).build();
+        let setup = ElbSetup { vpc, certificates, instances: Arc::new(OneInstance) };
+        let elb = Elb::new(tables, ledger.clone(), setup);
+        let users = Arc::new(elb.clone());
+        let of_acm = Certificates::new(certificates, ledger, Arc::new(Authority), users);
+        let edge = stage::edge(&clock).service(elb.service()).service(of_acm.service()).build();
         Self { edge, made: Mutex::default() }
+    }
+
+    /// Makes a certificate, `$CERT1` for the first one.
+    pub async fn certificate(&self, domain: &str) {
+        let input = format!(r#"{{"DomainName":"{domain}"}}"#);
+        let (status, body) = self.ask_acm("RequestCertificate", &input).await;
+        assert_eq!(status, 200, "{body}");
+        let arn = body.split('"').nth(3).unwrap().to_owned();
+        let mut made = self.made.lock().unwrap();
+        let number = made.keys().filter(|key| key.starts_with("$CERT")).count() + 1;
+        made.insert(format!("$CERT{number}"), arn);
+    }
+
+    /// Status and body of a call of ACM's.
+    pub async fn ask_acm(&self, operation: &str, input: &str) -> (u16, String) {
+        let mut input = input.to_owned();
+        for (name, arn) in self.made.lock().unwrap().iter().rev() {
+            input = input.replace(name, arn);
+        }
+        stage::ask_json(&self.edge, &format!("CertificateManager.{operation}"), &input).await
     }
 
     /// Status and body of a call with this form, to which the version is added. `@NAME` in it is an

@@ -12,7 +12,7 @@ use super::answer::Answer;
 use super::own::Own;
 use super::{headers, tunnel};
 use crate::listening::Plan;
-use crate::targets::{Connecting, GroupState, Lease, TargetState, Upload};
+use crate::targets::{Connecting, GroupState, Lease, TargetState, Unsent, Upload};
 
 /// How many targets are tried, at most, as long as none of them has got the request.
 const TRIES: usize = 3;
@@ -61,13 +61,12 @@ pub(super) async fn forward(
                 continue;
             }
         };
-        let sent = lease.sender().try_send_request(outgoing);
-        let mut error = match waited(sent, idle, &moved).await {
+        let sent = lease.send(outgoing);
+        let Unsent(unsent) = match waited(sent, idle, &moved).await {
             Some(Ok(response)) => return (back(response, lease, client, idle), Some(target)),
             None => return page(StatusCode::GATEWAY_TIMEOUT),
-            Some(Err(error)) => error,
+            Some(Err(unsent)) => unsent,
         };
-        let unsent = error.take_message();
         // A kept connection that the target closed meanwhile: what has no body and changes nothing
         // may be sent once more.
         let again = if lease.reused { spare.take() } else { None };

@@ -3,18 +3,21 @@
 
 use std::net::SocketAddr;
 
-use http::header::{CONNECTION, HOST, HeaderName, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, COOKIE, HOST, HeaderName, TE, TRANSFER_ENCODING, UPGRADE};
+use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Request, Uri, Version};
 use hyper::body::Incoming;
 
-use super::trace;
-use crate::config::Forwarded;
+use super::{Client, trace};
+use crate::config::{Forwarded, Speaks};
 use crate::listening::Plan;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const TRACE_ID: HeaderName = HeaderName::from_static("x-amzn-trace-id");
+const TLS_VERSION: HeaderName = HeaderName::from_static("x-amzn-tls-version");
+const TLS_CIPHER: HeaderName = HeaderName::from_static("x-amzn-tls-cipher-suite");
 /// What is between two neighbours only, beside what `Connection` names (RFC 9110, 7.6.1).
 const BETWEEN_TWO: [&str; 5] =
     ["keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"];
@@ -43,21 +46,24 @@ pub(super) fn without_port(host: &str) -> &str {
     }
 }
 
+/// The way that a request takes.
+pub(super) struct Way<'a> {
+    /// Where it comes from.
+    pub(super) client: &'a Client,
+    /// The host that it is for.
+    pub(super) host: &'a str,
+    /// Whether it is to become a WebSocket.
+    pub(super) upgrade: bool,
+    /// What the target speaks.
+    pub(super) speaks: Speaks,
+}
+
 /// Makes of a client's request the one that goes to a target.
-pub(super) fn prepare(
-    request: &mut Request<Incoming>,
-    plan: &Plan,
-    peer: SocketAddr,
-    host: &str,
-    upgrade: bool,
-) {
-    let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-    if let Ok(target) = target.parse::<Uri>() {
-        *request.uri_mut() = target;
-    }
-    *request.version_mut() = Version::HTTP_11;
+pub(super) fn prepare(request: &mut Request<Incoming>, plan: &Plan, way: &Way<'_>) {
+    let Way { client, host, upgrade, speaks } = *way;
     let settings = &plan.settings;
     let headers = request.headers_mut();
+    let takes_trailers = headers.get(TE).is_some_and(|value| value == "trailers");
     strip(headers, upgrade);
     let is_ours = |name: &str| OURS.iter().any(|ours| name.starts_with(ours));
     let is_invalid = |name: &str| !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
@@ -70,20 +76,61 @@ pub(super) fn prepare(
         headers.remove(name);
     }
     headers.remove(http::header::EXPECT);
+    match settings.forwarded {
+        Forwarded::Preserve => {}
+        Forwarded::Remove => drop(headers.remove(FORWARDED_FOR)),
+        Forwarded::Append => append_client(headers, client.peer, settings.client_port),
+    }
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static(client.scheme()));
+    headers.insert(FORWARDED_PORT, HeaderValue::from(plan.port));
+    if let Some((version, cipher)) = client.tls.filter(|_| settings.tells_tls) {
+        headers.insert(TLS_VERSION, HeaderValue::from_static(version));
+        headers.insert(TLS_CIPHER, HeaderValue::from_static(cipher));
+    }
+    let traced = trace::next(headers.get(TRACE_ID), plan.clock.now().seconds());
+    headers.insert(TRACE_ID, traced);
     let host = match settings.preserve_host {
         true => host.to_owned(),
         false => told_host(host, plan.port),
     };
-    insert(headers, HOST, &host);
-    match settings.forwarded {
-        Forwarded::Preserve => {}
-        Forwarded::Remove => drop(headers.remove(FORWARDED_FOR)),
-        Forwarded::Append => append_client(headers, peer, settings.client_port),
+    match speaks {
+        Speaks::Http1 => to_http1(request, &host),
+        Speaks::Http2 | Speaks::Grpc => to_http2(request, &host, takes_trailers),
     }
-    headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
-    headers.insert(FORWARDED_PORT, HeaderValue::from(plan.port));
-    let traced = trace::next(headers.get(TRACE_ID), plan.clock.now().seconds());
-    headers.insert(TRACE_ID, traced);
+}
+
+fn to_http1(request: &mut Request<Incoming>, host: &str) {
+    let is_http2 = request.version() == Version::HTTP_2;
+    *request.version_mut() = Version::HTTP_11;
+    if request.uri().authority().is_some() {
+        let target = request.uri().path_and_query().cloned();
+        let target = target.unwrap_or_else(|| PathAndQuery::from_static("/"));
+        *request.uri_mut() = Uri::from(target);
+    }
+    let headers = request.headers_mut();
+    insert(headers, HOST, host);
+    // A client of HTTP/2 may part its cookies; here they are one header (RFC 9113, 8.2.3).
+    if is_http2 && headers.get_all(COOKIE).iter().nth(1).is_some() {
+        let parts: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+        if let Ok(joined) = HeaderValue::from_bytes(&parts.join(&b"; "[..])) {
+            headers.insert(COOKIE, joined);
+        }
+    }
+}
+
+fn to_http2(request: &mut Request<Incoming>, host: &str, takes_trailers: bool) {
+    *request.version_mut() = Version::HTTP_2;
+    let target = request.uri().path_and_query().cloned();
+    let target = target.unwrap_or_else(|| PathAndQuery::from_static("/"));
+    let builder = Uri::builder().scheme("http").authority(host).path_and_query(target);
+    if let Ok(uri) = builder.build() {
+        *request.uri_mut() = uri;
+    }
+    let headers = request.headers_mut();
+    headers.remove(HOST);
+    if takes_trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
 }
 
 /// Takes away what is between two neighbours only; of an upgrade its own headers stay.

@@ -1,6 +1,7 @@
-//! Connections of clients, and one request, there and back.
+//! Connections of clients (`clients.rs`), and one request, there and back.
 
 mod answer;
+mod clients;
 mod cookies;
 mod forward;
 mod headers;
@@ -9,102 +10,42 @@ mod redirect;
 mod trace;
 mod tunnel;
 
-use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use http::{Method, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
-use tokio_util::sync::CancellationToken;
 
+use crate::config::Speaks;
 use crate::listening::{Deed, Plan};
 use crate::random;
 use crate::rules::Seen;
 use crate::targets::GroupState;
 use answer::Answer;
+pub(crate) use clients::{Client, accept};
 pub(crate) use cookies::Cookies;
 use own::Own;
 
-/// Largest head of a request (Application Load Balancer guide, "Quotas"), in bytes.
-const HEAD_MAX: usize = 64 * 1024;
 /// Most addresses in X-Forwarded-For (Application Load Balancer guide, "HTTP 463").
 const FORWARDED_MAX: usize = 30;
-/// The pause after the system gave no connection, for lack of descriptors mostly.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
-
-/// Takes connections until `closing`.
-pub(crate) async fn accept(
-    listener: TcpListener,
-    plan: Arc<ArcSwap<Plan>>,
-    closing: CancellationToken,
-) {
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            () = closing.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                let serving = serve(stream, peer, plan.clone(), closing.clone());
-                tokio::spawn(serving);
-            }
-            Err(error) => {
-                tracing::warn!(%error, "a load balancer got no connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-}
-
-async fn serve(
-    stream: TcpStream,
-    peer: SocketAddr,
-    plan: Arc<ArcSwap<Plan>>,
-    closing: CancellationToken,
-) {
-    // Whoever refuses this has closed the connection, which reading tells.
-    let _ = stream.set_nodelay(true);
-    let idle = plan.load().settings.idle;
-    let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(idle)
-        .preserve_header_case(true)
-        .title_case_headers(true)
-        .max_buf_size(HEAD_MAX);
-    let service = service_fn(move |request| {
-        let plan = plan.load_full();
-        async move { Ok::<_, Infallible>(answer(request, peer, plan).await) }
-    });
-    let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        biased;
-        ended = connection.as_mut() => ended,
-        () = closing.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, %peer, "a connection of a client ended");
-    }
-}
 
 /// Answers a request as the rules say.
-async fn answer(
-    mut request: Request<Incoming>,
-    peer: SocketAddr,
-    plan: Arc<Plan>,
-) -> Response<Answer> {
-    let own = Own { shows_server: plan.shows_server, version: request.version() };
+async fn answer(request: Request<Incoming>, client: &Client, plan: &Plan) -> Response<Answer> {
+    let is_http1 = request.version() < Version::HTTP_2;
+    let mut response = routed(request, client, plan).await;
+    if is_http1 && client.is_over() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        let close = header::HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
+    response
+}
+
+async fn routed(request: Request<Incoming>, client: &Client, plan: &Plan) -> Response<Answer> {
+    let own = Own {
+        shows_server: plan.shows_server,
+        version: request.version(),
+        is_grpc: speaks_grpc(&request),
+    };
     if let Some(status) = refusal(&request) {
         return own.page(status);
     }
@@ -117,7 +58,7 @@ async fn answer(
             path: uri.path(),
             query: uri.query().unwrap_or_default(),
             headers: request.headers(),
-            source: peer.ip(),
+            source: client.peer.ip(),
         };
         let takes = |rule: &&(Vec<_>, Deed)| {
             rule.0.iter().all(|condition: &crate::rules::Ready| condition.holds(&seen))
@@ -126,7 +67,13 @@ async fn answer(
     };
     match deed {
         Deed::Redirect(redirect) => {
-            match redirect::location(redirect, request.uri(), &host, plan.port) {
+            let place = redirect::Place {
+                scheme: client.scheme(),
+                uri: request.uri(),
+                host: &host,
+                port: plan.port,
+            };
+            match redirect::location(redirect, &place) {
                 Some(location) => own.redirect(redirect.permanent, location),
                 None => own.page(StatusCode::INSUFFICIENT_STORAGE),
             }
@@ -135,28 +82,70 @@ async fn answer(
             own.fixed(*status, content_type.clone(), body.clone())
         }
         Deed::Forward(weighted, sticky) => {
-            let pins = plan.cookies.read(request.headers(), plan.clock.now());
-            let stays = |(group, weight): &&(Arc<GroupState>, u32)| {
-                *weight > 0 && pins.group_within(*sticky) == Some(group.name())
-            };
-            let stayed = weighted.iter().find(stays).map(|(group, _)| group);
-            let Some(group) = stayed.or_else(|| choose(weighted)) else {
-                return own.page(StatusCode::SERVICE_UNAVAILABLE);
-            };
-            let pinned = pins.target_within(group.sticky(), group.name());
-            let pinned = pinned.and_then(|mark| group.pinned(mark));
-            let upgrade = tunnel::wanted(&request);
-            headers::prepare(&mut request, &plan, peer, &host, upgrade);
-            let how = forward::How { own, upgrade, pinned };
-            let (mut response, target) = forward::forward(request, &plan, group, how).await;
-            if let Some(target) = target {
-                let target = group.sticky().map(|_| target.mark());
-                let group = (group.name(), sticky.is_some());
-                plan.cookies.write(response.headers_mut(), group, target, plan.clock.now());
-            }
-            response
+            let at = Place { client, plan, host: &host, own };
+            to_group(request, weighted, *sticky, at).await
         }
     }
+}
+
+/// What is known of a request when its group is chosen.
+struct Place<'a> {
+    client: &'a Client,
+    plan: &'a Plan,
+    host: &'a str,
+    own: Own,
+}
+
+/// Forwards a request to one of these groups.
+async fn to_group(
+    mut request: Request<Incoming>,
+    weighted: &[(Arc<GroupState>, u32)],
+    sticky: Option<Duration>,
+    Place { client, plan, host, own }: Place<'_>,
+) -> Response<Answer> {
+    let pins = plan.cookies.read(request.headers(), plan.clock.now());
+    let stays = |(group, weight): &&(Arc<GroupState>, u32)| {
+        *weight > 0 && pins.group_within(sticky) == Some(group.name())
+    };
+    let stayed = weighted.iter().find(stays).map(|(group, _)| group);
+    let Some(group) = stayed.or_else(|| choose(weighted)) else {
+        return own.page(StatusCode::SERVICE_UNAVAILABLE);
+    };
+    if let Some(status) = mismatch(&request, own, group.speaks()) {
+        return own.page(status);
+    }
+    let pinned = pins.target_within(group.sticky(), group.name());
+    let pinned = pinned.and_then(|mark| group.pinned(mark));
+    let upgrade = tunnel::wanted(&request);
+    let way = headers::Way { client, host, upgrade, speaks: group.speaks() };
+    headers::prepare(&mut request, plan, &way);
+    let how = forward::How { own, upgrade, pinned };
+    let (mut response, target) = forward::forward(request, plan, group, how).await;
+    if let Some(target) = target {
+        let target = group.sticky().map(|_| target.mark());
+        let group = (group.name(), sticky.is_some());
+        plan.cookies.write(response.headers_mut(), group, target, plan.clock.now());
+    }
+    response
+}
+
+/// Whether a request is gRPC's (its HTTP/2 mapping, "Requests").
+fn speaks_grpc(request: &Request<Incoming>) -> bool {
+    let kind = request.headers().get(header::CONTENT_TYPE);
+    request.version() == Version::HTTP_2
+        && kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+}
+
+/// 464 if a client's protocol does not go with a group's (Application Load Balancer guide,
+/// "Protocol version").
+fn mismatch(request: &Request<Incoming>, own: Own, speaks: Speaks) -> Option<StatusCode> {
+    let is_http2 = request.version() == Version::HTTP_2;
+    let fits = match speaks {
+        Speaks::Http1 => !own.is_grpc,
+        Speaks::Http2 => is_http2,
+        Speaks::Grpc => is_http2 && request.method() == Method::POST,
+    };
+    if fits { None } else { StatusCode::from_u16(464).ok() }
 }
 
 /// Why a request is refused before any rule is asked.
@@ -166,7 +155,11 @@ fn refusal(request: &Request<Incoming>) -> Option<StatusCode> {
         return Some(StatusCode::METHOD_NOT_ALLOWED);
     }
     let hosts = headers.get_all(header::HOST).iter().count();
-    let lacks_host = hosts == 0 && request.version() == Version::HTTP_11;
+    let lacks_host = match request.version() {
+        Version::HTTP_11 => hosts == 0,
+        Version::HTTP_2 => hosts == 0 && request.uri().authority().is_none(),
+        _ => false,
+    };
     if request.method() == Method::CONNECT || lacks_host || hosts > 1 {
         return Some(StatusCode::BAD_REQUEST);
     }

@@ -12,6 +12,8 @@ pub(super) struct Own {
     pub(super) shows_server: bool,
     /// What the client speaks.
     pub(super) version: Version,
+    /// Whether the client speaks gRPC.
+    pub(super) is_grpc: bool,
 }
 
 /// The title of a page, where it differs from the usual reason.
@@ -70,6 +72,16 @@ impl Own {
         if let Some(content_type) = content_type {
             headers.insert(header::CONTENT_TYPE, content_type);
         }
+        // As observed of 502; the others follow gRPC's mapping of HTTP's statuses.
+        if self.is_grpc {
+            let (code, message) = match status.as_u16() {
+                502..=504 => ("14", "unavailable"),
+                464 => ("12", "unimplemented"),
+                _ => ("13", "internal"),
+            };
+            headers.insert("grpc-status", HeaderValue::from_static(code));
+            headers.insert("grpc-message", HeaderValue::from_static(message));
+        }
         if self.version == Version::HTTP_10 {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
@@ -83,7 +95,7 @@ mod tests {
 
     #[test]
     fn pages_are_as_long_as_aws_s() {
-        let own = Own { shows_server: true, version: Version::HTTP_11 };
+        let own = Own { shows_server: true, version: Version::HTTP_11, is_grpc: false };
         let length = |status: u16| {
             let status = StatusCode::from_u16(status).expect("a status");
             hyper::body::Body::size_hint(own.page(status).body()).exact()

@@ -8,13 +8,21 @@ use crate::config::Redirect;
 /// Longest location, in bytes.
 const LOCATION_MAX: usize = 8 * 1024;
 
+/// Where a request came to.
+pub(super) struct Place<'a> {
+    /// `http` or `https`.
+    pub(super) scheme: &'static str,
+    /// What it is for.
+    pub(super) uri: &'a Uri,
+    /// Its host.
+    pub(super) host: &'a str,
+    /// The listener's port.
+    pub(super) port: u16,
+}
+
 /// The location; none if it is too long.
-pub(super) fn location(
-    redirect: &Redirect,
-    uri: &Uri,
-    host: &str,
-    port: u16,
-) -> Option<HeaderValue> {
+pub(super) fn location(redirect: &Redirect, place: &Place<'_>) -> Option<HeaderValue> {
+    let Place { scheme, uri, host, port } = *place;
     let (path, query) = (uri.path().trim_start_matches('/'), uri.query().unwrap_or_default());
     let host = without_port(host);
     let fill = |text: &str| {
@@ -29,7 +37,7 @@ pub(super) fn location(
                 continue;
             };
             match word {
-                "protocol" => filled.push_str("http"),
+                "protocol" => filled.push_str(scheme),
                 "host" => filled.push_str(host),
                 "port" => filled.push_str(&port.to_string()),
                 "path" => filled.push_str(path),
@@ -75,7 +83,8 @@ mod tests {
         };
         let told = |redirect: &Redirect, uri: &str| {
             let uri: Uri = uri.parse().expect("a target");
-            location(redirect, &uri, "old.example.com:8080", 8080)
+            let host = "old.example.com:8080";
+            location(redirect, &Place { scheme: "http", uri: &uri, host, port: 8080 })
         };
         let secure = Redirect { protocol: "HTTPS".into(), port: "443".into(), ..same.clone() };
         let value = |text: &'static str| Some(HeaderValue::from_static(text));

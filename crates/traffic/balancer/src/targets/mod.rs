@@ -14,10 +14,10 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use crate::Report;
-use crate::config::{Algorithm, Check, Group, Target};
+use crate::config::{Algorithm, Check, Group, Speaks, Target};
 use crate::health::{Health, Judge, Reason, State, watch};
 use crate::random;
-pub(crate) use pool::{Connecting, Lease, Upload};
+pub(crate) use pool::{Connecting, Lease, Unsent, Upload};
 
 /// A group in use.
 pub(crate) struct GroupState {
@@ -26,6 +26,7 @@ pub(crate) struct GroupState {
     sticky: Option<Duration>,
     healthy_min: usize,
     healthy_min_percent: usize,
+    speaks: Speaks,
     /// Those that get requests.
     targets: Vec<Arc<Watched>>,
     turn: Arc<AtomicUsize>,
@@ -46,6 +47,8 @@ impl Drop for Watched {
 /// A target in use.
 pub(crate) struct TargetState {
     target: Target,
+    speaks: Speaks,
+    tls: bool,
     judge: Mutex<Judge>,
     healthy: AtomicBool,
     /// Requests that are under way.
@@ -64,7 +67,11 @@ impl GroupState {
         let check = Arc::new(group.check.clone());
         let known = |target: &Target| {
             let all = before.map(|before| before.targets.as_slice()).unwrap_or_default();
-            all.iter().find(|one| one.state.target == *target).cloned()
+            let is_same = |one: &&Arc<Watched>| {
+                let state = &one.state;
+                state.target == *target && (state.speaks, state.tls) == (group.speaks, group.tls)
+            };
+            all.iter().find(is_same).cloned()
         };
         let take = |target: &Target| match known(target) {
             Some(watched) => {
@@ -74,7 +81,7 @@ impl GroupState {
                 }
                 watched
             }
-            None => Arc::new(Watched::begin(target, &check, changed)),
+            None => Arc::new(Watched::begin(target, group, &check, changed)),
         };
         Self {
             name: group.name.clone(),
@@ -82,6 +89,7 @@ impl GroupState {
             sticky: group.sticky,
             healthy_min: group.healthy_min,
             healthy_min_percent: group.healthy_min_percent,
+            speaks: group.speaks,
             targets: group.targets.iter().filter(|target| !target.draining).map(take).collect(),
             turn: before.map(|before| before.turn.clone()).unwrap_or_default(),
         }
@@ -90,6 +98,11 @@ impl GroupState {
     /// Its name.
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What its targets speak.
+    pub(crate) fn speaks(&self) -> Speaks {
+        self.speaks
     }
 
     /// How long clients stay with their targets.
@@ -143,9 +156,16 @@ impl GroupState {
 }
 
 impl Watched {
-    fn begin(target: &Target, check: &Arc<Check>, changed: &Arc<Notify>) -> Self {
+    fn begin(
+        target: &Target,
+        group: &Group,
+        check: &Arc<Check>,
+        changed: &Arc<Notify>,
+    ) -> Self {
         let state = Arc::new(TargetState {
             target: target.clone(),
+            speaks: group.speaks,
+            tls: group.tls,
             judge: Mutex::default(),
             healthy: AtomicBool::new(false),
             outstanding: AtomicUsize::new(0),

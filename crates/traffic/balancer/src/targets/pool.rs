@@ -2,19 +2,24 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::{Request, Response};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::client::conn::http1::{Builder, SendRequest};
-use hyper_util::rt::TokioIo;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use parking_lot::Mutex;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::TargetState;
+use crate::config::Speaks;
+use crate::tls;
 
 /// Most connections to one target that are kept unused.
 const IDLE_MAX: usize = 512;
@@ -26,11 +31,34 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// Largest head of an answer (Application Load Balancer guide, "Quotas"), in bytes.
 const HEAD_MAX: usize = 64 * 1024;
 
-/// Unused connections, the youngest last.
+/// Most requests at the same time over one connection of HTTP/2 to a target: less than what usual
+/// servers allow.
+const STREAMS_MAX: usize = 100;
+
+/// Connections that are kept for the next requests.
 #[derive(Default)]
 pub(crate) struct Pool {
-    idle: Mutex<Vec<(SendRequest<Upload>, Instant)>>,
+    /// Unused ones of HTTP/1.1, the youngest last.
+    idle: Mutex<Vec<(http1::SendRequest<Upload>, Instant)>>,
+    /// Those of HTTP/2, used or not.
+    shared: Mutex<Vec<Shared>>,
 }
+
+/// A connection of HTTP/2, which many requests use at the same time.
+#[derive(Clone)]
+struct Shared {
+    sender: http2::SendRequest<Upload>,
+    under_way: Arc<AtomicUsize>,
+}
+
+/// What requests are sent with.
+enum Sender {
+    Http1(http1::SendRequest<Upload>),
+    Http2(Shared),
+}
+
+/// What was not sent: the request, if the target got nothing of it.
+pub(crate) struct Unsent(pub(crate) Option<Request<Upload>>);
 
 /// Why there is no connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +70,14 @@ pub(crate) enum Connecting {
 }
 
 impl Pool {
-    fn take(&self) -> Option<SendRequest<Upload>> {
+    fn take(&self, speaks: Speaks) -> Option<Sender> {
+        match speaks {
+            Speaks::Http1 => self.unused().map(Sender::Http1),
+            Speaks::Http2 | Speaks::Grpc => self.roomy().map(Sender::Http2),
+        }
+    }
+
+    fn unused(&self) -> Option<http1::SendRequest<Upload>> {
         let mut idle = self.idle.lock();
         let now = Instant::now();
         while let Some((sender, since)) = idle.pop() {
@@ -53,7 +88,15 @@ impl Pool {
         None
     }
 
-    fn keep(&self, sender: SendRequest<Upload>) {
+    /// One with room for another request.
+    fn roomy(&self) -> Option<Shared> {
+        let mut shared = self.shared.lock();
+        shared.retain(|one| !one.sender.is_closed());
+        let has_room = |one: &&Shared| one.under_way.load(Ordering::Relaxed) < STREAMS_MAX;
+        shared.iter().find(has_room).cloned()
+    }
+
+    fn keep(&self, sender: http1::SendRequest<Upload>) {
         let mut idle = self.idle.lock();
         if idle.len() < IDLE_MAX {
             idle.push((sender, Instant::now()));
@@ -63,15 +106,16 @@ impl Pool {
     pub(super) fn forget_idle(&self) {
         let now = Instant::now();
         self.idle.lock().retain(|(sender, since)| !sender.is_closed() && now - *since < IDLE);
+        self.shared.lock().retain(|one| !one.sender.is_closed());
     }
 }
 
-/// A connection to a target in use for one request. It is kept afterwards if it was
+/// A connection to a target in use for one request. One of HTTP/1.1 is kept afterwards if it was
 /// [`Lease::finish`]ed, else closed.
 pub(crate) struct Lease {
     target: Arc<TargetState>,
     /// None once it is given up.
-    sender: Option<SendRequest<Upload>>,
+    sender: Option<Sender>,
     /// Whether requests went over it before.
     pub(crate) reused: bool,
     finished: bool,
@@ -83,19 +127,33 @@ impl Lease {
     /// # Errors
     /// [`Connecting`] if none comes about.
     pub(crate) async fn take(target: Arc<TargetState>, fresh: bool) -> Result<Self, Connecting> {
-        let kept = if fresh { None } else { target.pool.take() };
+        let kept = if fresh { None } else { target.pool.take(target.speaks) };
         let reused = kept.is_some();
         let sender = match kept {
             Some(sender) => sender,
             None => connect(&target).await?,
         };
+        if let Sender::Http2(shared) = &sender {
+            shared.under_way.fetch_add(1, Ordering::Relaxed);
+        }
         target.outstanding.fetch_add(1, Ordering::Relaxed);
         Ok(Self { target, sender: Some(sender), reused, finished: false })
     }
 
-    /// What requests are sent with.
-    pub(crate) fn sender(&mut self) -> &mut SendRequest<Upload> {
-        self.sender.as_mut().expect("it is given up only when it is dropped")
+    /// Sends a request.
+    ///
+    /// # Errors
+    /// [`Unsent`] if no answer comes.
+    pub(crate) async fn send(
+        &mut self,
+        request: Request<Upload>,
+    ) -> Result<Response<Incoming>, Unsent> {
+        let sender = self.sender.as_mut().expect("it is given up only when it is dropped");
+        let sent = match sender {
+            Sender::Http1(sender) => sender.try_send_request(request).await,
+            Sender::Http2(shared) => shared.sender.try_send_request(request).await,
+        };
+        sent.map_err(|mut error| Unsent(error.take_message()))
     }
 
     /// The answer is there, whole.
@@ -107,29 +165,58 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.target.outstanding.fetch_sub(1, Ordering::Relaxed);
-        if let Some(sender) =
-            self.sender.take().filter(|sender| self.finished && !sender.is_closed())
-        {
-            self.target.pool.keep(sender);
+        match self.sender.take() {
+            Some(Sender::Http1(sender)) if self.finished && !sender.is_closed() => {
+                self.target.pool.keep(sender);
+            }
+            Some(Sender::Http2(shared)) => drop(shared.under_way.fetch_sub(1, Ordering::Relaxed)),
+            _ => {}
         }
     }
 }
 
-async fn connect(target: &TargetState) -> Result<SendRequest<Upload>, Connecting> {
+async fn connect(target: &TargetState) -> Result<Sender, Connecting> {
     let stream = tokio::time::timeout(CONNECT, TcpStream::connect(target.address())).await;
     let stream = stream.map_err(|_| Connecting::Timeout)?.map_err(|_| Connecting::Failed)?;
     // Whoever refuses this has closed the connection, which the first request tells.
     let _ = stream.set_nodelay(true);
-    let mut builder = Builder::new();
-    builder.preserve_header_case(true).title_case_headers(true).max_buf_size(HEAD_MAX);
-    let (sender, connection) =
-        builder.handshake(TokioIo::new(stream)).await.map_err(|_| Connecting::Failed)?;
+    if !target.tls {
+        return shake(target, stream).await;
+    }
+    let name = ServerName::IpAddress(target.address().ip().into());
+    let shaken = tls::connector(target.speaks).connect(name, stream);
+    let stream = tokio::time::timeout(CONNECT, shaken).await;
+    shake(target, stream.map_err(|_| Connecting::Timeout)?.map_err(|_| Connecting::Failed)?).await
+}
+
+async fn shake<S>(target: &TargetState, stream: S) -> Result<Sender, Connecting>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let io = TokioIo::new(stream);
+    if target.speaks == Speaks::Http1 {
+        let mut builder = http1::Builder::new();
+        builder.preserve_header_case(true).title_case_headers(true).max_buf_size(HEAD_MAX);
+        let shaken = builder.handshake(io).await;
+        let (sender, connection) = shaken.map_err(|_| Connecting::Failed)?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.with_upgrades().await {
+                tracing::debug!(%error, "a connection to a target ended");
+            }
+        });
+        return Ok(Sender::Http1(sender));
+    }
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder.timer(TokioTimer::new());
+    let (sender, connection) = builder.handshake(io).await.map_err(|_| Connecting::Failed)?;
     tokio::spawn(async move {
-        if let Err(error) = connection.with_upgrades().await {
+        if let Err(error) = connection.await {
             tracing::debug!(%error, "a connection to a target ended");
         }
     });
-    Ok(sender)
+    let shared = Shared { sender, under_way: Arc::default() };
+    target.pool.shared.lock().push(shared.clone());
+    Ok(Sender::Http2(shared))
 }
 
 /// A request's body on its way to a target, which tells that it moves.

@@ -4,4 +4,5 @@
 mod changes;
 mod failures;
 mod requests;
+mod secure;
 mod world;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use balancer::{
     Action, Algorithm, Balancer, Check, Config, Group, Health, Listener, LoadBalancer, Rule,
-    Settings, State, Target,
+    Settings, Speaks, State, Target,
 };
 use stage::HeldClock;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -147,6 +147,7 @@ impl World {
             rules: Vec::new(),
             default: forward(&[("blue", 1)]),
             shows_server: true,
+            tls: None,
         };
         let load_balancer = LoadBalancer {
             name: "web".to_owned(),
@@ -245,6 +246,8 @@ pub fn group(name: &str, backends: &[&Backend]) -> Group {
     Group {
         name: name.to_owned(),
         targets: backends.iter().map(|backend| target(backend)).collect(),
+        speaks: Speaks::Http1,
+        tls: false,
         check: check("/"),
         algorithm: Algorithm::RoundRobin,
         sticky: None,
@@ -266,6 +269,8 @@ pub fn target(backend: &Backend) -> Target {
 /// Checks that follow each other fast.
 pub fn check(path: &str) -> Check {
     Check {
+        speaks: Speaks::Http1,
+        tls: false,
         port: None,
         path: path.to_owned(),
         interval: Duration::from_millis(50),

@@ -1,0 +1,282 @@
+//! Connections of clients: plain or with TLS, HTTP/1.1 or HTTP/2.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::Request;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+
+use super::answer;
+use super::answer::{Answer, Broken};
+use crate::listening::Plan;
+use crate::tls;
+
+/// Largest head of a request (Application Load Balancer guide, "Quotas"), in bytes.
+const HEAD_MAX: usize = 64 * 1024;
+/// Most requests at the same time over one connection of HTTP/2 (Application Load Balancer guide,
+/// "Listener configuration").
+const STREAMS_MAX: u32 = 128;
+/// Most requests over one connection of HTTP/2; then the client is to make another.
+const REQUESTS_MAX: usize = 10_000;
+/// How long a handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long a connection of HTTP/2 may take to end once it has been told to, with nothing under way.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// The pause after the system gave no connection, for lack of descriptors mostly.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+
+/// A listener's plan, which may change while connections are open.
+type Plans = Arc<ArcSwap<Plan>>;
+
+/// Who sends requests over a connection.
+pub(crate) struct Client {
+    pub(crate) peer: SocketAddr,
+    /// Version and cipher, by OpenSSL's names, if it came with TLS.
+    pub(crate) tls: Option<(&'static str, &'static str)>,
+    /// From when on its connection is to end.
+    ends_at: Instant,
+}
+
+impl Client {
+    /// `http` or `https`.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+
+    /// Whether its connection has lasted as long as it may.
+    pub(crate) fn is_over(&self) -> bool {
+        Instant::now() >= self.ends_at
+    }
+}
+
+/// Takes connections until `closing`.
+pub(crate) async fn accept(listener: TcpListener, plan: Plans, closing: CancellationToken) {
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = closing.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let serving = serve(stream, peer, plan.clone(), closing.clone());
+                tokio::spawn(serving);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a load balancer got no connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, peer: SocketAddr, plan: Plans, closing: CancellationToken) {
+    // Whoever refuses this has closed the connection, which reading tells.
+    let _ = stream.set_nodelay(true);
+    let now = plan.load_full();
+    let ends_at = Instant::now() + now.settings.client_life;
+    let Some(secure) = &now.secure else {
+        let client = Arc::new(Client { peer, tls: None, ends_at });
+        return serve_http1(stream, client, plan, closing).await;
+    };
+    let shaken = TlsAcceptor::from(secure.config.clone()).accept(stream);
+    let stream = match tokio::time::timeout(HANDSHAKE, shaken).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return tracing::debug!(%error, %peer, "a handshake failed"),
+        Err(_) => return tracing::debug!(%peer, "a handshake took too long"),
+    };
+    let client = Arc::new(Client { peer, tls: Some(agreed(&stream)), ends_at });
+    match stream.get_ref().1.alpn_protocol() {
+        Some(b"h2") => serve_http2(stream, client, plan, closing).await,
+        _ => serve_http1(stream, client, plan, closing).await,
+    }
+}
+
+fn agreed(stream: &TlsStream<TcpStream>) -> (&'static str, &'static str) {
+    let (_, session) = stream.get_ref();
+    let version = session.protocol_version().map_or("-", tls::version_name);
+    let cipher = session.negotiated_cipher_suite();
+    (version, cipher.map_or("-", |cipher| tls::cipher_name(cipher.suite())))
+}
+
+async fn serve_http1<S>(stream: S, client: Arc<Client>, plan: Plans, closing: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let idle = plan.load().settings.idle;
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(idle)
+        .preserve_header_case(true)
+        .title_case_headers(true)
+        .max_buf_size(HEAD_MAX);
+    let of_requests = client.clone();
+    let service = service_fn(move |request| {
+        let (plan, client) = (plan.load_full(), of_requests.clone());
+        async move { Ok::<_, Infallible>(answer(request, &client, &plan).await) }
+    });
+    let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        biased;
+        ended = connection.as_mut() => ended,
+        () = closing.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, peer = %client.peer, "a connection of a client ended");
+    }
+}
+
+async fn serve_http2<S>(stream: S, client: Arc<Client>, plan: Plans, closing: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let idle = plan.load().settings.idle;
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    let head_max = u32::try_from(HEAD_MAX).unwrap_or(u32::MAX);
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(head_max);
+    let streams = Arc::new(Streams::new());
+    let (counted, of_requests) = (streams.clone(), client.clone());
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (plan, client) = (plan.load_full(), of_requests.clone());
+        let under_way = counted.begin();
+        async move {
+            let response = answer(request, &client, &plan).await;
+            Ok::<_, Infallible>(response.map(|body| Counted { body, _under_way: under_way }))
+        }
+    });
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let is_over = async {
+        tokio::select! {
+            biased;
+            () = closing.cancelled() => {}
+            () = streams.over(idle) => {}
+            () = tokio::time::sleep_until(client.ends_at) => {}
+        }
+    };
+    let ended = tokio::select! {
+        biased;
+        ended = connection.as_mut() => ended,
+        () = is_over => {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                biased;
+                ended = connection.as_mut() => ended,
+                () = streams.quiet(FAREWELL) => Ok(()),
+            }
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, peer = %client.peer, "a connection of a client ended");
+    }
+}
+
+/// The requests of one connection of HTTP/2.
+struct Streams {
+    under_way: AtomicUsize,
+    all: AtomicUsize,
+    /// When a request began or ended last.
+    moved: Mutex<Instant>,
+}
+
+impl Streams {
+    fn new() -> Self {
+        let moved = Mutex::new(Instant::now());
+        Self { under_way: AtomicUsize::new(0), all: AtomicUsize::new(0), moved }
+    }
+
+    fn begin(self: &Arc<Self>) -> UnderWay {
+        self.under_way.fetch_add(1, Ordering::Relaxed);
+        self.all.fetch_add(1, Ordering::Relaxed);
+        UnderWay(self.clone())
+    }
+
+    /// Returns when there were enough of them, or nothing was under way for `idle`.
+    async fn over(&self, idle: Duration) {
+        /// How often the number of requests is looked at.
+        const LOOK: Duration = Duration::from_millis(500);
+        loop {
+            if self.all.load(Ordering::Relaxed) >= REQUESTS_MAX {
+                return;
+            }
+            if tokio::time::timeout(LOOK, self.quiet(idle)).await.is_ok() {
+                return;
+            }
+        }
+    }
+
+    /// Returns when nothing was under way for `long`.
+    async fn quiet(&self, long: Duration) {
+        loop {
+            let quiet_from = *self.moved.lock() + long;
+            if self.under_way.load(Ordering::Relaxed) > 0 {
+                tokio::time::sleep(long).await;
+            } else if quiet_from <= Instant::now() {
+                return;
+            } else {
+                tokio::time::sleep_until(quiet_from).await;
+            }
+        }
+    }
+}
+
+/// A request that is under way until this is dropped.
+struct UnderWay(Arc<Streams>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        *self.0.moved.lock() = Instant::now();
+        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// An answer's body that tells when it has ended.
+struct Counted {
+    body: Answer,
+    _under_way: UnderWay,
+}
+
+impl Body for Counted {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        Pin::new(&mut self.get_mut().body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
