@@ -156,12 +156,9 @@ fn wanted(owner: &Owner) -> Result<CertificateParams> {
             vec![ServerAuth, ClientAuth],
         ),
         Owner::Etcd(names) => ("etcd", names.as_slice(), None, vec![ServerAuth, ClientAuth]),
-        Owner::Site(names) => (
-            names.first().map_or("", String::as_str),
-            names.as_slice(),
-            None,
-            vec![ServerAuth],
-        ),
+        Owner::Site(names) => {
+            (names.first().map_or("", String::as_str), names.as_slice(), None, vec![ServerAuth])
+        }
         Owner::EtcdClient(user) => (user.as_str(), &[][..], None, vec![ClientAuth]),
         Owner::Node(name) => {
             (name.as_str(), &[][..], Some(Identity::Node(name.clone())), vec![ClientAuth])

@@ -7,8 +7,8 @@ use certificates::Users;
 use ledger::{Snapshot, Tx, View};
 
 use crate::arn;
-use crate::{Elb, Inner};
 use crate::tables::{GroupKey, ListenerKey, LoadBalancerKey, Tables};
+use crate::{Elb, Inner};
 
 impl Tables {
     /// The load balancers whose actions name a target group: one at most.

@@ -42,6 +42,18 @@ pub enum Forwarded {
     Remove,
 }
 
+/// What becomes of requests of HTTP/1 that can be read in two ways.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Desync {
+    /// They pass, written in one way.
+    Monitor,
+    /// They pass so; after the ambiguous ones the connections that they took end.
+    #[default]
+    Defensive,
+    /// They are refused.
+    Strictest,
+}
+
 /// A load balancer's attributes that matter here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -49,6 +61,8 @@ pub struct Settings {
     pub idle: Duration,
     /// How long a connection may last; then it ends with its next answer.
     pub client_life: Duration,
+    /// Requests that can be read in two ways.
+    pub desync: Desync,
     /// X-Forwarded-For.
     pub forwarded: Forwarded,
     /// Whether X-Forwarded-For has the client's port too.
@@ -68,6 +82,7 @@ impl Default for Settings {
         Self {
             idle: Duration::from_secs(60),
             client_life: Duration::from_secs(3600),
+            desync: Desync::Defensive,
             forwarded: Forwarded::Append,
             client_port: false,
             preserve_host: false,

@@ -31,8 +31,8 @@ use tokio::sync::Notify;
 
 pub use cidr::Cidr;
 pub use config::{
-    Action, Algorithm, CertificatePair, Check, Condition, Config, Forwarded, Group, KeyPem, Listener,
-    LoadBalancer, Redirect, Rule, Settings, Speaks, Target, Texts, Tls,
+    Action, Algorithm, CertificatePair, Check, Condition, Config, Desync, Forwarded, Group, KeyPem,
+    Listener, LoadBalancer, Redirect, Rule, Settings, Speaks, Target, Texts, Tls,
 };
 pub use health::{Health, Reason, State};
 

@@ -12,9 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Action, Listener, LoadBalancer, Redirect, Settings};
 use crate::proxy::{self, Cookies};
-use crate::tls::Secure;
 use crate::rules::Ready;
 use crate::targets::GroupState;
+use crate::tls::Secure;
 
 /// What a listener does, ready to be asked.
 pub(crate) struct Plan {

@@ -20,7 +20,9 @@ impl Inner {
         let before = before.map(|text| arn::read(&scope, text)).transpose()?;
         let has_tags = input.tags.as_ref().is_some_and(|tags| !tags.is_empty());
         if before.is_some() && has_tags {
-            return Err(Error::parameter("Tags cannot be specified when reimporting a certificate."));
+            return Err(Error::parameter(
+                "Tags cannot be specified when reimporting a certificate.",
+            ));
         }
         let wanted = tags::read(input.tags.as_deref().unwrap_or_default())?;
         let text = |bytes: Vec<u8>, unfit| String::from_utf8(bytes).map_err(|_| unfit);
@@ -59,11 +61,8 @@ impl Inner {
                              place.",
                         ));
                     }
-                    let kept = Certificate {
-                        made_at: row.made_at,
-                        tags: row.tags.clone(),
-                        ..fresh
-                    };
+                    let kept =
+                        Certificate { made_at: row.made_at, tags: row.tags.clone(), ..fresh };
                     (key.clone(), kept)
                 }
                 None => {

@@ -82,7 +82,9 @@ impl Inner {
             key: key.clone(),
             value: Some(value.clone()),
         };
-        Ok(shapes::ListTagsForCertificateResponse { tags: Some(row.tags.iter().map(tag).collect()) })
+        Ok(shapes::ListTagsForCertificateResponse {
+            tags: Some(row.tags.iter().map(tag).collect()),
+        })
     }
 
     async fn change_tags(

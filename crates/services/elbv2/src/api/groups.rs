@@ -141,8 +141,10 @@ impl Inner {
         let done = self.ledger.transact("modify target group", |tx| {
             let row = tx.get(&self.tables.groups, &key);
             let row = row.ok_or(Error::NotFound(Kind::TargetGroup))?;
-            let changed =
-                TargetGroup { check: wanted(row.version).over(&row.check)?, ..TargetGroup::clone(&row) };
+            let changed = TargetGroup {
+                check: wanted(row.version).over(&row.check)?,
+                ..TargetGroup::clone(&row)
+            };
             let shown = self.show_group(tx, &key, &changed);
             tx.put(&self.tables.groups, key.clone(), changed);
             Ok::<_, Error>(shown)

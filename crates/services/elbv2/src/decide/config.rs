@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use balancer::{
-    Action, Algorithm, CertificatePair, Check, Cidr, Condition, Config, Forwarded, Group, KeyPem,
-    Redirect, Settings, Speaks, Texts, Tls,
+    Action, Algorithm, CertificatePair, Check, Cidr, Condition, Config, Desync, Forwarded, Group,
+    KeyPem, Redirect, Settings, Speaks, Texts, Tls,
 };
 use ledger::Snapshot;
 use shapes_elbv2 as shapes;
@@ -68,9 +68,15 @@ fn settings(row: &LoadBalancer) -> Settings {
         _ => Forwarded::Append,
     };
     let idle = get("idle_timeout.timeout_seconds").parse();
+    let desync = match get("routing.http.desync_mitigation_mode") {
+        "monitor" => Desync::Monitor,
+        "strictest" => Desync::Strictest,
+        _ => Desync::Defensive,
+    };
     let life = get("client_keep_alive.seconds").parse();
     Settings {
         client_life: life.map_or(Settings::default().client_life, Duration::from_secs),
+        desync,
         idle: idle.map_or(Settings::default().idle, Duration::from_secs),
         forwarded,
         client_port: get("routing.http.xff_client_port.enabled") == "true",

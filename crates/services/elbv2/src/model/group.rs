@@ -120,7 +120,8 @@ impl Matcher {
 
 fn ranges(text: &str) -> Option<Vec<(u16, u16)>> {
     let code = |text: &str| {
-        let is_code = (1..=3).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+        let is_code =
+            (1..=3).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
         if is_code { text.parse().ok() } else { None }
     };
     let range = |part: &str| match part.split_once('-') {

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex};
 
+use certificates::{Certificates, Hidden, Issued, Issuer, KeyKind};
 use elbv2::{Elb, ElbSetup, Instances, Tables};
 use http::{Method, Request};
-use certificates::{Certificates, Hidden, Issued, Issuer, KeyKind};
 use ledger::{Ledger, MemoryStore, Schema, SecretsKeys};
 use stage::{CountedIds, HeldClock};
 use terms::Timestamp;

@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,7 +14,6 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
@@ -25,16 +23,19 @@ use tokio_util::sync::CancellationToken;
 
 use super::answer;
 use super::answer::{Answer, Broken};
+use super::desync::{Guarded, Requests, UnderWay};
 use crate::listening::Plan;
 use crate::tls;
 
 /// Largest head of a request (Application Load Balancer guide, "Quotas"), in bytes.
 const HEAD_MAX: usize = 64 * 1024;
+/// Most bytes that are kept of a client of HTTP/1: a head as it is written anew, and more.
+const BUFFER_MAX: usize = 4 * HEAD_MAX;
 /// Most requests at the same time over one connection of HTTP/2 (Application Load Balancer guide,
 /// "Listener configuration").
 const STREAMS_MAX: u32 = 128;
 /// Most requests over one connection of HTTP/2; then the client is to make another.
-const REQUESTS_MAX: usize = 10_000;
+const REQUESTS_MAX: u64 = 10_000;
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long a connection of HTTP/2 may take to end once it has been told to, with nothing under way.
@@ -43,13 +44,15 @@ const FAREWELL: Duration = Duration::from_secs(5);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
 /// A listener's plan, which may change while connections are open.
-type Plans = Arc<ArcSwap<Plan>>;
+pub(super) type Plans = Arc<ArcSwap<Plan>>;
 
 /// Who sends requests over a connection.
 pub(crate) struct Client {
     pub(crate) peer: SocketAddr,
     /// Version and cipher, by OpenSSL's names, if it came with TLS.
     pub(crate) tls: Option<(&'static str, &'static str)>,
+    /// The requests of its connection.
+    pub(crate) requests: Arc<Requests>,
     /// From when on its connection is to end.
     ends_at: Instant,
 }
@@ -92,8 +95,9 @@ async fn serve(stream: TcpStream, peer: SocketAddr, plan: Plans, closing: Cancel
     let _ = stream.set_nodelay(true);
     let now = plan.load_full();
     let ends_at = Instant::now() + now.settings.client_life;
+    let requests = Arc::new(Requests::new());
     let Some(secure) = &now.secure else {
-        let client = Arc::new(Client { peer, tls: None, ends_at });
+        let client = Arc::new(Client { peer, tls: None, requests, ends_at });
         return serve_http1(stream, client, plan, closing).await;
     };
     let shaken = TlsAcceptor::from(secure.config.clone()).accept(stream);
@@ -102,7 +106,7 @@ async fn serve(stream: TcpStream, peer: SocketAddr, plan: Plans, closing: Cancel
         Ok(Err(error)) => return tracing::debug!(%error, %peer, "a handshake failed"),
         Err(_) => return tracing::debug!(%peer, "a handshake took too long"),
     };
-    let client = Arc::new(Client { peer, tls: Some(agreed(&stream)), ends_at });
+    let client = Arc::new(Client { peer, tls: Some(agreed(&stream)), requests, ends_at });
     match stream.get_ref().1.alpn_protocol() {
         Some(b"h2") => serve_http2(stream, client, plan, closing).await,
         _ => serve_http1(stream, client, plan, closing).await,
@@ -121,18 +125,20 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let idle = plan.load().settings.idle;
+    let plans = plan.clone();
     let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(idle)
-        .preserve_header_case(true)
-        .title_case_headers(true)
-        .max_buf_size(HEAD_MAX);
+    // Time-outs are the guard's.
+    builder.preserve_header_case(true).title_case_headers(true).max_buf_size(BUFFER_MAX);
     let of_requests = client.clone();
     let service = service_fn(move |request| {
         let (plan, client) = (plan.load_full(), of_requests.clone());
-        async move { Ok::<_, Infallible>(answer(request, &client, &plan).await) }
+        let under_way = client.requests.begin();
+        async move {
+            let response = answer(request, &client, &plan, under_way.is_last()).await;
+            Ok::<_, Infallible>(response.map(|body| Counted { body, _under_way: under_way }))
+        }
     });
+    let stream = Guarded::new(stream, plans, client.requests.clone(), idle);
     let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
@@ -159,13 +165,12 @@ where
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
         .max_header_list_size(head_max);
-    let streams = Arc::new(Streams::new());
-    let (counted, of_requests) = (streams.clone(), client.clone());
+    let of_requests = client.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         let (plan, client) = (plan.load_full(), of_requests.clone());
-        let under_way = counted.begin();
+        let under_way = client.requests.begin();
         async move {
-            let response = answer(request, &client, &plan).await;
+            let response = answer(request, &client, &plan, false).await;
             Ok::<_, Infallible>(response.map(|body| Counted { body, _under_way: under_way }))
         }
     });
@@ -175,7 +180,7 @@ where
         tokio::select! {
             biased;
             () = closing.cancelled() => {}
-            () = streams.over(idle) => {}
+            () = is_done(&client.requests, idle) => {}
             () = tokio::time::sleep_until(client.ends_at) => {}
         }
     };
@@ -187,7 +192,7 @@ where
             tokio::select! {
                 biased;
                 ended = connection.as_mut() => ended,
-                () = streams.quiet(FAREWELL) => Ok(()),
+                () = is_quiet(&client.requests, FAREWELL) => Ok(()),
             }
         }
     };
@@ -196,62 +201,29 @@ where
     }
 }
 
-/// The requests of one connection of HTTP/2.
-struct Streams {
-    under_way: AtomicUsize,
-    all: AtomicUsize,
-    /// When a request began or ended last.
-    moved: Mutex<Instant>,
-}
-
-impl Streams {
-    fn new() -> Self {
-        let moved = Mutex::new(Instant::now());
-        Self { under_way: AtomicUsize::new(0), all: AtomicUsize::new(0), moved }
-    }
-
-    fn begin(self: &Arc<Self>) -> UnderWay {
-        self.under_way.fetch_add(1, Ordering::Relaxed);
-        self.all.fetch_add(1, Ordering::Relaxed);
-        UnderWay(self.clone())
-    }
-
-    /// Returns when there were enough of them, or nothing was under way for `idle`.
-    async fn over(&self, idle: Duration) {
-        /// How often the number of requests is looked at.
-        const LOOK: Duration = Duration::from_millis(500);
-        loop {
-            if self.all.load(Ordering::Relaxed) >= REQUESTS_MAX {
-                return;
-            }
-            if tokio::time::timeout(LOOK, self.quiet(idle)).await.is_ok() {
-                return;
-            }
-        }
-    }
-
-    /// Returns when nothing was under way for `long`.
-    async fn quiet(&self, long: Duration) {
-        loop {
-            let quiet_from = *self.moved.lock() + long;
-            if self.under_way.load(Ordering::Relaxed) > 0 {
-                tokio::time::sleep(long).await;
-            } else if quiet_from <= Instant::now() {
-                return;
-            } else {
-                tokio::time::sleep_until(quiet_from).await;
-            }
+/// Returns when there were enough requests over a connection of HTTP/2, or nothing was under way for
+/// `idle`.
+async fn is_done(requests: &Requests, idle: Duration) {
+    /// How often the number of requests is looked at.
+    const LOOK: Duration = Duration::from_millis(500);
+    while requests.count() < REQUESTS_MAX {
+        if tokio::time::timeout(LOOK, is_quiet(requests, idle)).await.is_ok() {
+            return;
         }
     }
 }
 
-/// A request that is under way until this is dropped.
-struct UnderWay(Arc<Streams>);
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        *self.0.moved.lock() = Instant::now();
-        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+/// Returns when nothing was under way for `long`.
+async fn is_quiet(requests: &Requests, long: Duration) {
+    loop {
+        let quiet_from = requests.moved() + long;
+        if !requests.is_quiet() {
+            tokio::time::sleep(long).await;
+        } else if quiet_from <= Instant::now() {
+            return;
+        } else {
+            tokio::time::sleep_until(quiet_from).await;
+        }
     }
 }
 

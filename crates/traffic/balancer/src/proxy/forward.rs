@@ -9,6 +9,7 @@ use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body, Incoming};
 
 use super::answer::Answer;
+use super::desync::Requests;
 use super::own::Own;
 use super::{headers, tunnel};
 use crate::listening::Plan;
@@ -18,13 +19,17 @@ use crate::targets::{Connecting, GroupState, Lease, TargetState, Unsent, Upload}
 const TRIES: usize = 3;
 
 /// How a request is forwarded.
-pub(super) struct How {
+pub(super) struct How<'a> {
     /// What answers if no target does.
     pub(super) own: Own,
     /// Whether it is to become a WebSocket.
     pub(super) upgrade: bool,
     /// The target that its client stays with.
     pub(super) pinned: Option<Arc<TargetState>>,
+    /// Whether the connection to the target ends with it.
+    pub(super) is_last: bool,
+    /// The requests of the client's connection.
+    pub(super) requests: &'a Requests,
 }
 
 /// What the client gets, and the target that it is from, if it is from one.
@@ -35,9 +40,9 @@ pub(super) async fn forward(
     mut request: Request<Incoming>,
     plan: &Plan,
     group: &Arc<GroupState>,
-    how: How,
+    how: How<'_>,
 ) -> Answered {
-    let How { own, upgrade, mut pinned } = how;
+    let How { own, upgrade, mut pinned, is_last, requests } = how;
     let page = |status| (own.page(status), None);
     let client = upgrade.then(|| hyper::upgrade::on(&mut request));
     let (parts, body) = request.into_parts();
@@ -45,7 +50,9 @@ pub(super) async fn forward(
     let moved = Arc::new(AtomicBool::new(false));
     let is_empty = body.is_end_stream();
     let mut spare = (is_empty && is_safe(&parts.method)).then(|| copy(&parts));
-    let upload = Upload::new(Some(body).filter(|_| !is_empty), moved.clone());
+    let failed = Arc::new(AtomicBool::new(false));
+    let body = Some(body).filter(|_| !is_empty);
+    let upload = Upload::new(body, moved.clone(), failed.clone());
     let mut outgoing = Request::from_parts(parts, upload);
     let mut not: Option<Arc<TargetState>> = None;
     for tried in 0..TRIES {
@@ -53,7 +60,8 @@ pub(super) async fn forward(
         let Some(target) = pinned.take().or_else(next) else {
             return page(StatusCode::SERVICE_UNAVAILABLE);
         };
-        let mut lease = match Lease::take(target.clone(), upgrade || tried > 0).await {
+        let fresh = upgrade || is_last || tried > 0;
+        let mut lease = match Lease::take(target.clone(), fresh, is_last).await {
             Ok(lease) => lease,
             Err(Connecting::Timeout) => return page(StatusCode::GATEWAY_TIMEOUT),
             Err(Connecting::Failed) => {
@@ -63,7 +71,17 @@ pub(super) async fn forward(
         };
         let sent = lease.send(outgoing);
         let Unsent(unsent) = match waited(sent, idle, &moved).await {
-            Some(Ok(response)) => return (back(response, lease, client, idle), Some(target)),
+            Some(Ok(response)) => {
+                let answer = back(response, lease, client, (idle, requests));
+                return (answer, Some(target));
+            }
+            // The client sent no whole request.
+            Some(Err(_)) if failed.load(Ordering::Relaxed) => {
+                return page(match requests.is_late() {
+                    true => StatusCode::REQUEST_TIMEOUT,
+                    false => StatusCode::BAD_REQUEST,
+                });
+            }
             None => return page(StatusCode::GATEWAY_TIMEOUT),
             Some(Err(unsent)) => unsent,
         };
@@ -72,7 +90,9 @@ pub(super) async fn forward(
         let again = if lease.reused { spare.take() } else { None };
         outgoing = match (unsent, again) {
             (Some(unsent), _) => unsent,
-            (None, Some(parts)) => Request::from_parts(parts, Upload::new(None, moved.clone())),
+            (None, Some(parts)) => {
+                Request::from_parts(parts, Upload::new(None, moved.clone(), failed.clone()))
+            }
             (None, None) => return page(StatusCode::BAD_GATEWAY),
         };
     }
@@ -96,13 +116,14 @@ fn back(
     mut response: Response<Incoming>,
     lease: Lease,
     client: Option<hyper::upgrade::OnUpgrade>,
-    idle: Duration,
+    (idle, requests): (Duration, &Requests),
 ) -> Response<Answer> {
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let target = hyper::upgrade::on(&mut response);
         let (mut parts, _) = response.into_parts();
         headers::strip(&mut parts.headers, true);
         if let Some(client) = client {
+            requests.become_tunnel();
             tunnel::join(client, target, lease, idle);
         }
         return Response::from_parts(parts, Answer::Own(None));

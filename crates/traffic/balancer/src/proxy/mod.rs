@@ -3,6 +3,7 @@
 mod answer;
 mod clients;
 mod cookies;
+mod desync;
 mod forward;
 mod headers;
 mod own;
@@ -30,17 +31,30 @@ use own::Own;
 const FORWARDED_MAX: usize = 30;
 
 /// Answers a request as the rules say.
-async fn answer(request: Request<Incoming>, client: &Client, plan: &Plan) -> Response<Answer> {
+///
+/// With `is_last` the connections that it takes end with it.
+async fn answer(
+    request: Request<Incoming>,
+    client: &Client,
+    plan: &Plan,
+    is_last: bool,
+) -> Response<Answer> {
     let is_http1 = request.version() < Version::HTTP_2;
-    let mut response = routed(request, client, plan).await;
-    if is_http1 && client.is_over() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+    let mut response = routed(request, client, plan, is_last).await;
+    let ends = is_http1 && (is_last || client.is_over());
+    if ends && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         let close = header::HeaderValue::from_static("close");
         response.headers_mut().insert(header::CONNECTION, close);
     }
     response
 }
 
-async fn routed(request: Request<Incoming>, client: &Client, plan: &Plan) -> Response<Answer> {
+async fn routed(
+    request: Request<Incoming>,
+    client: &Client,
+    plan: &Plan,
+    is_last: bool,
+) -> Response<Answer> {
     let own = Own {
         shows_server: plan.shows_server,
         version: request.version(),
@@ -82,7 +96,7 @@ async fn routed(request: Request<Incoming>, client: &Client, plan: &Plan) -> Res
             own.fixed(*status, content_type.clone(), body.clone())
         }
         Deed::Forward(weighted, sticky) => {
-            let at = Place { client, plan, host: &host, own };
+            let at = Place { client, plan, host: &host, own, is_last };
             to_group(request, weighted, *sticky, at).await
         }
     }
@@ -94,6 +108,7 @@ struct Place<'a> {
     plan: &'a Plan,
     host: &'a str,
     own: Own,
+    is_last: bool,
 }
 
 /// Forwards a request to one of these groups.
@@ -101,7 +116,7 @@ async fn to_group(
     mut request: Request<Incoming>,
     weighted: &[(Arc<GroupState>, u32)],
     sticky: Option<Duration>,
-    Place { client, plan, host, own }: Place<'_>,
+    Place { client, plan, host, own, is_last }: Place<'_>,
 ) -> Response<Answer> {
     let pins = plan.cookies.read(request.headers(), plan.clock.now());
     let stays = |(group, weight): &&(Arc<GroupState>, u32)| {
@@ -119,7 +134,7 @@ async fn to_group(
     let upgrade = tunnel::wanted(&request);
     let way = headers::Way { client, host, upgrade, speaks: group.speaks() };
     headers::prepare(&mut request, plan, &way);
-    let how = forward::How { own, upgrade, pinned };
+    let how = forward::How { own, upgrade, pinned, is_last, requests: &client.requests };
     let (mut response, target) = forward::forward(request, plan, group, how).await;
     if let Some(target) = target {
         let target = group.sticky().map(|_| target.mark());

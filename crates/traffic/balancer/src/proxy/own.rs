@@ -1,7 +1,10 @@
 //! What the load balancer answers itself, byte for byte as AWS's does (as observed).
 
+use std::time::{Duration, SystemTime};
+
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, Version, header};
+use terms::Timestamp;
 
 use super::answer::Answer;
 
@@ -27,14 +30,35 @@ fn title(status: StatusCode) -> String {
     format!("{} {words}", status.as_u16()).trim_end().to_owned()
 }
 
+fn html(status: StatusCode) -> String {
+    let title = title(status);
+    format!(
+        "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n\
+         <center><h1>{title}</h1></center>\r\n</body>\r\n</html>\r\n"
+    )
+}
+
+/// The page of a failure as bytes, for a client whose request was never read, and the end of its
+/// connection.
+pub(super) fn raw_page(status: u16, shows_server: bool, now: Timestamp) -> Vec<u8> {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+    let body = html(status);
+    let since = Duration::from_millis(u64::try_from(now.millis()).unwrap_or_default());
+    let date = httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + since);
+    let server = if shows_server { "Server: awselb/2.0\r\n" } else { "" };
+    let (reason, length) = (status.canonical_reason().unwrap_or_default(), body.len());
+    let code = status.as_u16();
+    format!(
+        "HTTP/1.1 {code} {reason}\r\n{server}Date: {date}\r\nContent-Type: text/html\r\n\
+         Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+    )
+    .into_bytes()
+}
+
 impl Own {
     /// The page of a failure.
     pub(super) fn page(self, status: StatusCode) -> Response<Answer> {
-        let title = title(status);
-        let body = format!(
-            "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n\
-             <center><h1>{title}</h1></center>\r\n</body>\r\n</html>\r\n"
-        );
+        let body = html(status);
         let html = HeaderValue::from_static("text/html");
         self.answer(status, Some(html), Bytes::from(body))
     }

@@ -156,12 +156,7 @@ impl GroupState {
 }
 
 impl Watched {
-    fn begin(
-        target: &Target,
-        group: &Group,
-        check: &Arc<Check>,
-        changed: &Arc<Notify>,
-    ) -> Self {
+    fn begin(target: &Target, group: &Group, check: &Arc<Check>, changed: &Arc<Notify>) -> Self {
         let state = Arc::new(TargetState {
             target: target.clone(),
             speaks: group.speaks,

@@ -118,15 +118,22 @@ pub(crate) struct Lease {
     sender: Option<Sender>,
     /// Whether requests went over it before.
     pub(crate) reused: bool,
+    /// Whether it may be kept.
+    keeps: bool,
     finished: bool,
 }
 
 impl Lease {
-    /// A connection to the target: one that is kept, unless `fresh`, else a new one.
+    /// A connection to the target: one that is kept, unless `fresh`, else a new one. One of HTTP/1.1
+    /// is not kept afterwards if it `is_last`.
     ///
     /// # Errors
     /// [`Connecting`] if none comes about.
-    pub(crate) async fn take(target: Arc<TargetState>, fresh: bool) -> Result<Self, Connecting> {
+    pub(crate) async fn take(
+        target: Arc<TargetState>,
+        fresh: bool,
+        is_last: bool,
+    ) -> Result<Self, Connecting> {
         let kept = if fresh { None } else { target.pool.take(target.speaks) };
         let reused = kept.is_some();
         let sender = match kept {
@@ -137,7 +144,7 @@ impl Lease {
             shared.under_way.fetch_add(1, Ordering::Relaxed);
         }
         target.outstanding.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { target, sender: Some(sender), reused, finished: false })
+        Ok(Self { target, sender: Some(sender), reused, keeps: !is_last, finished: false })
     }
 
     /// Sends a request.
@@ -166,7 +173,7 @@ impl Drop for Lease {
     fn drop(&mut self) {
         self.target.outstanding.fetch_sub(1, Ordering::Relaxed);
         match self.sender.take() {
-            Some(Sender::Http1(sender)) if self.finished && !sender.is_closed() => {
+            Some(Sender::Http1(sender)) if self.finished && self.keeps && !sender.is_closed() => {
                 self.target.pool.keep(sender);
             }
             Some(Sender::Http2(shared)) => drop(shared.under_way.fetch_sub(1, Ordering::Relaxed)),
@@ -224,12 +231,17 @@ pub(crate) struct Upload {
     /// None if there is none.
     body: Option<Incoming>,
     moved: Arc<AtomicBool>,
+    failed: Arc<AtomicBool>,
 }
 
 impl Upload {
-    /// This body; `moved` is set with each part of it.
-    pub(crate) fn new(body: Option<Incoming>, moved: Arc<AtomicBool>) -> Self {
-        Self { body, moved }
+    /// This body; `moved` is set with each part of it, `failed` if it ends early.
+    pub(crate) fn new(
+        body: Option<Incoming>,
+        moved: Arc<AtomicBool>,
+        failed: Arc<AtomicBool>,
+    ) -> Self {
+        Self { body, moved, failed }
     }
 }
 
@@ -244,6 +256,9 @@ impl Body for Upload {
         let this = self.get_mut();
         let Some(body) = &mut this.body else { return Poll::Ready(None) };
         let polled = Pin::new(body).poll_frame(cx);
+        if let Poll::Ready(Some(Err(_))) = &polled {
+            this.failed.store(true, Ordering::Relaxed);
+        }
         if polled.is_ready() {
             this.moved.store(true, Ordering::Relaxed);
         }

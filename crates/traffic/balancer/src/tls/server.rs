@@ -33,7 +33,8 @@ impl Secure {
         told: &Tls,
         http2: bool,
     ) -> Result<Arc<Self>, String> {
-        if let Some(before) = before.filter(|before| before.told == *told && before.http2 == http2) {
+        if let Some(before) = before.filter(|before| before.told == *told && before.http2 == http2)
+        {
             return Ok(Arc::clone(before));
         }
         let config = Arc::new(server_config(told, http2)?);
@@ -194,9 +195,8 @@ struct Choice {
 impl ResolvesServerCert for Choice {
     fn resolve(&self, client: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let host = client.server_name().map(str::to_ascii_lowercase);
-        let fits = |one: &&Shown| {
-            host.as_ref().is_some_and(|host| one.is_for(host)) && one.suits(&client)
-        };
+        let fits =
+            |one: &&Shown| host.as_ref().is_some_and(|host| one.is_for(host)) && one.suits(&client);
         // Of several the last greatest would be taken: the first is to be.
         let best = self.certificates.iter().rev().filter(fits);
         let best = best.max_by_key(|one| (one.is_ecdsa, one.key_bits, one.valid_for));

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod changes;
+mod desync;
 mod failures;
 mod requests;
 mod secure;
