@@ -9,9 +9,11 @@
 
 mod chunks;
 mod head;
+mod requests;
 mod stream;
 
-pub(super) use stream::{Guarded, Requests, UnderWay};
+pub(super) use requests::{Requests, UnderWay};
+pub(super) use stream::Guarded;
 
 /// How bad a request is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

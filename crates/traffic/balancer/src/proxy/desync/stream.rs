@@ -2,15 +2,13 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-use super::Class;
+use super::{Class, Requests};
 use super::chunks::Chunks;
 use super::head::{Framing, Head, REQUEST_LINE_MAX, judge};
 use crate::config::Desync;
@@ -23,96 +21,6 @@ const HEAD_MAX: usize = 64 * 1024;
 const PART: usize = 8 * 1024;
 /// What is read of a client after it was refused, so that it sees why, in bytes.
 const UNREAD_MAX: usize = 256 * 1024;
-
-/// The requests of a connection, as the stream and those who answer them see them.
-pub(crate) struct Requests {
-    /// How many are answered just now.
-    under_way: AtomicUsize,
-    /// How many were let through, and how many of these are being answered or have been.
-    passed: AtomicU64,
-    taken: AtomicU64,
-    /// The number of the one after which the connection ends.
-    last: AtomicU64,
-    /// Whether other bytes than HTTP follow.
-    tunnel: AtomicBool,
-    /// Whether a client owed bytes for too long.
-    is_late: AtomicBool,
-    /// When one began or ended.
-    moved: Mutex<Instant>,
-    /// Who waits for all to have ended.
-    waiting: Mutex<Option<Waker>>,
-}
-
-impl Requests {
-    /// None yet.
-    pub(crate) fn new() -> Self {
-        Self {
-            under_way: AtomicUsize::new(0),
-            passed: AtomicU64::new(0),
-            taken: AtomicU64::new(0),
-            last: AtomicU64::new(u64::MAX),
-            tunnel: AtomicBool::new(false),
-            is_late: AtomicBool::new(false),
-            moved: Mutex::new(Instant::now()),
-            waiting: Mutex::default(),
-        }
-    }
-
-    /// One begins; it is under way until what this gives is dropped.
-    pub(crate) fn begin(self: &Arc<Self>) -> UnderWay {
-        self.under_way.fetch_add(1, Ordering::Relaxed);
-        let number = self.taken.fetch_add(1, Ordering::Relaxed) + 1;
-        UnderWay { requests: self.clone(), number }
-    }
-
-    /// How many there were.
-    pub(crate) fn count(&self) -> u64 {
-        self.taken.load(Ordering::Relaxed)
-    }
-
-    /// Whether none is under way.
-    pub(crate) fn is_quiet(&self) -> bool {
-        self.under_way.load(Ordering::Relaxed) == 0
-    }
-
-    /// When one ended last, or the connection began.
-    pub(crate) fn moved(&self) -> Instant {
-        *self.moved.lock()
-    }
-
-    /// From now on the bytes are no HTTP.
-    pub(crate) fn become_tunnel(&self) {
-        self.tunnel.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether the client owed bytes for too long.
-    pub(crate) fn is_late(&self) -> bool {
-        self.is_late.load(Ordering::Relaxed)
-    }
-}
-
-/// A request that is under way until this is dropped.
-pub(crate) struct UnderWay {
-    requests: Arc<Requests>,
-    number: u64,
-}
-
-impl UnderWay {
-    /// Whether the connections that it takes are to end with it: it was ambiguous.
-    pub(crate) fn is_last(&self) -> bool {
-        self.requests.last.load(Ordering::Relaxed) == self.number
-    }
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        *self.requests.moved.lock() = Instant::now();
-        self.requests.under_way.fetch_sub(1, Ordering::Relaxed);
-        if let Some(waiting) = self.requests.waiting.lock().take() {
-            waiting.wake();
-        }
-    }
-}
 
 /// Where in a client's bytes the next one is.
 enum At {
@@ -247,9 +155,9 @@ impl<S> Guarded<S> {
             self.refuse(status);
             return None;
         }
-        let number = self.requests.passed.fetch_add(1, Ordering::Relaxed) + 1;
+        let number = self.requests.pass();
         if class == Class::Ambiguous && mode != Desync::Monitor {
-            self.requests.last.store(number, Ordering::Relaxed);
+            self.requests.end_with(number);
         }
         let next = match framing {
             Framing::Chunked => At::Chunks(Chunks::new()),
@@ -271,9 +179,7 @@ impl<S> Guarded<S> {
     }
 
     fn end_message(&mut self) {
-        let passed = self.requests.passed.load(Ordering::Relaxed);
-        let is_last = self.requests.last.load(Ordering::Relaxed) == passed;
-        self.at = if is_last { At::End } else { At::Head };
+        self.at = if self.requests.is_over() { At::End } else { At::Head };
     }
 
     /// Looks at what is held; whether there is more to be done than to read on.
@@ -317,7 +223,7 @@ impl<S> Guarded<S> {
     /// The end of what is read, for a client that is late.
     fn be_late(&mut self) {
         if !self.requests.is_quiet() {
-            self.requests.is_late.store(true, Ordering::Relaxed);
+            self.requests.be_late();
             self.is_broken = true;
         } else if !self.held.is_empty() {
             self.refuse(408);
@@ -330,11 +236,7 @@ impl<S> Guarded<S> {
         if self.is_broken || self.requests.is_quiet() {
             return Poll::Ready(Ok(()));
         }
-        *self.requests.waiting.lock() = Some(cx.waker().clone());
-        match self.requests.is_quiet() {
-            true => Poll::Ready(Ok(())),
-            false => Poll::Pending,
-        }
+        self.requests.poll_quiet(cx).map(Ok)
     }
 
     /// Gives what is ready.
@@ -393,7 +295,7 @@ impl<S: AsyncRead + Unpin> Guarded<S> {
         if passed < came {
             // What is written anew is looked at again, from where it begins.
             if self.rewritten.take().is_some() {
-                self.requests.passed.fetch_sub(1, Ordering::Relaxed);
+                self.requests.take_back();
             }
             if !matches!(self.at, At::End) {
                 self.held.extend_from_slice(&buffer.filled()[before + passed..]);
@@ -416,7 +318,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
                 this.give(buffer);
                 return Poll::Ready(Ok(()));
             }
-            if this.requests.tunnel.load(Ordering::Relaxed) {
+            if this.requests.is_tunnel() {
                 if this.held.is_empty() {
                     return Pin::new(&mut this.inner).poll_read(cx, buffer);
                 }
