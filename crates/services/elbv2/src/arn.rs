@@ -25,6 +25,11 @@ pub(crate) fn of_load_balancer(key: &LoadBalancerKey) -> String {
     arn(&key.0, Kind::LoadBalancer, &key.1)
 }
 
+/// Whether it is a network load balancer's, of its `net/NAME/ID`.
+pub(crate) fn is_network(name: &str) -> bool {
+    name.starts_with("net/")
+}
+
 /// A target group's ARN.
 pub(crate) fn of_group(key: &GroupKey) -> String {
     arn(&key.0, Kind::TargetGroup, &key.1)

@@ -93,11 +93,23 @@ impl Default for Settings {
     }
 }
 
-/// A listener of HTTP.
+/// What listeners take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// Requests of HTTP.
+    #[default]
+    Requests,
+    /// Connections with whatever bytes, which may be without any for this long.
+    Streams(Duration),
+}
+
+/// A listener.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Listener {
     /// The port.
     pub port: u16,
+    /// What it takes.
+    pub kind: Kind,
     /// The rules, the first to be asked first.
     pub rules: Vec<Rule>,
     /// What is done with requests that no rule takes.
@@ -249,6 +261,8 @@ pub enum Speaks {
     Http2,
     /// gRPC over HTTP/2.
     Grpc,
+    /// Anything over TCP; a check only connects.
+    Bytes,
 }
 
 /// A target group that some load balancer uses.
@@ -260,6 +274,12 @@ pub struct Group {
     pub targets: Vec<Target>,
     /// What they speak.
     pub speaks: Speaks,
+    /// Whether they are told first who connects, by the PROXY protocol; of streams alone.
+    pub greets: bool,
+    /// Whether a client's connections all go to the same target; of streams alone.
+    pub by_source: bool,
+    /// Whether the connections to a target that turns unhealthy are reset; of streams alone.
+    pub cuts_unhealthy: bool,
     /// Whether they are spoken to over TLS. Their certificates are not verified.
     pub tls: bool,
     /// How they are checked.

@@ -3,7 +3,8 @@
 //! - [`Balancer::apply`] takes a whole [`Config`]; what it does not change goes on undisturbed, and
 //!   open connections see the new rules with their next request.
 //! - `rules/`: which rule takes a request, pure once compiled. `targets/`: which target gets it, and
-//!   connections that are kept. `proxy/`: one request, there and back. `health/`: checks.
+//!   connections that are kept. `proxy/`: one request, there and back. `streams/`:
+//!   connections of network load balancers. `health/`: checks.
 //!
 //! **Invariant:** a request is sent to a target that is not draining, once [`Balancer::apply`] has
 //! returned.
@@ -18,6 +19,7 @@ mod listening;
 mod proxy;
 mod random;
 mod rules;
+mod streams;
 mod targets;
 mod tls;
 
@@ -32,7 +34,7 @@ use tokio::sync::Notify;
 pub use cidr::Cidr;
 pub use config::{
     Action, Algorithm, CertificatePair, Check, Condition, Config, Desync, Forwarded, Group, KeyPem,
-    Listener, LoadBalancer, Redirect, Rule, Settings, Speaks, Target, Texts, Tls,
+    Kind, Listener, LoadBalancer, Redirect, Rule, Settings, Speaks, Target, Texts, Tls,
 };
 pub use health::{Health, Reason, State};
 

@@ -10,7 +10,7 @@ use terms::Clock;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Action, Listener, LoadBalancer, Redirect, Settings};
+use crate::config::{Action, Kind, Listener, LoadBalancer, Redirect, Settings};
 use crate::proxy::{self, Cookies};
 use crate::rules::Ready;
 use crate::targets::GroupState;
@@ -24,6 +24,8 @@ pub(crate) struct Plan {
     pub(crate) dns_name: String,
     pub(crate) port: u16,
     pub(crate) shows_server: bool,
+    /// Whether it takes connections with whatever bytes.
+    pub(crate) is_stream: bool,
     /// What it shows, if it takes TLS.
     pub(crate) secure: Option<Arc<Secure>>,
     pub(crate) rules: Vec<(Vec<Ready>, Deed)>,
@@ -103,9 +105,13 @@ fn renewed(
     common: &Common,
 ) -> Result<Open, String> {
     let before = open.as_ref().and_then(|open| open.plan.load().secure.clone());
-    let http2 = load_balancer.settings.http2;
+    let offers: &'static [&'static [u8]] = match (listener.kind, load_balancer.settings.http2) {
+        (Kind::Streams(_), _) => &[],
+        (Kind::Requests, true) => &[b"h2", b"http/1.1"],
+        (Kind::Requests, false) => &[b"http/1.1"],
+    };
     let secure = listener.tls.as_ref();
-    let secure = secure.map(|tls| Secure::next(before.as_ref(), tls, http2)).transpose()?;
+    let secure = secure.map(|tls| Secure::next(before.as_ref(), tls, offers)).transpose()?;
     let plan = Plan { secure, ..plan(load_balancer, listener, groups, common) };
     match open {
         Some(open) => {
@@ -126,10 +132,15 @@ fn plan(
         let conditions = rule.conditions.iter().map(Ready::new).collect();
         (conditions, deed(&rule.action, groups))
     };
+    let mut settings = load_balancer.settings.clone();
+    if let Kind::Streams(idle) = listener.kind {
+        settings.idle = idle;
+    }
     Plan {
+        is_stream: listener.kind != Kind::Requests,
         clock: common.clock.clone(),
         cookies: common.cookies.clone(),
-        settings: load_balancer.settings.clone(),
+        settings,
         dns_name: load_balancer.dns_name.clone(),
         port: listener.port,
         shows_server: listener.shows_server,

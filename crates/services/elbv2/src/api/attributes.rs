@@ -10,9 +10,9 @@ use crate::Inner;
 use crate::arn;
 use crate::error::{Error, Kind};
 use crate::model::attributes::{
-    Attribute, OF_LISTENERS, OF_LOAD_BALANCERS, OF_TARGET_GROUPS, value,
+    Attribute, OF_TARGET_GROUPS, of_listeners, of_load_balancers, of_target_groups, value,
 };
-use crate::model::{Listener, TargetGroup};
+use crate::model::{Listener, Protocol, TargetGroup};
 
 type Set = BTreeMap<String, String>;
 
@@ -69,6 +69,29 @@ fn check_together(set: &Set) -> Result<(), Error> {
     Ok(())
 }
 
+/// Refuses what would change which target a connection goes to, or when it ends, and is not built.
+fn check_built(row: &TargetGroup, set: &Set) -> Result<(), Error> {
+    let get = |key| value(of_target_groups(true), set, key);
+    let operation = "ModifyTargetGroupAttributes";
+    if !row.protocol.is_stream() {
+        return Ok(());
+    }
+    if get("stickiness.enabled") == "true" && row.protocol == Protocol::Tls {
+        return Err(Error::Configuration(
+            "You cannot enable stickiness on target groups with the TLS protocol".to_owned(),
+        ));
+    }
+    if get("deregistration_delay.connection_termination.enabled") == "true" {
+        let key = "deregistration_delay.connection_termination.enabled";
+        return Err(Error::not_built(operation, key));
+    }
+    if get("target_health_state.unhealthy.draining_interval_seconds") != "0" {
+        let key = "target_health_state.unhealthy.draining_interval_seconds";
+        return Err(Error::not_built(operation, key));
+    }
+    Ok(())
+}
+
 impl Inner {
     /// Shows a load balancer's attributes.
     pub(super) async fn describe_load_balancer_attributes(
@@ -80,7 +103,7 @@ impl Inner {
         let row = self.ledger.snapshot().get(&self.tables.load_balancers, &key);
         let row = row.ok_or(Error::NotFound(Kind::LoadBalancer))?;
         Ok(shapes::DescribeLoadBalancerAttributesOutput {
-            attributes: Some(of_load_balancer(&row.attributes)),
+            attributes: Some(of_load_balancer(arn::is_network(&key.1), &row.attributes)),
         })
     }
 
@@ -91,12 +114,15 @@ impl Inner {
         input: shapes::ModifyLoadBalancerAttributesInput,
     ) -> Result<shapes::ModifyLoadBalancerAttributesOutput, Error> {
         let unknown = |key: &str| Error::Configuration(format!("Key {key} not valid"));
+        let of = arn::load_balancer(&scope(&context), &input.load_balancer_arn)?;
+        let is_network = arn::is_network(&of.1);
         let row = self.change_load_balancer(&context, &input.load_balancer_arn, |_, row| {
             let wanted = input.attributes.iter().map(|one| (one.key.clone(), one.value.clone()));
-            row.attributes = changed(OF_LOAD_BALANCERS, &row.attributes, wanted, unknown)?;
+            let known = of_load_balancers(is_network);
+            row.attributes = changed(known, &row.attributes, wanted, unknown)?;
             Ok(())
         });
-        let attributes = Some(of_load_balancer(&row.await?.attributes));
+        let attributes = Some(of_load_balancer(is_network, &row.await?.attributes));
         Ok(shapes::ModifyLoadBalancerAttributesOutput { attributes })
     }
 
@@ -109,7 +135,7 @@ impl Inner {
         let key = arn::group(&scope(&context), &input.target_group_arn)?;
         let row = self.ledger.snapshot().get(&self.tables.groups, &key);
         let row = row.ok_or(Error::NotFound(Kind::TargetGroup))?;
-        let attributes = Some(of_group(&row.attributes));
+        let attributes = Some(of_group(row.protocol.is_stream(), &row.attributes));
         Ok(shapes::DescribeTargetGroupAttributesOutput { attributes })
     }
 
@@ -127,9 +153,14 @@ impl Inner {
             let row = tx.get(&self.tables.groups, &key);
             let row = row.ok_or(Error::NotFound(Kind::TargetGroup))?;
             let wanted = input.attributes.iter().map(|one| (one.key.clone(), one.value.clone()));
-            let attributes = changed(OF_TARGET_GROUPS, &row.attributes, wanted, unknown)?;
-            check_together(&attributes)?;
-            let shown = of_group(&attributes);
+            let is_network = row.protocol.is_stream();
+            let known = of_target_groups(is_network);
+            let attributes = changed(known, &row.attributes, wanted, unknown)?;
+            check_built(&row, &attributes)?;
+            if !is_network {
+                check_together(&attributes)?;
+            }
+            let shown = of_group(is_network, &attributes);
             tx.put(
                 &self.tables.groups,
                 key.clone(),
@@ -150,7 +181,7 @@ impl Inner {
         let key = arn::listener(&scope(&context), &input.listener_arn)?;
         let row = self.ledger.snapshot().get(&self.tables.listeners, &key);
         let row = row.ok_or(Error::NotFound(Kind::Listener))?;
-        let attributes = Some(of_listener(&row.attributes));
+        let attributes = Some(of_listener(arn::is_network(&key.1), &row.attributes));
         Ok(shapes::DescribeListenerAttributesOutput { attributes })
     }
 
@@ -166,8 +197,9 @@ impl Inner {
             let row = tx.get(&self.tables.listeners, &key);
             let row = row.ok_or(Error::NotFound(Kind::Listener))?;
             let wanted = input.attributes.iter().map(|one| (one.key.clone(), one.value.clone()));
-            let attributes = changed(OF_LISTENERS, &row.attributes, wanted, unknown)?;
-            let shown = of_listener(&attributes);
+            let is_network = arn::is_network(&key.1);
+            let attributes = changed(of_listeners(is_network), &row.attributes, wanted, unknown)?;
+            let shown = of_listener(is_network, &attributes);
             tx.put(
                 &self.tables.listeners,
                 key.clone(),
@@ -180,17 +212,17 @@ impl Inner {
     }
 }
 
-fn of_load_balancer(set: &Set) -> Vec<shapes::LoadBalancerAttribute> {
+fn of_load_balancer(is_network: bool, set: &Set) -> Vec<shapes::LoadBalancerAttribute> {
     let one = |(key, value)| shapes::LoadBalancerAttribute { key: Some(key), value: Some(value) };
-    all(OF_LOAD_BALANCERS, set).into_iter().map(one).collect()
+    all(of_load_balancers(is_network), set).into_iter().map(one).collect()
 }
 
-fn of_group(set: &Set) -> Vec<shapes::TargetGroupAttribute> {
+fn of_group(is_network: bool, set: &Set) -> Vec<shapes::TargetGroupAttribute> {
     let one = |(key, value)| shapes::TargetGroupAttribute { key: Some(key), value: Some(value) };
-    all(OF_TARGET_GROUPS, set).into_iter().map(one).collect()
+    all(of_target_groups(is_network), set).into_iter().map(one).collect()
 }
 
-fn of_listener(set: &Set) -> Vec<shapes::ListenerAttribute> {
+fn of_listener(is_network: bool, set: &Set) -> Vec<shapes::ListenerAttribute> {
     let one = |(key, value)| shapes::ListenerAttribute { key: Some(key), value: Some(value) };
-    all(OF_LISTENERS, set).into_iter().map(one).collect()
+    all(of_listeners(is_network), set).into_iter().map(one).collect()
 }

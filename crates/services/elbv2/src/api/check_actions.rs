@@ -10,7 +10,7 @@ use super::limits;
 use crate::Inner;
 use crate::arn;
 use crate::error::{Error, Kind, Limit};
-use crate::model::{Actions, Version};
+use crate::model::{Actions, Protocol, Version};
 use crate::tables::{GroupKey, LoadBalancerKey};
 
 /// Highest weight of a target group.
@@ -220,10 +220,28 @@ impl Inner {
         actions: &Actions,
         is_secure: bool,
     ) -> Result<(), Error> {
+        let is_network = arn::is_network(&load_balancer.1);
+        let forwards = actions.routing().is_some_and(|one| one.type_ == ActionTypeEnum::Forward);
+        if is_network && !forwards {
+            return Err(Error::Action(
+                "Only forward actions are supported for network load balancers".to_owned(),
+            ));
+        }
         for (text, _) in actions.weighted() {
             let key: GroupKey = arn::group(&load_balancer.0, &text)?;
             let row = view.get(&self.tables.groups, &key);
             let row = row.ok_or(Error::NotFound(Kind::TargetGroup))?;
+            let fits = match (is_network, row.protocol) {
+                (true, Protocol::Tls) => is_secure,
+                (true, protocol) => protocol == Protocol::Tcp,
+                (false, protocol) => !protocol.is_stream(),
+            };
+            if !fits {
+                return Err(Error::Incompatible(format!(
+                    "Target group '{text}' with protocol {} does not go with the listener",
+                    row.protocol.shown().as_str()
+                )));
+            }
             if row.version != Version::Http1 && !is_secure {
                 return Err(Error::Incompatible(format!(
                     "Target group '{text}' with protocol version {} needs an HTTPS listener",

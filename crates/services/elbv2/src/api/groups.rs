@@ -28,7 +28,8 @@ impl Inner {
         let target_type = target_type(&input)?;
         let (protocol, version) = spoken(&input)?;
         let tags = names::tags(input.tags.as_deref().unwrap_or_default())?;
-        let check = wanted(&input, version).over(&HealthCheck::usual(version))?;
+        let check =
+            wanted(&input, (protocol, version)).over(&HealthCheck::usual(protocol, version))?;
         let port = input.port.and_then(|port| u16::try_from(port).ok());
         let port = port.ok_or_else(|| Error::invalid("A port must be specified"))?;
         let vpc = input.vpc_id.clone();
@@ -126,8 +127,8 @@ impl Inner {
         input: shapes::ModifyTargetGroupInput,
     ) -> Result<shapes::ModifyTargetGroupOutput, Error> {
         let key = arn::group(&scope(&context), &input.target_group_arn)?;
-        let wanted = |version| Wanted {
-            version,
+        let wanted = |spoken| Wanted {
+            spoken,
             enabled: input.health_check_enabled,
             interval: input.health_check_interval_seconds,
             path: input.health_check_path.as_deref(),
@@ -142,7 +143,7 @@ impl Inner {
             let row = tx.get(&self.tables.groups, &key);
             let row = row.ok_or(Error::NotFound(Kind::TargetGroup))?;
             let changed = TargetGroup {
-                check: wanted(row.version).over(&row.check)?,
+                check: wanted((row.protocol, row.version)).over(&row.check)?,
                 ..TargetGroup::clone(&row)
             };
             let shown = self.show_group(tx, &key, &changed);
@@ -190,9 +191,9 @@ impl Inner {
     }
 }
 
-fn wanted(input: &shapes::CreateTargetGroupInput, version: Version) -> Wanted<'_> {
+fn wanted(input: &shapes::CreateTargetGroupInput, spoken: (Protocol, Version)) -> Wanted<'_> {
     Wanted {
-        version,
+        spoken,
         enabled: input.health_check_enabled,
         interval: input.health_check_interval_seconds,
         path: input.health_check_path.as_deref(),
@@ -211,10 +212,17 @@ fn spoken(input: &shapes::CreateTargetGroupInput) -> Result<(Protocol, Version),
         None => return Err(Error::invalid("A protocol must be specified")),
         Some(ProtocolEnum::Http) => Protocol::Http,
         Some(ProtocolEnum::Https) => Protocol::Https,
+        Some(ProtocolEnum::Tcp) => Protocol::Tcp,
+        Some(ProtocolEnum::Tls) => Protocol::Tls,
         Some(other) => {
             return Err(Error::not_built(CREATE, format!("Protocol {}", other.as_str())));
         }
     };
+    if protocol.is_stream() && input.protocol_version.is_some() {
+        return Err(Error::invalid(
+            "A protocol version can be specified for HTTP and HTTPS target groups only",
+        ));
+    }
     let named = input.protocol_version.as_deref().unwrap_or("HTTP1");
     let version = Version::parse(named);
     let wrong = || Error::invalid(format!("'{named}' is not a valid protocol version"));

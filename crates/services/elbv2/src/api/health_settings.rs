@@ -11,7 +11,8 @@ const PATH_MAX: usize = 1024;
 
 /// The settings of a request, of either operation that has them.
 pub(super) struct Wanted<'a> {
-    pub(super) version: Version,
+    /// What the targets speak.
+    pub(super) spoken: (Protocol, Version),
     pub(super) enabled: Option<bool>,
     pub(super) interval: Option<i32>,
     pub(super) path: Option<&'a str>,
@@ -49,6 +50,15 @@ impl Wanted<'_> {
             matcher: self.matcher()?.unwrap_or_else(|| before.matcher.clone()),
         };
         let (timeout, interval) = (check.timeout_seconds, check.interval_seconds);
+        if self.spoken.0.is_stream() {
+            if timeout > interval {
+                return Err(Error::invalid(format!(
+                    "Health check timeout '{timeout}' must not be greater than the interval \
+                     '{interval}'"
+                )));
+            }
+            return Ok(check);
+        }
         if timeout >= interval {
             return Err(Error::invalid(format!(
                 "Health check timeout '{timeout}' must be smaller than the interval '{interval}'"
@@ -62,6 +72,7 @@ impl Wanted<'_> {
             None => Ok(None),
             Some(ProtocolEnum::Http) => Ok(Some(Protocol::Http)),
             Some(ProtocolEnum::Https) => Ok(Some(Protocol::Https)),
+            Some(ProtocolEnum::Tcp) if self.spoken.0.is_stream() => Ok(Some(Protocol::Tcp)),
             Some(other) => Err(Error::invalid(format!(
                 "Health check protocol '{}' is not supported for target groups with the HTTP \
                  protocol",
@@ -72,7 +83,7 @@ impl Wanted<'_> {
 
     fn matcher(&self) -> Result<Option<Matcher>, Error> {
         let Some(matcher) = self.matcher else { return Ok(None) };
-        if self.version == Version::Grpc {
+        if self.spoken.1 == Version::Grpc {
             if matcher.http_code.is_some() {
                 return Err(Error::invalid(
                     "An HTTP code cannot be specified for target groups with protocol version GRPC",
@@ -86,7 +97,11 @@ impl Wanted<'_> {
                 "A gRPC code cannot be specified for target groups with protocol version HTTP1 or HTTP2",
             ));
         }
-        let read = matcher.http_code.as_deref().map(Matcher::parse).transpose();
+        let parse = match self.spoken.0.is_stream() {
+            true => Matcher::parse_wide,
+            false => Matcher::parse,
+        };
+        let read = matcher.http_code.as_deref().map(parse).transpose();
         read.map_err(|wrong| Error::invalid(wrong.to_string()))
     }
 }

@@ -30,6 +30,7 @@ impl Inner {
         }
         let security = Security {
             operation,
+            is_network: arn::is_network(&of.1),
             protocol: input.protocol,
             certificates: input.certificates.as_deref(),
             policy: input.ssl_policy.as_deref(),
@@ -122,6 +123,7 @@ impl Inner {
         let port = input.port.map(read_port).transpose()?;
         let security = Security {
             operation,
+            is_network: arn::is_network(&key.1),
             protocol: input.protocol,
             certificates: input.certificates.as_deref(),
             policy: input.ssl_policy.as_deref(),

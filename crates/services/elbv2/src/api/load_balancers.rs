@@ -13,7 +13,7 @@ use super::{limits, names, scope, show};
 use crate::Inner;
 use crate::arn;
 use crate::error::{Error, Kind, Limit};
-use crate::model::attributes::{self, OF_LOAD_BALANCERS};
+use crate::model::attributes;
 use crate::model::{LoadBalancer, State};
 use crate::tables::LoadBalancerKey;
 
@@ -35,7 +35,7 @@ impl Inner {
         input: shapes::CreateLoadBalancerInput,
     ) -> Result<shapes::CreateLoadBalancerOutput, Error> {
         names::check_load_balancer(&input.name)?;
-        check_kind(&input)?;
+        let is_network = is_network(&input)?;
         let tags = names::tags(input.tags.as_deref().unwrap_or_default())?;
         let internal = input.scheme == Some(shapes::LoadBalancerSchemeEnum::Internal);
         let wanted = placed(
@@ -46,9 +46,11 @@ impl Inner {
         let scope = scope(&context);
         let done = self.ledger.transact("create load balancer", |tx| {
             let groups = input.security_groups.as_deref().unwrap_or_default();
-            let Placement { vpc, subnets, groups } = self.place(tx, &scope, &wanted, groups)?;
+            let Placement { vpc, subnets, groups } =
+                self.place(tx, &scope, &wanted, (groups, is_network))?;
             if let Some((key, row)) = self.load_balancer_named(tx, &scope, &input.name) {
-                let same = row.internal == internal
+                let same = arn::is_network(&key.1) == is_network
+                    && row.internal == internal
                     && row.subnets == subnets
                     && row.security_groups == groups;
                 return match same {
@@ -70,7 +72,10 @@ impl Inner {
             let id = names::id(tx.next_id());
             let row = LoadBalancer {
                 name: input.name.clone(),
-                dns_name: dns_name(&scope, &input.name, internal, tx.next_id()),
+                dns_name: match is_network {
+                    true => network_name(&scope, &input.name, &id),
+                    false => dns_name(&scope, &input.name, internal, tx.next_id()),
+                },
                 address,
                 internal,
                 vpc,
@@ -81,7 +86,8 @@ impl Inner {
                 made_at: tx.now(),
                 state: State::Provisioning,
             };
-            let key = (scope.clone(), format!("app/{}/{id}", input.name));
+            let kind = if is_network { "net" } else { "app" };
+            let key = (scope.clone(), format!("{kind}/{}/{id}", input.name));
             let shown = show::load_balancer(&key, &row);
             tx.put(&self.tables.load_balancers, key, row);
             Ok(shown)
@@ -145,7 +151,8 @@ impl Inner {
         let done = self.ledger.transact("delete load balancer", |tx| {
             let Some(row) = tx.get(&self.tables.load_balancers, &key) else { return Ok(()) };
             let protected = "deletion_protection.enabled";
-            if attributes::value(OF_LOAD_BALANCERS, &row.attributes, protected) == "true" {
+            let known = attributes::of_load_balancers(arn::is_network(&key.1));
+            if attributes::value(known, &row.attributes, protected) == "true" {
                 return Err(Error::NotPermitted(format!(
                     "Load balancer '{}' cannot be deleted because deletion protection is enabled",
                     input.load_balancer_arn
@@ -185,11 +192,13 @@ impl Inner {
     }
 }
 
-/// Refuses what is not built.
-fn check_kind(input: &shapes::CreateLoadBalancerInput) -> Result<(), Error> {
+/// Whether it is to be a network load balancer; refuses what is not built.
+fn is_network(input: &shapes::CreateLoadBalancerInput) -> Result<bool, Error> {
     let refused = |what: &str| Err(Error::not_built("CreateLoadBalancer", what));
     match input.type_ {
-        None | Some(shapes::LoadBalancerTypeEnum::Application) => {}
+        None
+        | Some(shapes::LoadBalancerTypeEnum::Application | shapes::LoadBalancerTypeEnum::Network) =>
+            {}
         Some(other) => return refused(&format!("Type {}", other.as_str())),
     }
     match input.ip_address_type {
@@ -204,10 +213,16 @@ fn check_kind(input: &shapes::CreateLoadBalancerInput) -> Result<(), Error> {
     }
     if input.enable_prefix_for_ipv6_source_nat.is_some() {
         return Err(Error::Configuration(
-            "EnablePrefixForIpv6SourceNat is supported for network load balancers only".to_owned(),
+            "EnablePrefixForIpv6SourceNat is supported for UDP listeners with IPv6 only".to_owned(),
         ));
     }
-    Ok(())
+    Ok(input.type_ == Some(shapes::LoadBalancerTypeEnum::Network))
+}
+
+/// As AWS names network load balancers, under another suffix: `NAME-ID.elb.REGION.SUFFIX`.
+fn network_name(scope: &Scope, name: &str, id: &str) -> String {
+    let suffix = DNS_SUFFIX.trim_start_matches("elb.");
+    format!("{}-{id}.elb.{}.{suffix}", name.to_lowercase(), scope.region)
 }
 
 /// As AWS names them, under another suffix: `[internal-]NAME-DIGITS.REGION.SUFFIX`.

@@ -58,13 +58,14 @@ fn mapped(mapping: &shapes::SubnetMapping, operation: &'static str) -> Result<St
 }
 
 impl Inner {
-    /// What these ids mean, checked as ELB checks them for application load balancers.
+    /// What these ids of subnets and security groups mean, checked as ELB checks them; a network
+    /// load balancer may be in one zone alone, and has no security groups unless they are named.
     pub(super) fn place(
         &self,
         view: &impl View,
         scope: &Scope,
         subnets: &[String],
-        groups: &[String],
+        (groups, is_network): (&[String], bool),
     ) -> Result<Placement, Error> {
         let network =
             self.vpc.resolve(view, scope, subnets, groups).map_err(|error| match error {
@@ -81,12 +82,13 @@ impl Inner {
                 "More than 1 subnet cannot be specified for 1 availability zone".to_owned(),
             ));
         }
-        if subnets.len() < ZONES_MIN {
+        if subnets.len() < ZONES_MIN && !is_network {
             return Err(Error::Configuration(
                 "More than 1 availability zone must be specified".to_owned(),
             ));
         }
-        Ok(Placement { vpc: network.vpc, subnets, groups: network.groups })
+        let groups = if is_network && groups.is_empty() { Vec::new() } else { network.groups };
+        Ok(Placement { vpc: network.vpc, subnets, groups })
     }
 
     /// Replaces the subnets.
@@ -98,9 +100,12 @@ impl Inner {
         check_address_type(input.ip_address_type, "SetSubnets")?;
         let wanted =
             placed(input.subnets.as_deref(), input.subnet_mappings.as_deref(), "SetSubnets")?;
+        let of = arn::load_balancer(&scope(&context), &input.load_balancer_arn)?;
+        let is_network = arn::is_network(&of.1);
         let row = self.change_load_balancer(&context, &input.load_balancer_arn, |tx, row| {
             let scope = scope(&context);
-            row.subnets = self.place(tx, &scope, &wanted, &row.security_groups)?.subnets;
+            let groups = (&row.security_groups[..], is_network);
+            row.subnets = self.place(tx, &scope, &wanted, groups)?.subnets;
             Ok(())
         });
         Ok(shapes::SetSubnetsOutput {
@@ -119,10 +124,20 @@ impl Inner {
         if input.security_groups.is_empty() {
             return Err(Error::Configuration("A security group must be specified".to_owned()));
         }
+        let of = arn::load_balancer(&scope(&context), &input.load_balancer_arn)?;
+        let is_network = arn::is_network(&of.1);
         let row = self.change_load_balancer(&context, &input.load_balancer_arn, |tx, row| {
+            if is_network && row.security_groups.is_empty() {
+                return Err(Error::Configuration(
+                    "You cannot set security groups of a network load balancer that was created \
+                     without any"
+                        .to_owned(),
+                ));
+            }
             let subnets: Vec<String> =
                 row.subnets.iter().map(|(subnet, _)| subnet.clone()).collect();
-            let placed = self.place(tx, &scope(&context), &subnets, &input.security_groups)?;
+            let groups = (&input.security_groups[..], is_network);
+            let placed = self.place(tx, &scope(&context), &subnets, groups)?;
             row.security_groups = placed.groups;
             Ok(())
         });

@@ -26,6 +26,11 @@ impl Inner {
     ) -> Result<shapes::CreateRuleOutput, Error> {
         let operation = "CreateRule";
         let listener = arn::listener(&scope(&context), &input.listener_arn)?;
+        if arn::is_network(&listener.1) {
+            return Err(Error::Protocol(
+                "Rules are not supported for network load balancers".to_owned(),
+            ));
+        }
         no_transforms(input.transforms.as_deref(), operation)?;
         let priority = u32::try_from(input.priority).unwrap_or_default();
         let conditions = documents(conditions(&input.conditions)?);

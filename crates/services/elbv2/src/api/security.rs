@@ -12,6 +12,8 @@ use crate::model::{Secure, policies};
 /// What a request says of TLS.
 pub(super) struct Security<'a> {
     pub(super) operation: &'static str,
+    /// Whether the listener is a network load balancer's.
+    pub(super) is_network: bool,
     pub(super) protocol: Option<ProtocolEnum>,
     pub(super) certificates: Option<&'a [shapes::Certificate]>,
     pub(super) policy: Option<&'a str>,
@@ -26,19 +28,36 @@ impl Security<'_> {
             None | Some("off") => {}
             Some(_) => return Err(Error::not_built(self.operation, "MutualAuthentication")),
         }
-        if self.alpn.is_some_and(|all| !all.is_empty()) {
+        let alpn = self.alpn.unwrap_or_default();
+        if self.is_network && alpn.iter().any(|policy| policy != "None") {
+            return Err(Error::not_built(self.operation, "AlpnPolicy"));
+        }
+        if !self.is_network && !alpn.is_empty() {
             return Err(Error::Configuration(
                 "An ALPN policy cannot be specified for HTTP and HTTPS listeners".to_owned(),
             ));
         }
-        let is_secure = match self.protocol {
-            None => before.is_some(),
-            Some(ProtocolEnum::Http) => false,
-            Some(ProtocolEnum::Https) => true,
-            Some(other) => {
+        let is_secure = match (self.protocol, self.is_network) {
+            (None, _) => before.is_some(),
+            (Some(ProtocolEnum::Http), false) | (Some(ProtocolEnum::Tcp), true) => false,
+            (Some(ProtocolEnum::Https), false) | (Some(ProtocolEnum::Tls), true) => true,
+            (
+                Some(
+                    other @ (ProtocolEnum::Udp
+                    | ProtocolEnum::TcpUdp
+                    | ProtocolEnum::Quic
+                    | ProtocolEnum::TcpQuic),
+                ),
+                true,
+            ) => {
+                let what = format!("Protocol {}", other.as_str());
+                return Err(Error::not_built(self.operation, what));
+            }
+            (Some(other), is_network) => {
                 return Err(Error::Protocol(format!(
-                    "Protocol '{}' is not supported for application load balancers",
-                    other.as_str()
+                    "Protocol '{}' is not supported for {} load balancers",
+                    other.as_str(),
+                    if is_network { "network" } else { "application" },
                 )));
             }
         };
@@ -49,7 +68,12 @@ impl Security<'_> {
     }
 
     fn without_tls(&self) -> Result<(), Error> {
-        let refused = |what| Err(Error::Configuration(format!("{what} for HTTP listeners")));
+        let refused = |what| {
+            Err(Error::Configuration(format!(
+                "{what} for {} listeners",
+                if self.is_network { "TCP" } else { "HTTP" }
+            )))
+        };
         if self.certificates.is_some_and(|all| !all.is_empty()) {
             return refused("Certificates cannot be specified");
         }
@@ -61,10 +85,11 @@ impl Security<'_> {
 
     fn with_tls(&self, before: Option<&Secure>) -> Result<Secure, Error> {
         let exactly_one = || {
-            Error::invalid(
+            let protocol = if self.is_network { "TLS" } else { "HTTPS" };
+            Error::invalid(format!(
                 "You must provide a list containing exactly one certificate if the listener \
-                 protocol is HTTPS.",
-            )
+                 protocol is {protocol}."
+            ))
         };
         let certificate = match (self.certificates.unwrap_or_default(), before) {
             ([only], _) => one(only)?,

@@ -36,7 +36,10 @@ pub(super) fn load_balancer(key: &LoadBalancerKey, row: &LoadBalancer) -> shapes
         scheme: Some(scheme),
         security_groups: Some(row.security_groups.clone()),
         state: Some(shapes::LoadBalancerState { code: Some(code), reason }),
-        type_: Some(shapes::LoadBalancerTypeEnum::Application),
+        type_: Some(match arn::is_network(&key.1) {
+            true => shapes::LoadBalancerTypeEnum::Network,
+            false => shapes::LoadBalancerTypeEnum::Application,
+        }),
         vpc_id: Some(row.vpc.clone()),
         ..Default::default()
     }
@@ -64,9 +67,11 @@ pub(super) fn listener(key: &ListenerKey, row: &Listener) -> shapes::Listener {
         listener_arn: Some(arn::of_listener(key)),
         load_balancer_arn: Some(arn::of_load_balancer(&(key.0.clone(), key.1.clone()))),
         port: Some(i32::from(row.port)),
-        protocol: Some(match row.secure {
-            Some(_) => shapes::ProtocolEnum::Https,
-            None => shapes::ProtocolEnum::Http,
+        protocol: Some(match (arn::is_network(&key.1), row.secure.is_some()) {
+            (false, true) => shapes::ProtocolEnum::Https,
+            (false, false) => shapes::ProtocolEnum::Http,
+            (true, true) => shapes::ProtocolEnum::Tls,
+            (true, false) => shapes::ProtocolEnum::Tcp,
         }),
         certificates: row.secure.as_ref().map(|secure| {
             let arn = Some(secure.certificate.clone());
@@ -126,17 +131,19 @@ impl Inner {
         let number = |number: u32| i32::try_from(number).ok();
         let port = port.map_or_else(|| "traffic-port".to_owned(), |port| port.to_string());
         let users = self.tables.load_balancers_of(view, key);
+        let asks = !protocol.is_stream();
+        let version = row.version.as_str().to_owned();
         shapes::TargetGroup {
             health_check_enabled: Some(true),
             health_check_interval_seconds: number(*interval_seconds),
-            health_check_path: Some(path.clone()),
+            health_check_path: asks.then(|| path.clone()),
             health_check_port: Some(port),
             health_check_protocol: Some(protocol.shown()),
             health_check_timeout_seconds: number(*timeout_seconds),
             healthy_threshold_count: number(*healthy_threshold),
             ip_address_type: Some(shapes::TargetGroupIpAddressTypeEnum::Ipv4),
             load_balancer_arns: Some(users.iter().map(arn::of_load_balancer).collect()),
-            matcher: Some(match row.version {
+            matcher: asks.then(|| match row.version {
                 Version::Grpc => shapes::Matcher {
                     http_code: None,
                     grpc_code: Some(matcher.as_str().to_owned()),
@@ -148,7 +155,7 @@ impl Inner {
             }),
             port: Some(i32::from(row.port)),
             protocol: Some(row.protocol.shown()),
-            protocol_version: Some(row.version.as_str().to_owned()),
+            protocol_version: (!row.protocol.is_stream()).then_some(version),
             target_group_arn: Some(arn::of_group(key)),
             target_group_name: Some(row.name.clone()),
             target_type: Some(row.target_type.shown()),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use balancer::{
     Action, Algorithm, CertificatePair, Check, Cidr, Condition, Config, Desync, Forwarded, Group,
-    KeyPem, Redirect, Settings, Speaks, Texts, Tls,
+    KeyPem, Kind, Redirect, Settings, Speaks, Texts, Tls,
 };
 use ledger::Snapshot;
 use shapes_elbv2 as shapes;
@@ -14,12 +14,17 @@ use shapes_elbv2::ActionTypeEnum;
 use vpc::Scope;
 
 use crate::arn;
-use crate::model::attributes::{OF_LISTENERS, OF_LOAD_BALANCERS, OF_TARGET_GROUPS, value};
+use crate::model::attributes::{
+    OF_LISTENERS, OF_LOAD_BALANCERS, OF_NETWORK_LISTENERS, of_target_groups, value,
+};
 use crate::model::{
     Actions, Listener, LoadBalancer, Protocol, Secure, Target, TargetGroup, Version, policies,
     weighted,
 };
 use crate::tables::{GroupKey, ListenerKey, LoadBalancerKey, Tables, TargetKey};
+
+/// How long connections of TCP may be without a byte, unless it is set.
+const STREAM_IDLE: Duration = Duration::from_secs(350);
 
 /// What the data plane is to do, and which rows its names mean.
 #[derive(Debug, Default)]
@@ -101,8 +106,13 @@ fn listeners(
             action: action(&row.actions),
         };
         let server = "routing.http.response.server.enabled";
+        let idle = value(OF_NETWORK_LISTENERS, &row.attributes, "tcp.idle_timeout.seconds").parse();
         balancer::Listener {
             port: row.port,
+            kind: match arn::is_network(&key.1) {
+                true => Kind::Streams(idle.map_or(STREAM_IDLE, Duration::from_secs)),
+                false => Kind::Requests,
+            },
             rules: rules.iter().map(|(_, row)| rule(row)).collect(),
             default: action(&row.default_actions),
             shows_server: value(OF_LISTENERS, &row.attributes, server) == "true",
@@ -215,8 +225,9 @@ fn target((_, _, id, port): &TargetKey, row: &Target) -> Option<balancer::Target
     })
 }
 
-fn speaks(version: Version) -> Speaks {
+fn speaks(protocol: Protocol, version: Version) -> Speaks {
     match version {
+        _ if protocol.is_stream() => Speaks::Bytes,
         Version::Http1 => Speaks::Http1,
         Version::Http2 => Speaks::Http2,
         Version::Grpc => Speaks::Grpc,
@@ -224,24 +235,30 @@ fn speaks(version: Version) -> Speaks {
 }
 
 fn group(name: String, row: &TargetGroup, targets: Vec<balancer::Target>) -> Group {
-    let get = |key| value(OF_TARGET_GROUPS, &row.attributes, key);
+    let is_network = row.protocol.is_stream();
+    let known = of_target_groups(is_network);
+    let get = |key| value(known, &row.attributes, key);
     let algorithm = match get("load_balancing.algorithm.type") {
         "least_outstanding_requests" => Algorithm::LeastOutstanding,
         "weighted_random" => Algorithm::Random,
         _ => Algorithm::RoundRobin,
     };
     let least = "target_group_health.unhealthy_state_routing.minimum_healthy_targets";
-    let number = |key: &str| value(OF_TARGET_GROUPS, &row.attributes, key).parse();
+    let number = |key: &str| value(known, &row.attributes, key).parse();
     let by_cookie = get("stickiness.enabled") == "true" && get("stickiness.type") == "lb_cookie";
     let sticky = get("stickiness.lb_cookie.duration_seconds").parse().ok();
     let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds));
     Group {
         name,
         targets,
-        speaks: speaks(row.version),
-        tls: row.protocol == Protocol::Https,
+        speaks: speaks(row.protocol, row.version),
+        tls: matches!(row.protocol, Protocol::Https | Protocol::Tls),
+        greets: get("proxy_protocol_v2.enabled") == "true",
+        by_source: is_network && get("stickiness.enabled") == "true",
+        cuts_unhealthy: get("target_health_state.unhealthy.connection_termination.enabled")
+            == "true",
         check: Check {
-            speaks: speaks(row.version),
+            speaks: speaks(row.check.protocol, row.version),
             tls: row.check.protocol == Protocol::Https,
             port: row.check.port,
             path: row.check.path.clone(),

@@ -135,6 +135,87 @@ pub(crate) const OF_LISTENERS: &[Attribute] = &[
     attribute("routing.http.response.x_frame_options.header_value", "", Values::Text),
 ];
 
+/// Those of network load balancers.
+pub(crate) const OF_NETWORK_LOAD_BALANCERS: &[Attribute] = &[
+    attribute("access_logs.s3.enabled", "false", Values::Bool),
+    attribute("access_logs.s3.bucket", "", Values::Text),
+    attribute("access_logs.s3.prefix", "", Values::Text),
+    attribute("deletion_protection.enabled", "false", Values::Bool),
+    attribute(
+        "dns_record.client_routing_policy",
+        "any_availability_zone",
+        Values::OneOf(&[
+            "any_availability_zone",
+            "availability_zone_affinity",
+            "partial_availability_zone_affinity",
+        ]),
+    ),
+    attribute("ipv6.deny_all_igw_traffic", "false", Values::Bool),
+    attribute("load_balancing.cross_zone.enabled", "false", Values::Bool),
+    attribute("zonal_shift.config.enabled", "false", Values::Bool),
+];
+
+/// Those of target groups behind network load balancers. Clients' addresses cannot be kept here, so
+/// that setting has one value.
+pub(crate) const OF_NETWORK_TARGET_GROUPS: &[Attribute] = &[
+    attribute("deregistration_delay.connection_termination.enabled", "false", Values::Bool),
+    attribute("deregistration_delay.timeout_seconds", "300", Values::Number(0, 3600)),
+    attribute(
+        "load_balancing.cross_zone.enabled",
+        "use_load_balancer_configuration",
+        Values::OneOf(&["true", "false", "use_load_balancer_configuration"]),
+    ),
+    attribute("preserve_client_ip.enabled", "false", Values::Fixed("false")),
+    attribute("proxy_protocol_v2.enabled", "false", Values::Bool),
+    attribute("stickiness.enabled", "false", Values::Bool),
+    attribute("stickiness.type", "source_ip", Values::Fixed("source_ip")),
+    attribute(
+        "target_group_health.dns_failover.minimum_healthy_targets.count",
+        "1",
+        Values::OffOr(1, TARGETS_MAX),
+    ),
+    attribute(
+        "target_group_health.dns_failover.minimum_healthy_targets.percentage",
+        "off",
+        Values::OffOr(1, 100),
+    ),
+    attribute(
+        "target_group_health.unhealthy_state_routing.minimum_healthy_targets.count",
+        "1",
+        Values::Number(1, TARGETS_MAX),
+    ),
+    attribute(
+        "target_group_health.unhealthy_state_routing.minimum_healthy_targets.percentage",
+        "off",
+        Values::OffOr(1, 100),
+    ),
+    attribute("target_health_state.unhealthy.connection_termination.enabled", "true", Values::Bool),
+    attribute(
+        "target_health_state.unhealthy.draining_interval_seconds",
+        "0",
+        Values::Number(0, 360_000),
+    ),
+];
+
+/// Those of TCP listeners.
+pub(crate) const OF_NETWORK_LISTENERS: &[Attribute] =
+    &[attribute("tcp.idle_timeout.seconds", "350", Values::Number(60, 6000))];
+
+/// The attributes of load balancers of a kind.
+pub(crate) fn of_load_balancers(is_network: bool) -> &'static [Attribute] {
+    if is_network { OF_NETWORK_LOAD_BALANCERS } else { OF_LOAD_BALANCERS }
+}
+
+/// The attributes of target groups behind load balancers of a kind.
+pub(crate) fn of_target_groups(is_network: bool) -> &'static [Attribute] {
+    if is_network { OF_NETWORK_TARGET_GROUPS } else { OF_TARGET_GROUPS }
+}
+
+/// The attributes of listeners of load balancers of a kind.
+pub(crate) fn of_listeners(is_network: bool) -> &'static [Attribute] {
+    if is_network { OF_NETWORK_LISTENERS } else { OF_LISTENERS }
+}
+
 /// The value that is set, or the default.
 pub(crate) fn value<'a>(
     known: &'static [Attribute],

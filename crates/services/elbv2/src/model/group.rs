@@ -32,14 +32,25 @@ pub(crate) enum Protocol {
     Http,
     /// HTTP over TLS.
     Https,
+    /// Anything over TCP.
+    Tcp,
+    /// Anything over TLS.
+    Tls,
 }
 
 impl Protocol {
+    /// Whether it is for network load balancers.
+    pub(crate) fn is_stream(self) -> bool {
+        matches!(self, Self::Tcp | Self::Tls)
+    }
+
     /// As the API has it.
     pub(crate) fn shown(self) -> shapes::ProtocolEnum {
         match self {
             Self::Http => shapes::ProtocolEnum::Http,
             Self::Https => shapes::ProtocolEnum::Https,
+            Self::Tcp => shapes::ProtocolEnum::Tcp,
+            Self::Tls => shapes::ProtocolEnum::Tls,
         }
     }
 }
@@ -100,6 +111,13 @@ impl Matcher {
         }
     }
 
+    /// Reads a matcher for network load balancers, whose codes are between 200 and 599.
+    pub(crate) fn parse_wide(text: &str) -> Result<Self, Matching> {
+        let is_right = |(first, last): &(u16, u16)| 200 <= *first && first <= last && *last <= 599;
+        let read = ranges(text).filter(|read| read.iter().all(is_right));
+        read.map(|_| Self(text.to_owned())).ok_or(Matching)
+    }
+
     /// Reads a matcher of gRPC's status codes, which are between 0 and 99.
     pub(crate) fn parse_grpc(text: &str) -> Result<Self, MatchingGrpc> {
         let is_right = |(first, last): &(u16, u16)| first <= last && *last <= 99;
@@ -154,7 +172,19 @@ pub(crate) struct HealthCheck {
 
 impl HealthCheck {
     /// How targets are checked for which nothing else is said.
-    pub(crate) fn usual(version: Version) -> Self {
+    pub(crate) fn usual(protocol: Protocol, version: Version) -> Self {
+        if protocol.is_stream() {
+            return Self {
+                protocol: Protocol::Tcp,
+                port: None,
+                path: "/".to_owned(),
+                interval_seconds: 30,
+                timeout_seconds: 10,
+                healthy_threshold: 5,
+                unhealthy_threshold: 2,
+                matcher: Matcher("200-399".to_owned()),
+            };
+        }
         let (path, matcher) = match version {
             Version::Http1 | Version::Http2 => ("/", "200"),
             // UNIMPLEMENTED: the target speaks gRPC.

@@ -73,3 +73,8 @@ async fn secure_listeners() {
     let named = r#"{"CertificateArn":"$CERT2"}"#;
     assert_eq!(world.ask_acm("DeleteCertificate", named).await.0, 200);
 }
+
+#[tokio::test]
+async fn network_load_balancers() {
+    play(&World::new(), "network").await;
+}

@@ -30,12 +30,18 @@ pub(crate) async fn probe(target: SocketAddr, check: &Check) -> Result<(), Reaso
     let address = SocketAddr::new(target.ip(), check.port.unwrap_or(target.port()));
     let asked = tokio::time::timeout(check.timeout, reach(address, check));
     let code = asked.await.map_err(|_| Reason::Timeout)?.ok_or(Reason::Failed)?;
+    if check.speaks == Speaks::Bytes {
+        return Ok(());
+    }
     let is_wanted = check.codes.iter().any(|(first, last)| (*first..=*last).contains(&code));
     if is_wanted { Ok(()) } else { Err(Reason::Code(code)) }
 }
 
 async fn reach(address: SocketAddr, check: &Check) -> Option<u16> {
     let stream = TcpStream::connect(address).await.ok()?;
+    if check.speaks == Speaks::Bytes {
+        return Some(0);
+    }
     if !check.tls {
         return ask(stream, address, check).await;
     }
@@ -50,6 +56,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     match check.speaks {
+        Speaks::Bytes => Some(0),
         Speaks::Http1 => ask_http1(stream, address, &check.path).await,
         Speaks::Http2 | Speaks::Grpc => ask_http2(stream, address, check).await,
     }

@@ -25,7 +25,7 @@ use super::answer;
 use super::answer::{Answer, Broken};
 use super::desync::{Guarded, Requests, UnderWay};
 use crate::listening::Plan;
-use crate::tls;
+use crate::{streams, tls};
 
 /// Largest head of a request (Application Load Balancer guide, "Quotas"), in bytes.
 const HEAD_MAX: usize = 64 * 1024;
@@ -79,8 +79,13 @@ pub(crate) async fn accept(listener: TcpListener, plan: Plans, closing: Cancella
         };
         match accepted {
             Ok((stream, peer)) => {
-                let serving = serve(stream, peer, plan.clone(), closing.clone());
-                tokio::spawn(serving);
+                if plan.load().is_stream {
+                    // Whoever refuses this has closed the connection, which reading tells.
+                    let _ = stream.set_nodelay(true);
+                    tokio::spawn(streams::serve(stream, peer, plan.clone()));
+                } else {
+                    tokio::spawn(serve(stream, peer, plan.clone(), closing.clone()));
+                }
             }
             Err(error) => {
                 tracing::warn!(%error, "a load balancer got no connection");

@@ -94,7 +94,7 @@ pub(super) fn prepare(request: &mut Request<Incoming>, plan: &Plan, way: &Way<'_
         false => told_host(host, plan.port),
     };
     match speaks {
-        Speaks::Http1 => to_http1(request, &host),
+        Speaks::Http1 | Speaks::Bytes => to_http1(request, &host),
         Speaks::Http2 | Speaks::Grpc => to_http2(request, &host, takes_trailers),
     }
 }

@@ -158,6 +158,7 @@ fn mismatch(request: &Request<Incoming>, own: Own, speaks: Speaks) -> Option<Sta
     let fits = match speaks {
         Speaks::Http1 => !own.is_grpc,
         Speaks::Http2 => is_http2,
+        Speaks::Bytes => false,
         Speaks::Grpc => is_http2 && request.method() == Method::POST,
     };
     if fits { None } else { StatusCode::from_u16(464).ok() }
@@ -188,7 +189,7 @@ fn refusal(request: &Request<Incoming>) -> Option<StatusCode> {
 }
 
 /// A group in proportion to the weights; none if they are all 0.
-fn choose(weighted: &[(Arc<GroupState>, u32)]) -> Option<&Arc<GroupState>> {
+pub(crate) fn choose(weighted: &[(Arc<GroupState>, u32)]) -> Option<&Arc<GroupState>> {
     let all: u64 = weighted.iter().map(|(_, weight)| u64::from(*weight)).sum();
     if let [(only, 1..)] = weighted {
         return Some(only);

@@ -1,6 +1,7 @@
 //! Groups and their targets while they are in use: whose turn it is, how they are, connections that
 //! are kept.
 
+mod held;
 mod pool;
 
 use std::net::SocketAddr;
@@ -17,6 +18,7 @@ use crate::Report;
 use crate::config::{Algorithm, Check, Group, Speaks, Target};
 use crate::health::{Health, Judge, Reason, State, watch};
 use crate::random;
+pub(crate) use held::Held;
 pub(crate) use pool::{Connecting, Lease, Unsent, Upload};
 
 /// A group in use.
@@ -27,6 +29,9 @@ pub(crate) struct GroupState {
     healthy_min: usize,
     healthy_min_percent: usize,
     speaks: Speaks,
+    tls: bool,
+    greets: bool,
+    by_source: bool,
     /// Those that get requests.
     targets: Vec<Arc<Watched>>,
     turn: Arc<AtomicUsize>,
@@ -49,6 +54,9 @@ pub(crate) struct TargetState {
     target: Target,
     speaks: Speaks,
     tls: bool,
+    cuts_unhealthy: bool,
+    /// Changes when connections to it are to be cut.
+    cut: tokio::sync::watch::Sender<()>,
     judge: Mutex<Judge>,
     healthy: AtomicBool,
     /// Requests that are under way.
@@ -69,7 +77,9 @@ impl GroupState {
             let all = before.map(|before| before.targets.as_slice()).unwrap_or_default();
             let is_same = |one: &&Arc<Watched>| {
                 let state = &one.state;
-                state.target == *target && (state.speaks, state.tls) == (group.speaks, group.tls)
+                state.target == *target
+                    && (state.speaks, state.tls) == (group.speaks, group.tls)
+                    && state.cuts_unhealthy == group.cuts_unhealthy
             };
             all.iter().find(is_same).cloned()
         };
@@ -90,6 +100,9 @@ impl GroupState {
             healthy_min: group.healthy_min,
             healthy_min_percent: group.healthy_min_percent,
             speaks: group.speaks,
+            tls: group.tls,
+            greets: group.greets,
+            by_source: group.by_source,
             targets: group.targets.iter().filter(|target| !target.draining).map(take).collect(),
             turn: before.map(|before| before.turn.clone()).unwrap_or_default(),
         }
@@ -125,17 +138,25 @@ impl GroupState {
         })
     }
 
-    /// The target of the next request, other than `not`; none if there is none. With too few
-    /// healthy ones all get requests (Application Load Balancer guide, "Target group health").
-    pub(crate) fn pick(&self, not: Option<&Arc<TargetState>>) -> Option<&Arc<TargetState>> {
-        let is_other = |state: &Arc<TargetState>| not.is_none_or(|not| !Arc::ptr_eq(not, state));
-        let states = || self.targets.iter().map(|watched| &watched.state);
+    /// Those that get requests, other than `not`. With too few healthy ones all get them
+    /// (Application Load Balancer guide, "Target group health").
+    fn fitting<'a, 'b>(
+        &'a self,
+        not: Option<&'b Arc<TargetState>>,
+    ) -> impl Iterator<Item = &'a Arc<TargetState>> + use<'a, 'b> {
         let all = self.targets.len();
-        let healthy = states().filter(|state| state.is_healthy()).count();
+        let healthy = self.targets.iter().filter(|one| one.state.is_healthy()).count();
         let enough =
             healthy >= self.healthy_min.max(1) && healthy * 100 >= self.healthy_min_percent * all;
-        let fits = |state: &Arc<TargetState>| is_other(state) && (!enough || state.is_healthy());
-        let fitting = states().filter(|state| fits(state)).count();
+        let states = self.targets.iter().map(|watched| &watched.state);
+        states.filter(move |state| {
+            not.is_none_or(|not| !Arc::ptr_eq(not, state)) && (!enough || state.is_healthy())
+        })
+    }
+
+    /// The target of the next request, other than `not`; none if there is none.
+    pub(crate) fn pick(&self, not: Option<&Arc<TargetState>>) -> Option<&Arc<TargetState>> {
+        let fitting = self.fitting(not).count();
         if fitting == 0 {
             return None;
         }
@@ -145,7 +166,8 @@ impl GroupState {
                 self.turn.fetch_add(1, Ordering::Relaxed)
             }
         } % fitting;
-        let mut from_turn = states().filter(|state| fits(state)).cycle().skip(turn).take(fitting);
+        // Health may have changed meanwhile: then there may be fewer.
+        let mut from_turn = self.fitting(not).skip(turn).chain(self.fitting(not)).take(fitting);
         match self.algorithm {
             Algorithm::RoundRobin | Algorithm::Random => from_turn.next(),
             Algorithm::LeastOutstanding => {
@@ -161,6 +183,8 @@ impl Watched {
             target: target.clone(),
             speaks: group.speaks,
             tls: group.tls,
+            cuts_unhealthy: group.cuts_unhealthy,
+            cut: tokio::sync::watch::Sender::new(()),
             judge: Mutex::default(),
             healthy: AtomicBool::new(false),
             outstanding: AtomicUsize::new(0),
@@ -194,6 +218,9 @@ impl TargetState {
         let mut judge = self.judge.lock();
         let is_new = judge.note(failed, check.healthy, check.unhealthy);
         let Health { state, .. } = judge.health();
+        if self.cuts_unhealthy && is_new && *state == State::Unhealthy {
+            self.cut.send_replace(());
+        }
         self.healthy.store(*state == State::Healthy, Ordering::Relaxed);
         drop(judge);
         if is_new {

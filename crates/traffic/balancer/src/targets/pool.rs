@@ -72,6 +72,7 @@ pub(crate) enum Connecting {
 impl Pool {
     fn take(&self, speaks: Speaks) -> Option<Sender> {
         match speaks {
+            Speaks::Bytes => None,
             Speaks::Http1 => self.unused().map(Sender::Http1),
             Speaks::Http2 | Speaks::Grpc => self.roomy().map(Sender::Http2),
         }

@@ -15,20 +15,22 @@ use crate::config::Speaks;
 /// What makes connections to targets that speak this.
 pub(crate) fn connector(speaks: Speaks) -> TlsConnector {
     static HTTP1: OnceLock<TlsConnector> = OnceLock::new();
+    static BYTES: OnceLock<TlsConnector> = OnceLock::new();
     static HTTP2: OnceLock<TlsConnector> = OnceLock::new();
     match speaks {
-        Speaks::Http1 => HTTP1.get_or_init(|| make(b"http/1.1")).clone(),
-        Speaks::Http2 | Speaks::Grpc => HTTP2.get_or_init(|| make(b"h2")).clone(),
+        Speaks::Http1 => HTTP1.get_or_init(|| make(&[b"http/1.1"])).clone(),
+        Speaks::Bytes => BYTES.get_or_init(|| make(&[])).clone(),
+        Speaks::Http2 | Speaks::Grpc => HTTP2.get_or_init(|| make(&[b"h2"])).clone(),
     }
 }
 
-fn make(protocol: &[u8]) -> TlsConnector {
+fn make(offers: &[&[u8]]) -> TlsConnector {
     let builder = ClientConfig::builder_with_provider(provider().clone());
     let versions = builder.with_protocol_versions(rustls::DEFAULT_VERSIONS);
     let versions = versions.expect("ring has ciphers of both versions");
     let verifier = versions.dangerous().with_custom_certificate_verifier(Arc::new(Anyone));
     let mut config = verifier.with_no_client_auth();
-    config.alpn_protocols = vec![protocol.to_vec()];
+    config.alpn_protocols = offers.iter().map(|offer| offer.to_vec()).collect();
     // Targets are known by their addresses; names would be those that clients send.
     config.enable_sni = false;
     TlsConnector::from(Arc::new(config))

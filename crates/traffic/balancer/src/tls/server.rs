@@ -19,7 +19,7 @@ use crate::config::{CertificatePair, Tls};
 /// What a listener shows, ready to be shown, with what it was made of.
 pub(crate) struct Secure {
     told: Tls,
-    http2: bool,
+    offers: &'static [&'static [u8]],
     pub(crate) config: Arc<ServerConfig>,
 }
 
@@ -31,18 +31,19 @@ impl Secure {
     pub(crate) fn next(
         before: Option<&Arc<Self>>,
         told: &Tls,
-        http2: bool,
+        offers: &'static [&'static [u8]],
     ) -> Result<Arc<Self>, String> {
-        if let Some(before) = before.filter(|before| before.told == *told && before.http2 == http2)
+        if let Some(before) =
+            before.filter(|before| before.told == *told && before.offers == offers)
         {
             return Ok(Arc::clone(before));
         }
-        let config = Arc::new(server_config(told, http2)?);
-        Ok(Arc::new(Self { told: told.clone(), http2, config }))
+        let config = Arc::new(server_config(told, offers)?);
+        Ok(Arc::new(Self { told: told.clone(), offers, config }))
     }
 }
 
-fn server_config(told: &Tls, http2: bool) -> Result<ServerConfig, String> {
+fn server_config(told: &Tls, offers: &[&[u8]]) -> Result<ServerConfig, String> {
     let known = provider();
     let suite = |name: &String| {
         let wanted = suite(name)?;
@@ -65,10 +66,7 @@ fn server_config(told: &Tls, http2: bool) -> Result<ServerConfig, String> {
     let resolver = Arc::new(Choice { certificates });
     let mut config = builder.with_no_client_auth().with_cert_resolver(resolver);
     config.ignore_client_order = true;
-    config.alpn_protocols = match http2 {
-        true => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
-        false => vec![b"http/1.1".to_vec()],
-    };
+    config.alpn_protocols = offers.iter().map(|offer| offer.to_vec()).collect();
     config.ticketer = rustls::crypto::ring::Ticketer::new().map_err(|error| error.to_string())?;
     Ok(config)
 }

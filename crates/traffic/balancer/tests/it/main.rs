@@ -6,4 +6,5 @@ mod desync;
 mod failures;
 mod requests;
 mod secure;
+mod streams;
 mod world;

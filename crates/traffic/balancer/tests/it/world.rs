@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use balancer::{
-    Action, Algorithm, Balancer, Check, Config, Group, Health, Listener, LoadBalancer, Rule,
+    Action, Algorithm, Balancer, Check, Config, Group, Health, Kind, Listener, LoadBalancer, Rule,
     Settings, Speaks, State, Target,
 };
 use stage::HeldClock;
@@ -144,6 +144,7 @@ impl World {
         let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::from(base + number)), 8080);
         let listener = Listener {
             port: address.port(),
+            kind: Kind::Requests,
             rules: Vec::new(),
             default: forward(&[("blue", 1)]),
             shows_server: true,
@@ -248,6 +249,9 @@ pub fn group(name: &str, backends: &[&Backend]) -> Group {
         targets: backends.iter().map(|backend| target(backend)).collect(),
         speaks: Speaks::Http1,
         tls: false,
+        greets: false,
+        by_source: false,
+        cuts_unhealthy: false,
         check: check("/"),
         algorithm: Algorithm::RoundRobin,
         sticky: None,

@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-use super::{Class, Requests};
 use super::chunks::Chunks;
 use super::head::{Framing, Head, REQUEST_LINE_MAX, judge};
+use super::{Class, Requests};
 use crate::config::Desync;
 use crate::proxy::clients::Plans;
 use crate::proxy::own;

@@ -1,0 +1,183 @@
+//! Network load balancers: bytes both ways, and what targets are told of clients.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use balancer::{Kind, Speaks, State};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+use super::world::{World, group};
+
+/// A target that sends back what it gets, behind its name.
+struct Echo {
+    address: SocketAddr,
+    serving: JoinHandle<()>,
+}
+
+impl Drop for Echo {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+impl Echo {
+    async fn named(name: &'static str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = tokio::spawn(async move {
+            let mut open = tokio::task::JoinSet::new();
+            while let Ok((mut stream, _)) = listener.accept().await {
+                open.spawn(async move {
+                    let _ = stream.write_all(name.as_bytes()).await;
+                    let (mut from, mut to) = stream.split();
+                    let _ = tokio::io::copy(&mut from, &mut to).await;
+                    let _ = to.shutdown().await;
+                });
+            }
+        });
+        Self { address, serving }
+    }
+}
+
+/// A load balancer for streams before these.
+async fn before(targets: &[&Echo], change: impl FnOnce(&mut balancer::Group)) -> World {
+    let mut world = World::new();
+    let mut blue = group("blue", &[]);
+    blue.targets = targets
+        .iter()
+        .map(|target| balancer::Target {
+            id: target.address.ip().to_string(),
+            port: target.address.port(),
+            address: target.address,
+            registration: 1,
+            draining: false,
+        })
+        .collect();
+    blue.speaks = Speaks::Bytes;
+    blue.check.speaks = Speaks::Bytes;
+    change(&mut blue);
+    world.config.groups.push(blue);
+    world.listener().kind = Kind::Streams(Duration::from_secs(350));
+    world.apply();
+    world.settle("blue", |health| health.state == State::Healthy).await;
+    world
+}
+
+async fn all(mut stream: TcpStream) -> Vec<u8> {
+    let mut got = Vec::new();
+    stream.read_to_end(&mut got).await.unwrap();
+    got
+}
+
+#[tokio::test]
+async fn bytes_go_both_ways_until_both_ends_close() {
+    let echo = Echo::named("").await;
+    let world = before(&[&echo], |_| {}).await;
+    let mut client = world.connect().await.stream;
+    let sent: Vec<u8> = (0..1_000_000_u32).map(|number| number.to_le_bytes()[0]).collect();
+    let (mut from, mut to) = client.split();
+    let sending = async {
+        to.write_all(&sent).await.unwrap();
+        to.shutdown().await.unwrap();
+    };
+    let mut got = Vec::new();
+    let (_, read) = tokio::join!(sending, from.read_to_end(&mut got));
+    read.unwrap();
+    assert!(got == sent, "{} bytes of {}", got.len(), sent.len());
+}
+
+#[tokio::test]
+async fn targets_are_told_who_connects() {
+    let echo = Echo::named("").await;
+    let world = before(&[&echo], |group| group.greets = true).await;
+    let mut client = world.connect().await.stream;
+    let own = client.local_addr().unwrap();
+    client.write_all(b"hello").await.unwrap();
+    client.shutdown().await.unwrap();
+    let got = all(client).await;
+    assert_eq!(&got[..16], b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c");
+    let (std::net::IpAddr::V4(from), std::net::IpAddr::V4(to)) = (own.ip(), world.address.ip())
+    else {
+        panic!("loopback addresses of IPv4");
+    };
+    let mut told = [from.octets(), to.octets()].concat();
+    told.extend_from_slice(&own.port().to_be_bytes());
+    told.extend_from_slice(&world.address.port().to_be_bytes());
+    assert_eq!(&got[16..28], &told[..]);
+    assert_eq!(&got[28..], b"hello");
+}
+
+#[tokio::test]
+async fn a_client_s_connections_stay_with_a_target_by_its_address() {
+    let (one, two) = (Echo::named("one").await, Echo::named("two").await);
+    let ask = async |world: &World| {
+        let mut client = world.connect().await.stream;
+        client.shutdown().await.unwrap();
+        String::from_utf8(all(client).await).unwrap()
+    };
+    let world = before(&[&one, &two], |group| group.by_source = true).await;
+    let first = ask(&world).await;
+    for _ in 0..20 {
+        assert_eq!(ask(&world).await, first);
+    }
+    let world = before(&[&one, &two], |_| {}).await;
+    // By chance both are met sooner or later.
+    let (mut seen_one, mut seen_two) = (false, false);
+    while !(seen_one && seen_two) {
+        match ask(&world).await.as_str() {
+            "one" => seen_one = true,
+            "two" => seen_two = true,
+            other => panic!("{other}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn connections_that_are_idle_or_whose_target_turns_unhealthy_are_reset() {
+    let echo = Echo::named("hi").await;
+    let mut world = before(&[&echo], |_| {}).await;
+    world.listener().kind = Kind::Streams(Duration::from_millis(100));
+    world.apply();
+    let mut client = world.connect().await.stream;
+    let mut got = Vec::new();
+    let ended = client.read_to_end(&mut got).await;
+    assert!(ended.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset));
+    assert_eq!(got, b"hi");
+
+    let echo = Echo::named("hi").await;
+    let checked = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = checked.local_addr().unwrap().port();
+    let world = before(&[&echo], |group| {
+        group.check.port = Some(port);
+        group.cuts_unhealthy = true;
+    })
+    .await;
+    let mut client = world.connect().await.stream;
+    client.read_exact(&mut [0; 2]).await.unwrap();
+    drop(checked);
+    let ended = client.read_to_end(&mut Vec::new()).await;
+    assert!(ended.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset));
+}
+
+#[tokio::test]
+async fn a_target_that_refuses_is_passed_over_and_nobody_resets() {
+    let (stays, goes) = (Echo::named("stays").await, Echo::named("goes").await);
+    let world =
+        before(&[&stays, &goes], |group| group.check.port = Some(stays.address.port())).await;
+    let gone = goes.address;
+    drop(goes);
+    // Its listener is gone once nothing can connect.
+    while TcpStream::connect(gone).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..20 {
+        let mut client = world.connect().await.stream;
+        client.shutdown().await.unwrap();
+        assert_eq!(all(client).await, b"stays");
+    }
+    let nobody = before(&[], |_| {}).await;
+    let ended = nobody.connect().await.stream.read_to_end(&mut Vec::new()).await;
+    assert!(ended.is_err());
+}
