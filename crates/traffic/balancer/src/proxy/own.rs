@@ -87,6 +87,8 @@ impl Own {
         content_type: Option<HeaderValue>,
         body: Bytes,
     ) -> Response<Answer> {
+        // Clients of gRPC read the status out of headers alone if nothing follows them.
+        let body = if self.is_grpc { Bytes::new() } else { body };
         let mut response = Response::new(Answer::own(body));
         *response.status_mut() = status;
         let headers = response.headers_mut();
@@ -105,6 +107,8 @@ impl Own {
             };
             headers.insert("grpc-status", HeaderValue::from_static(code));
             headers.insert("grpc-message", HeaderValue::from_static(message));
+            let kind = HeaderValue::from_static("application/grpc");
+            headers.insert(header::CONTENT_TYPE, kind);
         }
         if self.version == Version::HTTP_10 {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -298,6 +298,8 @@ async fn grpc_goes_through_with_its_trailers() {
         (refused.status().as_u16(), &refused.headers()["grpc-status"]),
         (503, &"14".parse().unwrap())
     );
+    assert_eq!(refused.headers()["content-type"], "application/grpc");
+    assert_eq!(body(refused).await.0, "", "a client of gRPC would stumble over a page");
 }
 
 #[tokio::test]
