@@ -5,6 +5,37 @@ use wire::{Operation, Schema, ServiceModel};
 use crate::{schemas, structures};
 
 #[derive(Debug, Clone, Copy)]
+pub struct AssumeRole;
+
+impl Operation for AssumeRole {
+    type Input = structures::AssumeRoleRequest;
+    type Output = structures::AssumeRoleResponse;
+    const NAME: &'static str = "AssumeRole";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::ASSUME_ROLE_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::ASSUME_ROLE_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "MalformedPolicyDocument",
+        "PackedPolicyTooLarge",
+        "RegionDisabledException",
+        "ExpiredTokenException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct GetAccessKeyInfo;
+
+impl Operation for GetAccessKeyInfo {
+    type Input = structures::GetAccessKeyInfoRequest;
+    type Output = structures::GetAccessKeyInfoResponse;
+    const NAME: &'static str = "GetAccessKeyInfo";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::GET_ACCESS_KEY_INFO_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::GET_ACCESS_KEY_INFO_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[];
+}
+
+#[derive(Debug, Clone, Copy)]
 pub struct GetCallerIdentity;
 
 impl Operation for GetCallerIdentity {

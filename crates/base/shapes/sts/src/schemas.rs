@@ -4,6 +4,56 @@
 
 use wire::{Kind, Length, Member, Pattern, Range, Schema};
 
+pub static ASSUME_ROLE_REQUEST: Schema = Schema::new(
+    "AssumeRoleRequest",
+    Kind::Structure(&[
+        Member::new("DurationSeconds", &ROLE_DURATION_SECONDS_TYPE),
+        Member::new("ExternalId", &EXTERNAL_ID_TYPE),
+        Member::new("Policy", &UNRESTRICTED_SESSION_POLICY_DOCUMENT_TYPE),
+        Member::new("PolicyArns", &POLICY_DESCRIPTOR_LIST_TYPE),
+        Member::new("ProvidedContexts", &PROVIDED_CONTEXTS_LIST_TYPE),
+        Member::new("RoleArn", &ARN_TYPE).required(),
+        Member::new("RoleSessionName", &ROLE_SESSION_NAME_TYPE).required(),
+        Member::new("SerialNumber", &SERIAL_NUMBER_TYPE),
+        Member::new("SourceIdentity", &SOURCE_IDENTITY_TYPE),
+        Member::new("Tags", &TAG_LIST_TYPE),
+        Member::new("TokenCode", &TOKEN_CODE_TYPE),
+        Member::new("TransitiveTagKeys", &TAG_KEY_LIST_TYPE),
+    ]),
+);
+pub static ASSUME_ROLE_RESPONSE: Schema = Schema::new(
+    "AssumeRoleResponse",
+    Kind::Structure(&[
+        Member::new("AssumedRoleUser", &ASSUMED_ROLE_USER),
+        Member::new("Credentials", &CREDENTIALS),
+        Member::new("PackedPolicySize", &NON_NEGATIVE_INTEGER_TYPE),
+        Member::new("SourceIdentity", &SOURCE_IDENTITY_TYPE),
+    ]),
+);
+pub static ASSUMED_ROLE_USER: Schema = Schema::new(
+    "AssumedRoleUser",
+    Kind::Structure(&[
+        Member::new("Arn", &ARN_TYPE).required(),
+        Member::new("AssumedRoleId", &ASSUMED_ROLE_ID_TYPE).required(),
+    ]),
+);
+pub static CREDENTIALS: Schema = Schema::new(
+    "Credentials",
+    Kind::Structure(&[
+        Member::new("AccessKeyId", &ACCESS_KEY_ID_TYPE).required(),
+        Member::new("Expiration", &DATE_TYPE).required(),
+        Member::new("SecretAccessKey", &ACCESS_KEY_SECRET_TYPE).required(),
+        Member::new("SessionToken", &TOKEN_TYPE).required(),
+    ]),
+);
+pub static GET_ACCESS_KEY_INFO_REQUEST: Schema = Schema::new(
+    "GetAccessKeyInfoRequest",
+    Kind::Structure(&[Member::new("AccessKeyId", &ACCESS_KEY_ID_TYPE).required()]),
+);
+pub static GET_ACCESS_KEY_INFO_RESPONSE: Schema = Schema::new(
+    "GetAccessKeyInfoResponse",
+    Kind::Structure(&[Member::new("Account", &ACCOUNT_TYPE)]),
+);
 pub static GET_CALLER_IDENTITY_REQUEST: Schema =
     Schema::new("GetCallerIdentityRequest", Kind::Structure(&[]));
 pub static GET_CALLER_IDENTITY_RESPONSE: Schema = Schema::new(
@@ -14,6 +64,46 @@ pub static GET_CALLER_IDENTITY_RESPONSE: Schema = Schema::new(
         Member::new("UserId", &USER_ID_TYPE),
     ]),
 );
+pub static POLICY_DESCRIPTOR_TYPE: Schema =
+    Schema::new("PolicyDescriptorType", Kind::Structure(&[Member::new("arn", &ARN_TYPE)]));
+pub static PROVIDED_CONTEXT: Schema = Schema::new(
+    "ProvidedContext",
+    Kind::Structure(&[
+        Member::new("ContextAssertion", &CONTEXT_ASSERTION_TYPE),
+        Member::new("ProviderArn", &ARN_TYPE),
+    ]),
+);
+pub static PROVIDED_CONTEXTS_LIST_TYPE: Schema = Schema {
+    name: "ProvidedContextsListType",
+    kind: Kind::List(&Member::new("member", &PROVIDED_CONTEXT)),
+    length: Some(Length { min: Some(1), max: Some(5) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static TAG: Schema = Schema::new(
+    "Tag",
+    Kind::Structure(&[
+        Member::new("Key", &TAG_KEY_TYPE).required(),
+        Member::new("Value", &TAG_VALUE_TYPE).required(),
+    ]),
+);
+pub static ACCESS_KEY_ID_TYPE: Schema = Schema {
+    name: "accessKeyIdType",
+    kind: Kind::String,
+    length: Some(Length { min: Some(16), max: Some(128) }),
+    range: None,
+    pattern: Some(Pattern::new("[\\w]*")),
+    sensitive: false,
+};
+pub static ACCESS_KEY_SECRET_TYPE: Schema = Schema {
+    name: "accessKeySecretType",
+    kind: Kind::String,
+    length: None,
+    range: None,
+    pattern: None,
+    sensitive: true,
+};
 pub static ACCOUNT_TYPE: Schema = Schema::new("accountType", Kind::String);
 pub static ARN_TYPE: Schema = Schema {
     name: "arnType",
@@ -23,6 +113,124 @@ pub static ARN_TYPE: Schema = Schema {
     pattern: Some(Pattern::new(
         "[\\u0009\\u000A\\u000D\\u0020-\\u007E\\u0085\\u00A0-\\uD7FF\\uE000-\\uFFFD\\u10000-\\u10FFFF]+",
     )),
+    sensitive: false,
+};
+pub static ASSUMED_ROLE_ID_TYPE: Schema = Schema {
+    name: "assumedRoleIdType",
+    kind: Kind::String,
+    length: Some(Length { min: Some(2), max: Some(193) }),
+    range: None,
+    pattern: Some(Pattern::new("[\\w+=,.@:-]*")),
+    sensitive: false,
+};
+pub static CONTEXT_ASSERTION_TYPE: Schema = Schema {
+    name: "contextAssertionType",
+    kind: Kind::String,
+    length: Some(Length { min: Some(4), max: Some(2048) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static DATE_TYPE: Schema = Schema::new("dateType", Kind::Timestamp(None));
+pub static EXTERNAL_ID_TYPE: Schema = Schema {
+    name: "externalIdType",
+    kind: Kind::String,
+    length: Some(Length { min: Some(2), max: Some(1224) }),
+    range: None,
+    pattern: Some(Pattern::new("[\\w+=,.@:\\/-]*")),
+    sensitive: false,
+};
+pub static NON_NEGATIVE_INTEGER_TYPE: Schema = Schema {
+    name: "nonNegativeIntegerType",
+    kind: Kind::Integer,
+    length: None,
+    range: Some(Range { min: Some(0.0), max: None }),
+    pattern: None,
+    sensitive: false,
+};
+pub static POLICY_DESCRIPTOR_LIST_TYPE: Schema = Schema::new(
+    "policyDescriptorListType",
+    Kind::List(&Member::new("member", &POLICY_DESCRIPTOR_TYPE)),
+);
+pub static ROLE_DURATION_SECONDS_TYPE: Schema = Schema {
+    name: "roleDurationSecondsType",
+    kind: Kind::Integer,
+    length: None,
+    range: Some(Range { min: Some(900.0), max: Some(43200.0) }),
+    pattern: None,
+    sensitive: false,
+};
+pub static ROLE_SESSION_NAME_TYPE: Schema = Schema {
+    name: "roleSessionNameType",
+    kind: Kind::String,
+    length: Some(Length { min: Some(2), max: Some(64) }),
+    range: None,
+    pattern: Some(Pattern::new("[\\w+=,.@-]*")),
+    sensitive: false,
+};
+pub static SERIAL_NUMBER_TYPE: Schema = Schema {
+    name: "serialNumberType",
+    kind: Kind::String,
+    length: Some(Length { min: Some(9), max: Some(256) }),
+    range: None,
+    pattern: Some(Pattern::new("[\\w+=/:,.@-]*")),
+    sensitive: false,
+};
+pub static SOURCE_IDENTITY_TYPE: Schema = Schema {
+    name: "sourceIdentityType",
+    kind: Kind::String,
+    length: Some(Length { min: Some(2), max: Some(64) }),
+    range: None,
+    pattern: Some(Pattern::new("[\\w+=,.@-]*")),
+    sensitive: false,
+};
+pub static TAG_KEY_LIST_TYPE: Schema = Schema {
+    name: "tagKeyListType",
+    kind: Kind::List(&Member::new("member", &TAG_KEY_TYPE)),
+    length: Some(Length { min: None, max: Some(50) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static TAG_KEY_TYPE: Schema = Schema {
+    name: "tagKeyType",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: Some(128) }),
+    range: None,
+    pattern: Some(Pattern::new("[\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]+")),
+    sensitive: false,
+};
+pub static TAG_LIST_TYPE: Schema = Schema {
+    name: "tagListType",
+    kind: Kind::List(&Member::new("member", &TAG)),
+    length: Some(Length { min: None, max: Some(50) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static TAG_VALUE_TYPE: Schema = Schema {
+    name: "tagValueType",
+    kind: Kind::String,
+    length: Some(Length { min: Some(0), max: Some(256) }),
+    range: None,
+    pattern: Some(Pattern::new("[\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]*")),
+    sensitive: false,
+};
+pub static TOKEN_CODE_TYPE: Schema = Schema {
+    name: "tokenCodeType",
+    kind: Kind::String,
+    length: Some(Length { min: Some(6), max: Some(6) }),
+    range: None,
+    pattern: Some(Pattern::new("[\\d]*")),
+    sensitive: false,
+};
+pub static TOKEN_TYPE: Schema = Schema::new("tokenType", Kind::String);
+pub static UNRESTRICTED_SESSION_POLICY_DOCUMENT_TYPE: Schema = Schema {
+    name: "unrestrictedSessionPolicyDocumentType",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: None }),
+    range: None,
+    pattern: Some(Pattern::new("[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+")),
     sensitive: false,
 };
 pub static USER_ID_TYPE: Schema = Schema::new("userIdType", Kind::String);

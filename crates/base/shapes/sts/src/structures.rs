@@ -12,6 +12,244 @@ use crate::enumerations::*;
 use crate::schemas;
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssumeRoleRequest {
+    pub duration_seconds: Option<i32>,
+    pub external_id: Option<String>,
+    pub policy: Option<String>,
+    pub policy_arns: Option<Vec<PolicyDescriptorType>>,
+    pub provided_contexts: Option<Vec<ProvidedContext>>,
+    pub role_arn: String,
+    pub role_session_name: String,
+    pub serial_number: Option<String>,
+    pub source_identity: Option<String>,
+    pub tags: Option<Vec<Tag>>,
+    pub token_code: Option<String>,
+    pub transitive_tag_keys: Option<Vec<String>>,
+}
+
+impl Structure for AssumeRoleRequest {
+    const SCHEMA: &'static Schema = &schemas::ASSUME_ROLE_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.duration_seconds, reader, member),
+            1 => read_optional(&mut self.external_id, reader, member),
+            2 => read_optional(&mut self.policy, reader, member),
+            3 => read_optional(&mut self.policy_arns, reader, member),
+            4 => read_optional(&mut self.provided_contexts, reader, member),
+            5 => read_required(&mut self.role_arn, reader, member),
+            6 => read_required(&mut self.role_session_name, reader, member),
+            7 => read_optional(&mut self.serial_number, reader, member),
+            8 => read_optional(&mut self.source_identity, reader, member),
+            9 => read_optional(&mut self.tags, reader, member),
+            10 => read_optional(&mut self.token_code, reader, member),
+            11 => read_optional(&mut self.transitive_tag_keys, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.duration_seconds, 0, writer, members);
+        write_optional(&self.external_id, 1, writer, members);
+        write_optional(&self.policy, 2, writer, members);
+        write_optional(&self.policy_arns, 3, writer, members);
+        write_optional(&self.provided_contexts, 4, writer, members);
+        write_required(&self.role_arn, 5, writer, members);
+        write_required(&self.role_session_name, 6, writer, members);
+        write_optional(&self.serial_number, 7, writer, members);
+        write_optional(&self.source_identity, 8, writer, members);
+        write_optional(&self.tags, 9, writer, members);
+        write_optional(&self.token_code, 10, writer, members);
+        write_optional(&self.transitive_tag_keys, 11, writer, members);
+    }
+}
+
+impl Value for AssumeRoleRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssumeRoleResponse {
+    pub assumed_role_user: Option<AssumedRoleUser>,
+    pub credentials: Option<Credentials>,
+    pub packed_policy_size: Option<i32>,
+    pub source_identity: Option<String>,
+}
+
+impl Structure for AssumeRoleResponse {
+    const SCHEMA: &'static Schema = &schemas::ASSUME_ROLE_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.assumed_role_user, reader, member),
+            1 => read_optional(&mut self.credentials, reader, member),
+            2 => read_optional(&mut self.packed_policy_size, reader, member),
+            3 => read_optional(&mut self.source_identity, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.assumed_role_user, 0, writer, members);
+        write_optional(&self.credentials, 1, writer, members);
+        write_optional(&self.packed_policy_size, 2, writer, members);
+        write_optional(&self.source_identity, 3, writer, members);
+    }
+}
+
+impl Value for AssumeRoleResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssumedRoleUser {
+    pub arn: String,
+    pub assumed_role_id: String,
+}
+
+impl Structure for AssumedRoleUser {
+    const SCHEMA: &'static Schema = &schemas::ASSUMED_ROLE_USER;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.arn, reader, member),
+            1 => read_required(&mut self.assumed_role_id, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.arn, 0, writer, members);
+        write_required(&self.assumed_role_id, 1, writer, members);
+    }
+}
+
+impl Value for AssumedRoleUser {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct Credentials {
+    pub access_key_id: String,
+    pub expiration: terms::Timestamp,
+    pub secret_access_key: String,
+    pub session_token: String,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credentials")
+            .field("access_key_id", &self.access_key_id)
+            .field("expiration", &self.expiration)
+            .field("session_token", &self.session_token)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Structure for Credentials {
+    const SCHEMA: &'static Schema = &schemas::CREDENTIALS;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.access_key_id, reader, member),
+            1 => read_required(&mut self.expiration, reader, member),
+            2 => read_required(&mut self.secret_access_key, reader, member),
+            3 => read_required(&mut self.session_token, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.access_key_id, 0, writer, members);
+        write_required(&self.expiration, 1, writer, members);
+        write_required(&self.secret_access_key, 2, writer, members);
+        write_required(&self.session_token, 3, writer, members);
+    }
+}
+
+impl Value for Credentials {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetAccessKeyInfoRequest {
+    pub access_key_id: String,
+}
+
+impl Structure for GetAccessKeyInfoRequest {
+    const SCHEMA: &'static Schema = &schemas::GET_ACCESS_KEY_INFO_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.access_key_id, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.access_key_id, 0, writer, members);
+    }
+}
+
+impl Value for GetAccessKeyInfoRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetAccessKeyInfoResponse {
+    pub account: Option<String>,
+}
+
+impl Structure for GetAccessKeyInfoResponse {
+    const SCHEMA: &'static Schema = &schemas::GET_ACCESS_KEY_INFO_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.account, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.account, 0, writer, members);
+    }
+}
+
+impl Value for GetAccessKeyInfoResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct GetCallerIdentityRequest {}
 
 impl Structure for GetCallerIdentityRequest {
@@ -58,6 +296,99 @@ impl Structure for GetCallerIdentityResponse {
 }
 
 impl Value for GetCallerIdentityResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PolicyDescriptorType {
+    pub arn: Option<String>,
+}
+
+impl Structure for PolicyDescriptorType {
+    const SCHEMA: &'static Schema = &schemas::POLICY_DESCRIPTOR_TYPE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.arn, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.arn, 0, writer, members);
+    }
+}
+
+impl Value for PolicyDescriptorType {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ProvidedContext {
+    pub context_assertion: Option<String>,
+    pub provider_arn: Option<String>,
+}
+
+impl Structure for ProvidedContext {
+    const SCHEMA: &'static Schema = &schemas::PROVIDED_CONTEXT;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.context_assertion, reader, member),
+            1 => read_optional(&mut self.provider_arn, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.context_assertion, 0, writer, members);
+        write_optional(&self.provider_arn, 1, writer, members);
+    }
+}
+
+impl Value for ProvidedContext {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Tag {
+    pub key: String,
+    pub value: String,
+}
+
+impl Structure for Tag {
+    const SCHEMA: &'static Schema = &schemas::TAG;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.key, reader, member),
+            1 => read_required(&mut self.value, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.key, 0, writer, members);
+        write_required(&self.value, 1, writer, members);
+    }
+}
+
+impl Value for Tag {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }
