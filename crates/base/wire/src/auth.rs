@@ -76,6 +76,10 @@ impl fmt::Display for Action<'_> {
     }
 }
 
+/// Why a caller may not do something to what its input names: the sentence that it is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denied(pub String);
+
 /// Finds the credentials behind an access key id.
 pub trait Authenticator: Send + Sync + 'static {
     /// What is known about `access_key_id` at `now`. `session_token` is what the request carried;
@@ -91,5 +95,18 @@ pub trait Authenticator: Send + Sync + 'static {
     /// Whether the caller may do this at all. What it may do it to, the handler checks.
     fn may(&self, _caller: &Caller, _action: Action<'_>) -> bool {
         true
+    }
+
+    /// Whether the caller may do this to what the input names. `input` gives the checked input as
+    /// JSON, by the model's names; it is only made when it is asked for.
+    ///
+    /// # Errors
+    /// Why not.
+    fn authorize(
+        &self,
+        _context: &crate::Context,
+        _input: &dyn Fn() -> serde_json::Value,
+    ) -> Result<(), Denied> {
+        Ok(())
     }
 }

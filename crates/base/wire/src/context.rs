@@ -20,8 +20,37 @@ pub enum CallerKind {
         /// The ARN of the task that the credentials were made for.
         task_arn: String,
     },
+    /// A user of IAM, by its unique id: it may do what its policies say.
+    User(String),
+    /// A session of a role that STS gave out: it may do what the role's policies and its own say.
+    Role(Arc<RoleSession>),
     /// Anyone, because the server runs with `--auth open`.
     Open,
+}
+
+/// What a role's session was made with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoleSession {
+    /// The role's unique id, `AROA…`.
+    pub role_id: String,
+    /// The role's ARN, with its path.
+    pub role_arn: String,
+    /// The session's name.
+    pub name: String,
+    /// When it was made.
+    pub issued_at: Timestamp,
+    /// Policies that limit it, as documents.
+    pub policies: Vec<String>,
+    /// ARNs of managed policies that limit it.
+    pub policy_arns: Vec<String>,
+    /// Its tags.
+    pub tags: Vec<(String, String)>,
+    /// The keys of those tags that go on to the sessions made with it.
+    pub transitive: Vec<String>,
+    /// Who is behind it, as its maker said.
+    pub source_identity: Option<String>,
+    /// The identity provider that it came by.
+    pub provider: Option<String>,
 }
 
 /// The principal behind a request whose signature was checked.

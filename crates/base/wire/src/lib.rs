@@ -32,9 +32,9 @@ pub mod sigv4;
 pub mod tls;
 pub mod value;
 
-pub use auth::{Action, Authenticator, CredentialLookup, Secret};
+pub use auth::{Action, Authenticator, CredentialLookup, Denied, Secret};
 pub use check::Violation;
-pub use context::{Caller, CallerKind, Context};
+pub use context::{Caller, CallerKind, Context, RoleSession};
 pub use edge::{
     Ask, Body, BodyWriter, Edge, EdgeBuilder, EdgeLimits, EdgeLoad, Gate, Need, Passage, Priority,
     Route, RouteAuth, RouteRequest, SeatLimits, Unavailable, need_by_name,

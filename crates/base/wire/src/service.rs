@@ -12,9 +12,9 @@ use bytes::Bytes;
 use terms::Cause;
 
 use crate::check::{Check, Violation, describe};
-use crate::protocol::{Form, Protocol};
+use crate::protocol::{Form, JsonWriter, Protocol};
 use crate::value::{Value, Writer};
-use crate::{Context, Schema, ServiceError, edge};
+use crate::{Authenticator, Context, Schema, ServiceError, edge};
 
 /// What a generated crate tells about its service.
 #[derive(Debug)]
@@ -98,6 +98,7 @@ pub(crate) struct Call {
     pub(crate) context: Context,
     pub(crate) protocol: Protocol,
     pub(crate) body: Body,
+    pub(crate) authenticator: Arc<dyn Authenticator>,
 }
 
 /// The undecoded input of an operation.
@@ -146,9 +147,13 @@ impl Service {
     {
         let explain = Arc::clone(&self.explain);
         let erased: Handler = Box::new(move |call| {
-            let Call { context, protocol, body } = call;
+            let Call { context, protocol, body, authenticator } = call;
             let request_id = context.request_id;
             let input = decode::<O>(protocol, body, &explain);
+            let input = input.and_then(|input| {
+                authorize::<O>(&*authenticator, &context, protocol, &input)?;
+                Ok(input)
+            });
             let answer = input.map(|input| handler(context, input));
             Box::pin(async move {
                 let output = answer?.await.inspect_err(|error| check_error::<O>(error))?;
@@ -176,8 +181,12 @@ impl Service {
     {
         let explain = Arc::clone(&self.explain);
         let erased: Handler = Box::new(move |call| {
-            let Call { context, protocol, body } = call;
-            let answer = decode::<O>(protocol, body, &explain).map(|input| handler(context, input));
+            let Call { context, protocol, body, authenticator } = call;
+            let input = decode::<O>(protocol, body, &explain).and_then(|input| {
+                authorize::<O>(&*authenticator, &context, protocol, &input)?;
+                Ok(input)
+            });
+            let answer = input.map(|input| handler(context, input));
             Box::pin(async move {
                 let events = answer?.await.inspect_err(|error| check_error::<O>(error))?;
                 Ok(Answered::Events(events))
@@ -262,6 +271,21 @@ fn decode<O: Operation>(
             message: "null found where a structure is expected.".to_owned(),
         })
     })
+}
+
+/// Asks whether the caller may do this to what the input names.
+fn authorize<O: Operation>(
+    authenticator: &dyn Authenticator,
+    context: &Context,
+    protocol: Protocol,
+    input: &O::Input,
+) -> Result<(), ServiceError> {
+    let as_json = || {
+        let mut writer = JsonWriter::with_capacity(512);
+        input.write(&mut writer as &mut dyn Writer, O::INPUT);
+        serde_json::from_slice(&writer.finish()).unwrap_or_default()
+    };
+    authenticator.authorize(context, &as_json).map_err(|denied| protocol.denied(denied.0))
 }
 
 /// In debug builds: a response that its own model forbids is a mistake of ours.

@@ -98,6 +98,47 @@ impl Ecs {
     }
 }
 
+impl Ecs {
+    /// The ARN and the tags of what an ARN means: a task definition's without a revision is its
+    /// newest one.
+    pub fn known_resource(
+        &self,
+        account: &AccountId,
+        region: &Region,
+        arn: &str,
+    ) -> Option<(String, Vec<(String, String)>)> {
+        let scope = Scope { account: account.clone(), region: region.clone() };
+        let snapshot = self.api.ledger.snapshot();
+        if let Some((_, name)) = arn.split_once(":task-definition/") {
+            let name = api::target::definition_name(&scope, name)?;
+            let row = api::target::definition(&snapshot, &self.api.tables, &scope, &name)?;
+            let tags = row.tags.iter().map(|tag| (tag.key.clone(), tag.value.clone()));
+            return Some((row.arn.to_string(), tags.collect()));
+        }
+        let tags = api::tagging::known(&snapshot, &self.api.tables, &scope, arn)?;
+        let tags = tags.into_iter().map(|tag| (tag.key, tag.value)).collect();
+        Some((arn.to_owned(), tags))
+    }
+
+    /// The roles that a task definition names.
+    pub fn roles_of_definition(
+        &self,
+        account: &AccountId,
+        region: &Region,
+        definition: &str,
+    ) -> Vec<String> {
+        let scope = Scope { account: account.clone(), region: region.clone() };
+        let snapshot = self.api.ledger.snapshot();
+        let name = api::target::definition_name(&scope, definition);
+        let row = name
+            .and_then(|name| api::target::definition(&snapshot, &self.api.tables, &scope, &name));
+        let Some(row) = row else { return Vec::new() };
+        let document = &row.document;
+        let roles = [document.task_role_arn.clone(), document.execution_role_arn.clone()];
+        roles.into_iter().flatten().filter(|role| !role.is_empty()).collect()
+    }
+}
+
 /// So that a task's credentials end with it.
 impl iam::TaskLife for Ecs {
     fn is_over(&self, task: &TaskArn) -> bool {

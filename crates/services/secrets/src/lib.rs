@@ -16,6 +16,7 @@
 
 mod hidden;
 mod page;
+mod peer;
 mod random;
 mod secretsmanager;
 mod ssm;

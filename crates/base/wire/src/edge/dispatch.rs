@@ -268,6 +268,11 @@ impl Inner {
         Ok(Meant { service, operation, protocol, bytes, form })
     }
 
+    /// What a handler is called with; its input is authorised by who knows the caller.
+    fn call(&self, context: Context, protocol: Protocol, body: service::Body) -> Call {
+        Call { context, protocol, body, authenticator: Arc::clone(&self.authenticator) }
+    }
+
     async fn answer(
         &self,
         parts: &Parts,
@@ -327,7 +332,7 @@ impl Inner {
         };
         let body = form.map_or(service::Body::Bytes(bytes.clone()), service::Body::Form);
         let work = async {
-            match service.call(Call { context, protocol, body }) {
+            match service.call(self.call(context, protocol, body)) {
                 Some(answer) => answer.await,
                 None => Err(not_implemented(model.name, operation)),
             }

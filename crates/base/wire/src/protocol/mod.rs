@@ -99,6 +99,21 @@ impl Protocol {
         ServiceError::new(code, 400, malformed.message)
     }
 
+    /// The error for a caller whose policies do not let it.
+    pub(crate) fn denied(self, message: String) -> ServiceError {
+        match self {
+            Self::AwsJson10 | Self::AwsJson11 => {
+                ServiceError::new("AccessDeniedException", 400, message)
+            }
+            Self::RpcV2Cbor => ServiceError::new("AccessDeniedException", 403, message),
+            Self::AwsQuery => ServiceError::new("AccessDenied", 403, message),
+            Self::Ec2Query => {
+                let text = format!("You are not authorized to perform this operation. {message}");
+                ServiceError::new("UnauthorizedOperation", 403, text)
+            }
+        }
+    }
+
     /// The body of a response whose output `write` writes.
     pub(crate) fn encode_response(
         self,

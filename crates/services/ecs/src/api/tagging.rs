@@ -84,6 +84,16 @@ impl Api {
     }
 }
 
+/// The tags of the resource with this ARN, if it is one and is there.
+pub(crate) fn known(
+    view: &impl View,
+    tables: &Tables,
+    scope: &Scope,
+    arn: &str,
+) -> Option<Vec<Tag>> {
+    tags_of(view, tables, &read(scope, arn).ok()?).ok()
+}
+
 /// The tags of a resource that can have some now.
 fn tags_of(view: &impl View, tables: &Tables, resource: &Resource) -> Result<Vec<Tag>, Error> {
     let cluster = |key: &ClusterKey| {

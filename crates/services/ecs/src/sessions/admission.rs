@@ -143,7 +143,9 @@ pub(crate) fn admit(
         CallerKind::Operator | CallerKind::Open => {}
         CallerKind::Node { name } if row.node.as_ref() == Some(name) => {}
         CallerKind::Node { .. } => return denied("the key is bound to another instance"),
-        CallerKind::Task { .. } => return denied("tasks have no sessions"),
+        CallerKind::Task { .. } | CallerKind::User(_) | CallerKind::Role(_) => {
+            return denied("the key is no instance's");
+        }
     }
     match row.status {
         InstanceStatus::Active | InstanceStatus::Draining => Ok(()),

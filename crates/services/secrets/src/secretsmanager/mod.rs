@@ -88,6 +88,19 @@ fn find(
     whole.or_else(|| known(tail)).ok_or(Error::NotFound)
 }
 
+/// The whole ARN and the tags of the secret that an id means.
+pub(crate) fn known(
+    tables: &Tables,
+    view: &impl View,
+    scope: &Scope,
+    id: &str,
+    now: Timestamp,
+) -> Option<(String, Vec<(String, String)>)> {
+    let (name, row) = find(tables, view, scope, id, now).ok()?;
+    let tags = row.tags.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+    Some((name::arn(scope, &name, &row.suffix), tags))
+}
+
 /// As [`find`], of one that was not deleted.
 fn find_live(
     tables: &Tables,

@@ -54,7 +54,11 @@ impl Priority {
     pub(crate) fn of(caller: &Caller) -> Self {
         match caller.kind {
             CallerKind::Node { .. } => Self::Agents,
-            CallerKind::Operator | CallerKind::Task { .. } | CallerKind::Open => Self::Api,
+            CallerKind::Operator
+            | CallerKind::Task { .. }
+            | CallerKind::User(_)
+            | CallerKind::Role(_)
+            | CallerKind::Open => Self::Api,
         }
     }
 }

@@ -85,7 +85,11 @@ fn read(
     let total = resources::with_gpus(input.total_resources.unwrap_or_default(), &devices);
     let node = match &context.caller.kind {
         CallerKind::Node { name } => Some(name.clone()),
-        CallerKind::Operator | CallerKind::Task { .. } | CallerKind::Open => None,
+        CallerKind::Operator
+        | CallerKind::Task { .. }
+        | CallerKind::User(_)
+        | CallerKind::Role(_)
+        | CallerKind::Open => None,
     };
     Ok(Registration {
         attributes: attributes(input.attributes.unwrap_or_default())?,
