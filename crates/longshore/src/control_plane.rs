@@ -31,6 +31,7 @@ use crate::data_dir::{DataDir, Running};
 use crate::ensemble::{Identity, StoreChoice};
 use crate::event_parts::EventParts;
 use crate::exec_parts::ExecParts;
+use crate::known_resources::KnownResources;
 use crate::observe;
 use crate::security::Tls;
 use crate::settings::{Auth, ServerSettings};
@@ -106,6 +107,7 @@ impl ControlPlane {
         let certificates = certifying::join(certificate_tables, &ledger, holder, &elb);
         let secrets = Secrets::new(secrets_tables, ledger.clone(), ids.clone());
         secrets.ask_for_sessions(Arc::new(ExecParts(ecs.clone())));
+        iam.know_resources(Arc::new(KnownResources { ecs: ecs.clone(), secrets: secrets.clone() }));
         let inside = observe::Inside::open(&settings, &data, &ledger, &ecs)?;
         let mut ours = routes::all(&settings, &installation, tls.as_ref(), &iam, &ecs, &ledger);
         ours.extend(inside.routes(&settings, &ledger));
@@ -118,7 +120,7 @@ impl ControlPlane {
         let services =
             services.into_iter().chain([events.service(), logs.service(), elb.service()]);
         let services = services.chain([secrets.ssm(), secrets.secretsmanager()]);
-        let services = services.chain([certificates.service()]);
+        let services = services.chain([certificates.service(), iam.service()]);
         let ours = ecs.routes().into_iter().chain(vpc.routes()).chain(events.routes()).chain(ours);
         let edge = edge(&settings, tls.as_ref(), &iam, shared);
         let edge = services.fold(edge, EdgeBuilder::service);
@@ -134,7 +136,7 @@ impl ControlPlane {
         let metrics = inside.begin(&settings, &edge, &mut loops, &shutdown).await?;
         let running = Running { metrics, ..running };
         keep_certificates(tls.as_ref(), &clock, &shutdown, &mut loops);
-        let others = (events, logs, secrets, elb, certificates);
+        let others = (events, logs, secrets, elb, certificates, iam.clone());
         let (of_term, token) = (settings.clone(), shutdown.clone());
         loops.spawn(leading(ledger.clone(), ecs.clone(), others, of_term, token));
         let token = shutdown.clone();
@@ -299,11 +301,14 @@ fn member(settings: &ServerSettings, running: &Running, ids: &dyn IdSource) -> R
     Ok(Member { name: format!("{host}-{}", &start[..8]), url })
 }
 
+/// The services that have loops of their own.
+type OfTerm = (Events, Logs, Secrets, Elb, Certificates, Iam);
+
 /// What only the server that leads does.
 async fn leading(
     ledger: Ledger,
     ecs: Ecs,
-    (events, logs, secrets, elb, certificates): (Events, Logs, Secrets, Elb, Certificates),
+    (events, logs, secrets, elb, certificates, iam): OfTerm,
     settings: ServerSettings,
     shutdown: CancellationToken,
 ) -> Result<()> {
@@ -311,13 +316,16 @@ async fn leading(
     let is_shared = matches!(settings.store.choice, StoreChoice::Etcd(_));
     let work = |term: CancellationToken| {
         let (ecs, ledger, events, logs) = (&ecs, &ledger, &events, &logs);
-        let (secrets, elb, certificates) = (&secrets, &elb, &certificates);
+        let (secrets, elb, certificates, iam) = (&secrets, &elb, &certificates, &iam);
         async move {
             ledger.reseal().await?;
             if is_shared {
                 logs.warn_of_others();
             }
             ecs.ensure_cluster(account, region, cluster).await?;
+            if let Err(iam::IamError::Ledger(error)) = iam.ensure_service_role().await {
+                return Err(error);
+            }
             let telling = term.child_token();
             let work = async {
                 let ended = ecs.run(term).await;

@@ -26,6 +26,7 @@ mod fleet;
 mod history;
 mod housekeeping;
 mod instances;
+mod known_resources;
 mod limits;
 mod node;
 mod object_store;

@@ -24,6 +24,7 @@ mod house;
 mod import;
 mod inside;
 mod kept;
+mod limited;
 mod linear;
 mod listings;
 mod load_balancers;

@@ -29,7 +29,9 @@ impl Tables {
             {
                 findings.note("iam.keys", &id, format!("its instance cannot be named '{name}'"));
             }
+            // Users may have two.
             if key.status == KeyStatus::Active
+                && !matches!(key.owner, Owner::User(_))
                 && let Some(other) = active.insert(owner_key(&key.owner), id.clone())
             {
                 let owner = owner_key(&key.owner);

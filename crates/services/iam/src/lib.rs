@@ -5,27 +5,40 @@
 //!   [`Iam::join`]) and the [`wire::Authenticator`] that the edge asks.
 //! - Temporary credentials ([`Sessions`]): a task's role, sealed in the session token, stored
 //!   nowhere.
-//! - Operations ([`Iam::sts`]): `GetCallerIdentity`.
+//! - Users, groups, roles and policies: operations in `api/iam/` ([`Iam::service`]); STS in
+//!   `api/sts.rs` and `api/assume.rs` ([`Iam::sts`]).
+//! - Whether a call is allowed: `authorize/`, asked by the edge with the input.
 //! - For higher services: [`Sessions::assume`].
 //!
 //! **Invariant:** a secret leaves this crate only to its owner and to the check of signatures.
-//! **Absent on purpose:** users, groups, roles and policies; they come with the roles issue, and
-//! until then every key may do everything but what a node's key is bound to.
+//! **Invariant:** users, and sessions of roles that have a record, may do what policies say
+//! (`authorize/`), and nothing else. The administrator may do everything, a node what is listed.
+//! **Absent on purpose:** passwords, MFA, SAML, server certificates, organisations.
 
 mod api;
 mod authenticator;
+mod authorize;
 mod check;
+mod compiled;
+mod directory;
 mod error;
 mod join;
 mod keys;
+mod managed;
 mod model;
 mod permission;
+mod refusal;
 mod sessions;
 mod tables;
 
+use std::collections::BTreeSet;
+use std::sync::{Arc, OnceLock};
+
 use ledger::Ledger;
+use parking_lot::Mutex;
 use terms::AccountId;
 
+pub use authorize::{Known, Resources};
 pub use error::IamError;
 pub use join::{JOIN_TOKEN_LIFE_DEFAULT, TokenSummary, TokenTerms};
 pub use keys::KeyPair;
@@ -33,12 +46,22 @@ pub use sessions::{SESSION_LIFE, SessionCredentials, SessionRequest, Sessions, T
 pub use tables::Tables;
 
 /// The room's face: cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Iam {
     ledger: Ledger,
     tables: Tables,
     account: AccountId,
     sessions: Sessions,
+    cache: compiled::Cache,
+    resources: Arc<OnceLock<Arc<dyn Resources>>>,
+    /// Roles without a record that were warned of.
+    warned: Arc<Mutex<BTreeSet<String>>>,
+}
+
+impl std::fmt::Debug for Iam {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Iam(…)")
+    }
 }
 
 impl Iam {
@@ -52,7 +75,30 @@ impl Iam {
         account: AccountId,
     ) -> Result<Self, IamError> {
         let sessions = Sessions::open(&ledger, &tables).await?;
-        Ok(Self { ledger, tables, account, sessions })
+        Ok(Self {
+            ledger,
+            tables,
+            account,
+            sessions,
+            cache: compiled::Cache::default(),
+            resources: Arc::default(),
+            warned: Arc::default(),
+        })
+    }
+
+    /// Lets decisions know the resources of other services, on all clones.
+    pub fn know_resources(&self, resources: Arc<dyn Resources>) {
+        _ = self.resources.set(resources);
+    }
+
+    pub(crate) async fn grant(
+        &self,
+        granted: sessions::Granted,
+    ) -> Result<SessionCredentials, refusal::Refusal> {
+        // Nothing is written: ids come from transactions alone.
+        let random =
+            self.ledger.transact("iam: session", |tx| Ok::<_, refusal::Refusal>(tx.next_id()));
+        Ok(self.sessions.grant(granted, random.await?.value))
     }
 
     /// What mints and checks temporary credentials; for higher services.

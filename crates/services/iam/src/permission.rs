@@ -56,6 +56,10 @@ pub(crate) fn may(caller: &Caller, action: Action<'_>) -> bool {
             !IN_AN_INSTANCES_NAME.contains(&operation)
         }
         (CallerKind::Task { .. }, Action::Operation(..)) => true,
-        (CallerKind::Task { .. }, Action::Route(_)) => false,
+        // Their policies decide, once the input is read.
+        (CallerKind::User(_) | CallerKind::Role(_), Action::Operation(..)) => true,
+        (CallerKind::Task { .. } | CallerKind::User(_) | CallerKind::Role(_), Action::Route(_)) => {
+            false
+        }
     }
 }

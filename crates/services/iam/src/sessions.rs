@@ -9,10 +9,11 @@ use hmac::{Hmac, KeyInit, Mac};
 use ledger::Ledger;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use terms::{IdSource, Region, TaskArn, Timestamp};
-use wire::{Caller, CallerKind, CredentialLookup, Secret};
+use terms::{AccountId, IdSource, Region, TaskArn, Timestamp};
+use wire::{Caller, CallerKind, CredentialLookup, RoleSession, Secret};
 
 use crate::IamError;
+use crate::directory::access_key_id;
 use crate::tables::{SealSecret, Tables};
 
 /// How long a task's credentials live (ECS hands out six hours).
@@ -22,7 +23,7 @@ pub const SESSION_LIFE: Duration = Duration::from_secs(6 * 3600);
 const SEAL_BYTES: usize = 32;
 
 /// The longest token that is looked at; ours are far shorter.
-const TOKEN_MAX_BYTES: usize = 4096;
+const TOKEN_MAX_BYTES: usize = 16 * 1024;
 
 /// Whose session is wanted.
 #[derive(Clone, Debug)]
@@ -53,10 +54,36 @@ struct Claims {
     access_key_id: String,
     #[serde(rename = "r")]
     role_arn: String,
-    #[serde(rename = "t")]
-    task: TaskArn,
+    #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
+    task: Option<TaskArn>,
+    /// Of a session that STS gave out.
+    #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
+    granted: Option<Box<GrantedClaims>>,
     #[serde(rename = "e")]
     expires_at: Timestamp,
+}
+
+/// What a session of STS was made with.
+#[derive(Debug, Serialize, Deserialize)]
+struct GrantedClaims {
+    account: AccountId,
+    id: String,
+    name: String,
+    at: Timestamp,
+    policies: Vec<String>,
+    arns: Vec<String>,
+    tags: Vec<(String, String)>,
+    transitive: Vec<String>,
+    identity: Option<String>,
+    provider: Option<String>,
+}
+
+/// A session that STS gives out.
+#[derive(Debug)]
+pub(crate) struct Granted {
+    pub(crate) account: AccountId,
+    pub(crate) session: RoleSession,
+    pub(crate) expires_at: Timestamp,
 }
 
 /// Knows whether tasks are over; a higher service does.
@@ -116,10 +143,41 @@ impl Sessions {
         let claims = Claims {
             access_key_id: access_key_id.clone(),
             role_arn: request.role_arn.to_owned(),
-            task: request.task.clone(),
+            task: Some(request.task.clone()),
+            granted: None,
             expires_at,
         };
-        let mut token = serde_json::to_vec(&claims).expect("claims are texts and numbers");
+        self.seal(&claims)
+    }
+
+    /// The credentials of a session that STS gives out.
+    pub(crate) fn grant(&self, granted: Granted, random: [u8; 16]) -> SessionCredentials {
+        let Granted { account, session, expires_at } = granted;
+        let access_key_id = access_key_id("ASIA", &account, random);
+        let claims = Claims {
+            access_key_id,
+            role_arn: session.role_arn,
+            task: None,
+            granted: Some(Box::new(GrantedClaims {
+                account,
+                id: session.role_id,
+                name: session.name,
+                at: session.issued_at,
+                policies: session.policies,
+                arns: session.policy_arns,
+                tags: session.tags,
+                transitive: session.transitive,
+                identity: session.source_identity,
+                provider: session.provider,
+            })),
+            expires_at,
+        };
+        self.seal(&claims)
+    }
+
+    fn seal(&self, claims: &Claims) -> SessionCredentials {
+        let (access_key_id, expires_at) = (claims.access_key_id.clone(), claims.expires_at);
+        let mut token = serde_json::to_vec(claims).expect("claims are texts and numbers");
         let (seal, secret) = (self.mac(b"seal", &token), self.secret_of(&token));
         token.extend_from_slice(&seal);
         let session_token = BASE64.encode(&token);
@@ -140,11 +198,17 @@ impl Sessions {
         if claims.access_key_id != access_key_id {
             return CredentialLookup::TokenMismatch;
         }
-        let is_over = self.life.get().is_some_and(|life| life.is_over(&claims.task));
+        let is_over = match (&claims.task, self.life.get()) {
+            (Some(task), Some(life)) => life.is_over(task),
+            _ => false,
+        };
         if claims.expires_at <= now || is_over {
             return CredentialLookup::Expired;
         }
-        CredentialLookup::Found { secret, caller: Arc::new(caller(claims, region)) }
+        match caller(claims, region) {
+            Some(caller) => CredentialLookup::Found { secret, caller: Arc::new(caller) },
+            None => CredentialLookup::TokenMismatch,
+        }
     }
 
     fn unseal(&self, session_token: &str) -> Option<(Claims, Secret)> {
@@ -176,19 +240,42 @@ impl Sessions {
 }
 
 /// The principal behind a session (IAM semantics: role sessions carry the role's unique id).
-fn caller(claims: Claims, region: &Region) -> Caller {
-    // Not the account that the role names: whoever may write a task definition may write any.
-    let account = claims.task.account.clone();
+fn caller(claims: Claims, region: &Region) -> Option<Caller> {
     let role = claims.role_arn.rsplit('/').next().unwrap_or_default();
-    let session = claims.task.id;
-    Caller {
+    if let Some(granted) = claims.granted {
+        let GrantedClaims { account, id, name, .. } = *granted;
+        return Some(Caller {
+            arn: format!("arn:aws:sts::{account}:assumed-role/{role}/{name}"),
+            user_id: format!("{id}:{name}"),
+            account,
+            region: region.clone(),
+            access_key_id: claims.access_key_id,
+            kind: CallerKind::Role(Arc::new(RoleSession {
+                role_id: id,
+                role_arn: claims.role_arn,
+                name,
+                issued_at: granted.at,
+                policies: granted.policies,
+                policy_arns: granted.arns,
+                tags: granted.tags,
+                transitive: granted.transitive,
+                source_identity: granted.identity,
+                provider: granted.provider,
+            })),
+        });
+    }
+    let task = claims.task?;
+    // Not the account that the role names: whoever may write a task definition may write any.
+    let account = task.account.clone();
+    let session = task.id;
+    Some(Caller {
         arn: format!("arn:aws:sts::{account}:assumed-role/{role}/{session}"),
         user_id: format!("{}:{session}", role_id(&claims.role_arn)),
         account,
         region: region.clone(),
         access_key_id: claims.access_key_id,
-        kind: CallerKind::Task { task_arn: claims.task.to_string() },
-    }
+        kind: CallerKind::Task { task_arn: task.to_string() },
+    })
 }
 
 /// A stable `AROA…` for a role that has no record of its own yet.

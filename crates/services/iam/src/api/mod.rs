@@ -1,3 +1,5 @@
-//! Operations, one file a service.
+//! Operations, one file or folder a service.
 
+mod assume;
+pub(crate) mod iam;
 mod sts;

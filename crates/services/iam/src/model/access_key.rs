@@ -11,6 +11,8 @@ pub(crate) enum Owner {
     Administrator,
     /// A container instance, by the name that it joined with.
     Node(String),
+    /// A user of IAM, by its unique id: names may change.
+    User(String),
 }
 
 /// Whether the key may sign.

@@ -1,6 +1,9 @@
 //! Keys, joining and sessions over a ledger in memory.
 #![allow(clippy::unwrap_used)]
 
+mod authorization;
+mod entities;
+mod plane;
 mod sts;
 
 use std::sync::Arc;

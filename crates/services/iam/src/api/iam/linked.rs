@@ -1,0 +1,116 @@
+//! Roles that are linked to a service: the service's own, with its policy.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ledger::Tx;
+use shapes_iam as shapes;
+use terms::AccountId;
+use wire::Context;
+
+use super::account;
+use super::show::Detail;
+use crate::directory::unique_id;
+use crate::model::{Entity, Kind, RolePart};
+use crate::refusal::Refusal;
+use crate::tables::entity_key;
+use crate::{Iam, IamError};
+
+/// Services that have such a role here: the service, the role, its policy.
+const LINKED: [(&str, &str, &str); 2] = [
+    (
+        "ecs.amazonaws.com",
+        "AWSServiceRoleForECS",
+        "arn:aws:iam::aws:policy/aws-service-role/AmazonECSServiceRolePolicy",
+    ),
+    (
+        "ecs.application-autoscaling.amazonaws.com",
+        "AWSServiceRoleForApplicationAutoScaling_ECSService",
+        "arn:aws:iam::aws:policy/aws-service-role/AWSApplicationAutoscalingECSServicePolicy",
+    ),
+];
+
+impl Iam {
+    /// Makes `AWSServiceRoleForECS`, if the account has none yet.
+    ///
+    /// # Errors
+    /// If the ledger cannot commit.
+    pub async fn ensure_service_role(&self) -> Result<(), IamError> {
+        let key = entity_key(&self.account, Kind::Role, LINKED[0].1);
+        if self.ledger.snapshot().get(&self.tables.entities, &key).is_some() {
+            return Ok(());
+        }
+        let made = self.change("iam: service-linked role", |tx| {
+            match tx.get(&self.tables.entities, &key) {
+                Some(_) => Ok(()),
+                None => self.put_linked(tx, &self.account, LINKED[0], None).map(drop),
+            }
+        });
+        match made.await {
+            Ok(()) => Ok(()),
+            Err(Refusal::Ledger(error)) => Err(IamError::Ledger(error)),
+            Err(refusal) => {
+                tracing::error!(%refusal, "the role of ECS could not be made");
+                Ok(())
+            }
+        }
+    }
+
+    fn put_linked(
+        &self,
+        tx: &mut Tx<'_>,
+        account: &AccountId,
+        (service, name, policy): (&str, &str, &str),
+        description: Option<String>,
+    ) -> Result<Entity, Refusal> {
+        let trust = format!(
+            r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Principal":{{"Service":"{service}"}},"Action":"sts:AssumeRole"}}]}}"#
+        );
+        let part =
+            RolePart { trust, description, max_session_s: 3600, linked: Some(service.to_owned()) };
+        let role = Entity {
+            kind: Kind::Role,
+            id: unique_id(Kind::Role.prefix(), tx.next_id()),
+            name: name.to_owned(),
+            path: format!("/aws-service-role/{service}/"),
+            created_at: tx.now(),
+            tags: BTreeMap::new(),
+            inline: BTreeMap::new(),
+            attached: BTreeSet::from([policy.to_owned()]),
+            boundary: None,
+            groups: BTreeSet::new(),
+            role: Some(part),
+        };
+        tx.put(&self.tables.entities, entity_key(account, Kind::Role, name), role.clone());
+        Ok(role)
+    }
+}
+
+pub(super) async fn create(
+    iam: &Iam,
+    context: Context,
+    input: shapes::CreateServiceLinkedRoleRequest,
+) -> Result<shapes::CreateServiceLinkedRoleResponse, Refusal> {
+    let account = account(&context);
+    let service = input.aws_service_name.as_str();
+    let Some(linked) = LINKED.into_iter().find(|(of, _, _)| *of == service) else {
+        let text = format!("Longshore has no role that is linked to {service}.");
+        return Err(Refusal::Invalid(text));
+    };
+    if input.custom_suffix.is_some() {
+        return Err(Refusal::Invalid(format!("Custom suffix is not allowed for {service}")));
+    }
+    let role = iam.change("iam: service-linked role", |tx| {
+        let key = entity_key(account, Kind::Role, linked.1);
+        if tx.get(&iam.tables.entities, &key).is_some() {
+            return Err(Refusal::Invalid(format!(
+                "Service role name {} has been taken in this account, please try a different \
+                 suffix.",
+                linked.1
+            )));
+        }
+        iam.put_linked(tx, account, linked, input.description.clone())
+    });
+    let role = role.await?;
+    let role = iam.show_role(&iam.ledger.snapshot(), account, &role, Detail::Created);
+    Ok(shapes::CreateServiceLinkedRoleResponse { role: Some(role) })
+}

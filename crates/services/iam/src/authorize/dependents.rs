@@ -1,0 +1,47 @@
+//! What calls need besides their own action, by what their input names.
+
+use serde_json::Value;
+use wire::Context;
+
+use super::table::members;
+
+/// Where a rule's targets name what they start.
+pub(super) const STARTED_BY_RULES: &str = "Targets.EcsParameters.TaskDefinitionArn";
+
+/// Parameters that are secrets by another name.
+const REFERENCE: &str = "aws/reference/secretsmanager/";
+
+/// Further actions, each with its resource.
+pub(super) fn others(context: &Context, input: &Value) -> Vec<(&'static str, String)> {
+    match (context.service, context.operation) {
+        // Each secret of a batch is read; without a list, any may be.
+        ("secretsmanager", "BatchGetSecretValue") => {
+            let ids = members(input, "SecretIdList");
+            let all = if ids.is_empty() { vec!["*".to_owned()] } else { ids };
+            all.into_iter().map(|id| (READ, secret(context, &id))).collect()
+        }
+        ("ssm", "GetParameter" | "GetParameters" | "GetParameterHistory") => {
+            let names = members(input, "Name").into_iter().chain(members(input, "Names"));
+            let read = |name: String| {
+                let (_, id) = name.split_once(REFERENCE)?;
+                Some((READ, secret(context, id)))
+            };
+            names.filter_map(read).collect()
+        }
+        ("events", "PutTargets") => members(input, STARTED_BY_RULES)
+            .into_iter()
+            .map(|definition| ("ecs:RunTask", definition))
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+const READ: &str = "secretsmanager:GetSecretValue";
+
+fn secret(context: &Context, id: &str) -> String {
+    let caller = &context.caller;
+    if id == "*" || id.starts_with("arn:") {
+        return id.to_owned();
+    }
+    format!("arn:aws:secretsmanager:{}:{}:secret:{id}", caller.region, caller.account)
+}

@@ -1,0 +1,163 @@
+//! Who calls, with all policies that limit it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use ledger::View;
+use policy::{PolicySets, Principal, PrincipalKind, Source};
+use terms::{AccountId, Timestamp};
+use wire::{CallerKind, Context, Denied, RoleSession};
+
+use crate::Iam;
+use crate::compiled::{Compiled, Origin, compile};
+use crate::directory::by_id;
+use crate::managed;
+use crate::model::{Entity, Kind};
+use crate::tables::entity_key;
+
+/// A caller that is evaluated.
+pub(crate) struct Who {
+    pub(crate) principal: Principal,
+    /// The user, or the session's role.
+    pub(crate) entity: Entity,
+    pub(crate) session: Option<Arc<RoleSession>>,
+    pub(crate) compiled: Arc<Compiled>,
+    /// What the session was made with, if that limits it.
+    limits: Option<Vec<Source>>,
+}
+
+impl Who {
+    /// The policies, without those of a resource.
+    pub(crate) fn sets(&self) -> PolicySets<'_> {
+        PolicySets {
+            identity: &self.compiled.identity,
+            boundary: self.compiled.boundary.as_ref(),
+            session: self.limits.as_deref(),
+            resource: None,
+            needs_resource: false,
+        }
+    }
+}
+
+impl Iam {
+    /// The caller of a request; none if it is one that may do everything. What is no more may do
+    /// nothing.
+    pub(crate) fn who(&self, context: &Context) -> Result<Option<Who>, Denied> {
+        let caller = &context.caller;
+        let view = self.ledger.snapshot();
+        let gone = || Denied(format!("User: {} is not there any more", caller.arn));
+        let (entity, session) = match &caller.kind {
+            CallerKind::Operator | CallerKind::Open | CallerKind::Node { .. } => return Ok(None),
+            CallerKind::User(id) => {
+                let (_, user) = by_id(&self.tables, &view, id).ok_or_else(gone)?;
+                (user, None)
+            }
+            CallerKind::Role(session) => {
+                let (_, role) = by_id(&self.tables, &view, &session.role_id).ok_or_else(gone)?;
+                (role, Some(session.clone()))
+            }
+            CallerKind::Task { .. } => {
+                let role = caller.arn.split('/').nth(1).unwrap_or_default();
+                let key = entity_key(&caller.account, Kind::Role, role);
+                if let Some(role) = view.get(&self.tables.entities, &key) {
+                    ((*role).clone(), None)
+                } else if view.get(&self.tables.gone_roles, &key).is_some() {
+                    return Err(gone());
+                } else {
+                    self.warn_of_unknown(&caller.account, role);
+                    return Ok(None);
+                }
+            }
+        };
+        let compiled = self.compiled(&view, &caller.account, &entity);
+        let limits =
+            session.as_ref().and_then(|session| self.limits(&view, &caller.account, session));
+        let kind = match entity.kind {
+            Kind::User => PrincipalKind::User,
+            Kind::Role | Kind::Group => PrincipalKind::RoleSession,
+        };
+        let principal = Principal {
+            kind,
+            account: caller.account.to_string(),
+            arn: caller.arn.clone(),
+            entity_arn: entity.arn(&caller.account),
+            entity_id: entity.id.clone(),
+        };
+        Ok(Some(Who { principal, entity, session, compiled, limits }))
+    }
+
+    /// The same of a caller that may do everything: as if it had `AdministratorAccess`.
+    pub(crate) fn administrator_or(&self, context: &Context) -> Result<Who, Denied> {
+        if let Some(who) = self.who(context)? {
+            return Ok(who);
+        }
+        let caller = &context.caller;
+        let is_task = matches!(caller.kind, CallerKind::Task { .. });
+        let name = caller.arn.rsplit('/').next().unwrap_or_default().to_owned();
+        let arn = "arn:aws:iam::aws:policy/AdministratorAccess";
+        let identity: Vec<Source> = managed::find(arn)
+            .map(|policy| Source {
+                name: policy.name.to_owned(),
+                arn: Some(arn.to_owned()),
+                policy: compile(policy.document),
+            })
+            .into_iter()
+            .collect();
+        let origins = vec![Origin::OfAws; identity.len()];
+        let entity = Entity {
+            kind: if is_task { Kind::Role } else { Kind::User },
+            id: caller.user_id.clone(),
+            name,
+            path: "/".to_owned(),
+            created_at: Timestamp::from_millis(0),
+            tags: BTreeMap::new(),
+            inline: BTreeMap::new(),
+            attached: BTreeSet::new(),
+            boundary: None,
+            groups: BTreeSet::new(),
+            role: None,
+        };
+        let principal = Principal {
+            kind: if is_task { PrincipalKind::RoleSession } else { PrincipalKind::User },
+            account: caller.account.to_string(),
+            arn: caller.arn.clone(),
+            entity_arn: caller.arn.clone(),
+            entity_id: caller.user_id.clone(),
+        };
+        let compiled = Arc::new(Compiled { identity, origins, boundary: None });
+        Ok(Who { principal, entity, session: None, compiled, limits: None })
+    }
+
+    fn limits(
+        &self,
+        view: &impl View,
+        account: &AccountId,
+        session: &RoleSession,
+    ) -> Option<Vec<Source>> {
+        if session.policies.is_empty() && session.policy_arns.is_empty() {
+            return None;
+        }
+        let inline = session.policies.iter().map(|document| Source {
+            name: "session".to_owned(),
+            arn: None,
+            policy: compile(document),
+        });
+        let managed = session.policy_arns.iter().map(|arn| self.managed(view, account, arn));
+        Some(inline.chain(managed).collect())
+    }
+
+    /// Roles without a record are open, as they were before there were records; each is warned of
+    /// once.
+    fn warn_of_unknown(&self, account: &AccountId, role: &str) {
+        let mut warned = self.warned.lock();
+        if warned.len() < WARNED_MAX && warned.insert(format!("{account}/{role}")) {
+            tracing::warn!(
+                role,
+                "tasks have a role that IAM does not know: they may do everything"
+            );
+        }
+    }
+}
+
+/// Most roles that are warned of.
+const WARNED_MAX: usize = 1000;
