@@ -162,6 +162,10 @@ fn one(place: Place<'_>, pieces: &[Piece<'_>], last: usize, value: &str) -> Stri
         }
     }
     let mut out = if is_arn { out } else { place.arn(&out) };
+    if place.service == "elasticloadbalancing" {
+        out = out.replace(":loadbalancer/application/", ":loadbalancer/app/");
+        out = out.replace(":loadbalancer/network/", ":loadbalancer/net/");
+    }
     if place.service == "events" {
         // Rules of the default bus do not name it.
         out = out.replace(":rule/default/", ":rule/");
