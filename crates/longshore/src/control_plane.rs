@@ -106,8 +106,7 @@ impl ControlPlane {
         let holder = (tls.as_ref(), &data);
         let certificates = certifying::join(certificate_tables, &ledger, holder, &elb);
         let secrets = Secrets::new(secrets_tables, ledger.clone(), ids.clone());
-        secrets.ask_for_sessions(Arc::new(ExecParts(ecs.clone())));
-        iam.know_resources(Arc::new(KnownResources { ecs: ecs.clone(), secrets: secrets.clone() }));
+        acquaint(&secrets, &iam, &ecs);
         let inside = observe::Inside::open(&settings, &data, &ledger, &ecs)?;
         let mut ours = routes::all(&settings, &installation, tls.as_ref(), &iam, &ecs, &ledger);
         ours.extend(inside.routes(&settings, &ledger));
@@ -192,6 +191,12 @@ impl ControlPlane {
         }
         Ok(())
     }
+}
+
+/// Lets services ask those that stand above them.
+fn acquaint(secrets: &Secrets, iam: &Iam, ecs: &Ecs) {
+    secrets.ask_for_sessions(Arc::new(ExecParts(ecs.clone())));
+    iam.know_resources(Arc::new(KnownResources { ecs: ecs.clone(), secrets: secrets.clone() }));
 }
 
 /// The path at which agents fetch the program that they are replaced by.
