@@ -16,6 +16,7 @@ mod arn;
 mod decide;
 mod error;
 mod model;
+mod peer;
 mod reconcile;
 mod tables;
 mod uses;
@@ -30,7 +31,8 @@ use tokio_util::sync::CancellationToken;
 use vpc::Scope;
 use wire::Service;
 
-pub use model::{Health, HealthState, Reason};
+pub use model::{Health, HealthState, Reason, TargetType};
+pub use peer::{Group, Place, Standing, TargetName};
 pub use tables::Tables;
 
 /// Where instances are. Implemented by who knows instances.

@@ -11,8 +11,8 @@ use terms::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::Inner;
-use crate::decide::{Plan, found, plan};
-use crate::model::{LoadBalancer, State};
+use crate::decide::{Plan, found, idle, plan};
+use crate::model::{LoadBalancer, State, Target};
 
 /// The pause before what failed is tried again: a listener, or a commit.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -122,7 +122,12 @@ impl Inner {
             let key = (group.0.clone(), group.1.clone(), report.target.id.clone(), port);
             let before = snapshot.get(&self.tables.health, &key);
             let before = before.as_deref();
-            if let Some(row) = found(&report.health, before, now) {
+            let row = match (report.target.draining, report.is_idle) {
+                (false, _) => found(&report.health, before, now),
+                (true, true) => idle(before, now),
+                (true, false) => None,
+            };
+            if let Some(row) = row {
                 changes.push((key, report.target.registration, Some(row)));
             }
         }
@@ -144,7 +149,10 @@ impl Inner {
                 // Another registration begins anew.
                 let target = tx.get(&self.tables.targets, key);
                 let is_this = |at: Timestamp| at.millis() == *registration;
-                if target.is_some_and(|target| is_this(target.registered_at)) {
+                let is_it = |target: &Target| {
+                    is_this(target.registered_at) && row.is_idle == target.draining_until.is_some()
+                };
+                if target.is_some_and(|target| is_it(&target)) {
                     tx.put(&self.tables.health, key.clone(), row.clone());
                 }
             }

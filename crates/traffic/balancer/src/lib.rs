@@ -49,8 +49,10 @@ pub struct Report {
     pub group: String,
     /// The target, as it was configured.
     pub target: Target,
-    /// How it is.
+    /// How it is; of one that drains nothing is known.
     pub health: Health,
+    /// Whether no request is under way to it. Once a draining one is idle, it stays so.
+    pub is_idle: bool,
 }
 
 /// The data plane. Cheap to clone; it needs a runtime of tokio's with time.
@@ -103,7 +105,8 @@ impl Balancer {
         applied.groups.values().flat_map(|group| group.reports()).collect()
     }
 
-    /// Returns when some target's health may have changed since the last call. One caller waits.
+    /// Returns when some target's health may have changed since the last call, or a draining one
+    /// may have become idle. One caller waits.
     pub async fn changed(&self) {
         self.inner.changed.notified().await;
     }

@@ -27,6 +27,7 @@ use vpc::Scope;
 use wire::{Context, Service, ServiceError};
 
 use crate::Inner;
+pub(crate) use targets::delay;
 
 /// Adds handlers: the operation, then the method of [`Inner`] that answers it.
 macro_rules! operations {

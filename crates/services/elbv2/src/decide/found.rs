@@ -33,7 +33,23 @@ pub(crate) fn found(
         return None;
     }
     let since = before.filter(|before| before.state == state).map_or(now, |before| before.since);
-    Some(Health { state, reason, description, since })
+    Some(Health { state, reason, description, since, is_idle: false })
+}
+
+/// The row of a deregistered target to which nothing is under way any more; none if it says so
+/// already.
+pub(crate) fn idle(before: Option<&Health>, now: Timestamp) -> Option<Health> {
+    match before {
+        Some(before) if before.is_idle => None,
+        Some(before) => Some(Health { is_idle: true, ..before.clone() }),
+        None => Some(Health {
+            state: HealthState::Initial,
+            reason: None,
+            description: None,
+            since: now,
+            is_idle: true,
+        }),
+    }
 }
 
 #[cfg(test)]
@@ -55,5 +71,16 @@ mod tests {
         let slow = report(State::Unhealthy, Some(Why::Timeout));
         let slower = found(&slow, Some(&unhealthy), Timestamp::from_millis(9)).expect("a row");
         assert_eq!((slower.since, slower.description), (now, None));
+    }
+
+    #[test]
+    fn that_a_target_is_idle_is_written_once() {
+        let now = Timestamp::from_millis(2);
+        let row = idle(None, now).expect("a row");
+        assert!(row.is_idle);
+        assert_eq!(idle(Some(&row), now), None);
+        let busy = Health { is_idle: false, state: HealthState::Healthy, ..row };
+        let row = idle(Some(&busy), now).expect("a row");
+        assert_eq!((row.is_idle, row.state), (true, HealthState::Healthy));
     }
 }

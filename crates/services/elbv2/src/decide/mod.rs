@@ -4,4 +4,4 @@ mod config;
 mod found;
 
 pub(crate) use config::{Plan, plan};
-pub(crate) use found::found;
+pub(crate) use found::{found, idle};

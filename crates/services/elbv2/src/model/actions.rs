@@ -38,6 +38,21 @@ impl Actions {
         forward.map(weighted).unwrap_or_default()
     }
 
+    /// The same with other groups and weights; none if they do not forward.
+    pub(crate) fn shared_out(&self, weights: &[(String, u32)]) -> Option<Self> {
+        let mut actions = self.shown();
+        let forward = actions.last_mut().filter(|one| one.type_ == ActionTypeEnum::Forward)?;
+        let tuple = |(group, weight): &(String, u32)| shapes::TargetGroupTuple {
+            target_group_arn: Some(group.clone()),
+            weight: i32::try_from(*weight).ok(),
+        };
+        // Several groups are shown in the configuration alone.
+        forward.target_group_arn = None;
+        let config = forward.forward_config.get_or_insert_default();
+        config.target_groups = Some(weights.iter().map(tuple).collect());
+        Some(Self::new(actions))
+    }
+
     /// The keys of the groups that they forward to, each once.
     pub(crate) fn groups(&self, scope: &Scope) -> Vec<GroupKey> {
         let groups = self.weighted().into_iter();

@@ -8,7 +8,7 @@ use terms::Timestamp;
 
 /// What ids name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum TargetType {
+pub enum TargetType {
     /// Instances.
     Instance,
     /// Addresses.

@@ -8,7 +8,8 @@ pub(crate) mod policies;
 mod target;
 
 pub(crate) use actions::{Actions, weighted};
-pub(crate) use group::{HealthCheck, Matcher, Protocol, TargetGroup, TargetType, Version};
+pub use group::TargetType;
+pub(crate) use group::{HealthCheck, Matcher, Protocol, TargetGroup, Version};
 pub(crate) use load_balancer::{Listener, LoadBalancer, Rule, Secure, State};
 pub(crate) use target::Target;
 pub use target::{Health, HealthState, Reason};

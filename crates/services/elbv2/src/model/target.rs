@@ -52,4 +52,7 @@ pub struct Health {
     pub description: Option<String>,
     /// Since when.
     pub since: Timestamp,
+    /// Whether it was deregistered, and nothing is under way to it any more.
+    #[serde(default)]
+    pub is_idle: bool,
 }

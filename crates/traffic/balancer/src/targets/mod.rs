@@ -34,6 +34,8 @@ pub(crate) struct GroupState {
     by_source: bool,
     /// Those that get requests.
     targets: Vec<Arc<Watched>>,
+    /// Those that only end what they have begun; without a state, there was nothing to end.
+    leaving: Vec<(Target, Option<Arc<TargetState>>)>,
     turn: Arc<AtomicUsize>,
 }
 
@@ -61,6 +63,8 @@ pub(crate) struct TargetState {
     healthy: AtomicBool,
     /// Requests that are under way.
     outstanding: AtomicUsize,
+    /// Whether it gets no new ones.
+    leaving: AtomicBool,
     pool: pool::Pool,
     /// How it is checked.
     pub(crate) check: ArcSwap<Check>,
@@ -93,7 +97,10 @@ impl GroupState {
             }
             None => Arc::new(Watched::begin(target, group, &check, changed)),
         };
+        let leaving = group.targets.iter().filter(|target| target.draining);
+        let leaving = leaving.map(|target| (target.clone(), leave(before, target))).collect();
         Self {
+            leaving,
             name: group.name.clone(),
             algorithm: group.algorithm,
             sticky: group.sticky,
@@ -131,11 +138,19 @@ impl GroupState {
 
     /// How its targets are.
     pub(crate) fn reports(&self) -> impl Iterator<Item = Report> {
-        self.targets.iter().map(|watched| Report {
+        let staying = self.targets.iter().map(|watched| Report {
             group: self.name.clone(),
             target: watched.state.target.clone(),
             health: watched.state.judge.lock().health().clone(),
-        })
+            is_idle: watched.state.is_idle(),
+        });
+        let leaving = self.leaving.iter().map(|(target, state)| Report {
+            group: self.name.clone(),
+            target: target.clone(),
+            health: Health::default(),
+            is_idle: state.as_ref().is_none_or(|state| state.is_idle()),
+        });
+        staying.chain(leaving)
     }
 
     /// Those that get requests, other than `not`. With too few healthy ones all get them
@@ -177,6 +192,20 @@ impl GroupState {
     }
 }
 
+/// Lets a target end what it has begun; gives its state, if it had one.
+fn leave(before: Option<&Arc<GroupState>>, target: &Target) -> Option<Arc<TargetState>> {
+    let before = before?;
+    let is_it = |one: &Target| Target { draining: true, ..one.clone() } == *target;
+    let left = before.leaving.iter().find(|(one, _)| is_it(one));
+    if let Some((_, state)) = left {
+        return state.clone();
+    }
+    let staying = before.targets.iter().map(|watched| &watched.state);
+    let state = staying.into_iter().find(|state| is_it(&state.target))?.clone();
+    state.leaving.store(true, Ordering::SeqCst);
+    Some(state)
+}
+
 impl Watched {
     fn begin(target: &Target, group: &Group, check: &Arc<Check>, changed: &Arc<Notify>) -> Self {
         let state = Arc::new(TargetState {
@@ -188,6 +217,7 @@ impl Watched {
             judge: Mutex::default(),
             healthy: AtomicBool::new(false),
             outstanding: AtomicUsize::new(0),
+            leaving: AtomicBool::new(false),
             pool: pool::Pool::default(),
             check: ArcSwap::new(check.clone()),
             recheck: Notify::new(),
@@ -207,6 +237,16 @@ impl TargetState {
     /// Where it is.
     pub(crate) fn address(&self) -> SocketAddr {
         self.target.address
+    }
+
+    /// Whether it gets no new requests.
+    fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::SeqCst)
+    }
+
+    /// Whether no request is under way.
+    fn is_idle(&self) -> bool {
+        self.outstanding.load(Ordering::SeqCst) == 0
     }
 
     fn is_healthy(&self) -> bool {

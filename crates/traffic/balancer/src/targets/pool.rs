@@ -111,10 +111,29 @@ impl Pool {
     }
 }
 
+/// A request that is under way to a target, from before there is a connection for it.
+struct Counted(Arc<TargetState>);
+
+impl Counted {
+    fn begin(target: Arc<TargetState>) -> Self {
+        target.outstanding.fetch_add(1, Ordering::SeqCst);
+        Self(target)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let before = self.0.outstanding.fetch_sub(1, Ordering::SeqCst);
+        if before == 1 && self.0.is_leaving() {
+            self.0.changed.notify_one();
+        }
+    }
+}
+
 /// A connection to a target in use for one request. One of HTTP/1.1 is kept afterwards if it was
 /// [`Lease::finish`]ed, else closed.
 pub(crate) struct Lease {
-    target: Arc<TargetState>,
+    target: Counted,
     /// None once it is given up.
     sender: Option<Sender>,
     /// Whether requests went over it before.
@@ -135,17 +154,22 @@ impl Lease {
         fresh: bool,
         is_last: bool,
     ) -> Result<Self, Connecting> {
-        let kept = if fresh { None } else { target.pool.take(target.speaks) };
+        let counted = Counted::begin(target);
+        // It may have been told to be idle between the choice and the count. One that was tried
+        // before is the only one that there is.
+        if !fresh && counted.0.is_leaving() {
+            return Err(Connecting::Failed);
+        }
+        let kept = if fresh { None } else { counted.0.pool.take(counted.0.speaks) };
         let reused = kept.is_some();
         let sender = match kept {
             Some(sender) => sender,
-            None => connect(&target).await?,
+            None => connect(&counted.0).await?,
         };
         if let Sender::Http2(shared) = &sender {
             shared.under_way.fetch_add(1, Ordering::Relaxed);
         }
-        target.outstanding.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { target, sender: Some(sender), reused, keeps: !is_last, finished: false })
+        Ok(Self { target: counted, sender: Some(sender), reused, keeps: !is_last, finished: false })
     }
 
     /// Sends a request.
@@ -172,10 +196,9 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.target.outstanding.fetch_sub(1, Ordering::Relaxed);
         match self.sender.take() {
             Some(Sender::Http1(sender)) if self.finished && self.keeps && !sender.is_closed() => {
-                self.target.pool.keep(sender);
+                self.target.0.pool.keep(sender);
             }
             Some(Sender::Http2(shared)) => drop(shared.under_way.fetch_sub(1, Ordering::Relaxed)),
             _ => {}

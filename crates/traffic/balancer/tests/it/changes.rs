@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::world::{Backend, World, target};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::world::{Backend, Reply, World, target};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn changes_fail_no_request() {
@@ -87,4 +89,29 @@ async fn a_port_that_is_taken_is_told() {
     assert!(troubles["web"].starts_with("Port 8080 cannot be listened on: "), "{troubles:?}");
     assert!(world.get("/").await.ends_with("one"));
     drop(world);
+}
+
+#[tokio::test]
+async fn a_draining_target_is_idle_when_what_it_has_begun_is_over() {
+    let half = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nx";
+    let backend = Backend::begin(Arc::new(move |_| Reply::Bytes(half.to_owned()))).await;
+    let mut world = World::with(&[&backend]).await;
+    let mut client = world.connect().await;
+    client.stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    let mut read = Vec::new();
+    while !read.ends_with(b"\r\n\r\nx") {
+        client.stream.read_buf(&mut read).await.unwrap();
+    }
+    world.config.groups[0].targets[0].draining = true;
+    world.apply();
+    let is_idle = || {
+        let [report] = &world.balancer.health()[..] else { panic!("one target") };
+        assert!(report.target.draining);
+        report.is_idle
+    };
+    assert!(!is_idle(), "half an answer is under way");
+    drop(client);
+    while !is_idle() {
+        world.balancer.changed().await;
+    }
 }
