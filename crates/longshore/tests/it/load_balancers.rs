@@ -26,6 +26,56 @@ fn states(up: &Up, group: &str) -> BTreeSet<String> {
     all.map(|one| one["TargetHealth"]["State"].as_str().unwrap().to_owned()).collect()
 }
 
+/// A load balancer that forwards all it gets on port 80 to a group.
+pub struct Front {
+    /// Where it is.
+    pub address: String,
+    /// The group's ARN.
+    pub group: String,
+    /// Its listener's ARN.
+    pub listener: String,
+    balancer: String,
+}
+
+impl Front {
+    /// Makes one with a group of such targets, which are checked every five seconds.
+    pub fn make(up: &Up, target_type: &str) -> Self {
+        let subnets = up.aws(&["ec2", "describe-subnets", "--query", "Subnets[:2].SubnetId"]);
+        let subnet = |index: usize| subnets[index].as_str().unwrap();
+        let make = ["elbv2", "create-load-balancer", "--name", "web", "--subnets"];
+        let made = up.aws(&[&make[..], &[subnet(0), subnet(1)]].concat());
+        let balancer = first(&made, "LoadBalancers", "LoadBalancerArn").to_owned();
+        let zone = &made["LoadBalancers"][0]["AvailabilityZones"][0];
+        let address = zone["LoadBalancerAddresses"][0]["IpAddress"].as_str().unwrap().to_owned();
+        let group = make_group(up, "blue", target_type);
+        let forward = format!("Type=forward,TargetGroupArn={group}");
+        let make = ["elbv2", "create-listener", "--protocol", "HTTP", "--port", "80"];
+        let of = ["--load-balancer-arn", &balancer, "--default-actions", &forward];
+        let made = up.aws(&[&make[..], &of].concat());
+        let listener = first(&made, "Listeners", "ListenerArn").to_owned();
+        Self { address, group, balancer, listener }
+    }
+
+    /// Makes a group of instances besides, and gives its ARN.
+    pub fn another(&self, up: &Up, name: &str) -> String {
+        make_group(up, name, "instance")
+    }
+
+    /// Its root.
+    pub fn url(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+}
+
+fn make_group(up: &Up, name: &str, target_type: &str) -> String {
+    let vpc = up.aws(&["ec2", "describe-vpcs", "--query", "Vpcs[0].VpcId"]);
+    let make = ["elbv2", "create-target-group", "--name", name, "--protocol", "HTTP"];
+    let more = ["--port", "80", "--vpc-id", vpc.as_str().unwrap(), "--target-type", target_type];
+    let fast = ["--health-check-interval-seconds", "5", "--health-check-timeout-seconds", "2"];
+    let made = up.aws(&[&make[..], &more, &fast].concat());
+    first(&made, "TargetGroups", "TargetGroupArn").to_owned()
+}
+
 /// Runs a web server and gives the machine that it is on and the port there.
 fn serve(up: &Up, name: &str) -> (String, u64) {
     let command =
@@ -50,23 +100,9 @@ fn serve(up: &Up, name: &str) -> (String, u64) {
 #[test]
 fn requests_flow_to_containers() {
     let up = Up::start(&["busybox"]);
-    let subnets = up.aws(&["ec2", "describe-subnets", "--query", "Subnets[:2].SubnetId"]);
-    let subnet = |index: usize| subnets[index].as_str().unwrap();
-    let vpc = up.aws(&["ec2", "describe-vpcs", "--query", "Vpcs[0].VpcId"]);
-    let make = ["elbv2", "create-load-balancer", "--name", "web", "--subnets"];
-    let made = up.aws(&[&make[..], &[subnet(0), subnet(1)]].concat());
-    let balancer = first(&made, "LoadBalancers", "LoadBalancerArn");
-    let address = &made["LoadBalancers"][0]["AvailabilityZones"][0]["LoadBalancerAddresses"][0];
-    let url = format!("http://{}/", address["IpAddress"].as_str().unwrap());
-    let make = ["elbv2", "create-target-group", "--name", "blue", "--protocol", "HTTP"];
-    let more = ["--port", "80", "--vpc-id", vpc.as_str().unwrap()];
-    let fast = ["--health-check-interval-seconds", "5", "--health-check-timeout-seconds", "2"];
-    let made = up.aws(&[&make[..], &more, &fast].concat());
-    let group = first(&made, "TargetGroups", "TargetGroupArn");
-    let forward = format!("Type=forward,TargetGroupArn={group}");
-    let make = ["elbv2", "create-listener", "--load-balancer-arn", balancer, "--protocol", "HTTP"];
-    let made = up.aws(&[&make[..], &["--port", "80", "--default-actions", &forward]].concat());
-    let listener = first(&made, "Listeners", "ListenerArn");
+    let front = Front::make(&up, "instance");
+    let (balancer, group, listener) = (&*front.balancer, &*front.group, &*front.listener);
+    let url = front.url();
     up.aws(&["elbv2", "wait", "load-balancer-available", "--load-balancer-arns", balancer]);
     assert!(page(&url).ends_with(" 503"), "{}", page(&url));
 

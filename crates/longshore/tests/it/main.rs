@@ -5,6 +5,7 @@
 mod alarms;
 mod apart;
 mod awsvpc;
+mod balanced;
 mod certificates;
 mod chance;
 mod corpus;

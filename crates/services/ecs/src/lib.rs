@@ -155,6 +155,7 @@ impl Ecs {
             agent_endpoint,
             vpc,
             alarms: std::sync::OnceLock::new(),
+            balancers: std::sync::OnceLock::new(),
             mistake: std::sync::OnceLock::new(),
         };
         let api = Arc::new(api);
@@ -166,6 +167,12 @@ impl Ecs {
     /// counts; without one no deployment watches alarms.
     pub fn watch_alarms(&self, alarms: cloudwatch::Tables) {
         let _ = self.api.alarms.set(alarms);
+    }
+
+    /// Lets services have load balancers: `balancers` are tables of the same ledger. Only the first
+    /// call counts; without one no target group is known.
+    pub fn balance(&self, balancers: elbv2::Tables) {
+        let _ = self.api.balancers.set(balancers);
     }
 
     /// Lets the scheduler of services make a mistake on purpose, so that a simulation shows that it

@@ -1,5 +1,7 @@
 //! What the binary and higher services may ask of this one, without a request.
 
+use std::net::IpAddr;
+
 use terms::{AccountId, ClusterName, Region, TaskArn};
 
 use crate::Ecs;
@@ -43,16 +45,22 @@ impl Ecs {
         self.api.ledger.snapshot().get(&self.api.tables.clusters, &key).is_some()
     }
 
-    /// Whether a container instance of this account and region runs on a machine of this id, as in
-    /// `i-0123456789abcdef0`, and is not INACTIVE.
-    pub fn has_machine(&self, account: &AccountId, region: &Region, machine: &str) -> bool {
+    /// Where the published ports are of the container instance of this account and region that runs
+    /// on a machine of this id, as in `i-0123456789abcdef0`, and is not INACTIVE.
+    pub fn address_of_machine(
+        &self,
+        account: &AccountId,
+        region: &Region,
+        machine: &str,
+    ) -> Option<IpAddr> {
         let scope = Scope { account: account.clone(), region: region.clone() };
         let snapshot = self.api.ledger.snapshot();
         let mut instances = snapshot.prefix(&self.api.tables.instances, &scope);
-        instances.any(|(_, row)| {
+        let found = instances.find(|(_, row)| {
             row.ec2_instance_id.as_deref() == Some(machine)
                 && row.status != InstanceStatus::Inactive
-        })
+        });
+        found.map(|(_, row)| row.published_at())
     }
 
     /// How many of a cluster's container instances are ACTIVE with a connected agent.

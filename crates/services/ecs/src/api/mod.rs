@@ -58,6 +58,8 @@ pub(crate) struct Api {
     pub(crate) vpc: vpc::Tables,
     /// Alarms that end deployments, once they are known.
     pub(crate) alarms: std::sync::OnceLock<cloudwatch::Tables>,
+    /// Target groups that forward to tasks, once they are known.
+    pub(crate) balancers: std::sync::OnceLock<elbv2::Tables>,
     /// What the scheduler of services gets wrong; nothing, but in simulations.
     pub(crate) mistake: std::sync::OnceLock<crate::Mistake>,
 }

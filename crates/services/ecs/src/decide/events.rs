@@ -171,6 +171,11 @@ fn action(kind: &ServiceEventKind) -> Option<Action> {
         | Kind::DeploymentStopped(_)
         | Kind::RollingBack(_)
         | Kind::DeploymentStuck
+        | Kind::TargetsRegistered
+        | Kind::TargetsDeregistered
+        | Kind::ConnectionsDraining
+        | Kind::TargetUnhealthy
+        | Kind::TrafficUnshifted
         | Kind::ProtectionBlocksScaleIn => return None,
     };
     Some(Action { kind, name })

@@ -8,7 +8,7 @@ use terms::{Timestamp, Uuid};
 
 use crate::model::{
     AttachmentStatus, Binding, Container, ContainerStatus, DesiredStatus, Stop, StopCode, Task,
-    TaskEvent, TaskNetwork, TaskStatus,
+    TaskEvent, TaskNetwork, TaskStatus, TaskTarget,
 };
 
 /// Longest reason that is kept of a task or a container, in characters (agent protocol §3.1).
@@ -134,7 +134,8 @@ pub(crate) fn apply(task: &Task, report: &TaskReport, now: Timestamp) -> Option<
     times.execution_stopped_at = times.execution_stopped_at.or(report.execution_stopped_at);
     let event = report.status.map(|status| match status {
         Reported::Pending => TaskEvent::ReportedPending,
-        Reported::Running => TaskEvent::ReportedRunning,
+        Reported::Running if task.targets.is_empty() => TaskEvent::ReportedRunning,
+        Reported::Running => TaskEvent::ReportedReady,
         Reported::Stopped => TaskEvent::ReportedStopped,
     });
     if let Some(network) = next.network.as_mut().filter(|network| report.has(network)) {
@@ -158,6 +159,31 @@ pub(crate) fn request_stop(task: &Task, stop: Stop, now: Timestamp) -> Option<Ta
     next.stop.get_or_insert(stop);
     next.times.stopping_at.get_or_insert(now);
     Some(changed(next))
+}
+
+/// The task after somebody asked for its end who can wait for what load balancers have under way to
+/// it; `None` if its end was asked for before.
+pub(crate) fn request_leave(task: &Task, stop: Stop, now: Timestamp) -> Option<Task> {
+    if task.desired == DesiredStatus::Stopped || task.registered().next().is_none() {
+        return request_stop(task, stop, now);
+    }
+    let status = task.status.next(TaskEvent::LeaveRequested).ok()?;
+    Some(Task { status, ..request_stop(task, stop, now)? })
+}
+
+/// The task after load balancers got to know it as these targets; `None` if that is not to be.
+pub(crate) fn activate(task: &Task, targets: Box<[TaskTarget]>, now: Timestamp) -> Option<Task> {
+    let status = task.status.next(TaskEvent::Activated).ok()?;
+    let mut next = Task { targets, ..task.clone() };
+    enter(&mut next, status, None, now);
+    Some(changed(next))
+}
+
+/// The task after load balancers ended what they had under way to it; `None` if it does not wait
+/// for that.
+pub(crate) fn deactivate(task: &Task) -> Option<Task> {
+    let status = task.status.next(TaskEvent::Deactivated).ok()?;
+    (status != task.status).then(|| changed(Task { status, ..task.clone() }))
 }
 
 /// The task after its instance was taken away: nobody will report on it any more, and nobody

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use terms::Timestamp;
 
 use super::machine::machine;
-use super::{DeploymentConfiguration, DeploymentId, RevisionId, ServiceDeploymentId};
+use super::{DeploymentConfiguration, DeploymentId, RevisionId, ServiceDeploymentId, Staged};
 
 /// Where a deployment stands among those of its service (`Deployment.status`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -304,6 +304,12 @@ pub(crate) struct Deployment {
     /// The alarms that ended it.
     #[serde(default)]
     pub(crate) triggered: Vec<String>,
+    /// Whether its tasks are in the alternate target groups.
+    #[serde(default)]
+    pub(crate) is_alternate: bool,
+    /// How far it has come, if two revisions stand side by side meanwhile.
+    #[serde(default)]
+    pub(crate) stage: Option<Staged>,
     /// Since when all its tasks are replaced and it bakes.
     #[serde(default)]
     pub(crate) baking_since: Option<Timestamp>,
@@ -366,6 +372,8 @@ impl Deployment {
             breaker: MonitorStatus::Disabled,
             alarms: MonitorStatus::Disabled,
             triggered: Vec::new(),
+            is_alternate: false,
+            stage: None,
             baking_since: None,
             throttle: Throttle::default(),
             rollback: None,

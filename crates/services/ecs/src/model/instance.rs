@@ -1,8 +1,9 @@
 //! Container instances.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 
-use agent_protocol::CAPACITY_PROVIDER_ATTRIBUTE;
+use agent_protocol::{ADDRESS_ATTRIBUTE, CAPACITY_PROVIDER_ATTRIBUTE};
 use serde::{Deserialize, Serialize};
 use shapes_ecs as shapes;
 use terms::{CapacityProviderName, ContainerInstanceArn, Timestamp};
@@ -84,6 +85,14 @@ pub(crate) struct ContainerInstance {
 }
 
 impl ContainerInstance {
+    /// The address at which its published ports are reached: what its agent registered, or, if that
+    /// says nothing, this machine.
+    pub(crate) fn published_at(&self) -> IpAddr {
+        let told = self.attributes.get(ADDRESS_ATTRIBUTE).and_then(Option::as_deref);
+        let told = told.and_then(|text| text.parse().ok());
+        told.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+    }
+
     /// The capacity provider that it belongs to, if its agent named one.
     pub(crate) fn provider(&self) -> Option<CapacityProviderName> {
         self.attributes.get(CAPACITY_PROVIDER_ATTRIBUTE)?.as_deref()?.parse().ok()

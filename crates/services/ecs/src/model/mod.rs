@@ -7,6 +7,7 @@
 mod account_setting;
 mod agent_update;
 pub(crate) mod attribute;
+mod balanced;
 mod capacity_provider;
 mod cluster;
 mod container;
@@ -27,6 +28,7 @@ mod rollout_rules;
 pub(crate) mod sample;
 mod service;
 mod service_id;
+mod stages;
 mod stop;
 mod tag;
 mod task;
@@ -36,6 +38,7 @@ mod usage;
 
 pub(crate) use account_setting::AccountSetting;
 pub(crate) use agent_update::{AgentUpdate, UpdateEvent, UpdateStatus, hash_of};
+pub(crate) use balanced::{Advanced, Balanced, Registration, TaskTarget};
 pub(crate) use capacity_provider::{
     CapacityProvider, FARGATE, ManagedScaling, ProviderStatus, ProviderUpdate, group_name,
     is_fargate,
@@ -69,6 +72,7 @@ pub(crate) use service::{
     ServiceEvent, ServiceEventKind, ServiceStatus, ZoneRebalancing,
 };
 pub(crate) use service_id::{DeploymentId, RevisionId, ServiceDeploymentId};
+pub(crate) use stages::{Stage, Staged, Strategy};
 pub(crate) use stop::{Stop, StopCode};
 pub(crate) use tag::Tag;
 pub(crate) use task::{OfDeployment, Task, TaskTimes, fleet_group};

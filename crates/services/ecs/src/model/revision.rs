@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use shapes_ecs as shapes;
 use terms::{TaskDefinitionArn, Timestamp};
 
-use super::{CapacityChoice, Document, Platform, RevisionId};
+use super::{Balanced, CapacityChoice, Document, Platform, RevisionId};
 
 /// What tasks of a revision or of a task set are made from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,6 +22,9 @@ pub(crate) struct Workload {
     /// The EBS volume that each task gets, as given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) volume: Option<Document<shapes::ServiceVolumeConfiguration>>,
+    /// The target groups that forward to them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) balanced: Vec<Balanced>,
 }
 
 impl Workload {

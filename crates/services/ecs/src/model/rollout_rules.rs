@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Strategy;
+
 /// How tasks are replaced, and what stops a deployment. Members that are not given have ECS's
 /// defaults filled in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +22,9 @@ pub(crate) struct DeploymentConfiguration {
     /// the alarms if not given.
     #[serde(default)]
     pub(crate) bake_minutes: Option<u32>,
+    /// How a deployment takes the place of the one before it.
+    #[serde(default)]
+    pub(crate) strategy: Strategy,
     /// When a deployment is a success before it is whole; none if it has to be whole.
     #[serde(default)]
     pub(crate) early: Option<EarlySuccess>,
@@ -48,6 +53,7 @@ impl DeploymentConfiguration {
             breaker: CircuitBreaker::default(),
             alarms: None,
             bake_minutes: None,
+            strategy: Strategy::Rolling,
             early: None,
         }
     }

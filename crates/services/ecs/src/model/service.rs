@@ -192,6 +192,16 @@ pub(crate) enum ServiceEventKind {
     TasksStarted,
     /// Tasks were stopped.
     TasksStopped,
+    /// Load balancers know tasks.
+    TargetsRegistered,
+    /// They send them nothing new.
+    TargetsDeregistered,
+    /// They end what is under way to them.
+    ConnectionsDraining,
+    /// A rule does not share traffic out as it is to.
+    TrafficUnshifted,
+    /// A target fails its checks.
+    TargetUnhealthy,
     /// The service is steady.
     SteadyState,
     /// The service is steady, and its tasks go by these capacity providers, told by their ARNs.

@@ -11,7 +11,7 @@ use terms::{
 
 use super::{
     Container, Demand, DeploymentId, DesiredStatus, Document, Explanation, Health, OnFargate,
-    Shared, Stop, Tag, TaskDisk, TaskNetwork, TaskStatus, is_default,
+    Registration, Shared, Stop, Tag, TaskDisk, TaskNetwork, TaskStatus, TaskTarget, is_default,
 };
 
 /// When things happened to a task; absent means not yet, or never.
@@ -154,6 +154,9 @@ pub(crate) struct Task {
     /// The deployment or task set of a service that it belongs to.
     #[serde(rename = "r", alias = "deployment", default, skip_serializing_if = "Option::is_none")]
     pub(crate) deployment: Option<OfDeployment>,
+    /// The targets of load balancers that it is to be, or is.
+    #[serde(rename = "T", alias = "targets", default, skip_serializing_if = "is_default")]
+    pub(crate) targets: Box<[TaskTarget]>,
     /// Tags.
     #[serde(rename = "k", alias = "tags", default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) tags: Vec<Tag>,
@@ -207,6 +210,11 @@ impl Task {
         self.group.strip_prefix(SERVICE_GROUP)
     }
 
+    /// Its targets that are registered, with how they are.
+    pub(crate) fn registered(&self) -> impl Iterator<Item = (&TaskTarget, &Registration)> {
+        self.targets.iter().filter_map(|target| Some((target, target.standing()?)))
+    }
+
     /// When its protection ends, if it is protected at `now` (ECS semantics §5.5). Nothing clears
     /// a protection that has expired: the time says it.
     pub(crate) fn protection(&self, now: Timestamp) -> Option<Timestamp> {
@@ -238,7 +246,7 @@ mod tests {
 
     const TASK: &str = "a arn d definition g group b started_by i instance p capacity_provider \
         z zone h architecture m demand c cpu y memory o overrides w desired s status x stop \
-        n containers t created_at l times e network D disk F fargate u protected_until f abandoned r deployment k tags \
+        n containers t created_at l times e network D disk F fargate u protected_until f abandoned r deployment T targets k tags \
         q execute_command j explanation v version";
     const TIMES: &str = "c connected_at p pull_started_at q pull_stopped_at r started_at \
         s stopping_at e execution_stopped_at t stopped_at";
@@ -282,6 +290,9 @@ mod tests {
         full.tags.push(Tag { key: "k".to_owned(), value: "v".to_owned() });
         let id = DeploymentId::from_bytes([7; 16]);
         full.deployment = Some(OfDeployment { id, counted: true });
+        let at = Registration { id: "i-1".into(), port: 32768, since: now, is_over: true };
+        let (group, container) = ("arn:aws:a".into(), "web".into());
+        full.targets = [TaskTarget { group, container, port: 80, at: Some(at) }].into();
         full.explanation.strategy.push("spread".to_owned());
         (full.explanation.fitting, full.explanation.retries) = (2, 1);
         let times = &mut full.times;

@@ -49,6 +49,14 @@ pub(crate) enum TaskEvent {
     ReportedPending,
     /// The agent says that its containers run.
     ReportedRunning,
+    /// The agent says that its containers run, and load balancers have yet to know.
+    ReportedReady,
+    /// Load balancers know it.
+    Activated,
+    /// Somebody wants it stopped once load balancers have nothing under way to it.
+    LeaveRequested,
+    /// They have not.
+    Deactivated,
     /// Somebody wants it stopped.
     StopRequested,
     /// The agent says that it has stopped.
@@ -94,17 +102,26 @@ impl TaskStatus {
         let next = match (self, event) {
             (S::Provisioning | S::Pending, E::ReportedPending) => S::Pending,
             (S::Provisioning | S::Pending | S::Activating, E::ReportedRunning) => S::Running,
+            (S::Provisioning | S::Pending | S::Activating, E::ReportedReady) => S::Activating,
+            (S::Activating, E::Activated) => S::Running,
             (S::Activating | S::Running, E::ReportedPending) => self,
-            (S::Running, E::ReportedRunning) => self,
+            (S::Running, E::ReportedRunning | E::ReportedReady) => self,
             (
                 S::Deactivating | S::Stopping | S::Deprovisioning,
-                E::ReportedPending | E::ReportedRunning,
+                E::ReportedPending | E::ReportedRunning | E::ReportedReady,
             ) => self,
+            (S::Running, E::LeaveRequested) => S::Deactivating,
+            (S::Deactivating, E::LeaveRequested) => self,
             (
-                S::Provisioning | S::Pending | S::Activating | S::Running | S::Deactivating,
-                E::StopRequested,
+                S::Provisioning | S::Pending | S::Activating,
+                E::StopRequested | E::LeaveRequested,
             ) => S::Stopping,
-            (S::Stopping | S::Deprovisioning | S::Stopped, E::StopRequested) => self,
+            (S::Running | S::Deactivating, E::StopRequested) => S::Stopping,
+            (S::Deactivating, E::Deactivated) => S::Stopping,
+            (
+                S::Stopping | S::Deprovisioning | S::Stopped,
+                E::StopRequested | E::LeaveRequested | E::Deactivated,
+            ) => self,
             (
                 S::Provisioning
                 | S::Pending
@@ -116,7 +133,20 @@ impl TaskStatus {
                 | S::Stopped,
                 E::ReportedStopped | E::InstanceLost,
             ) => S::Stopped,
-            (S::Stopped, E::ReportedPending | E::ReportedRunning) => {
+            (
+                S::Stopped,
+                E::ReportedPending | E::ReportedRunning | E::ReportedReady | E::Activated,
+            )
+            | (
+                S::Provisioning
+                | S::Pending
+                | S::Running
+                | S::Deactivating
+                | S::Stopping
+                | S::Deprovisioning,
+                E::Activated,
+            )
+            | (S::Provisioning | S::Pending | S::Activating | S::Running, E::Deactivated) => {
                 return Err(IllegalTransition { from: self, event });
             }
         };
@@ -182,6 +212,24 @@ mod tests {
                 Some(S::Stopped),
             ],
         );
+        check(E::ReportedReady, with([S::Activating, S::Activating, S::Activating, S::Running]));
+        check(E::Activated, [None, None, Some(S::Running), None, None, None, None, None]);
+        let to = |states: [S; 8]| states.map(Some);
+        check(
+            E::LeaveRequested,
+            to([
+                S::Stopping,
+                S::Stopping,
+                S::Stopping,
+                S::Deactivating,
+                S::Deactivating,
+                S::Stopping,
+                S::Deprovisioning,
+                S::Stopped,
+            ]),
+        );
+        let [stopping, leaving, stopped] = [S::Stopping, S::Deprovisioning, S::Stopped].map(Some);
+        check(E::Deactivated, [None, None, None, None, stopping, stopping, leaving, stopped]);
         check(E::ReportedStopped, [Some(S::Stopped); 8]);
         check(E::InstanceLost, [Some(S::Stopped); 8]);
     }

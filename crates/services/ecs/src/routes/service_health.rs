@@ -82,7 +82,7 @@ fn find(
     let (key, snapshot) = ((cluster, name), api.ledger.snapshot());
     let row = snapshot.get(&api.tables.services.rows, &key).ok_or(Error::ServiceNotFound)?;
     let grace = Duration::from_secs(row.grace_seconds.unwrap_or(0).into());
-    let tasks = tasks_of(snapshot.facts(), &api.tables, &key);
+    let tasks = tasks_of(snapshot.facts(), &api.known(), &key);
     let deployments = count(&tasks, |task| {
         let of = snapshot.get(&api.tables.services.deployments, &(key.clone(), task.of));
         let rules = health::rules_of(&row, of.as_deref(), rules);

@@ -86,7 +86,7 @@ impl<'a> LedgerView<'a> {
         let definition = self.definition(task);
         TaskView {
             arn: task.arn.clone(),
-            desired: task.desired,
+            desired: payload::desired(task),
             status: task.status,
             roles: definition.map_or_else(Vec::new, |row| payload::roles(task, &row)),
         }

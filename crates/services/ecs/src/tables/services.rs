@@ -5,9 +5,9 @@ use terms::{CapacityProviderName, ServiceArn, ServiceName, Timestamp};
 
 use super::{ClusterKey, Scope, TaskKey};
 use crate::model::{
-    CapacityChoice, Deployment, DeploymentId, DeploymentStatus, Revision, RevisionId, RolloutState,
-    SchedulingStrategy, Service, ServiceDeploymentId, ServiceEvent, ServiceStatus, StrategyItem,
-    Task, TaskSet, TaskStatus,
+    CapacityChoice, Deployment, DeploymentId, DeploymentStatus, Registration, Revision, RevisionId,
+    RolloutState, SchedulingStrategy, Service, ServiceDeploymentId, ServiceEvent, ServiceStatus,
+    StrategyItem, Task, TaskSet, TaskStatus, TaskTarget,
 };
 
 /// A service's key.
@@ -116,6 +116,9 @@ pub(crate) struct ServiceTables {
     pub(crate) task_sets: Table<TaskSetKey, TaskSet>,
     /// Tasks of services that have not stopped.
     pub(crate) live_tasks: Index<ServiceKey, TaskKey, Task>,
+    /// Tasks of services that have not stopped, by the targets that they are: the group's ARN, the
+    /// id and the port.
+    pub(crate) by_target: Index<(String, String, u32), TaskKey, Task>,
     /// Tasks of services that have stopped, and whose end the scheduler has yet to see.
     pub(crate) ended_tasks: Index<ServiceKey, TaskKey, Task>,
 }
@@ -142,6 +145,7 @@ impl ServiceTables {
             events: schema.table("ecs.service_events"),
             task_sets: schema.table("ecs.task_sets"),
             live_tasks: schema.index(tasks, "service", live_tasks),
+            by_target: schema.index(tasks, "target", by_target),
             ended_tasks: schema.index(tasks, "ended", ended_tasks),
         }
     }
@@ -206,6 +210,16 @@ fn finished(_: &DeploymentKey, row: &Deployment) -> Vec<Timestamp> {
 
 fn live_tasks(key: &TaskKey, row: &Task) -> Vec<ServiceKey> {
     Vec::from_iter(service_of(key, row).filter(|_| row.status != TaskStatus::Stopped))
+}
+
+fn by_target(_: &TaskKey, row: &Task) -> Vec<(String, String, u32)> {
+    let is_live = row.status != TaskStatus::Stopped;
+    let targets = row.targets.iter().filter(|_| is_live);
+    let registered = targets.filter_map(|target| Some((target, target.at.as_ref()?)));
+    let name = |(target, at): (&TaskTarget, &Registration)| {
+        (target.group.to_string(), at.id.to_string(), u32::from(at.port))
+    };
+    registered.map(name).collect()
 }
 
 fn ended_tasks(key: &TaskKey, row: &Task) -> Vec<ServiceKey> {

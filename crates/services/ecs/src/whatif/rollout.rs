@@ -177,6 +177,8 @@ impl Api {
                         (DesiredStatus::Running, _) => {
                             next.status = TaskStatus::Running;
                             next.times.started_at = Some(tx.now());
+                            // Its targets are healthy as well: it is as good as without any.
+                            next.targets = Box::default();
                             for container in &mut next.containers {
                                 container.health = Health::Healthy;
                             }

@@ -19,6 +19,7 @@ mod run_target;
 mod server;
 mod starting;
 mod tagging;
+mod targets;
 mod told;
 mod told_services;
 mod whatif;

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+use balancer::Balancer;
 use ecs::{
     Close, CredentialsRequest, Ecs, EcsSetup, EcsTables, Gone, Hello, Minted, Received,
     ServiceRules, SessionSetup, TaskCredentials, TaskEndpointSetting, Transport,
 };
+use elbv2::{Elb, ElbSetup, Instances};
 use http::{HeaderName, HeaderValue, Method};
 use ledger::{Ledger, MemoryStore, Schema, Store};
 use serde_json::Value;
@@ -112,6 +114,15 @@ impl<In: Send, Out: Send> Transport for Silent<In, Out> {
     async fn close(&mut self, _: Close) {}
 }
 
+/// No target is registered by an instance's id but by services.
+struct Nowhere;
+
+impl Instances for Nowhere {
+    fn address(&self, _: &vpc::Scope, _: &str) -> Option<std::net::IpAddr> {
+        None
+    }
+}
+
 pub struct Server {
     pub ecs: Ecs,
     pub ledger: Ledger,
@@ -142,6 +153,8 @@ impl Server {
         let mut schema = Schema::new();
         let tables = EcsTables::declare(&mut schema);
         let vpc_tables = vpc::Tables::declare(&mut schema);
+        let elb_tables = elbv2::Tables::declare(&mut schema);
+        let certificates = certificates::Tables::declare(&mut schema);
         let ledger = Ledger::open(schema, store, clock.clone(), ids.clone()).unwrap();
         let sessions = SessionSetup {
             task_endpoint: TaskEndpointSetting::None,
@@ -157,8 +170,12 @@ impl Server {
             vpc: vpc_tables,
         };
         let ecs = Ecs::new(tables, ledger.clone(), setup);
+        ecs.balance(elb_tables);
+        let elb = ElbSetup { vpc: vpc_tables, certificates, instances: Arc::new(Nowhere) };
+        let elb = Elb::new(elb_tables, ledger.clone(), elb);
         let shutdown = CancellationToken::new();
-        let mut edge = Edge::builder(Arc::new(Keys), clock.clone(), ids).service(ecs.service());
+        let edge = Edge::builder(Arc::new(Keys), clock.clone(), ids);
+        let mut edge = edge.service(ecs.service()).service(elb.service());
         for route in ecs.routes() {
             edge = edge.route(route);
         }
@@ -166,6 +183,12 @@ impl Server {
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(edge.build().serve(listener, shutdown.clone()));
         let (running, token) = (ecs.clone(), shutdown.clone());
+        let (balancer, of_elb) = (Balancer::new(clock.clone()), shutdown.clone());
+        tokio::spawn(async move {
+            if !at_rest {
+                elb.run(&balancer, of_elb).await;
+            }
+        });
         tokio::spawn(async move {
             if at_rest { running.run_at_rest(token).await } else { running.run(token).await }
         });
@@ -201,6 +224,19 @@ impl Server {
         let body = body.to_owned().into();
         let answer = self.client(key).send(Method::POST, "/", &headers, body, "ecs").await.unwrap();
         (answer.status().as_u16(), serde_json::from_slice(answer.body()).unwrap())
+    }
+
+    /// Calls an operation of load balancing with a form, and gives the answer's text.
+    pub async fn balance(&self, form: &str) -> String {
+        let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
+        let headers = [(http::header::CONTENT_TYPE, form_type)];
+        let body = format!("{form}&Version=2015-12-01").into();
+        let client = self.client("admin");
+        let answer = client.send(Method::POST, "/", &headers, body, "elasticloadbalancing").await;
+        let answer = answer.unwrap();
+        let text = String::from_utf8(answer.body().to_vec()).unwrap();
+        assert_eq!(answer.status().as_u16(), 200, "{form}: {text}");
+        text
     }
 
     /// GETs a path of ours.

@@ -25,14 +25,14 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.target.outstanding.fetch_sub(1, Ordering::Relaxed);
+        self.target.ended();
     }
 }
 
 impl TargetState {
     /// Counts a connection to it.
     pub(crate) fn hold(self: &Arc<Self>) -> Held {
-        self.outstanding.fetch_add(1, Ordering::Relaxed);
+        self.outstanding.fetch_add(1, Ordering::SeqCst);
         Held { target: self.clone(), cut: self.cut.subscribe() }
     }
 }

@@ -244,6 +244,14 @@ impl TargetState {
         self.leaving.load(Ordering::SeqCst)
     }
 
+    /// A request or a connection is over.
+    fn ended(&self) {
+        let before = self.outstanding.fetch_sub(1, Ordering::SeqCst);
+        if before == 1 && self.is_leaving() {
+            self.changed.notify_one();
+        }
+    }
+
     /// Whether no request is under way.
     fn is_idle(&self) -> bool {
         self.outstanding.load(Ordering::SeqCst) == 0

@@ -123,10 +123,7 @@ impl Counted {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        let before = self.0.outstanding.fetch_sub(1, Ordering::SeqCst);
-        if before == 1 && self.0.is_leaving() {
-            self.0.changed.notify_one();
-        }
+        self.0.ended();
     }
 }
 

@@ -73,6 +73,9 @@ pub(super) fn whole(
         }),
         deployment_configuration: configuration,
         finished_at: brief.finished_at,
+        lifecycle_stage: row.stage.and_then(|staged| {
+            shapes::ServiceDeploymentLifecycleStage::parse(staged.stage.as_str())
+        }),
         rollback,
         service_arn: brief.service_arn,
         service_deployment_arn: brief.service_deployment_arn,
@@ -81,7 +84,14 @@ pub(super) fn whole(
         status: brief.status,
         status_reason: brief.status_reason,
         stopped_at: row.stopped_at,
-        target_service_revision: Some(summary(key, row.revision, target)),
+        target_service_revision: Some(match row.stage {
+            None => summary(key, row.revision, target),
+            Some(staged) => shapes::ServiceRevisionSummary {
+                requested_production_traffic_weight: Some(f64::from(staged.production) / 10.0),
+                requested_test_traffic_weight: Some(f64::from(staged.test) / 10.0),
+                ..summary(key, row.revision, target)
+            },
+        }),
         updated_at: Some(row.updated_at),
         ..Default::default()
     }

@@ -4,6 +4,7 @@ use shapes_ecs as shapes;
 use wire::Context;
 
 use super::services::capacity;
+use super::services::rules::balancers;
 use super::{Api, missing, target};
 use crate::error::Error;
 use crate::model::{Revision, RevisionId, ServiceStatus};
@@ -96,7 +97,7 @@ fn show(key: &ServiceKey, row: &Revision) -> shapes::ServiceRevision {
         created_at: Some(row.created_at),
         guard_duty_enabled: Some(false),
         launch_type,
-        load_balancers: Some(Vec::new()),
+        load_balancers: Some(balancers::show(&row.workload.balanced)),
         network_configuration: row.workload.network.as_deref().cloned(),
         volume_configurations: row.workload.volume.as_deref().map(|one| vec![one.clone()]),
         platform_family,

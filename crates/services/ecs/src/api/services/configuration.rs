@@ -2,8 +2,8 @@
 
 use shapes_ecs as shapes;
 
-use super::rules::Kind;
 use super::rules::deployment::merge;
+use super::rules::{Kind, strategy};
 use crate::error::Error;
 use crate::model::{
     CircuitBreaker, DeploymentAlarms, DeploymentConfiguration, EarlySuccess, Threshold,
@@ -23,6 +23,7 @@ pub(in crate::api) fn read(
     let old = old.map(|old| shape(kind, old));
     let merged = merge(operation, kind, old.as_ref(), given)?;
     let number = |number: Option<i32>| number.and_then(|number| u32::try_from(number).ok());
+    let strategy = strategy::read(&merged);
     let alarms = merged.alarms.map(|alarms| DeploymentAlarms {
         names: alarms.alarm_names,
         enable: alarms.enable,
@@ -34,6 +35,7 @@ pub(in crate::api) fn read(
         breaker: merged.deployment_circuit_breaker.as_ref().map(breaker).unwrap_or_default(),
         alarms,
         bake_minutes: number(merged.bake_time_in_minutes),
+        strategy,
         early: merged.early_success_criteria.as_ref().and_then(early),
     })
 }
@@ -88,7 +90,9 @@ fn shape(kind: Kind, record: &DeploymentConfiguration) -> shapes::DeploymentConf
         }),
     });
     shapes::DeploymentConfiguration {
-        strategy: Some(shapes::DeploymentStrategy::Rolling),
+        strategy: Some(strategy::show(record.strategy)),
+        linear_configuration: strategy::linear(record.strategy),
+        canary_configuration: strategy::canary(record.strategy),
         bake_time_in_minutes: record.bake_minutes.and_then(number),
         deployment_circuit_breaker: Some(show_breaker(&record.breaker)),
         alarms,

@@ -7,7 +7,7 @@ use wire::Context;
 
 use super::super::{Api, constraints, strategies, tags, target, tasks};
 use super::capacity::Asked;
-use super::rules::{Kind, counts, external, placement, unbuilt, zones};
+use super::rules::{Kind, balancers, counts, external, placement, unbuilt, zones};
 use super::workload::check_exec;
 use super::{Wanted, configuration, deploy, forget, show};
 use crate::error::Error;
@@ -110,7 +110,8 @@ fn check(
                 facts.at_first(input.availability_zone_rebalancing)
             },
         )?;
-    unbuilt::refuse_role(input.role.as_deref().filter(|_| input.load_balancers.is_none()))?;
+    let given = input.load_balancers.as_deref().unwrap_or_default();
+    balancers::check_role(input.role.as_deref(), given, None)?;
     unbuilt::Unbuilt::from(&input).refuse()?;
     Ok(Checked {
         key: (cluster, name),
@@ -176,10 +177,14 @@ impl Checked {
             network: self.request.network_configuration.as_ref(),
             platform_version: self.request.platform_version.as_deref(),
             volumes: self.request.volume_configurations.as_deref().unwrap_or_default(),
+            balancers: self.request.load_balancers.as_deref().unwrap_or_default(),
         };
         let (workload, definition) = wanted.read(api, view, &self.key.0)?;
         let own = definition.document.placement_constraints.as_ref().map_or(0, Vec::len);
         placement::check_total(own, &self.request.placement_constraints)?;
+        balancers::check_strategy(self.configuration.strategy, &workload.balanced)?;
+        let mode = Some(definition.network_mode);
+        balancers::check_role(self.request.role.as_deref(), wanted.balancers, mode)?;
         if self.request.enable_execute_command == Some(true) {
             check_exec(OPERATION, &definition)?;
         }
@@ -212,7 +217,7 @@ impl Checked {
             primary: None,
             constraints: constraints::keep(input.placement_constraints.as_deref()),
             strategies: strategies::keep(input.placement_strategy.as_deref()),
-            role: None,
+            role: input.role.clone().filter(|role| !role.is_empty()),
             grace_seconds: self.grace_seconds,
             rebalancing: self.rebalancing,
             execute_command: input.enable_execute_command == Some(true),

@@ -31,7 +31,8 @@ pub(in crate::api) fn begin(
     };
     let open: Vec<_> = tx.index(&of.open_deployments, key).collect();
     let sources = open.iter().filter(|(_, row)| row.status != DeploymentStatus::Inactive);
-    let deployment = Deployment::new(
+    let is_alternate = side(tx, tables, key, service);
+    let mut deployment = Deployment::new(
         id,
         ServiceDeploymentId::from_bytes(tx.next_id()),
         revision.id,
@@ -40,6 +41,7 @@ pub(in crate::api) fn begin(
         service.desired,
         now,
     );
+    deployment.is_alternate = is_alternate;
     for (key, row) in open {
         if row.status == DeploymentStatus::Primary {
             tx.put(&of.deployments, key, row.replaced(now));
@@ -48,6 +50,21 @@ pub(in crate::api) fn begin(
     tx.put(&of.revisions, (key.clone(), revision.id), revision);
     tx.put(&of.deployments, (key.clone(), id), deployment);
     service.primary = Some(id);
+}
+
+/// In which target groups the tasks of a new deployment are: where those of the last good one are not,
+/// if both are to stand side by side, else where they are.
+fn side(tx: &Tx<'_>, tables: &Tables, key: &ServiceKey, service: &Service) -> bool {
+    let good = tx.index(&tables.services.completed, key).last();
+    let primary = service.primary.and_then(|id| {
+        let row = tx.get(&tables.services.deployments, &(key.clone(), id))?;
+        Some(row.is_alternate)
+    });
+    match (good, service.configuration.strategy.is_side_by_side()) {
+        (Some((_, row)), true) => !row.is_alternate,
+        (Some((_, row)), false) => row.is_alternate,
+        (None, _) => primary.unwrap_or(false),
+    }
 }
 
 fn images(definition: &TaskDefinition) -> Vec<RevisionImage> {

@@ -10,6 +10,7 @@ use wire::value::Enumeration;
 use super::super::service_deployments::arn as deployment_arn;
 use super::super::service_revisions::arn as revision_arn;
 use super::super::{tags, task_sets};
+use super::rules::balancers;
 use super::{capacity, configuration, kind};
 use crate::error::Error;
 use crate::model::{
@@ -76,6 +77,8 @@ pub(super) fn service(
     let primary_set = task_sets.iter().find(|set| set.status.as_deref() == Some("PRIMARY"));
     let (launch_type, strategy) = capacity::show(&row.capacity);
     let definition = primary.map(|(_, revision)| revision.workload.definition.to_string());
+    let balanced = primary.map(|(_, revision)| balancers::show(&revision.workload.balanced));
+    let balanced = balanced.unwrap_or_default();
     let network = primary.and_then(|(_, revision)| revision.workload.network.as_deref().cloned());
     let total = |of: fn(&TaskCounts) -> u32| number(counts.values().map(of).sum());
     let desired = match row.scheduling {
@@ -105,7 +108,7 @@ pub(super) fn service(
         events: Some(shown.events()),
         health_check_grace_period_seconds: Some(number(row.grace_seconds.unwrap_or(0))),
         launch_type,
-        load_balancers: Some(Vec::new()),
+        load_balancers: Some(balanced),
         network_configuration: network,
         pending_count: Some(total(|one| one.pending)),
         placement_constraints: Some(row.constraints.iter().map(|one| (**one).clone()).collect()),

@@ -6,7 +6,7 @@ use wire::Context;
 
 use super::super::{Api, constraints, strategies, target, tasks};
 use super::capacity::Asked;
-use super::rules::{Kind, counts, external, placement, unbuilt, zones};
+use super::rules::{Kind, balancers, counts, external, placement, unbuilt, zones};
 use super::workload::check_exec;
 use super::{Wanted, configuration, deploy, find_active, kind, show};
 use crate::error::Error;
@@ -165,10 +165,12 @@ impl Change<'_> {
         if service.execute_command {
             check_exec(OPERATION, &definition)?;
         }
+        balancers::check_strategy(service.configuration.strategy, &workload.balanced)?;
         let before = &current.workload;
         let changes = workload.definition != before.definition
             || workload.network != before.network
             || workload.volume != before.volume
+            || workload.balanced != before.balanced
             || workload.platform_version != before.platform_version;
         if changes || self.input.force_new_deployment == Some(true) {
             deploy::begin(tx, &self.api.tables, self.key, service, workload, &definition);
@@ -192,6 +194,7 @@ impl Change<'_> {
         // An empty list takes the volume away (API reference, `UpdateService`).
         let kept_volumes: Vec<_> =
             current.workload.volume.iter().map(|volume| (**volume).clone()).collect();
+        let kept_balancers = balancers::show(&current.workload.balanced);
         let wanted = Wanted {
             operation: OPERATION,
             definition: named.unwrap_or_default(),
@@ -199,6 +202,7 @@ impl Change<'_> {
             network: input.network_configuration.as_ref().or(kept),
             platform_version,
             volumes: input.volume_configurations.as_deref().unwrap_or(&kept_volumes),
+            balancers: input.load_balancers.as_deref().unwrap_or(&kept_balancers),
         };
         if named.is_some() {
             return wanted.read(self.api, tx, cluster);
@@ -209,6 +213,7 @@ impl Change<'_> {
         let definition = definition.ok_or_else(tasks::no_definition)?;
         let is_same = input.network_configuration.is_none()
             && input.volume_configurations.is_none()
+            && input.load_balancers.is_none()
             && service.capacity == current.workload.capacity
             && text.is_none();
         let workload = match is_same {

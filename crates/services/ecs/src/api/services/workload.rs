@@ -5,6 +5,7 @@ use shapes_ecs as shapes;
 
 use super::super::{Api, target, tasks};
 use super::capacity::{check_definition, platform_version};
+use super::rules::balancers;
 use crate::error::Error;
 use crate::model::{CapacityChoice, DefinitionStatus, Document, TaskDefinition, Workload};
 use crate::tables::ClusterKey;
@@ -23,6 +24,8 @@ pub(in crate::api) struct Wanted<'a> {
     pub(in crate::api) platform_version: Option<&'a str>,
     /// EBS volumes.
     pub(in crate::api) volumes: &'a [shapes::ServiceVolumeConfiguration],
+    /// Target groups.
+    pub(in crate::api) balancers: &'a [shapes::LoadBalancer],
 }
 
 impl Wanted<'_> {
@@ -68,7 +71,11 @@ impl Wanted<'_> {
             platform_version: platform_version(&self.capacity, self.platform_version)?,
             network: self.network.cloned().map(Document::new),
             volume: self.volumes.first().cloned().map(Document::new),
+            balanced: Vec::new(),
         };
+        let wanted = (&**definition, self.balancers);
+        let balanced = balancers::read(self.operation, api, view, &cluster.scope, wanted)?;
+        let workload = Workload { balanced, ..workload };
         let platform = workload.platform();
         tasks::check_for_service(api, view, cluster, launch, platform, definition.clone())?;
         Ok(workload)

@@ -58,6 +58,7 @@ impl Api {
                 network: input.network_configuration.as_ref(),
                 platform_version: input.platform_version.as_deref(),
                 volumes: &[],
+                balancers: input.load_balancers.as_deref().unwrap_or_default(),
             };
             let (workload, _) = wanted.read(self, tx, &cluster)?;
             checked.write(tx, &tables, (&key, row.desired), workload)

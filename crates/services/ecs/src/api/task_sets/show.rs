@@ -4,6 +4,7 @@ use ledger::Snapshot;
 use shapes_ecs as shapes;
 use wire::value::Enumeration;
 
+use super::super::services::rules::balancers;
 use super::super::services::{capacity, show as services};
 use super::super::tags;
 use super::arn;
@@ -69,7 +70,7 @@ fn one(key: &TaskSetKey, row: &TaskSet, counts: TaskCounts, with_tags: bool) -> 
         external_id: row.external_id.clone(),
         id: Some(row.id.to_string()),
         launch_type,
-        load_balancers: Some(Vec::new()),
+        load_balancers: Some(balancers::show(&row.workload.balanced)),
         network_configuration: row.workload.network.as_deref().cloned(),
         pending_count: Some(services::number(counts.pending)),
         platform_family,

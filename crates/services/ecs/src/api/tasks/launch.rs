@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::model::{
     Container, ContainerInstance, ContainerSpec, ContainerStatus, DefinitionStatus, Demand,
     DesiredStatus, Document, ExecAgent, Explanation, Health, OfDeployment, OnFargate, Platform,
-    Shared, Tag, Task, TaskDefinition, TaskStatus, TaskTimes, fleet_group,
+    Shared, Tag, Task, TaskDefinition, TaskStatus, TaskTarget, TaskTimes, fleet_group,
 };
 use crate::tables::{ClusterKey, Tables};
 
@@ -148,6 +148,8 @@ pub(super) struct Template {
     tags: Vec<Tag>,
     /// The deployment or task set that its tasks belong to.
     pub(super) deployment: Option<OfDeployment>,
+    /// The targets that its tasks are to be.
+    pub(super) targets: Box<[TaskTarget]>,
     /// Whether its tasks go by capacity providers: each has its instance's.
     pub(super) by_providers: bool,
     /// What its tasks have of Fargate, if that is where they go.
@@ -198,6 +200,7 @@ impl Template {
             overrides: Document::shared(merged.shown),
             tags,
             deployment: None,
+            targets: Box::default(),
             by_providers: false,
             fargate: fargate::of(launch, &definition),
             digests: BTreeMap::new(),
@@ -297,6 +300,7 @@ impl Template {
             fargate: self.fargate.clone().map(Box::new),
             protected_until: None,
             abandoned: false,
+            targets: self.targets.clone(),
             deployment: self.deployment,
             execute_command: self.execute_command,
             explanation: explanation.clone(),

@@ -18,6 +18,7 @@ mod shape;
 mod start;
 mod submit;
 mod taken;
+mod targets;
 mod token;
 
 use shapes_ecs as shapes;
@@ -106,7 +107,7 @@ impl Api {
             // StopTask takes a task's tags away (ECS semantics §2.2).
             next.tags.clear();
             let shown = show(&next, true);
-            tx.put(&tables.tasks, key.clone(), next);
+            self.put_task(tx, key.clone(), next);
             Ok::<_, Error>(shown)
         });
         Ok(shapes::StopTaskResponse { task: Some(done.await?.value) })

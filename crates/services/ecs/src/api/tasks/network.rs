@@ -184,7 +184,7 @@ fn attachment_arn(task: &TaskArn, attachment: Uuid) -> String {
     format!("arn:aws:ecs:{region}:{account}:attachment/{attachment}")
 }
 
-fn network_scope(task: &TaskArn) -> vpc::Scope {
+pub(super) fn network_scope(task: &TaskArn) -> vpc::Scope {
     vpc::Scope { account: task.account.clone(), region: task.region.clone() }
 }
 
@@ -192,7 +192,8 @@ impl Api {
     /// Writes a task that changed. One that has stopped gives its interface and what it holds of its
     /// instance back, and of Fargate what it used is put down, in the same transaction: every way to the end of a task comes by here. The interface of one whose
     /// containers may still run is kept for a time, lest another task gets their address.
-    pub(crate) fn put_task(&self, tx: &mut Tx<'_>, key: TaskKey, task: Task) {
+    pub(crate) fn put_task(&self, tx: &mut Tx<'_>, key: TaskKey, mut task: Task) {
+        self.deregister_targets(tx, &mut task);
         let released = task.network.as_ref().filter(|_| task.status == TaskStatus::Stopped);
         if let Some(network) = released {
             if task.abandoned {

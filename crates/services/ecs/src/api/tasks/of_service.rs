@@ -12,6 +12,7 @@ use super::disks;
 use super::launch::{Launch, Template};
 use super::placement::{of_template, started};
 use super::taken::Taken;
+use super::targets;
 use crate::decide::placing as facts_of;
 use crate::error::Error;
 use crate::model::{
@@ -28,6 +29,12 @@ pub(crate) struct ServiceTemplate {
 }
 
 impl ServiceTemplate {
+    /// Lets its tasks be targets of the alternate groups, if that is where they are to be.
+    pub(crate) fn on_side(mut self, workload: &Workload, is_alternate: bool) -> Self {
+        self.template.targets = targets::of_tasks(&workload.balanced, is_alternate);
+        self
+    }
+
     /// Where its tasks' instances are: the cluster, or the fleet.
     pub(crate) fn ground(&self) -> ClusterKey {
         self.template.ground()
@@ -83,6 +90,7 @@ impl Api {
         };
         let mut template = Template::read(self, view, &cluster, &launch, definition)?;
         template.deployment = Some(OfDeployment { id: of, counted: false });
+        template.targets = targets::of_tasks(&workload.balanced, false);
         template.by_providers = matches!(workload.capacity, CapacityChoice::Strategy(_));
         template.digests = revision.map(digests).unwrap_or_default();
         if service.managed_tags {

@@ -96,9 +96,14 @@ pub(crate) fn by_itself(ended: &Ended) -> bool {
 pub(crate) fn check(task: &Task) -> Option<Health> {
     let checked = |container: &&Container| container.essential && container.health_check;
     let healths = task.containers.iter().filter(checked).map(|container| container.health);
-    healths.reduce(|worst, one| match (worst, one) {
+    healths.reduce(worse)
+}
+
+/// The worse of what two checks say.
+pub(crate) fn worse(one: Health, other: Health) -> Health {
+    match (one, other) {
         (Health::Unhealthy, _) | (_, Health::Unhealthy) => Health::Unhealthy,
         (Health::Unknown, _) | (_, Health::Unknown) => Health::Unknown,
         (Health::Healthy, Health::Healthy) => Health::Healthy,
-    })
+    }
 }

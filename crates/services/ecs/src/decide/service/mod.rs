@@ -7,8 +7,9 @@
 //!
 //! - `view`: what is looked at and what is answered; `look`: one look.
 //! - `health`, `percent`, `breaker`, `throttle`: one rule each. `tally`: tasks by what they count as.
-//! - `replica`, `daemon`, `sets`: who starts and stops tasks. `zones`: moving them between zones.
+//! - `replica`, `daemon`, `sets`: who starts and stops tasks. `switch`, `stages`: two revisions side by side. `zones`: moving them between zones.
 //! - `rollout`: how deployments begin, fail, go back and end; `early`: when before they are whole. `steady`, `ending`, `digests`, `unknown`.
+//! - `targets`: what load balancers have to do with tasks.
 //! - `texts`: what services say. `mistake`: deliberate mistakes, for simulations to find.
 
 mod breaker;
@@ -25,8 +26,11 @@ mod rollout;
 #[cfg(test)]
 mod scenes;
 mod sets;
+mod stages;
 mod steady;
+mod switch;
 mod tally;
+mod targets;
 #[cfg(test)]
 mod tests;
 pub(crate) mod texts;
@@ -53,6 +57,7 @@ pub(crate) fn decide(view: &View, rules: &Rules, now: Timestamp) -> (Rows, Decis
     look.count_ends();
     look.heed_throttles();
     look.miss_checks();
+    look.attend_targets();
     match view.service.status {
         ServiceStatus::Draining | ServiceStatus::Inactive => look.drain(),
         ServiceStatus::Active => match view.service.controller {
@@ -69,6 +74,7 @@ impl Look<'_> {
         self.fix_digests();
         self.judge();
         match self.rows.service.scheduling {
+            SchedulingStrategy::Replica if self.is_side_by_side() => self.switch(),
             SchedulingStrategy::Replica => self.replicate(),
             SchedulingStrategy::Daemon => self.attend(),
         }

@@ -16,11 +16,11 @@ use super::view::{Phase, Seen, Why};
 use crate::model::RolloutState;
 
 /// What is left to be given out in one look.
-struct Budget {
+pub(super) struct Budget {
     /// How many tasks may still be started.
-    room: usize,
+    pub(super) room: usize,
     /// How many healthy tasks may still be stopped.
-    spare: usize,
+    pub(super) spare: usize,
 }
 
 /// Deployments and their tasks.
@@ -120,7 +120,7 @@ impl<'a> Look<'a> {
 
     /// Starts what a deployment lacks, and replaces what is unhealthy, start first. Gives how many
     /// found no room under the maximum.
-    fn keep_up(
+    pub(super) fn keep_up(
         &mut self,
         at: usize,
         tally: &Tally<'_>,
@@ -182,7 +182,13 @@ impl<'a> Look<'a> {
 
     /// Stops what the primary deployment has too much: tasks that do not run yet, then in the
     /// scale-in order.
-    fn scale_in(&mut self, at: usize, tally: &Tally<'_>, desired: usize, budget: &mut Budget) {
+    pub(super) fn scale_in(
+        &mut self,
+        at: usize,
+        tally: &Tally<'_>,
+        desired: usize,
+        budget: &mut Budget,
+    ) {
         let surplus = tally.good().saturating_sub(desired);
         if surplus == 0 {
             return;

@@ -10,7 +10,7 @@ use super::texts;
 use super::view::Phase;
 use crate::model::{
     Deployment, DeploymentChange, DeploymentId, DeploymentStatus, MonitorStatus, Progress,
-    ProgressChange, RevisionId, Rollback, RolloutChange, RolloutState, TaskCounts,
+    ProgressChange, RevisionId, Rollback, RolloutChange, RolloutState, Stage, TaskCounts,
 };
 
 /// The longest time that a deployment bakes if its service does not say (ECS semantics §8.2).
@@ -215,6 +215,7 @@ impl Look<'_> {
         one.updated_at = self.now;
         (one.desired, one.of, one.healthy) = (desired, desired, healthy);
         (one.failed_tasks, one.throttle) = (0, Default::default());
+        one.stage = None;
         one.alarms = MonitorStatus::Disabled;
         one.breaker = if breaker { MonitorStatus::Monitoring } else { MonitorStatus::Disabled };
         let capacity =
@@ -241,7 +242,9 @@ impl Look<'_> {
         let (gone, left): (Vec<usize>, Vec<usize>) = others.into_iter().partition(is_gone);
         let is_rolled_out = is_whole && left.is_empty();
         let state = self.rows.deployments[at].rollout;
-        let is_success = is_rolled_out || self.is_early(at, left.is_empty());
+        let stage = self.rows.deployments[at].stage.map(|staged| staged.stage);
+        let is_last = stage.is_none_or(|stage| stage == Stage::CleanUp);
+        let is_success = is_last && (is_rolled_out || self.is_early(at, left.is_empty()));
         if state == RolloutState::InProgress {
             if is_success && self.has_baked(at) {
                 self.complete(at);
@@ -291,7 +294,9 @@ impl Look<'_> {
         let looks_back = self.view.alarms.looks_back.min(BAKE_MAX);
         let now = self.now;
         let one = &mut self.rows.deployments[at];
-        if one.alarms != MonitorStatus::Monitoring {
+        // Of two revisions side by side, the stages before this have baked.
+        let is_baked = one.stage.is_some() || one.alarms != MonitorStatus::Monitoring;
+        if is_baked {
             return true;
         }
         let bake = minutes.map_or(looks_back, |one| Duration::from_secs(60 * u64::from(one)));

@@ -110,6 +110,7 @@ impl World {
                 platform_version: None,
                 network: None,
                 volume: None,
+                balanced: Vec::new(),
             },
             images: Vec::new(),
             resolution: Default::default(),

@@ -5,6 +5,7 @@ mod tests;
 
 use terms::TaskId;
 
+use super::view::Unwell;
 use crate::decide::shares::EMPTY_PROVIDER;
 use crate::model::{DeploymentId, ServiceEventKind as Kind};
 
@@ -35,6 +36,56 @@ pub(crate) fn stopped(service: &str, tasks: &[TaskId]) -> Vec<(Kind, String)> {
         (Kind::TasksStopped, text)
     };
     tasks.chunks(MAX_NAMED).map(line).collect()
+}
+
+/// Targets were registered.
+pub(crate) fn registered(service: &str, group: &str, count: usize) -> (Kind, String) {
+    let text = format!("(service {service}) registered {count} targets in (target-group {group})");
+    (Kind::TargetsRegistered, text)
+}
+
+/// Targets were deregistered.
+pub(crate) fn deregistered(service: &str, group: &str, count: usize) -> (Kind, String) {
+    let text =
+        format!("(service {service}) deregistered {count} targets in (target-group {group})");
+    (Kind::TargetsDeregistered, text)
+}
+
+/// A rule does not share traffic out as it is to: it is gone, or forwards nothing.
+pub(crate) fn undirected(service: &str, rule: &str) -> (Kind, String) {
+    let text = format!(
+        "(service {service}) was unable to shift traffic: (listener-rule {rule}) does not forward to \
+         the service's target groups."
+    );
+    (Kind::TrafficUnshifted, text)
+}
+
+/// Tasks end what load balancers have under way to them.
+pub(crate) fn draining(service: &str, of: DeploymentId, count: usize) -> (Kind, String) {
+    let text = format!(
+        "(service {service}, taskSet {of}) has begun draining connections on {count} tasks."
+    );
+    (Kind::ConnectionsDraining, text)
+}
+
+/// A target of a task fails its checks.
+pub(crate) fn unwell(service: &str, task: TaskId, unwell: &Unwell) -> (Kind, String) {
+    let Unwell { group, machine, port, reason } = unwell;
+    let text = match port {
+        None => format!(
+            "(service {service}) (task {task}) is not healthy in (target-group {group}) due to \
+             {reason}"
+        ),
+        Some(port) => {
+            let machine = machine.as_ref().map(|id| format!(" (instance {id})"));
+            let machine = machine.unwrap_or_default();
+            format!(
+                "(service {service}) (task {task}){machine} (port {port}) is unhealthy in \
+                 (target-group {group}) due to (reason {reason})"
+            )
+        }
+    };
+    (Kind::TargetUnhealthy, text)
 }
 
 /// Running is desired, all healthy.

@@ -63,6 +63,12 @@ impl View {
         self.task_sets.iter().find(|one| one.id == of).map(|set| &set.workload)
     }
 
+    /// What the service's tasks are made from.
+    pub(crate) fn workloads(&self) -> impl Iterator<Item = &Workload> {
+        let sets = self.task_sets.iter().map(|set| &set.workload);
+        self.revisions.values().map(|one| &one.workload).chain(sets)
+    }
+
     /// The capacity provider strategy that those tasks go by; empty if any instance will do.
     pub(crate) fn strategy(&self, of: DeploymentId) -> &[StrategyItem] {
         match self.workload(of).map(|workload| &workload.capacity) {
@@ -111,6 +117,33 @@ pub(crate) struct Ground {
     pub(crate) away_since: Option<Timestamp>,
 }
 
+/// What load balancers have to do with a task's next step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Balance {
+    /// Its containers run, and load balancers are to know it.
+    Ready,
+    /// Nothing new comes from them; what is under way may go on until then.
+    Leaving {
+        /// The end of the longest deregistration delay.
+        until: Timestamp,
+        /// Whether nothing is under way any more.
+        is_idle: bool,
+    },
+}
+
+/// A target of a task that fails its checks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unwell {
+    /// The group's ARN.
+    pub(crate) group: Text,
+    /// The id of the machine, if the target is one's port.
+    pub(crate) machine: Option<Text>,
+    /// The port; none if it is not registered.
+    pub(crate) port: Option<u16>,
+    /// Why, in ELB's words.
+    pub(crate) reason: String,
+}
+
 /// A task that has not stopped.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Seen {
@@ -120,8 +153,13 @@ pub(crate) struct Seen {
     pub(crate) of: DeploymentId,
     /// Where it is.
     pub(crate) phase: Phase,
-    /// What the health checks of its essential containers say; none if there are none.
+    /// What the health checks of its essential containers and of its targets say, the worst; none
+    /// if there are none.
     pub(crate) check: Option<Health>,
+    /// What load balancers have to do with its next step.
+    pub(crate) balance: Option<Balance>,
+    /// A target of it that fails.
+    pub(crate) unwell: Option<Unwell>,
     /// When it was made.
     pub(crate) created_at: Timestamp,
     /// Until when it may not be stopped for being one too many.
@@ -147,6 +185,8 @@ impl Seen {
             of,
             phase: Phase::Pending,
             check: None,
+            balance: None,
+            unwell: None,
             created_at: now,
             protected_until: None,
             instance: ContainerInstanceId::from_bytes([1; 16]),
@@ -214,6 +254,18 @@ pub(crate) struct Stop {
     pub(crate) why: Why,
 }
 
+/// Which part of the traffic goes to a deployment's tasks, in thousandths; the rest goes to those in
+/// the other target groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Traffic {
+    /// The deployment.
+    pub(crate) to: DeploymentId,
+    /// Of production traffic.
+    pub(crate) production: u32,
+    /// Of test traffic.
+    pub(crate) test: u32,
+}
+
 /// What is to be done, and what is to be remembered.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Decision {
@@ -221,6 +273,12 @@ pub(crate) struct Decision {
     pub(crate) starts: Vec<Start>,
     /// Tasks to be stopped.
     pub(crate) stops: Vec<Stop>,
+    /// Where traffic is to go.
+    pub(crate) traffic: Option<Traffic>,
+    /// Tasks to be made known to load balancers.
+    pub(crate) activates: Vec<TaskId>,
+    /// Tasks to which load balancers have nothing under way any more: they are to stop now.
+    pub(crate) releases: Vec<TaskId>,
     /// What the service says.
     pub(crate) events: Vec<(ServiceEventKind, String)>,
     /// When to look again if nothing changes before.

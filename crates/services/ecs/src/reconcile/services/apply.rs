@@ -7,6 +7,7 @@ use ledger::{TransactError, Tx};
 use placement::{Demand, Request};
 use terms::{ContainerInstanceId, Timestamp};
 
+use super::read::Known;
 use super::work::{Plans, Work};
 use super::{minimum, read};
 use crate::api::{Api, ServiceTemplate};
@@ -15,7 +16,7 @@ use crate::decide::service::view::{Alarms, Decision, Phase, Rules, View};
 use crate::decide::service::{self, Rows};
 use crate::error::Error;
 use crate::model::{
-    InstanceStatus, OfDeployment, RolloutState, SchedulingStrategy, ServiceEventKind,
+    Course, InstanceStatus, OfDeployment, RolloutState, SchedulingStrategy, ServiceEventKind,
     ServiceStatus, Task, ZoneRebalancing,
 };
 use crate::tables::{Scope, ServiceKey};
@@ -89,7 +90,8 @@ impl Api {
         let Some(row) = tx.get(&self.tables.services.rows, key) else {
             return Ok(Looked::default());
         };
-        let mut view = read::view(tx, &self.tables, key, (*row).clone());
+        let known = self.known();
+        let mut view = read::view(tx, &known, key, (*row).clone());
         if row.status == ServiceStatus::Inactive && view.tasks.is_empty() {
             return Ok(Looked::default());
         }
@@ -102,7 +104,8 @@ impl Api {
         };
         let (mut rows, mut decision) = decide(&view);
         let mut work = Work::new(self, key, &mut rows, Looked::default());
-        let mut left = MAX_TASKS;
+        let mut left = limit(&view);
+        work.take_steps(tx, &mut decision, &mut left);
         let mut unplaced = 0;
         for start in &decision.starts {
             let (wanted, started) = work.start(tx, &view, start, &mut left, plans)?;
@@ -116,18 +119,10 @@ impl Api {
         taken.guard(self, tx);
         if unplaced > 0 {
             // What takes its place may have to make room for it.
-            let said = rows.service.course.clone();
-            let said_now = (rows.service.course.last_event, looked.waits_for_room);
             view.unplaced = unplaced;
             let (again, second) = decide(&view);
-            rows = again;
-            rows.service.course.last_event = said_now.0;
-            for (text, at) in said.said {
-                let known = &mut rows.service.course.said;
-                if known.iter().all(|(one, _)| *one != text) {
-                    known.push((text, at));
-                }
-            }
+            let before = std::mem::replace(&mut rows, again);
+            keep_said(before.service.course, &mut rows.service.course);
             decision = Decision { starts: Vec::new(), ..second };
         }
         let mut work = Work::new(self, key, &mut rows, looked);
@@ -149,9 +144,14 @@ impl Api {
         }
         looked.at_once |= view.ended.len() == read::MAX_ENDED;
         let of = (&rows.service, view.tasks.as_slice());
-        minimum::guard(self.tables, tx, of, rules, &stopped);
+        minimum::guard(known, tx, of, rules, &stopped);
         self.write_rows(tx, key, &view, rows);
         Ok(looked)
+    }
+
+    /// The tables that looks read.
+    pub(crate) fn known(&self) -> Known {
+        Known { tables: self.tables, balancers: self.balancers.get().copied() }
     }
 
     /// Reads what only some services' deciders look at: zones, and where daemons belong.
@@ -245,6 +245,22 @@ impl Api {
         }
         if rows.service != view.service {
             tx.put(&tables.rows, key.clone(), rows.service);
+        }
+    }
+}
+
+/// How many tasks a look may write: each comes with the targets that it is.
+fn limit(view: &View) -> usize {
+    let targets = view.workloads().map(|one| one.balanced.len()).max().unwrap_or(0);
+    MAX_TASKS / (1 + targets)
+}
+
+/// What was said before a second decision stays said.
+fn keep_said(before: Course, after: &mut Course) {
+    after.last_event = before.last_event;
+    for (text, at) in before.said {
+        if after.said.iter().all(|(one, _)| *one != text) {
+            after.said.push((text, at));
         }
     }
 }

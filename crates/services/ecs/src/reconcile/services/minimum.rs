@@ -6,12 +6,12 @@ use std::time::Duration;
 use ledger::Tx;
 use terms::{TaskId, Timestamp};
 
-use super::read;
+use super::read::{self, Known};
 use crate::decide::service::health::{self, Verdict};
 use crate::decide::service::percent::Bounds;
 use crate::decide::service::view::{Rules, Seen};
 use crate::model::{Service, ServiceStatus};
-use crate::tables::{Tables, service_key};
+use crate::tables::service_key;
 
 /// What counts as healthy at the time of a look.
 #[derive(Clone, Copy)]
@@ -36,7 +36,7 @@ impl Measure {
 /// them may have ended since. `service` is the service as it becomes, `stopped` what the look
 /// stops. Where fewer were left already when it was taken, none of those must be missing.
 pub(super) fn guard(
-    tables: Tables,
+    known: Known,
     tx: &mut Tx<'_>,
     (service, tasks): (&Service, &[Seen]),
     rules: &Rules,
@@ -56,7 +56,7 @@ pub(super) fn guard(
         return;
     }
     let key = service_key(&service.arn);
-    tx.guard(move |facts| measure.left(&read::tasks(*facts, &tables, &key), &stopped) >= least);
+    tx.guard(move |facts| measure.left(&read::tasks(*facts, &known, &key), &stopped) >= least);
 }
 
 #[cfg(test)]
@@ -70,7 +70,7 @@ mod tests {
     use crate::model::{
         DeploymentConfiguration, DeploymentId, OfDeployment, Task, TaskStatus, TaskTimes,
     };
-    use crate::tables::{sample, task_key};
+    use crate::tables::{Tables, sample, task_key};
 
     /// A task of the service `web`, healthy as soon as it runs.
     fn row(number: u8, status: TaskStatus) -> Task {
@@ -105,7 +105,8 @@ mod tests {
         let (mut runs, mut seen) = (0, 0);
         let done = ledger.transact("look", |tx| {
             runs += 1;
-            let tasks = read::tasks(tx.facts(), &tables, &key);
+            let known = Known { tables, balancers: None };
+            let tasks = read::tasks(tx.facts(), &known, &key);
             seen = tasks.len();
             let stopped: Vec<TaskId> = (seen > 2).then(|| tasks[0].id).into_iter().collect();
             if runs == 1 {
@@ -114,7 +115,7 @@ mod tests {
                     scope.spawn(|| put(&ledger, tables, ended.collect())).join().unwrap();
                 });
             }
-            guard(tables, tx, (&web, &tasks), &rules, &stopped);
+            guard(known, tx, (&web, &tasks), &rules, &stopped);
             tx.put(&tables.services.rows, key.clone(), web.clone());
             Ok::<_, Error>(())
         });

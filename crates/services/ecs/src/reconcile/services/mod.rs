@@ -11,6 +11,7 @@ mod minimum;
 mod queue;
 mod read;
 mod said;
+mod targets;
 mod work;
 
 use std::sync::Arc;
@@ -89,6 +90,9 @@ fn see(api: &Api, queue: &mut Queue, commit: &Commit, snapshot: &Snapshot) {
     queue.see(commit, snapshot);
     if let Some(alarms) = api.alarms.get() {
         queue.see_alarms(commit, alarms, snapshot);
+    }
+    if let Some(balancers) = api.balancers.get() {
+        queue.see_targets(commit, balancers, snapshot);
     }
 }
 

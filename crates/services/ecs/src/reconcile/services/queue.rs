@@ -182,6 +182,22 @@ impl Queue {
         }
     }
 
+    /// Adds the services whose tasks are targets that a commit changed.
+    pub(super) fn see_targets(
+        &mut self,
+        commit: &Commit,
+        balancers: &elbv2::Tables,
+        snapshot: &Snapshot,
+    ) {
+        for change in balancers.target_changes(commit) {
+            let target = (change.group, change.id, u32::from(change.port));
+            let tasks = snapshot.index(&self.tables.services.by_target, &target);
+            let services: Vec<ServiceKey> =
+                tasks.filter_map(|(key, row)| service_of(&key, &row)).collect();
+            services.into_iter().for_each(|key| self.add(key));
+        }
+    }
+
     fn see_task(&mut self, change: &Change<TaskKey, Task>) {
         let Some(row) = change.after.as_ref() else { return };
         if let Some(key) = service_of(&change.key, row) {

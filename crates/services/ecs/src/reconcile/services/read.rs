@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ledger::{Facts, Tx};
 use terms::{CapacityProviderName, ContainerInstanceId, Text};
 
+use super::targets;
 use crate::decide::service::health;
 use crate::decide::service::view::{Alarms, Ended, Ground, Phase, Seen, View};
 use crate::model::{
@@ -19,9 +20,17 @@ pub(super) const MAX_ENDED: usize = 40;
 /// are COMPLETED, the primary one among them.
 const COMPLETED: usize = 2;
 
+/// The tables that are read.
+#[derive(Clone, Copy)]
+pub(crate) struct Known {
+    pub(crate) tables: Tables,
+    /// Those of target groups, if services can have some.
+    pub(crate) balancers: Option<elbv2::Tables>,
+}
+
 /// Reads a service; its own rows so that the commit depends on them, tasks and instances as facts.
-pub(super) fn view(tx: &Tx<'_>, tables: &Tables, key: &ServiceKey, service: Service) -> View {
-    let facts = tx.facts();
+pub(super) fn view(tx: &Tx<'_>, known: &Known, key: &ServiceKey, service: Service) -> View {
+    let (facts, tables) = (tx.facts(), &known.tables);
     let deployments = deployments(tx, tables, key);
     let revisions = revisions(tx, tables, key, &deployments);
     let sets = tx.prefix(&tables.services.task_sets, key);
@@ -33,7 +42,7 @@ pub(super) fn view(tx: &Tx<'_>, tables: &Tables, key: &ServiceKey, service: Serv
         deployments,
         revisions,
         task_sets,
-        tasks: tasks(facts, tables, key),
+        tasks: tasks(facts, known, key),
         ended,
         eligible: BTreeSet::new(),
         zones: BTreeSet::new(),
@@ -43,9 +52,9 @@ pub(super) fn view(tx: &Tx<'_>, tables: &Tables, key: &ServiceKey, service: Serv
 }
 
 /// The tasks of a service that have not stopped.
-pub(crate) fn tasks(facts: Facts<'_>, tables: &Tables, key: &ServiceKey) -> Vec<Seen> {
-    let mut grounds = Grounds { facts, tables, known: BTreeMap::new() };
-    let rows = facts.index(&tables.services.live_tasks, key);
+pub(crate) fn tasks(facts: Facts<'_>, known: &Known, key: &ServiceKey) -> Vec<Seen> {
+    let mut grounds = Grounds { facts, all: known, known: BTreeMap::new() };
+    let rows = facts.index(&known.tables.services.live_tasks, key);
     rows.filter_map(|(key, row)| seen(&key, &row, &mut grounds)).collect()
 }
 
@@ -79,7 +88,7 @@ fn revisions(
 /// Instances, each read once.
 struct Grounds<'a> {
     facts: Facts<'a>,
-    tables: &'a Tables,
+    all: &'a Known,
     known: BTreeMap<ContainerInstanceId, Ground>,
 }
 
@@ -89,7 +98,7 @@ impl Grounds<'_> {
         if let Some(known) = self.known.get(&id) {
             return *known;
         }
-        let row = self.facts.get(&self.tables.instances, &place);
+        let row = self.facts.get(&self.all.tables.instances, &place);
         let ground = row.map_or_else(Ground::default, |row| ground(&row));
         self.known.insert(id, ground);
         ground
@@ -113,11 +122,15 @@ fn seen(key: &TaskKey, row: &Task, grounds: &mut Grounds<'_>) -> Option<Seen> {
         }
         (DesiredStatus::Running, _) => Phase::Pending,
     };
+    let targets = targets::of(&grounds.facts, grounds.all.balancers.as_ref(), row);
+    let checks = [health::check(row), targets.health];
     Some(Seen {
         id: key.1,
         of,
         phase,
-        check: health::check(row),
+        check: checks.into_iter().flatten().reduce(health::worse),
+        balance: targets.balance,
+        unwell: targets.unwell,
         created_at: row.created_at,
         protected_until: row.protected_until,
         instance: row.instance,

@@ -9,7 +9,7 @@ use terms::{ContainerInstanceId, TaskId, Timestamp};
 use super::apply::Looked;
 use super::say;
 use crate::api::{Api, NO_CAPACITY, Placed, ServiceTemplate, Taken};
-use crate::decide::service::view::{Decision, Seen, Start, Stop, View, Why};
+use crate::decide::service::view::{Decision, Seen, Start, Stop, Unwell, View, Why};
 use crate::decide::service::{self, Rows, texts};
 use crate::decide::{placing, report, room, shares};
 use crate::error::Error;
@@ -46,7 +46,7 @@ impl<'a> Work<'a> {
         Self { api, key, rows, looked, taken: Taken::default(), stopped: Vec::new() }
     }
 
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         self.key.1.to_string()
     }
 
@@ -104,7 +104,10 @@ impl<'a> Work<'a> {
         let facts = tx.facts();
         let made = self.api.service_template(&facts, &rows.service, start.of, workload, revision);
         match made {
-            Ok(template) => Some(template),
+            Ok(template) => {
+                let is_alternate = deployment.is_some_and(|one| one.is_alternate);
+                Some(template.on_side(workload, is_alternate))
+            }
             Err(error) => {
                 let text = error.to_string();
                 let why = text.trim_end_matches('.');
@@ -190,19 +193,36 @@ impl<'a> Work<'a> {
         let chosen = self.choose(tx, view, stop, count);
         *left -= count;
         let reason = self.reason(view, stop.why);
-        let mut stopped = Vec::new();
+        let (mut stopped, mut left) = (Vec::new(), Vec::new());
         for id in chosen {
             let key = self.key.0.task(id);
             let Some(row) = tx.get(&self.api.tables.tasks, &key) else { continue };
             let code = StopCode::ServiceSchedulerInitiated;
-            let why = model::Stop { code, reason: reason.clone() };
-            if let Some(next) = report::request_stop(&row, why, tx.now()) {
+            let failed = view.tasks.iter().find(|task| task.id == id);
+            let failed = failed.and_then(|task| task.unwell.as_ref());
+            let reason = match failed.filter(|_| stop.why == Why::Unhealthy) {
+                Some(Unwell { group, .. }) => {
+                    format!("Task failed ELB health checks in (target-group {group})")
+                }
+                None => reason.clone(),
+            };
+            let why = model::Stop { code, reason };
+            let next = match stop.why {
+                // Nobody could wait for it.
+                Why::Lost => report::request_stop(&row, why, tx.now()),
+                Why::Scaling | Why::Unhealthy | Why::Draining => {
+                    report::request_leave(&row, why, tx.now())
+                }
+            };
+            if let Some(next) = next {
+                left.push(Task::clone(&row));
                 self.api.put_task(tx, key, next);
                 stopped.push(id);
             }
         }
         let lines = texts::stopped(&self.name(), &stopped);
         self.say(tx, lines);
+        self.tell_deregistered(tx, &left);
         self.stopped.extend(stopped);
         Ok(())
     }
@@ -292,7 +312,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn say_once(&mut self, tx: &mut Tx<'_>, what: (ServiceEventKind, String)) {
+    pub(super) fn say_once(&mut self, tx: &mut Tx<'_>, what: (ServiceEventKind, String)) {
         if service::remember(&mut self.rows.service, &what.1, tx.now()) {
             self.say(tx, [what]);
         }

@@ -16,7 +16,7 @@ use agent_protocol::task::{Attachment, DesiredStatus as PayloadDesired, Task as 
 use shapes_ecs as shapes;
 use terms::ClusterArn;
 
-use crate::model::{Container, DesiredStatus, NetworkMode, Task, TaskDefinition};
+use crate::model::{Container, DesiredStatus, NetworkMode, Task, TaskDefinition, TaskStatus};
 
 /// CPU units of one vCPU.
 const UNITS_PER_VCPU: f64 = 1024.0;
@@ -44,10 +44,19 @@ pub(crate) struct Settings {
     pub(crate) ecr_endpoint: Option<String>,
 }
 
+/// What an agent is told to do with a task: it goes on while load balancers have something under way
+/// to it.
+pub(crate) fn desired(task: &Task) -> DesiredStatus {
+    match task.status == TaskStatus::Deactivating {
+        true => DesiredStatus::Running,
+        false => task.desired,
+    }
+}
+
 /// The task as a payload carries it, without credentials.
 pub(crate) fn task(task: &Task, definition: &TaskDefinition, settings: &Settings) -> PayloadTask {
     let document = &*definition.document;
-    let desired = match task.desired {
+    let desired = match desired(task) {
         DesiredStatus::Running => PayloadDesired::Running,
         DesiredStatus::Stopped => PayloadDesired::Stopped,
     };

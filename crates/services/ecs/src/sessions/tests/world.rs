@@ -225,6 +225,7 @@ pub(in super::super) fn task(number: u32, status: TaskStatus, desired: DesiredSt
         fargate: None,
         protected_until: None,
         abandoned: false,
+        targets: Box::default(),
         deployment: None,
         execute_command: false,
         explanation: Explanation::default().into(),

@@ -4,11 +4,13 @@
 //! clients were seen to get: Terraform's and the CDK's issues, `badmintoncryer/cdk-preflight`,
 //! `radkawar/stackd`. The others are made in their style.
 
+pub(in crate::api) mod balancers;
 pub(in crate::api) mod counts;
 pub(in crate::api) mod deployment;
 pub(in crate::api) mod early;
 pub(in crate::api) mod external;
 pub(in crate::api) mod placement;
+pub(in crate::api) mod strategy;
 pub(in crate::api) mod unbuilt;
 pub(in crate::api) mod zones;
 

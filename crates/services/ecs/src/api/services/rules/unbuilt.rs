@@ -9,8 +9,6 @@ use crate::error::Error;
 pub(in crate::api) struct Unbuilt<'a> {
     /// The operation, for its refusals.
     pub(in crate::api) operation: &'static str,
-    /// Target groups and classic load balancers.
-    pub(in crate::api) load_balancers: &'a Option<Vec<shapes::LoadBalancer>>,
     /// Cloud Map.
     pub(in crate::api) service_registries: &'a Option<Vec<shapes::ServiceRegistry>>,
     /// Service Connect; that it is off may be said.
@@ -30,9 +28,7 @@ impl Unbuilt<'_> {
     /// [`Error::NotBuilt`], with the name of the member.
     pub(in crate::api) fn refuse(&self) -> Result<(), Error> {
         let metrics = |one: &shapes::MonitoringConfiguration| some(&one.metric_configurations);
-        let what = if some(self.load_balancers) {
-            "loadBalancers"
-        } else if some(self.service_registries) {
+        let what = if some(self.service_registries) {
             "serviceRegistries"
         } else if self.service_connect.is_some_and(|one| one.enabled) {
             "serviceConnectConfiguration"
@@ -53,7 +49,6 @@ impl<'a> From<&'a shapes::CreateServiceRequest> for Unbuilt<'a> {
     fn from(input: &'a shapes::CreateServiceRequest) -> Self {
         Self {
             operation: "CreateService",
-            load_balancers: &input.load_balancers,
             service_registries: &input.service_registries,
             service_connect: input.service_connect_configuration.as_ref(),
             vpc_lattice: &input.vpc_lattice_configurations,
@@ -67,7 +62,6 @@ impl<'a> From<&'a shapes::UpdateServiceRequest> for Unbuilt<'a> {
     fn from(input: &'a shapes::UpdateServiceRequest) -> Self {
         Self {
             operation: "UpdateService",
-            load_balancers: &input.load_balancers,
             service_registries: &input.service_registries,
             service_connect: input.service_connect_configuration.as_ref(),
             vpc_lattice: &input.vpc_lattice_configurations,
@@ -84,7 +78,6 @@ impl<'a> From<&'a shapes::UpdateServiceRequest> for Unbuilt<'a> {
 pub(in crate::api) fn refuse_of_set(input: &shapes::CreateTaskSetRequest) -> Result<(), Error> {
     Unbuilt {
         operation: "CreateTaskSet",
-        load_balancers: &input.load_balancers,
         service_registries: &input.service_registries,
         service_connect: None,
         vpc_lattice: &None,
@@ -92,19 +85,6 @@ pub(in crate::api) fn refuse_of_set(input: &shapes::CreateTaskSetRequest) -> Res
         monitoring: None,
     }
     .refuse()
-}
-
-/// Refuses a role: it is for load balancers, and there are none yet.
-///
-/// # Errors
-/// When there is one; the text was observed on ECS for services without load balancers.
-pub(in crate::api) fn refuse_role(role: Option<&str>) -> Result<(), Error> {
-    match role {
-        None | Some("") => Ok(()),
-        Some(_) => Err(Error::invalid(
-            "IAM roles are only valid for services configured to use load balancers.",
-        )),
-    }
 }
 
 #[cfg(test)]
@@ -122,15 +102,12 @@ mod tests {
             let input: shapes::UpdateServiceRequest = input;
             assert_eq!(Unbuilt::from(&input).refuse().is_ok(), good, "{member}");
         };
-        check(r#""loadBalancers": []"#, true);
-        check(r#""loadBalancers": [{"targetGroupArn": "a"}]"#, false);
+        check(r#""loadBalancers": [{"targetGroupArn": "a"}]"#, true);
         check(r#""serviceRegistries": [{"registryArn": "a"}]"#, false);
         check(r#""serviceConnectConfiguration": {"enabled": false}"#, true);
         check(r#""serviceConnectConfiguration": {"enabled": true}"#, false);
         check(r#""monitoring": {"metricConfigurations": []}"#, true);
         let lattice = r#"[{"roleArn": "a", "targetGroupArn": "a", "portName": "a"}]"#;
         check(&format!(r#""vpcLatticeConfigurations": {lattice}"#), false);
-        assert!(refuse_role(None).is_ok() && refuse_role(Some("")).is_ok());
-        assert!(refuse_role(Some("ecsServiceRole")).is_err());
     }
 }

@@ -8,6 +8,8 @@ mod health;
 mod leaving;
 mod protected;
 mod sets;
+mod switch;
+mod targets;
 mod told;
 mod zones;
 
@@ -15,7 +17,7 @@ use std::time::Duration;
 
 use terms::{ContainerInstanceId, TaskId, Timestamp};
 
-use super::view::{Decision, Ended, Phase, Rules, Seen, Start, View};
+use super::view::{Decision, Ended, Phase, Rules, Seen, Start, Traffic, View};
 use super::{Rows, decide};
 use crate::model::sample::{MADE, revision, service};
 use crate::model::{
@@ -38,6 +40,8 @@ struct Scene {
     /// All that was started.
     starts: Vec<Start>,
     made: u8,
+    /// Where traffic was to go at the last look.
+    traffic: Option<Traffic>,
 }
 
 impl Scene {
@@ -52,6 +56,7 @@ impl Scene {
             said: Vec::new(),
             starts: Vec::new(),
             made: 0,
+            traffic: None,
         };
         scene.deploy();
         scene
@@ -79,7 +84,7 @@ impl Scene {
         let sources = self.view.deployments.iter().filter(open).map(|one| one.revision).collect();
         let service = &mut self.view.service;
         let brought = revision(self.made);
-        let made = Deployment::new(
+        let mut made = Deployment::new(
             id,
             ServiceDeploymentId::from_bytes([self.made; 16]),
             brought.id,
@@ -88,6 +93,7 @@ impl Scene {
             service.desired,
             self.now,
         );
+        made.is_alternate = self.made.is_multiple_of(2);
         service.primary = Some(id);
         self.view.revisions.insert(brought.id, brought);
         self.view.deployments.push(made);
@@ -106,6 +112,7 @@ impl Scene {
     }
 
     fn act(&mut self, decision: &Decision) -> bool {
+        self.traffic = decision.traffic;
         for stop in &decision.stops {
             for id in stop.among.iter().take(stop.count) {
                 let task = self.view.tasks.iter_mut().find(|task| task.id == *id);

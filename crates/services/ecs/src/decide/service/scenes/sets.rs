@@ -16,6 +16,7 @@ fn set(number: u8, scale_percent: f64) -> TaskSet {
             platform_version: None,
             network: None,
             volume: None,
+            balanced: Vec::new(),
         },
         scale_percent,
         computed_desired: 0,

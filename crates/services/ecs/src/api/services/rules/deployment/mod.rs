@@ -4,7 +4,7 @@
 use shapes_ecs as shapes;
 use shapes_ecs::{DeploymentConfiguration, DeploymentStrategy, ThresholdType};
 
-use super::{Kind, early, some};
+use super::{Kind, early, some, strategy};
 use crate::error::Error;
 
 /// Longest bake time: a day, in minutes.
@@ -62,11 +62,16 @@ pub(in crate::api) fn merge(
     merged.strategy = given.strategy.or(merged.strategy);
     merged.bake_time_in_minutes = given.bake_time_in_minutes.or(merged.bake_time_in_minutes);
     merged.alarms = given.alarms.clone().or(merged.alarms);
+    merged.linear_configuration =
+        given.linear_configuration.clone().or(merged.linear_configuration);
+    merged.canary_configuration =
+        given.canary_configuration.clone().or(merged.canary_configuration);
     let early = given.early_success_criteria.clone();
     merged.early_success_criteria = early.or(merged.early_success_criteria);
     if let Some(breaker) = &given.deployment_circuit_breaker {
         merged.deployment_circuit_breaker = Some(merge_breaker(&merged, breaker));
     }
+    strategy::settle(kind, &mut merged)?;
     check(kind, &merged)?;
     Ok(merged)
 }
@@ -91,20 +96,8 @@ fn merge_breaker(
 
 fn refuse_unbuilt(operation: &'static str, given: &DeploymentConfiguration) -> Result<(), Error> {
     let unbuilt = |what: &str| Err(Error::not_built(operation, what));
-    match given.strategy {
-        None | Some(DeploymentStrategy::Rolling) => {}
-        Some(DeploymentStrategy::BlueGreen) => return unbuilt("deployment strategy BLUE_GREEN"),
-        Some(DeploymentStrategy::Linear) => return unbuilt("deployment strategy LINEAR"),
-        Some(DeploymentStrategy::Canary) => return unbuilt("deployment strategy CANARY"),
-    }
     if some(&given.lifecycle_hooks) {
         return unbuilt("lifecycleHooks");
-    }
-    if given.linear_configuration.is_some() {
-        return unbuilt("linearConfiguration");
-    }
-    if given.canary_configuration.is_some() {
-        return unbuilt("canaryConfiguration");
     }
     Ok(())
 }
@@ -123,6 +116,12 @@ fn refuse_of_external(given: &DeploymentConfiguration) -> Result<(), Error> {
     let breaker = given.deployment_circuit_breaker.as_ref().is_some_and(|one| one.enable);
     let alarms = given.alarms.as_ref().is_some_and(|one| one.enable);
     let early = given.early_success_criteria.as_ref().is_some_and(|one| one.enable);
+    let is_rolling = matches!(given.strategy, None | Some(DeploymentStrategy::Rolling));
+    if !is_rolling {
+        return Err(Error::invalid(
+            "Deployment strategies can only be used with the ECS deployment controller.",
+        ));
+    }
     let what = match (breaker, alarms, early) {
         (true, ..) => "Deployment circuit breaker",
         (_, true, _) => "Deployment alarms",

@@ -128,11 +128,33 @@ fn bake_time_is_a_day_at_most() {
 #[test]
 fn what_is_not_built_is_refused() {
     let refused = |given: &str| refused(REPLICA, given, "Longshore does not implement");
-    for strategy in ["BLUE_GREEN", "LINEAR", "CANARY"] {
-        refused(&format!(r#"{{"strategy": "{strategy}"}}"#));
-    }
     refused(r#"{"lifecycleHooks": [{"hookTargetArn": "arn:aws:lambda:x"}]}"#);
-    refused(r#"{"linearConfiguration": {}}"#);
-    refused(r#"{"canaryConfiguration": {}}"#);
     assert!(made(REPLICA, r#"{"strategy": "ROLLING", "lifecycleHooks": []}"#).is_ok());
+}
+
+#[test]
+fn strategies_have_what_they_need() {
+    refused(REPLICA, r#"{"strategy": "BLUE_GREEN"}"#, "bakeTimeInMinutes is required");
+    let daemon = r#"{"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 1}"#;
+    refused(DAEMON, daemon, "The daemon scheduling strategy does not");
+    refused(EXTERNAL, r#"{"strategy": "CANARY"}"#, "Deployment strategies can only");
+    let early = r#""earlySuccessCriteria": {"enable": true, "healthyPercent": 100}"#;
+    refused(
+        REPLICA,
+        &format!(r#"{{"strategy": "LINEAR", {early}}}"#),
+        "earlySuccessCriteria is not",
+    );
+    for (name, percent) in [("stepPercent", "2.9"), ("stepPercent", "10.05")] {
+        let given =
+            format!(r#"{{"strategy": "LINEAR", "linearConfiguration": {{"{name}": {percent}}}}}"#);
+        refused(REPLICA, &given, name);
+    }
+    let minutes =
+        r#"{"strategy": "CANARY", "canaryConfiguration": {"canaryBakeTimeInMinutes": 1441}}"#;
+    refused(REPLICA, minutes, "canaryBakeTimeInMinutes");
+    let linear = made(REPLICA, r#"{"strategy": "LINEAR"}"#).expect("its steps are the usual ones");
+    let steps = linear.linear_configuration.expect("it has steps");
+    assert_eq!((steps.step_percent, steps.step_bake_time_in_minutes), (Some(10.0), Some(6)));
+    let rolling = r#"{"strategy": "ROLLING", "canaryConfiguration": {"canaryPercent": 5.0}}"#;
+    assert!(made(REPLICA, rolling).is_ok_and(|one| one.canary_configuration.is_none()));
 }
