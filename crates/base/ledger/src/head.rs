@@ -75,6 +75,9 @@ pub(crate) struct Head {
     /// ends, and its revisions come again with other content in the next.
     pub(crate) term: u64,
     recent: VecDeque<Arc<Commit>>,
+    /// The one that was recent until the last commit: to be dropped by whoever gives the head
+    /// back, for that may free many rows.
+    pub(crate) past: Option<Arc<Commit>>,
     /// What gathers for the store, cut where the store's limits ask for it; only the last grows.
     packs: VecDeque<Pack>,
     limits: Limits,
@@ -149,6 +152,7 @@ impl Head {
             state,
             term: 0,
             recent: VecDeque::new(),
+            past: None,
             packs: VecDeque::new(),
             limits,
             full: None,
@@ -271,7 +275,7 @@ impl Head {
             changes,
         });
         if self.recent.len() == RECENT_COMMITS {
-            self.recent.pop_front();
+            self.past = self.recent.pop_front();
         }
         self.recent.push_back(commit.clone());
         pack.commits.push(commit);

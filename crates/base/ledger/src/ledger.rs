@@ -354,7 +354,7 @@ impl Shared {
             let mut tx = Tx::new(&self.schema, &base.state, &self.sources);
             let outcome = body(&mut tx);
             let (reads, writes) = tx.finish();
-            match self.attempt(name, &base, outcome, &reads, writes)? {
+            match self.attempt(name, base, outcome, &reads, writes)? {
                 Attempt::Done { outcome, revision, durable } => {
                     return Ok((outcome, revision, durable));
                 }
@@ -372,7 +372,7 @@ impl Shared {
     fn attempt<T, E>(
         &self,
         name: &'static str,
-        base: &Base,
+        base: Base,
         outcome: Result<T, E>,
         reads: &Reads,
         writes: Writes,
@@ -394,6 +394,8 @@ impl Shared {
         if is_gone || !head.holds(revision, reads) {
             return Ok(Attempt::Conflict);
         }
+        // While it is held, the head's maps share their nodes with it, and each write copies some.
+        drop(base);
         let (revision, durable) = self.submit(head, name, writes)?;
         Ok(Attempt::Done { outcome, revision, durable })
     }
@@ -449,7 +451,9 @@ impl Shared {
         }
         let receiver = head.wait_for(revision);
         let is_enough = head.pending() >= head.wake_at || head.has_full_pack();
+        let past = head.past.take();
         drop(head);
+        drop(past);
         match &self.writer {
             Writer::Inline(store) => {
                 self.flush(store);

@@ -46,9 +46,14 @@ pub enum RecordError {
     Secret(#[from] SecretsError),
 }
 
+/// Room for the stored form of most values, so that their bytes are not moved as they grow.
+const BODY_BYTES: usize = 1024;
+
 /// The stored form of a value.
 pub(crate) fn encode<V: Record>(value: &V) -> Result<Vec<u8>, RecordError> {
-    Ok(rmp_serde::to_vec_named(value)?)
+    let mut body = Vec::with_capacity(BODY_BYTES);
+    rmp_serde::encode::write_named(&mut body, value)?;
+    Ok(body)
 }
 
 /// The value that was stored as `body` with `version`.
