@@ -40,13 +40,14 @@ impl Sampler {
         containers: &dyn Containers,
         now: Timestamp,
     ) {
-        let mut seen = BTreeSet::new();
-        for task in tasks {
-            for container in task.containers.iter().filter(|c| c.phase == Phase::Running) {
-                seen.insert(container.id.clone());
-                if let Ok(stats) = containers.stats(&container.id).await {
-                    self.containers.entry(container.id.clone()).or_default().add(stats, now);
-                }
+        let all = tasks.iter().flat_map(|task| &task.containers);
+        let running = all.filter(|container| container.phase == Phase::Running);
+        let seen: BTreeSet<_> = running.map(|container| container.id.clone()).collect();
+        let ids: Vec<_> = seen.iter().cloned().collect();
+        let stats = containers.stats_of(&ids).await;
+        for (id, stats) in ids.into_iter().zip(stats) {
+            if let Some(stats) = stats {
+                self.containers.entry(id).or_default().add(stats, now);
             }
         }
         self.containers.retain(|id, _| seen.contains(id));

@@ -94,6 +94,17 @@ impl LinuxContainers {
         self.entries.lock().get(id).cloned().ok_or_else(|| CallError::Unknown(id.clone()))
     }
 
+    /// The cgroup of a container that runs, and its first process.
+    fn running(&self, id: &ContainerId) -> Result<(String, i32), CallError> {
+        let entry = self.entry(id)?;
+        match *entry.state.borrow() {
+            ContainerState::Created { pid } | ContainerState::Running { pid, .. } => {
+                Ok((entry.record.cgroup.clone(), pid))
+            }
+            _ => Err(CallError::NotRunning(id.clone())),
+        }
+    }
+
     /// Finds what an earlier process left.
     async fn take_up(&self, is_new_start: bool) -> io::Result<()> {
         for found in fs::read_dir(&self.folder)? {
@@ -449,17 +460,21 @@ impl Containers for LinuxContainers {
     }
 
     async fn stats(&self, id: &ContainerId) -> Result<Stats, CallError> {
-        let entry = self.entry(id)?;
-        let (ContainerState::Created { pid } | ContainerState::Running { pid, .. }) =
-            *entry.state.borrow()
-        else {
-            return Err(CallError::NotRunning(id.clone()));
-        };
+        let (cgroup, pid) = self.running(id)?;
         let (hierarchies, id) = (Arc::clone(&self.host.hierarchies), id.clone());
-        blocking(move || {
-            stats::read(&hierarchies, &entry.record.cgroup, pid).ok_or(CallError::NotRunning(id))
-        })
-        .await
+        blocking(move || stats::read(&hierarchies, &cgroup, pid).ok_or(CallError::NotRunning(id)))
+            .await
+    }
+
+    /// In one piece of blocking work: tokio gives each piece to the thread that has been idle for
+    /// longest, so that hundreds of them in a row would keep hundreds of threads from ending.
+    async fn stats_of(&self, ids: &[ContainerId]) -> Vec<Option<Stats>> {
+        let running: Vec<_> = ids.iter().map(|id| self.running(id).ok()).collect();
+        let hierarchies = Arc::clone(&self.host.hierarchies);
+        let read = move |(cgroup, pid): (String, i32)| stats::read(&hierarchies, &cgroup, pid);
+        let all =
+            blocking(move || Ok(running.into_iter().map(|one| one.and_then(&read)).collect()));
+        all.await.unwrap_or_else(|_| vec![None; ids.len()])
     }
 
     fn events(&self) -> mpsc::Receiver<ContainerEvent> {

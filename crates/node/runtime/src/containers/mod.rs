@@ -105,6 +105,15 @@ pub trait Containers: Send + Sync + 'static {
     /// What a running container uses.
     async fn stats(&self, id: &ContainerId) -> Result<Stats, CallError>;
 
+    /// What each of them uses, in the same order; nothing for one that does not run.
+    async fn stats_of(&self, ids: &[ContainerId]) -> Vec<Option<Stats>> {
+        let mut all = Vec::with_capacity(ids.len());
+        for id in ids {
+            all.push(self.stats(id).await.ok());
+        }
+        all
+    }
+
     /// What happens from now on; what happened before stands in [`Containers::list`]. One reader:
     /// a second call takes over from the first.
     fn events(&self) -> mpsc::Receiver<ContainerEvent>;
