@@ -8,8 +8,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
     agent, completions, config, debug, deploy, diff, doctor, down, events, exec, fleet, history,
-    image, import, init, logs, man, plan, profile, run, server, status, stop, store, token, top,
-    up, usage, version, why,
+    image, import, init, logs, man, map, plan, profile, run, server, status, stop, store, token,
+    top, up, usage, version, why,
 };
 use crate::exit::Exit;
 use crate::observe::{self, ObserveSettings};
@@ -51,6 +51,8 @@ enum Command {
     Status(status::Status),
     /// Show clusters, services, tasks and instances live
     Top(top::Top),
+    /// Draw the way of requests: load balancers, rules, target groups, services, tasks, their health
+    Map(map::Map),
     /// Show what a task's containers wrote
     Logs(logs::Logs),
     /// Run a command with a terminal in a container of a running task: ECS Exec without its plugin
@@ -105,6 +107,7 @@ impl Command {
             Self::Diff(command) => calling()?.block_on(command.run(format)),
             Self::Status(command) => calling()?.block_on(command.run(format)),
             Self::Top(command) => calling()?.block_on(command.run(format)),
+            Self::Map(command) => calling()?.block_on(command.run(format)),
             Self::Logs(command) => calling()?.block_on(command.run(format)),
             Self::Exec(command) => calling()?.block_on(command.run()),
             Self::Stop(command) => calling()?.block_on(command.run(format)),

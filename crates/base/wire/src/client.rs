@@ -3,6 +3,7 @@
 
 mod exchange;
 mod lines;
+mod query;
 
 pub use lines::Lines;
 

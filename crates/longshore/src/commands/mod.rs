@@ -18,6 +18,7 @@ pub mod init;
 mod kept_logs;
 pub mod logs;
 pub mod man;
+pub mod map;
 pub mod plan;
 pub mod profile;
 pub mod run;

@@ -108,7 +108,10 @@ fn placed(counts: &Value) -> String {
 }
 
 /// A cluster's services; none of a server that was there before services were.
-async fn services_of(client: &Client, input: Value) -> Result<Vec<Value>> {
+///
+/// # Errors
+/// If a call fails.
+pub async fn services_of(client: &Client, input: Value) -> Result<Vec<Value>> {
     let arns = match list(client, "ListServices", input.clone(), "serviceArns").await {
         Ok(arns) => arns,
         Err(error) if is_unbuilt(&error) => return Ok(Vec::new()),
@@ -127,7 +130,10 @@ fn is_unbuilt(error: &anyhow::Error) -> bool {
 }
 
 /// Describes all of `arns`, as many calls as it takes.
-async fn describe(
+///
+/// # Errors
+/// If a call fails.
+pub async fn describe(
     client: &Client,
     operation: &str,
     input: Value,
