@@ -35,8 +35,8 @@ pub struct Found {
 /// # Errors
 /// If a call fails.
 pub async fn look(client: &Client, cluster: Option<&str>) -> Result<Found> {
-    let mut found = Found::default();
-    found.load_balancers = pages(client, "DescribeLoadBalancers", &[], "LoadBalancers").await?;
+    let load_balancers = pages(client, "DescribeLoadBalancers", &[], "LoadBalancers").await?;
+    let mut found = Found { load_balancers, ..Found::default() };
     for balancer in &found.load_balancers {
         let of = of("LoadBalancerArn", text(balancer, "LoadBalancerArn"));
         found.listeners.extend(pages(client, "DescribeListeners", &of, "Listeners").await?);
