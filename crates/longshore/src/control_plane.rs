@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use balancer::Balancer;
 use certificates::Certificates;
 use cloudwatch::{CloudWatch, Logs};
+use ecr::Ecr;
 use ecs::{Ecs, EcsSetup, IamCredentials, SessionSetup, TaskEndpointSetting};
 use elbv2::Elb;
 use ensemble::{LedgerGate, lead};
@@ -33,6 +34,7 @@ use crate::event_parts::EventParts;
 use crate::exec_parts::ExecParts;
 use crate::known_resources::KnownResources;
 use crate::observe;
+use crate::registry;
 use crate::security::Tls;
 use crate::settings::{Auth, ServerSettings};
 use crate::tables::Tables;
@@ -83,6 +85,7 @@ impl ControlPlane {
             events: events_tables,
             cloudwatch: cloudwatch_tables,
             elbv2: elb_tables,
+            ecr: ecr_tables,
             identity: identity_table,
         } = Tables::declare(&mut schema);
         let makes_key = matches!(settings.store.choice, StoreChoice::Embedded);
@@ -105,6 +108,7 @@ impl ControlPlane {
         let elb = balancing::join(elb_tables, (vpc_tables, certificate_tables), &ledger, &ecs);
         let holder = (tls.as_ref(), &data);
         let certificates = certifying::join(certificate_tables, &ledger, holder, &elb);
+        let ecr = registry::join(ecr_tables, &ledger, &iam, &settings, &data, ids.clone()).await?;
         let secrets = Secrets::new(secrets_tables, ledger.clone(), ids.clone());
         acquaint(&secrets, &iam, &ecs);
         let inside = observe::Inside::open(&settings, &data, &ledger, &ecs)?;
@@ -119,8 +123,9 @@ impl ControlPlane {
         let services =
             services.into_iter().chain([events.service(), logs.service(), elb.service()]);
         let services = services.chain([secrets.ssm(), secrets.secretsmanager()]);
-        let services = services.chain([certificates.service(), iam.service()]);
+        let services = services.chain([certificates.service(), iam.service(), ecr.service()]);
         let ours = ecs.routes().into_iter().chain(vpc.routes()).chain(events.routes()).chain(ours);
+        let ours = ours.chain(ecr.routes());
         let edge = edge(&settings, tls.as_ref(), &iam, shared);
         let edge = services.fold(edge, EdgeBuilder::service);
         let edge = ours.fold(edge, EdgeBuilder::route);
@@ -135,7 +140,7 @@ impl ControlPlane {
         let metrics = inside.begin(&settings, &edge, &mut loops, &shutdown).await?;
         let running = Running { metrics, ..running };
         keep_certificates(tls.as_ref(), &clock, &shutdown, &mut loops);
-        let others = (events, logs, secrets, elb, certificates, iam.clone());
+        let others = (events, logs, secrets, elb, certificates, iam.clone(), ecr);
         let (of_term, token) = (settings.clone(), shutdown.clone());
         loops.spawn(leading(ledger.clone(), ecs.clone(), others, of_term, token));
         let token = shutdown.clone();
@@ -224,6 +229,7 @@ fn ecs_setup(
             task_endpoint,
             credentials: Arc::new(credentials),
             ecr_endpoint: settings.ecr_endpoint.clone(),
+            registry: registry::beside(settings, running),
         },
         services: settings.services,
         vpc,
@@ -307,13 +313,13 @@ fn member(settings: &ServerSettings, running: &Running, ids: &dyn IdSource) -> R
 }
 
 /// The services that have loops of their own.
-type OfTerm = (Events, Logs, Secrets, Elb, Certificates, Iam);
+type OfTerm = (Events, Logs, Secrets, Elb, Certificates, Iam, Ecr);
 
 /// What only the server that leads does.
 async fn leading(
     ledger: Ledger,
     ecs: Ecs,
-    (events, logs, secrets, elb, certificates, iam): OfTerm,
+    (events, logs, secrets, elb, certificates, iam, ecr): OfTerm,
     settings: ServerSettings,
     shutdown: CancellationToken,
 ) -> Result<()> {
@@ -321,7 +327,8 @@ async fn leading(
     let is_shared = matches!(settings.store.choice, StoreChoice::Etcd(_));
     let work = |term: CancellationToken| {
         let (ecs, ledger, events, logs) = (&ecs, &ledger, &events, &logs);
-        let (secrets, elb, certificates, iam) = (&secrets, &elb, &certificates, &iam);
+        let (secrets, elb, certificates) = (&secrets, &elb, &certificates);
+        let (iam, ecr) = (&iam, &ecr);
         async move {
             ledger.reseal().await?;
             if is_shared {
@@ -338,12 +345,13 @@ async fn leading(
                 ended
             };
             let balancer = Balancer::new(ledger.clock().clone());
-            let (ended, (), (), (), ()) = tokio::join!(
+            let (ended, (), (), (), (), ()) = tokio::join!(
                 work,
                 events.run(telling.clone()),
                 secrets.run(telling.clone()),
                 elb.run(&balancer, telling.clone()),
                 certificates.run(telling.clone()),
+                ecr.run(telling.clone()),
             );
             ended
         }

@@ -95,6 +95,11 @@ impl DataDir {
         self.0.join("images")
     }
 
+    /// Where the registry keeps images; shares files with [`DataDir::images`].
+    pub fn registry(&self) -> PathBuf {
+        self.0.join("registry")
+    }
+
     /// Where an instance keeps its journal, containers and networks.
     pub fn node(&self, name: &str) -> PathBuf {
         self.0.join("node").join(name)

@@ -36,6 +36,7 @@ mod pki;
 mod port;
 mod profile_files;
 mod registries;
+mod registry;
 mod retention;
 mod routes;
 mod security;

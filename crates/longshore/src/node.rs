@@ -101,7 +101,10 @@ pub async fn open_images(
 ) -> Result<Arc<ImageStore>> {
     let folder = data.images();
     let authorities = registries.authorities()?;
-    let settings = images::Settings { behavior, authorities, ..images::Settings::default() };
+    // Where a server keeps its registry's blobs, if one runs on this folder too.
+    let siblings = vec![data.registry()];
+    let settings =
+        images::Settings { behavior, authorities, siblings, ..images::Settings::default() };
     let store = move || ImageStore::open(folder, settings);
     Ok(Arc::new(tokio::task::spawn_blocking(store).await??))
 }

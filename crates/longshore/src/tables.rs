@@ -25,6 +25,8 @@ pub struct Tables {
     pub cloudwatch: cloudwatch::Tables,
     /// Load balancers and target groups.
     pub elbv2: elbv2::Tables,
+    /// Repositories and images.
+    pub ecr: ecr::Tables,
     /// What the servers of one store share.
     pub identity: IdentityTable,
 }
@@ -41,6 +43,7 @@ impl Tables {
             events: events::Tables::declare(schema),
             cloudwatch: cloudwatch::Tables::declare(schema),
             elbv2: elbv2::Tables::declare(schema),
+            ecr: ecr::Tables::declare(schema),
             identity: IdentityTable::declare(schema),
         }
     }

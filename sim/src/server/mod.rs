@@ -115,6 +115,7 @@ fn assemble(
             task_endpoint: TaskEndpointSetting::None,
             credentials: Arc::new(NoCredentials),
             ecr_endpoint: None,
+            registry: None,
         },
         services: service_rules(plan),
         vpc: vpc_tables,

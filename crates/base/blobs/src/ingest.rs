@@ -15,6 +15,8 @@ use crate::{Digest, Durability, Hasher, Store, StoreError};
 
 /// How unnamed partial files begin; resumable ones are named by 64 hexadecimal digits.
 const UNNAMED_PREFIX: &str = "unnamed-";
+/// How partial files of uploads begin; their callers' names follow.
+const UPLOAD_PREFIX: &str = "upload-";
 /// How much is read at a time when a partial file is hashed again.
 const REHASH_BUFFER_BYTES: usize = 256 * 1024;
 
@@ -51,16 +53,18 @@ impl IngestError {
     }
 }
 
-/// A blob on its way in. Dropped without [`Ingest::commit`], a resumable one keeps its bytes on disk
-/// for the next attempt, an unnamed one is deleted.
+/// A blob on its way in. Dropped without [`Ingest::commit`], a resumable one or an upload keeps its
+/// bytes on disk for the next attempt, an unnamed one is deleted.
 pub struct Ingest {
     store: Store,
     path: PathBuf,
     file: File,
     hasher: Hasher,
     offset: u64,
-    /// The digest that names the file; `None` for unnamed ones.
+    /// The digest that names the file; `None` for uploads and unnamed ones.
     key: Option<Digest>,
+    /// Whether the bytes stay if nobody commits them.
+    is_kept: bool,
     is_settled: bool,
 }
 
@@ -85,6 +89,7 @@ impl Ingest {
                 hasher: Hasher::new(),
                 offset: 0,
                 key: Some(*digest),
+                is_kept: true,
                 is_settled: false,
             };
             ingest.rehash()?;
@@ -115,9 +120,53 @@ impl Ingest {
                 hasher: Hasher::new(),
                 offset: 0,
                 key: None,
+                is_kept: false,
                 is_settled: false,
             });
         }
+    }
+
+    pub(crate) fn upload(
+        store: &Store,
+        name: &str,
+        is_new: bool,
+    ) -> Result<Option<Self>, IngestError> {
+        let path = upload_path(store, name);
+        let mut options = OpenOptions::new();
+        let file = match options.read(true).write(true).create_new(is_new).open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !is_new => return Ok(None),
+            Err(error) => return Err(io_error("open", &path)(error).into()),
+        };
+        lock(&file, FlockOperation::LockExclusive).map_err(io_error("lock", &path))?;
+        if !is_same_file(&file, &path) {
+            return Ok(None); // Committed or thrown away while we waited.
+        }
+        let mut ingest = Self {
+            store: store.clone(),
+            path,
+            file,
+            hasher: Hasher::new(),
+            offset: 0,
+            key: None,
+            is_kept: true,
+            is_settled: false,
+        };
+        ingest.rehash()?;
+        Ok(Some(ingest))
+    }
+
+    /// The digest of what is here so far.
+    pub fn digest(&self) -> Digest {
+        self.hasher.clone().finish()
+    }
+
+    /// What is here so far, to be read from its beginning.
+    ///
+    /// # Errors
+    /// If it cannot be opened.
+    pub fn reader(&self) -> Result<File, IngestError> {
+        Ok(File::open(&self.path).map_err(io_error("open", &self.path))?)
     }
 
     /// Hashes what an earlier attempt left and goes to its end.
@@ -173,9 +222,23 @@ impl Ingest {
     /// If digest or size are not as expected, or the disk refuses. Then no blob appears; too short a
     /// resumable ingest keeps its bytes for the next attempt.
     pub fn commit(
+        self,
+        expected: Option<&Digest>,
+        size_bytes: Option<u64>,
+    ) -> Result<Digest, IngestError> {
+        self.commit_sharing(expected, size_bytes, &[])
+    }
+
+    /// As [`Ingest::commit`]; if one of `siblings`, stores on the same machine, has the blob already,
+    /// its file is shared (by a hard link) and what came is let go, so that the disk has it once.
+    ///
+    /// # Errors
+    /// As [`Ingest::commit`].
+    pub fn commit_sharing(
         mut self,
         expected: Option<&Digest>,
         size_bytes: Option<u64>,
+        siblings: &[Store],
     ) -> Result<Digest, IngestError> {
         if let Some(expected_bytes) = size_bytes.filter(|size| *size != self.offset) {
             let actual_bytes = self.offset;
@@ -192,16 +255,20 @@ impl Ingest {
                 return Err(IngestError::Digest { expected, actual });
             }
         }
+        for sibling in siblings {
+            // Sharing saves room, no more: without it the bytes that came will do.
+            if self.store.share(sibling, &actual).is_ok_and(|is_shared| is_shared) {
+                self.discard();
+                return Ok(actual);
+            }
+        }
         if self.store.durability == Durability::Synced {
             self.file.sync_data().map_err(io_error("sync", &self.path))?;
         }
         let target = self.store.path(&actual);
         fs::rename(&self.path, &target).map_err(io_error("rename", &self.path))?;
         self.is_settled = true;
-        if self.store.durability == Durability::Synced {
-            let dir = self.store.blobs_dir();
-            File::open(&dir).and_then(|dir| dir.sync_all()).map_err(io_error("sync", &dir))?;
-        }
+        self.store.sync_names()?;
         Ok(actual)
     }
 
@@ -214,10 +281,22 @@ impl Ingest {
 
 impl Drop for Ingest {
     fn drop(&mut self) {
-        if !self.is_settled && self.key.is_none() {
+        if !self.is_settled && !self.is_kept {
             self.discard();
         }
     }
+}
+
+impl std::fmt::Debug for Ingest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ingest").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+pub(crate) fn upload_path(store: &Store, name: &str) -> PathBuf {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+    assert!(!name.is_empty() && name.bytes().all(is_plain), "no name of an upload");
+    store.ingest_dir().join(format!("{UPLOAD_PREFIX}{name}"))
 }
 
 fn open_partial(path: &Path) -> Result<File, StoreError> {

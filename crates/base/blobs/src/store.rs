@@ -88,6 +88,12 @@ impl Store {
         Ok(store)
     }
 
+    /// The store in `root`, whether or not it is there: to share blobs from. Nothing can be stored
+    /// in one that [`Store::open`] has not made.
+    pub fn at(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into(), durability: Durability::default() }
+    }
+
     pub(crate) fn blobs_dir(&self) -> PathBuf {
         self.root.join("sha256")
     }
@@ -209,7 +215,78 @@ impl Store {
         Ingest::unnamed(self)
     }
 
-    /// Deletes the partial files that nobody is writing: unnamed ones always, resumable ones if last
+    /// Starts an upload under a name of the caller's, of ASCII letters, digits and dashes: what came
+    /// of it stays on the disk until it is committed, discarded or swept.
+    ///
+    /// # Errors
+    /// If there is one of that name, or the file cannot be made.
+    ///
+    /// # Panics
+    /// If the name has other characters, or none.
+    pub fn begin_upload(&self, name: &str) -> Result<Ingest, IngestError> {
+        let begun = Ingest::upload(self, name, true)?;
+        begun.ok_or_else(|| {
+            let gone = io::Error::from(io::ErrorKind::NotFound);
+            io_error("lock", &self.ingest_dir())(gone).into()
+        })
+    }
+
+    /// Goes on with an upload, which is hashed again; `None` if there is none of that name. Waits
+    /// while another caller has it.
+    ///
+    /// # Errors
+    /// If its file cannot be opened or read.
+    ///
+    /// # Panics
+    /// As [`Store::begin_upload`].
+    pub fn resume_upload(&self, name: &str) -> Result<Option<Ingest>, IngestError> {
+        Ingest::upload(self, name, false)
+    }
+
+    /// How many bytes have come of an upload; `None` if there is none of that name.
+    ///
+    /// # Panics
+    /// As [`Store::begin_upload`].
+    pub fn upload_bytes(&self, name: &str) -> Option<u64> {
+        let path = crate::ingest::upload_path(self, name);
+        fs::metadata(path).ok().map(|told| told.len())
+    }
+
+    /// Takes a blob over from another store on the same machine without copying it: both have the
+    /// same file (a hard link) from then on, and each may delete its own name of it. `false` if the
+    /// other has it not, or lies on another file system.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn share(&self, other: &Self, digest: &Digest) -> Result<bool, StoreError> {
+        let (from, to) = (other.path(digest), self.path(digest));
+        match fs::hard_link(&from, &to) {
+            Ok(()) => {
+                self.sync_names()?;
+                Ok(true)
+            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::AlreadyExists => Ok(true),
+                io::ErrorKind::NotFound
+                | io::ErrorKind::CrossesDevices
+                | io::ErrorKind::TooManyLinks
+                | io::ErrorKind::PermissionDenied
+                | io::ErrorKind::Unsupported => Ok(false),
+                _ => Err(io_error("link", &to)(error)),
+            },
+        }
+    }
+
+    /// Sees to it that the names of blobs survive a loss of power.
+    pub(crate) fn sync_names(&self) -> Result<(), StoreError> {
+        if self.durability == Durability::Relaxed {
+            return Ok(());
+        }
+        let dir = self.blobs_dir();
+        File::open(&dir).and_then(|dir| dir.sync_all()).map_err(io_error("sync", &dir))
+    }
+
+    /// Deletes the partial files that nobody is writing: unnamed ones always, resumable ones and uploads if last
     /// written before `before`. Returns how many went.
     ///
     /// # Errors

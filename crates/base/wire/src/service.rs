@@ -112,6 +112,7 @@ pub struct Service {
     model: &'static ServiceModel,
     handlers: HashMap<&'static str, Handler>,
     explain: Explain,
+    body_limit: usize,
 }
 
 impl Service {
@@ -120,7 +121,7 @@ impl Service {
         let explain = Arc::new(|_: &'static str, violations: &[Violation]| {
             ServiceError::new(model.validation_code, 400, describe(violations))
         });
-        Self { model, handlers: HashMap::new(), explain }
+        Self { model, handlers: HashMap::new(), explain, body_limit: edge::BODY_LIMIT_BYTES }
     }
 
     /// The same service answering broken constraints of the model with its own errors: `explain`
@@ -132,6 +133,19 @@ impl Service {
     ) -> Self {
         self.explain = Arc::new(explain);
         self
+    }
+
+    /// The same service with requests of up to `bytes`, if its operations take larger ones than
+    /// [`edge::BODY_LIMIT_BYTES`].
+    #[must_use]
+    pub fn body_limit(mut self, bytes: usize) -> Self {
+        self.body_limit = bytes;
+        self
+    }
+
+    /// The longest body that its requests may have, in bytes.
+    pub(crate) fn body_limit_bytes(&self) -> usize {
+        self.body_limit
     }
 
     /// The same service with `handler` answering the operation `O`.

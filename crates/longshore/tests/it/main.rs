@@ -42,6 +42,7 @@ mod planning;
 mod protection;
 mod providers;
 mod reboot;
+mod registry;
 mod renewed;
 mod replaced;
 mod roles;

@@ -53,7 +53,7 @@ use crate::placing::Placer;
 use crate::sessions::SessionTables;
 pub use crate::sessions::{
     AGENT_AWAY_AFTER, ArrivalLimits, Close, CredentialsRequest, Gone, Hello, IamCredentials,
-    InstanceTelemetry, Minted, Received, SessionSetup, Sessions, TaskCredentials,
+    InstanceTelemetry, Minted, OwnRegistry, Received, SessionSetup, Sessions, TaskCredentials,
     TaskEndpointSetting, Transport,
 };
 pub use crate::sessions::{AGENT_PROGRAM_PATH, AgentPrograms};

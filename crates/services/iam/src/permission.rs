@@ -8,7 +8,11 @@ use wire::{Action, Caller, CallerKind};
 
 /// What agents call: the actions of `AmazonEC2ContainerServiceforEC2Role` that are requests of
 /// ECS, what log drivers do without an execution role, and what they read besides.
-const OF_AGENTS: [(&str, &str); 13] = [
+const OF_AGENTS: [(&str, &str); 17] = [
+    ("ecr", "BatchCheckLayerAvailability"),
+    ("ecr", "BatchGetImage"),
+    ("ecr", "GetAuthorizationToken"),
+    ("ecr", "GetDownloadUrlForLayer"),
     ("ecs", "CreateCluster"),
     ("ecs", "DeregisterContainerInstance"),
     ("ecs", "DiscoverPollEndpoint"),

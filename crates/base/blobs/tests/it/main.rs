@@ -164,3 +164,48 @@ proptest! {
         prop_assert_eq!(partial(&folder), 0);
     }
 }
+
+#[test]
+fn an_upload_outlives_its_process() {
+    let (folder, store) = store();
+    let mut first = store.begin_upload("a-1").unwrap();
+    assert!(store.begin_upload("a-1").is_err(), "the name is taken");
+    first.write(b"hello ").unwrap();
+    drop(first);
+    assert_eq!(store.upload_bytes("a-1"), Some(6));
+    store.sweep(SystemTime::UNIX_EPOCH).unwrap();
+    let mut second = open(folder.path()).resume_upload("a-1").unwrap().unwrap();
+    assert_eq!((second.offset(), second.digest()), (6, Digest::of(b"hello ")));
+    second.write(b"world").unwrap();
+    let digest = second.commit(Some(&Digest::of(b"hello world")), Some(11)).unwrap();
+    assert_eq!(store.read(&digest, 100).unwrap().unwrap(), b"hello world");
+    assert!(store.resume_upload("a-1").unwrap().is_none());
+    assert_eq!((store.upload_bytes("a-1"), partial(&folder)), (None, 0));
+    drop(store.begin_upload("b").unwrap());
+    let later = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1 << 40);
+    assert_eq!(store.sweep(later).unwrap(), 1, "old ones go");
+}
+
+#[test]
+fn stores_on_one_machine_share_files() {
+    use std::os::unix::fs::MetadataExt;
+    let (_one, first) = store();
+    let folder = TempDir::new_in(_one.path()).unwrap();
+    let second = open(folder.path());
+    let digest = first.put(b"layer").unwrap();
+    assert!(second.share(&first, &digest).unwrap());
+    assert!(second.share(&first, &digest).unwrap(), "again is no error");
+    let inode = |store: &Store| fs::metadata(store.path(&digest)).unwrap().ino();
+    assert_eq!(inode(&first), inode(&second));
+    first.delete(&digest).unwrap();
+    assert_eq!(second.read(&digest, 5).unwrap().unwrap(), b"layer");
+    assert!(!second.share(&first, &Digest::of(b"none")).unwrap());
+    // What came is let go if a sibling has it, after it was checked.
+    let mut again = first.begin_upload("again").unwrap();
+    again.write(b"layer").unwrap();
+    again.commit_sharing(Some(&digest), None, std::slice::from_ref(&second)).unwrap();
+    assert_eq!(inode(&first), inode(&second));
+    let mut wrong = first.begin_upload("wrong").unwrap();
+    wrong.write(b"other").unwrap();
+    assert!(wrong.commit_sharing(Some(&digest), None, &[second]).is_err());
+}

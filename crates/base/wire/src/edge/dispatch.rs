@@ -17,7 +17,7 @@ use super::gate::{Asking, Gated};
 use super::relay::{ELSEWHERE, Relayed};
 use super::resolve::{Target, of_forms, unknown_operation};
 use super::seen::{self, Seen};
-use super::{Body, Edge, Inner, Need, Priority, Route, RouteRequest};
+use super::{BODY_LIMIT_BYTES, Body, Edge, Inner, Need, Priority, Route, RouteAuth, RouteRequest};
 use crate::protocol::Form;
 use crate::service::{self, Answered, Call};
 use crate::tls::Connection;
@@ -136,6 +136,9 @@ impl Inner {
         arrival: Arrival<'_>,
         mut request: Request<Body>,
     ) -> Response<Body> {
+        if route.auth == RouteAuth::Handler {
+            return Self::hand_over(route, arrival, request).await;
+        }
         let mut upgrade = request
             .headers()
             .contains_key(http::header::UPGRADE)
@@ -145,7 +148,7 @@ impl Inner {
             let protocol = Protocol::AwsJson11;
             respond_error(Refusal { error, protocol, service: None }, arrival)
         };
-        let body = match self.read_body(body, arrival).await {
+        let body = match self.read_body(body, BODY_LIMIT_BYTES, arrival).await {
             Ok(body) => body,
             Err(error) => return refuse(error),
         };
@@ -188,6 +191,25 @@ impl Inner {
             Ok(response) => response,
             Err(_) => refuse(too_late(limit)),
         }
+    }
+
+    /// Leaves a request to its route's handler, body and all.
+    async fn hand_over(
+        route: &Route,
+        arrival: Arrival<'_>,
+        request: Request<Body>,
+    ) -> Response<Body> {
+        // The handler bounds how long the body takes: the connection is at work.
+        if let Some(exchange) = arrival.exchange {
+            exchange.work();
+        }
+        let (parts, body) = request.into_parts();
+        let endpoint = endpoint(&parts);
+        let Arrival { request_id, now, source, .. } = arrival;
+        let (caller, upgrade) = (None, None);
+        let request =
+            RouteRequest { parts, body, caller, upgrade, source, request_id, now, endpoint };
+        (route.handler)(request).await
     }
 
     async fn run_call(
@@ -239,7 +261,9 @@ impl Inner {
         };
         let refuse = |error, service| refusal(error, protocol, service);
         check_head(parts, protocol).map_err(|error| refuse(error, service))?;
-        let bytes = self.read_body(body, arrival).await.map_err(|error| refuse(error, service))?;
+        let limit = service.map_or(BODY_LIMIT_BYTES, Service::body_limit_bytes);
+        let bytes =
+            self.read_body(body, limit, arrival).await.map_err(|error| refuse(error, service))?;
         let form = match protocol {
             Protocol::AwsQuery | Protocol::Ec2Query => Some(
                 read_form(parts, &bytes)

@@ -22,9 +22,10 @@ impl Inner {
     pub(super) async fn read_body(
         &self,
         body: Body,
+        limit_bytes: usize,
         arrival: Arrival<'_>,
     ) -> Result<Bytes, ServiceError> {
-        let body = receive(&self.connections, arrival.exchange, body).await?;
+        let body = receive(&self.connections, arrival.exchange, body, limit_bytes).await?;
         if let Some(exchange) = arrival.exchange {
             exchange.work();
         }

@@ -9,13 +9,13 @@ use tokio::time::{Instant, timeout_at};
 
 use super::connections::{Charge, Connections, Exchange, with_charge};
 use super::counters::refused;
-use super::{BODY_LIMIT_BYTES, Body, EdgeLimits, body};
+use super::{Body, EdgeLimits, body};
 use crate::ServiceError;
 
 /// The first bytes of a body are not counted: most bodies are no longer, and come with the head.
 const UNCOUNTED_BYTES: usize = 4 * 1024;
 
-/// Reads a body of at most [`BODY_LIMIT_BYTES`].
+/// Reads a body of at most `limit_bytes`.
 ///
 /// # Errors
 /// The client's answer if it is longer, slower than the limits allow, breaks off, or if there is
@@ -24,9 +24,10 @@ pub(super) async fn receive(
     connections: &Arc<Connections>,
     exchange: Option<&Exchange>,
     mut body: Body,
+    limit_bytes: usize,
 ) -> Result<Bytes, ServiceError> {
-    if hyper::body::Body::size_hint(&body).lower() > BODY_LIMIT_BYTES as u64 {
-        return Err(body::too_large(BODY_LIMIT_BYTES));
+    if hyper::body::Body::size_hint(&body).lower() > limit_bytes as u64 {
+        return Err(body::too_large(limit_bytes));
     }
     let limits = &connections.limits;
     let began = Instant::now();
@@ -43,8 +44,8 @@ pub(super) async fn receive(
             }
         };
         let Ok(data) = frame.into_data() else { continue };
-        if received.len() + data.len() > BODY_LIMIT_BYTES {
-            return Err(body::too_large(BODY_LIMIT_BYTES));
+        if received.len() + data.len() > limit_bytes {
+            return Err(body::too_large(limit_bytes));
         }
         let id = exchange.map(Exchange::connection);
         let uncounted = UNCOUNTED_BYTES.saturating_sub(received.len());
@@ -117,6 +118,7 @@ fn no_memory() -> ServiceError {
 
 #[cfg(test)]
 mod tests {
+    use super::super::BODY_LIMIT_BYTES;
     use super::*;
 
     #[test]

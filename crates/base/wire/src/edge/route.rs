@@ -21,6 +21,11 @@ pub enum RouteAuth {
     /// Requests signed for this service, such as `ecs`. The body is signed, so it is read whole
     /// before the handler is called; at most [`super::BODY_LIMIT_BYTES`].
     Signed(&'static str),
+    /// Whom the handler lets: it is called before anything of the body is read, and finds out who
+    /// calls. It may take as long as it likes, so it sees to it itself that a body moves and that
+    /// strangers are refused at once; it holds no seat meanwhile. Always answered by the server that
+    /// is asked ([`Route::here`]).
+    Handler,
 }
 
 /// A request to a route.

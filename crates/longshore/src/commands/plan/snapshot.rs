@@ -39,6 +39,7 @@ pub async fn ask(file: &Path, question: &Value) -> Result<Value> {
             task_endpoint: TaskEndpointSetting::None,
             credentials: Arc::new(Nobody),
             ecr_endpoint: None,
+            registry: None,
         },
         services: ServiceRules::default(),
         vpc: tables.vpc,

@@ -17,7 +17,8 @@ const DOCKER_API_VERSIONS: [&str; 13] = [
 ];
 
 /// Capabilities in the old form, without their prefix.
-const CAPABILITIES_OLD: [&str; 9] = [
+const CAPABILITIES_OLD: [&str; 10] = [
+    "ecr-auth",
     "privileged-container",
     "logging-driver.awsfirelens",
     "logging-driver.awslogs",
@@ -30,7 +31,7 @@ const CAPABILITIES_OLD: [&str; 9] = [
 ];
 
 /// Capabilities in the new form, without their prefix: those that this agent really has.
-const CAPABILITIES: [&str; 24] = [
+const CAPABILITIES: [&str; 25] = [
     "private-registry-authentication.secretsmanager",
     "secrets.ssm.environment-variables",
     "secrets.asm.environment-variables",
@@ -39,6 +40,7 @@ const CAPABILITIES: [&str; 24] = [
     "env-files.s3",
     "execute-command",
     "execution-role-awslogs",
+    "execution-role-ecr-pull",
     "firelens.fluentbit",
     "firelens.fluentd",
     "firelens.non-root-user",

@@ -41,6 +41,8 @@ pub struct Settings {
     pub durability: Durability,
     /// Whose certificates registries may have, besides those that the system trusts.
     pub authorities: Authorities,
+    /// Folders of blobs that a registry on this machine keeps: what it has is not copied.
+    pub siblings: Vec<PathBuf>,
 }
 
 impl Default for Settings {
@@ -55,6 +57,7 @@ impl Default for Settings {
             layers_at_once: 3,
             durability: Durability::default(),
             authorities: Authorities::default(),
+            siblings: Vec::new(),
         }
     }
 }
@@ -89,6 +92,7 @@ impl ImageStore {
             retry,
             manifest_timeout: settings.manifest_timeout,
             layers_at_once: settings.layers_at_once.max(1),
+            siblings: settings.siblings.iter().map(blobs::Store::at).collect(),
             layer_locks: Locks::new(),
             unpackers: Semaphore::new(processors),
         };

@@ -83,6 +83,17 @@ pub enum RegistryAuth {
     },
     /// An identity token (`docker login`'s `identitytoken`), exchanged for a bearer token.
     IdentityToken(String),
+    /// User name and password for a registry that is reached at another address than the one that
+    /// references name: ECR's names lead to whoever gave the right to pull.
+    At {
+        /// Where it is: `http://10.0.0.1:4566`. Only this host is spoken to without TLS, and only if
+        /// the scheme says so.
+        url: String,
+        /// The user's name.
+        username: String,
+        /// The password.
+        password: String,
+    },
 }
 
 /// Never the secret.
@@ -92,6 +103,7 @@ impl std::fmt::Debug for RegistryAuth {
             Self::Anonymous => f.write_str("Anonymous"),
             Self::Basic { username, .. } => write!(f, "Basic({username})"),
             Self::IdentityToken(_) => f.write_str("IdentityToken"),
+            Self::At { url, username, .. } => write!(f, "At({url}, {username})"),
         }
     }
 }

@@ -36,6 +36,8 @@ pub(super) struct Puller {
     pub(super) manifest_timeout: Duration,
     /// How many layers of one image are fetched at once.
     pub(super) layers_at_once: usize,
+    /// Stores of blobs on this machine that a registry may keep its own in.
+    pub(super) siblings: Vec<blobs::Store>,
     /// Each layer is fetched and unpacked by one at a time.
     pub(super) layer_locks: Locks<Digest>,
     /// Unpacking is work for processors.
@@ -220,6 +222,9 @@ impl Pull {
                 limit: format!("{LAYER_BYTES_MAX} bytes"),
             }));
         }
+        if self.share(blob).await? {
+            return Ok(());
+        }
         let mut retries = self.retries();
         loop {
             let (shelves, digest) = (Arc::clone(&self.puller.shelves), blob.digest);
@@ -236,6 +241,23 @@ impl Pull {
                 }
             }
         }
+    }
+
+    /// Takes a blob over from a registry whose files are on this machine. Only from the one that gave
+    /// the right to pull, which has just said that the manifest's blobs are in the repository.
+    async fn share(&self, blob: &Descriptor) -> Result<bool, PullError> {
+        if !self.session.is_named() || self.puller.siblings.is_empty() {
+            return Ok(false);
+        }
+        let (puller, digest, size) = (Arc::clone(&self.puller), blob.digest, blob.size);
+        let share = move || {
+            let has = |sibling: &&blobs::Store| sibling.size_bytes(&digest) == Some(size);
+            match puller.siblings.iter().find(has) {
+                Some(sibling) => puller.shelves.blobs.share(sibling, &digest),
+                None => Ok(false),
+            }
+        };
+        Ok(blocking(share).await.map_err(ImageError::from)?)
     }
 
     /// One attempt, from where the last one stopped. `achieved` counts the bytes that came.

@@ -117,6 +117,12 @@ impl ImageReference {
         self.0.digest.as_ref()
     }
 
+    /// The same repository's image of this digest, without a tag.
+    pub(crate) fn pinned(&self, digest: Digest) -> Self {
+        let bare = Parts { tag: None, digest: Some(digest), ..(*self.0).clone() };
+        Self(Arc::new(bare))
+    }
+
     /// What a registry's `/manifests/` path ends with: the digest, else the tag.
     pub fn manifest_key(&self) -> String {
         match (&self.0.digest, &self.0.tag) {

@@ -13,6 +13,8 @@ use super::{ImageError, ImageReference};
 
 /// The version of [`Record`]'s form.
 const RECORD_VERSION: u32 = 1;
+/// How many images from files stay of a repository by their digests alone.
+const LEFT_MAX: usize = 8;
 /// The largest record that is read.
 const RECORD_BYTES_MAX: u64 = 64 * 1024;
 
@@ -69,6 +71,29 @@ impl References {
         let bytes = serde_json::to_vec(record).expect("a record has only text keys");
         write_atomically(&path, &bytes, self.durability)
             .map_err(|error| store_error("write", &path, error))
+    }
+
+    /// Writes a record by digest for what a tag has left. Of images that came from files, which nothing
+    /// else takes away, some stay for each repository: those that were used last.
+    pub(super) fn keep_by_digest(&self, old: Record) -> Result<(), ImageError> {
+        let reference = old.reference.pinned(old.target);
+        if self.get(&reference)?.is_none() {
+            self.put(&Record { reference: reference.clone(), ..old })?;
+        }
+        let is_one = |record: &Record| {
+            let other = &record.reference;
+            !record.was_pulled
+                && *other != reference
+                && other.tag().is_none()
+                && other.registry() == reference.registry()
+                && other.repository() == reference.repository()
+        };
+        let mut left: Vec<_> = self.list()?.into_iter().filter(is_one).collect();
+        left.sort_by_key(|record| std::cmp::Reverse(self.times(&record.reference).map(|at| at.1)));
+        for record in left.iter().skip(LEFT_MAX - 1) {
+            self.remove(&record.reference)?;
+        }
+        Ok(())
     }
 
     /// Marks a reference as used now, if it is known.

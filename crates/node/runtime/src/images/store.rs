@@ -209,8 +209,14 @@ impl Shelves {
         self.layers.ensure(layer, blob, diff_id)
     }
 
-    /// Makes a reference mean a manifest whose parts are all here.
+    /// Makes a reference mean a manifest whose parts are all here. What it meant before can still be
+    /// found by its digest: a service may have pinned that.
     pub(super) fn name(&self, record: &Record) -> Result<Image, ImageError> {
+        if let Some(old) = self.references.get(&record.reference)?
+            && old.target != record.target
+        {
+            self.references.keep_by_digest(old)?;
+        }
         self.references.put(record)?;
         self.image(record)?.ok_or_else(|| {
             let problem = "a part of it was removed while it was stored; try again";

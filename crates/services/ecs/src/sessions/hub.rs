@@ -46,8 +46,19 @@ pub struct SessionSetup {
     /// Who makes the credentials of tasks' roles.
     pub credentials: Arc<dyn TaskCredentials>,
     /// Where agents ask for the right to pull from ECR's registries (GetAuthorizationToken); none is
-    /// AWS's own.
+    /// the registry beside us for images of the task's account, and AWS's own for others.
     pub ecr_endpoint: Option<String>,
+    /// The registry beside us, if there is one.
+    pub registry: Option<OwnRegistry>,
+}
+
+/// A registry that is served where the API is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnRegistry {
+    /// Where agents reach the API, and with it the registry.
+    pub url: String,
+    /// What images of it are named by, besides ECR's own names: `localhost:4566`.
+    pub hosts: Vec<String>,
 }
 
 /// The tables of the sessions themselves.

@@ -152,7 +152,8 @@ impl InstanceView for LedgerView<'_> {
         let scope = &self.key.0.scope;
         let log_mode = Some(api::default_log_mode(&self.snapshot, self.tables, scope));
         let ecr_endpoint = self.setup.ecr_endpoint.clone();
-        let settings = Settings { endpoint, log_mode, logs_endpoint, ecr_endpoint };
+        let registry = self.setup.registry.clone();
+        let settings = Settings { endpoint, log_mode, logs_endpoint, ecr_endpoint, registry };
         Ok(payload::task(&task, &definition, &settings))
     }
 }

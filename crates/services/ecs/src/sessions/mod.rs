@@ -48,7 +48,7 @@ pub use agent_update::AgentPrograms;
 pub use arrivals::ArrivalLimits;
 pub(crate) use arrivals::TooMany;
 pub(crate) use hub::SessionTables;
-pub use hub::{Hello, SessionSetup, Sessions};
+pub use hub::{Hello, OwnRegistry, SessionSetup, Sessions};
 pub use ledger_view::TaskEndpointSetting;
 pub use presence::AGENT_AWAY_AFTER;
 pub use role_credentials::{IamCredentials, TaskCredentials};

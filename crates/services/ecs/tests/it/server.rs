@@ -160,6 +160,7 @@ impl Server {
             task_endpoint: TaskEndpointSetting::None,
             credentials: Arc::new(SixHours),
             ecr_endpoint: None,
+            registry: None,
         };
         let setup = EcsSetup {
             ids: ids.clone(),

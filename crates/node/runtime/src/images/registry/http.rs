@@ -34,6 +34,27 @@ pub(super) struct Http {
     idle_timeout: Duration,
 }
 
+/// Who may be spoken to without TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Plain {
+    /// Nobody.
+    Never,
+    /// This machine: the registry itself is there.
+    ToLoopback,
+    /// This host and port, which was named with its scheme.
+    To(String),
+}
+
+impl Plain {
+    fn allows(&self, url: &Uri) -> bool {
+        match self {
+            Self::Never => false,
+            Self::ToLoopback => is_loopback(url),
+            Self::To(host) => host_of(url) == *host,
+        }
+    }
+}
+
 /// What is to be sent.
 #[derive(Clone)]
 pub(super) struct Ask {
@@ -41,20 +62,20 @@ pub(super) struct Ask {
     pub(super) url: Uri,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
-    /// Whether plain HTTP may be used: only if the registry itself is on this machine.
-    pub(super) may_be_plain: bool,
+    /// Whether plain HTTP may be used.
+    pub(super) plain: Plain,
     /// For messages.
     pub(super) what: String,
 }
 
 impl Ask {
-    pub(super) fn get(url: Uri, may_be_plain: bool, what: impl Into<String>) -> Self {
+    pub(super) fn get(url: Uri, plain: Plain, what: impl Into<String>) -> Self {
         Self {
             method: Method::GET,
             url,
             headers: HeaderMap::new(),
             body: Bytes::new(),
-            may_be_plain,
+            plain,
             what: what.into(),
         }
     }
@@ -102,7 +123,7 @@ impl Http {
 
     async fn send_once(&self, ask: &Ask) -> Result<Response<Incoming>, PullError> {
         let is_plain = ask.url.scheme_str() != Some("https");
-        if is_plain && !(ask.may_be_plain && is_loopback(&ask.url)) {
+        if is_plain && !ask.plain.allows(&ask.url) {
             return Err(PullError::Insecure { url: ask.url.to_string() });
         }
         let mut request = Request::new(Full::new(ask.body.clone()));

@@ -18,7 +18,7 @@ use serde::Deserialize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use self::http::{Ask, Http, host_of, refused};
+use self::http::{Ask, Http, Plain, host_of, refused};
 pub use self::trust::{Authorities, AuthoritiesError};
 use super::manifest::{DOCKER_LIST, DOCKER_MANIFEST, MANIFEST_BYTES_MAX, OCI_INDEX, OCI_MANIFEST};
 use super::{DEFAULT_REGISTRY, ImageError, ImageReference, PullError, RegistryAuth};
@@ -57,7 +57,9 @@ pub(super) struct Session {
     reference: ImageReference,
     auth: RegistryAuth,
     base: String,
-    is_local: bool,
+    plain: Plain,
+    /// Whether the registry is the one that gave the right to pull.
+    is_named: bool,
     /// The `Authorization` that worked last.
     authorization: Mutex<Option<HeaderValue>>,
 }
@@ -73,6 +75,11 @@ impl Registries {
         reference: &ImageReference,
         auth: &RegistryAuth,
     ) -> Result<Session, PullError> {
+        if let RegistryAuth::At { url, username, password } = auth {
+            let auth =
+                RegistryAuth::Basic { username: username.clone(), password: password.clone() };
+            return self.session_at(reference, url, auth);
+        }
         let host = match reference.registry() {
             DEFAULT_REGISTRY => DOCKER_HUB_HOST,
             host => host,
@@ -91,7 +98,32 @@ impl Registries {
             reference: reference.clone(),
             auth: auth.clone(),
             base: format!("{scheme}://{host}/v2"),
-            is_local,
+            plain: if is_local { Plain::ToLoopback } else { Plain::Never },
+            is_named: false,
+            authorization: Mutex::new(None),
+        })
+    }
+
+    /// A session with the registry at a URL, whatever the reference calls it.
+    fn session_at(
+        self: Arc<Self>,
+        reference: &ImageReference,
+        url: &str,
+        auth: RegistryAuth,
+    ) -> Result<Session, PullError> {
+        let url = url.trim_end_matches('/');
+        let parsed = parse_url(url)?;
+        let plain = match parsed.scheme_str() {
+            Some("http") => Plain::To(host_of(&parsed)),
+            _ => Plain::Never,
+        };
+        Ok(Session {
+            registries: self,
+            reference: reference.clone(),
+            auth,
+            base: format!("{url}/v2"),
+            plain,
+            is_named: true,
             authorization: Mutex::new(None),
         })
     }
@@ -99,7 +131,7 @@ impl Registries {
     /// Whether a registry on loopback speaks plain HTTP: asked that way first, as most do.
     async fn local_scheme(&self, host: &str) -> Result<&'static str, PullError> {
         let url = parse_url(&format!("http://{host}/v2/"))?;
-        match self.http.send(Ask::get(url, true, "its API version")).await {
+        match self.http.send(Ask::get(url, Plain::ToLoopback, "its API version")).await {
             // What TLS servers answer, if at all.
             Ok(response) if response.status() == StatusCode::BAD_REQUEST => Ok("https"),
             Ok(_) => Ok("http"),
@@ -187,6 +219,11 @@ impl Session {
         self.registries.http.piece(&mut blob.body, &blob.url, &blob.what).await
     }
 
+    /// Whether the registry is the one that gave the right to pull.
+    pub(super) fn is_named(&self) -> bool {
+        self.is_named
+    }
+
     /// Where the repository is, for messages.
     pub(super) fn registry(&self) -> &str {
         self.reference.registry()
@@ -199,7 +236,10 @@ impl Session {
         headers: HeaderMap,
         what: &str,
     ) -> Result<(Response<Incoming>, Ask), PullError> {
-        let mut ask = Ask::get(parse_url(&format!("{}/{path}", self.base))?, self.is_local, what);
+        let mut ask = {
+            let url = parse_url(&format!("{}/{path}", self.base))?;
+            Ask::get(url, self.plain.clone(), what)
+        };
         ask.headers = headers;
         for is_retry in [false, true] {
             let known = || self.authorization.lock().unwrap_or_else(PoisonError::into_inner);

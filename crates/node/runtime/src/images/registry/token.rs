@@ -70,7 +70,7 @@ async fn token(
     let ask = match &session.auth {
         RegistryAuth::IdentityToken(token) => {
             fields.extend([("grant_type", "refresh_token"), ("refresh_token", token)]);
-            let mut ask = Ask::get(parse_url(realm)?, session.is_local, "a token");
+            let mut ask = Ask::get(parse_url(realm)?, session.plain.clone(), "a token");
             ask.method = Method::POST;
             let form = HeaderValue::from_static("application/x-www-form-urlencoded");
             ask.headers.insert(CONTENT_TYPE, form);
@@ -83,7 +83,7 @@ async fn token(
             }
             let separator = if realm.contains('?') { '&' } else { '?' };
             let url = parse_url(&format!("{realm}{separator}{}", encode(&fields)))?;
-            let mut ask = Ask::get(url, session.is_local, "a token");
+            let mut ask = Ask::get(url, session.plain.clone(), "a token");
             if let RegistryAuth::Basic { username, password } = auth {
                 ask.headers.insert(AUTHORIZATION, basic(username, password));
             }

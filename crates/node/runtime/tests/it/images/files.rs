@@ -189,6 +189,34 @@ async fn what_is_loaded_is_seen_at_once_by_others() {
     assert_eq!(holdings(folder.path()), Holdings::default());
 }
 
+/// A service that has pinned a digest starts more tasks after a new version was loaded under the tag.
+#[tokio::test]
+async fn what_a_tag_has_left_is_found_by_its_digest() {
+    let (folder, store) = store();
+    let version = |number: usize| {
+        let made = Made::new(&[layer(&[("version", &number.to_string())])]);
+        write(&folder, "web.tar", &archive(&made.layout(full_name("web:1"))))
+    };
+    let mut digests = Vec::new();
+    for number in 0..12 {
+        let loaded = store.load(&version(number), None).await.unwrap();
+        digests.push(loaded[0].digest);
+    }
+    let find = async |digest: &Digest| {
+        let pinned = format!("web@{digest}").parse().unwrap();
+        store.find(&pinned).await.unwrap().map(|image| image.digest)
+    };
+    assert_eq!(find(&digests[11]).await, Some(digests[11]), "the newest, by its tag's record");
+    assert_eq!(find(&digests[10]).await, Some(digests[10]), "what it meant before");
+    let mut kept = 0;
+    for digest in &digests[..11] {
+        kept += usize::from(find(digest).await.is_some());
+    }
+    assert_eq!(kept, 8);
+    store.prune().await.unwrap();
+    assert_eq!(find(&digests[10]).await, Some(digests[10]), "what is kept is whole");
+}
+
 /// skopeo is what people convert images with: what it writes must come out as what we wrote.
 #[tokio::test]
 async fn what_skopeo_writes_is_the_same_image() {

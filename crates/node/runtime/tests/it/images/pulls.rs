@@ -238,3 +238,37 @@ async fn redirects_are_followed_without_the_password() {
     assert_eq!(elsewhere.seen().len(), 1);
     assert_eq!(elsewhere.seen()[0].headers.get("authorization"), None);
 }
+
+/// ECR's names lead to where the right to pull came from; there, what the registry's own folder on
+/// this machine has is not copied.
+#[tokio::test]
+async fn a_registry_elsewhere_is_asked_and_its_files_are_shared() {
+    use std::os::unix::fs::MetadataExt;
+    let registry = Registry::start(Auth::Basic).await;
+    let made = image();
+    registry.push("app:v1", &made);
+    let host = registry.reference("app:v1").registry().to_owned();
+    let folder = TempDir::new().unwrap();
+    let beside = blobs::Store::open(folder.path().join("registry")).unwrap();
+    let shared = beside.put(&made.layers[0]).unwrap();
+    let settings = runtime::images::Settings {
+        siblings: vec![folder.path().join("registry")],
+        durability: blobs::Durability::Relaxed,
+        ..runtime::images::Settings::default()
+    };
+    let store = runtime::images::ImageStore::open(folder.path().join("images"), settings).unwrap();
+    let reference: ImageReference =
+        "000000000000.dkr.ecr.us-east-1.amazonaws.com/app:v1".parse().unwrap();
+    let auth = RegistryAuth::At {
+        url: format!("http://{host}"),
+        username: "user".to_owned(),
+        password: "secret".to_owned(),
+    };
+    let pulled = store.pull(&reference, &auth, Progress::silent()).await.unwrap();
+    assert_eq!((pulled.image.reference, pulled.image.digest), (reference, made.digest()));
+    let blob = pulled.image.layers[0].digest;
+    assert_eq!(blob, shared, "layers are stored as they were made");
+    let file = folder.path().join(format!("images/blobs/sha256/{}", blob.hex()));
+    let inode = |path| std::fs::metadata(path).unwrap().ino();
+    assert_eq!(inode(file), inode(beside.path(&shared)));
+}

@@ -173,22 +173,38 @@ fn registry(
             ..RegistryAuthentication::default()
         });
     }
-    let (registry_id, region) = ecr_registry(image)?;
+    let (registry_id, region, endpoint) = ecr_registry(context, image)?;
     Some(RegistryAuthentication {
         kind: "ecr".to_owned(),
         ecr_auth_data: Some(EcrAuthData {
             registry_id: registry_id.to_owned(),
             region: region.to_owned(),
-            endpoint_override: context.settings.ecr_endpoint.clone().unwrap_or_default(),
+            endpoint_override: endpoint,
             use_execution_role: context.has_execution_role(),
         }),
         ..RegistryAuthentication::default()
     })
 }
 
-/// Account and region of an image in ECR: `<account>.dkr.ecr.<region>.<suffix>/…`.
-fn ecr_registry(image: &str) -> Option<(&str, &str)> {
+/// Account and region of an image in ECR, and where the right to pull it is asked for; empty is
+/// AWS's own. Images of the task's own account are in the registry beside us.
+fn ecr_registry<'a>(
+    context: &'a Context<'_>,
+    image: &'a str,
+) -> Option<(&'a str, &'a str, String)> {
     let host = image.split_once('/')?.0;
+    let (arn, own) = (&context.task.arn, context.settings.registry.as_ref());
+    if let Some(own) = own.filter(|own| own.hosts.iter().any(|known| known == host)) {
+        return Some((arn.account.as_str(), arn.region.as_str(), own.url.clone()));
+    }
+    let (account, region) = ecr_host(host)?;
+    let named = context.settings.ecr_endpoint.clone();
+    let ours = own.filter(|_| account == arn.account.as_str()).map(|own| own.url.clone());
+    Some((account, region, named.or(ours).unwrap_or_default()))
+}
+
+/// Account and region that a host of ECR names: `<account>.dkr.ecr.<region>.<suffix>`.
+fn ecr_host(host: &str) -> Option<(&str, &str)> {
     let (account, rest) = host.split_once(".dkr.ecr.")?;
     let (region, suffix) = rest.split_once('.')?;
     let is_account = account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit());

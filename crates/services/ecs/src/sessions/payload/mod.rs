@@ -16,6 +16,7 @@ use agent_protocol::task::{Attachment, DesiredStatus as PayloadDesired, Task as 
 use shapes_ecs as shapes;
 use terms::ClusterArn;
 
+use super::OwnRegistry;
 use crate::model::{Container, DesiredStatus, NetworkMode, Task, TaskDefinition, TaskStatus};
 
 /// CPU units of one vCPU.
@@ -42,6 +43,8 @@ pub(crate) struct Settings {
     pub(crate) logs_endpoint: Option<String>,
     /// Where agents get the right to pull from ECR's registries, if not from AWS.
     pub(crate) ecr_endpoint: Option<String>,
+    /// The registry beside us.
+    pub(crate) registry: Option<OwnRegistry>,
 }
 
 /// What an agent is told to do with a task: it goes on while load balancers have something under way

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use shapes_ecs as shapes;
 
+use super::super::OwnRegistry;
 use super::super::testing::task_arn;
 use super::super::tests::world;
 use super::{Settings, TaskEndpoint, roles, task};
@@ -76,7 +77,10 @@ fn payload(golden: &Value) -> Value {
     let log_mode = golden["logMode"].as_str().map(str::to_owned);
     let given = |name: &str| golden[name].as_str().map(str::to_owned);
     let (logs_endpoint, ecr_endpoint) = (given("logsEndpoint"), given("ecrEndpoint"));
-    let settings = Settings { endpoint, log_mode, logs_endpoint, ecr_endpoint };
+    let registry = golden["registry"]
+        .as_str()
+        .map(|url| OwnRegistry { url: url.to_owned(), hosts: vec!["localhost:4566".to_owned()] });
+    let settings = Settings { endpoint, log_mode, logs_endpoint, ecr_endpoint, registry };
     let sent = task(&row, &definition, &settings);
     let mut payload = serde_json::to_value(&sent).expect("JSON");
     for container in payload["containers"].as_array_mut().into_iter().flatten() {
@@ -128,6 +132,7 @@ fn agents_read_every_payload() {
             log_mode: None,
             logs_endpoint: None,
             ecr_endpoint: None,
+            registry: None,
         };
         let sent = task(&task_of(&golden), &definition(&golden), &nothing);
         let frame = serde_json::to_string(&sent).expect("JSON");

@@ -82,6 +82,7 @@ impl World {
             },
             credentials: Arc::new(CountedKeys::default()),
             ecr_endpoint: None,
+            registry: None,
         };
         let sessions = Sessions::new(ledger.clone(), tables, own, ids, setup);
         let shutdown = CancellationToken::new();

@@ -1,0 +1,35 @@
+//! Logging in to the registry.
+
+use data_encoding::BASE64;
+use shapes_ecr as shapes;
+use wire::{CallerKind, Context};
+
+use super::scope;
+use crate::Inner;
+use crate::error::Error;
+use crate::registry::{login, registry_url};
+
+impl Inner {
+    /// A user and a password for the registry, good for twelve hours.
+    pub(super) async fn get_authorization_token(
+        &self,
+        context: Context,
+        input: shapes::GetAuthorizationTokenRequest,
+    ) -> Result<shapes::GetAuthorizationTokenResponse, Error> {
+        for id in input.registry_ids.iter().flatten() {
+            scope(&context, Some(id))?;
+        }
+        // Its key is good with its session token alone, which is not kept: the token would not work.
+        if matches!(context.caller.kind, CallerKind::Role(_)) {
+            let what = "tokens for sessions of assumed roles".to_owned();
+            return Err(Error::NotBuilt { operation: "GetAuthorizationToken", what });
+        }
+        let (password, expires_at) = login(self, &context);
+        let data = shapes::AuthorizationData {
+            authorization_token: Some(BASE64.encode(format!("AWS:{password}").as_bytes())),
+            expires_at: Some(expires_at),
+            proxy_endpoint: Some(registry_url(self, &context.endpoint)),
+        };
+        Ok(shapes::GetAuthorizationTokenResponse { authorization_data: Some(vec![data]) })
+    }
+}

@@ -1,0 +1,127 @@
+//! The operations, one file a subject.
+
+mod authorization;
+mod images;
+mod layers;
+mod lifecycle;
+mod mutability;
+mod paging;
+mod policies;
+mod put_image;
+mod repositories;
+mod scanning;
+mod settings;
+mod storage_class;
+mod tags;
+mod templates;
+
+use std::sync::Arc;
+
+use shapes_ecr as shapes;
+use shapes_ecr::operations as ops;
+use wire::{Context, Service, ServiceError};
+
+use crate::error::Error;
+use crate::tables::NameKey;
+use crate::{Inner, Scope};
+
+/// The longest request: a part of a layer of 20 MiB, in base64.
+const BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Adds handlers: the operation, then the method of [`Inner`] that answers it.
+macro_rules! operations {
+    ($inner:ident, $service:expr, $($operation:ident => $handler:ident;)*) => {
+        $service$(.on::<ops::$operation, _, _>({
+            let inner = Arc::clone($inner);
+            move |context, input| {
+                let inner = Arc::clone(&inner);
+                async move { inner.$handler(context, input).await.map_err(ServiceError::from) }
+            }
+        }))*
+    };
+}
+
+/// The service with every operation that is built.
+pub(crate) fn service(inner: &Arc<Inner>) -> Service {
+    let service = Service::new(&shapes::SERVICE).body_limit(BODY_BYTES_MAX);
+    operations! { inner, service,
+        BatchCheckLayerAvailability => batch_check_layer_availability;
+        BatchDeleteImage => batch_delete_image;
+        BatchGetImage => batch_get_image;
+        BatchGetRepositoryScanningConfiguration => batch_get_repository_scanning_configuration;
+        CompleteLayerUpload => complete_layer_upload;
+        CreateRepository => create_repository;
+        CreateRepositoryCreationTemplate => create_repository_creation_template;
+        DeleteLifecyclePolicy => delete_lifecycle_policy;
+        DeleteRegistryPolicy => delete_registry_policy;
+        DeleteRepository => delete_repository;
+        DeleteRepositoryCreationTemplate => delete_repository_creation_template;
+        DeleteRepositoryPolicy => delete_repository_policy;
+        DeregisterPullTimeUpdateExclusion => deregister_pull_time_update_exclusion;
+        DescribeImageScanFindings => describe_image_scan_findings;
+        DescribeImages => describe_images;
+        DescribeRegistry => describe_registry;
+        DescribeRepositories => describe_repositories;
+        DescribeRepositoryCreationTemplates => describe_repository_creation_templates;
+        GetAccountSetting => get_account_setting;
+        GetAuthorizationToken => get_authorization_token;
+        GetDownloadUrlForLayer => get_download_url_for_layer;
+        GetLifecyclePolicy => get_lifecycle_policy;
+        GetLifecyclePolicyPreview => get_lifecycle_policy_preview;
+        GetRegistryPolicy => get_registry_policy;
+        GetRegistryScanningConfiguration => get_registry_scanning_configuration;
+        GetRepositoryPolicy => get_repository_policy;
+        InitiateLayerUpload => initiate_layer_upload;
+        ListImageReferrers => list_image_referrers;
+        ListImages => list_images;
+        ListPullTimeUpdateExclusions => list_pull_time_update_exclusions;
+        ListTagsForResource => list_tags_for_resource;
+        PutAccountSetting => put_account_setting;
+        PutImage => put_image;
+        PutImageScanningConfiguration => put_image_scanning_configuration;
+        PutImageTagMutability => put_image_tag_mutability;
+        PutLifecyclePolicy => put_lifecycle_policy;
+        PutRegistryPolicy => put_registry_policy;
+        PutRegistryScanningConfiguration => put_registry_scanning_configuration;
+        RegisterPullTimeUpdateExclusion => register_pull_time_update_exclusion;
+        SetRepositoryPolicy => set_repository_policy;
+        StartLifecyclePolicyPreview => start_lifecycle_policy_preview;
+        TagResource => tag_resource;
+        UntagResource => untag_resource;
+        UpdateImageStorageClass => update_image_storage_class;
+        UpdateRepositoryCreationTemplate => update_repository_creation_template;
+        UploadLayerPart => upload_layer_part;
+    }
+}
+
+/// The registry that a request means. Another account's is closed: policies of repositories are kept
+/// and shown, and nobody of another account is let in by them yet.
+fn scope(context: &Context, registry: Option<&str>) -> Result<Scope, Error> {
+    let scope = Scope::of(context);
+    match registry {
+        Some(id) if id != scope.account.as_str() => Err(Error::Denied(format!(
+            "User: {} is not authorized to perform: ecr:{} on the registry with id '{id}' because \
+             no resource-based policy allows the ecr:{} action",
+            context.caller.arn, context.operation, context.operation,
+        ))),
+        _ => Ok(scope),
+    }
+}
+
+/// The repository that a request means, by its key; its name has the right form.
+fn key(context: &Context, registry: Option<&str>, name: &str) -> Result<NameKey, Error> {
+    let scope = scope(context, registry)?;
+    match crate::model::is_repository_name(name) {
+        true => Ok((scope, name.to_owned())),
+        false => Err(Error::parameter(
+            "repositoryName",
+            "must satisfy regular expression '(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*'",
+        )),
+    }
+}
+
+/// `arn:aws:ecr:…:repository/…`.
+fn arn(key: &NameKey) -> String {
+    let (Scope { account, region }, name) = key;
+    format!("arn:aws:ecr:{region}:{account}:repository/{name}")
+}

@@ -1,0 +1,21 @@
+//! Records, and what texts must look like; no I/O.
+
+mod digest;
+mod glob;
+mod image;
+mod lifecycle;
+mod manifest;
+mod name;
+mod repository;
+mod settings;
+
+pub(crate) use digest::{Algorithm, ContentDigest, NoDigest};
+pub(crate) use glob::matches_glob;
+pub(crate) use image::{Image, Layer, Pull, Status, Tag};
+pub(crate) use lifecycle::{Count, Rule, parse as parse_lifecycle};
+pub(crate) use manifest::{
+    Child, ChildKind, MANIFEST_BYTES_MAX, Manifest, ManifestError, OCI_INDEX,
+};
+pub(crate) use name::{is_repository_name, is_tag};
+pub(crate) use repository::{Encryption, Lifecycle, Mutability, Repository};
+pub(crate) use settings::{Filter, Preview, PreviewItem, RegistrySettings, ScanningRule, Template};

@@ -1,0 +1,292 @@
+//! Uploads of blobs, in all the ways that clients have, and mounts (reference: registry semantics §3).
+
+use std::time::Duration;
+
+use ::http::header::RANGE;
+use ::http::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderName, HeaderValue, LOCATION};
+use ::http::{HeaderMap, Response, StatusCode};
+use bytes::BytesMut;
+use http_body_util::BodyExt;
+use terms::Uuid;
+use wire::Body;
+
+use super::access::{BEGIN_UPLOAD, END_UPLOAD, PULL_LAYER, UPLOAD_PART};
+use super::blobs::{busy, kept_until};
+use super::range;
+use super::refusal::{Refusal, Words};
+use super::target;
+use super::{Answer, CONTENT_DIGEST, Request, value};
+use crate::depot::{DepotError, Stored, Upload};
+use crate::error::Error;
+use crate::model::{ContentDigest, Layer};
+use crate::push::beside;
+use crate::tables::NameKey;
+
+/// The largest layer (ECR's quota: 52,000 MiB).
+pub(crate) const LAYER_BYTES_MAX: u64 = 52_000 * 1024 * 1024;
+/// A client may send nothing for so long.
+const IDLE: Duration = Duration::from_secs(60);
+/// What is gathered before it is written.
+const WRITE_BYTES: usize = 1024 * 1024;
+
+static UPLOAD_ID: HeaderName = HeaderName::from_static("docker-upload-uuid");
+
+impl crate::Inner {
+    /// Writes down that a repository has a blob, whose file is held.
+    pub(crate) async fn link(
+        &self,
+        key: &NameKey,
+        digest: &ContentDigest,
+        stored: &Stored,
+    ) -> Result<(), Error> {
+        let (at, size_bytes) = (beside(key, digest.as_str()), stored.size_bytes);
+        let file = stored.hold.digest();
+        let done = self.ledger.transact("ecr: link a blob", |tx| {
+            self.tables.repository(tx, key)?;
+            let kept_until = kept_until(tx.now());
+            tx.put(&self.tables.layers, at.clone(), Layer { size_bytes, stored: file, kept_until });
+            Ok(())
+        });
+        Ok(done.await.map(drop)?)
+    }
+}
+
+impl Request<'_> {
+    /// Begins an upload; or does all of it, or mounts a blob that another repository has.
+    pub(super) async fn begin_upload(&self, name: &str, body: Body) -> Answer {
+        self.check(BEGIN_UPLOAD, name)?;
+        let key = self.key(name);
+        self.ensure_repository(&key).await?;
+        if let Some(text) = self.query("mount") {
+            let digest = target::digest(&text)?;
+            if self.mount(&key, &digest).await?.is_some() {
+                return Ok(made(name, &digest));
+            }
+        }
+        if let Some(algorithm) = self.query("digest-algorithm")
+            && !["sha256", "sha512"].contains(&algorithm.as_str())
+        {
+            let text = format!("'{algorithm}' is not a digest algorithm of this registry");
+            return Err(Refusal::new(Words::DigestInvalid, text));
+        }
+        let digest = self.query("digest").map(|text| target::digest(&text)).transpose()?;
+        let id = Uuid::from_random(self.inner.setup.ids.next());
+        let upload = self.depot.begin_upload(id, &key.0, name).await?;
+        match digest {
+            None => Ok(under_way(StatusCode::ACCEPTED, name, &upload)),
+            Some(digest) => {
+                self.check(UPLOAD_PART, name)?;
+                self.check(END_UPLOAD, name)?;
+                self.complete(&key, upload, body, &digest).await
+            }
+        }
+    }
+
+    /// Gives a repository a blob that another one has, if the caller may pull it from there.
+    async fn mount(&self, key: &NameKey, digest: &ContentDigest) -> Result<Option<()>, Refusal> {
+        let tables = &self.inner.tables;
+        let is_on = |settings: &crate::model::RegistrySettings| {
+            settings.account.get("BLOB_MOUNTING").is_none_or(|value| value == "ENABLED")
+        };
+        let snapshot = self.inner.ledger.snapshot();
+        let is_allowed = snapshot.get(&tables.registries, &key.0).is_none_or(|row| is_on(&row));
+        // Without `from`, only what this repository has: to look elsewhere would tell what is there.
+        let from = self.query("from").unwrap_or_else(|| key.1.clone());
+        let may_pull =
+            crate::model::is_repository_name(&from) && self.check(PULL_LAYER, &from).is_ok();
+        if !is_allowed || !may_pull {
+            return Ok(None);
+        }
+        let source = beside(&self.key(&from), digest.as_str());
+        let Some(there) = snapshot.get(&tables.layers, &source) else { return Ok(None) };
+        let _hold = self.depot.hold(&there.stored);
+        let at = beside(key, digest.as_str());
+        let done = self.inner.ledger.transact("ecr: mount a blob", |tx| {
+            tables.repository(tx, key)?;
+            let Some(row) = tx.get(&tables.layers, &source) else { return Ok(None) };
+            let layer = Layer { kept_until: kept_until(tx.now()), ..Layer::clone(&row) };
+            tx.put(&tables.layers, at.clone(), layer);
+            Ok::<_, Error>(Some(()))
+        });
+        Ok(done.await?.value)
+    }
+
+    /// Adds a part.
+    pub(super) async fn add_to_upload(&self, name: &str, id: &str, body: Body) -> Answer {
+        self.check(UPLOAD_PART, name)?;
+        let mut upload = self.upload(name, id).await?;
+        let range = self.part(name, &upload)?;
+        let before = upload.offset();
+        self.take_in(&mut upload, body, range).await?;
+        check_length(range, before, &upload)?;
+        Ok(under_way(StatusCode::ACCEPTED, name, &upload))
+    }
+
+    /// Ends an upload, with or without a last part.
+    pub(super) async fn end_upload(&self, name: &str, id: &str, body: Body) -> Answer {
+        self.check(END_UPLOAD, name)?;
+        let upload = self.upload(name, id).await?;
+        let Some(text) = self.query("digest") else {
+            return Err(Refusal::new(Words::DigestInvalid, "the parameter digest is missing"));
+        };
+        let digest = target::digest(&text)?;
+        self.complete(&self.key(name), upload, body, &digest).await
+    }
+
+    async fn complete(
+        &self,
+        key: &NameKey,
+        mut upload: Upload,
+        body: Body,
+        digest: &ContentDigest,
+    ) -> Answer {
+        let range = self.part(&key.1, &upload)?;
+        let before = upload.offset();
+        self.take_in(&mut upload, body, range).await?;
+        check_length(range, before, &upload)?;
+        let Some(stored) = upload.finish(digest.clone()).await? else {
+            let text = "provided digest did not match uploaded content";
+            let detail = serde_json::json!({ "digest": digest.as_str() });
+            return Err(Refusal::new(Words::DigestInvalid, text).detail(detail));
+        };
+        self.inner.link(key, digest, &stored).await?;
+        Ok(made(&key.1, digest))
+    }
+
+    /// How far an upload is.
+    pub(super) async fn show_upload(&self, name: &str, id: &str) -> Answer {
+        self.check(UPLOAD_PART, name)?;
+        let upload = self.upload(name, id).await?;
+        Ok(under_way(StatusCode::NO_CONTENT, name, &upload))
+    }
+
+    /// Ends an upload without a blob. Whoever may push may do so.
+    pub(super) async fn cancel_upload(&self, name: &str, id: &str) -> Answer {
+        self.check(UPLOAD_PART, name)?;
+        self.upload(name, id).await?.cancel().await?;
+        Ok(Self::bare(StatusCode::NO_CONTENT))
+    }
+
+    async fn upload(&self, name: &str, id: &str) -> Result<Upload, Refusal> {
+        let key = self.key(name);
+        self.inner.tables.repository(&self.inner.ledger.snapshot(), &key)?;
+        let found = self.depot.upload(id, &key.0, name).await?;
+        found.ok_or_else(|| Refusal::new(Words::UploadUnknown, "blob upload unknown to registry"))
+    }
+
+    /// What the request says of its part's place, if it says something; it must follow what came.
+    fn part(&self, name: &str, upload: &Upload) -> Result<Option<(u64, u64)>, Refusal> {
+        let Some(header) = self.headers().get(CONTENT_RANGE) else { return Ok(None) };
+        let range = header.to_str().ok().and_then(range::of_part);
+        let Some((first, last)) = range else {
+            let text = "Content-Range must be FIRST-LAST, both included";
+            return Err(Refusal::new(Words::SizeInvalid, text));
+        };
+        if first != upload.offset() {
+            let text = format!("the next byte of this upload is {}", upload.offset());
+            let mut refusal = Refusal::new(Words::RangeInvalid, text);
+            let headers = progress(name, upload);
+            for (header, value) in headers.into_iter().filter_map(|(h, v)| Some((h?, v))) {
+                refusal = refusal.header(header, value);
+            }
+            return Err(refusal);
+        }
+        let length = self.headers().get(CONTENT_LENGTH);
+        let length = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        match length {
+            Some(length) if length != last - first + 1 => Err(Refusal::new(
+                Words::SizeInvalid,
+                format!("Content-Range has {} bytes, the body {length}", last - first + 1),
+            )),
+            _ => Ok(Some((first, last))),
+        }
+    }
+
+    /// Adds a body to an upload. What came stays if it breaks off.
+    async fn take_in(
+        &self,
+        upload: &mut Upload,
+        mut body: Body,
+        range: Option<(u64, u64)>,
+    ) -> Result<(), Refusal> {
+        let _place = self.inner.transfers.try_acquire().map_err(|_| busy())?;
+        let limit = range.map_or(LAYER_BYTES_MAX, |(_, last)| last.saturating_add(1));
+        let mut buffer = BytesMut::new();
+        let ended = loop {
+            let frame = match tokio::time::timeout(IDLE, body.frame()).await {
+                Err(_) => break Err(Refusal::new(Words::Slow, "the body stopped coming")),
+                Ok(None) => break Ok(()),
+                Ok(Some(Err(_))) => {
+                    break Err(Refusal::new(Words::UploadInvalid, "the body broke off"));
+                }
+                Ok(Some(Ok(frame))) => frame,
+            };
+            let Ok(data) = frame.into_data() else { continue };
+            let all = upload.offset() + (buffer.len() + data.len()) as u64;
+            if all > limit.min(LAYER_BYTES_MAX) {
+                let text = format!("the upload has more than {limit} bytes");
+                break Err(Refusal::new(Words::SizeInvalid, text));
+            }
+            buffer.extend_from_slice(&data);
+            if buffer.len() >= WRITE_BYTES {
+                upload.append(buffer.split().freeze()).await.map_err(full)?;
+            }
+        };
+        if !buffer.is_empty() {
+            upload.append(buffer.freeze()).await.map_err(full)?;
+        }
+        ended
+    }
+}
+
+/// A full disk is told as what it is.
+fn full(error: DepotError) -> Refusal {
+    match &error {
+        DepotError::Ingest(cause) if cause.is_disk_full() => {
+            Refusal::new(Words::Unavailable, "the registry's disk is full")
+        }
+        _ => error.into(),
+    }
+}
+
+fn check_length(range: Option<(u64, u64)>, before: u64, upload: &Upload) -> Result<(), Refusal> {
+    let Some((first, last)) = range else { return Ok(()) };
+    let (said, came) = (last - first + 1, upload.offset() - before);
+    match said == came {
+        true => Ok(()),
+        false => {
+            let text = format!("Content-Range has {said} bytes, the body {came}");
+            Err(Refusal::new(Words::SizeInvalid, text))
+        }
+    }
+}
+
+/// Where an upload goes on, and how far it is.
+fn progress(name: &str, upload: &Upload) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let id = upload.id();
+    // Relative: behind a proxy, nobody knows the scheme that the client uses.
+    headers.insert(LOCATION, value(&format!("/v2/{name}/blobs/uploads/{id}")));
+    let last = upload.offset().saturating_sub(1);
+    headers.insert(RANGE, value(&format!("0-{last}")));
+    headers.insert(UPLOAD_ID.clone(), value(id));
+    headers
+}
+
+fn under_way(status: StatusCode, name: &str, upload: &Upload) -> Response<Body> {
+    let mut response = Request::bare(status);
+    *response.headers_mut() = progress(name, upload);
+    if status != StatusCode::NO_CONTENT {
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(0));
+    }
+    response
+}
+
+fn made(name: &str, digest: &ContentDigest) -> Response<Body> {
+    let mut response = Request::bare(StatusCode::CREATED);
+    let headers = response.headers_mut();
+    headers.insert(LOCATION, value(&format!("/v2/{name}/blobs/{digest}")));
+    headers.insert(CONTENT_DIGEST.clone(), value(digest.as_str()));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(0));
+    response
+}

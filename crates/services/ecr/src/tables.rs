@@ -1,0 +1,130 @@
+//! Tables and indexes; only this crate writes them.
+
+use ledger::{Index, Key, KeyError, KeyReader, KeyWriter, Record, Schema, Table};
+use serde::{Deserialize, Serialize};
+use terms::{AccountId, Region};
+
+use crate::model::{Image, Layer, Preview, Pull, RegistrySettings, Repository, Tag, Template};
+
+/// Account and region: the first part of every key. One registry each.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Scope {
+    /// The account.
+    pub account: AccountId,
+    /// The region.
+    pub region: Region,
+}
+
+impl Scope {
+    /// Where a request's caller looks.
+    pub(crate) fn of(context: &wire::Context) -> Self {
+        let caller = &context.caller;
+        Self { account: caller.account.clone(), region: caller.region.clone() }
+    }
+}
+
+impl Key for Scope {
+    fn encode(&self, writer: &mut KeyWriter) {
+        self.account.encode(writer);
+        self.region.encode(writer);
+    }
+
+    fn decode(reader: &mut KeyReader<'_>) -> Result<Self, KeyError> {
+        Ok(Self { account: Key::decode(reader)?, region: Key::decode(reader)? })
+    }
+}
+
+/// Scope and a name: of a repository, or the prefix of a rule.
+pub(crate) type NameKey = (Scope, String);
+/// Scope, repository, digest: of an image or a layer.
+pub(crate) type DigestKey = (Scope, String, String);
+/// Scope, repository, tag.
+pub(crate) type TagKey = (Scope, String, String);
+
+/// What tokens are sealed with: 32 bytes.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct SealSecret(pub(crate) Vec<u8>);
+
+impl Record for SealSecret {}
+impl Record for Repository {}
+impl Record for Image {}
+impl Record for Tag {}
+impl Record for Layer {}
+impl Record for Pull {}
+impl Record for Preview {}
+impl Record for RegistrySettings {}
+impl Record for Template {}
+
+/// The tables' handles.
+#[derive(Clone, Copy, Debug)]
+pub struct Tables {
+    /// Repositories.
+    pub(crate) repositories: Table<NameKey, Repository>,
+    /// Manifests and indexes, by their digests.
+    pub(crate) images: Table<DigestKey, Image>,
+    /// The same by what they name: layers, configurations, other manifests.
+    pub(crate) images_by_child: Index<DigestKey, DigestKey, Image>,
+    /// The same by the subjects that they refer to.
+    pub(crate) images_by_subject: Index<DigestKey, DigestKey, Image>,
+    /// The same, of all repositories, by the file that holds their bytes.
+    pub(crate) images_by_stored: Index<String, DigestKey, Image>,
+    /// Tags.
+    pub(crate) tags: Table<TagKey, Tag>,
+    /// Tags by what they mean.
+    pub(crate) tags_by_digest: Index<DigestKey, TagKey, Tag>,
+    /// Which blobs a repository has.
+    pub(crate) layers: Table<DigestKey, Layer>,
+    /// The same, of all repositories, by the file that holds their bytes.
+    pub(crate) layers_by_stored: Index<String, DigestKey, Layer>,
+    /// When images were pulled last.
+    pub(crate) pulls: Table<DigestKey, Pull>,
+    /// Previews of lifecycle policies, one a repository.
+    pub(crate) previews: Table<NameKey, Preview>,
+    /// Settings of whole registries.
+    pub(crate) registries: Table<Scope, RegistrySettings>,
+    /// Creation templates by their prefixes.
+    pub(crate) templates: Table<NameKey, Template>,
+    /// One row: what tokens are sealed with.
+    pub(crate) seal: Table<(), SealSecret>,
+}
+
+impl Tables {
+    /// Declares the tables.
+    pub fn declare(schema: &mut Schema) -> Self {
+        let images = schema.table("ecr.images");
+        let tags = schema.table("ecr.tags");
+        let layers = schema.table("ecr.layers");
+        let seal = schema.table("ecr.seal");
+        schema.secret(&seal);
+        let beside =
+            |key: &DigestKey, digest: &str| (key.0.clone(), key.1.clone(), digest.to_owned());
+        Self {
+            repositories: schema.table("ecr.repositories"),
+            images,
+            images_by_child: schema.index(&images, "child", move |key: &DigestKey, row: &Image| {
+                row.children.iter().map(|child| beside(key, &child.digest)).collect()
+            }),
+            images_by_subject: schema.index(
+                &images,
+                "subject",
+                move |key: &DigestKey, row: &Image| {
+                    row.subject.iter().map(|subject| beside(key, subject)).collect()
+                },
+            ),
+            images_by_stored: schema
+                .index(&images, "stored", |_, row: &Image| vec![row.stored.to_string()]),
+            tags,
+            tags_by_digest: schema.index(&tags, "digest", move |key: &TagKey, row: &Tag| {
+                vec![beside(key, &row.digest)]
+            }),
+            layers,
+            layers_by_stored: schema
+                .index(&layers, "stored", |_, row: &Layer| vec![row.stored.to_string()]),
+            pulls: schema.table("ecr.pulls"),
+            previews: schema.table("ecr.previews"),
+            registries: schema.table("ecr.registries"),
+            templates: schema.table("ecr.templates"),
+            seal,
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The API and the registry over a ledger in memory and a folder: what clients ask, and what they
+//! are told.
+#![allow(clippy::unwrap_used)]
+
+mod access;
+mod collection;
+mod distribution;
+mod golden;
+mod hostile;
+mod uploads;
+mod world;

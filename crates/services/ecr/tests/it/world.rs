@@ -1,0 +1,243 @@
+//! A ledger with repositories, a folder of blobs, and an edge over both.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ecr::{Challenge, Depot, Ecr, EcrSetup, Scope, Tables};
+use http::{HeaderMap, Method, Request, StatusCode};
+use ledger::{Ledger, MemoryStore, Schema, SecretsKeys};
+use serde_json::{Value, json};
+use stage::{CountedIds, HeldClock, NoKeys};
+use tempfile::TempDir;
+use terms::{Region, Timestamp};
+use wire::{Authenticator, Body, Caller, CallerKind, CredentialLookup, Edge, Secret};
+
+pub const KEY: &str = "AKIAEXAMPLEEXAMPLE00";
+pub const SECRET: &str = "secret";
+/// A key that may pull and nothing else.
+pub const READER: &str = "AKIAREADERREADERRE00";
+
+/// Two keys: one for everything, one for pulling.
+struct TwoKeys;
+
+impl Authenticator for TwoKeys {
+    fn find(
+        &self,
+        key: &str,
+        token: Option<&str>,
+        region: &Region,
+        _: Timestamp,
+    ) -> CredentialLookup {
+        if ![KEY, READER].contains(&key) || token.is_some() {
+            return CredentialLookup::Unknown;
+        }
+        let caller = Caller {
+            account: "123456789012".parse().unwrap(),
+            region: region.clone(),
+            arn: format!("arn:aws:iam::123456789012:user/{key}"),
+            user_id: key.to_owned(),
+            access_key_id: key.to_owned(),
+            kind: CallerKind::Operator,
+        };
+        CredentialLookup::Found { secret: Secret::new(SECRET), caller: Arc::new(caller) }
+    }
+
+    fn may(&self, caller: &Caller, action: wire::Action<'_>) -> bool {
+        let pulls = ["BatchGetImage", "GetDownloadUrlForLayer", "BatchCheckLayerAvailability"];
+        match action {
+            wire::Action::Operation(_, name) => {
+                caller.access_key_id == KEY || pulls.contains(&name)
+            }
+            wire::Action::Route(_) => true,
+        }
+    }
+}
+
+/// What came back.
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or(Value::Null)
+    }
+
+    /// The code of the first error.
+    pub fn code(&self) -> String {
+        self.json()["errors"][0]["code"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+pub struct World {
+    pub edge: Edge,
+    pub clock: HeldClock,
+    pub ecr: Ecr,
+    pub folder: Arc<TempDir>,
+    pub authorization: Option<String>,
+}
+
+impl World {
+    /// A world where anyone may do anything.
+    pub async fn open() -> Self {
+        Self::on(Arc::new(TempDir::new().unwrap()), MemoryStore::new(), true, Challenge::Basic)
+            .await
+    }
+
+    /// A world with keys.
+    pub async fn closed(challenge: Challenge) -> Self {
+        Self::on(Arc::new(TempDir::new().unwrap()), MemoryStore::new(), false, challenge).await
+    }
+
+    /// A world over what an earlier one left.
+    pub async fn on(
+        folder: Arc<TempDir>,
+        store: MemoryStore,
+        is_open: bool,
+        challenge: Challenge,
+    ) -> Self {
+        let mut schema = Schema::new();
+        let tables = Tables::declare(&mut schema);
+        schema.seal_secrets(Arc::new(SecretsKeys::new(&[[7_u8; 32]]).unwrap()));
+        let clock = HeldClock::default();
+        let ids = Arc::new(CountedIds::from(1));
+        let ledger = Ledger::open(schema, Box::new(store), Arc::new(clock.clone()), ids).unwrap();
+        let authenticator: Arc<dyn Authenticator> =
+            if is_open { Arc::new(NoKeys) } else { Arc::new(TwoKeys) };
+        let depot =
+            Depot::open(&folder.path().join("registry"), &[folder.path().join("images")]).unwrap();
+        let home = Scope {
+            account: "123456789012".parse().unwrap(),
+            region: "us-east-1".parse().unwrap(),
+        };
+        let setup = EcrSetup {
+            authenticator: authenticator.clone(),
+            ids: Arc::new(CountedIds::from(1_000)),
+            home: home.clone(),
+            is_open,
+            depot: Some(depot),
+            host: None,
+            challenge,
+        };
+        let ecr = Ecr::open(tables, ledger, setup).await.unwrap();
+        let builder =
+            Edge::builder(authenticator, Arc::new(clock.clone()), Arc::new(CountedIds::default()));
+        let builder = builder.home(home.account, home.region).open(is_open);
+        let builder = ecr.routes().into_iter().fold(builder, wire::EdgeBuilder::route);
+        let edge = builder.service(ecr.service()).build();
+        Self { edge, clock, ecr, folder, authorization: None }
+    }
+
+    pub fn wait(&self, hours: u64) {
+        self.clock.advance(Duration::from_secs(hours * 3600));
+    }
+
+    /// Calls an operation.
+    pub async fn ask(&self, operation: &str, input: &str) -> (u16, String) {
+        let target = format!("AmazonEC2ContainerRegistry_V20150921.{operation}");
+        stage::ask_json(&self.edge, &target, input).await
+    }
+
+    /// The answer to a call that must succeed.
+    pub async fn get(&self, operation: &str, input: Value) -> Value {
+        let (status, body) = self.ask(operation, &input.to_string()).await;
+        assert_eq!(status, 200, "{operation}: {body}");
+        serde_json::from_str(&body).unwrap()
+    }
+
+    pub async fn repository(&self, name: &str) {
+        self.get("CreateRepository", json!({ "repositoryName": name })).await;
+    }
+
+    /// A request to the registry; headers as `Name: value`.
+    pub async fn send(&self, method: &str, path: &str, headers: &[&str], body: &[u8]) -> Answer {
+        let mut request = Request::builder().method(method.parse::<Method>().unwrap()).uri(path);
+        request = request.header("host", "localhost:4566");
+        for header in headers {
+            let (name, value) = header.split_once(": ").unwrap();
+            request = request.header(name, value);
+        }
+        if let Some(authorization) = &self.authorization {
+            request = request.header("authorization", authorization);
+        }
+        let body = Body::from(bytes::Bytes::copy_from_slice(body));
+        let answer = self.edge.handle(request.body(body).unwrap(), None).await;
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        let body = answer.into_body().collect(64 << 20).await.unwrap().to_vec();
+        if status >= StatusCode::BAD_REQUEST.as_u16() && method != "HEAD" {
+            assert!(!body.is_empty(), "{method} {path}: a refusal says why");
+        }
+        Answer { status, headers, body }
+    }
+
+    /// Pushes a blob at once; its digest.
+    pub async fn blob(&self, name: &str, bytes: &[u8]) -> String {
+        let digest = digest(bytes);
+        let path = format!("/v2/{name}/blobs/uploads/?digest={digest}");
+        let answer = self.send("POST", &path, &[], bytes).await;
+        assert_eq!(answer.status, 201, "{}", String::from_utf8_lossy(&answer.body));
+        digest
+    }
+
+    /// Pushes an image of one layer under a tag or its digest; its digest.
+    pub async fn image(&self, name: &str, reference: Option<&str>, layer: &[u8]) -> String {
+        let manifest = self.manifest(name, layer).await;
+        self.put(name, reference, &manifest, OCI_MANIFEST).await
+    }
+
+    /// A manifest whose blobs are pushed.
+    pub async fn manifest(&self, name: &str, layer: &[u8]) -> Value {
+        let config = self.blob(name, b"{}").await;
+        let layer_digest = self.blob(name, layer).await;
+        json!({
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": config, "size": 2},
+            "layers": [{
+                "mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": layer_digest,
+                "size": layer.len(),
+            }],
+        })
+    }
+
+    /// Pushes a manifest that must be taken; its digest.
+    pub async fn put(
+        &self,
+        name: &str,
+        reference: Option<&str>,
+        manifest: &Value,
+        kind: &str,
+    ) -> String {
+        let bytes = manifest.to_string();
+        let digest = digest(bytes.as_bytes());
+        let path = format!("/v2/{name}/manifests/{}", reference.unwrap_or(&digest));
+        let kind = format!("content-type: {kind}");
+        let answer = self.send("PUT", &path, &[&kind], bytes.as_bytes()).await;
+        assert_eq!(answer.status, 201, "{}", String::from_utf8_lossy(&answer.body));
+        assert_eq!(answer.header("docker-content-digest"), digest);
+        digest
+    }
+
+    pub fn files(&self) -> usize {
+        let folder = self.folder.path().join("registry/sha256");
+        std::fs::read_dir(folder).unwrap().count()
+    }
+
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+
+pub fn digest(bytes: &[u8]) -> String {
+    blobs::Digest::of(bytes).to_string()
+}
