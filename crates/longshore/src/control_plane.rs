@@ -76,40 +76,29 @@ impl ControlPlane {
         let tls = settings.security.tls()?;
         let running = running(&settings, tls.as_ref(), address);
         let mut schema = Schema::new();
-        let Tables {
-            iam: iam_tables,
-            ecs: ecs_tables,
-            certificates: certificate_tables,
-            secrets: secrets_tables,
-            vpc: vpc_tables,
-            events: events_tables,
-            cloudwatch: cloudwatch_tables,
-            elbv2: elb_tables,
-            ecr: ecr_tables,
-            identity: identity_table,
-        } = Tables::declare(&mut schema);
+        let tables = Tables::declare(&mut schema);
         let makes_key = matches!(settings.store.choice, StoreChoice::Embedded);
         schema.seal_secrets(Arc::new(settings.security.secrets(&data, makes_key)?));
         let member = member(&settings, &running, &*ids)?;
         let ledger = open(schema, &settings, &data, &member, clock.clone(), ids.clone()).await?;
-        let tables = (iam_tables, identity_table);
+        let own = (tables.iam, tables.identity);
         let Identity { iam, installation } =
-            Identity::settle(&ledger, tables, &settings.account, &data, &*ids).await?;
-        let setup = ecs_setup(&settings, &running, &iam, vpc_tables, (&clock, &ids));
-        let ecs = Ecs::new(ecs_tables, ledger.clone(), setup);
-        ecs.watch_alarms(cloudwatch_tables);
+            Identity::settle(&ledger, own, &settings.account, &data, &*ids).await?;
+        let setup = ecs_setup(&settings, &running, &iam, tables.vpc, (&clock, &ids));
+        let ecs = Ecs::new(tables.ecs, ledger.clone(), setup);
+        ecs.watch_alarms(tables.cloudwatch);
         ecs.sessions().limit_arrivals(settings.limits.arrivals);
         iam.sessions().end_with_tasks(Arc::new(ecs.clone()));
-        let vpc = Vpc::new(vpc_tables, ledger.clone());
-        let cloudwatch = CloudWatch::new(cloudwatch_tables, ledger.clone());
-        let of_events = (events_tables, cloudwatch_tables);
+        let vpc = Vpc::new(tables.vpc, ledger.clone());
+        let cloudwatch = CloudWatch::new(tables.cloudwatch, ledger.clone());
+        let of_events = (tables.events, tables.cloudwatch);
         let EventParts { events, logs } =
             EventParts::join(of_events, &ledger, &data, &ecs, ids.clone());
-        let elb = balancing::join(elb_tables, (vpc_tables, certificate_tables), &ledger, &ecs);
+        let elb = balancing::join(tables.elbv2, (tables.vpc, tables.certificates), &ledger, &ecs);
         let holder = (tls.as_ref(), &data);
-        let certificates = certifying::join(certificate_tables, &ledger, holder, &elb);
-        let ecr = registry::join(ecr_tables, &ledger, &iam, &settings, &data, ids.clone()).await?;
-        let secrets = Secrets::new(secrets_tables, ledger.clone(), ids.clone());
+        let certificates = certifying::join(tables.certificates, &ledger, holder, &elb);
+        let ecr = registry::join(tables.ecr, &ledger, &iam, &settings, &data, ids.clone()).await?;
+        let secrets = Secrets::new(tables.secrets, ledger.clone(), ids.clone());
         acquaint(&secrets, &iam, &ecs);
         let inside = observe::Inside::open(&settings, &data, &ledger, &ecs)?;
         let mut ours = routes::all(&settings, &installation, tls.as_ref(), &iam, &ecs, &ledger);
