@@ -146,7 +146,7 @@ def finish_python(layer, root):
     # Descriptions of AWS's other services: many megabytes that no example needs.
     services = target / "botocore/data"
     for path in services.iterdir():
-        if path.is_dir() and path.name not in ("sts", "ecs", "s3", "iam", "logs"):
+        if path.is_dir() and path.name not in ("sts", "ecs", "s3", "iam", "logs", "secretsmanager"):
             shutil.rmtree(path)
     for path in list(layer.rglob("__pycache__")):
         shutil.rmtree(path)
