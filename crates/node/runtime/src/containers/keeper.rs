@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::records::{Directory, Record};
 use super::socket::Socket;
-use super::{CallError, ContainerEvent, ContainerState, Exit};
+use super::{CallError, ContainerEvent, ContainerState, ContainerStatus, Exit};
 
 /// Calls to one container that wait to be sent.
 const CALLS_MAX: usize = 32;
@@ -54,6 +54,16 @@ impl Entry {
         let (_, state) = watch::channel(ContainerState::Exited(exit));
         let (calls, _) = mpsc::channel(1);
         Self { record, state, calls }
+    }
+
+    /// How it stands.
+    pub(super) fn status(&self) -> ContainerStatus {
+        ContainerStatus {
+            id: self.record.id.clone(),
+            name: self.record.name.clone(),
+            task: self.record.task.clone(),
+            state: self.state.borrow().clone(),
+        }
     }
 
     /// One whose shim lives: a keeper takes it over.

@@ -452,22 +452,20 @@ impl Containers for LinuxContainers {
     }
 
     async fn list(&self) -> Vec<ContainerStatus> {
-        self.entries.lock().values().map(status).collect()
+        self.entries.lock().values().map(Entry::status).collect()
     }
 
     async fn status(&self, id: &ContainerId) -> Option<ContainerStatus> {
-        self.entries.lock().get(id).map(status)
+        self.entries.lock().get(id).map(Entry::status)
     }
 
     async fn stats(&self, id: &ContainerId) -> Result<Stats, CallError> {
-        let (cgroup, pid) = self.running(id)?;
-        let (hierarchies, id) = (Arc::clone(&self.host.hierarchies), id.clone());
-        blocking(move || stats::read(&hierarchies, &cgroup, pid).ok_or(CallError::NotRunning(id)))
-            .await
+        self.running(id)?;
+        let mut read = self.stats_of(std::slice::from_ref(id)).await;
+        read.pop().flatten().ok_or_else(|| CallError::NotRunning(id.clone()))
     }
 
-    /// In one piece of blocking work: tokio gives each piece to the thread that has been idle for
-    /// longest, so that hundreds of them in a row would keep hundreds of threads from ending.
+    /// One piece of blocking work: each wakes the idlest thread, and hundreds would keep all alive.
     async fn stats_of(&self, ids: &[ContainerId]) -> Vec<Option<Stats>> {
         let running: Vec<_> = ids.iter().map(|id| self.running(id).ok()).collect();
         let hierarchies = Arc::clone(&self.host.hierarchies);
@@ -490,15 +488,6 @@ impl Containers for LinuxContainers {
 
 fn io_error(what: &str, id: &ContainerId, source: io::Error) -> CallError {
     CallError::Io { what: format!("{what} of container {}", id.short()), source }
-}
-
-fn status(entry: &Entry) -> ContainerStatus {
-    ContainerStatus {
-        id: entry.record.id.clone(),
-        name: entry.record.name.clone(),
-        task: entry.record.task.clone(),
-        state: entry.state.borrow().clone(),
-    }
 }
 
 async fn blocking<T: Send + 'static>(
