@@ -33,10 +33,13 @@ enum Action {
     )]
     Pull(Pull),
     /// List the images
+    #[command(after_help = "Example:\n  longshore image ls")]
     Ls(Here),
     /// Tell what is known of an image, in JSON
+    #[command(after_help = "Example:\n  longshore image inspect nginx")]
     Inspect(Named),
     /// Forget an image; `longshore image prune` then frees the disk
+    #[command(after_help = "Example:\n  longshore image rm nginx:1.27")]
     Rm(Named),
     /// Not here: push with docker, podman or skopeo
     #[command(hide = true)]

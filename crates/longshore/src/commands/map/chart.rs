@@ -91,9 +91,10 @@ pub struct Service {
 }
 
 impl Group {
-    /// How many targets get requests.
-    pub fn healthy(&self) -> usize {
-        self.targets.iter().filter(|target| target.state == "healthy").count()
+    /// How many targets get requests, and of how many: those that leave do not count.
+    pub fn healthy(&self) -> (usize, usize) {
+        let count = |is: fn(&str) -> bool| self.targets.iter().filter(|one| is(&one.state)).count();
+        (count(|state| state == "healthy"), count(|state| state != "draining"))
     }
 }
 

@@ -109,7 +109,7 @@ impl Drawing {
         let group = &chart.groups[at];
         let name = |one: &super::chart::Service| format!("{}/{}", one.cluster, one.name);
         let services: Vec<_> = group.services.iter().map(name).collect();
-        let (healthy, all) = (group.healthy(), group.targets.len());
+        let (healthy, all) = group.healthy();
         let below = format!("{healthy} of {all} healthy  {}", services.join(", "));
         let node = self.node(2, &group.name, &below, "");
         for target in &group.targets {

@@ -114,7 +114,7 @@ impl Lines<'_> {
 }
 
 fn summary(group: &Group) -> String {
-    let (healthy, all) = (group.healthy(), group.targets.len());
+    let (healthy, all) = group.healthy();
     let told = format!("{healthy} of {all} healthy");
     let told = match healthy {
         0 => style(told).red(),
