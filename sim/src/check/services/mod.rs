@@ -25,6 +25,8 @@ use crate::world::Violation;
 
 /// Who stopped a task.
 const BY_US: &str = "ServiceSchedulerInitiated";
+/// How long the tasks of a deployment are on trial that a circuit breaker watches.
+const TRIAL: Duration = Duration::from_secs(5);
 /// How long a look at a service may be on its way to the store. What tasks lost meanwhile is not
 /// held against it where nothing depends on it.
 const ON_ITS_WAY: Duration = Duration::from_secs(25);
@@ -305,6 +307,19 @@ impl Checker {
         ids.filter_map(|id| self.tasks.get(id)).filter(|task| task.wants_running)
     }
 
+    /// How long a task has to settle. Where a circuit breaker watches the deployment that is rolled
+    /// out, its tasks are on trial first (docs/decisions/0134).
+    fn settle(&self, task: &AuditedTask) -> Duration {
+        let Services { rules, rows, deployments, .. } = &self.services;
+        let mut watched = rows.iter().filter(|(_, row)| row.breaker.is_some());
+        let is_watched = watched.any(|(name, row)| {
+            let of = row.primary.clone().filter(|of| task.deployment.as_ref() == Some(of));
+            let row = of.and_then(|of| deployments.get(&(name.clone(), of)));
+            row.is_some_and(|row| row.rollout == "IN_PROGRESS")
+        });
+        if is_watched { rules.settle.max(TRIAL) } else { rules.settle }
+    }
+
     /// Whether a task counts as healthy at `now`.
     fn is_healthy(&self, task: &AuditedTask, now: Timestamp) -> bool {
         let rules = self.services.rules;
@@ -314,7 +329,7 @@ impl Checker {
         let away = self.instances.get(&task.instance).and_then(|row| row.away_since);
         let lost = away.zip(rules.lost_after).is_some_and(|(since, after)| since + after <= now);
         let is_well = match checked(task) {
-            None => task.started_at.is_some_and(|at| at + rules.settle <= now),
+            None => task.started_at.is_some_and(|at| at + self.settle(task) <= now),
             Some(health) => health == "HEALTHY",
         };
         is_well && !lost
