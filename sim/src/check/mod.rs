@@ -5,6 +5,7 @@
 //! published; what a restarted server shows must be no less, and what one of several shows must be
 //! the same.
 
+mod capacity;
 mod clients;
 mod services;
 mod settled;
@@ -41,6 +42,8 @@ pub(crate) struct Checker {
     started: BTreeMap<(String, String), String>,
     clients: clients::Promises,
     pub(crate) services: services::Services,
+    /// What tasks that have stopped used of Fargate.
+    used: capacity::Used,
     /// How often things happened that a run is to meet.
     pub(crate) counts: BTreeMap<&'static str, u64>,
 }
@@ -123,6 +126,7 @@ impl Checker {
             }
         }
         for (id, after) in &tasks {
+            self.used.see(after);
             let before = self.tasks.get(id);
             if before != Some(after) {
                 let before = before.cloned().map(Box::new);
@@ -264,7 +268,11 @@ impl Checker {
             (None, None) => {}
         }
         match after {
-            Some(after) => self.tasks.insert(id, after),
+            Some(after) => {
+                found.extend(self.capacity(before.as_ref(), &after));
+                self.used.see(&after);
+                self.tasks.insert(id, after)
+            }
             None => self.tasks.remove(&id),
         };
         found
