@@ -222,8 +222,11 @@ impl Checker {
         if revision != self.revision {
             return Err(format!("it is at {revision}, etcd holds {}", self.revision));
         }
+        // The nodes of the fleet are under another name than the cluster, and so in another order.
+        let mut instances: Vec<_> = audit.instances.iter().collect();
+        instances.sort_by_key(|row| row.arn.id);
         let is_same = audit.tasks.iter().eq(self.tasks.values())
-            && audit.instances.iter().eq(self.instances.values())
+            && instances.into_iter().eq(self.instances.values())
             && audit.services.iter().eq(self.services.rows.values())
             && audit.deployments.iter().eq(self.services.deployments.values());
         match is_same {
