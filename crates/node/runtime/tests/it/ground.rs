@@ -128,6 +128,13 @@ impl Ground {
             self.containers.remove(&status.id, false).await.unwrap();
         }
         self.containers.remove_task(&self.task).await.unwrap();
+        // A shim has answered before it is gone.
+        let gone = async {
+            while !left(self.data.path(), &self.task).is_empty() {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+        };
+        let _ = tokio::time::timeout(ENDS_WITHIN, gone).await;
         assert_eq!(left(self.data.path(), &self.task), Vec::<String>::new());
     }
 }
