@@ -111,8 +111,12 @@ async fn a_container_begins_again_whose_shim_was_never_started() {
     let shim = shim_of(&id);
     let folder = ground.containers.log_path(&id).parent().unwrap().to_owned();
     let Ground { data, task, containers } = ground;
-    drop(containers);
     kill(shim);
+    // What keeps the container writes down that it ended; that is taken away below, as all else.
+    while !matches!(containers.status(&id).await.unwrap().state, ContainerState::Exited(_)) {
+        tokio::task::yield_now().await;
+    }
+    drop(containers);
     let is_over = |pid: i32| {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
         stat.map_or(true, |stat| stat.contains(") Z "))
