@@ -2,7 +2,8 @@
 # Builds Longshore and the benchmarks and runs one of them, or all.
 #
 # Usage: bench/run.sh [run-task | services | services-scale | api | contention | crowd | held | pull | start | lists |
-#                      placements | fleet | million | coldstart | writes | etcd | overload | failover | exec] [OPTION]...
+#                      placements | policy | fleet | million | coldstart | writes | etcd | overload |
+#                      failover | exec] [OPTION]...
 # The figures go to standard output, and as JSON to target/bench/NAME.json.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -27,15 +28,15 @@ if [ "${1:-}" = exec ]; then
     --json "$target/bench/exec.json" "${@:2}"
 fi
 
-names=(run-task services services-scale api contention crowd held pull start lists placements overload writes etcd coldstart fleet million)
+names=(run-task services services-scale api contention crowd held pull start lists placements policy overload writes etcd coldstart fleet million)
 case "${1:-}" in
   '') ;;
-  run-task | services | services-scale | api | contention | crowd | held | pull | start | lists | placements | overload | writes | etcd | coldstart | fleet | million) names=("$1"); shift ;;
+  run-task | services | services-scale | api | contention | crowd | held | pull | start | lists | placements | policy | overload | writes | etcd | coldstart | fleet | million) names=("$1"); shift ;;
   *) echo "bench: no benchmark '$1'; there are: ${names[*]}" >&2; exit 2 ;;
 esac
 
 case "${names[*]}" in
-  placements | writes | etcd) cargo build --release --package bench ;;
+  placements | policy | writes | etcd) cargo build --release --package bench ;;
   services-scale | fleet | million | coldstart) cargo build --release --package longshore --package bench ;;
   *)
     cargo build --release --package longshore --package bench

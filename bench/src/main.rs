@@ -16,6 +16,7 @@
 //! - `lists`: a page of 100 of 1,000 and of 100,000.
 //! - `start`: exec to ready, memory at rest.
 //! - `placements`: the placement index alone, without peers.
+//! - `policy`: decisions of the policy engine alone, without peers.
 //! - `fleet`: 10,000 simulated agents, 200,000 tasks: what they cost the server.
 //! - `million`, `coldstart`: a million and 200,000 tasks: memory, disk, start.
 //! - `writes`: small durable transactions a second.
@@ -38,6 +39,7 @@ mod memory;
 mod overload;
 mod peers;
 mod placements;
+mod policy;
 mod process;
 mod pull;
 mod report;
@@ -96,6 +98,8 @@ enum Bench {
     Start(start::Start),
     /// Placements a second of the placement index
     Placements(placements::Placements),
+    /// Decisions of the policy engine
+    Policy(policy::Decisions),
     /// Heartbeats, telemetry and state changes of 10,000 agents, and RunTask meanwhile
     Fleet(fleet::Live),
     /// A million tasks on 10,000 instances: memory, disk and cold starts
@@ -128,6 +132,7 @@ fn main() -> Result<()> {
         Bench::Lists(bench) => bench.run(&place)?,
         Bench::Start(bench) => bench.run(&place)?,
         Bench::Placements(bench) => bench.run()?,
+        Bench::Policy(bench) => bench.run()?,
         Bench::Fleet(bench) => bench.run(&place)?,
         Bench::Million(bench) => bench.run(&place, fleet::Asked::MILLION)?,
         Bench::Coldstart(bench) => bench.run(&place, fleet::Asked::COLDSTART)?,

@@ -8,14 +8,13 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use clap::Args;
-use nix::time::{ClockId, clock_gettime};
 use placement::{
     Attributes, Binpack, Constraint, Demand, Fleet, Instance, PortSet, Request, RequiredAttribute,
     Spread, Strategy, ZONE,
 };
 use terms::{ContainerInstanceId, CpuUnits, MemoryMib};
 
-use crate::process::pin_self;
+use crate::process::{pin_self, processor_time};
 use crate::report::Report;
 
 /// The goals, in placements a second at the larger number of instances.
@@ -218,12 +217,6 @@ fn once(case: &Case, instances: u32) -> Result<f64> {
     let wanted = requests.len() * case.count as usize;
     ensure!(placed == wanted, "{}: placed {placed} of {wanted}", case.what);
     Ok(placed as f64 / seconds)
-}
-
-/// How long this thread has had a processor.
-fn processor_time() -> Duration {
-    let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID);
-    time.expect("a thread may ask for its own time").into()
 }
 
 /// Equal tasks of one of [`GROUPS`] groups, which differ in size.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::signal::{Signal, kill};
+use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 
 /// What was asked to end has this long before it is killed.
@@ -98,6 +99,12 @@ fn pinned(command: &Command, core: usize) -> Command {
         outer.env(name, value.unwrap_or(OsStr::new("")));
     }
     outer
+}
+
+/// How long this thread has had a processor.
+pub fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID);
+    time.expect("a thread may ask for its own time").into()
 }
 
 /// Holds this process to one core from here on.

@@ -4,6 +4,5 @@
 mod malformed;
 mod naive;
 mod properties;
-mod speed;
 mod table;
 mod world;
