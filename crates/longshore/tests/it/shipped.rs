@@ -210,6 +210,13 @@ fn syslog_with_tls_trusts_whom_it_is_told_to() {
     let reason = ended["reason"].as_str().unwrap();
     let begins = "CannotStartContainerError: failed to initialize logging driver: ";
     assert!(reason.starts_with(begins) && reason.contains("certificate"), "{reason}");
+    // Nor for the forward protocol, whatever the mode.
+    let address = format!("tls://127.0.0.1:{}", server.port);
+    let options = json!({"fluentd-address": address, "mode": "non-blocking"});
+    let task = up.run_task(&one("forward", "echo nobody", "fluentd", &options));
+    let ended = up.await_status(&task, "STOPPED")["containers"][0].clone();
+    let reason = ended["reason"].as_str().unwrap();
+    assert!(reason.starts_with(begins) && reason.contains("certificate"), "{reason}");
 }
 
 /// The folder of a container of the first instance.

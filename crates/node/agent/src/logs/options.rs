@@ -436,7 +436,12 @@ fn ships(options: &Options, kind: Kind, begins: Option<Regex>) -> Result<Plan, S
         }
         Some(other) => return Err(format!("logger: logging mode not supported: {other}")),
     };
-    let must_work_at_start = unsent.when_full == WhenFull::Wait;
+    // Docker connects to syslog and to fluentd before the container whatever the mode, and makes a
+    // stream of awslogs beside it unless its lines have to wait.
+    let must_work_at_start = match kind {
+        Kind::Awslogs(_) => unsent.when_full == WhenFull::Wait,
+        Kind::Syslog(_) | Kind::Fluentd(_) => true,
+    };
     let shipping = Shipping { kind, begins, must_work_at_start };
     Ok(Plan { keep: LogOptions::unsent(unsent), shipping: Some(shipping) })
 }
