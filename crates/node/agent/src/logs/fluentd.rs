@@ -268,6 +268,13 @@ impl Destination for Fluentd {
     fn retry_wait(&self) -> Duration {
         self.options.retry_wait.unwrap_or(super::RETRY_FIRST)
     }
+
+    fn retry_max(&self) -> Duration {
+        match self.options.address {
+            FluentdAddress::Unix(_) => super::RETRY_MAX_NEAR,
+            _ => super::RETRY_MAX,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -53,8 +53,15 @@ use crate::view::CredentialStore;
 
 /// The first wait after a failure, of destinations that name no other.
 const RETRY_FIRST: Duration = Duration::from_millis(250);
+/// The longest wait after a failure, likewise, unless the first one is longer.
+const RETRY_MAX: Duration = Duration::from_secs(15);
+/// The longest wait for a program on this machine, which may just be starting.
+const RETRY_MAX_NEAR: Duration = Duration::from_secs(1);
 /// How long a container's removal waits for its output to be sent, in one try.
 const DRAIN_AT_REMOVAL: Duration = Duration::from_secs(5);
+/// How long a router is kept from its signal while output waits for it. A router may take some
+/// seconds until it listens, and what it is not given then is lost with it.
+const DRAIN_OF_ROUTED: Duration = Duration::from_secs(15);
 /// Output that nobody took for so long after its container ended goes with the container.
 const UNSENT_KEPT: Duration = Duration::from_secs(24 * 3600);
 
@@ -101,6 +108,11 @@ pub trait Destination: Send {
     /// How long to wait after a first failure; each further wait is twice as long.
     fn retry_wait(&self) -> Duration {
         RETRY_FIRST
+    }
+
+    /// The longest wait after a failure, unless the first one is longer.
+    fn retry_max(&self) -> Duration {
+        RETRY_MAX
     }
 }
 
@@ -319,7 +331,7 @@ impl Logs {
             let routed = pumps.iter().filter(|(_, entry)| entry.router.as_ref() == Some(&socket));
             routed.map(|(id, _)| id.clone()).collect()
         };
-        self.drain(&of_task, DRAIN_AT_REMOVAL).await;
+        self.drain(&of_task, DRAIN_OF_ROUTED).await;
     }
 
     /// From now on removal waits for nobody: the agent ends, and takes all away.

@@ -20,8 +20,6 @@ const LOOK: Duration = Duration::from_millis(200);
 const LOOK_IDLE: Duration = Duration::from_secs(1);
 /// A file is idle after this long without a change.
 const IDLE_AFTER: Duration = Duration::from_secs(5);
-/// The longest wait after a failure, unless the first one is longer.
-const RETRY_MAX: Duration = Duration::from_secs(15);
 
 pub(super) struct Pump {
     job: Job,
@@ -177,7 +175,7 @@ impl Pump {
 
     /// Sends all of the queue, however long that takes.
     async fn send(&mut self, read_to: u64, shutdown: &CancellationToken) -> Result<(), Stopped> {
-        let first = self.destination.retry_wait();
+        let (first, most) = (self.destination.retry_wait(), self.destination.retry_max());
         let mut wait = first;
         while !self.queue.is_empty() {
             let lines = self.queue.make_contiguous();
@@ -207,7 +205,7 @@ impl Pump {
                         () = shutdown.cancelled() => return Err(Stopped),
                         () = tokio::time::sleep(wait) => {}
                     }
-                    wait = (wait * 2).min(RETRY_MAX.max(first));
+                    wait = (wait * 2).min(most.max(first));
                 }
             }
         }
