@@ -82,7 +82,9 @@ fn an_awsvpc_task_is_known_by_its_address() {
     let network = format!("awsvpcConfiguration={{subnets=[{subnet}]}}");
     let mut definition = script(
         "second-version",
-        "wget -qO- http://169.254.170.2/v2/metadata; echo; \
+        // What is compared below changes until the container is known to run.
+        "until wget -qO- http://169.254.170.2/v2/metadata | grep -q StartedAt; do sleep 0.1; done; \
+         wget -qO- http://169.254.170.2/v2/metadata; echo; \
          id=$(wget -qO- http://169.254.170.2/v2/metadata | sed 's/.*DockerId\":\"\\([0-9a-f]*\\).*/\\1/'); \
          wget -qO- http://169.254.170.2/v2/metadata/$id; echo; \
          wget -qO- http://169.254.170.2/v2/stats; echo; \
