@@ -15,6 +15,7 @@
 //! **Invariant:** a handler's input satisfies every constraint of its model.
 //! **Invariant:** no secret, token or signature is ever logged or echoed.
 
+mod any;
 mod auth;
 pub mod check;
 mod checker;
@@ -32,6 +33,7 @@ pub mod sigv4;
 pub mod tls;
 pub mod value;
 
+pub use any::Any;
 pub use auth::{Action, Authenticator, CredentialLookup, Denied, Secret};
 pub use check::Violation;
 pub use context::{Caller, CallerKind, Context, RoleSession};
