@@ -23,7 +23,7 @@ PROSE = {
     "deprecatedSince", "endpointdiscovery", "endpointoperation", "staticContextParams",
 }
 # Services whose models are too large to keep whole.
-PRUNED = {"ec2", "iam", "ssm"}
+PRUNED = {"cloudtrail", "ec2", "iam", "ssm"}
 # Values that a service takes, as its own documentation says, but its published model leaves out:
 # the log driver `none` is what its agent offers by default (ECS_AVAILABLE_LOGGING_DRIVERS).
 MISSING_VALUES = {"ecs": {"LogDriver": ["none"], "SettingName": ["dualStackIPv6"]}}

@@ -16,7 +16,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   codegen [--check]   types of services from models/ into crates/base/shapes/
   machines [--check]  docs/state-machines.md from the tables of state machines
   support [--check]   docs/support.md from models/
-  tidy                edges between crates, sizes of files
+  tidy                edges between crates, sizes of files, what operations are decided on
 
 With --check nothing is written; it fails if something would change.";
 

@@ -8,7 +8,7 @@ use ledger::{About, Ledger, SnapshotStore};
 use serde_json::json;
 use terms::Timestamp;
 use tokio::sync::Semaphore;
-use wire::{Body, BodyWriter, CallerKind, Route, RouteAuth, RouteRequest};
+use wire::{Body, BodyWriter, Route, RouteAuth, RouteRequest};
 
 /// The path.
 pub const PATH: &str = "/_longshore/store/export";
@@ -30,8 +30,7 @@ fn answer(ledger: &Ledger, turns: &Arc<Semaphore>, request: &RouteRequest) -> Re
     if request.parts.method != Method::GET {
         return refuse(StatusCode::METHOD_NOT_ALLOWED, "ClientException", "use GET");
     }
-    let kind = request.caller.as_ref().map(|caller| &caller.kind);
-    if !matches!(kind, Some(CallerKind::Operator | CallerKind::Open)) {
+    if !request.caller.as_ref().is_some_and(|caller| caller.kind.operates()) {
         let told = "only an operator's key may export the store";
         return refuse(StatusCode::FORBIDDEN, "AccessDeniedException", told);
     }

@@ -7,9 +7,9 @@ use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    agent, completions, config, debug, deploy, diff, doctor, down, events, exec, fleet, history,
-    image, import, init, logs, man, map, plan, profile, run, server, status, stop, store, token,
-    top, up, usage, version, why,
+    agent, audit, completions, config, debug, deploy, diff, doctor, down, events, exec, fleet,
+    history, image, import, init, login, logs, man, map, plan, profile, recover, run, server,
+    status, stop, store, token, top, up, usage, version, why, why_denied,
 };
 use crate::exit::Exit;
 use crate::observe::{self, ObserveSettings};
@@ -61,6 +61,10 @@ enum Command {
     Stop(stop::Stop),
     /// Tell in plain words why a task runs where it does, waits, or stopped
     Why(why::Why),
+    /// Tell why a call was refused, or would be: which policy, which statement, which condition
+    WhyDenied(why_denied::WhyDenied),
+    /// Show who called what, from where, and what came of it; check that nothing is missing
+    Audit(audit::Audit),
     /// Show what EventBridge is told: tasks, instances, services, deployments, your own events
     Events(events::Events),
     /// Tell what happened to a task, an instance, a cluster or a service, and because of what
@@ -79,6 +83,10 @@ enum Command {
     Store(store::StoreCommand),
     /// Write an AWS profile that points the aws CLI and the SDKs at Longshore
     Profile(profile::Profile),
+    /// Get credentials that end by themselves, for oneself or in a role
+    Login(login::Login),
+    /// Make the administrator a new key, from the server's machine
+    Recover(recover::Recover),
     /// Tell what this machine lacks to run containers, and how to mend it
     Doctor(doctor::Doctor),
     /// Gather what whoever helps has to know
@@ -112,6 +120,10 @@ impl Command {
             Self::Exec(command) => calling()?.block_on(command.run()),
             Self::Stop(command) => calling()?.block_on(command.run(format)),
             Self::Why(command) => calling()?.block_on(command.run(format)),
+            Self::WhyDenied(command) => calling()?.block_on(command.run(format)),
+            Self::Audit(command) => calling()?.block_on(command.run(format)),
+            Self::Login(command) => calling()?.block_on(command.run(format)),
+            Self::Recover(command) => command.run(format),
             Self::Events(command) => calling()?.block_on(command.run(format)),
             Self::History(command) => calling()?.block_on(command.run(format)),
             Self::Debug(command) => calling()?.block_on(command.run(format)),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Args;
 use terms::Region;
 use wire::client::Client;
@@ -39,7 +39,18 @@ struct Target {
     endpoint: String,
     region: String,
     keys: Keys,
+    session_token: Option<String>,
     ca: Option<PathBuf>,
+}
+
+/// How a server is reached, without keys.
+pub struct Known {
+    /// Its URL.
+    pub endpoint: String,
+    /// The region that is meant.
+    pub region: String,
+    /// The authority to trust.
+    pub ca: Option<PathBuf>,
 }
 
 impl Connection {
@@ -49,16 +60,12 @@ impl Connection {
     /// # Errors
     /// If none of the three is there.
     pub fn client(&self) -> Result<Client> {
-        let target = match &self.profile {
-            Some(name) => from_profile(name),
-            None => self.local_target()?.or_else(|| from_profile(PROFILE)),
-        };
-        let Some(target) = target else { bail!("{}", self.what_is_missing()) };
+        let target = self.target()?;
         let region: Region = target.region.parse()?;
         let credentials = Credentials {
             access_key_id: target.keys.access_key_id.as_str().into(),
             secret: wire::Secret::new(target.keys.secret_access_key.as_str()),
-            session_token: None,
+            session_token: target.session_token.clone(),
         };
         let said = self.endpoint.clone().or_else(|| std::env::var("LONGSHORE_SERVER").ok());
         let endpoint = said.as_deref().unwrap_or(&target.endpoint);
@@ -69,6 +76,26 @@ impl Connection {
         };
         let pem = std::fs::read(&ca).with_context(|| format!("reading {}", ca.display()))?;
         Ok(client.with_tls(TlsClient::with_authorities(&ca.display().to_string(), &pem)?))
+    }
+
+    fn target(&self) -> Result<Target> {
+        let target = match &self.profile {
+            Some(name) => from_profile(name),
+            None => self.local_target()?.or_else(|| from_profile(PROFILE)),
+        };
+        target.with_context(|| self.what_is_missing())
+    }
+
+    /// How the server is reached, to be written into a profile.
+    ///
+    /// # Errors
+    /// As [`Connection::client`].
+    pub fn known(&self) -> Result<Known> {
+        let target = self.target()?;
+        let said = self.endpoint.clone().or_else(|| std::env::var("LONGSHORE_SERVER").ok());
+        let endpoint = said.unwrap_or(target.endpoint);
+        let ca = self.ca.clone().or(target.ca).filter(|_| endpoint.contains("https://"));
+        Ok(Known { endpoint, region: target.region, ca })
     }
 
     /// What this command would sign with, so that it can be kept out of what is written down.
@@ -86,7 +113,8 @@ impl Connection {
             return Ok(None);
         };
         let region = running.region.to_string();
-        Ok(Some(Target { endpoint: running.endpoint, region, keys, ca: running.ca }))
+        let (session_token, ca) = (None, running.ca);
+        Ok(Some(Target { endpoint: running.endpoint, region, keys, session_token, ca }))
     }
 
     fn what_is_missing(&self) -> String {
@@ -95,9 +123,12 @@ impl Connection {
                 "the AWS profile '{name}' has no endpoint_url, aws_access_key_id and \
                  aws_secret_access_key; 'longshore profile --name {name}' writes them"
             ),
-            None => "no server runs on this machine, and there is no AWS profile 'longshore'; \
-                     start one with 'longshore up', or name a profile with --profile"
-                .to_owned(),
+            None => {
+                "no server runs on this machine with an administrator's key, and there is no AWS \
+                     profile 'longshore'; start one with 'longshore up', or name a profile with \
+                     --profile"
+                    .to_owned()
+            }
         }
     }
 }
@@ -121,6 +152,7 @@ fn from_profile(name: &str) -> Option<Target> {
             .map(PathBuf::from)
             .or_else(|| std::env::var_os("AWS_CA_BUNDLE").map(PathBuf::from)),
         region: config.remove("region").unwrap_or_else(|| "us-east-1".to_owned()),
+        session_token: credentials.remove("aws_session_token"),
         keys: Keys {
             access_key_id: credentials.remove("aws_access_key_id")?,
             secret_access_key: credentials.remove("aws_secret_access_key")?,

@@ -1,13 +1,13 @@
 //! The server's parts joined: ledger, services, edge.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use balancer::Balancer;
 use certificates::Certificates;
+use cloudtrail::Trail;
 use cloudwatch::{CloudWatch, Logs};
 use ecr::Ecr;
 use ecs::{Ecs, EcsSetup, IamCredentials, SessionSetup, TaskEndpointSetting};
@@ -22,16 +22,15 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use vpc::Vpc;
-use wire::{Edge, EdgeBuilder, Route};
+use wire::{Edge, EdgeBuilder, Route, Service};
 
-use crate::access_logs::access_logs;
 use crate::agent_program::AgentProgram;
 use crate::archive_route;
+use crate::audit;
 use crate::balancing;
 use crate::certifying;
 use crate::clock::{RandomIds, SystemClock};
 use crate::data_dir::{DataDir, Running};
-use crate::deployment_hooks::DeploymentHooks;
 use crate::ensemble::{Identity, StoreChoice};
 use crate::event_parts::EventParts;
 use crate::exec_parts::ExecParts;
@@ -90,7 +89,6 @@ impl ControlPlane {
         let setup = ecs_setup(&settings, &running, &iam, tables.vpc, (&clock, &ids));
         let ecs = Ecs::new(tables.ecs, ledger.clone(), setup);
         ecs.watch_alarms(tables.cloudwatch);
-        ecs.call_hooks_by(DeploymentHooks::new(data.hooks(), settings.region.to_string()));
         ecs.sessions().limit_arrivals(settings.limits.arrivals);
         iam.sessions().end_with_tasks(Arc::new(ecs.clone()));
         let vpc = Vpc::new(tables.vpc, ledger.clone());
@@ -101,7 +99,9 @@ impl ControlPlane {
         let elb = balancing::join(tables.elbv2, (tables.vpc, tables.certificates), &ledger, &ecs);
         let holder = (tls.as_ref(), &data);
         let certificates = certifying::join(tables.certificates, &ledger, holder, &elb);
-        let ecr = registry::join(tables.ecr, &ledger, &iam, &settings, &data, ids.clone()).await?;
+        let trail = Trail::open(data.audit(), clock.clone())?;
+        let asked = (&iam, &trail);
+        let ecr = registry::join(tables.ecr, &ledger, asked, &settings, &data, ids.clone()).await?;
         let secrets = Secrets::new(tables.secrets, ledger.clone(), ids.clone());
         acquaint(&secrets, &iam, &ecs);
         let inside = observe::Inside::open(&settings, &data, &ledger, &ecs)?;
@@ -109,19 +109,18 @@ impl ControlPlane {
         ours.extend(inside.routes(&settings, &ledger));
         ours.push(archive_route::export(ledger.clone()));
         ours.push(hand_out_agents(&settings, &ecs)?);
+        ours.extend(audit::routes(&trail, &iam));
+        ours.extend(ecs.routes().into_iter().chain(vpc.routes()));
+        ours.extend(events.routes().into_iter().chain(ecr.routes()));
         let shutdown = CancellationToken::new();
         let mut loops = JoinSet::new();
         let shared = (clock.clone() as Arc<dyn Clock>, ids as Arc<dyn IdSource>);
-        let services = [ecs.service(), iam.sts(), vpc.service(), cloudwatch.service()];
-        let services =
-            services.into_iter().chain([events.service(), logs.service(), elb.service()]);
-        let services = services.chain([secrets.ssm(), secrets.secretsmanager()]);
-        let services = services.chain([certificates.service(), iam.service(), ecr.service()]);
-        let ours = ecs.routes().into_iter().chain(vpc.routes()).chain(events.routes()).chain(ours);
-        let ours = ours.chain(ecr.routes());
-        let edge = edge(&settings, tls.as_ref(), &iam, shared);
-        let edge = services.fold(edge, EdgeBuilder::service);
-        let edge = ours.fold(edge, EdgeBuilder::route);
+        let mut services = vec![ecs.service(), iam.sts(), vpc.service(), cloudwatch.service()];
+        services.extend([events.service(), logs.service(), elb.service(), trail.service()]);
+        services.extend([secrets.ssm(), secrets.secretsmanager()]);
+        services.extend([certificates.service(), iam.service(), ecr.service()]);
+        let edge = edge(&settings, tls.as_ref(), &iam, shared).auditor(Arc::new(trail.clone()));
+        let edge = with_all(edge, services, ours);
         let edge = match &settings.store.choice {
             StoreChoice::Embedded => edge,
             StoreChoice::Etcd(_) => {
@@ -133,8 +132,9 @@ impl ControlPlane {
         let metrics = inside.begin(&settings, &edge, &mut loops, &shutdown).await?;
         let running = Running { metrics, ..running };
         keep_certificates(tls.as_ref(), &clock, &shutdown, &mut loops);
+        keep_trail(trail, &shutdown, &mut loops);
         let others = (events, logs, secrets, elb, certificates, iam.clone(), ecr);
-        let (of_term, token) = ((settings.clone(), data.objects()), shutdown.clone());
+        let (of_term, token) = (settings.clone(), shutdown.clone());
         loops.spawn(leading(ledger.clone(), ecs.clone(), others, of_term, token));
         let token = shutdown.clone();
         loops.spawn(async move { Ok(edge.serve(listener, token).await?) });
@@ -229,6 +229,21 @@ fn ecs_setup(
     }
 }
 
+/// The edge with all services and all paths of our own.
+fn with_all(edge: EdgeBuilder, services: Vec<Service>, ours: Vec<Route>) -> EdgeBuilder {
+    let edge = services.into_iter().fold(edge, EdgeBuilder::service);
+    ours.into_iter().fold(edge, EdgeBuilder::route)
+}
+
+/// Writes the trail of calls.
+fn keep_trail(trail: Trail, shutdown: &CancellationToken, loops: &mut JoinSet<Result<()>>) {
+    let token = shutdown.clone();
+    loops.spawn(async move {
+        trail.run(token).await;
+        Ok(())
+    });
+}
+
 /// Looks after the certificates that the server shows, if it has some.
 fn keep_certificates(
     tls: Option<&Tls>,
@@ -313,7 +328,7 @@ async fn leading(
     ledger: Ledger,
     ecs: Ecs,
     (events, logs, secrets, elb, certificates, iam, ecr): OfTerm,
-    (settings, objects): (ServerSettings, PathBuf),
+    settings: ServerSettings,
     shutdown: CancellationToken,
 ) -> Result<()> {
     let ServerSettings { account, region, cluster, .. } = &settings;
@@ -321,7 +336,7 @@ async fn leading(
     let work = |term: CancellationToken| {
         let (ecs, ledger, events, logs) = (&ecs, &ledger, &events, &logs);
         let (secrets, elb, certificates) = (&secrets, &elb, &certificates);
-        let (iam, ecr, objects) = (&iam, &ecr, &objects);
+        let (iam, ecr) = (&iam, &ecr);
         async move {
             ledger.reseal().await?;
             if is_shared {
@@ -337,16 +352,14 @@ async fn leading(
                 telling.cancel();
                 ended
             };
-            let (logs, writer) = access_logs(objects.clone(), ledger.clock().clone(), &RandomIds);
-            let balancer = Balancer::with_journal(ledger.clock().clone(), logs);
-            let (ended, (), (), (), (), (), ()) = tokio::join!(
+            let balancer = Balancer::new(ledger.clock().clone());
+            let (ended, (), (), (), (), ()) = tokio::join!(
                 work,
                 events.run(telling.clone()),
                 secrets.run(telling.clone()),
                 elb.run(&balancer, telling.clone()),
                 certificates.run(telling.clone()),
                 ecr.run(telling.clone()),
-                writer.run(telling.clone()),
             );
             ended
         }

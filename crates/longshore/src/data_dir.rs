@@ -90,12 +90,6 @@ impl DataDir {
         self.0.join("s3")
     }
 
-    /// Programs that lifecycle hooks of deployments call in place of Lambda functions; made by who needs
-    /// it.
-    pub fn hooks(&self) -> PathBuf {
-        self.0.join("hooks")
-    }
-
     /// Where images and layers live; shared by all instances of one `up`.
     pub fn images(&self) -> PathBuf {
         self.0.join("images")
@@ -166,6 +160,40 @@ impl DataDir {
         write_private(&self.credentials(), &profile_files::with_section("", PROFILE, &settings))
     }
 
+    /// Takes away the administrator's key: there is none any more.
+    ///
+    /// # Errors
+    /// If the file cannot be removed.
+    pub fn remove_administrator(&self) -> Result<()> {
+        gone(fs::remove_file(self.credentials()), &self.credentials())
+    }
+
+    /// Where it stands that the administrator is to have a new key.
+    fn wish(&self) -> PathBuf {
+        self.0.join("recover-administrator")
+    }
+
+    /// Leaves the wish that the next start makes the administrator a new key, or takes it back.
+    ///
+    /// # Errors
+    /// If the folder cannot be written.
+    pub fn wish_for_administrator(&self, wished: bool) -> Result<()> {
+        match wished {
+            true => write_private(&self.wish(), ""),
+            false => gone(fs::remove_file(self.wish()), &self.wish()),
+        }
+    }
+
+    /// Whether the administrator is to have a new key.
+    pub fn wants_administrator(&self) -> bool {
+        self.wish().exists()
+    }
+
+    /// Where the trail of calls lives.
+    pub fn audit(&self) -> PathBuf {
+        self.0.join("audit")
+    }
+
     /// The administrator's key, if this machine's server has made one that we may read.
     pub fn administrator(&self) -> Option<Keys> {
         let text = fs::read_to_string(self.credentials()).ok()?;
@@ -192,6 +220,14 @@ impl DataDir {
     /// How the server that uses this folder is reached, if one has said so.
     pub fn running(&self) -> Option<Running> {
         serde_json::from_slice(&fs::read(self.running_file()).ok()?).ok()
+    }
+}
+
+/// A file that was to go and is not there has gone.
+fn gone(removed: io::Result<()>, path: &Path) -> Result<()> {
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other.with_context(|| format!("removing {}", path.display())),
     }
 }
 

@@ -6,10 +6,10 @@
 //! - `settings.rs`: flags, environment, file; `data_dir.rs`: what lies in the data folder.
 #![deny(clippy::print_stdout, reason = "output::say ends quietly when nobody reads any more")]
 
-mod access_logs;
 mod agent_program;
 mod api;
 mod archive_route;
+mod audit;
 mod balancing;
 mod certifying;
 mod cli;
@@ -18,7 +18,6 @@ mod commands;
 mod connection;
 mod control_plane;
 mod data_dir;
-mod deployment_hooks;
 mod descriptors;
 mod ensemble;
 mod event_parts;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use clap::ValueEnum;
+use cloudtrail::Trail;
 use ecr::{Challenge, Depot, Ecr, EcrSetup, Scope, Tables};
 use ecs::OwnRegistry;
 use iam::Iam;
@@ -51,7 +52,7 @@ impl Display for RegistryChallenge {
 pub async fn join(
     tables: Tables,
     ledger: &Ledger,
-    iam: &Iam,
+    (iam, trail): (&Iam, &Trail),
     settings: &ServerSettings,
     data: &DataDir,
     ids: Arc<dyn IdSource>,
@@ -67,6 +68,7 @@ pub async fn join(
     let ServerSettings { account, region, .. } = settings;
     let setup = EcrSetup {
         authenticator: Arc::new(iam.clone()),
+        auditor: Some(Arc::new(trail.clone())),
         ids,
         home: Scope { account: account.clone(), region: region.clone() },
         is_open: settings.auth == Auth::Open,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use subtle::ConstantTimeEq;
 use terms::{Region, Timestamp};
 
-use crate::Caller;
+use crate::{Caller, ErrorModel};
 
 /// A secret access key. Never printed; compared in constant time.
 #[derive(Clone)]
@@ -76,9 +76,35 @@ impl fmt::Display for Action<'_> {
     }
 }
 
-/// Why a caller may not do something to what its input names: the sentence that it is told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Denied(pub String);
+/// What a decision rests on.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Decided {
+    /// The statement that decided: its policy, and its `Sid` or its number. None if no policy was
+    /// asked, or none says anything.
+    pub by: Option<String>,
+    /// The ARNs that were decided on, or `*`.
+    pub resources: Vec<String>,
+    /// Of a refusal: all that is known of it, as `sts:DecodeAuthorizationMessage` tells it.
+    pub refusal: Option<Box<serde_json::Value>>,
+}
+
+/// Why a caller may not do something to what its input names.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Denied {
+    /// The sentence that it is told.
+    pub message: String,
+    /// The error, if it is another than that of a denial.
+    pub error: Option<ErrorModel>,
+    /// What that rests on.
+    pub decided: Decided,
+}
+
+impl Denied {
+    /// A denial with this sentence.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), error: None, decided: Decided::default() }
+    }
+}
 
 /// Finds the credentials behind an access key id.
 pub trait Authenticator: Send + Sync + 'static {
@@ -106,7 +132,7 @@ pub trait Authenticator: Send + Sync + 'static {
         &self,
         _context: &crate::Context,
         _input: &dyn Fn() -> serde_json::Value,
-    ) -> Result<(), Denied> {
-        Ok(())
+    ) -> Result<Decided, Denied> {
+        Ok(Decided::default())
     }
 }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use terms::{AccountId, Region, Timestamp, Uuid};
 
+use crate::Secret;
+
 /// What kind of principal a key belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CallerKind {
@@ -22,10 +24,44 @@ pub enum CallerKind {
     },
     /// A user of IAM, by its unique id: it may do what its policies say.
     User(String),
+    /// The same with temporary credentials of `GetSessionToken`.
+    UserSession(Arc<UserSession>),
     /// A session of a role that STS gave out: it may do what the role's policies and its own say.
     Role(Arc<RoleSession>),
+    /// A session of `GetFederationToken`: it may do what its maker's policies and its own both say.
+    /// Its `role_id` and `role_arn` are the maker's; an id that no user has means the administrator.
+    Federated(Arc<RoleSession>),
+    /// Who shows something else than a signature, to an operation that takes that.
+    Anonymous,
     /// Anyone, because the server runs with `--auth open`.
     Open,
+}
+
+impl CallerKind {
+    /// Whether a route of the server's own answers it: an operator, anyone of an open server, and who
+    /// has policies, which were asked before the route was reached. Never a task or a node.
+    pub fn operates(&self) -> bool {
+        match self {
+            Self::Operator
+            | Self::Open
+            | Self::User(_)
+            | Self::UserSession(_)
+            | Self::Role(_)
+            | Self::Federated(_) => true,
+            Self::Node { .. } | Self::Task { .. } | Self::Anonymous => false,
+        }
+    }
+}
+
+/// What a user's session was made with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserSession {
+    /// The user's unique id, `AIDA…`.
+    pub user_id: String,
+    /// When it was made.
+    pub issued_at: Timestamp,
+    /// When it ends.
+    pub expires_at: Timestamp,
 }
 
 /// What a role's session was made with.
@@ -39,6 +75,8 @@ pub struct RoleSession {
     pub name: String,
     /// When it was made.
     pub issued_at: Timestamp,
+    /// When it ends.
+    pub expires_at: Timestamp,
     /// Policies that limit it, as documents.
     pub policies: Vec<String>,
     /// ARNs of managed policies that limit it.
@@ -85,6 +123,10 @@ pub struct Context {
     pub operation: &'static str,
     /// The client's address, if it came over a socket.
     pub source: Option<SocketAddr>,
+    /// What the client calls itself, if it says; at most 256 characters.
+    pub user_agent: Option<String>,
+    /// The token of the temporary credentials that signed the request; none with a long-term key.
+    pub session_token: Option<Secret>,
     /// The base URL as the client addressed us, such as `http://127.0.0.1:4566`: no trailing slash.
     pub endpoint: String,
 }

@@ -6,7 +6,7 @@
 //! from generated crates (`shapes_*`); nothing here knows a service.
 //!
 //! - [`Service`], [`Operation`], [`Context`], [`ServiceError`]: what handlers meet.
-//! - [`Authenticator`]: who may sign; `iam` implements it.
+//! - [`Authenticator`]: who may sign; `iam` implements it. [`Auditor`]: who remembers each call.
 //! - [`Route`]: paths that are no AWS operation (websockets, `/_longshore/…`).
 //! - [`schema`], [`value`], [`protocol`]: the generic codecs. A new protocol is a [`value::Reader`]
 //!   and a [`value::Writer`].
@@ -15,7 +15,7 @@
 //! **Invariant:** a handler's input satisfies every constraint of its model.
 //! **Invariant:** no secret, token or signature is ever logged or echoed.
 
-mod any;
+mod audit;
 mod auth;
 pub mod check;
 mod checker;
@@ -33,10 +33,10 @@ pub mod sigv4;
 pub mod tls;
 pub mod value;
 
-pub use any::Any;
-pub use auth::{Action, Authenticator, CredentialLookup, Denied, Secret};
+pub use audit::{AuditedCall, Auditor, user_agent};
+pub use auth::{Action, Authenticator, CredentialLookup, Decided, Denied, Secret};
 pub use check::Violation;
-pub use context::{Caller, CallerKind, Context, RoleSession};
+pub use context::{Caller, CallerKind, Context, RoleSession, UserSession};
 pub use edge::{
     Ask, Body, BodyWriter, Edge, EdgeBuilder, EdgeLimits, EdgeLoad, Gate, Need, Passage, Priority,
     Route, RouteAuth, RouteRequest, SeatLimits, Unavailable, need_by_name,

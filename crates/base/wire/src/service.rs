@@ -1,6 +1,6 @@
 //! A service: its model and the handlers of the operations that are built.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,6 +11,7 @@ use std::task::Poll;
 use bytes::Bytes;
 use terms::Cause;
 
+use crate::audit::{Heard, Noter};
 use crate::check::{Check, Violation, describe};
 use crate::protocol::{Form, JsonWriter, Protocol};
 use crate::value::{Value, Writer};
@@ -99,6 +100,8 @@ pub(crate) struct Call {
     pub(crate) protocol: Protocol,
     pub(crate) body: Body,
     pub(crate) authenticator: Arc<dyn Authenticator>,
+    /// What is gathered of the call, if somebody keeps it.
+    pub(crate) heard: Option<Arc<Heard>>,
 }
 
 /// The undecoded input of an operation.
@@ -111,6 +114,7 @@ pub(crate) enum Body {
 pub struct Service {
     model: &'static ServiceModel,
     handlers: HashMap<&'static str, Handler>,
+    unsigned: HashSet<&'static str>,
     explain: Explain,
     body_limit: usize,
 }
@@ -121,7 +125,8 @@ impl Service {
         let explain = Arc::new(|_: &'static str, violations: &[Violation]| {
             ServiceError::new(model.validation_code, 400, describe(violations))
         });
-        Self { model, handlers: HashMap::new(), explain, body_limit: edge::BODY_LIMIT_BYTES }
+        let (handlers, unsigned) = (HashMap::new(), HashSet::new());
+        Self { model, handlers, unsigned, explain, body_limit: edge::BODY_LIMIT_BYTES }
     }
 
     /// The same service answering broken constraints of the model with its own errors: `explain`
@@ -133,6 +138,19 @@ impl Service {
     ) -> Self {
         self.explain = Arc::new(explain);
         self
+    }
+
+    /// The same service with an operation that is called without a signature: its handler finds out
+    /// who calls. A signature is not looked at, and the caller is [`crate::CallerKind::Anonymous`].
+    #[must_use]
+    pub fn unsigned(mut self, operation: &'static str) -> Self {
+        self.unsigned.insert(operation);
+        self
+    }
+
+    /// Whether an operation is called without a signature.
+    pub(crate) fn takes_unsigned(&self, operation: &str) -> bool {
+        self.unsigned.contains(operation)
     }
 
     /// The same service with requests of up to `bytes`, if its operations take larger ones than
@@ -161,11 +179,11 @@ impl Service {
     {
         let explain = Arc::clone(&self.explain);
         let erased: Handler = Box::new(move |call| {
-            let Call { context, protocol, body, authenticator } = call;
+            let Call { context, protocol, body, authenticator, heard } = call;
             let request_id = context.request_id;
-            let input = decode::<O>(protocol, body, &explain);
-            let input = input.and_then(|input| {
-                authorize::<O>(&*authenticator, &context, protocol, &input)?;
+            let input = decode::<O>(protocol, body, &explain).and_then(|input| {
+                let asked = Asked { context: &context, protocol, heard: heard.as_deref() };
+                authorize::<O>(&*authenticator, asked, &input)?;
                 Ok(input)
             });
             let answer = input.map(|input| handler(context, input));
@@ -195,9 +213,10 @@ impl Service {
     {
         let explain = Arc::clone(&self.explain);
         let erased: Handler = Box::new(move |call| {
-            let Call { context, protocol, body, authenticator } = call;
+            let Call { context, protocol, body, authenticator, heard } = call;
             let input = decode::<O>(protocol, body, &explain).and_then(|input| {
-                authorize::<O>(&*authenticator, &context, protocol, &input)?;
+                let asked = Asked { context: &context, protocol, heard: heard.as_deref() };
+                authorize::<O>(&*authenticator, asked, &input)?;
                 Ok(input)
             });
             let answer = input.map(|input| handler(context, input));
@@ -287,19 +306,43 @@ fn decode<O: Operation>(
     })
 }
 
-/// Asks whether the caller may do this to what the input names.
+/// A call that is to be decided.
+struct Asked<'a> {
+    context: &'a Context,
+    protocol: Protocol,
+    heard: Option<&'a Heard>,
+}
+
+/// Asks whether the caller may do this to what the input names, and notes both.
 fn authorize<O: Operation>(
     authenticator: &dyn Authenticator,
-    context: &Context,
-    protocol: Protocol,
+    Asked { context, protocol, heard }: Asked<'_>,
     input: &O::Input,
 ) -> Result<(), ServiceError> {
+    if let Some(heard) = heard {
+        let mut noter = Noter::default();
+        input.write(&mut noter as &mut dyn Writer, O::INPUT);
+        heard.parameters(noter.finish());
+    }
     let as_json = || {
         let mut writer = JsonWriter::with_capacity(512);
         input.write(&mut writer as &mut dyn Writer, O::INPUT);
         serde_json::from_slice(&writer.finish()).unwrap_or_default()
     };
-    authenticator.authorize(context, &as_json).map_err(|denied| protocol.denied(denied.0))
+    let (decided, outcome) = match authenticator.authorize(context, &as_json) {
+        Ok(decided) => (decided, Ok(())),
+        Err(denied) => {
+            let error = match denied.error {
+                Some(error) => error.with(denied.message),
+                None => protocol.denied(denied.message),
+            };
+            (denied.decided, Err(error))
+        }
+    };
+    if let Some(heard) = heard {
+        heard.decided(decided);
+    }
+    outcome
 }
 
 /// In debug builds: a response that its own model forbids is a mistake of ours.

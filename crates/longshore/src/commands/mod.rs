@@ -1,6 +1,7 @@
 //! One file for each command of the `longshore` binary.
 
 pub mod agent;
+pub mod audit;
 pub mod completions;
 pub mod config;
 pub mod debug;
@@ -16,11 +17,13 @@ pub mod image;
 pub mod import;
 pub mod init;
 mod kept_logs;
+pub mod login;
 pub mod logs;
 pub mod man;
 pub mod map;
 pub mod plan;
 pub mod profile;
+pub mod recover;
 pub mod run;
 pub mod server;
 pub mod status;
@@ -32,3 +35,4 @@ pub mod up;
 pub mod usage;
 pub mod version;
 pub mod why;
+pub mod why_denied;

@@ -29,10 +29,25 @@ pub struct Profile {
 }
 
 /// One file and what it is to hold.
-struct Change {
+pub struct Change {
     path: PathBuf,
     before: String,
     after: String,
+}
+
+impl Change {
+    /// The file.
+    pub fn path(&self) -> &PathBuf {
+        &self.path
+    }
+}
+
+/// Writes a file that is to change.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn put(change: &Change) -> Result<()> {
+    if change.before == change.after { Ok(()) } else { apply(change) }
 }
 
 impl Profile {
@@ -43,7 +58,7 @@ impl Profile {
     pub fn run(self, format: Format) -> Result<()> {
         let changes = self.changes()?;
         if !self.dry_run {
-            changes.iter().filter(|change| change.before != change.after).try_for_each(apply)?;
+            changes.iter().try_for_each(put)?;
         }
         if format == Format::Json {
             let files: Vec<_> = changes.iter().map(|change| &change.path).collect();
@@ -88,7 +103,15 @@ impl Profile {
 }
 
 /// What one shared file holds now, and with the section.
-fn change(variable: &str, name: &str, section: &str, settings: &[(&str, &str)]) -> Result<Change> {
+///
+/// # Errors
+/// If it cannot be read.
+pub fn change(
+    variable: &str,
+    name: &str,
+    section: &str,
+    settings: &[(&str, &str)],
+) -> Result<Change> {
     let path = match std::env::var_os(variable) {
         Some(path) => PathBuf::from(path),
         None => {

@@ -330,16 +330,32 @@ fn tell(settings: &ServerSettings, plane: &ControlPlane, format: Format, at_end:
         AtEnd::LeaveRunning => "Ctrl-C ends it; the tasks go on.",
     };
     let them = if *instances == 1 { "instance" } else { "instances" };
-    let (endpoint, folder) = (&plane.running.endpoint, settings.data_dir.display());
+    let endpoint = &plane.running.endpoint;
+    let how = how_to_call(settings, endpoint);
     let text = format_args!(
         "Longshore is up at {endpoint}\n\
          account {account}, region {region}, cluster {cluster} with {instances} {them}\n\n\
-         Point clients at it:\n  \
+         {how}\n\n{end}"
+    );
+    output::announce(format, &plane.running, text);
+}
+
+/// How clients sign: with the administrator's key, if there is one still.
+fn how_to_call(settings: &ServerSettings, endpoint: &str) -> String {
+    let (region, folder) = (&settings.region, settings.data_dir.display());
+    if !DataDir::at(settings.data_dir.clone()).credentials().exists() {
+        return format!(
+            "The administrator has no key: call it at {endpoint} with your own, or make a new one \
+             with\n  longshore recover --data-dir {folder}"
+        );
+    }
+    format!(
+        "Point clients at it, as the administrator:\n  \
          longshore profile && export AWS_PROFILE=longshore\n\
          or, for this shell alone:\n  \
          export AWS_ENDPOINT_URL={endpoint} AWS_REGION={region} AWS_DEFAULT_REGION={region} \
-         AWS_PROFILE=longshore AWS_SHARED_CREDENTIALS_FILE={folder}/credentials\n\n\
-         {end}"
-    );
-    output::announce(format, &plane.running, text);
+         AWS_PROFILE=longshore AWS_SHARED_CREDENTIALS_FILE={folder}/credentials\n\
+         or with credentials that end by themselves:\n  \
+         longshore login && export AWS_PROFILE=longshore-session"
+    )
 }

@@ -59,11 +59,18 @@ impl Identity {
         let iam =
             settled(async || Iam::open(ledger.clone(), iam_tables.clone(), account.clone()).await)
                 .await?;
-        let key = settled(async || iam.administrator().await).await?;
-        data.write_administrator(&Keys {
-            access_key_id: key.access_key_id,
-            secret_access_key: key.secret.expose().to_owned(),
-        })?;
+        let key = match data.wants_administrator() {
+            true => settled(async || iam.recover_administrator().await.map(Some)).await?,
+            false => settled(async || iam.administrator().await).await?,
+        };
+        match key {
+            Some(key) => data.write_administrator(&Keys {
+                access_key_id: key.access_key_id,
+                secret_access_key: key.secret.expose().to_owned(),
+            })?,
+            None => data.remove_administrator()?,
+        }
+        data.wish_for_administrator(false)?;
         let wanted =
             data.installation().unwrap_or_else(|| Uuid::from_random(ids.next()).to_string());
         let installation = settled(async || installation(ledger, table, &wanted).await).await?;

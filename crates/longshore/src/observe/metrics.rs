@@ -12,10 +12,7 @@ use prometheus_client::registry::Registry;
 use terms::{Region, Timestamp};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use wire::{
-    Authenticator, Body, CallerKind, CredentialLookup, Edge, Priority, Route, RouteAuth,
-    RouteRequest,
-};
+use wire::{Authenticator, Body, CredentialLookup, Edge, Priority, Route, RouteAuth, RouteRequest};
 
 use super::figures::{self, Source};
 use super::process;
@@ -104,8 +101,7 @@ impl Metrics {
 
 /// Whether who asks may see what all of the server does: its operators, and nobody's task or node.
 pub fn may_see(request: &RouteRequest) -> bool {
-    let kind = request.caller.as_ref().map(|caller| &caller.kind);
-    matches!(kind, Some(CallerKind::Operator | CallerKind::Open))
+    request.caller.as_ref().is_some_and(|caller| caller.kind.operates())
 }
 
 /// The answer to all others.

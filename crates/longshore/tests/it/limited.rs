@@ -57,3 +57,76 @@ fn a_task_reads_one_secret_and_not_another() {
     );
     assert!(said.contains(&refused), "{said}");
 }
+
+/// A role that tasks may have, with one inline policy if there is one.
+fn role(up: &Up, name: &str, policy: Option<&serde_json::Value>) -> String {
+    let trust = json!({ "Version": "2012-10-17", "Statement": { "Effect": "Allow",
+        "Principal": { "Service": "ecs-tasks.amazonaws.com" }, "Action": "sts:AssumeRole" } });
+    let create = ["iam", "create-role", "--role-name", name, "--assume-role-policy-document"];
+    let made = up.aws(&[&create[..], &[&trust.to_string()]].concat());
+    if let Some(policy) = policy {
+        let put = ["iam", "put-role-policy", "--role-name", name, "--policy-name", "own"];
+        let document = policy.to_string();
+        let put = [&put[..], &["--policy-document", &document]].concat();
+        assert!(up.try_aws(&put).status.success());
+    }
+    made["Role"]["Arn"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn an_execution_role_that_may_not_is_told_as_documented() {
+    let up = Up::start(&["busybox"]);
+    let create = ["secretsmanager", "create-secret", "--name", "app/db"];
+    let secret = up.aws(&[&create[..], &["--secret-string", "shown"]].concat());
+    let arn = secret["ARN"].as_str().unwrap();
+    let bare = role(&up, "bare", None);
+    let definition = |role: &str| {
+        json!({ "family": "reader", "executionRoleArn": role, "containerDefinitions": [{
+            "name": "main", "image": "busybox", "memory": 32, "command": ["true"],
+            "secrets": [{ "name": "DB", "valueFrom": arn }] }] })
+    };
+    let task = up.run_task(&definition(&bare));
+    let told = up.await_status(&task, "STOPPED");
+    assert_eq!(told["stopCode"], "TaskFailedToStart");
+    let reason = told["stoppedReason"].as_str().unwrap();
+    for part in [
+        "ResourceInitializationError: unable to pull secrets or registry auth: ",
+        "AccessDeniedException",
+        "is not authorized to perform: secretsmanager:GetSecretValue on resource: ",
+    ] {
+        assert!(reason.contains(part), "{reason}");
+    }
+    let may = json!({ "Version": "2012-10-17", "Statement": { "Effect": "Allow",
+        "Action": "secretsmanager:GetSecretValue", "Resource": arn } });
+    let reader = role(&up, "puller", Some(&may));
+    let task = up.run_task(&definition(&reader));
+    let told = up.await_status(&task, "STOPPED");
+    assert_eq!(told["stopCode"], "EssentialContainerExited", "{told:#}");
+}
+
+#[test]
+fn a_container_finds_no_credentials_but_its_own() {
+    let up = Up::start(&["busybox"]);
+    let own = role(&up, "own", None);
+    // Its own; another task's, whose id it would have to know (as on AWS); all of them; the machine's, as
+    // EC2 has it; the control plane without a key, and the folder that all keys are in.
+    let data = up.data().display();
+    let script = format!(
+        "get() {{ got=$(timeout 9 wget -qO- $1 2>/dev/null) && echo \"$2 yes $got\" || echo \"$2 no\"; }}; \
+         get http://169.254.170.2$AWS_CONTAINER_CREDENTIALS_RELATIVE_URI own; \
+         get http://169.254.170.2/v2/credentials/6a5b4c3d-0000-4000-8000-000000000000 theirs; \
+         get http://169.254.170.2/v2/credentials all; \
+         get http://169.254.169.254/latest/meta-data/iam/security-credentials/ machine; \
+         get $AWS_ENDPOINT_URL/_longshore/tokens plane; \
+         ls {data}/credentials >/dev/null 2>&1 && echo keys yes || echo keys no"
+    );
+    let task = up.run_task(&json!({ "family": "curious", "taskRoleArn": own,
+        "containerDefinitions": [{ "name": "main", "image": "busybox", "memory": 32,
+            "command": ["sh", "-c", script] }] }));
+    up.await_status(&task, "STOPPED");
+    let said = up.cli(&["logs", &task]);
+    assert!(said.contains("own yes {") && said.contains("role/own"), "{said}");
+    for closed in ["theirs no", "all no", "machine no", "plane no", "keys no"] {
+        assert!(said.contains(closed), "{closed}: {said}");
+    }
+}

@@ -4,6 +4,7 @@
 
 mod alarms;
 mod apart;
+mod audited;
 mod awsvpc;
 mod balanced;
 mod certificates;
@@ -18,7 +19,6 @@ mod ec2;
 mod ensemble;
 mod exec;
 mod fargate;
-mod fronts;
 mod harm;
 mod harness;
 mod hostile;

@@ -31,7 +31,7 @@ use std::sync::Arc;
 use ledger::{Ledger, LedgerError};
 use terms::IdSource;
 use tokio_util::sync::CancellationToken;
-use wire::{Authenticator, Route, Service};
+use wire::{Auditor, Authenticator, Route, Service};
 
 pub use depot::Depot;
 pub use registry::Challenge;
@@ -43,6 +43,8 @@ use sealed::Seal;
 pub struct EcrSetup {
     /// Who knows keys, and what their owners may do.
     pub authenticator: Arc<dyn Authenticator>,
+    /// Who is told of each thing that the registry's clients do.
+    pub auditor: Option<Arc<dyn Auditor>>,
     /// Where ids come from.
     pub ids: Arc<dyn IdSource>,
     /// The registry of who logs in with an access key instead of a token.

@@ -14,8 +14,9 @@ use crate::tables::SealSecret;
 
 /// The length of the seal at the end of a text, in bytes.
 const SEAL_BYTES: usize = 32;
-/// The longest text that is looked at; one with a session token of a task has some 2 KiB.
-const TEXT_BYTES_MAX: usize = 8_192;
+/// The longest text that is looked at: one with the token of a session that has as many policies and
+/// tags as it may. One of a task has some 2 KiB.
+const TEXT_BYTES_MAX: usize = 24 * 1024;
 
 /// Seals claims and opens them. Cheap to clone.
 #[derive(Clone)]
@@ -90,7 +91,8 @@ mod tests {
         assert_eq!(open(&seal, "login", &text), Some(("me".to_owned(), 7)));
         assert_eq!(open(&seal, "download", &text), None);
         assert_eq!(open(&Seal([8_u8; 32].as_slice().into()), "login", &text), None);
-        for wrong in ["", "AAAA", &text[1..], &format!("{text}A"), &"A".repeat(9_000)] {
+        for wrong in ["", "AAAA", &text[1..], &format!("{text}A"), &"A".repeat(TEXT_BYTES_MAX + 1)]
+        {
             assert_eq!(open(&seal, "login", wrong), None, "{wrong}");
         }
     }

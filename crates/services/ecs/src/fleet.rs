@@ -7,7 +7,7 @@ use agent_protocol::{FARGATE_ATTRIBUTE, FARGATE_SPOT_ATTRIBUTE};
 use ledger::{Row, Snapshot, Tx};
 use serde::Serialize;
 use terms::TaskId;
-use wire::{CallerKind, RouteRequest};
+use wire::RouteRequest;
 
 use crate::api::Api;
 use crate::decide::{report, room};
@@ -47,8 +47,7 @@ pub(crate) struct Node {
 
 /// Whether who asks may see and change the fleet: operators, and nobody's task or node.
 pub(crate) fn may_change(request: &RouteRequest) -> bool {
-    let kind = request.caller.as_ref().map(|caller| &caller.kind);
-    matches!(kind, Some(CallerKind::Operator | CallerKind::Open))
+    request.caller.as_ref().is_some_and(|caller| caller.kind.operates())
 }
 
 /// The nodes of a scope.

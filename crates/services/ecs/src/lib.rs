@@ -6,7 +6,6 @@
 //! - Places for tasks: `placing/`; what would be if: `whatif/`.
 //! - What must be so in stored rows: `check.rs`.
 //! - Loops: `reconcile/` (what is old is forgotten), and those of `sessions/`.
-//! - Who calls the functions of lifecycle hooks: `hooks.rs`.
 //! - What EventBridge is told, and how its rules run tasks: `event_source.rs`, `run_target.rs`.
 //! - What an outside checker reads: [`audit`].
 //! - Agents: `sessions/`. Paths of our own under `/_longshore/`: `routes.rs` and there.
@@ -27,7 +26,6 @@ mod decide;
 mod error;
 mod event_source;
 mod fleet;
-mod hooks;
 mod model;
 mod peer;
 mod placing;
@@ -51,7 +49,6 @@ use wire::{Route, Service};
 pub use crate::census::{Count, Witness};
 pub use crate::decide::history::{Happening, ResourceKind};
 pub use crate::decide::service::{Mistake, ThrottleCurve};
-pub use crate::hooks::{HookCaller, HookFailure};
 use crate::placing::Placer;
 use crate::sessions::SessionTables;
 pub use crate::sessions::{
@@ -159,7 +156,6 @@ impl Ecs {
             vpc,
             alarms: std::sync::OnceLock::new(),
             balancers: std::sync::OnceLock::new(),
-            hooks: std::sync::OnceLock::new(),
             mistake: std::sync::OnceLock::new(),
         };
         let api = Arc::new(api);
@@ -177,12 +173,6 @@ impl Ecs {
     /// call counts; without one no target group is known.
     pub fn balance(&self, balancers: elbv2::Tables) {
         let _ = self.api.balancers.set(balancers);
-    }
-
-    /// Lets lifecycle hooks of deployments call functions. Only the first call counts; without one
-    /// every call fails.
-    pub fn call_hooks_by(&self, caller: Arc<dyn HookCaller>) {
-        let _ = self.api.hooks.set(caller);
     }
 
     /// Lets the scheduler of services make a mistake on purpose, so that a simulation shows that it
@@ -239,8 +229,7 @@ impl Ecs {
     /// If the ledger fails.
     pub async fn run(&self, shutdown: CancellationToken) -> Result<(), LedgerError> {
         let services = reconcile::services::run(&self.api, self.rules, shutdown.clone());
-        let hooks = reconcile::hooks::run(&self.api, shutdown.clone());
-        let ((), (), ended) = tokio::join!(services, hooks, self.run_at_rest(shutdown));
+        let ((), ended) = tokio::join!(services, self.run_at_rest(shutdown));
         ended
     }
 

@@ -97,6 +97,8 @@ impl RunTarget {
             service: "ecs",
             operation: "RunTask",
             source: None,
+            user_agent: None,
+            session_token: None,
             endpoint: String::new(),
         };
         let answer = self.0.run_task(context, input).await.map_err(failure)?;

@@ -12,7 +12,7 @@ use hyper::body::Frame;
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
-use wire::{Body, CallerKind, Route, RouteAuth, RouteRequest};
+use wire::{Body, Route, RouteAuth, RouteRequest};
 
 use crate::Events;
 use crate::journal::{Following, Noted};
@@ -36,7 +36,7 @@ pub(crate) fn route(events: &Events) -> Route {
 
 fn answer(events: &Events, request: &RouteRequest) -> Response<Body> {
     let caller = request.caller.as_deref();
-    let caller = caller.filter(|c| matches!(c.kind, CallerKind::Operator | CallerKind::Open));
+    let caller = caller.filter(|caller| caller.kind.operates());
     let Some(caller) = caller else {
         let told = json!({"message": "only an operator's key may look at events"});
         return whole(StatusCode::FORBIDDEN, told.to_string().into());

@@ -22,12 +22,47 @@ pub struct KeyPair {
 }
 
 impl Iam {
-    /// The administrator's key; made when there is none yet.
+    /// The administrator's key; made when there never was one. None once all of them were deleted or
+    /// switched off: [`Iam::recover_administrator`] makes a new one then.
     ///
     /// # Errors
     /// If the ledger cannot commit.
-    pub async fn administrator(&self) -> Result<KeyPair, IamError> {
-        self.key_of(Owner::Administrator).await
+    pub async fn administrator(&self) -> Result<Option<KeyPair>, IamError> {
+        if self.had_administrator() && !self.has_administrator() {
+            return Ok(None);
+        }
+        self.key_of(Owner::Administrator).await.map(Some)
+    }
+
+    fn has_administrator(&self) -> bool {
+        let owner = owner_key(&Owner::Administrator);
+        self.ledger.snapshot().index(&self.tables.keys_by_owner, &owner).next().is_some()
+    }
+
+    fn had_administrator(&self) -> bool {
+        let snapshot = self.ledger.snapshot();
+        snapshot.range(&self.tables.keys, ..).any(|(_, key)| key.owner == Owner::Administrator)
+    }
+
+    /// A new key for the administrator; those that there were work no more.
+    ///
+    /// # Errors
+    /// If the ledger cannot commit.
+    pub async fn recover_administrator(&self) -> Result<KeyPair, IamError> {
+        let committed = self
+            .ledger
+            .transact("iam: recover administrator", |tx| -> Result<_, IamError> {
+                let rows = tx.range(&self.tables.keys, ..);
+                let before: Vec<String> = rows
+                    .filter(|(_, key)| key.owner == Owner::Administrator)
+                    .map(|(id, _)| id)
+                    .collect();
+                before.iter().for_each(|id| tx.delete(&self.tables.keys, id));
+                Ok(make(tx, &self.tables, &self.account, Owner::Administrator))
+            })
+            .await?;
+        tracing::warn!("the administrator has a new key, and its old ones work no more");
+        Ok(committed.value)
     }
 
     /// The key of the container instance that joins by this name; made when there is none yet.

@@ -6,7 +6,7 @@
 //! - Temporary credentials ([`Sessions`]): a task's role, sealed in the session token, stored
 //!   nowhere.
 //! - Users, groups, roles and policies: operations in `api/iam/` ([`Iam::service`]); STS in
-//!   `api/sts.rs` and `api/assume.rs` ([`Iam::sts`]).
+//!   `api/sts.rs` and its neighbours ([`Iam::sts`]); tokens of identity providers in `oidc/`.
 //! - Whether a call is allowed: `authorize/`, asked by the edge with the input.
 //! - For higher services: [`Sessions::assume`].
 //!
@@ -20,12 +20,15 @@ mod authenticator;
 mod authorize;
 mod check;
 mod compiled;
+mod denial;
 mod directory;
 mod error;
+mod explaining;
 mod join;
 mod keys;
 mod managed;
 mod model;
+mod oidc;
 mod permission;
 mod refusal;
 mod sessions;
@@ -40,6 +43,7 @@ use terms::AccountId;
 
 pub use authorize::{Known, Resources};
 pub use error::IamError;
+pub use explaining::Question;
 pub use join::{JOIN_TOKEN_LIFE_DEFAULT, TokenSummary, TokenTerms};
 pub use keys::KeyPair;
 pub use sessions::{SESSION_LIFE, SessionCredentials, SessionRequest, Sessions, TaskLife};
@@ -53,6 +57,7 @@ pub struct Iam {
     account: AccountId,
     sessions: Sessions,
     cache: compiled::Cache,
+    issuers: oidc::Issuers,
     resources: Arc<OnceLock<Arc<dyn Resources>>>,
     /// Roles without a record that were warned of.
     warned: Arc<Mutex<BTreeSet<String>>>,
@@ -76,6 +81,7 @@ impl Iam {
     ) -> Result<Self, IamError> {
         let sessions = Sessions::open(&ledger, &tables).await?;
         Ok(Self {
+            issuers: oidc::Issuers::new(Arc::clone(ledger.clock())),
             ledger,
             tables,
             account,
@@ -95,10 +101,15 @@ impl Iam {
         &self,
         granted: sessions::Granted,
     ) -> Result<SessionCredentials, refusal::Refusal> {
+        Ok(self.sessions.grant(granted, self.random().await?))
+    }
+
+    /// What makes one session another than all others.
+    pub(crate) async fn random(&self) -> Result<[u8; 16], refusal::Refusal> {
         // Nothing is written: ids come from transactions alone.
         let random =
             self.ledger.transact("iam: session", |tx| Ok::<_, refusal::Refusal>(tx.next_id()));
-        Ok(self.sessions.grant(granted, random.await?.value))
+        Ok(random.await?.value)
     }
 
     /// What mints and checks temporary credentials; for higher services.

@@ -48,6 +48,19 @@ const IN_AN_INSTANCES_NAME: [&str; 5] = [
     "SubmitTaskStateChange",
 ];
 
+/// Whether policies decide if the caller may use this route: people's, never what is said in an
+/// instance's name.
+pub(crate) fn is_for_policies(caller: &Caller, prefix: &str) -> bool {
+    let has_policies = matches!(
+        caller.kind,
+        CallerKind::User(_)
+            | CallerKind::UserSession(_)
+            | CallerKind::Role(_)
+            | CallerKind::Federated(_)
+    );
+    has_policies && prefix.starts_with("/_longshore/") && !ROUTES_OF_AGENTS.contains(&prefix)
+}
+
 /// Whether the caller may do this at all.
 pub(crate) fn may(caller: &Caller, action: Action<'_>) -> bool {
     match (&caller.kind, action) {
@@ -61,9 +74,24 @@ pub(crate) fn may(caller: &Caller, action: Action<'_>) -> bool {
         }
         (CallerKind::Task { .. }, Action::Operation(..)) => true,
         // Their policies decide, once the input is read.
-        (CallerKind::User(_) | CallerKind::Role(_), Action::Operation(..)) => true,
-        (CallerKind::Task { .. } | CallerKind::User(_) | CallerKind::Role(_), Action::Route(_)) => {
-            false
+        (
+            CallerKind::User(_)
+            | CallerKind::UserSession(_)
+            | CallerKind::Role(_)
+            | CallerKind::Federated(_),
+            Action::Operation(..),
+        ) => true,
+        (CallerKind::Anonymous, Action::Operation(service, operation)) => {
+            (service, operation) == ("sts", "AssumeRoleWithWebIdentity")
         }
+        (
+            CallerKind::Task { .. }
+            | CallerKind::User(_)
+            | CallerKind::UserSession(_)
+            | CallerKind::Role(_)
+            | CallerKind::Federated(_)
+            | CallerKind::Anonymous,
+            Action::Route(_),
+        ) => false,
     }
 }

@@ -10,7 +10,7 @@ use ledger::Ledger;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use terms::{AccountId, IdSource, Region, TaskArn, Timestamp};
-use wire::{Caller, CallerKind, CredentialLookup, RoleSession, Secret};
+use wire::{Caller, CallerKind, CredentialLookup, RoleSession, Secret, UserSession};
 
 use crate::IamError;
 use crate::directory::access_key_id;
@@ -59,6 +59,9 @@ struct Claims {
     /// Of a session that STS gave out.
     #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
     granted: Option<Box<GrantedClaims>>,
+    /// Of a session of a user, or of the administrator.
+    #[serde(rename = "u", default, skip_serializing_if = "Option::is_none")]
+    user: Option<UserClaims>,
     #[serde(rename = "e")]
     expires_at: Timestamp,
 }
@@ -76,6 +79,26 @@ struct GrantedClaims {
     transitive: Vec<String>,
     identity: Option<String>,
     provider: Option<String>,
+    /// A federated user's: `id` and the role's ARN are of who made it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    is_federated: bool,
+}
+
+/// Whose session of `GetSessionToken` it is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct UserClaims {
+    pub(crate) account: AccountId,
+    /// The user's unique id; none for the administrator.
+    pub(crate) id: Option<String>,
+    pub(crate) at: Timestamp,
+}
+
+/// Who a token speaks for.
+pub(crate) enum Holder {
+    /// A task, a role's session, a federated user.
+    Known(Caller),
+    /// A user, or the administrator.
+    User { claims: UserClaims, session: Arc<UserSession> },
 }
 
 /// A session that STS gives out.
@@ -83,7 +106,7 @@ struct GrantedClaims {
 pub(crate) struct Granted {
     pub(crate) account: AccountId,
     pub(crate) session: RoleSession,
-    pub(crate) expires_at: Timestamp,
+    pub(crate) is_federated: bool,
 }
 
 /// Knows whether tasks are over; a higher service does.
@@ -145,14 +168,33 @@ impl Sessions {
             role_arn: request.role_arn.to_owned(),
             task: Some(request.task.clone()),
             granted: None,
+            user: None,
             expires_at,
         };
         self.seal(&claims)
     }
 
+    /// The credentials of a user's session.
+    pub(crate) fn of_user(
+        &self,
+        user: UserClaims,
+        expires_at: Timestamp,
+        random: [u8; 16],
+    ) -> SessionCredentials {
+        self.seal(&Claims {
+            access_key_id: access_key_id("ASIA", &user.account, random),
+            role_arn: String::new(),
+            task: None,
+            granted: None,
+            user: Some(user),
+            expires_at,
+        })
+    }
+
     /// The credentials of a session that STS gives out.
     pub(crate) fn grant(&self, granted: Granted, random: [u8; 16]) -> SessionCredentials {
-        let Granted { account, session, expires_at } = granted;
+        let Granted { account, session, is_federated } = granted;
+        let expires_at = session.expires_at;
         let access_key_id = access_key_id("ASIA", &account, random);
         let claims = Claims {
             access_key_id,
@@ -169,7 +211,9 @@ impl Sessions {
                 transitive: session.transitive,
                 identity: session.source_identity,
                 provider: session.provider,
+                is_federated,
             })),
+            user: None,
             expires_at,
         };
         self.seal(&claims)
@@ -184,31 +228,42 @@ impl Sessions {
         SessionCredentials { access_key_id, secret, session_token, expires_at }
     }
 
-    /// What is known about a temporary key that came with this token.
+    /// Who a temporary key that came with this token speaks for; what else there is to say of it.
     pub(crate) fn find(
         &self,
         access_key_id: &str,
         session_token: &str,
         region: &Region,
         now: Timestamp,
-    ) -> CredentialLookup {
+    ) -> Result<(Holder, Secret), CredentialLookup> {
         let Some((claims, secret)) = self.unseal(session_token) else {
-            return CredentialLookup::TokenMismatch;
+            return Err(CredentialLookup::TokenMismatch);
         };
         if claims.access_key_id != access_key_id {
-            return CredentialLookup::TokenMismatch;
+            return Err(CredentialLookup::TokenMismatch);
         }
         let is_over = match (&claims.task, self.life.get()) {
             (Some(task), Some(life)) => life.is_over(task),
             _ => false,
         };
         if claims.expires_at <= now || is_over {
-            return CredentialLookup::Expired;
+            return Err(CredentialLookup::Expired);
         }
-        match caller(claims, region) {
-            Some(caller) => CredentialLookup::Found { secret, caller: Arc::new(caller) },
-            None => CredentialLookup::TokenMismatch,
+        if let Some(user) = claims.user {
+            let session = UserSession {
+                user_id: user.id.clone().unwrap_or_default(),
+                issued_at: user.at,
+                expires_at: claims.expires_at,
+            };
+            return Ok((Holder::User { claims: user, session: Arc::new(session) }, secret));
         }
+        let known = caller(claims, region).ok_or(CredentialLookup::TokenMismatch)?;
+        Ok((Holder::Known(known), secret))
+    }
+
+    /// A key for this purpose and this text alone: 32 bytes.
+    pub(crate) fn key_for(&self, purpose: &[u8], text: &[u8]) -> [u8; SEAL_BYTES] {
+        self.mac(purpose, text)
     }
 
     fn unseal(&self, session_token: &str) -> Option<(Claims, Secret)> {
@@ -243,26 +298,36 @@ impl Sessions {
 fn caller(claims: Claims, region: &Region) -> Option<Caller> {
     let role = claims.role_arn.rsplit('/').next().unwrap_or_default();
     if let Some(granted) = claims.granted {
-        let GrantedClaims { account, id, name, .. } = *granted;
-        return Some(Caller {
-            arn: format!("arn:aws:sts::{account}:assumed-role/{role}/{name}"),
-            user_id: format!("{id}:{name}"),
-            account,
-            region: region.clone(),
-            access_key_id: claims.access_key_id,
-            kind: CallerKind::Role(Arc::new(RoleSession {
-                role_id: id,
-                role_arn: claims.role_arn,
-                name,
-                issued_at: granted.at,
-                policies: granted.policies,
-                policy_arns: granted.arns,
-                tags: granted.tags,
-                transitive: granted.transitive,
-                source_identity: granted.identity,
-                provider: granted.provider,
-            })),
+        let GrantedClaims { account, id, name, is_federated, .. } = *granted;
+        let (arn, user_id) = match is_federated {
+            true => (
+                format!("arn:aws:sts::{account}:federated-user/{name}"),
+                format!("{account}:{name}"),
+            ),
+            false => (
+                format!("arn:aws:sts::{account}:assumed-role/{role}/{name}"),
+                format!("{id}:{name}"),
+            ),
+        };
+        let session = Arc::new(RoleSession {
+            role_id: id,
+            role_arn: claims.role_arn,
+            name,
+            issued_at: granted.at,
+            expires_at: claims.expires_at,
+            policies: granted.policies,
+            policy_arns: granted.arns,
+            tags: granted.tags,
+            transitive: granted.transitive,
+            source_identity: granted.identity,
+            provider: granted.provider,
         });
+        let kind = match is_federated {
+            true => CallerKind::Federated(session),
+            false => CallerKind::Role(session),
+        };
+        let access_key_id = claims.access_key_id;
+        return Some(Caller { account, region: region.clone(), arn, user_id, access_key_id, kind });
     }
     let task = claims.task?;
     // Not the account that the role names: whoever may write a task definition may write any.

@@ -73,7 +73,7 @@ impl Tables {
         let keys_by_owner =
             schema.index(&keys, "by_owner", |_, key: &AccessKey| match key.status {
                 KeyStatus::Active => vec![owner_key(&key.owner)],
-                KeyStatus::Inactive => Vec::new(),
+                KeyStatus::Inactive | KeyStatus::Removed => Vec::new(),
             });
         let keys_by_user = schema.index(&keys, "by_user", |_, key: &AccessKey| match &key.owner {
             Owner::User(id) => vec![id.clone()],

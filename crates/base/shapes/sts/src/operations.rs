@@ -23,6 +23,40 @@ impl Operation for AssumeRole {
 }
 
 #[derive(Debug, Clone, Copy)]
+pub struct AssumeRoleWithWebIdentity;
+
+impl Operation for AssumeRoleWithWebIdentity {
+    type Input = structures::AssumeRoleWithWebIdentityRequest;
+    type Output = structures::AssumeRoleWithWebIdentityResponse;
+    const NAME: &'static str = "AssumeRoleWithWebIdentity";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::ASSUME_ROLE_WITH_WEB_IDENTITY_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::ASSUME_ROLE_WITH_WEB_IDENTITY_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "MalformedPolicyDocument",
+        "PackedPolicyTooLarge",
+        "IDPRejectedClaim",
+        "IDPCommunicationError",
+        "InvalidIdentityToken",
+        "ExpiredTokenException",
+        "RegionDisabledException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct DecodeAuthorizationMessage;
+
+impl Operation for DecodeAuthorizationMessage {
+    type Input = structures::DecodeAuthorizationMessageRequest;
+    type Output = structures::DecodeAuthorizationMessageResponse;
+    const NAME: &'static str = "DecodeAuthorizationMessage";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::DECODE_AUTHORIZATION_MESSAGE_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::DECODE_AUTHORIZATION_MESSAGE_RESPONSE;
+    const ERRORS: &'static [&'static str] = &["InvalidAuthorizationMessageException"];
+}
+
+#[derive(Debug, Clone, Copy)]
 pub struct GetAccessKeyInfo;
 
 impl Operation for GetAccessKeyInfo {
@@ -46,4 +80,31 @@ impl Operation for GetCallerIdentity {
     const INPUT: &'static Schema = &schemas::GET_CALLER_IDENTITY_REQUEST;
     const OUTPUT: &'static Schema = &schemas::GET_CALLER_IDENTITY_RESPONSE;
     const ERRORS: &'static [&'static str] = &[];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct GetFederationToken;
+
+impl Operation for GetFederationToken {
+    type Input = structures::GetFederationTokenRequest;
+    type Output = structures::GetFederationTokenResponse;
+    const NAME: &'static str = "GetFederationToken";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::GET_FEDERATION_TOKEN_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::GET_FEDERATION_TOKEN_RESPONSE;
+    const ERRORS: &'static [&'static str] =
+        &["MalformedPolicyDocument", "PackedPolicyTooLarge", "RegionDisabledException"];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct GetSessionToken;
+
+impl Operation for GetSessionToken {
+    type Input = structures::GetSessionTokenRequest;
+    type Output = structures::GetSessionTokenResponse;
+    const NAME: &'static str = "GetSessionToken";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::GET_SESSION_TOKEN_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::GET_SESSION_TOKEN_RESPONSE;
+    const ERRORS: &'static [&'static str] = &["RegionDisabledException"];
 }

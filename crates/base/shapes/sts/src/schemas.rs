@@ -30,6 +30,30 @@ pub static ASSUME_ROLE_RESPONSE: Schema = Schema::new(
         Member::new("SourceIdentity", &SOURCE_IDENTITY_TYPE),
     ]),
 );
+pub static ASSUME_ROLE_WITH_WEB_IDENTITY_REQUEST: Schema = Schema::new(
+    "AssumeRoleWithWebIdentityRequest",
+    Kind::Structure(&[
+        Member::new("DurationSeconds", &ROLE_DURATION_SECONDS_TYPE),
+        Member::new("Policy", &SESSION_POLICY_DOCUMENT_TYPE),
+        Member::new("PolicyArns", &POLICY_DESCRIPTOR_LIST_TYPE),
+        Member::new("ProviderId", &URL_TYPE),
+        Member::new("RoleArn", &ARN_TYPE).required(),
+        Member::new("RoleSessionName", &ROLE_SESSION_NAME_TYPE).required(),
+        Member::new("WebIdentityToken", &CLIENT_TOKEN_TYPE).required(),
+    ]),
+);
+pub static ASSUME_ROLE_WITH_WEB_IDENTITY_RESPONSE: Schema = Schema::new(
+    "AssumeRoleWithWebIdentityResponse",
+    Kind::Structure(&[
+        Member::new("AssumedRoleUser", &ASSUMED_ROLE_USER),
+        Member::new("Audience", &AUDIENCE),
+        Member::new("Credentials", &CREDENTIALS),
+        Member::new("PackedPolicySize", &NON_NEGATIVE_INTEGER_TYPE),
+        Member::new("Provider", &ISSUER),
+        Member::new("SourceIdentity", &SOURCE_IDENTITY_TYPE),
+        Member::new("SubjectFromWebIdentityToken", &WEB_IDENTITY_SUBJECT_TYPE),
+    ]),
+);
 pub static ASSUMED_ROLE_USER: Schema = Schema::new(
     "AssumedRoleUser",
     Kind::Structure(&[
@@ -37,6 +61,7 @@ pub static ASSUMED_ROLE_USER: Schema = Schema::new(
         Member::new("AssumedRoleId", &ASSUMED_ROLE_ID_TYPE).required(),
     ]),
 );
+pub static AUDIENCE: Schema = Schema::new("Audience", Kind::String);
 pub static CREDENTIALS: Schema = Schema::new(
     "Credentials",
     Kind::Structure(&[
@@ -44,6 +69,21 @@ pub static CREDENTIALS: Schema = Schema::new(
         Member::new("Expiration", &DATE_TYPE).required(),
         Member::new("SecretAccessKey", &ACCESS_KEY_SECRET_TYPE).required(),
         Member::new("SessionToken", &TOKEN_TYPE).required(),
+    ]),
+);
+pub static DECODE_AUTHORIZATION_MESSAGE_REQUEST: Schema = Schema::new(
+    "DecodeAuthorizationMessageRequest",
+    Kind::Structure(&[Member::new("EncodedMessage", &ENCODED_MESSAGE_TYPE).required()]),
+);
+pub static DECODE_AUTHORIZATION_MESSAGE_RESPONSE: Schema = Schema::new(
+    "DecodeAuthorizationMessageResponse",
+    Kind::Structure(&[Member::new("DecodedMessage", &DECODED_MESSAGE_TYPE)]),
+);
+pub static FEDERATED_USER: Schema = Schema::new(
+    "FederatedUser",
+    Kind::Structure(&[
+        Member::new("Arn", &ARN_TYPE).required(),
+        Member::new("FederatedUserId", &FEDERATED_ID_TYPE).required(),
     ]),
 );
 pub static GET_ACCESS_KEY_INFO_REQUEST: Schema = Schema::new(
@@ -64,6 +104,37 @@ pub static GET_CALLER_IDENTITY_RESPONSE: Schema = Schema::new(
         Member::new("UserId", &USER_ID_TYPE),
     ]),
 );
+pub static GET_FEDERATION_TOKEN_REQUEST: Schema = Schema::new(
+    "GetFederationTokenRequest",
+    Kind::Structure(&[
+        Member::new("DurationSeconds", &DURATION_SECONDS_TYPE),
+        Member::new("Name", &USER_NAME_TYPE).required(),
+        Member::new("Policy", &SESSION_POLICY_DOCUMENT_TYPE),
+        Member::new("PolicyArns", &POLICY_DESCRIPTOR_LIST_TYPE),
+        Member::new("Tags", &TAG_LIST_TYPE),
+    ]),
+);
+pub static GET_FEDERATION_TOKEN_RESPONSE: Schema = Schema::new(
+    "GetFederationTokenResponse",
+    Kind::Structure(&[
+        Member::new("Credentials", &CREDENTIALS),
+        Member::new("FederatedUser", &FEDERATED_USER),
+        Member::new("PackedPolicySize", &NON_NEGATIVE_INTEGER_TYPE),
+    ]),
+);
+pub static GET_SESSION_TOKEN_REQUEST: Schema = Schema::new(
+    "GetSessionTokenRequest",
+    Kind::Structure(&[
+        Member::new("DurationSeconds", &DURATION_SECONDS_TYPE),
+        Member::new("SerialNumber", &SERIAL_NUMBER_TYPE),
+        Member::new("TokenCode", &TOKEN_CODE_TYPE),
+    ]),
+);
+pub static GET_SESSION_TOKEN_RESPONSE: Schema = Schema::new(
+    "GetSessionTokenResponse",
+    Kind::Structure(&[Member::new("Credentials", &CREDENTIALS)]),
+);
+pub static ISSUER: Schema = Schema::new("Issuer", Kind::String);
 pub static POLICY_DESCRIPTOR_TYPE: Schema =
     Schema::new("PolicyDescriptorType", Kind::Structure(&[Member::new("arn", &ARN_TYPE)]));
 pub static PROVIDED_CONTEXT: Schema = Schema::new(
@@ -123,6 +194,14 @@ pub static ASSUMED_ROLE_ID_TYPE: Schema = Schema {
     pattern: Some(Pattern::new("[\\w+=,.@:-]*")),
     sensitive: false,
 };
+pub static CLIENT_TOKEN_TYPE: Schema = Schema {
+    name: "clientTokenType",
+    kind: Kind::String,
+    length: Some(Length { min: Some(4), max: Some(20000) }),
+    range: None,
+    pattern: None,
+    sensitive: true,
+};
 pub static CONTEXT_ASSERTION_TYPE: Schema = Schema {
     name: "contextAssertionType",
     kind: Kind::String,
@@ -132,12 +211,37 @@ pub static CONTEXT_ASSERTION_TYPE: Schema = Schema {
     sensitive: false,
 };
 pub static DATE_TYPE: Schema = Schema::new("dateType", Kind::Timestamp(None));
+pub static DECODED_MESSAGE_TYPE: Schema = Schema::new("decodedMessageType", Kind::String);
+pub static DURATION_SECONDS_TYPE: Schema = Schema {
+    name: "durationSecondsType",
+    kind: Kind::Integer,
+    length: None,
+    range: Some(Range { min: Some(900.0), max: Some(129600.0) }),
+    pattern: None,
+    sensitive: false,
+};
+pub static ENCODED_MESSAGE_TYPE: Schema = Schema {
+    name: "encodedMessageType",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: Some(10240) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
 pub static EXTERNAL_ID_TYPE: Schema = Schema {
     name: "externalIdType",
     kind: Kind::String,
     length: Some(Length { min: Some(2), max: Some(1224) }),
     range: None,
     pattern: Some(Pattern::new("[\\w+=,.@:\\/-]*")),
+    sensitive: false,
+};
+pub static FEDERATED_ID_TYPE: Schema = Schema {
+    name: "federatedIdType",
+    kind: Kind::String,
+    length: Some(Length { min: Some(2), max: Some(193) }),
+    range: None,
+    pattern: Some(Pattern::new("[\\w+=,.@\\:-]*")),
     sensitive: false,
 };
 pub static NON_NEGATIVE_INTEGER_TYPE: Schema = Schema {
@@ -174,6 +278,14 @@ pub static SERIAL_NUMBER_TYPE: Schema = Schema {
     length: Some(Length { min: Some(9), max: Some(256) }),
     range: None,
     pattern: Some(Pattern::new("[\\w+=/:,.@-]*")),
+    sensitive: false,
+};
+pub static SESSION_POLICY_DOCUMENT_TYPE: Schema = Schema {
+    name: "sessionPolicyDocumentType",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: Some(2048) }),
+    range: None,
+    pattern: Some(Pattern::new("[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+")),
     sensitive: false,
 };
 pub static SOURCE_IDENTITY_TYPE: Schema = Schema {
@@ -233,4 +345,28 @@ pub static UNRESTRICTED_SESSION_POLICY_DOCUMENT_TYPE: Schema = Schema {
     pattern: Some(Pattern::new("[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+")),
     sensitive: false,
 };
+pub static URL_TYPE: Schema = Schema {
+    name: "urlType",
+    kind: Kind::String,
+    length: Some(Length { min: Some(4), max: Some(2048) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
 pub static USER_ID_TYPE: Schema = Schema::new("userIdType", Kind::String);
+pub static USER_NAME_TYPE: Schema = Schema {
+    name: "userNameType",
+    kind: Kind::String,
+    length: Some(Length { min: Some(2), max: Some(32) }),
+    range: None,
+    pattern: Some(Pattern::new("[\\w+=,.@-]*")),
+    sensitive: false,
+};
+pub static WEB_IDENTITY_SUBJECT_TYPE: Schema = Schema {
+    name: "webIdentitySubjectType",
+    kind: Kind::String,
+    length: Some(Length { min: Some(6), max: Some(255) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};

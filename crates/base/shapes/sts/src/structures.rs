@@ -111,6 +111,113 @@ impl Value for AssumeRoleResponse {
     }
 }
 
+#[derive(Clone, Default, PartialEq)]
+pub struct AssumeRoleWithWebIdentityRequest {
+    pub duration_seconds: Option<i32>,
+    pub policy: Option<String>,
+    pub policy_arns: Option<Vec<PolicyDescriptorType>>,
+    pub provider_id: Option<String>,
+    pub role_arn: String,
+    pub role_session_name: String,
+    pub web_identity_token: String,
+}
+
+impl std::fmt::Debug for AssumeRoleWithWebIdentityRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AssumeRoleWithWebIdentityRequest")
+            .field("duration_seconds", &self.duration_seconds)
+            .field("policy", &self.policy)
+            .field("policy_arns", &self.policy_arns)
+            .field("provider_id", &self.provider_id)
+            .field("role_arn", &self.role_arn)
+            .field("role_session_name", &self.role_session_name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Structure for AssumeRoleWithWebIdentityRequest {
+    const SCHEMA: &'static Schema = &schemas::ASSUME_ROLE_WITH_WEB_IDENTITY_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.duration_seconds, reader, member),
+            1 => read_optional(&mut self.policy, reader, member),
+            2 => read_optional(&mut self.policy_arns, reader, member),
+            3 => read_optional(&mut self.provider_id, reader, member),
+            4 => read_required(&mut self.role_arn, reader, member),
+            5 => read_required(&mut self.role_session_name, reader, member),
+            6 => read_required(&mut self.web_identity_token, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.duration_seconds, 0, writer, members);
+        write_optional(&self.policy, 1, writer, members);
+        write_optional(&self.policy_arns, 2, writer, members);
+        write_optional(&self.provider_id, 3, writer, members);
+        write_required(&self.role_arn, 4, writer, members);
+        write_required(&self.role_session_name, 5, writer, members);
+        write_required(&self.web_identity_token, 6, writer, members);
+    }
+}
+
+impl Value for AssumeRoleWithWebIdentityRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssumeRoleWithWebIdentityResponse {
+    pub assumed_role_user: Option<AssumedRoleUser>,
+    pub audience: Option<String>,
+    pub credentials: Option<Credentials>,
+    pub packed_policy_size: Option<i32>,
+    pub provider: Option<String>,
+    pub source_identity: Option<String>,
+    pub subject_from_web_identity_token: Option<String>,
+}
+
+impl Structure for AssumeRoleWithWebIdentityResponse {
+    const SCHEMA: &'static Schema = &schemas::ASSUME_ROLE_WITH_WEB_IDENTITY_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.assumed_role_user, reader, member),
+            1 => read_optional(&mut self.audience, reader, member),
+            2 => read_optional(&mut self.credentials, reader, member),
+            3 => read_optional(&mut self.packed_policy_size, reader, member),
+            4 => read_optional(&mut self.provider, reader, member),
+            5 => read_optional(&mut self.source_identity, reader, member),
+            6 => read_optional(&mut self.subject_from_web_identity_token, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.assumed_role_user, 0, writer, members);
+        write_optional(&self.audience, 1, writer, members);
+        write_optional(&self.credentials, 2, writer, members);
+        write_optional(&self.packed_policy_size, 3, writer, members);
+        write_optional(&self.provider, 4, writer, members);
+        write_optional(&self.source_identity, 5, writer, members);
+        write_optional(&self.subject_from_web_identity_token, 6, writer, members);
+    }
+}
+
+impl Value for AssumeRoleWithWebIdentityResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct AssumedRoleUser {
     pub arn: String,
@@ -183,6 +290,96 @@ impl Structure for Credentials {
 }
 
 impl Value for Credentials {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DecodeAuthorizationMessageRequest {
+    pub encoded_message: String,
+}
+
+impl Structure for DecodeAuthorizationMessageRequest {
+    const SCHEMA: &'static Schema = &schemas::DECODE_AUTHORIZATION_MESSAGE_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.encoded_message, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.encoded_message, 0, writer, members);
+    }
+}
+
+impl Value for DecodeAuthorizationMessageRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DecodeAuthorizationMessageResponse {
+    pub decoded_message: Option<String>,
+}
+
+impl Structure for DecodeAuthorizationMessageResponse {
+    const SCHEMA: &'static Schema = &schemas::DECODE_AUTHORIZATION_MESSAGE_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.decoded_message, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.decoded_message, 0, writer, members);
+    }
+}
+
+impl Value for DecodeAuthorizationMessageResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct FederatedUser {
+    pub arn: String,
+    pub federated_user_id: String,
+}
+
+impl Structure for FederatedUser {
+    const SCHEMA: &'static Schema = &schemas::FEDERATED_USER;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.arn, reader, member),
+            1 => read_required(&mut self.federated_user_id, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.arn, 0, writer, members);
+        write_required(&self.federated_user_id, 1, writer, members);
+    }
+}
+
+impl Value for FederatedUser {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }
@@ -296,6 +493,146 @@ impl Structure for GetCallerIdentityResponse {
 }
 
 impl Value for GetCallerIdentityResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetFederationTokenRequest {
+    pub duration_seconds: Option<i32>,
+    pub name: String,
+    pub policy: Option<String>,
+    pub policy_arns: Option<Vec<PolicyDescriptorType>>,
+    pub tags: Option<Vec<Tag>>,
+}
+
+impl Structure for GetFederationTokenRequest {
+    const SCHEMA: &'static Schema = &schemas::GET_FEDERATION_TOKEN_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.duration_seconds, reader, member),
+            1 => read_required(&mut self.name, reader, member),
+            2 => read_optional(&mut self.policy, reader, member),
+            3 => read_optional(&mut self.policy_arns, reader, member),
+            4 => read_optional(&mut self.tags, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.duration_seconds, 0, writer, members);
+        write_required(&self.name, 1, writer, members);
+        write_optional(&self.policy, 2, writer, members);
+        write_optional(&self.policy_arns, 3, writer, members);
+        write_optional(&self.tags, 4, writer, members);
+    }
+}
+
+impl Value for GetFederationTokenRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetFederationTokenResponse {
+    pub credentials: Option<Credentials>,
+    pub federated_user: Option<FederatedUser>,
+    pub packed_policy_size: Option<i32>,
+}
+
+impl Structure for GetFederationTokenResponse {
+    const SCHEMA: &'static Schema = &schemas::GET_FEDERATION_TOKEN_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.credentials, reader, member),
+            1 => read_optional(&mut self.federated_user, reader, member),
+            2 => read_optional(&mut self.packed_policy_size, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.credentials, 0, writer, members);
+        write_optional(&self.federated_user, 1, writer, members);
+        write_optional(&self.packed_policy_size, 2, writer, members);
+    }
+}
+
+impl Value for GetFederationTokenResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetSessionTokenRequest {
+    pub duration_seconds: Option<i32>,
+    pub serial_number: Option<String>,
+    pub token_code: Option<String>,
+}
+
+impl Structure for GetSessionTokenRequest {
+    const SCHEMA: &'static Schema = &schemas::GET_SESSION_TOKEN_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.duration_seconds, reader, member),
+            1 => read_optional(&mut self.serial_number, reader, member),
+            2 => read_optional(&mut self.token_code, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.duration_seconds, 0, writer, members);
+        write_optional(&self.serial_number, 1, writer, members);
+        write_optional(&self.token_code, 2, writer, members);
+    }
+}
+
+impl Value for GetSessionTokenRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetSessionTokenResponse {
+    pub credentials: Option<Credentials>,
+}
+
+impl Structure for GetSessionTokenResponse {
+    const SCHEMA: &'static Schema = &schemas::GET_SESSION_TOKEN_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.credentials, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.credentials, 0, writer, members);
+    }
+}
+
+impl Value for GetSessionTokenResponse {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }

@@ -13,7 +13,7 @@ use super::{Edge, EdgeLimits, Gate, Inner, Route};
 use crate::client::Exchange;
 use crate::sigv4::{Policy, Verifier};
 use crate::tls::{ClientCertificates, TlsClient, TlsServer};
-use crate::{Authenticator, Service};
+use crate::{Auditor, Authenticator, Service};
 
 /// An [`Edge`] in the making.
 #[derive(Debug)]
@@ -43,6 +43,7 @@ impl EdgeBuilder {
     ) -> Self {
         let inner = Inner {
             authenticator,
+            auditor: None,
             clock,
             ids,
             verifier: Verifier::default(),
@@ -83,6 +84,13 @@ impl EdgeBuilder {
     pub fn route(mut self, route: Route) -> Self {
         self.inner.routes.push(route);
         self.inner.routes.sort_by_key(|route| std::cmp::Reverse(route.prefix.len()));
+        self
+    }
+
+    /// Tells `auditor` of each call that is answered here, and of requests to signed routes.
+    #[must_use]
+    pub fn auditor(mut self, auditor: Arc<dyn Auditor>) -> Self {
+        self.inner.auditor = Some(auditor);
         self
     }
 

@@ -5,35 +5,28 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, DATE, HOST, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{DATE, HOST, HeaderName, HeaderValue};
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response};
 use terms::{Timestamp, Uuid};
 use tracing::{Instrument, field};
 
-use super::admission::throttled;
+use super::admission::{Seat, throttled};
+use super::answering::{Refusal, give, respond_error};
 use super::connections::{Exchange, held_response};
 use super::gate::{Asking, Gated};
-use super::relay::{ELSEWHERE, Relayed};
+use super::hearing::Hearing;
+use super::relay::Relayed;
 use super::resolve::{Target, of_forms, unknown_operation};
 use super::seen::{self, Seen};
 use super::{BODY_LIMIT_BYTES, Body, Edge, Inner, Need, Priority, Route, RouteAuth, RouteRequest};
+use crate::audit::{Heard, user_agent};
 use crate::protocol::Form;
 use crate::service::{self, Answered, Call};
 use crate::tls::Connection;
-use crate::{Action, Context, Protocol, Service, ServiceError, ServiceModel, event_stream};
+use crate::{Action, Caller, CallerKind, Context, Protocol, Secret, Service, ServiceError};
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
-
-/// Milliseconds that a client is to wait before another try; what AWS's SDKs read.
-static AMZ_RETRY_AFTER: HeaderName = HeaderName::from_static("x-amz-retry-after");
-
-/// The protocol's name, in requests and answers of Smithy's RPC v2.
-static SMITHY_PROTOCOL: HeaderName = HeaderName::from_static("smithy-protocol");
-
-/// The code that an error has in Query, for clients that moved on from there (Smithy's
-/// `awsQueryCompatible`).
-static QUERY_ERROR: HeaderName = HeaderName::from_static("x-amzn-query-error");
 
 /// What is known of every request.
 #[derive(Debug, Clone, Copy)]
@@ -45,13 +38,8 @@ pub(super) struct Arrival<'e> {
     pub(super) jitter: u8,
     /// None if the request was made in memory.
     pub(super) exchange: Option<&'e Exchange>,
-}
-
-/// An error with what its form depends on.
-struct Refusal {
-    error: ServiceError,
-    protocol: Protocol,
-    service: Option<&'static ServiceModel>,
+    /// What is gathered of it, if somebody keeps that.
+    pub(super) heard: Option<&'e Heard>,
 }
 
 /// A call that was understood.
@@ -76,19 +64,26 @@ impl Edge {
         let exchange = request.extensions_mut().remove::<Arc<Exchange>>();
         let id = inner.ids.next();
         let (request_id, jitter) = (Uuid::from_random(id), id[15]);
-        let arrival = Arrival { request_id, now, source, jitter, exchange: exchange.as_deref() };
+        let hearing = inner.hear(&request);
+        let heard = hearing.as_ref().map(|hearing| &**hearing.heard());
+        let exchanged = exchange.as_deref();
+        let arrival = Arrival { request_id, now, source, jitter, exchange: exchanged, heard };
         let mut seen = Seen::begin(&request);
         let route = inner.routes.iter().find(|route| route.takes(request.uri().path()));
         let mut response = match route {
             Some(route) => {
                 seen.route(route.prefix);
-                inner.run_route(route, arrival, request).await
+                inner.run_route(route, arrival, request, hearing.as_ref()).await
             }
-            None => inner.run_call(arrival, request, &mut seen).await,
+            None => inner.run_call(arrival, request, (&mut seen, hearing.as_ref())).await,
         };
         seen.answered(&response, arrival.request_id);
+        // What another server answered is that one's to remember.
         if response.extensions_mut().remove::<Relayed>().is_none() {
             mark(&mut response, arrival);
+            if let Some(hearing) = &hearing {
+                inner.tell(hearing, arrival, &response);
+            }
         }
         let connections = &inner.connections;
         response.map(|body| {
@@ -118,6 +113,7 @@ impl Inner {
         route: &Route,
         arrival: Arrival<'_>,
         request: Request<Body>,
+        hearing: Option<&Hearing>,
     ) -> Response<Body> {
         let span = tracing::info_span!(
             "route",
@@ -125,7 +121,8 @@ impl Inner {
             prefix = route.prefix,
             status = field::Empty,
         );
-        let response = self.serve_route(route, arrival, request).instrument(span.clone()).await;
+        let serving = self.serve_route(route, arrival, request, hearing);
+        let response = serving.instrument(span.clone()).await;
         span.record("status", response.status().as_u16());
         response
     }
@@ -135,6 +132,7 @@ impl Inner {
         route: &Route,
         arrival: Arrival<'_>,
         mut request: Request<Body>,
+        hearing: Option<&Hearing>,
     ) -> Response<Body> {
         if route.auth == RouteAuth::Handler {
             return Self::hand_over(route, arrival, request).await;
@@ -144,8 +142,14 @@ impl Inner {
             .contains_key(http::header::UPGRADE)
             .then(|| hyper::upgrade::on(&mut request));
         let (parts, body) = request.into_parts();
+        if let Some(hearing) = hearing {
+            hearing.route(route, &parts);
+        }
         let refuse = |error| {
             let protocol = Protocol::AwsJson11;
+            if let Some(hearing) = hearing {
+                hearing.heard().refused(&error);
+            }
             respond_error(Refusal { error, protocol, service: None }, arrival)
         };
         let body = match self.read_body(body, BODY_LIMIT_BYTES, arrival).await {
@@ -216,7 +220,7 @@ impl Inner {
         &self,
         arrival: Arrival<'_>,
         request: Request<Body>,
-        seen: &mut Seen,
+        (seen, hearing): (&mut Seen, Option<&Hearing>),
     ) -> Response<Body> {
         let span = tracing::info_span!(
             "call",
@@ -231,11 +235,15 @@ impl Inner {
             failed = field::Empty,
         );
         let (parts, body) = request.into_parts();
-        let answer = self.answer(&parts, body, arrival, seen).instrument(span.clone()).await;
+        let answer = self.answer(&parts, body, arrival, (&mut *seen, hearing));
+        let answer = answer.instrument(span.clone()).await;
         let response = match answer {
             Ok(response) => response,
             Err(refusal) => {
                 seen.refused(&refusal.error.code);
+                if let Some(hearing) = hearing {
+                    hearing.heard().refused(&refusal.error);
+                }
                 span.record("failed", refusal.error.code.as_str());
                 let _entered = span.enter();
                 tracing::debug!(code = %refusal.error.code, message = %refusal.error.message, "refused");
@@ -292,9 +300,44 @@ impl Inner {
         Ok(Meant { service, operation, protocol, bytes, form })
     }
 
-    /// What a handler is called with; its input is authorised by who knows the caller.
-    fn call(&self, context: Context, protocol: Protocol, body: service::Body) -> Call {
-        Call { context, protocol, body, authenticator: Arc::clone(&self.authenticator) }
+    /// Who makes a call, if it may be made at all.
+    async fn caller_of_call(
+        &self,
+        parts: &Parts,
+        meant: &Meant<'_>,
+        arrival: Arrival<'_>,
+    ) -> Result<Arc<Caller>, ServiceError> {
+        let Meant { service, operation, protocol, bytes, .. } = meant;
+        let name = service.model().name;
+        if service.takes_unsigned(operation) {
+            let caller = self.anyone(parts, CallerKind::Anonymous);
+            if let Some(heard) = arrival.heard {
+                heard.caller(&caller);
+            }
+            return Ok(caller);
+        }
+        let action = Action::Operation(name, operation);
+        self.authenticated(parts, bytes, (name, action), arrival, *protocol).await
+    }
+
+    /// Has the handler do its work, within the time that there is.
+    async fn work(
+        &self,
+        service: &Service,
+        call: Call,
+        seat: Seat,
+    ) -> Result<Answered, ServiceError> {
+        let operation = call.context.operation;
+        let work = async {
+            match service.call(call) {
+                Some(answer) => answer.await,
+                None => Err(not_implemented(service.model().name, operation)),
+            }
+        };
+        let limit = self.connections.limits.request;
+        let answer = tokio::time::timeout(limit, seat.work(work)).await;
+        drop(seat);
+        answer.unwrap_or_else(|_| Err(too_late(limit)))
     }
 
     async fn answer(
@@ -302,13 +345,16 @@ impl Inner {
         parts: &Parts,
         body: Body,
         arrival: Arrival<'_>,
-        seen: &mut Seen,
+        (seen, hearing): (&mut Seen, Option<&Hearing>),
     ) -> Result<Response<Body>, Refusal> {
         let meant = self.understand(parts, body, arrival).await?;
-        let Meant { service, operation, protocol, bytes, form } = meant;
-        let model = service.model();
+        let (service, operation, protocol) = (meant.service, meant.operation, meant.protocol);
+        let (model, bytes) = (service.model(), meant.bytes.clone());
         let refuse = |error| Refusal { error, protocol, service: Some(model) };
         seen.call(model.name, operation);
+        if let Some(hearing) = hearing {
+            hearing.heard().call(model.name, operation);
+        }
         tracing::Span::current().record("service", model.name).record("operation", operation);
         let gated = async || {
             let Some((gate, _)) = &self.gate else { return Ok(None) };
@@ -330,16 +376,12 @@ impl Inner {
         if let Some(response) = gated().await? {
             return Ok(response);
         }
-        let action = Action::Operation(model.name, operation);
-        let caller = self
-            .authenticated(parts, &bytes, (model.name, action), arrival, protocol)
-            .await
-            .map_err(refuse)?;
+        let caller = self.caller_of_call(parts, &meant, arrival).await.map_err(refuse)?;
         tracing::Span::current().record("caller", caller.arn.as_str());
         let seat = match self.admit(Priority::of(&caller), Some(&caller), arrival).await {
             Ok(seat) => seat,
             Err(full) => {
-                drop((bytes, form));
+                drop((bytes, meant));
                 self.admission.hold().await;
                 return Err(refuse(throttled(protocol, full)));
             }
@@ -352,19 +394,15 @@ impl Inner {
             service: model.name,
             operation,
             source,
+            user_agent: user_agent(&parts.headers),
+            session_token: session_token(&parts.headers),
             endpoint: endpoint(parts),
         };
-        let body = form.map_or(service::Body::Bytes(bytes.clone()), service::Body::Form);
-        let work = async {
-            match service.call(self.call(context, protocol, body)) {
-                Some(answer) => answer.await,
-                None => Err(not_implemented(model.name, operation)),
-            }
-        };
-        let limit = self.connections.limits.request;
-        let answer = tokio::time::timeout(limit, seat.work(work)).await;
-        drop(seat);
-        match answer.unwrap_or_else(|_| Err(too_late(limit))) {
+        let body = meant.form.map_or(service::Body::Bytes(bytes.clone()), service::Body::Form);
+        let authenticator = Arc::clone(&self.authenticator);
+        let heard = hearing.map(|hearing| Arc::clone(hearing.heard()));
+        let call = Call { context, protocol, body, authenticator, heard };
+        match self.work(service, call, seat).await {
             Ok(answered) => Ok(give(protocol, answered)),
             // The leadership ended meanwhile, and nothing was done: who leads now does it.
             Err(error) if error.is_elsewhere => match gated().await? {
@@ -374,6 +412,12 @@ impl Inner {
             Err(error) => Err(refuse(error)),
         }
     }
+}
+
+/// The token that came with temporary credentials.
+fn session_token(headers: &HeaderMap) -> Option<Secret> {
+    let value = headers.get("x-amz-security-token")?.to_str().ok()?;
+    Some(Secret::new(value))
 }
 
 /// Only POST and, for forms, GET reach operations.
@@ -425,56 +469,4 @@ fn not_implemented(service: &str, operation: &str) -> ServiceError {
         501,
         format!("Longshore does not implement {service}:{operation} yet; see docs/support.md"),
     )
-}
-
-fn respond(status: StatusCode, protocol: Protocol, body: Bytes) -> Response<Body> {
-    let mut response = Response::new(Body::from(body));
-    *response.status_mut() = status;
-    let content_type = HeaderValue::from_static(protocol.response_content_type());
-    response.headers_mut().insert(CONTENT_TYPE, content_type);
-    if protocol == Protocol::RpcV2Cbor {
-        let named = HeaderValue::from_static("rpc-v2-cbor");
-        response.headers_mut().insert(SMITHY_PROTOCOL.clone(), named);
-    }
-    response
-}
-
-fn give(protocol: Protocol, answered: Answered) -> Response<Body> {
-    let events = match answered {
-        Answered::Output(output) => return respond(StatusCode::OK, protocol, output),
-        Answered::Events(events) => events,
-    };
-    let mut response = Response::new(events);
-    let content_type = HeaderValue::from_static(event_stream::CONTENT_TYPE);
-    response.headers_mut().insert(CONTENT_TYPE, content_type);
-    response
-}
-
-fn respond_error(refusal: Refusal, arrival: Arrival<'_>) -> Response<Body> {
-    let Refusal { mut error, protocol, service } = refusal;
-    let query_code = service
-        .filter(|service| service.is_query_compatible() && !protocol.is_form())
-        .map(|service| {
-            let name = service.error_name(&error.code).to_owned();
-            std::mem::replace(&mut error.code, name)
-        });
-    let body = protocol.encode_error(&error, service, arrival.request_id);
-    let mut response = respond(error.http_status(), protocol, body);
-    if let Some(code) = query_code {
-        let side = if error.status < 500 { "Sender" } else { "Receiver" };
-        if let Ok(value) = HeaderValue::from_str(&format!("{code};{side}")) {
-            response.headers_mut().insert(QUERY_ERROR.clone(), value);
-        }
-    }
-    if error.is_elsewhere {
-        response.headers_mut().insert(ELSEWHERE.clone(), HeaderValue::from_static("true"));
-    }
-    if let Some(wait) = error.retry_after {
-        let headers = response.headers_mut();
-        let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-        headers.insert(AMZ_RETRY_AFTER.clone(), HeaderValue::from(ms));
-        // Whole seconds, rounded up: never earlier than advised.
-        headers.insert(RETRY_AFTER, HeaderValue::from(ms.div_ceil(1000)));
-    }
-    response
 }

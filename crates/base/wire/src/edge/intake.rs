@@ -75,6 +75,9 @@ impl Inner {
     ) -> Result<Arc<Caller>, ServiceError> {
         let caller = self.caller(parts, body, Some(service), arrival.now, protocol);
         let caller = caller.and_then(|caller| {
+            if let Some(heard) = arrival.heard {
+                heard.caller(&caller);
+            }
             let may = self.authenticator.may(&caller, action);
             if may { Ok(caller) } else { Err(denied(&caller, action)) }
         });
@@ -129,12 +132,26 @@ impl Inner {
             kind: CallerKind::Open,
         })
     }
+
+    /// Nobody known, in the home account; a signature is not looked at.
+    pub(super) fn anyone(&self, parts: &Parts, kind: CallerKind) -> Arc<Caller> {
+        let claim = Claim::of(&parts.headers, parts.uri.query().unwrap_or_default());
+        let region = claim.ok().flatten().and_then(|claim| claim.region()?.parse().ok());
+        Arc::new(Caller {
+            account: self.account.clone(),
+            region: region.unwrap_or_else(|| self.region.clone()),
+            arn: "anonymous".to_owned(),
+            user_id: "anonymous".to_owned(),
+            access_key_id: String::new(),
+            kind,
+        })
+    }
 }
 
 /// What a caller is told that may not do something at all (IAM's wording).
 fn denied(caller: &Caller, action: Action<'_>) -> ServiceError {
     let why = match action {
-        Action::Route(_) => "only an operator's key may",
+        Action::Route(_) => "only operators may, and whom policies let (docs/guides/roles.md)",
         Action::Operation(..) => "a key of this kind may not",
     };
     let message =

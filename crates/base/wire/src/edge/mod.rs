@@ -1,12 +1,14 @@
 //! The HTTP edge: one port for every service.
 
 mod admission;
+mod answering;
 mod body;
 mod builder;
 mod connections;
 mod counters;
 mod dispatch;
 mod gate;
+mod hearing;
 mod intake;
 mod limits;
 mod receive;
@@ -37,7 +39,7 @@ use connections::Connections;
 
 use crate::sigv4::Verifier;
 use crate::tls::{ClientCertificates, TlsServer};
-use crate::{Authenticator, Service, ServiceModel};
+use crate::{Auditor, Authenticator, Service, ServiceModel};
 
 /// Larger bodies of AWS calls and signed routes are refused, in bytes. ECS's largest request is a
 /// task definition of 64 KiB.
@@ -49,6 +51,7 @@ pub struct Edge(Arc<Inner>);
 
 struct Inner {
     authenticator: Arc<dyn Authenticator>,
+    auditor: Option<Arc<dyn Auditor>>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
     verifier: Verifier,

@@ -13,6 +13,7 @@ mod xml_writer;
 
 use bytes::Bytes;
 use terms::Uuid;
+pub use time::parse_iso8601;
 
 pub use cbor_reader::CborReader;
 pub use cbor_writer::CborWriter;

@@ -27,7 +27,7 @@ pub(crate) fn parse_rfc822(text: &str) -> Option<Timestamp> {
 }
 
 /// An instant from `2026-01-02T03:04:05[.678]Z` or with an offset `+01:00`.
-pub(crate) fn parse_iso8601(text: &str) -> Option<Timestamp> {
+pub fn parse_iso8601(text: &str) -> Option<Timestamp> {
     let bytes = text.as_bytes();
     let number = |range: std::ops::Range<usize>| -> Option<i64> {
         let digits = text.get(range)?;

@@ -2,7 +2,7 @@
 
 use data_encoding::BASE64;
 use shapes_ecr as shapes;
-use wire::{CallerKind, Context};
+use wire::Context;
 
 use super::scope;
 use crate::Inner;
@@ -18,11 +18,6 @@ impl Inner {
     ) -> Result<shapes::GetAuthorizationTokenResponse, Error> {
         for id in input.registry_ids.iter().flatten() {
             scope(&context, Some(id))?;
-        }
-        // Its key is good with its session token alone, which is not kept: the token would not work.
-        if matches!(context.caller.kind, CallerKind::Role(_)) {
-            let what = "tokens for sessions of assumed roles".to_owned();
-            return Err(Error::NotBuilt { operation: "GetAuthorizationToken", what });
         }
         let (password, expires_at) = login(self, &context);
         let data = shapes::AuthorizationData {

@@ -9,7 +9,10 @@ use ::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 use terms::Timestamp;
-use wire::{Action, Caller, CallerKind, Context, CredentialLookup, RouteRequest, Secret};
+use wire::{
+    Action, AuditedCall, Caller, CallerKind, Context, CredentialLookup, RouteRequest, Secret,
+    user_agent,
+};
 
 use super::refusal::{Refusal, Words};
 use super::token::{self, Login, Narrow};
@@ -65,6 +68,8 @@ pub(super) struct Session {
     pub(super) caller: Option<Arc<Caller>>,
     /// What a narrow token allows; no bound without one.
     pub(super) grants: Option<Vec<Grant>>,
+    /// The token of the caller's temporary credentials.
+    pub(super) session_token: Option<String>,
 }
 
 /// Finds out who calls.
@@ -111,7 +116,7 @@ pub(super) fn basic(inner: &Inner, request: &RouteRequest, text: &str) -> Result
     match found {
         CredentialLookup::Found { secret, caller } if secret == Secret::new(password) => {
             let scope = Scope { account: caller.account.clone(), region: home.region.clone() };
-            Ok(Session { scope, caller: Some(caller), grants: None })
+            Ok(Session { scope, caller: Some(caller), grants: None, session_token: None })
         }
         _ => Err(refuse()),
     }
@@ -124,15 +129,12 @@ fn of_login(inner: &Inner, request: &RouteRequest, login: &Login) -> Result<Sess
         return Err(expired(inner, request));
     }
     let scope = login.scope.clone();
-    if let Some(task) = &login.task {
-        let caller = Some(Arc::new(task.caller(login)));
-        return Ok(Session { scope, caller, grants: None });
-    }
-    let key = login.access_key_id.as_str();
-    let found = inner.setup.authenticator.find(key, None, &login.scope.region, now);
+    let (key, token) = (login.access_key_id.as_str(), login.session_token.as_deref());
+    let found = inner.setup.authenticator.find(key, token, &login.scope.region, now);
     match found {
         CredentialLookup::Found { caller, .. } => {
-            Ok(Session { scope, caller: Some(caller), grants: None })
+            let session_token = login.session_token.clone();
+            Ok(Session { scope, caller: Some(caller), grants: None, session_token })
         }
         CredentialLookup::Expired => Err(expired(inner, request)),
         _ if inner.setup.is_open => Ok(Session { scope, ..anyone(inner) }),
@@ -151,7 +153,7 @@ fn anyone(inner: &Inner) -> Session {
         access_key_id: String::new(),
         kind: CallerKind::Open,
     };
-    Session { scope, caller: Some(Arc::new(caller)), grants: None }
+    Session { scope, caller: Some(Arc::new(caller)), grants: None, session_token: None }
 }
 
 fn expired(inner: &Inner, request: &RouteRequest) -> Refusal {
@@ -212,7 +214,7 @@ impl Inner {
 impl Request<'_> {
     /// Refuses what the caller may not do in this repository.
     pub(super) fn check(&self, deed: Deed, name: &str) -> Result<(), Refusal> {
-        let Session { scope, caller, grants } = &self.session;
+        let Session { scope, caller, grants, .. } = &self.session;
         // A link was checked against the path already, and allows a download alone.
         let Some(caller) = caller else { return Ok(()) };
         let Scope { account, region } = scope;
@@ -253,12 +255,36 @@ impl Request<'_> {
             service: "ecr",
             operation: deed.action,
             source: self.request.source,
+            user_agent: user_agent(&self.request.parts.headers),
+            session_token: None,
             endpoint: self.request.endpoint.clone(),
         };
         let account = self.session.scope.account.to_string();
         let input = || serde_json::json!({ "repositoryName": name, "registryId": account.clone() });
-        let allowed = self.inner.setup.authenticator.authorize(&context, &input);
-        allowed.map_err(|denied| Refusal::new(Words::Denied, denied.0))
+        let (decided, outcome) = match self.inner.setup.authenticator.authorize(&context, &input) {
+            Ok(decided) => (decided, Ok(())),
+            Err(denied) => (denied.decided, Err(denied.message)),
+        };
+        if let Some(auditor) = &self.inner.setup.auditor {
+            let parameters = [("repositoryName".to_owned(), name.into())].into_iter().collect();
+            let denied = |text: &String| ("AccessDeniedException".to_owned(), text.clone());
+            auditor.record(AuditedCall {
+                request_id: context.request_id,
+                at: context.now,
+                source: context.source,
+                user_agent: context.user_agent,
+                is_tls: context.endpoint.starts_with("https://"),
+                service: "ecr",
+                operation: deed.action,
+                region: self.session.scope.region.clone(),
+                caller: Some(Arc::clone(caller)),
+                claimed_key: None,
+                parameters,
+                decided,
+                error: outcome.as_ref().err().map(denied),
+            });
+        }
+        outcome.map_err(|text| Refusal::new(Words::Denied, text))
     }
 
     /// The time of the request.

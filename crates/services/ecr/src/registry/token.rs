@@ -8,7 +8,7 @@ use ::http::{Method, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use terms::Timestamp;
-use wire::{Body, Caller, CallerKind, Context, RouteRequest};
+use wire::{Body, Context, RouteRequest};
 
 use super::access::{self, Grant, Session, registry_url};
 use super::refusal::{Refusal, Words};
@@ -26,8 +26,6 @@ pub(super) const NARROW: &str = "ecr bearer";
 const DOWNLOAD: &str = "ecr download";
 /// How long a login lasts (ECR: twelve hours).
 pub(crate) const LOGIN_LIFE: Duration = Duration::from_secs(12 * 3600);
-/// The same of a task's: it cannot be taken back when the task ends.
-const TASK_LOGIN_LIFE: Duration = Duration::from_secs(3600);
 /// How long a narrow token lasts.
 const NARROW_LIFE: Duration = Duration::from_secs(3600);
 /// How long a link works.
@@ -42,45 +40,14 @@ const SCOPES_MAX: usize = 64;
 pub(crate) struct Login {
     #[serde(rename = "k")]
     pub(super) access_key_id: String,
-    /// Who it is, if that is a task: its key is good with a session token alone, which is not kept.
+    /// The token that a temporary key is good with: the login ends when the session does. Without the
+    /// key's secret, which is not here, nothing can be signed with it.
     #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
-    pub(super) task: Option<TaskCaller>,
+    pub(super) session_token: Option<String>,
     #[serde(rename = "s")]
     pub(super) scope: Scope,
     #[serde(rename = "e")]
     pub(super) expires_at: Timestamp,
-}
-
-/// A task's session, as far as a caller is known by it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct TaskCaller {
-    #[serde(rename = "a")]
-    arn: String,
-    #[serde(rename = "u")]
-    user_id: String,
-    #[serde(rename = "t")]
-    task_arn: String,
-}
-
-impl TaskCaller {
-    fn of(caller: &Caller) -> Option<Self> {
-        let CallerKind::Task { task_arn } = &caller.kind else { return None };
-        let (arn, user_id, task_arn) =
-            (caller.arn.clone(), caller.user_id.clone(), task_arn.clone());
-        Some(Self { arn, user_id, task_arn })
-    }
-
-    /// The caller again.
-    pub(super) fn caller(&self, login: &Login) -> Caller {
-        Caller {
-            account: login.scope.account.clone(),
-            region: login.scope.region.clone(),
-            arn: self.arn.clone(),
-            user_id: self.user_id.clone(),
-            access_key_id: login.access_key_id.clone(),
-            kind: CallerKind::Task { task_arn: self.task_arn.clone() },
-        }
-    }
 }
 
 /// A login, and what is left of it.
@@ -106,12 +73,10 @@ struct Download {
 
 /// A password for the registry, and when it ends.
 pub(crate) fn login(inner: &Inner, context: &Context) -> (String, Timestamp) {
-    let caller = &context.caller;
-    let task = TaskCaller::of(caller);
-    let life = if task.is_some() { TASK_LOGIN_LIFE } else { LOGIN_LIFE };
-    let expires_at = context.now + life;
-    let access_key_id = caller.access_key_id.clone();
-    let login = Login { access_key_id, task, scope: Scope::of(context), expires_at };
+    let expires_at = context.now + LOGIN_LIFE;
+    let access_key_id = context.caller.access_key_id.clone();
+    let session_token = context.session_token.as_ref().map(|token| token.expose().to_owned());
+    let login = Login { access_key_id, session_token, scope: Scope::of(context), expires_at };
     (inner.seal.seal(LOGIN, &login), expires_at)
 }
 
@@ -143,7 +108,8 @@ pub(super) fn of_download(
     let fits = download.name == *name
         && download.digest == digest.as_str()
         && download.expires_at > request.now;
-    fits.then_some(Session { scope: download.scope, caller: None, grants: None })
+    let (scope, session_token) = (download.scope, None);
+    fits.then_some(Session { scope, caller: None, grants: None, session_token })
 }
 
 /// Docker's token service: user and password for a narrow token. Only GET: clients that try POST
@@ -167,7 +133,7 @@ pub(super) async fn serve(inner: &Inner, request: RouteRequest) -> Answer {
     let expires_at = request.now + NARROW_LIFE;
     let login = Login {
         access_key_id: caller.access_key_id.clone(),
-        task: TaskCaller::of(caller),
+        session_token: session.session_token.clone(),
         scope: session.scope.clone(),
         expires_at,
     };

@@ -4,7 +4,7 @@ use data_encoding::BASE64;
 use ecr::Challenge;
 use serde_json::json;
 
-use super::world::{KEY, READER, SECRET, World};
+use super::world::{CLOSED, KEY, READER, SECRET, SESSION, TOKEN, World};
 
 fn basic(user: &str, password: &str) -> Option<String> {
     Some(format!("Basic {}", BASE64.encode(format!("{user}:{password}").as_bytes())))
@@ -94,4 +94,40 @@ async fn a_login_lasts_twelve_hours() {
     world.wait(1);
     let over = world.send("GET", "/v2/app/tags/list", &[], b"").await;
     assert_eq!((over.status, over.code()), (401, "DENIED".to_owned()));
+}
+
+#[tokio::test]
+async fn a_sessions_login_ends_with_it() {
+    let mut world = World::closed(Challenge::Bearer).await;
+    let credentials = wire::sigv4::Credentials {
+        access_key_id: SESSION.to_owned(),
+        secret: wire::Secret::new(SECRET),
+        session_token: Some(TOKEN.to_owned()),
+    };
+    let login = world.login(&credentials).await;
+    world.authorization = Some(login.clone());
+    // Docker takes a narrow token for it, and works with that.
+    let token = world.send("GET", "/v2/token?scope=repository:app:pull", &[], b"").await.json();
+    let bearer = Some(format!("Bearer {}", token["token"].as_str().unwrap()));
+    for authorization in [Some(login.clone()), bearer] {
+        world.authorization = authorization;
+        assert_eq!(world.send("GET", "/v2/", &[], b"").await.status, 200);
+        let pull = world.send("GET", "/v2/app/manifests/v1", &[], b"").await;
+        assert_eq!(pull.code(), "NAME_UNKNOWN", "pulling is allowed");
+    }
+    world.wait(2);
+    world.authorization = Some(login);
+    let over = world.send("GET", "/v2/", &[], b"").await;
+    assert_eq!((over.status, over.code()), (401, "DENIED".to_owned()), "long before twelve hours");
+}
+
+#[tokio::test]
+async fn policies_hold_for_pulls() {
+    let mut world = World::closed(Challenge::Basic).await;
+    world.authorization = basic(READER, SECRET);
+    let path = format!("/v2/{CLOSED}/manifests/v1");
+    let refused = world.send("GET", &path, &[], b"").await;
+    assert_eq!((refused.status, refused.code()), (403, "DENIED".to_owned()));
+    let told = refused.json()["errors"][0]["message"].as_str().unwrap().to_owned();
+    assert_eq!(told, "with an explicit deny in an identity-based policy");
 }

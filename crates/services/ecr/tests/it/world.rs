@@ -18,7 +18,13 @@ pub const SECRET: &str = "secret";
 /// A key that may pull and nothing else.
 pub const READER: &str = "AKIAREADERREADERRE00";
 
-/// Two keys: one for everything, one for pulling.
+/// A key of a session, which is good with its token alone, and for two hours.
+pub const SESSION: &str = "ASIASESSIONSESSION00";
+pub const TOKEN: &str = "the session's token";
+/// What policies keep from the one who pulls.
+pub const CLOSED: &str = "closed";
+
+/// Two keys: one for everything, one for pulling. And a session.
 struct TwoKeys;
 
 impl Authenticator for TwoKeys {
@@ -27,9 +33,17 @@ impl Authenticator for TwoKeys {
         key: &str,
         token: Option<&str>,
         region: &Region,
-        _: Timestamp,
+        now: Timestamp,
     ) -> CredentialLookup {
-        if ![KEY, READER].contains(&key) || token.is_some() {
+        if key == SESSION {
+            if token != Some(TOKEN) {
+                return CredentialLookup::TokenMismatch;
+            }
+            let begun = terms::Clock::now(&HeldClock::default());
+            if now >= begun + Duration::from_secs(2 * 3600) {
+                return CredentialLookup::Expired;
+            }
+        } else if ![KEY, READER].contains(&key) || token.is_some() {
             return CredentialLookup::Unknown;
         }
         let caller = Caller {
@@ -47,10 +61,21 @@ impl Authenticator for TwoKeys {
         let pulls = ["BatchGetImage", "GetDownloadUrlForLayer", "BatchCheckLayerAvailability"];
         match action {
             wire::Action::Operation(_, name) => {
-                caller.access_key_id == KEY || pulls.contains(&name)
+                caller.access_key_id != READER || pulls.contains(&name)
             }
             wire::Action::Route(_) => true,
         }
+    }
+
+    fn authorize(
+        &self,
+        context: &wire::Context,
+        input: &dyn Fn() -> Value,
+    ) -> Result<wire::Decided, wire::Denied> {
+        if context.caller.access_key_id == READER && input()["repositoryName"] == CLOSED {
+            return Err(wire::Denied::new("with an explicit deny in an identity-based policy"));
+        }
+        Ok(wire::Decided::default())
     }
 }
 
@@ -119,6 +144,7 @@ impl World {
         };
         let setup = EcrSetup {
             authenticator: authenticator.clone(),
+            auditor: None,
             ids: Arc::new(CountedIds::from(1_000)),
             home: home.clone(),
             is_open,
@@ -143,6 +169,24 @@ impl World {
     pub async fn ask(&self, operation: &str, input: &str) -> (u16, String) {
         let target = format!("AmazonEC2ContainerRegistry_V20150921.{operation}");
         stage::ask_json(&self.edge, &target, input).await
+    }
+
+    /// What Docker sends after `aws ecr get-login-password` with these credentials.
+    pub async fn login(&self, credentials: &wire::sigv4::Credentials) -> String {
+        let request = Request::post("http://localhost:4566/")
+            .header("content-type", "application/x-amz-json-1.1")
+            .header("x-amz-target", "AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken");
+        let (mut parts, ()) = request.body(()).unwrap().into_parts();
+        let now = terms::Clock::now(&self.clock);
+        let signer = wire::sigv4::Signer { credentials, region: "us-east-1", service: "ecr", now };
+        wire::sigv4::sign(&mut parts, b"{}", &signer);
+        let request = Request::from_parts(parts, Body::from("{}".to_owned()));
+        let answer = self.edge.handle(request, None).await;
+        assert_eq!(answer.status(), StatusCode::OK);
+        let body = answer.into_body().collect(1 << 20).await.unwrap();
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        let token = body["authorizationData"][0]["authorizationToken"].as_str().unwrap();
+        format!("Basic {token}")
     }
 
     /// The answer to a call that must succeed.

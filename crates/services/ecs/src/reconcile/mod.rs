@@ -2,7 +2,6 @@
 
 mod definitions;
 mod ended;
-pub(crate) mod hooks;
 mod interfaces;
 pub(crate) mod services;
 pub(crate) mod sweep;

@@ -143,9 +143,12 @@ pub(crate) fn admit(
         CallerKind::Operator | CallerKind::Open => {}
         CallerKind::Node { name } if row.node.as_ref() == Some(name) => {}
         CallerKind::Node { .. } => return denied("the key is bound to another instance"),
-        CallerKind::Task { .. } | CallerKind::User(_) | CallerKind::Role(_) => {
-            return denied("the key is no instance's");
-        }
+        CallerKind::Task { .. }
+        | CallerKind::User(_)
+        | CallerKind::UserSession(_)
+        | CallerKind::Role(_)
+        | CallerKind::Federated(_)
+        | CallerKind::Anonymous => return denied("the key is no instance's"),
     }
     match row.status {
         InstanceStatus::Active | InstanceStatus::Draining => Ok(()),

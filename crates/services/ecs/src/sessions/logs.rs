@@ -19,7 +19,7 @@ use terms::{Region, TaskId, Uuid};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use wire::{Body, Caller, CallerKind, RouteRequest};
+use wire::{Body, Caller, RouteRequest};
 
 use super::hub::Sessions;
 use super::node::{Expected, GROUPS_MAX, Lines, Opened, StreamError};
@@ -116,7 +116,7 @@ pub(super) async fn answer(sessions: &Sessions, request: RouteRequest) -> Respon
 async fn open(sessions: &Sessions, request: &RouteRequest) -> Result<(Lines, Format), LogsError> {
     let wanted = wanted(request)?;
     let caller = request.caller.as_deref().ok_or(LogsError::Denied)?;
-    if !matches!(caller.kind, CallerKind::Operator | CallerKind::Open) {
+    if !caller.kind.operates() {
         return Err(LogsError::Denied);
     }
     let task = sessions.find(&wanted, caller)?;

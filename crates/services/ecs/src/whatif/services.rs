@@ -115,6 +115,8 @@ impl Api {
             service: "ecs",
             operation,
             source: None,
+            user_agent: None,
+            session_token: None,
             endpoint: String::new(),
         }
     }

@@ -9,7 +9,6 @@ mod conversation;
 mod ecs_parameters;
 mod fargate;
 mod golden;
-mod hooks;
 mod networks;
 mod pages;
 mod platforms;

@@ -1,6 +1,8 @@
 //! AWS STS.
 
-use shapes_sts::operations::{AssumeRole, GetAccessKeyInfo, GetCallerIdentity};
+use shapes_sts::errors::INVALID_AUTHORIZATION_MESSAGE;
+use shapes_sts::operations as ops;
+use shapes_sts::operations::{GetAccessKeyInfo, GetCallerIdentity};
 use shapes_sts::{
     GetAccessKeyInfoRequest, GetAccessKeyInfoResponse, GetCallerIdentityRequest,
     GetCallerIdentityResponse,
@@ -8,8 +10,23 @@ use shapes_sts::{
 
 use wire::{Context, Service, ServiceError};
 
+use super::{assume, session_tokens, web_identity};
 use crate::Iam;
 use crate::directory::account_of_key;
+use crate::refusal::Refusal;
+
+/// Adds handlers: the operation, then the function that answers it.
+macro_rules! operations {
+    ($iam:expr, $service:expr, $($operation:ident => $handler:path;)*) => {
+        $service$(.on::<ops::$operation, _, _>({
+            let iam = $iam.clone();
+            move |context, input| {
+                let iam = iam.clone();
+                async move { $handler(&iam, context, input).await.map_err(ServiceError::from) }
+            }
+        }))*
+    };
+}
 
 impl Iam {
     /// The operations of AWS IAM that are built.
@@ -19,18 +36,35 @@ impl Iam {
 
     /// The operations of AWS STS that are built.
     pub fn sts(&self) -> Service {
-        Service::new(&shapes_sts::SERVICE)
-            .on::<AssumeRole, _, _>({
-                let iam = self.clone();
-                move |context, input| {
-                    let iam = iam.clone();
-                    async move {
-                        super::assume::assume(&iam, context, input).await.map_err(Into::into)
-                    }
-                }
-            })
+        let service = Service::new(&shapes_sts::SERVICE)
+            .unsigned("AssumeRoleWithWebIdentity")
             .on::<GetAccessKeyInfo, _, _>(get_access_key_info)
-            .on::<GetCallerIdentity, _, _>(get_caller_identity)
+            .on::<GetCallerIdentity, _, _>(get_caller_identity);
+        operations! { self, service,
+            AssumeRole => assume::assume;
+            AssumeRoleWithWebIdentity => web_identity::assume;
+            DecodeAuthorizationMessage => decode_authorization_message;
+            GetFederationToken => session_tokens::get_federation_token;
+            GetSessionToken => session_tokens::get_session_token;
+        }
+    }
+}
+
+/// What a refusal's message says, to who may read it.
+async fn decode_authorization_message(
+    iam: &Iam,
+    context: Context,
+    input: shapes_sts::DecodeAuthorizationMessageRequest,
+) -> Result<shapes_sts::DecodeAuthorizationMessageResponse, Refusal> {
+    let account = context.caller.account.as_str();
+    match iam.sessions.decode(account, &input.encoded_message) {
+        Some(told) => {
+            Ok(shapes_sts::DecodeAuthorizationMessageResponse { decoded_message: Some(told) })
+        }
+        None => {
+            let text = "Message is not valid";
+            Err(Refusal::Sts(&INVALID_AUTHORIZATION_MESSAGE, text.to_owned()))
+        }
     }
 }
 

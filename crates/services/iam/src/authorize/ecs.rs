@@ -12,22 +12,30 @@ const TASKS: &str = "ecs-tasks.amazonaws.com";
 /// Who takes roles that ECS itself works with.
 const ECS: &str = "ecs.amazonaws.com";
 
-/// Calls that are about no cluster.
-const WITHOUT_CLUSTER: [&str; 14] = [
+/// Calls that are about no cluster, or name it in the resource alone.
+const WITHOUT_CLUSTER: [&str; 22] = [
     "CreateCapacityProvider",
+    "CreateCluster",
     "DeleteAccountSetting",
     "DeleteCapacityProvider",
     "DeleteTaskDefinitions",
     "DeregisterTaskDefinition",
     "DescribeCapacityProviders",
+    "DescribeClusters",
     "DescribeTaskDefinition",
+    "DiscoverPollEndpoint",
     "ListAccountSettings",
     "ListClusters",
+    "ListServicesByNamespace",
+    "ListTagsForResource",
     "ListTaskDefinitionFamilies",
     "ListTaskDefinitions",
     "PutAccountSetting",
     "PutAccountSettingDefault",
     "RegisterTaskDefinition",
+    "TagResource",
+    "UntagResource",
+    "UpdateCapacityProvider",
 ];
 
 fn arn(context: &Context, kind: &str, name: &str) -> String {
@@ -45,9 +53,22 @@ fn cluster(input: &Value) -> String {
     named.rsplit('/').next().unwrap_or_default().to_owned()
 }
 
+/// Cluster and service of a deployment or revision that a call names by ARN alone:
+/// `service-deployment/CLUSTER/SERVICE/ID`.
+fn of_deployment(input: &Value) -> Option<(String, String)> {
+    let lists = ["serviceDeploymentArns", "serviceDeploymentArn", "serviceRevisionArns"];
+    let arn = lists.iter().flat_map(|list| members(input, list)).next()?;
+    let mut parts = arn.split('/').skip(1);
+    Some((parts.next()?.to_owned(), parts.next()?.to_owned()))
+}
+
 /// ECS's keys. ARNs are whole, whatever the request said: policies compare them so.
 pub(super) fn keys(keys: &mut Keys, context: &Context, input: &Value) {
-    let name = cluster(input);
+    let named = of_deployment(input);
+    let name = named.as_ref().map_or_else(|| cluster(input), |(cluster, _)| cluster.clone());
+    if let Some((cluster, service)) = &named {
+        keys.set("ecs:service", arn(context, "service", &format!("{cluster}/{service}")));
+    }
     if !WITHOUT_CLUSTER.contains(&context.operation) {
         keys.set("ecs:cluster", arn(context, "cluster", &name));
     }
@@ -83,6 +104,12 @@ pub(super) fn keys(keys: &mut Keys, context: &Context, input: &Value) {
         ("ecs:container-name", "container"),
         ("ecs:account-setting", "name"),
         ("ecs:namespace", "namespace"),
+        ("ecs:namespace", "serviceConnectConfiguration.namespace"),
+        ("ecs:propagate-tags", "managedInstancesProvider.propagateTags"),
+        (
+            "ecs:fargate-ephemeral-storage-kms-key",
+            "configuration.managedStorageConfiguration.fargateEphemeralStorageKmsKeyId",
+        ),
         ("ecs:enable-service-connect", "serviceConnectConfiguration.enabled"),
         ("ecs:task-cpu", "cpu"),
         ("ecs:task-memory", "memory"),
@@ -91,6 +118,12 @@ pub(super) fn keys(keys: &mut Keys, context: &Context, input: &Value) {
     ] {
         plain(keys, input, key, member);
     }
+    of_launch(keys, context, input);
+}
+
+/// Keys of what is launched or defined: networks, volumes, what it can run on.
+fn of_launch(keys: &mut Keys, context: &Context, input: &Value) {
+    let first = |member: &str| members(input, member).into_iter().next();
     let network = "networkConfiguration.awsvpcConfiguration";
     if let Some(assign) = first(&format!("{network}.assignPublicIp")) {
         keys.set("ecs:auto-assign-public-ip", (assign == "ENABLED").to_string());
@@ -106,6 +139,9 @@ pub(super) fn keys(keys: &mut Keys, context: &Context, input: &Value) {
     if context.operation == "RegisterTaskDefinition" {
         let privileged = members(input, "containerDefinitions.privileged");
         keys.set("ecs:privileged", privileged.iter().any(|one| one == "true").to_string());
+    }
+    if !members(input, "vpcLatticeConfigurations.roleArn").is_empty() {
+        keys.set("ecs:enable-vpc-lattice", "true");
     }
     let has_volumes = !members(input, "volumeConfigurations.name").is_empty();
     if has_volumes {
@@ -173,4 +209,132 @@ pub(super) fn tagged(context: &Context, input: &Value, own: &str) -> Option<Stri
         }
         _ => own.to_owned(),
     })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+    use terms::{Timestamp, Uuid};
+    use wire::{Caller, CallerKind};
+
+    use super::*;
+
+    fn context(operation: &'static str) -> Context {
+        let caller = Caller {
+            account: "111122223333".parse().unwrap(),
+            region: "eu-west-1".parse().unwrap(),
+            arn: String::new(),
+            user_id: String::new(),
+            access_key_id: String::new(),
+            kind: CallerKind::Operator,
+        };
+        Context {
+            caller: Arc::new(caller),
+            request_id: Uuid::from_random([0; 16]),
+            now: Timestamp::from_millis(0),
+            service: "ecs",
+            operation,
+            source: None,
+            user_agent: None,
+            session_token: None,
+            endpoint: String::new(),
+        }
+    }
+
+    fn check(operation: &'static str, input: Value, expected: &[(&str, &str)]) {
+        let mut found = Keys::default();
+        keys(&mut found, &context(operation), &input);
+        let got: Vec<(&str, String)> = found
+            .iter()
+            .map(|(key, values)| match values {
+                policy::Values::One(value) => (key, value.clone()),
+                policy::Values::List(values) | policy::Values::Either(values) => {
+                    (key, values.join(","))
+                }
+            })
+            .collect();
+        let got: Vec<_> = got.iter().map(|(key, value)| (*key, value.as_str())).collect();
+        assert_eq!(got, expected, "{operation}");
+    }
+
+    fn ours(rest: &str) -> String {
+        format!("arn:aws:ecs:eu-west-1:111122223333:{rest}")
+    }
+
+    #[test]
+    fn keys_are_those_of_the_reference() {
+        let (prod, default) = (ours("cluster/prod"), ours("cluster/default"));
+        check(
+            "RunTask",
+            json!({ "taskDefinition": "web:9", "cluster": "prod", "enableExecuteCommand": true,
+                "propagateTags": "TASK_DEFINITION", "enableECSManagedTags": true,
+                "capacityProviderStrategy": [{ "capacityProvider": "FARGATE" }],
+                "networkConfiguration": { "awsvpcConfiguration": {
+                    "subnets": ["subnet-1"], "assignPublicIp": "ENABLED" } },
+                "volumeConfigurations": [{ "name": "v" }],
+                "overrides": { "cpu": "256", "memory": "512" } }),
+            &[
+                ("ecs:auto-assign-public-ip", "true"),
+                ("ecs:capacity-provider", &ours("capacity-provider/FARGATE")),
+                ("ecs:cluster", &prod),
+                ("ecs:enable-ebs-volumes", "true"),
+                ("ecs:enable-ecs-managed-tags", "true"),
+                ("ecs:enable-execute-command", "true"),
+                ("ecs:propagate-tags", "TASK_DEFINITION"),
+                ("ecs:subnet", "subnet-1"),
+                ("ecs:task-cpu", "256"),
+                ("ecs:task-definition", &ours("task-definition/web:9")),
+                ("ecs:task-memory", "512"),
+            ],
+        );
+        check(
+            "CreateService",
+            json!({ "serviceName": "web", "taskDefinition": "web",
+                "serviceConnectConfiguration": { "enabled": true, "namespace": "inner" },
+                "vpcLatticeConfigurations": [{ "roleArn": "r" }] }),
+            &[
+                ("ecs:cluster", &default),
+                ("ecs:enable-execute-command", "false"),
+                ("ecs:enable-service-connect", "true"),
+                ("ecs:enable-vpc-lattice", "true"),
+                ("ecs:namespace", "inner"),
+                ("ecs:task-definition", &ours("task-definition/web")),
+            ],
+        );
+    }
+
+    #[test]
+    fn what_a_call_does_not_name_has_no_key() {
+        let prod = ours("cluster/prod");
+        check(
+            "ExecuteCommand",
+            json!({ "cluster": &prod, "task": "1", "container": "main" }),
+            &[
+                ("ecs:cluster", &prod),
+                ("ecs:container-name", "main"),
+                ("ecs:task", &ours("task/prod/1")),
+            ],
+        );
+        check(
+            "DescribeServiceDeployments",
+            json!({ "serviceDeploymentArns": [ours("service-deployment/prod/web/1")] }),
+            &[("ecs:cluster", &prod), ("ecs:service", &ours("service/prod/web"))],
+        );
+        check(
+            "RegisterTaskDefinition",
+            json!({ "family": "web", "requiresCompatibilities": ["FARGATE"], "cpu": "256",
+                "containerDefinitions": [{ "privileged": false }, { "privileged": true }] }),
+            &[
+                ("ecs:compute-compatibility", "FARGATE"),
+                ("ecs:privileged", "true"),
+                ("ecs:task-cpu", "256"),
+            ],
+        );
+        check("DescribeClusters", json!({ "clusters": ["prod"] }), &[]);
+        check("TagResource", json!({ "resourceArn": &prod }), &[]);
+        check("PutAccountSetting", json!({ "name": "x" }), &[("ecs:account-setting", "x")]);
+    }
 }

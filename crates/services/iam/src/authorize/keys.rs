@@ -7,29 +7,46 @@ use wire::{CallerKind, Context, RoleSession};
 use super::table::members;
 use crate::model::{Entity, Kind};
 
-/// What is known of every call: who, from where, when.
+/// What is known of every call, whoever makes it: from where, when.
+pub(super) fn of_request(context: &Context) -> Keys {
+    let mut keys = Keys::default();
+    keys.set("aws:CurrentTime", context.now.to_string());
+    keys.set("aws:EpochTime", context.now.seconds().to_string());
+    keys.set("aws:SecureTransport", context.endpoint.starts_with("https://").to_string());
+    keys.set("aws:RequestedRegion", context.caller.region.as_str());
+    if let Some(source) = context.source {
+        keys.set("aws:SourceIp", source.ip().to_canonical().to_string());
+    }
+    if let Some(agent) = &context.user_agent {
+        keys.set("aws:UserAgent", agent.as_str());
+    }
+    keys
+}
+
+/// The same, and who calls.
 pub(super) fn global(context: &Context, entity: &Entity, session: Option<&RoleSession>) -> Keys {
     let caller = &context.caller;
-    let mut keys = Keys::default();
+    let mut keys = of_request(context);
     keys.set("aws:PrincipalArn", entity.arn(&caller.account));
     keys.set("aws:PrincipalAccount", caller.account.as_str());
     keys.set("aws:userid", caller.user_id.as_str());
     keys.set("aws:PrincipalIsAWSService", "false");
     keys.set("aws:ViaAWSService", "false");
-    keys.set("aws:CurrentTime", context.now.to_string());
-    keys.set("aws:EpochTime", context.now.seconds().to_string());
-    keys.set("aws:SecureTransport", context.endpoint.starts_with("https://").to_string());
-    keys.set("aws:RequestedRegion", caller.region.as_str());
     keys.set("aws:ResourceAccount", caller.account.as_str());
-    if let Some(source) = context.source {
-        keys.set("aws:SourceIp", source.ip().to_canonical().to_string());
-    }
-    match entity.kind {
-        Kind::User => {
+    match (entity.kind, &caller.kind) {
+        (_, CallerKind::Federated(_)) => {
+            keys.set("aws:PrincipalType", "FederatedUser");
+            keys.set("aws:PrincipalArn", caller.arn.as_str());
+        }
+        (Kind::User, kind) => {
             keys.set("aws:PrincipalType", "User");
             keys.set("aws:username", entity.name.as_str());
+            if let CallerKind::UserSession(session) = kind {
+                keys.set("aws:TokenIssueTime", session.issued_at.to_string());
+                keys.set("aws:MultiFactorAuthPresent", "false");
+            }
         }
-        Kind::Role | Kind::Group => keys.set("aws:PrincipalType", "AssumedRole"),
+        (Kind::Role | Kind::Group, _) => keys.set("aws:PrincipalType", "AssumedRole"),
     }
     let own = session.map(|session| session.tags.as_slice()).unwrap_or_default();
     let is_own = |key: &str| own.iter().any(|(own, _)| own.eq_ignore_ascii_case(key));

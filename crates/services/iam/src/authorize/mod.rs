@@ -13,10 +13,11 @@ mod who;
 use policy::{Context as Keys, Outcome, Request, decide};
 use serde_json::Value;
 use terms::{AccountId, Region};
-use wire::{Context, Denied};
+use wire::{Context, Decided, Denied, ErrorModel};
 
-use crate::Iam;
+use crate::authenticator::is_session_of_user;
 use crate::model::Kind;
+use crate::{Iam, denial};
 use ecs::Passed;
 use table::{Place, Target, members};
 pub(crate) use who::Who;
@@ -24,6 +25,13 @@ pub(crate) use who::Who;
 /// The condition keys of a call and its input.
 pub(crate) fn global_keys(context: &Context, who: &Who, input: &Value) -> Keys {
     let mut keys = keys::global(context, &who.entity, who.session.as_deref());
+    keys::of_input(&mut keys, context, input);
+    keys
+}
+
+/// The condition keys of a call that nobody known makes.
+pub(crate) fn request_keys(context: &Context, input: &Value) -> Keys {
+    let mut keys = keys::of_request(context);
     keys::of_input(&mut keys, context, input);
     keys
 }
@@ -60,14 +68,14 @@ impl Iam {
         &self,
         context: &Context,
         input: &dyn Fn() -> Value,
-    ) -> Result<(), Denied> {
-        // Who one is may always be asked; assuming a role is decided with the role's trust.
-        if context.service == "sts"
-            && matches!(context.operation, "GetCallerIdentity" | "AssumeRole")
-        {
-            return Ok(());
+    ) -> Result<Decided, Denied> {
+        if is_session_of_user(&context.caller) {
+            check_session(context)?;
         }
-        let Some(who) = self.who(context)? else { return Ok(()) };
+        if context.service == "sts" && DECIDED_BY_HANDLERS.contains(&context.operation) {
+            return Ok(Decided::default());
+        }
+        let Some(who) = self.who(context)? else { return Ok(Decided::default()) };
         let input = input();
         let keys = global_keys(context, &who, &input);
         let call = Call { context, who: &who, keys };
@@ -80,18 +88,21 @@ impl Iam {
         let action = format!("{}:{}", prefix(context.service), context.operation);
         let Some(targets) = table::targets(place, context.operation, &input) else {
             let text = "because Longshore knows no resources of this operation";
-            return Err(Denied(format!(
+            return Err(Denied::new(format!(
                 "User: {} is not authorized to perform: {action} on resource: * {text}",
                 caller.arn
             )));
         };
-        let mut own = None;
+        let mut decided = Decided::default();
         for target in targets {
             let target = self.whole(&call, target);
-            self.check(&call, &action, &target, &input)?;
-            own.get_or_insert(target.resource);
+            let by = self.check(&call, &action, &target, &input)?;
+            decided.by = decided.by.or(by);
+            decided.resources.push(target.resource);
         }
-        self.dependents(&call, &input, own.as_deref().unwrap_or("*"))
+        let own = decided.resources.first().map_or("*", String::as_str);
+        self.dependents(&call, &input, own)?;
+        Ok(decided)
     }
 
     /// What the call needs besides its own action.
@@ -116,6 +127,27 @@ impl Iam {
             self.check(&passing, "iam:PassRole", &target, input)?;
         }
         Ok(())
+    }
+
+    /// Whether the caller may tag the session of a federated user.
+    pub(crate) fn may_tag_session(
+        &self,
+        context: &Context,
+        name: &str,
+        tags: &[(String, String)],
+    ) -> Result<(), crate::refusal::Refusal> {
+        let refused = |denied: Denied| crate::refusal::Refusal::Denied(denied.message);
+        let Some(who) = self.who(context).map_err(refused)? else { return Ok(()) };
+        let tags: Vec<_> = tags
+            .iter()
+            .map(|(key, value)| serde_json::json!({ "Key": key, "Value": value }))
+            .collect();
+        let input = serde_json::json!({ "Tags": tags });
+        let call = Call { context, who: &who, keys: global_keys(context, &who, &input) };
+        let account = &context.caller.account;
+        let resource = format!("arn:aws:sts::{account}:federated-user/{name}");
+        let target = Target { resource, or: None };
+        self.check(&call, "sts:TagSession", &target, &input).map(|_| ()).map_err(refused)
     }
 
     /// The roles that a call hands on.
@@ -163,7 +195,7 @@ impl Iam {
         // By its name, as tasks find it: a path that is not the role's own does not count.
         self.of_iam(account, &whole).ok_or_else(|| {
             let caller = &context.caller.arn;
-            Denied(format!(
+            Denied::new(format!(
                 "User: {caller} is not authorized to perform: iam:PassRole on resource: {whole} \
                  because IAM has no such role in this account"
             ))
@@ -215,14 +247,14 @@ impl Iam {
         Some(entity.arn(account))
     }
 
-    /// Decides one action on one resource.
+    /// Decides one action on one resource; tells the statement that allows it.
     fn check(
         &self,
         call: &Call<'_>,
         action: &str,
         target: &Target,
         input: &Value,
-    ) -> Result<(), Denied> {
+    ) -> Result<Option<String>, Denied> {
         let caller = &call.context.caller;
         let mut keys = call.keys.clone();
         for (key, value) in self.tags_of(call, &target.resource, input) {
@@ -246,12 +278,26 @@ impl Iam {
                 decision = other;
             }
         }
+        let by = denial::by(&sets, &decision);
         if decision.is_allowed() {
-            return Ok(());
+            return Ok(by);
         }
-        let message = decision.message(&caller.arn, action, &target.resource, &sets);
+        let mut message = decision.message(&caller.arn, action, &target.resource, &sets);
         tracing::info!(caller = %caller.arn, action, resource = %target.resource, "denied");
-        Err(Denied(message))
+        let (principal, resource) = (&call.who.principal, target.resource.as_str());
+        let owner = caller.account.as_str();
+        let asked = Request { principal, action, resource, owner, context: &keys };
+        let told = denial::told(&asked, &sets, &decision);
+        // EC2 is the one of our services whose refusals carry all of it (STS API reference,
+        // DecodeAuthorizationMessage).
+        if call.context.service == "ec2"
+            && let Some(encoded) = self.sessions.encode(call.context.request_id, owner, &told)
+        {
+            message.push_str(&format!(". Encoded authorization failure message: {encoded}"));
+        }
+        let resources = vec![target.resource.clone()];
+        let decided = Decided { by, resources, refusal: Some(Box::new(told)) };
+        Err(Denied { message, error: None, decided })
     }
 
     /// The tags of what a call is about; what it makes has those that it is made with.
@@ -281,6 +327,33 @@ impl Iam {
         let name = path.rsplit('/').next().unwrap_or_default();
         let entity = self.entity(&self.ledger.snapshot(), account, kind, name);
         entity.map(|entity| entity.tags.into_iter().collect()).unwrap_or_default()
+    }
+}
+
+/// Operations of STS that are no matter of the caller's policies alone: who one is may always be asked,
+/// a session of one's own always be had; roles are assumed as their trust says.
+const DECIDED_BY_HANDLERS: [&str; 4] =
+    ["AssumeRole", "AssumeRoleWithWebIdentity", "GetCallerIdentity", "GetSessionToken"];
+
+/// What AWS answers when a session of a user calls IAM without having shown a second factor.
+const NO_FACTOR: ErrorModel = ErrorModel { code: "InvalidClientTokenId", status: 403 };
+
+/// Refuses what credentials of `GetSessionToken` and `GetFederationToken` cannot do: IAM needs a second
+/// factor, which there is none of; of STS the first may assume roles, and the others nothing (STS API
+/// reference, both operations).
+fn check_session(context: &Context) -> Result<(), Denied> {
+    let is_federated = matches!(context.caller.kind, wire::CallerKind::Federated(_));
+    match (context.service, context.operation) {
+        ("iam", _) => {
+            let text = "The security token included in the request is invalid";
+            Err(Denied { error: Some(NO_FACTOR), ..Denied::new(text) })
+        }
+        ("sts", "GetCallerIdentity") => Ok(()),
+        ("sts", "AssumeRole") if !is_federated => Ok(()),
+        ("sts", operation) => {
+            Err(Denied::new(format!("Cannot call {operation} with session credentials")))
+        }
+        _ => Ok(()),
     }
 }
 

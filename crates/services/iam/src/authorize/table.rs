@@ -50,6 +50,7 @@ impl Place<'_> {
     fn arn(&self, rest: &str) -> String {
         let Place { service, region, account } = self;
         let (service, region) = match *service {
+            "sts" if rest.starts_with("federated-user/") => ("sts", ""),
             "iam" | "sts" => ("iam", ""),
             "monitoring" => ("cloudwatch", *region),
             service => (service, *region),
@@ -191,7 +192,10 @@ fn plain<'a>(place: Place<'_>, value: &'a str) -> &'a str {
             let name = value.split_once(":log-group:").map_or(value, |(_, name)| name);
             name.strip_suffix(":*").unwrap_or(name)
         }
-        "iam" => value.strip_prefix("https://").unwrap_or(value),
+        "iam" => {
+            let bare = value.strip_prefix("https://").or_else(|| value.strip_prefix("http://"));
+            bare.unwrap_or(value)
+        }
         _ => value,
     }
 }

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ledger::View;
-use policy::{PolicySets, Principal, PrincipalKind, Source};
+use policy::{PolicySets, Principal, PrincipalKind, Request, Source, decide};
 use terms::{AccountId, Timestamp};
-use wire::{CallerKind, Context, Denied, RoleSession};
+use wire::{Caller, CallerKind, Context, Denied, RoleSession};
 
 use crate::Iam;
 use crate::compiled::{Compiled, Origin, compile};
@@ -43,14 +43,26 @@ impl Iam {
     /// The caller of a request; none if it is one that may do everything. What is no more may do
     /// nothing.
     pub(crate) fn who(&self, context: &Context) -> Result<Option<Who>, Denied> {
-        let caller = &context.caller;
+        self.who_is(&context.caller)
+    }
+
+    /// The same of a caller alone.
+    fn who_is(&self, caller: &Caller) -> Result<Option<Who>, Denied> {
         let view = self.ledger.snapshot();
-        let gone = || Denied(format!("User: {} is not there any more", caller.arn));
+        let gone = || Denied::new(format!("User: {} is not there any more", caller.arn));
         let (entity, session) = match &caller.kind {
             CallerKind::Operator | CallerKind::Open | CallerKind::Node { .. } => return Ok(None),
+            CallerKind::Anonymous => return Err(Denied::new("User: anonymous is not authorized")),
             CallerKind::User(id) => {
                 let (_, user) = by_id(&self.tables, &view, id).ok_or_else(gone)?;
                 (user, None)
+            }
+            CallerKind::UserSession(session) => {
+                let (_, user) = by_id(&self.tables, &view, &session.user_id).ok_or_else(gone)?;
+                (user, None)
+            }
+            CallerKind::Federated(session) => {
+                return self.federated(caller, session, &view).map(Some);
             }
             CallerKind::Role(session) => {
                 let (_, role) = by_id(&self.tables, &view, &session.role_id).ok_or_else(gone)?;
@@ -76,56 +88,56 @@ impl Iam {
             Kind::User => PrincipalKind::User,
             Kind::Role | Kind::Group => PrincipalKind::RoleSession,
         };
-        let principal = Principal {
-            kind,
-            account: caller.account.to_string(),
-            arn: caller.arn.clone(),
-            entity_arn: entity.arn(&caller.account),
-            entity_id: entity.id.clone(),
-        };
+        let principal = principal(caller, &entity, kind);
         Ok(Some(Who { principal, entity, session, compiled, limits }))
+    }
+
+    /// Whether policies let a caller use a route of the server's own: `longshore:AuditVerify` for
+    /// `/_longshore/audit/verify`.
+    pub(crate) fn may_use(&self, caller: &Caller, prefix: &str) -> bool {
+        let Ok(Some(who)) = self.who_is(caller) else { return false };
+        let mut keys = policy::Context::default();
+        keys.set("aws:PrincipalArn", who.entity.arn(&caller.account));
+        keys.set("aws:PrincipalAccount", caller.account.as_str());
+        let (action, owner) = (route_action(prefix), caller.account.as_str());
+        let principal = &who.principal;
+        let request = Request { principal, action: &action, resource: "*", owner, context: &keys };
+        decide(&request, &who.sets()).is_allowed()
+    }
+
+    /// A federated user: as far as both its maker's policies and its own go.
+    fn federated(
+        &self,
+        caller: &Caller,
+        session: &Arc<RoleSession>,
+        view: &impl View,
+    ) -> Result<Who, Denied> {
+        let mut who = match by_id(&self.tables, view, &session.role_id) {
+            Some((_, user)) => {
+                let compiled = self.compiled(view, &caller.account, &user);
+                let principal = principal(caller, &user, PrincipalKind::FederatedUser);
+                Who { principal, entity: user, session: None, compiled, limits: None }
+            }
+            // Made by the administrator; that there is one was seen when the key was looked up.
+            None => {
+                let mut who = as_administrator(caller);
+                who.principal.kind = PrincipalKind::FederatedUser;
+                who.principal.entity_arn.clone_from(&session.role_arn);
+                who
+            }
+        };
+        // Without policies of its own it may do nothing, whatever its maker may.
+        who.limits = Some(self.limits(view, &caller.account, session).unwrap_or_default());
+        who.session = Some(Arc::clone(session));
+        Ok(who)
     }
 
     /// The same of a caller that may do everything: as if it had `AdministratorAccess`.
     pub(crate) fn administrator_or(&self, context: &Context) -> Result<Who, Denied> {
-        if let Some(who) = self.who(context)? {
-            return Ok(who);
+        match self.who(context)? {
+            Some(who) => Ok(who),
+            None => Ok(as_administrator(&context.caller)),
         }
-        let caller = &context.caller;
-        let is_task = matches!(caller.kind, CallerKind::Task { .. });
-        let name = caller.arn.rsplit('/').next().unwrap_or_default().to_owned();
-        let arn = "arn:aws:iam::aws:policy/AdministratorAccess";
-        let identity: Vec<Source> = managed::find(arn)
-            .map(|policy| Source {
-                name: policy.name.to_owned(),
-                arn: Some(arn.to_owned()),
-                policy: compile(policy.document),
-            })
-            .into_iter()
-            .collect();
-        let origins = vec![Origin::OfAws; identity.len()];
-        let entity = Entity {
-            kind: if is_task { Kind::Role } else { Kind::User },
-            id: caller.user_id.clone(),
-            name,
-            path: "/".to_owned(),
-            created_at: Timestamp::from_millis(0),
-            tags: BTreeMap::new(),
-            inline: BTreeMap::new(),
-            attached: BTreeSet::new(),
-            boundary: None,
-            groups: BTreeSet::new(),
-            role: None,
-        };
-        let principal = Principal {
-            kind: if is_task { PrincipalKind::RoleSession } else { PrincipalKind::User },
-            account: caller.account.to_string(),
-            arn: caller.arn.clone(),
-            entity_arn: caller.arn.clone(),
-            entity_id: caller.user_id.clone(),
-        };
-        let compiled = Arc::new(Compiled { identity, origins, boundary: None });
-        Ok(Who { principal, entity, session: None, compiled, limits: None })
     }
 
     fn limits(
@@ -161,3 +173,63 @@ impl Iam {
 
 /// Most roles that are warned of.
 const WARNED_MAX: usize = 1000;
+
+/// What policies call a route: its words after `/_longshore/`, joined.
+fn route_action(prefix: &str) -> String {
+    let words = prefix.trim_start_matches("/_longshore").split(['/', '-', '_']);
+    let mut action = "longshore:".to_owned();
+    for word in words.filter(|word| !word.is_empty()) {
+        let (first, rest) = word.split_at(1);
+        action.push_str(&first.to_ascii_uppercase());
+        action.push_str(rest);
+    }
+    action
+}
+
+fn principal(caller: &Caller, entity: &Entity, kind: PrincipalKind) -> Principal {
+    Principal {
+        kind,
+        account: caller.account.to_string(),
+        arn: caller.arn.clone(),
+        entity_arn: entity.arn(&caller.account),
+        entity_id: entity.id.clone(),
+    }
+}
+
+/// A caller as if it had `AdministratorAccess`.
+fn as_administrator(caller: &Caller) -> Who {
+    let is_task = matches!(caller.kind, CallerKind::Task { .. });
+    let name = caller.arn.rsplit('/').next().unwrap_or_default().to_owned();
+    let arn = "arn:aws:iam::aws:policy/AdministratorAccess";
+    let identity: Vec<Source> = managed::find(arn)
+        .map(|policy| Source {
+            name: policy.name.to_owned(),
+            arn: Some(arn.to_owned()),
+            policy: compile(policy.document),
+        })
+        .into_iter()
+        .collect();
+    let origins = vec![Origin::OfAws; identity.len()];
+    let entity = Entity {
+        kind: if is_task { Kind::Role } else { Kind::User },
+        id: caller.user_id.clone(),
+        name,
+        path: "/".to_owned(),
+        created_at: Timestamp::from_millis(0),
+        tags: BTreeMap::new(),
+        inline: BTreeMap::new(),
+        attached: BTreeSet::new(),
+        boundary: None,
+        groups: BTreeSet::new(),
+        role: None,
+    };
+    let principal = Principal {
+        kind: if is_task { PrincipalKind::RoleSession } else { PrincipalKind::User },
+        account: caller.account.to_string(),
+        arn: caller.arn.clone(),
+        entity_arn: caller.arn.clone(),
+        entity_id: caller.user_id.clone(),
+    };
+    let compiled = Arc::new(Compiled { identity, origins, boundary: None });
+    Who { principal, entity, session: None, compiled, limits: None }
+}

@@ -20,6 +20,8 @@ pub(crate) enum Owner {
 pub(crate) enum KeyStatus {
     Active,
     Inactive,
+    /// The administrator's last key, deleted: the row stays, so that no start makes a new one.
+    Removed,
 }
 
 /// One access key. SigV4 needs the secret itself, so it cannot be hashed.

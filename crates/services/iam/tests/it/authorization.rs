@@ -9,7 +9,7 @@ use super::plane::{Plane, credentials, element, plane, refusal};
 
 const NO_POLICY: &str = "because no identity-based policy allows the";
 
-fn policy(effect: &str, action: &str, resource: &str) -> String {
+pub(crate) fn policy(effect: &str, action: &str, resource: &str) -> String {
     format!(
         r#"{{"Version":"2012-10-17","Statement":{{"Effect":"{effect}","Action":"{action}","Resource":"{resource}"}}}}"#
     )
@@ -138,7 +138,7 @@ async fn a_role_is_assumed_as_its_trust_says() {
     assert!(orphan.starts_with("403 InvalidClientTokenId"), "{orphan}");
 }
 
-fn session(made: &str) -> wire::sigv4::Credentials {
+pub(crate) fn session(made: &str) -> wire::sigv4::Credentials {
     let of = |name| element(made, name);
     credentials(&of("AccessKeyId"), &of("SecretAccessKey"), Some(&of("SessionToken")))
 }

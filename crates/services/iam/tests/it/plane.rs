@@ -6,7 +6,7 @@ use http::Request;
 use iam::Iam;
 use terms::Clock;
 use wire::sigv4::{Credentials, Signer, sign};
-use wire::{Body, Edge, Secret};
+use wire::{Body, Edge, Secret, Service};
 
 use super::{World, world};
 
@@ -26,10 +26,18 @@ pub(crate) async fn plane() -> Plane {
         Edge::builder(Arc::new(iam.clone()), Arc::new(world.clock.clone()), world.ids.clone())
             .service(iam.sts())
             .service(iam.service())
+            .service(networks())
             .build();
-    let key = iam.administrator().await.unwrap();
+    let key = iam.administrator().await.unwrap().unwrap();
     let administrator = credentials(&key.access_key_id, key.secret.expose(), None);
     Plane { world, edge, administrator }
+}
+
+/// Two operations of EC2 that answer with nothing: what a service whose refusals are sealed is like.
+fn networks() -> Service {
+    Service::new(&shapes_ec2::SERVICE)
+        .on::<shapes_ec2::operations::DescribeVpcs, _, _>(async |_, _| Ok(Default::default()))
+        .on::<shapes_ec2::operations::DescribeSubnets, _, _>(async |_, _| Ok(Default::default()))
 }
 
 pub(crate) fn credentials(id: &str, secret: &str, token: Option<&str>) -> Credentials {
@@ -50,29 +58,51 @@ fn encoded(text: &str) -> String {
         .collect()
 }
 
+/// The service of an operation, and its form.
+fn form(operation: &str, members: &[(&str, &str)]) -> (&'static str, String) {
+    let of_sts = shapes_sts::SERVICE.operations.contains(&operation);
+    let (service, version) = match (of_sts, operation.starts_with("Describe")) {
+        (true, _) => ("sts", "2011-06-15"),
+        (false, true) => ("ec2", "2016-11-15"),
+        (false, false) => ("iam", "2010-05-08"),
+    };
+    let mut body = format!("Action={operation}&Version={version}");
+    for (name, value) in members {
+        body += &format!("&{name}={}", encoded(value));
+    }
+    (service, body)
+}
+
 impl Plane {
-    /// Status and body of a call of IAM, or of STS for the operations that only it has.
+    /// Status and body of a call of IAM, of STS for the operations that only it has, or of EC2.
     pub(crate) async fn ask(
         &self,
         credentials: &Credentials,
         operation: &str,
         members: &[(&str, &str)],
     ) -> (u16, String) {
-        let of_sts = ["AssumeRole", "GetCallerIdentity", "GetAccessKeyInfo"];
-        let (service, version) = match of_sts.contains(&operation) {
-            true => ("sts", "2011-06-15"),
-            false => ("iam", "2010-05-08"),
-        };
-        let mut body = format!("Action={operation}&Version={version}");
-        for (name, value) in members {
-            body += &format!("&{name}={}", encoded(value));
-        }
+        let (service, body) = form(operation, members);
         let request = Request::post("http://plane.test/").header("content-type", FORM);
         let (mut parts, ()) = request.body(()).unwrap().into_parts();
         let now = self.world.clock.now();
         let signer = Signer { credentials, region: "us-east-1", service, now };
         sign(&mut parts, body.as_bytes(), &signer);
-        let answer = self.edge.handle(Request::from_parts(parts, Body::from(body)), None).await;
+        self.answer(Request::from_parts(parts, Body::from(body))).await
+    }
+
+    /// The same of a call that is not signed.
+    pub(crate) async fn ask_unsigned(
+        &self,
+        operation: &str,
+        members: &[(&str, &str)],
+    ) -> (u16, String) {
+        let (_, body) = form(operation, members);
+        let request = Request::post("http://plane.test/").header("content-type", FORM);
+        self.answer(request.body(Body::from(body)).unwrap()).await
+    }
+
+    async fn answer(&self, request: Request<Body>) -> (u16, String) {
+        let answer = self.edge.handle(request, None).await;
         let status = answer.status().as_u16();
         let bytes = answer.into_body().collect(1 << 20).await.unwrap();
         (status, String::from_utf8(bytes.to_vec()).unwrap())

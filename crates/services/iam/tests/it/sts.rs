@@ -116,7 +116,7 @@ async fn every_kind_of_caller_is_told_who_it_is() {
     let server = server(false).await;
     let iam = &server.world.iam;
 
-    let key = iam.administrator().await.unwrap();
+    let key = iam.administrator().await.unwrap().unwrap();
     let administrator = credentials(&key.access_key_id, &key.secret, None);
     let answer = server.ask(&administrator).await;
     let (_, user_id) = answer.1.split_once("<UserId>").unwrap();
@@ -167,7 +167,7 @@ async fn nobody_is_told_why() {
     let check = async |credentials: Credentials, code: &str, message: &str| {
         assert_eq!(server.ask(&credentials).await, refusal(code, message));
     };
-    let key = iam.administrator().await.unwrap();
+    let key = iam.administrator().await.unwrap().unwrap();
     let id = key.access_key_id.as_str();
     check(credentials("AKIANONE", &key.secret, None), "InvalidClientTokenId", INVALID).await;
     check(credentials(id, &key.secret, Some("token")), "InvalidClientTokenId", INVALID).await;

@@ -4,9 +4,7 @@
 mod changes;
 mod desync;
 mod failures;
-mod logs;
 mod requests;
 mod secure;
-mod shares;
 mod streams;
 mod world;

@@ -57,7 +57,10 @@ impl Priority {
             CallerKind::Operator
             | CallerKind::Task { .. }
             | CallerKind::User(_)
+            | CallerKind::UserSession(_)
             | CallerKind::Role(_)
+            | CallerKind::Federated(_)
+            | CallerKind::Anonymous
             | CallerKind::Open => Self::Api,
         }
     }

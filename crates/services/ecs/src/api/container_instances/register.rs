@@ -88,7 +88,10 @@ fn read(
         CallerKind::Operator
         | CallerKind::Task { .. }
         | CallerKind::User(_)
+        | CallerKind::UserSession(_)
         | CallerKind::Role(_)
+        | CallerKind::Federated(_)
+        | CallerKind::Anonymous
         | CallerKind::Open => None,
     };
     Ok(Registration {

@@ -5,16 +5,16 @@ use shapes_iam as shapes;
 use wire::{Context, Unit};
 
 use super::paging::page;
-use super::{account, rules};
+use super::{account, root_keys, rules};
 use crate::Iam;
 use crate::directory::access_key_id;
 use crate::model::{AccessKey, KeyStatus, Kind, Owner};
 use crate::refusal::Refusal;
 
-fn shown(status: KeyStatus) -> shapes::StatusType {
+pub(super) fn shown(status: KeyStatus) -> shapes::StatusType {
     match status {
         KeyStatus::Active => shapes::StatusType::Active,
-        KeyStatus::Inactive => shapes::StatusType::Inactive,
+        KeyStatus::Inactive | KeyStatus::Removed => shapes::StatusType::Inactive,
     }
 }
 
@@ -25,6 +25,9 @@ pub(super) async fn create(
     input: shapes::CreateAccessKeyRequest,
 ) -> Result<shapes::CreateAccessKeyResponse, Refusal> {
     let account = account(&context);
+    if root_keys::are_meant(&context, &input.user_name) {
+        return root_keys::create(iam, &context).await;
+    }
     let name = iam.meant(&context, input.user_name)?;
     let key = iam.change("iam: create access key", |tx| {
         let user = iam.entity(tx, account, Kind::User, &name)?;
@@ -62,6 +65,9 @@ pub(super) async fn list(
     context: Context,
     input: shapes::ListAccessKeysRequest,
 ) -> Result<shapes::ListAccessKeysResponse, Refusal> {
+    if root_keys::are_meant(&context, &input.user_name) {
+        return root_keys::list(iam);
+    }
     let name = iam.meant(&context, input.user_name)?;
     let snapshot = iam.ledger.snapshot();
     let user = iam.entity(&snapshot, account(&context), Kind::User, &name)?;
@@ -111,6 +117,9 @@ async fn change(
     id: &str,
     status: Option<KeyStatus>,
 ) -> Result<Unit, Refusal> {
+    if root_keys::are_meant(context, &user_name) {
+        return root_keys::change(iam, id, status).await;
+    }
     let (account, name) = (account(context), iam.meant(context, user_name)?);
     iam.change("iam: change access key", |tx| {
         let user = iam.entity(tx, account, Kind::User, &name)?;

@@ -12,6 +12,7 @@ mod profiles;
 mod providers;
 mod reports;
 mod roles;
+mod root_keys;
 pub(crate) mod rules;
 mod show;
 mod simulate;

@@ -8,6 +8,7 @@ use wire::{Context, Unit};
 use super::paging::page;
 use super::{account, rules, show};
 use crate::Iam;
+use crate::api::web_identity::is_of_this_machine;
 use crate::model::Provider;
 use crate::refusal::Refusal;
 use crate::tables::NameKey;
@@ -57,9 +58,12 @@ impl Iam {
     }
 }
 
-/// The URL without its scheme: HTTPS, no query, no fragment, no user, no port.
+/// The URL without its scheme: HTTPS (or HTTP on this machine), no query, no fragment, no user, no port.
 fn bare(url: &str) -> Result<String, Refusal> {
-    let rest = url.strip_prefix("https://").unwrap_or_default().trim_end_matches('/');
+    // Without TLS, only an issuer on this machine: what it says could be anybody's otherwise.
+    let plain = url.strip_prefix("http://").filter(|rest| is_of_this_machine(rest));
+    let rest = url.strip_prefix("https://").or(plain);
+    let rest = rest.unwrap_or_default().trim_end_matches('/');
     let host = rest.split('/').next().unwrap_or_default();
     let is_url = !host.is_empty() && !rest.contains(['?', '#', '@', ' ']) && rest.is_ascii();
     if is_url {

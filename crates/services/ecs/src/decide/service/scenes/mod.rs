@@ -5,7 +5,6 @@ mod breaker;
 mod digests;
 mod early;
 mod health;
-mod hooks;
 mod leaving;
 mod protected;
 mod sets;

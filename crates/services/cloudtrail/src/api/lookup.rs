@@ -1,0 +1,107 @@
+//! `LookupEvents`: the newest calls first, by one attribute.
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use shapes_cloudtrail as shapes;
+use terms::Timestamp;
+use wire::Context;
+
+use crate::error::Error;
+use crate::model::username;
+use crate::trail::{Entry, Filter, Place, Trail};
+
+/// Most events of one page, and as many unless said otherwise (CloudTrail API reference).
+const PAGE_MAX: usize = 50;
+
+pub(super) async fn events(
+    trail: &Trail,
+    context: Context,
+    input: shapes::LookupEventsRequest,
+) -> Result<shapes::LookupEventsResponse, Error> {
+    if input.event_category.is_some() {
+        return Err(Error::Insights);
+    }
+    if let (Some(start), Some(end)) = (input.start_time, input.end_time)
+        && start > end
+    {
+        return Err(Error::TimeRange);
+    }
+    let attributes = input.lookup_attributes.unwrap_or_default();
+    let attribute = match attributes.as_slice() {
+        [] => None,
+        [one] => Some((one.attribute_key.as_str().to_owned(), one.attribute_value.clone())),
+        _ => return Err(Error::Attributes("You can only specify one lookup attribute.")),
+    };
+    if let Some((name, value)) = &attribute
+        && name == "ReadOnly"
+        && !matches!(value.as_str(), "true" | "false")
+    {
+        return Err(Error::Attributes("ReadOnly is true or false."));
+    }
+    let filter = Filter {
+        account: Some(context.caller.account.to_string()),
+        region: Some(context.caller.region.to_string()),
+        since: input.start_time.map(seconds),
+        until: input.end_time.map(seconds),
+        attribute,
+        only_calls: true,
+        ..Filter::default()
+    };
+    let question = question(&filter);
+    let place = match &input.next_token {
+        None => Place::Before(u64::MAX),
+        Some(token) => place(token, &question).ok_or(Error::NextToken)?,
+    };
+    let limit = input.max_results.and_then(|count| usize::try_from(count).ok());
+    let limit = limit.unwrap_or(PAGE_MAX).min(PAGE_MAX);
+    let (found, next) = trail.look(filter, place, limit).await?;
+    Ok(shapes::LookupEventsResponse {
+        events: Some(found.into_iter().map(shown).collect()),
+        next_token: next.map(|place| token(place, &question)),
+    })
+}
+
+fn seconds(at: Timestamp) -> String {
+    let text = at.to_string();
+    text.split_once('.').map_or_else(|| text.clone(), |(whole, _)| format!("{whole}Z"))
+}
+
+/// What a token is for: a page of another question would be told as one of this.
+fn question(filter: &Filter) -> String {
+    let Filter { account, region, since, until, attribute, .. } = filter;
+    let text = format!("{account:?} {region:?} {since:?} {until:?} {attribute:?}");
+    data_encoding::HEXLOWER.encode(&Sha256::digest(text)[..8])
+}
+
+fn token(place: Place, question: &str) -> String {
+    let (Place::Before(number) | Place::After(number)) = place;
+    format!("{number}-{question}")
+}
+
+fn place(token: &str, question: &str) -> Option<Place> {
+    let (number, of) = token.split_once('-')?;
+    if of != question {
+        return None;
+    }
+    Some(Place::Before(number.parse().ok()?))
+}
+
+fn shown(entry: Entry) -> shapes::Event {
+    let event = entry.event;
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let resources = event["resources"].as_array().into_iter().flatten();
+    let resources = resources
+        .map(|one| shapes::Resource { resource_name: text(&one["ARN"]), resource_type: None });
+    let at = event["eventTime"].as_str().and_then(wire::protocol::parse_iso8601);
+    shapes::Event {
+        access_key_id: text(&event["userIdentity"]["accessKeyId"]),
+        cloud_trail_event: Some(event.to_string()),
+        event_id: text(&event["eventID"]),
+        event_name: text(&event["eventName"]),
+        event_source: text(&event["eventSource"]),
+        event_time: at,
+        read_only: Some(event["readOnly"].to_string()),
+        resources: Some(resources.collect()),
+        username: username(&event).map(str::to_owned),
+    }
+}

@@ -1,0 +1,215 @@
+//! From the edge to the files: a queue that nobody waits for, and who writes it down.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use terms::Clock;
+use tokio::sync::{Mutex, mpsc};
+use tokio_util::sync::CancellationToken;
+use wire::{AuditedCall, Auditor, Service};
+
+use super::files::{Files, Limits};
+use super::verifying::verify_to;
+use super::{Entry, Filter, Place, TrailError, Verified, read};
+use crate::{api, model};
+
+/// Calls that wait to be written; what comes when there are as many is counted as lost.
+const QUEUE_MAX: usize = 16 * 1024;
+/// Calls that are written at once.
+const BATCH_MAX: usize = 1024;
+/// How long lines are kept (CloudTrail's event history: 90 days).
+const KEEP: Duration = Duration::from_secs(90 * 24 * 3600);
+/// What all files may take of the disk, about; the oldest go first.
+const KEEP_BYTES: u64 = 4 << 30;
+/// How often the disk is made to take what was written: what a machine's crash may take back.
+const SYNC_EVERY: Duration = Duration::from_secs(1);
+/// How often what is too old is looked for.
+const PRUNE_EVERY: Duration = Duration::from_secs(3600);
+/// How long a disk that could not be written is left alone.
+const RETRY_EVERY: Duration = Duration::from_secs(5);
+
+/// The trail of one server. Cheap to clone.
+#[derive(Clone)]
+pub struct Trail {
+    folder: Arc<Path>,
+    clock: Arc<dyn Clock>,
+    queue: mpsc::Sender<AuditedCall>,
+    lost: Arc<AtomicU64>,
+    writer: Arc<Mutex<Option<Writer>>>,
+}
+
+struct Writer {
+    files: Files,
+    queue: mpsc::Receiver<AuditedCall>,
+    synced: Instant,
+    /// Whether something was written since.
+    is_behind: bool,
+    pruned: Instant,
+}
+
+impl std::fmt::Debug for Trail {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Trail").field("folder", &self.folder).finish_non_exhaustive()
+    }
+}
+
+impl Auditor for Trail {
+    fn record(&self, call: AuditedCall) {
+        if self.queue.try_send(call).is_err() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Trail {
+    /// The trail in a folder, which is made if it is not there. Its first line tells where it went on
+    /// from.
+    ///
+    /// # Errors
+    /// If the folder cannot be used.
+    pub fn open(folder: PathBuf, clock: Arc<dyn Clock>) -> Result<Self, TrailError> {
+        let (limits, now) = (Limits { bytes: KEEP_BYTES, age: KEEP }, clock.now());
+        let (mut files, found) = Files::open(&folder, limits, now)?;
+        let told = json!({ "continuesAfter": found.last, "cutBytes": found.cut_bytes });
+        let begin = model::of_ours("BeginTrail", now, told, files.next()).to_string();
+        files.append([begin.as_str()].into_iter(), now)?;
+        let (queue, waiting) = mpsc::channel(QUEUE_MAX);
+        let (synced, pruned) = (Instant::now(), Instant::now());
+        let writer = Writer { files, queue: waiting, synced, is_behind: true, pruned };
+        let writer = Arc::new(Mutex::new(Some(writer)));
+        Ok(Self { folder: folder.into(), clock, queue, lost: Arc::default(), writer })
+    }
+
+    /// Writes what comes until `shutdown`, and then what is left. A disk that fails, or is full,
+    /// interrupts the trail, with a warning, and nothing else; what does not find room meanwhile is
+    /// counted, and the count is written when the disk works again.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let Some(mut writer) = self.writer.lock().await.take() else { return };
+        let mut batch = Vec::with_capacity(BATCH_MAX);
+        loop {
+            let is_last = tokio::select! {
+                biased;
+                count = writer.queue.recv_many(&mut batch, BATCH_MAX) => count == 0,
+                () = shutdown.cancelled() => true,
+                () = tokio::time::sleep(SYNC_EVERY) => false,
+            };
+            let lost = self.lost.swap(0, Ordering::Relaxed);
+            let records = self.records(&mut batch, lost, writer.files.next());
+            if !records.is_empty() || writer.is_due() {
+                let Some(returned) = self.write(writer, records, &shutdown).await else { return };
+                writer = returned;
+            }
+            if is_last && writer.queue.is_empty() {
+                let _ = writer.files.sync();
+                return;
+            }
+        }
+    }
+
+    /// The lines of what waits.
+    fn records(&self, batch: &mut Vec<AuditedCall>, lost: u64, next: u64) -> Vec<String> {
+        let mut records = Vec::with_capacity(batch.len() + 1);
+        if lost > 0 {
+            tracing::warn!(lost, "calls are not in the trail: more came than could be written");
+            let told = json!({ "calls": lost });
+            let line = model::of_ours("LoseCalls", self.clock.now(), told, next);
+            records.push(line.to_string());
+        }
+        records.extend(batch.drain(..).map(|call| model::of_call(&call).to_string()));
+        records
+    }
+
+    /// Writes lines, as often as it takes; none if it was told to end first.
+    async fn write(
+        &self,
+        mut writer: Writer,
+        records: Vec<String>,
+        shutdown: &CancellationToken,
+    ) -> Option<Writer> {
+        let records = Arc::new(records);
+        loop {
+            let (now, lines) = (self.clock.now(), Arc::clone(&records));
+            let written = tokio::task::spawn_blocking(move || {
+                let outcome = writer.write(&lines, now);
+                (writer, outcome)
+            });
+            let (returned, outcome) = written.await.ok()?;
+            writer = returned;
+            let Err(error) = outcome else { return Some(writer) };
+            tracing::warn!(%error, "the trail cannot be written for now");
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return None,
+                () = tokio::time::sleep(RETRY_EVERY) => {}
+            }
+        }
+    }
+
+    /// The operations of CloudTrail that are built.
+    pub fn service(&self) -> Service {
+        api::service(self)
+    }
+
+    /// Lines that are wanted, from `place` on, and where to go on if there may be more.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub async fn look(
+        &self,
+        filter: Filter,
+        place: Place,
+        limit: usize,
+    ) -> Result<(Vec<Entry>, Option<Place>), TrailError> {
+        let folder = Arc::clone(&self.folder);
+        let look = move || read(&folder, &filter, place, limit);
+        tokio::task::spawn_blocking(look).await.unwrap_or_else(|_| Ok((Vec::new(), None)))
+    }
+
+    /// Follows the chain; tells besides whether a line has the hash that was noted.
+    ///
+    /// # Errors
+    /// Where it breaks, or which file cannot be read.
+    pub async fn verify(&self, noted: Option<String>) -> Result<(Verified, bool), TrailError> {
+        let folder = Arc::clone(&self.folder);
+        let follow = move || verify_to(&folder, noted.as_deref());
+        match tokio::task::spawn_blocking(follow).await {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                let what = "following the chain".to_owned();
+                Err(TrailError::Io { what, source: std::io::Error::other(error) })
+            }
+        }
+    }
+}
+
+impl Writer {
+    /// Whether there is something to do besides what comes.
+    fn is_due(&self) -> bool {
+        let unsynced = self.is_behind && self.synced.elapsed() >= SYNC_EVERY;
+        unsynced || self.pruned.elapsed() >= PRUNE_EVERY
+    }
+
+    fn write(&mut self, records: &[String], now: terms::Timestamp) -> Result<(), TrailError> {
+        if !records.is_empty() {
+            self.files.append(records.iter().map(String::as_str), now)?;
+            self.is_behind = true;
+        }
+        if self.is_behind && self.synced.elapsed() >= SYNC_EVERY {
+            self.files.sync()?;
+            self.synced = Instant::now();
+            self.is_behind = false;
+        }
+        if self.pruned.elapsed() >= PRUNE_EVERY {
+            self.pruned = Instant::now();
+            if let Some(first) = self.files.prune(now)? {
+                let told = json!({ "before": first });
+                let line = model::of_ours("DropOldest", now, told, self.files.next()).to_string();
+                self.files.append([line.as_str()].into_iter(), now)?;
+            }
+        }
+        Ok(())
+    }
+}
