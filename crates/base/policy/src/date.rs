@@ -9,15 +9,16 @@ pub(crate) fn parse(text: &str) -> Option<i64> {
     if let Ok(seconds) = text.parse::<i64>() {
         return seconds.checked_mul(1000);
     }
-    let (date, time) = text.split_once(['T', ' ']).unwrap_or((text, ""));
+    let (date, time) = text.split_once(['T', 't', ' ']).unwrap_or((text, ""));
     day(date)?.checked_mul(DAY_MS)?.checked_add(if time.is_empty() { 0 } else { of_day(time)? })
 }
 
-/// Days since 1970 of `YYYY-MM-DD`, `YYYY-MM` or `YYYYMMDD`.
+/// Days since 1970 of `YYYY-MM-DD`, `YYYY-MM` or a year alone, which may be shorter.
 fn day(text: &str) -> Option<i64> {
+    let is_year = !text.contains('-');
     let mut parts = text.split('-');
-    let year = parts.next().filter(|year| year.len() == 4)?;
-    let month = parts.next()?;
+    let year = parts.next().filter(|year| is_year || year.len() == 4)?;
+    let month = parts.next().unwrap_or("01");
     let day = parts.next().unwrap_or("01");
     if parts.next().is_some() {
         return None;
@@ -104,5 +105,11 @@ mod tests {
         check("2026-13-01", None);
         check("2026-01-01T25:00Z", None);
         check("", None);
+        // Seen on AWS to be accepted, or not.
+        check("01T", Some(-62_135_596_800_000));
+        check("2016-12-13t2:00:00.593194+23", Some(1_481_511_600_593));
+        check("234-13", None);
+        check("2016-12-13t2:00:00.1+1", None);
+        check("9223372036854775808", None);
     }
 }

@@ -113,8 +113,12 @@ fn compile(text: &str, kind: Kind) -> Result<Policy, Wrong> {
     let root = root(text, kind)?;
     let entries = root.entries().ok_or_else(|| Wrong::syntax("", root.start))?;
     for entry in entries {
-        let is_known = matches!(entry.key.as_str(), "Version" | "Statement" | "Id");
-        if !is_known {
+        let is_fit = match entry.key.as_str() {
+            "Version" | "Statement" => true,
+            "Id" => matches!(entry.node.value, Value::Text(_)),
+            _ => false,
+        };
+        if !is_fit {
             return Err(Wrong::syntax(entry.key.as_str(), entry.start));
         }
     }

@@ -45,6 +45,12 @@ pub(crate) fn check(nodes: &[Node], statements: &[Statement], kind: Kind) -> Res
         numbered
             .map(|((number, node), statement)| (format!("Statement[{number}]"), node, statement))
     };
+    for (place, node, _) in places() {
+        each(node, "Resource", "NotResource", &place, |text| match is_legible(text) {
+            true => Ok(()),
+            false => Err("The policy failed legacy parsing".into()),
+        })?;
+    }
     let mut seen: Vec<&str> = Vec::new();
     for (place, node, statement) in places() {
         let Some(sid) = statement.sid.as_deref() else { continue };
@@ -60,17 +66,18 @@ pub(crate) fn check(nodes: &[Node], statements: &[Statement], kind: Kind) -> Res
         }
         seen.push(sid);
     }
-    for (place, node, _) in places() {
-        present(node, kind, &place)?;
+    // Identity policies are told first what is wrong with what is there.
+    let presence = || places().try_for_each(|(place, node, _)| present(node, kind, &place));
+    if kind != Kind::Identity {
+        presence()?;
     }
     for (place, node, _) in places() {
         each(node, "Resource", "NotResource", &place, resource)?;
     }
     for (place, node, _) in places() {
         each(node, "Action", "NotAction", &place, |text| action(text, kind))?;
-        condition_keys(node, &place)?;
     }
-    Ok(())
+    if kind == Kind::Identity { presence() } else { Ok(()) }
 }
 
 /// What must be there, and what must not.
@@ -124,33 +131,45 @@ fn each(
     Ok(())
 }
 
+/// Whether the first of IAM's parsers can read a resource: one that goes on after its service names
+/// the service, and all fields up to the last, unless a wildcard stands for them.
+fn is_legible(text: &str) -> bool {
+    let parts: Vec<&str> = text.splitn(6, ':').collect();
+    match &parts[..] {
+        ["arn", "aws", "", _, ..] => false,
+        ["arn", "aws", _, _] | ["arn", "aws", _, _, _] => text.ends_with('*'),
+        _ => true,
+    }
+}
+
 fn resource(text: &str) -> Result<(), String> {
     if text == "*" {
         return Ok(());
     }
-    let parts: Vec<&str> = text.splitn(6, ':').collect();
-    if parts.first() != Some(&"arn") {
+    // What stands before the first colon is not looked at.
+    let Some((_, rest)) = text.split_once(':') else {
         return Err(format!("Resource {text} must be in ARN format or \"*\"."));
-    }
-    let partition = parts.get(1).copied().unwrap_or_default();
+    };
+    let mut parts: Vec<&str> = rest.splitn(5, ':').collect();
+    let is_named = parts.len() > 1;
+    parts.resize(5, "*");
+    let [partition, service, region, _, path] = parts[..] else { return Ok(()) };
     if !PARTITIONS.contains(&partition) {
-        let rest = parts.get(2..).unwrap_or_default().join(":");
-        return Err(format!(
-            "Partition \"{partition}\" is not valid for resource \"arn:{partition}:{rest}\"."
-        ));
+        let rest = parts.join(":");
+        return Err(format!("Partition \"{partition}\" is not valid for resource \"arn:{rest}\"."));
     }
-    let service = parts.get(2).copied().unwrap_or_default();
-    if service.contains(['*', '?']) {
+    if !is_named || service.contains(['*', '?']) {
         return Err("Resource vendor must be fully qualified and cannot contain regexes.".into());
     }
-    if parts.len() < 6 && !text.ends_with('*') {
-        return Err("The policy failed legacy parsing".into());
+    let has_region = !region.is_empty() && region != "*";
+    if service == "s3" && has_region && !path.starts_with("accesspoint") {
+        return Err(format!("Resource {text} can not contain region information."));
     }
-    if service == "iam" && parts.len() == 6 {
-        if !parts[3].is_empty() {
+    if service == "iam" && rest.matches(':').count() >= 4 {
+        if !region.is_empty() {
             return Err(format!("IAM resource {text} cannot contain region information."));
         }
-        if !IAM_PATHS.iter().any(|path| parts[5].starts_with(path)) && parts[5] != "root" {
+        if !IAM_PATHS.iter().any(|known| path.starts_with(known)) && path != "root" {
             let known = IAM_PATHS[..IAM_PATHS.len() - 1].join(", ");
             return Err(format!("IAM resource path must either be \"*\" or start with {known}."));
         }
@@ -177,17 +196,3 @@ fn action(text: &str, kind: Kind) -> Result<(), String> {
 
 const NO_VENDOR: &str =
     "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc.";
-
-fn condition_keys(node: &Node, place: &str) -> Result<(), Wrong> {
-    let condition = find(node.entries().unwrap_or_default(), "Condition");
-    let operators = condition.and_then(|entry| entry.node.entries()).unwrap_or_default();
-    for operator in operators {
-        for key in operator.node.entries().unwrap_or_default() {
-            if !key.key.contains(':') {
-                let place = format!("{place}.Condition.{}", operator.key);
-                return Err(Wrong::new(NO_VENDOR, place, key.start));
-            }
-        }
-    }
-    Ok(())
-}

@@ -29,6 +29,8 @@ fn documents_of_identities() {
     whole(Kind::Identity, r#"{"Version":"2012-10-17","Statement":[]}"#, SYNTAX);
     whole(Kind::Identity, r#"{"Version":"2012-10-17","Version":"2012-10-17"}"#, SYNTAX);
     whole(Kind::Identity, r#"{"Version":"2020-01-01","Statement":[]}"#, SYNTAX);
+    let id = r#"{"Version":"2012-10-17","Id":["a"],"Statement":{"Effect":"Allow","Action":"a:b","Resource":"*"}}"#;
+    whole(Kind::Identity, id, SYNTAX);
     let old = r#"{"Statement":[{"Effect":"Allow","Action":"a:b","Resource":"*"}]}"#;
     whole(Kind::Identity, old, "Policy document must be version 2012-10-17 or greater.");
     refuse(r#"{"Action":"ecs:*","Resource":"*"}"#, SYNTAX);
@@ -51,7 +53,7 @@ fn documents_of_identities() {
     refuse(&one(r#""Action":"a:b","Resource":"arn:mars:ecs:a:b:c""#), partition);
     let fully = "Resource vendor must be fully qualified and cannot contain regexes.";
     refuse(&one(r#""Action":"a:b","Resource":"arn:aws:e*:a:b:c""#), fully);
-    refuse(&one(r#""Action":"a:b","Resource":"arn:aws:ecs""#), LEGACY);
+    resources();
     let region = "IAM resource arn:aws:iam:r:1:role/x cannot contain region information.";
     refuse(&one(r#""Action":"a:b","Resource":"arn:aws:iam:r:1:role/x""#), region);
     let principal = "Policy document should not specify a principal.";
@@ -63,10 +65,35 @@ fn documents_of_identities() {
     refuse(&conditioned(r#"{"Bool":{"aws:SecureTransport":true}}"#), "");
     refuse(&conditioned(r#"{"DateLessThan":{"aws:CurrentTime":"soon"}}"#), LEGACY);
     refuse(&conditioned(r#"{"NullIfExists":{"aws:username":"true"}}"#), SYNTAX);
-    refuse(&conditioned(r#"{"StringEquals":{"username":"true"}}"#), vendor);
+    refuse(&conditioned(r#"{"StringEquals":{"username":"true"}}"#), "");
+    refuse(&conditioned(r#"{"DateLessThan":{"a":[]}}"#), "");
     let twice = r#"{"Sid":"a","Effect":"Allow","Action":"a:b","Resource":"*"}"#;
     let unique = "Statement IDs (SID) in a single policy must be unique.";
     refuse(&format!("{twice},{twice}"), unique);
+}
+
+/// Which resources IAM takes, as it was seen to.
+fn resources() {
+    let refuse = |resource: &str, expected: &str| {
+        let body = format!(r#"{{"Effect":"Allow","Action":"a:b","Resource":"{resource}"}}"#);
+        check(Kind::Identity, &body, expected);
+    };
+    refuse("arn:aws:ecs", "");
+    refuse("arn:aws:ecs:eu-west-1::cluster/*", "");
+    refuse("arn:aws:ecs::web", LEGACY);
+    refuse("arn:aws::web", LEGACY);
+    refuse("arn:aws::::web", LEGACY);
+    refuse("", r#"Resource  must be in ARN format or "*"."#);
+    refuse("a:mars", r#"Partition "mars" is not valid for resource "arn:mars:*:*:*:*"."#);
+    refuse("aws:s3:::web", r#"Partition "s3" is not valid for resource "arn:s3:::web:*"."#);
+    refuse("arn:aws", "Resource vendor must be fully qualified and cannot contain regexes.");
+    let region = "Resource arn:aws:s3:r::web can not contain region information.";
+    refuse("arn:aws:s3:r::web", region);
+    refuse("arn:aws:s3:r:1:accesspoint/web", "");
+    // Before what is absent is told, what is there is looked at.
+    let vendor = "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc.";
+    check(Kind::Identity, r#"{"Effect":"Allow","Action":"run"}"#, vendor);
+    check(Kind::Identity, r#"{"Effect":"Allow","Resource":"arn:aws:ecs::web"}"#, LEGACY);
 }
 
 #[test]

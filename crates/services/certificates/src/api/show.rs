@@ -69,6 +69,13 @@ pub(super) fn detail(
         key_algorithm: key_algorithm(row),
         not_after: Some(facts.ends_at),
         not_before: Some(facts.begins_at),
+        // Nothing is told to a public log, and no key is given out.
+        options: Some(shapes::CertificateOptions {
+            certificate_transparency_logging_preference: Some(
+                shapes::CertificateTransparencyLoggingPreference::Disabled,
+            ),
+            export: Some(shapes::CertificateExport::Disabled),
+        }),
         renewal_eligibility: Some(eligibility(row, !users.is_empty())),
         serial: Some(facts.serial.clone()),
         signature_algorithm: Some(facts.signature_algorithm.clone()),

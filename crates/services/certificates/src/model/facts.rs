@@ -2,7 +2,6 @@
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::sign::CertifiedKey;
 use serde::{Deserialize, Serialize};
 use terms::Timestamp;
 use x509_parser::certificate::X509Certificate;
@@ -107,23 +106,22 @@ pub(crate) fn read(pem: &str) -> Result<Facts, Unfit> {
 /// # Errors
 /// [`Unfit`].
 pub(crate) fn check_pair(pem: &str, chain: Option<&str>, key: &str) -> Result<(), Unfit> {
-    let mut certificates = all(pem).ok_or(Unfit::Certificate)?;
+    let certificates = all(pem).ok_or(Unfit::Certificate)?;
     if let Some(chain) = chain {
         let above = all(chain).filter(|all| !all.is_empty()).ok_or(Unfit::Chain)?;
         let is_one = |der: &CertificateDer<'_>| x509_parser::parse_x509_certificate(der).is_ok();
         if !above.iter().all(is_one) {
             return Err(Unfit::Chain);
         }
-        certificates.extend(above);
     }
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| Unfit::Key)?;
     let provider = rustls::crypto::ring::default_provider();
     let signing = provider.key_provider.load_private_key(key).map_err(|_| Unfit::Key)?;
-    let pair = CertifiedKey::new(certificates, signing);
-    pair.keys_match().map_err(|error| match error {
-        rustls::Error::InconsistentKeys(_) => Unfit::OtherKey,
-        _ => Unfit::Key,
-    })
+    // Not by rustls's own check, which refuses certificates of version 1: clients judge those.
+    let [first, ..] = &certificates[..] else { return Err(Unfit::Certificate) };
+    let (_, parsed) = x509_parser::parse_x509_certificate(first).map_err(|_| Unfit::Certificate)?;
+    let public = signing.public_key().ok_or(Unfit::Key)?;
+    if public.as_ref() == parsed.public_key().raw { Ok(()) } else { Err(Unfit::OtherKey) }
 }
 
 fn all(pem: &str) -> Option<Vec<CertificateDer<'static>>> {

@@ -18,8 +18,9 @@ mod templates;
 use std::sync::Arc;
 
 use shapes_ecr as shapes;
+use shapes_ecr::errors::INVALID_PARAMETER;
 use shapes_ecr::operations as ops;
-use wire::{Context, Service, ServiceError};
+use wire::{Context, Service, ServiceError, Violation};
 
 use crate::error::Error;
 use crate::tables::NameKey;
@@ -27,6 +28,9 @@ use crate::{Inner, Scope};
 
 /// The longest request: a part of a layer of 20 MiB, in base64.
 const BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// How the wire begins to tell of a broken pattern.
+const PATTERN: &str = "Member must satisfy regular expression pattern: ";
 
 /// Adds handlers: the operation, then the method of [`Inner`] that answers it.
 macro_rules! operations {
@@ -43,7 +47,7 @@ macro_rules! operations {
 
 /// The service with every operation that is built.
 pub(crate) fn service(inner: &Arc<Inner>) -> Service {
-    let service = Service::new(&shapes::SERVICE).body_limit(BODY_BYTES_MAX);
+    let service = Service::new(&shapes::SERVICE).body_limit(BODY_BYTES_MAX).explain(explain);
     operations! { inner, service,
         BatchCheckLayerAvailability => batch_check_layer_availability;
         BatchDeleteImage => batch_delete_image;
@@ -92,6 +96,20 @@ pub(crate) fn service(inner: &Arc<Inner>) -> Service {
         UpdateRepositoryCreationTemplate => update_repository_creation_template;
         UploadLayerPart => upload_layer_part;
     }
+}
+
+/// A constraint of the model that a request breaks, as ECR tells it (reference: registry semantics
+/// §10): the first one, as a wrong parameter.
+fn explain(_: &'static str, broken: &[Violation]) -> ServiceError {
+    let text = broken.first().map_or_else(String::new, |violation| {
+        let constraint = match violation.constraint.strip_prefix(PATTERN) {
+            Some(pattern) => format!("must satisfy regular expression '{pattern}'"),
+            None => violation.constraint.clone(),
+        };
+        let path = &violation.path;
+        format!("Invalid parameter at '{path}' failed to satisfy constraint: '{constraint}'")
+    });
+    ServiceError::new(INVALID_PARAMETER.code, INVALID_PARAMETER.status, text)
 }
 
 /// The registry that a request means. Another account's is closed: policies of repositories are kept

@@ -33,11 +33,18 @@ fn add(
         let stored = tx.get(&tables.secret_versions, &at);
         return match stored.is_some_and(|stored| *stored.value.expose() == new.value) {
             true => Ok(known.stages.iter().cloned().collect()),
-            false => Err(Error::TokenInUse(new.id.clone(), name.to_owned())),
+            false => {
+                Err(Error::TokenInUse(new.id.clone(), name::arn(scope, name, &secret.suffix)))
+            }
         };
     }
     let now = tx.now();
-    let gone = secret.add_version(&new.id, &new.stages, now);
+    let mut labels = new.stages.clone();
+    // The first version is the current one, whatever else it is.
+    if secret.versions.is_empty() && !labels.iter().any(|label| label == CURRENT) {
+        labels.push(CURRENT.to_owned());
+    }
+    let gone = secret.add_version(&new.id, &labels, now);
     let suffix = secret.suffix.clone();
     delete_versions(tx, tables, (scope, name, &suffix), &gone);
     let stages = secret.versions.values().map(|version| version.stages.len());
@@ -47,7 +54,7 @@ fn add(
         )));
     }
     tx.put(&tables.secret_versions, at, SecretVersion { value: Hidden::new(new.value.clone()) });
-    Ok(new.stages.clone())
+    Ok(labels)
 }
 
 impl Secrets {

@@ -84,10 +84,14 @@ impl Wish {
         let is_same = |stored: ledger::Row<SecretVersion>| {
             Some(stored.value.expose()) == self.value.as_ref() && there.deleted_at.is_none()
         };
-        match (stored.is_some_and(is_same), there.deleted_at) {
-            (true, _) => Ok(there.suffix.clone()),
-            (false, Some(_)) => Err(Error::NameIsScheduled),
-            (false, None) => Err(Error::Exists(name.clone())),
+        match (stored.map(is_same), there.deleted_at) {
+            (Some(true), _) => Ok(there.suffix.clone()),
+            (_, Some(_)) => Err(Error::NameIsScheduled),
+            (Some(false), None) => {
+                let arn = name::arn(scope, name, &there.suffix);
+                Err(Error::TokenInUse(self.id.clone(), arn))
+            }
+            (None, None) => Err(Error::Exists(name.clone())),
         }
     }
 

@@ -39,10 +39,10 @@ fn password(input: &shapes::GetRandomPasswordRequest, ids: &dyn IdSource) -> Res
         class(UPPERCASE, input.exclude_uppercase),
         class(NUMBERS, input.exclude_numbers),
         class(PUNCTUATION, input.exclude_punctuation),
-        class(space, None),
     ];
-    let classes: Vec<&Vec<char>> = classes.iter().filter(|class| !class.is_empty()).collect();
-    let all: Vec<char> = classes.iter().flat_map(|class| class.iter().copied()).collect();
+    let space = class(space, None);
+    let mut classes: Vec<&Vec<char>> = classes.iter().filter(|class| !class.is_empty()).collect();
+    let all: Vec<char> = classes.iter().copied().flatten().chain(&space).copied().collect();
     if all.is_empty() {
         return Err(Error::parameter("The password can't be made: every character is excluded."));
     }
@@ -56,6 +56,10 @@ fn password(input: &shapes::GetRandomPasswordRequest, ids: &dyn IdSource) -> Res
                  required.",
                 classes.len()
             )));
+        }
+        // A space is no type that is required, but is there if it has room.
+        if !space.is_empty() && length > classes.len() {
+            classes.push(&space);
         }
         password.extend(classes.iter().map(|class| random.one_of(class)));
     }
