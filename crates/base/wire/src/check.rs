@@ -109,7 +109,11 @@ impl Check {
         for step in &self.path {
             let dot = if text.is_empty() { "" } else { "." };
             let _ = match step {
-                Step::Member(name) => write!(text, "{dot}{name}"),
+                Step::Member(name) => {
+                    // Small, whatever the model says (recorded of IAM, Systems Manager, EventBridge).
+                    let (first, rest) = name.split_at_checked(1).unwrap_or((name, ""));
+                    write!(text, "{dot}{}{rest}", first.to_ascii_lowercase())
+                }
                 Step::Item(number) => write!(text, "{dot}{number}.member"),
                 Step::Key(key) => write!(text, "{dot}{key}.member"),
             };

@@ -32,7 +32,7 @@ pub struct ServiceError {
     /// The text for people.
     pub message: String,
     /// Further members of the error's shape, such as `resourceIds` of `ConflictException`.
-    /// Only the JSON protocols write them.
+    /// The JSON protocols write them all, the Query protocol those that are texts.
     pub fields: Map<String, Value>,
     /// When another try makes sense, if that is known. Clients are told in the headers
     /// `x-amz-retry-after` (milliseconds: what AWS's SDKs read) and `Retry-After` (whole seconds).

@@ -24,6 +24,9 @@ pub(crate) enum Refusal {
     /// A policy document that is none.
     #[error("{0}")]
     Malformed(String),
+    /// One whose text tells where it is wrong.
+    #[error(transparent)]
+    Unfit(#[from] policy::Malformed),
     /// A parameter makes no sense.
     #[error("{0}")]
     Invalid(String),
@@ -62,12 +65,6 @@ impl From<TransactError<Self>> for Refusal {
     }
 }
 
-impl From<policy::Malformed> for Refusal {
-    fn from(malformed: policy::Malformed) -> Self {
-        Self::Malformed(malformed.located())
-    }
-}
-
 impl From<Refusal> for ServiceError {
     fn from(refusal: Refusal) -> Self {
         let text = refusal.to_string();
@@ -77,6 +74,11 @@ impl From<Refusal> for ServiceError {
             Refusal::Conflict(_) => codes::DELETE_CONFLICT.with(text),
             Refusal::Limit(_) => codes::LIMIT_EXCEEDED.with(text),
             Refusal::Malformed(_) => codes::MALFORMED_POLICY_DOCUMENT.with(text),
+            // AWS's words do not say where: `Detail` does, which clients show that look there.
+            Refusal::Unfit(malformed) => {
+                let error = codes::MALFORMED_POLICY_DOCUMENT.with(text);
+                error.field("Detail", malformed.located())
+            }
             Refusal::Invalid(_) => codes::INVALID_INPUT.with(text),
             Refusal::Protected(_) => codes::UNMODIFIABLE_ENTITY.with(text),
             Refusal::Validation(_) | Refusal::Plain(_) | Refusal::Parameter(_) => {

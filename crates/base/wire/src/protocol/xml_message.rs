@@ -33,7 +33,8 @@ pub(super) fn response(
     Bytes::from(out)
 }
 
-/// A whole error: `<ErrorResponse><Error><Type>…</Type><Code>…</Code><Message>…</Message></Error>`.
+/// A whole error: `<ErrorResponse><Error><Type>…</Type><Code>…</Code><Message>…</Message></Error>`,
+/// with the error's further members that are texts beside the message.
 pub(super) fn error(
     error: &ServiceError,
     service: Option<&'static ServiceModel>,
@@ -45,7 +46,15 @@ pub(super) fn error(
     escape(&mut out, &error.code);
     out += "</Code><Message>";
     escape(&mut out, &error.message);
-    out += &format!("</Message></Error><RequestId>{request_id}</RequestId></ErrorResponse>\n");
+    out += "</Message>";
+    for (name, value) in &error.fields {
+        if let Some(text) = value.as_str() {
+            out += &format!("<{name}>");
+            escape(&mut out, text);
+            out += &format!("</{name}>");
+        }
+    }
+    out += &format!("</Error><RequestId>{request_id}</RequestId></ErrorResponse>\n");
     Bytes::from(out)
 }
 

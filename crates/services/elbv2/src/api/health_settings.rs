@@ -53,7 +53,7 @@ impl Wanted<'_> {
         if self.spoken.0.is_stream() {
             if timeout > interval {
                 return Err(Error::invalid(format!(
-                    "Health check timeout '{timeout}' must not be greater than the interval \
+                    "Health check timeout '{timeout}' must be smaller than or equal to the interval \
                      '{interval}'"
                 )));
             }

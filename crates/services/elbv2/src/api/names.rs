@@ -14,7 +14,11 @@ pub(super) const TAGS_MAX: usize = 50;
 
 /// Refuses what is no load balancer's name.
 pub(super) fn check_load_balancer(name: &str) -> Result<(), Error> {
-    check(name, "Load balancer")?;
+    check_characters(name, "Load balancer", "and")?;
+    if name.starts_with('-') || name.ends_with('-') {
+        let text = format!("Load balancer name '{name}' cannot begin or end with a hyphen");
+        return Err(Error::invalid(text));
+    }
     match name.starts_with("internal-") {
         true => Err(Error::invalid("The load balancer name cannot begin with 'internal-'")),
         false => Ok(()),
@@ -23,14 +27,20 @@ pub(super) fn check_load_balancer(name: &str) -> Result<(), Error> {
 
 /// Refuses what is no target group's name.
 pub(super) fn check_group(name: &str) -> Result<(), Error> {
-    check(name, "Target group")?;
-    match name.contains("--") {
-        true => Err(Error::invalid(format!("Target group name '{name}' cannot have two hyphens"))),
-        false => Ok(()),
+    check_characters(name, "Target group", "or")?;
+    if name.starts_with('-') || name.ends_with('-') || name.contains("--") {
+        // As AWS was seen to say it.
+        return Err(Error::invalid(format!(
+            "1 validation error detected: Value '{name}' at \
+             'targetGroup.targetGroupArn.targetGroupName' failed to satisfy constraint: Member must \
+             satisfy regular expression pattern: ^(?!.*--)(?!^-)(?!.*-$)[A-Za-z0-9-]+$"
+        )));
     }
+    Ok(())
 }
 
-fn check(name: &str, what: &str) -> Result<(), Error> {
+/// Length and characters; AWS joins what is allowed by another word for each kind of name.
+fn check_characters(name: &str, what: &str, joint: &str) -> Result<(), Error> {
     if name.is_empty() || name.len() > NAME_MAX {
         return Err(Error::invalid(format!(
             "{what} name '{name}' cannot be longer than '{NAME_MAX}' characters"
@@ -39,13 +49,8 @@ fn check(name: &str, what: &str) -> Result<(), Error> {
     let is_one = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     if !name.bytes().all(is_one) {
         return Err(Error::invalid(format!(
-            "{what} name '{name}' can only contain characters that are alphanumeric characters and \
+            "{what} name '{name}' can only contain characters that are alphanumeric characters {joint} \
              hyphens(-)"
-        )));
-    }
-    if name.starts_with('-') || name.ends_with('-') {
-        return Err(Error::invalid(format!(
-            "{what} name '{name}' cannot begin or end with a hyphen"
         )));
     }
     Ok(())

@@ -1,7 +1,6 @@
 //! The operations that are built, each with its handler.
 
 mod buses;
-mod explain;
 mod put_events;
 mod rules;
 mod tags;
@@ -38,7 +37,7 @@ macro_rules! operations {
 
 /// The service with every operation that is built.
 pub(crate) fn service(inner: &Arc<Inner>) -> Service {
-    operations! { inner, Service::new(&shapes::SERVICE).explain(explain::explain),
+    operations! { inner, Service::new(&shapes::SERVICE),
         CreateEventBus => create_event_bus;
         DeleteEventBus => delete_event_bus;
         DeleteRule => delete_rule;

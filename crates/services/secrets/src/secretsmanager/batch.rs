@@ -33,7 +33,9 @@ impl Secrets {
                 ));
             }
             (Some(_), None) if input.max_results.is_some() => {
-                return Err(Error::parameter("'Filters' not specified. 'Filters' must also be specified when 'MaxResults' is provided."));
+                return Err(Error::parameter(
+                    "'Filters' not specified. 'Filters' must also be specified when 'MaxResults' is provided.",
+                ));
             }
             (Some(ids), None) => (ids.clone(), None),
             (None, Some(filters)) => {

@@ -33,9 +33,7 @@ fn add(
         let stored = tx.get(&tables.secret_versions, &at);
         return match stored.is_some_and(|stored| *stored.value.expose() == new.value) {
             true => Ok(known.stages.iter().cloned().collect()),
-            false => {
-                Err(Error::TokenInUse(new.id.clone(), name::arn(scope, name, &secret.suffix)))
-            }
+            false => Err(Error::TokenInUse(new.id.clone(), name::arn(scope, name, &secret.suffix))),
         };
     }
     let now = tx.now();

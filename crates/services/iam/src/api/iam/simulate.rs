@@ -321,6 +321,7 @@ pub(super) async fn keys_of_principal(
 fn invalid(refusal: Refusal) -> Refusal {
     match refusal {
         Refusal::Malformed(text) => Refusal::Invalid(text),
+        Refusal::Unfit(malformed) => Refusal::Invalid(malformed.located()),
         other => other,
     }
 }
