@@ -95,6 +95,13 @@ async fn a_trust_policy_names_who_is_there() {
     let members = [("RoleName", "x"), ("AssumeRolePolicyDocument", wrong.as_str())];
     let refused = plane.refused("CreateRole", &members).await;
     assert!(refused.starts_with("400 MalformedPolicyDocument: Trust Policy"), "{refused}");
+    // AWS's words alone; where the document is wrong stands beside them.
+    let wrong =
+        r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"run","Resource":"*"}}"#;
+    let members = [("PolicyName", "x"), ("PolicyDocument", wrong)];
+    let (_, answer) = plane.ask(&plane.administrator, "CreatePolicy", &members).await;
+    assert!(element(&answer, "Message").ends_with("by a vendor, e.g., iam, sdb, ec2, etc."));
+    assert!(element(&answer, "Detail").ends_with("(Statement[1].Action, line 1, column 64)"));
 }
 
 #[tokio::test]
