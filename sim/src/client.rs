@@ -27,7 +27,7 @@ const TRIES_MAX: u64 = 4;
 /// One client.
 pub(crate) struct Caller {
     pub(crate) world: World,
-    name: String,
+    pub(crate) name: String,
     client: Client,
     /// Tasks that it was told of.
     tasks: Vec<TaskId>,
@@ -57,6 +57,8 @@ impl Caller {
         for family in families::all() {
             self.define(family).await;
         }
+        self.prepare_capacity().await;
+        self.prepare_alarms().await;
     }
 
     /// Asks for one thing after the other, until the faults end.
@@ -68,6 +70,10 @@ impl Caller {
                 && self.world.draw(|chance| chance.below(100)) < plan.share
             {
                 self.manage_services(&plan).await;
+                continue;
+            }
+            if self.world.draw(|chance| chance.below(5)) == 0 {
+                self.use_capacity().await;
                 continue;
             }
             let choice = self.world.draw(|chance| chance.below(100));
@@ -88,12 +94,15 @@ impl Caller {
         }
     }
 
-    pub(crate) async fn ask(&self, operation: &str, body: &Value) -> Result<Value, ClientError> {
-        // Any server, whichever answered before.
+    /// A client of any server, whichever answered before.
+    pub(crate) fn client(&self) -> Client {
         let servers = self.world.plan.servers as u64;
         let server = usize::try_from(self.world.draw(|chance| chance.below(servers))).unwrap_or(0);
-        let client = self.client.at(&url(server));
-        let answer = client.invoke(&shapes_ecs::SERVICE, operation, body).await;
+        self.client.at(&url(server))
+    }
+
+    pub(crate) async fn ask(&self, operation: &str, body: &Value) -> Result<Value, ClientError> {
+        let answer = self.client().invoke(&shapes_ecs::SERVICE, operation, body).await;
         if let Err(error) = &answer {
             let code = error.code().unwrap_or("no answer");
             self.world.note(format!("{} fails at {operation}: {code}: {error}", self.name));
@@ -176,7 +185,7 @@ impl Caller {
         self.told_of_tasks(token.as_deref(), usize::try_from(count).unwrap_or(0), &answer);
     }
 
-    fn told_of_tasks(&mut self, token: Option<&str>, count: usize, answer: &Value) {
+    pub(crate) fn told_of_tasks(&mut self, token: Option<&str>, count: usize, answer: &Value) {
         let tasks = answer["tasks"].as_array().into_iter().flatten();
         let tasks: Vec<_> =
             tasks.filter_map(|task| id_of(task["taskArn"].as_str().unwrap_or_default())).collect();
@@ -254,7 +263,11 @@ impl Caller {
             let found = self.world.checker.lock().listed(&answer, &expected);
             self.world.judge(found);
         }
-        let _ = self.ask("ListContainerInstances", &json!({ "cluster": CLUSTER })).await;
+        let listed = self.ask("ListContainerInstances", &json!({ "cluster": CLUSTER })).await;
+        if let Ok(answer) = listed {
+            let found = self.world.checker.lock().instances_listed(&answer);
+            self.world.judge(found);
+        }
     }
 
     async fn drain_or_not(&mut self) {
@@ -292,7 +305,7 @@ impl Caller {
 
     fn some_instance(&self) -> Option<String> {
         let checker = self.world.checker.lock();
-        let alive = checker.instances.values().filter(|row| !row.is_gone);
+        let alive = checker.instances.values().filter(|row| !row.is_gone && !row.is_of_fleet);
         let all: Vec<String> = alive.map(|row| row.arn.id.to_string()).collect();
         drop(checker);
         self.world.draw(|chance| chance.pick(&all).cloned())

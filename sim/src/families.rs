@@ -10,11 +10,13 @@ const ALL: &[&str] = &[
     "run", "exit", "stubborn", "pair", "static", "dynamic", "missing", "host", "slowly", "guarded",
     "own", "checked", "crash", "flaky", "sickly", "weary", SMALL,
 ];
+/// Those whose tasks run on Fargate: for good, and for a time.
+const ON_FARGATE: &[&str] = &["tiny", "tiny", "brief"];
 /// A family whose tasks are small and run on.
 pub(crate) const SMALL: &str = "small";
 /// Those whose tasks run until somebody stops them.
 const RUN_ON: &[&str] =
-    &["run", "stubborn", "pair", "static", "dynamic", "host", "own", "checked", SMALL];
+    &["run", "stubborn", "pair", "static", "dynamic", "host", "own", "checked", "tiny", SMALL];
 /// What services run: mostly what runs on.
 const OF_SERVICES: &[&str] = &[
     "run", "run", "checked", "checked", "checked", "stubborn", "pair", "static", "dynamic", SMALL,
@@ -24,8 +26,13 @@ const OF_SERVICES: &[&str] = &[
 const ZONE: &str = "us-east-1a";
 
 /// All of them.
-pub(crate) fn all() -> &'static [&'static str] {
-    ALL
+pub(crate) fn all() -> impl Iterator<Item = &'static str> {
+    ALL.iter().chain(&ON_FARGATE[1..]).copied()
+}
+
+/// One of those that run on Fargate.
+pub(crate) fn on_fargate(world: &World) -> &'static str {
+    world.draw(|chance| chance.pick(ON_FARGATE).copied().unwrap_or("tiny"))
 }
 
 /// One of them.
@@ -43,14 +50,9 @@ pub(crate) fn runs_on(family: &str) -> bool {
     RUN_ON.contains(&family)
 }
 
-/// Whether tasks of the family end before they are healthy; `settles` says whether a task without
-/// health checks has to run for a time to be.
-pub(crate) fn fails_at_once(family: &str, settles: bool) -> bool {
-    match family {
-        "missing" | "sickly" => true,
-        "crash" => settles,
-        _ => false,
-    }
+/// Whether tasks of the family end before they are healthy, where a circuit breaker watches them.
+pub(crate) fn fails_at_once(family: &str) -> bool {
+    matches!(family, "missing" | "sickly" | "crash")
 }
 
 /// A health check that is made every few seconds.
@@ -71,7 +73,7 @@ fn container(name: &str, image: &str, command: &str, memory: u64) -> Value {
 pub(crate) fn definition(family: &str, memory: u64) -> Value {
     let one = |command: &str| vec![container("main", "app", command, memory)];
     let mut containers = match family {
-        "exit" => one("exit 0 20000"),
+        "exit" | "brief" => one("exit 0 20000"),
         "slowly" => one("exit 3 90000"),
         "stubborn" => one("stubborn"),
         "missing" => vec![container("main", "missing", "run", memory)],
@@ -111,21 +113,27 @@ pub(crate) fn definition(family: &str, memory: u64) -> Value {
         "static" => json!([{ "containerPort": 80, "hostPort": 8080 }]),
         "dynamic" => json!([{ "containerPort": 80, "hostPort": 0 }]),
         "host" => json!([{ "containerPort": 9090, "hostPort": 9090 }]),
-        "own" => json!([{ "containerPort": 80 }]),
+        "own" | "tiny" => json!([{ "containerPort": 80 }]),
         _ => json!([]),
     };
     containers[0]["portMappings"] = mappings;
     let mode = match family {
         "host" => "host",
-        "own" => "awsvpc",
+        "own" | "tiny" | "brief" => "awsvpc",
         _ => "bridge",
     };
-    json!({ "family": family, "networkMode": mode, "containerDefinitions": containers })
+    let mut body =
+        json!({ "family": family, "networkMode": mode, "containerDefinitions": containers });
+    if ON_FARGATE.contains(&family) {
+        body["requiresCompatibilities"] = json!(["FARGATE"]);
+        (body["cpu"], body["memory"]) = ("256".into(), "512".into());
+    }
+    body
 }
 
 /// What RunTask and StartTask need to know of the network of a family's tasks.
 pub(crate) fn join_network(family: &str, body: &mut Value) {
-    if family != "own" {
+    if !matches!(family, "own" | "tiny" | "brief") {
         return;
     }
     let account = ACCOUNT.parse().expect("an account");

@@ -10,6 +10,8 @@
 //!
 //! **Invariant:** the same seed gives the same event log, byte for byte.
 
+mod alarms;
+mod capacity;
 mod chance;
 mod check;
 mod client;
@@ -27,6 +29,7 @@ mod plan;
 mod run;
 mod server;
 mod services;
+mod sets;
 mod storm;
 mod world;
 

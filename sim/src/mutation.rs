@@ -102,14 +102,18 @@ impl Mutation {
                 plan.lease = Duration::from_secs(2);
                 (plan.clients, plan.think_ms, plan.services) = (4, 200, None);
             }
-            Self::Scheduler(_) => {
+            Self::Scheduler(mistake) => {
                 let services = plan.services.get_or_insert(ServicePlan {
                     share: 80,
                     names: 2,
                     tasks: 4,
                     rules: Rules { settle: Duration::from_secs(5), lost_after: None },
                     throttle: Duration::from_secs(5),
+                    external: false,
+                    alarms: false,
                 });
+                services.external |= mistake == Mistake::TakesWholeShares;
+                services.alarms |= mistake == Mistake::IgnoresAlarms;
                 services.share = 80;
                 services.rules.settle = services.rules.settle.max(Duration::from_secs(5));
             }

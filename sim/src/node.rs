@@ -10,7 +10,8 @@ use agent::journal::LineJournal;
 use agent::transport::HttpTransport;
 use agent::volumes::StandIns;
 use agent::{
-    Agent, AgentError, AtEnd, Config, Directory, House, Parts, Remains, STOP_TIMEOUT_AT_END,
+    Agent, AgentError, AtEnd, CAPACITY_PROVIDER_ATTRIBUTE, Config, Directory, FARGATE_ATTRIBUTE,
+    FARGATE_FLEET, FARGATE_SPOT_ATTRIBUTE, House, Parts, Remains, STOP_TIMEOUT_AT_END,
 };
 use parking_lot::Mutex;
 use terms::Clock;
@@ -26,6 +27,8 @@ use crate::world::World;
 
 /// The cluster of every run.
 pub(crate) const CLUSTER: &str = "default";
+/// The providers that instances of a cluster may belong to.
+pub(crate) const PROVIDERS: [&str; 2] = ["own", "spot"];
 /// How long a stopped task's containers are kept: less than with ECS, so that a run sees them go.
 pub(crate) const CLEANUP_WAIT: Duration = Duration::from_secs(60);
 
@@ -40,12 +43,18 @@ pub(crate) struct Node {
     /// The present life of its agent.
     life: Arc<Mutex<Life>>,
     zone: &'static str,
+    /// What it registers under: the cluster, or the fleet for Fargate's tasks.
+    cluster: &'static str,
+    attributes: BTreeMap<String, String>,
 }
 
 impl Node {
     pub(crate) fn new(world: &World, number: u64, channels: &Channels) -> Self {
         let size = |chance: &mut crate::chance::Chance| 1024 * (1 + chance.below(4));
         let (cpu, memory) = world.draw(|chance| (size(chance), size(chance)));
+        let provider = PROVIDERS.get(usize::try_from(number % 3).unwrap_or(0));
+        let provider = provider.filter(|_| world.plan.providers);
+        let attribute = |name: &&str| (CAPACITY_PROVIDER_ATTRIBUTE.to_owned(), (*name).to_owned());
         let zones = ["us-east-1a", "us-east-1b", "us-east-1c"];
         Self {
             host: Host::new(world, format!("n{number}")),
@@ -55,7 +64,18 @@ impl Node {
             channels: channels.clone(),
             life: Arc::default(),
             zone: zones[usize::try_from(number % 3).unwrap_or(0)],
+            cluster: CLUSTER,
+            attributes: provider.map(attribute).into_iter().collect(),
         }
+    }
+
+    /// One for Fargate's tasks, of both its providers.
+    pub(crate) fn of_fleet(world: &World, number: u64, channels: &Channels) -> Self {
+        let names = [FARGATE_ATTRIBUTE, FARGATE_SPOT_ATTRIBUTE];
+        let attributes = names.map(|name| (name.to_owned(), "true".to_owned()));
+        let node = Self::new(world, number, channels);
+        // Subnets are looked for in its zone.
+        Self { zone: "us-east-1a", cluster: FARGATE_FLEET, attributes: attributes.into(), ..node }
     }
 
     /// Keeps an agent running until the run ends.
@@ -191,11 +211,11 @@ impl Node {
         Config {
             server: urls(self.host.world.plan.servers),
             tls: None,
-            cluster: CLUSTER.parse().expect("a cluster's name"),
+            cluster: self.cluster.parse().expect("a cluster's name"),
             name: self.host.name.clone(),
             zone: Some(self.zone.to_owned()),
             instance_type: None,
-            attributes: BTreeMap::new(),
+            attributes: self.attributes.clone(),
             address: None,
             folder: PathBuf::from("/nonexistent").join(&self.host.name),
             account: ACCOUNT.parse().expect("an account"),

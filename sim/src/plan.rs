@@ -105,6 +105,10 @@ pub(crate) struct Plan {
     pub(crate) think_ms: u64,
     /// What there is of services; none in every third seed.
     pub(crate) services: Option<ServicePlan>,
+    /// Whether instances belong to capacity providers, and tasks go by them.
+    pub(crate) providers: bool,
+    /// Whether there is a node for Fargate's tasks.
+    pub(crate) fleet: bool,
     pub(crate) mutation: Mutation,
 }
 
@@ -120,6 +124,10 @@ pub(crate) struct ServicePlan {
     pub(crate) rules: Rules,
     /// The longest wait before a start, when tasks end before they run.
     pub(crate) throttle: Duration,
+    /// Whether there is a service whose deployments are somebody else's: task sets.
+    pub(crate) external: bool,
+    /// Whether there are alarms that end deployments.
+    pub(crate) alarms: bool,
 }
 
 impl ServicePlan {
@@ -136,6 +144,8 @@ impl ServicePlan {
                 lost_after: lost_after.map(Duration::from_secs),
             },
             throttle: Duration::from_secs(5 + chance.below(40)),
+            external: chance.below(2) == 0,
+            alarms: chance.below(2) == 0,
         };
         is_there.then_some(plan)
     }
@@ -205,6 +215,8 @@ impl Plan {
             chaos: chance.millis(20_000, 100_000),
             think_ms: [200, 1_000, 4_000][usize::try_from(chance.below(3)).unwrap_or(0)],
             services: ServicePlan::of(chance),
+            providers: chance.below(2) == 0,
+            fleet: chance.below(3) == 0,
             mutation,
         };
         mutation.aim(&mut plan);

@@ -104,8 +104,11 @@ async fn live(world: &World) {
     world.note(format!("seed {}: {:?}", world.seed, world.plan));
     let channels = Channels::default();
     let (clocks, etcd) = control_plane(world, &channels);
-    let nodes: Vec<Node> =
+    let mut nodes: Vec<Node> =
         (0..world.plan.nodes).map(|number| Node::new(world, number, &channels)).collect();
+    if world.plan.fleet {
+        nodes.push(Node::of_fleet(world, world.plan.nodes, &channels));
+    }
     for node in &nodes {
         let size = (node.capacity.cpu, node.capacity.memory);
         world.checker.lock().machines.insert(node.host.name.clone(), size);
@@ -142,6 +145,7 @@ async fn live(world: &World) {
     agree(world).await;
     let found = world.checker.lock().kept();
     world.judge(found);
+    metered(world);
     world.note("the end");
 }
 
@@ -190,6 +194,14 @@ async fn agree(world: &World) {
             }
             tokio::time::sleep(LOOK).await;
         }
+    }
+}
+
+/// What tasks used of Fargate adds up.
+fn metered(world: &World) {
+    for server in world.servers_up() {
+        let found = world.checker.lock().metered(&server.ecs.fargate_use());
+        world.judge(found);
     }
 }
 

@@ -17,11 +17,17 @@ const PERCENTS: &[(u64, u64)] =
 /// Tasks that one call protects at most.
 const PROTECTED_MAX: usize = 10;
 /// How often the operator asks again.
-const AGAIN: Duration = Duration::from_millis(700);
+pub(crate) const AGAIN: Duration = Duration::from_millis(700);
 
 impl Caller {
     /// Does something with a service.
     pub(crate) async fn manage_services(&mut self, plan: &ServicePlan) {
+        if plan.external && self.world.draw(|chance| chance.below(4)) == 0 {
+            return self.manage_sets(plan).await;
+        }
+        if plan.alarms && self.world.draw(|chance| chance.below(8)) == 0 {
+            return self.manage_alarms().await;
+        }
         match self.world.draw(|chance| chance.below(100)) {
             0..25 => self.create_service(plan).await,
             25..60 => self.update_service(plan).await,
@@ -38,14 +44,14 @@ impl Caller {
     }
 
     /// A desired count: small ones are usual.
-    fn some_count(&self, plan: &ServicePlan) -> u64 {
+    pub(crate) fn some_count(&self, plan: &ServicePlan) -> u64 {
         self.world.draw(|chance| {
             let most = 1 + chance.below(plan.tasks);
             chance.below(most + 1)
         })
     }
 
-    fn configuration(&self, is_daemon: bool) -> Value {
+    fn configuration(&self, plan: &ServicePlan, is_daemon: bool) -> Value {
         let (minimum, maximum) =
             self.world.draw(|chance| chance.pick(PERCENTS).copied().unwrap_or((100, 200)));
         let maximum = if is_daemon { 100 } else { maximum };
@@ -64,22 +70,32 @@ impl Caller {
             }
             body["deploymentCircuitBreaker"] = breaker;
         }
+        if plan.alarms && self.world.draw(|chance| chance.below(2)) == 0 {
+            body["alarms"] = self.some_alarms();
+        }
         body
     }
 
     async fn create_service(&mut self, plan: &ServicePlan) {
-        let (name, family) = (self.some_service(plan), families::of_service(&self.world));
+        let (name, mut family) = (self.some_service(plan), families::of_service(&self.world));
         let is_daemon = self.world.draw(|chance| chance.below(6)) == 0;
+        let on_fargate = !is_daemon && self.wants_fargate();
+        if on_fargate {
+            family = families::on_fargate(&self.world);
+        }
         let token = self.token();
         let mut body = json!({
             "cluster": CLUSTER, "serviceName": name, "taskDefinition": family,
-            "deploymentConfiguration": self.configuration(is_daemon), "clientToken": token,
+            "deploymentConfiguration": self.configuration(plan, is_daemon), "clientToken": token,
         });
         if is_daemon {
             body["schedulingStrategy"] = "DAEMON".into();
         } else {
             body["desiredCount"] = self.some_count(plan).into();
-            self.choose_placement(&mut body);
+            self.choose_capacity(&mut body, on_fargate);
+            if !on_fargate {
+                self.choose_placement(&mut body);
+            }
         }
         if self.world.draw(|chance| chance.below(4)) == 0 {
             body["healthCheckGracePeriodSeconds"] = 20.into();
@@ -112,10 +128,13 @@ impl Caller {
             families::join_network(family, &mut body);
         }
         if what & 4 > 0 {
-            body["deploymentConfiguration"] = self.configuration(row.is_daemon);
+            body["deploymentConfiguration"] = self.configuration(plan, row.is_daemon);
         }
         if what & 8 > 0 && self.world.draw(|chance| chance.below(2)) == 0 {
             body["forceNewDeployment"] = true.into();
+            if !row.is_daemon && self.world.draw(|chance| chance.below(2)) == 0 {
+                self.choose_capacity(&mut body, false);
+            }
         }
         if self.ask_again("UpdateService", &body).await.is_ok() {
             self.world.tally("service updated", format!("{name}: {body}"));
@@ -205,8 +224,12 @@ impl Caller {
     /// again and nothing ends it, ECS starts them for ever.
     pub(crate) async fn mend_services(&mut self) {
         for row in self.active_services() {
+            if row.is_external {
+                self.mend_sets(&row).await;
+                continue;
+            }
             let families = self.world.checker.lock().families_of(&row);
-            if self.comes_to_rest(&row, &families) {
+            if Self::comes_to_rest(&row, &families) {
                 self.world.note(format!("{} is left alone: {families:?}", row.name));
                 continue;
             }
@@ -217,12 +240,10 @@ impl Caller {
 
     /// Whether a service that runs these families comes to rest by itself. What is complete is not
     /// judged any more, and so is what has no tasks.
-    fn comes_to_rest(&self, row: &AuditedService, families: &[(String, &'static str)]) -> bool {
-        let settles = self.world.plan.services.as_ref().map(|plan| plan.rules.settle);
-        let settles = settles.is_some_and(|time| time > Duration::ZERO);
+    fn comes_to_rest(row: &AuditedService, families: &[(String, &'static str)]) -> bool {
         let is_judged = row.breaker.is_some() && !row.is_daemon && row.desired > 0;
         let fails = |family: &str, rollout| {
-            is_judged && families::fails_at_once(family, settles) && rollout != "COMPLETED"
+            is_judged && families::fails_at_once(family) && rollout != "COMPLETED"
         };
         let Some(((current, rollout), others)) = families.split_first() else { return false };
         (families::runs_on(current) || fails(current, *rollout))
@@ -247,6 +268,8 @@ impl Caller {
         });
         if !row.is_daemon {
             body["desiredCount"] = count.into();
+            // Back to any instance.
+            body["capacityProviderStrategy"] = json!([]);
         }
         self.world.note(format!("{name} gets something that runs"));
         // In bad times it could not be registered.
@@ -260,7 +283,7 @@ impl Caller {
         self.stop_tasks(|task| task.service.is_none()).await;
         let instances: Vec<String> = {
             let checker = self.world.checker.lock();
-            let there = checker.instances.values().filter(|row| !row.is_gone);
+            let there = checker.instances.values().filter(|row| !row.is_gone && !row.is_of_fleet);
             there.map(|row| row.arn.id.to_string()).collect()
         };
         for instance in instances {
@@ -269,8 +292,12 @@ impl Caller {
             });
             self.until_answered("UpdateContainerInstancesState", &body).await;
         }
+        self.fill_fleet().await;
         for row in self.active_services() {
-            self.replace_service(&row, 1).await;
+            match row.is_external {
+                true => self.replace_sets(&row).await,
+                false => self.replace_service(&row, 1).await,
+            }
         }
     }
 
@@ -283,7 +310,7 @@ impl Caller {
     }
 
     /// Asks until there is an answer, good or bad.
-    async fn until_answered(&self, operation: &str, body: &Value) {
+    pub(crate) async fn until_answered(&self, operation: &str, body: &Value) {
         while let Err(error) = self.ask(operation, body).await {
             if !error.is_transient() {
                 return self.world.note(format!("{operation} is refused: {error}"));

@@ -5,6 +5,7 @@
 //! published; what a restarted server shows must be no less, and what one of several shows must be
 //! the same.
 
+mod capacity;
 mod clients;
 mod services;
 mod settled;
@@ -41,6 +42,8 @@ pub(crate) struct Checker {
     started: BTreeMap<(String, String), String>,
     clients: clients::Promises,
     pub(crate) services: services::Services,
+    /// What tasks that have stopped used of Fargate.
+    used: capacity::Used,
     /// How often things happened that a run is to meet.
     pub(crate) counts: BTreeMap<&'static str, u64>,
 }
@@ -123,6 +126,7 @@ impl Checker {
             }
         }
         for (id, after) in &tasks {
+            self.used.see(after);
             let before = self.tasks.get(id);
             if before != Some(after) {
                 let before = before.cloned().map(Box::new);
@@ -218,8 +222,11 @@ impl Checker {
         if revision != self.revision {
             return Err(format!("it is at {revision}, etcd holds {}", self.revision));
         }
+        // The nodes of the fleet are under another name than the cluster, and so in another order.
+        let mut instances: Vec<_> = audit.instances.iter().collect();
+        instances.sort_by_key(|row| row.arn.id);
         let is_same = audit.tasks.iter().eq(self.tasks.values())
-            && audit.instances.iter().eq(self.instances.values())
+            && instances.into_iter().eq(self.instances.values())
             && audit.services.iter().eq(self.services.rows.values())
             && audit.deployments.iter().eq(self.services.deployments.values());
         match is_same {
@@ -264,7 +271,11 @@ impl Checker {
             (None, None) => {}
         }
         match after {
-            Some(after) => self.tasks.insert(id, after),
+            Some(after) => {
+                found.extend(self.capacity(before.as_ref(), &after));
+                self.used.see(&after);
+                self.tasks.insert(id, after)
+            }
             None => self.tasks.remove(&id),
         };
         found

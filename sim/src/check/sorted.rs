@@ -56,6 +56,12 @@ impl Sorted {
                     touched.deployments.push(change);
                 }
             }
+            AuditedChange::TaskSet(change) => {
+                let name = row(&change).map(|row| row.service.clone());
+                if let Some(touched) = self.touched(name) {
+                    touched.task_sets.push(change);
+                }
+            }
             AuditedChange::Event(change) => {
                 let name = row(&change).map(|row| row.service.clone());
                 if let Some(touched) = self.touched(name)

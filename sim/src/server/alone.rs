@@ -11,7 +11,7 @@ use terms::Clock;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Declared, Server, assemble, check};
+use super::{Declared, Others, Server, alarming, assemble, check};
 use crate::clock::SimClock;
 use crate::disk::Disk;
 use crate::life::Life;
@@ -29,6 +29,7 @@ pub(crate) struct Alone {
 /// A server that has just been started.
 struct Started {
     server: Arc<Server>,
+    others: Others,
     /// Whether the ledger takes no more writes until the server is started again.
     store_failed: Arc<AtomicBool>,
 }
@@ -54,6 +55,8 @@ impl Alone {
         };
         let (server, tables) = (&started.server, &started.server.tables);
         let mut feed = server.ledger.subscribe();
+        let alarms = alarming(&started.others.alarms, feed.snapshot());
+        world.checker.lock().alarms_loaded(alarms);
         let found = world.checker.lock().loaded(&tables.audit(feed.snapshot()), feed.position());
         world.judge(found);
         world.note(format!("the server is up at revision {}", feed.position()));
@@ -68,7 +71,7 @@ impl Alone {
         self.follow(&started, &mut feed, tables).await;
         // What was published before the end counts: somebody may have seen it.
         while let Ok(Some(commit)) = feed.try_next() {
-            check(world, tables, &commit, self.clock.now());
+            check(world, (tables, &started.others), &commit, self.clock.now());
         }
         world.server_ends(0);
         world.tally("server ends", format!("at revision {}", feed.position()));
@@ -78,7 +81,7 @@ impl Alone {
 
     /// Checks each commit, until the server's end.
     async fn follow(&self, started: &Started, feed: &mut Feed, tables: &EcsTables) {
-        let Started { server, store_failed } = started;
+        let Started { server, others, store_failed } = started;
         let (world, life) = (&self.world, &server.life);
         // How long until somebody restarts a server whose store has failed.
         let tended = world.draw(|chance| chance.millis(1_000, 15_000));
@@ -87,7 +90,7 @@ impl Alone {
             tokio::select! {
                 biased;
                 commit = feed.next() => match commit {
-                    Ok(commit) => check(world, tables, &commit, self.clock.now()),
+                    Ok(commit) => check(world, (tables, others), &commit, self.clock.now()),
                     Err(_) => world.violate("the feed has no gap", "a reader that kept up lagged"),
                 },
                 () = life.over() => return,
@@ -111,12 +114,12 @@ impl Alone {
     fn start(&self, life: &Life) -> Result<Started, String> {
         let (world, clock) = (&self.world, Arc::new(self.clock.clone()));
         let ids = world.ids();
-        let Declared { schema, ecs: tables, vpc } = Declared::new();
+        let Declared { schema, ecs: tables, others } = Declared::new();
         let store_failed: Arc<AtomicBool> = Arc::default();
         let store = Box::new(self.disk.store(world, life, &store_failed));
         let ledger = Ledger::open(schema, store, clock.clone(), ids.clone());
         let ledger = ledger.map_err(|error| error.to_string())?;
-        let (ecs, edge) = assemble((clock, ids), (tables, vpc), &ledger, &world.plan);
+        let (ecs, edge) = assemble((clock, ids), (tables, others), &ledger, &world.plan);
         let server = Server {
             name: "s0".to_owned(),
             life: life.clone(),
@@ -128,7 +131,7 @@ impl Alone {
             stop: CancellationToken::new(),
             jobs: Mutex::default(),
         };
-        Ok(Started { server: Arc::new(server), store_failed })
+        Ok(Started { server: Arc::new(server), others, store_failed })
     }
 }
 

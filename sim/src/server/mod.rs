@@ -3,16 +3,18 @@
 mod alone;
 mod several;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cloudwatch::{AlarmState, CloudWatch, StateValue};
 use ecs::audit::{AuditedChange, Changed};
 use ecs::{
     CredentialsRequest, Ecs, EcsSetup, EcsTables, Minted, ServiceRules, SessionSetup,
     TaskCredentials, TaskEndpointSetting, ThrottleCurve,
 };
 use ensemble::LedgerGate;
-use ledger::{Commit, Ledger, Schema};
+use ledger::{Commit, Ledger, Schema, View};
 use parking_lot::Mutex;
 use terms::{Clock, IdSource, Region, Timestamp};
 use tokio::task::AbortHandle;
@@ -24,6 +26,7 @@ use wire::{
     Passage, Secret,
 };
 
+use crate::alarms::ALARMS;
 use crate::check::Rules;
 use crate::life::Life;
 use crate::mutation::Mutation;
@@ -88,7 +91,14 @@ pub(crate) enum Onward {
 struct Declared {
     schema: Schema,
     ecs: EcsTables,
+    others: Others,
+}
+
+/// The tables of the services below ECS.
+#[derive(Clone, Copy)]
+struct Others {
     vpc: vpc::Tables,
+    alarms: cloudwatch::Tables,
 }
 
 impl Declared {
@@ -96,14 +106,15 @@ impl Declared {
         let mut schema = Schema::new();
         let ecs = EcsTables::declare(&mut schema);
         let vpc = vpc::Tables::declare(&mut schema);
-        Self { schema, ecs, vpc }
+        let alarms = cloudwatch::Tables::declare(&mut schema);
+        Self { schema, ecs, others: Others { vpc, alarms } }
     }
 }
 
 /// The services over a ledger, and the edge in front of them, to which a gate may come.
 fn assemble(
     (clock, ids): (Arc<dyn Clock>, Arc<dyn IdSource>),
-    (ecs_tables, vpc_tables): (EcsTables, vpc::Tables),
+    (ecs_tables, others): (EcsTables, Others),
     ledger: &Ledger,
     plan: &Plan,
 ) -> (Ecs, EdgeBuilder) {
@@ -118,15 +129,18 @@ fn assemble(
             registry: None,
         },
         services: service_rules(plan),
-        vpc: vpc_tables,
+        vpc: others.vpc,
     };
     let ecs = Ecs::new(ecs_tables, ledger.clone(), setup);
     if let Mutation::Scheduler(mistake) = plan.mutation {
         ecs.err_on_purpose(mistake);
     }
-    let vpc = Vpc::new(vpc_tables, ledger.clone());
-    let edge =
-        Edge::builder(Arc::new(Keys), clock, ids).service(ecs.service()).service(vpc.service());
+    ecs.watch_alarms(others.alarms);
+    let vpc = Vpc::new(others.vpc, ledger.clone());
+    let alarms = CloudWatch::new(others.alarms, ledger.clone());
+    let services = [ecs.service(), vpc.service(), alarms.service()];
+    let edge = Edge::builder(Arc::new(Keys), clock, ids);
+    let edge = services.into_iter().fold(edge, |edge, service| edge.service(service));
     let edge = ecs.routes().into_iter().fold(edge, |edge, route| edge.route(route));
     (ecs, edge)
 }
@@ -175,8 +189,25 @@ impl Server {
     }
 }
 
+/// The alarms that are in ALARM.
+fn alarming(tables: &cloudwatch::Tables, view: &impl View) -> BTreeSet<String> {
+    let scope = cloudwatch::Scope {
+        account: ACCOUNT.parse().expect("an account"),
+        region: REGION.parse().expect("a region"),
+    };
+    let states = tables.alarm_states(view, &scope, &ALARMS.map(str::to_owned));
+    let is_on = |state: &Option<AlarmState>| {
+        state.as_ref().is_some_and(|state| state.value == StateValue::Alarm)
+    };
+    states.into_iter().filter(|(_, state)| is_on(state)).map(|(name, _)| name).collect()
+}
+
 /// Checks a commit that was published.
-fn check(world: &World, tables: &EcsTables, commit: &Commit, now: Timestamp) {
+fn check(world: &World, (tables, others): (&EcsTables, &Others), commit: &Commit, now: Timestamp) {
+    let changed = others.alarms.alarm_changes(commit).into_iter();
+    let is_on = |state: Option<AlarmState>| state.is_some_and(|one| one.value == StateValue::Alarm);
+    let changed = changed.map(|change| (change.name, is_on(change.state))).collect();
+    world.checker.lock().alarms_change(changed);
     let changes = tables.audit_commit(commit);
     for change in &changes {
         if let AuditedChange::Event(Changed { after: Some(event), .. }) = change {

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use terms::Clock;
 use tokio_util::sync::CancellationToken;
 
-use super::{ACCOUNT, Declared, REGION, Server, assemble, check, url};
+use super::{ACCOUNT, Declared, REGION, Server, alarming, assemble, check, url};
 use crate::clock::SimClock;
 use crate::etcd::{Onlooker, SharedEtcd};
 use crate::life::Life;
@@ -102,7 +102,7 @@ impl Several {
     async fn start(&self, name: &str, life: &Life) -> Option<Arc<Server>> {
         let (world, clock) = (&self.world, Arc::new(self.clock.clone()));
         let ids = world.ids();
-        let Declared { schema, ecs: tables, vpc } = Declared::new();
+        let Declared { schema, ecs: tables, others } = Declared::new();
         let etcd = self.etcd.seen_by(world, name, life, self.number);
         let settings = settings(world, Member { name: name.to_owned(), url: url(self.number) });
         let joined =
@@ -114,7 +114,7 @@ impl Several {
                 return None;
             }
         };
-        let (ecs, edge) = assemble((clock, ids), (tables, vpc), &ledger, &world.plan);
+        let (ecs, edge) = assemble((clock, ids), (tables, others), &ledger, &world.plan);
         let shutdown = CancellationToken::new();
         let gate = LedgerGate::new(ledger.clone(), name.to_owned(), shutdown.clone());
         let wire = Wire {
@@ -180,7 +180,7 @@ impl Reference {
     /// Checks each commit, until the run ends.
     pub(crate) async fn run(self) {
         let (world, clock) = (&self.world, Arc::new(self.clock.clone()));
-        let Declared { schema, ecs: tables, .. } = Declared::new();
+        let Declared { schema, ecs: tables, others } = Declared::new();
         let etcd = Arc::new(Onlooker::of(&self.etcd));
         let member = Member { name: "onlooker".to_owned(), url: url(usize::MAX) };
         let joined = Ledger::join_on(etcd, schema, settings(world, member), clock, world.ids());
@@ -193,10 +193,12 @@ impl Reference {
         let mut feed = ledger.subscribe();
         loop {
             match feed.next().await {
-                Ok(commit) => check(world, &tables, &commit, self.clock.now()),
+                Ok(commit) => check(world, (&tables, &others), &commit, self.clock.now()),
                 Err(_) => {
                     let snapshot = feed.restart().clone();
                     let audit = tables.audit(&snapshot);
+                    let alarms = alarming(&others.alarms, &snapshot);
+                    world.checker.lock().alarms_loaded(alarms);
                     let found = world.checker.lock().loaded(&audit, snapshot.revision());
                     world.judge(found);
                 }

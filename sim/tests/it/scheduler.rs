@@ -88,6 +88,18 @@ fn one_that_keeps_silent() {
 }
 
 #[test]
+fn one_that_ignores_alarms() {
+    let invariant = "alarms end deployments, and only alarms that are on";
+    scheduler(Mistake::IgnoresAlarms, &[invariant]);
+}
+
+#[test]
+fn one_that_gives_each_task_set_everything() {
+    let invariant = "task sets have what their share says";
+    scheduler(Mistake::TakesWholeShares, &[invariant, SETTLES]);
+}
+
+#[test]
 fn every_mistake_has_a_name_of_its_own() {
     let names: std::collections::BTreeSet<String> =
         Mutation::all().iter().map(|one| format!("{one:?}")).collect();

@@ -28,6 +28,7 @@ fn a_thousand_seeds_hold_every_invariant() {
 /// What the seeds together must have met.
 const MET: &[&str] = &[
     "a write outlives a crash",
+    "alarm set",
     "agent dies after writing its journal",
     "agent dies after",
     "agent dies before",
@@ -54,6 +55,7 @@ const MET: &[&str] = &[
     "etcd is not asked",
     "etcd's answer is lost",
     "everything loaded again",
+    "fleet drained",
     "instance deregistered",
     "journal is full",
     "leader changes",
@@ -78,7 +80,11 @@ const MET: &[&str] = &[
     "slow pull",
     "start fails",
     "store fails",
+    "task set created",
+    "task set deleted",
+    "task set ended",
     "tasks protected",
+    "tasks shared out",
     "tasks started",
     "tasks stopped",
     "watch breaks",

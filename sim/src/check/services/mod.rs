@@ -6,7 +6,9 @@
 //! are judged by what the ledger holds when the commit is made, and apart from the code that
 //! decides: what counts as healthy is worked out here again.
 
+mod alarms;
 mod deployments;
+mod sets;
 mod settled;
 mod tasks;
 
@@ -14,7 +16,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ecs::audit::{
-    Audit, AuditedDeployment, AuditedEvent, AuditedRevision, AuditedService, AuditedTask, Changed,
+    Audit, AuditedDeployment, AuditedEvent, AuditedRevision, AuditedService, AuditedTask,
+    AuditedTaskSet, Changed,
 };
 use ledger::Revision;
 use terms::{TaskId, Timestamp};
@@ -47,6 +50,8 @@ pub(crate) struct Services {
     pub(crate) rows: BTreeMap<String, AuditedService>,
     pub(crate) deployments: BTreeMap<(String, String), AuditedDeployment>,
     revisions: BTreeMap<(String, String), AuditedRevision>,
+    pub(crate) task_sets: BTreeMap<(String, String), AuditedTaskSet>,
+    alarms: alarms::Alarms,
     /// Their tasks that have not stopped.
     live: BTreeMap<String, BTreeSet<TaskId>>,
     /// How many tasks of a deployment have failed by themselves so far.
@@ -63,6 +68,7 @@ pub(super) struct Touched {
     pub(super) tasks: Vec<Changed<AuditedTask>>,
     pub(super) service: Option<Changed<AuditedService>>,
     pub(super) deployments: Vec<Changed<AuditedDeployment>>,
+    pub(super) task_sets: Vec<Changed<AuditedTaskSet>>,
     /// What the service has said in it.
     pub(super) events: Vec<AuditedEvent>,
 }
@@ -162,6 +168,8 @@ impl Services {
         (self.rows, self.deployments) = (rows, deployments);
         let key = |row: &AuditedRevision| (row.service.clone(), row.id.clone());
         self.revisions = audit.revisions.iter().map(|row| (key(row), row.clone())).collect();
+        let key = |row: &AuditedTaskSet| (row.service.clone(), row.id.clone());
+        self.task_sets = audit.task_sets.iter().map(|row| (key(row), row.clone())).collect();
         self.live.clear();
         for task in audit.tasks.iter().filter(|task| task.holds()) {
             if let Some(name) = &task.service {
@@ -251,6 +259,9 @@ impl Checker {
             found.extend(self.one_at_a_time(&judged));
             found.extend(self.ends(&judged, &known));
             found.extend(self.gone(&judged));
+            found.extend(self.sets(&judged));
+            found.extend(self.shares(&judged));
+            found.extend(self.heeds_alarms(&judged, &known));
             found.extend(deployments::told(&judged, self.several));
         }
         found
@@ -272,6 +283,19 @@ impl Checker {
                 }
                 (Some(row), None) => {
                     self.services.deployments.remove(&(name.to_owned(), row.id.clone()));
+                }
+                (None, None) => {}
+            }
+        }
+        for change in &touched.task_sets {
+            match (&change.before, &change.after) {
+                (_, Some(row)) => {
+                    let key = (name.to_owned(), row.id.clone());
+                    self.services.task_sets.insert(key, (**row).clone());
+                }
+                (Some(row), None) => {
+                    self.count("task set ended");
+                    self.services.task_sets.remove(&(name.to_owned(), row.id.clone()));
                 }
                 (None, None) => {}
             }

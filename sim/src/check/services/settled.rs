@@ -16,8 +16,11 @@ impl Checker {
         }
         let says = |what: &str| row.said.iter().any(|text| text.contains(what));
         let is_hindered = says("unable to place") || says("unable to stop or start");
-        if row.is_external || (is_hindered && !strict) {
+        if is_hindered && !strict {
             return Ok(());
+        }
+        if row.is_external {
+            return self.sets_settled(row);
         }
         let all: Vec<_> = self.services.of_service(name).collect();
         let primary = all.iter().find(|one| Some(&one.id) == row.primary.as_ref());
@@ -39,7 +42,10 @@ impl Checker {
         }
         let running = tasks.iter().filter(|task| task.is_running()).count() as u64;
         let wanted = match row.is_daemon {
-            true => self.instances.values().filter(|row| takes_tasks(row)).count() as u64,
+            true => {
+                let takes = self.instances.values().filter(|row| takes_tasks(row));
+                takes.filter(|row| !row.is_of_fleet).count() as u64
+            }
             false => u64::from(row.desired),
         };
         match running == wanted && tasks.len() as u64 == wanted {

@@ -7,11 +7,13 @@ mod services;
 
 use std::collections::BTreeSet;
 
+use agent_protocol::FARGATE_FLEET;
 use ledger::{Commit, Key, Record, Revision, Row, Snapshot, Table};
 use terms::{ContainerInstanceArn, ContainerInstanceId, TaskArn, TaskDefinitionArn, Timestamp};
 
 pub use self::services::{
-    AuditedBreaker, AuditedDeployment, AuditedEvent, AuditedRevision, AuditedService,
+    AuditedAlarms, AuditedBreaker, AuditedDeployment, AuditedEvent, AuditedRevision,
+    AuditedService, AuditedShare, AuditedTaskSet,
 };
 use crate::EcsTables;
 use crate::model::{
@@ -60,8 +62,18 @@ pub struct AuditedTask {
     pub service: Option<String>,
     /// The deployment or task set that it is of, as in `ecs-svc/1234567890123456789`.
     pub deployment: Option<String>,
+    /// The capacity provider that it went by, if it went by one.
+    pub provider: Option<String>,
+    /// Whether it was placed on a node of the operator's own, for Fargate.
+    pub on_fargate: bool,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When its agent began to pull, if it did.
+    pub pull_started_at: Option<Timestamp>,
     /// When it came to run, if it did.
     pub started_at: Option<Timestamp>,
+    /// When it stopped, if it has.
+    pub stopped_at: Option<Timestamp>,
     /// When it was asked to stop, if it was.
     pub stopping_at: Option<Timestamp>,
     /// `stopCode`, once it stops.
@@ -130,6 +142,10 @@ pub struct AuditedInstance {
     pub node: Option<String>,
     /// Since when its agent is away, if it is.
     pub away_since: Option<Timestamp>,
+    /// The capacity provider that it belongs to, if its agent named one.
+    pub provider: Option<String>,
+    /// Whether it is a node for Fargate's tasks, and in no cluster.
+    pub is_of_fleet: bool,
 }
 
 /// A row before and after a commit.
@@ -154,6 +170,8 @@ pub enum AuditedChange {
     Deployment(Changed<AuditedDeployment>),
     /// A revision of a service.
     Revision(Changed<AuditedRevision>),
+    /// A task set of a service.
+    TaskSet(Changed<AuditedTaskSet>),
     /// What a service said.
     Event(Changed<AuditedEvent>),
 }
@@ -171,6 +189,8 @@ pub struct Audit {
     pub deployments: Vec<AuditedDeployment>,
     /// Their revisions.
     pub revisions: Vec<AuditedRevision>,
+    /// Their task sets.
+    pub task_sets: Vec<AuditedTaskSet>,
     /// What they said.
     pub events: Vec<AuditedEvent>,
 }
@@ -187,6 +207,9 @@ impl EcsTables {
                 services::deployment(key, row, row.version())
             }),
             revisions: all(snapshot, &of.revisions, |key, row| services::revision(key, row)),
+            task_sets: all(snapshot, &of.task_sets, |key, row| {
+                services::task_set(key, row, row.version())
+            }),
             events: all(snapshot, &of.events, |key, row| services::event(key, row)),
         }
     }
@@ -204,6 +227,9 @@ impl EcsTables {
             services::deployment(key, row, row.version())
         });
         read(found, commit, &of.revisions, One::Revision, |key, row| services::revision(key, row));
+        read(found, commit, &of.task_sets, One::TaskSet, |key, row| {
+            services::task_set(key, row, row.version())
+        });
         read(found, commit, &of.events, One::Event, |key, row| services::event(key, row));
         changes
     }
@@ -257,7 +283,12 @@ fn task(row: &Task, version: Revision) -> AuditedTask {
         containers: row.containers.iter().map(container).collect(),
         service: row.service_name().filter(|_| row.deployment.is_some()).map(str::to_owned),
         deployment: row.deployment.map(|of| of.id.to_string()),
+        provider: row.capacity_provider.as_ref().map(ToString::to_string),
+        on_fargate: row.fargate.is_some(),
+        created_at: row.created_at,
+        pull_started_at: row.times.pull_started_at,
         started_at: row.times.started_at,
+        stopped_at: row.times.stopped_at,
         stopping_at: row.times.stopping_at,
         stop_code: row.stop.as_ref().map(|stop| stop.code.as_str()),
         stop_reason: row.stop.as_ref().map(|stop| stop.reason.clone()),
@@ -296,5 +327,7 @@ fn instance(row: &ContainerInstance, version: Revision) -> AuditedInstance {
         gpus: row.capacity.gpus.clone(),
         node: row.node.clone(),
         away_since: row.agent.away_since.filter(|_| !row.agent.connected),
+        provider: row.provider().map(|name| name.to_string()),
+        is_of_fleet: row.arn.cluster.as_str() == FARGATE_FLEET,
     }
 }

@@ -6,10 +6,11 @@ use ledger::Revision as Version;
 use terms::{TaskDefinitionArn, Timestamp};
 
 use crate::model::{
-    Deployment, DeploymentController, Revision, RevisionId, SchedulingStrategy, Service,
-    ServiceEvent, ServiceEventKind, Threshold,
+    CapacityChoice, Deployment, DeploymentController, MonitorStatus, Revision, RevisionId,
+    SchedulingStrategy, Service, ServiceEvent, ServiceEventKind, Stability, TaskSet, Threshold,
+    Workload,
 };
-use crate::tables::{DeploymentKey, ServiceEventKey, ServiceKey};
+use crate::tables::{DeploymentKey, ServiceEventKey, ServiceKey, TaskSetKey};
 
 /// One service.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +33,10 @@ pub struct AuditedService {
     pub maximum_percent: u32,
     /// The circuit breaker, if it is on.
     pub breaker: Option<AuditedBreaker>,
+    /// The alarms that end a deployment, if they are on.
+    pub alarms: Option<AuditedAlarms>,
+    /// For how many minutes alarms are watched after the last task was replaced, if it says so.
+    pub bake_minutes: Option<u32>,
     /// Whether a deployment may be a success before all tasks are replaced.
     pub early_success: bool,
     /// For how long after a task's start its health checks do not count.
@@ -57,6 +62,49 @@ pub struct AuditedBreaker {
     pub value: u32,
     /// Whether a healthy task makes the count begin anew.
     pub reset_on_healthy: bool,
+}
+
+/// Alarms that end a deployment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditedAlarms {
+    /// Their names.
+    pub names: Vec<String>,
+    /// Whether the service goes back.
+    pub rollback: bool,
+}
+
+/// One item of a capacity provider strategy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditedShare {
+    /// The provider.
+    pub provider: String,
+    /// How many tasks go there first.
+    pub base: u32,
+    /// Its part of the others.
+    pub weight: u32,
+}
+
+/// One task set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditedTaskSet {
+    /// The service's name.
+    pub service: String,
+    /// As in `ecs-svc/1234567890123456789`.
+    pub id: String,
+    /// The revision that wrote it last.
+    pub version: Version,
+    /// `PRIMARY`, `ACTIVE` or `DRAINING`.
+    pub status: &'static str,
+    /// What its tasks run.
+    pub definition: TaskDefinitionArn,
+    /// How its tasks are shared out; empty if any instance will do.
+    pub strategy: Vec<AuditedShare>,
+    /// Its part of the service's desired count, in hundredths of a percent.
+    pub scale: u64,
+    /// `computedDesiredCount`.
+    pub computed_desired: u32,
+    /// Whether it says that it is steady.
+    pub is_steady: bool,
 }
 
 /// One deployment.
@@ -88,6 +136,8 @@ pub struct AuditedDeployment {
     pub rollback_to: Option<String>,
     /// When it was COMPLETED last.
     pub completed_at: Option<Timestamp>,
+    /// Whether alarms end it.
+    pub watches_alarms: bool,
 }
 
 /// One revision of a service.
@@ -99,6 +149,8 @@ pub struct AuditedRevision {
     pub id: String,
     /// What its tasks run.
     pub definition: TaskDefinitionArn,
+    /// How its tasks are shared out; empty if any instance will do.
+    pub strategy: Vec<AuditedShare>,
 }
 
 /// Something that a service said.
@@ -141,6 +193,12 @@ pub(super) fn service(row: &Service, version: Version) -> AuditedService {
                 (rules.breaker.rollback, rules.breaker.reset_on_healthy);
             AuditedBreaker { rollback, kind, value, reset_on_healthy }
         }),
+        alarms: rules
+            .alarms
+            .as_ref()
+            .filter(|alarms| alarms.enable)
+            .map(|alarms| AuditedAlarms { names: alarms.names.clone(), rollback: alarms.rollback }),
+        bake_minutes: rules.bake_minutes,
         early_success: rules.early.is_some(),
         grace: Duration::from_secs(row.grace_seconds.unwrap_or(0).into()),
         primary: row.primary.map(|id| id.to_string()),
@@ -169,6 +227,32 @@ pub(super) fn deployment(
         failed_tasks: row.failed_tasks,
         rollback_to: row.rollback.as_ref().map(|rollback| rollback.to.to_string()),
         completed_at: row.completed_at,
+        watches_alarms: row.alarms == MonitorStatus::Monitoring,
+    }
+}
+
+fn strategy(workload: &Workload) -> Vec<AuditedShare> {
+    let CapacityChoice::Strategy(items) = &workload.capacity else { return Vec::new() };
+    let share = |item: &crate::model::StrategyItem| AuditedShare {
+        provider: item.provider.to_string(),
+        base: item.base,
+        weight: item.weight,
+    };
+    items.iter().map(share).collect()
+}
+
+pub(super) fn task_set(key: &TaskSetKey, row: &TaskSet, version: Version) -> AuditedTaskSet {
+    AuditedTaskSet {
+        service: key.0.1.to_string(),
+        id: row.id.to_string(),
+        version,
+        status: row.status.as_str(),
+        definition: row.workload.definition.clone(),
+        strategy: strategy(&row.workload),
+        // 0 to 100 percent: it fits.
+        scale: (row.scale_percent * 100.0).round() as u64,
+        computed_desired: row.computed_desired,
+        is_steady: row.stability == Stability::SteadyState,
     }
 }
 
@@ -177,6 +261,7 @@ pub(super) fn revision(key: &(ServiceKey, RevisionId), row: &Revision) -> Audite
         service: key.0.1.to_string(),
         id: row.id.to_string(),
         definition: row.workload.definition.clone(),
+        strategy: strategy(&row.workload),
     }
 }
 

@@ -41,11 +41,15 @@ pub enum Mistake {
     GoesBackTooFar,
     /// A service says nothing of deployments.
     KeepsSilent,
+    /// No alarm ends a deployment.
+    IgnoresAlarms,
+    /// Each task set has all of the service's tasks.
+    TakesWholeShares,
 }
 
 impl Mistake {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::ForgetsMinimum,
         Self::ForgetsMaximum,
         Self::TrustsAtOnce,
@@ -60,6 +64,8 @@ impl Mistake {
         Self::GoesOnAfterFailure,
         Self::GoesBackTooFar,
         Self::KeepsSilent,
+        Self::IgnoresAlarms,
+        Self::TakesWholeShares,
     ];
 
     /// As [`super::decide`], with the mistake.
@@ -80,6 +86,10 @@ impl Mistake {
             if row.rollout == shown.rollout {
                 row.rollout = known.rollout;
             }
+        }
+        for set in &mut rows.task_sets {
+            let known = view.task_sets.iter().find(|one| one.id == set.id);
+            set.scale_percent = known.map_or(set.scale_percent, |one| one.scale_percent);
         }
         (rows, decision)
     }
@@ -124,6 +134,10 @@ impl Mistake {
                 for one in &mut view.deployments {
                     one.completed_at = one.completed_at.map(|at| least + most.since(at));
                 }
+            }
+            Self::IgnoresAlarms => view.alarms.alarming.clear(),
+            Self::TakesWholeShares => {
+                view.task_sets.iter_mut().for_each(|set| set.scale_percent = 100.0);
             }
             Self::LeavesOneBehind | Self::StartsOneMore | Self::KeepsSilent => {}
         }
