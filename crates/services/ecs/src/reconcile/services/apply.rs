@@ -143,8 +143,7 @@ impl Api {
             looked.reserves = Some((demand.unwrap_or_default(), lacking));
         }
         looked.at_once |= view.ended.len() == read::MAX_ENDED;
-        let of = (&rows.service, view.tasks.as_slice());
-        minimum::guard(known, tx, of, rules, &stopped);
+        minimum::guard(known, tx, (&rows, &view.tasks), rules, &stopped);
         self.write_rows(tx, key, &view, rows);
         Ok(looked)
     }
