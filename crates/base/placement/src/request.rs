@@ -106,6 +106,27 @@ pub struct Request {
     pub strategies: Vec<Strategy>,
 }
 
+/// As requests name it, with its expression.
+impl fmt::Display for Constraint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DistinctInstance => f.write_str("distinctInstance"),
+            Self::MemberOf(expression) => write!(f, "memberOf {expression}"),
+        }
+    }
+}
+
+impl Constraint {
+    /// The constraint that is told with these words, as its `Display` has them: what tasks keep of
+    /// where they may be.
+    pub fn from_words(words: &str) -> Option<Self> {
+        match words {
+            "distinctInstance" => Some(Self::DistinctInstance),
+            _ => words.strip_prefix("memberOf ")?.parse().ok().map(Self::MemberOf),
+        }
+    }
+}
+
 /// In plain words.
 impl fmt::Display for Strategy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -153,5 +174,16 @@ mod tests {
             assert_eq!(Strategy::from_words(&strategy.to_string()), Some(strategy));
         }
         assert_eq!(Strategy::from_words("by hand"), None);
+    }
+
+    #[test]
+    fn a_constraint_is_read_back_from_its_words() {
+        let rack = "attribute:rack == 7 and not (task:group == service:db)";
+        let all = [Constraint::DistinctInstance, Constraint::MemberOf(rack.parse().unwrap())];
+        for constraint in all {
+            assert_eq!(Constraint::from_words(&constraint.to_string()), Some(constraint));
+        }
+        assert_eq!(Constraint::from_words("memberOf"), None);
+        assert_eq!(Constraint::from_words("memberOf attribute:"), None);
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ledger::{Facts, Row};
-use placement::{Demand, Instance, Refusal, Request, Strategy, count_reasons};
+use placement::{Constraint, Demand, Instance, Refusal, Request, Strategy, count_reasons};
 use terms::ContainerInstanceId;
 
 use super::room;
@@ -78,7 +78,7 @@ pub(crate) fn fit(
     })
 }
 
-/// What is kept with the tasks for `longshore why`: of so many instances these could not take the
+/// What is kept with the tasks for `longshore why`, and to place them anew in `whatif`: of so many instances these could not take the
 /// first of them.
 pub(crate) fn explain(
     considered: usize,
@@ -102,6 +102,7 @@ pub(crate) fn explain(
             .collect(),
         examples: refusals.iter().take(MAX_EXAMPLES).map(note).collect(),
         strategy: request.strategies.iter().map(Strategy::to_string).collect(),
+        constraints: request.constraints.iter().map(Constraint::to_string).collect(),
         retries,
     }
 }

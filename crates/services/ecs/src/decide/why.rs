@@ -139,6 +139,9 @@ fn placement(task: &Task) -> Vec<String> {
         told.considered,
         told.fitting,
     )];
+    if !told.constraints.is_empty() {
+        lines.push(format!("It was bound by {}.", told.constraints.join(", and by ")));
+    }
     // Some of ECS's words for a reason are whole sentences.
     let word = |reason: &str| reason.trim_end_matches('.').to_owned();
     let counts =

@@ -22,6 +22,10 @@ pub(crate) struct Explanation {
     /// The rules that chose among the fitting ones, in words.
     #[serde(rename = "s", alias = "strategy", default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) strategy: Vec<String>,
+    /// The constraints that bound it, in words: those of its definition, and those that came with
+    /// the request. None in rows of older versions.
+    #[serde(rename = "m", alias = "constraints", default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) constraints: Vec<String>,
     /// How often the choice was made again because another task was faster.
     #[serde(rename = "t", alias = "retries", default, skip_serializing_if = "is_default")]
     pub(crate) retries: u32,

@@ -256,7 +256,8 @@ mod tests {
     const BINDING: &str = "a bind_ip c container_port h host_port r container_port_range \
         s host_port_range p protocol";
     const DEMAND: &str = "c cpu m memory t tcp u udp g gpus";
-    const EXPLANATION: &str = "c considered f fitting r refused e examples s strategy t retries";
+    const EXPLANATION: &str =
+        "c considered f fitting r refused e examples s strategy m constraints t retries";
 
     /// An object with the names that members had in older rows; each member must be in the list.
     fn older(object: &Value, letters: &str) -> Map<String, Value> {
@@ -294,6 +295,7 @@ mod tests {
         let (group, container) = ("arn:aws:a".into(), "web".into());
         full.targets = [TaskTarget { group, container, port: 80, at: Some(at) }].into();
         full.explanation.strategy.push("spread".to_owned());
+        full.explanation.constraints.push("distinctInstance".to_owned());
         (full.explanation.fitting, full.explanation.retries) = (2, 1);
         let times = &mut full.times;
         for time in [

@@ -1,8 +1,7 @@
 //! What becomes of the tasks of a zone, or of an instance, when it is lost.
 //!
 //! Tasks that were started alone are not started again by ECS; where they are told to go is where
-//! RunTask would put them, with the constraints of their definition and the strategy that placed
-//! them. Constraints that only their RunTask named are not kept with a task.
+//! RunTask would put them, with the constraints that bound them and the strategy that placed them.
 
 use std::collections::BTreeMap;
 
@@ -90,6 +89,7 @@ pub(super) async fn play(api: &Api, cluster: &ClusterKey, lost: &Lost) -> Result
         let alike = (
             (task.group.clone(), task.definition.to_string()),
             (demand, task.capacity_provider.clone()),
+            task.explanation.constraints.clone(),
         );
         groups.entry(alike).or_default().push((id, task));
     }
@@ -201,13 +201,18 @@ fn request(api: &Api, task: &Task, count: usize) -> Result<Request, Error> {
     let key = definition_key(&task.definition);
     let definition = api.ledger.snapshot().get(&api.tables.definitions, &key);
     let mut attributes = Vec::new();
-    let mut constraints: Vec<Constraint> = Vec::new();
+    let kept = task.explanation.constraints.iter();
+    let mut constraints: Vec<Constraint> =
+        kept.filter_map(|words| Constraint::from_words(words)).collect();
     if let Some(definition) = &definition {
         attributes.extend(definition.requires.iter().map(|(name, value)| RequiredAttribute {
             name: name.as_str().into(),
             value: value.as_deref().map(Into::into),
         }));
-        constraints = definition_constraints(definition)?;
+        // Those that StartTask or a daemon put on an instance, and rows of older versions, have none.
+        let own = definition_constraints(definition)?;
+        let own = own.into_iter().filter(|one| !constraints.contains(one)).collect::<Vec<_>>();
+        constraints.extend(own);
     }
     attributes.extend(task.capacity_provider.iter().map(shares::belongs_to));
     let demand = &task.demand;

@@ -138,6 +138,27 @@ async fn what_would_not_fit_after_a_failover_is_told_with_its_reason() {
 }
 
 #[tokio::test]
+async fn a_failover_heeds_the_constraints_that_came_with_run_task() {
+    let check = async |count: u32, constraint: Value, placed: u32| {
+        let server = world().await;
+        let spread = json!([{"type": "spread", "field": "attribute:ecs.availability-zone"}]);
+        let request = json!({
+            "taskDefinition": "web", "count": count, "placementConstraints": [constraint],
+            "placementStrategy": spread,
+        });
+        let (status, answer) = server.call("admin", "RunTask", &request.to_string()).await;
+        assert_eq!((status, answer["failures"].as_array().unwrap().len()), (200, 0), "{answer}");
+        let answer = ask(&server, json!({"failover": {"zone": "a"}})).await;
+        let moves = &answer["failover"];
+        assert_eq!((&moves["tasks"], &moves["placed"]), (&json!(1), &json!(placed)), "{request}");
+    };
+    let member = |expression: &str| json!({"type": "memberOf", "expression": expression});
+    check(1, member("attribute:ecs.availability-zone == us-east-1a"), 0).await;
+    check(3, json!({"type": "distinctInstance"}), 0).await;
+    check(3, member("agentConnected == true"), 1).await;
+}
+
+#[tokio::test]
 async fn questions_that_make_no_sense_are_refused() {
     let server = world().await;
     let run = json!({"taskDefinition": "web"});
