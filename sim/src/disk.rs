@@ -149,7 +149,10 @@ impl Store for SimStore {
 
     fn wait(&mut self, batch: &Batch) -> BoxFuture<'static, ()> {
         let (world, life, disk) = (self.world.clone(), self.life.clone(), self.disk.clone());
-        disk.0.lock().under_way = Some(batch.clone());
+        // A process that is dead begins no more writes, though what it had gathered is still there.
+        if !life.is_over() {
+            disk.0.lock().under_way = Some(batch.clone());
+        }
         let time = world.disk_time(WRITE, "the server");
         Box::pin(async move {
             tokio::time::sleep(time).await;
