@@ -14,9 +14,12 @@ const ALL: &[&str] = &[
 const ON_FARGATE: &[&str] = &["tiny", "tiny", "brief"];
 /// A family whose tasks are small and run on.
 pub(crate) const SMALL: &str = "small";
+/// The same, with interfaces of their own.
+const LONE: &str = "lone";
 /// Those whose tasks run until somebody stops them.
-const RUN_ON: &[&str] =
-    &["run", "stubborn", "pair", "static", "dynamic", "host", "own", "checked", "tiny", SMALL];
+const RUN_ON: &[&str] = &[
+    "run", "stubborn", "pair", "static", "dynamic", "host", "own", "checked", "tiny", SMALL, LONE,
+];
 /// What services run: mostly what runs on.
 const OF_SERVICES: &[&str] = &[
     "run", "run", "checked", "checked", "checked", "stubborn", "pair", "static", "dynamic", SMALL,
@@ -27,7 +30,22 @@ const ZONE: &str = "us-east-1a";
 
 /// All of them.
 pub(crate) fn all() -> impl Iterator<Item = &'static str> {
-    ALL.iter().chain(&ON_FARGATE[1..]).copied()
+    ALL.iter().chain(&ON_FARGATE[1..]).chain(&[LONE]).copied()
+}
+
+/// One whose tasks are small and run on, for a service that runs `current`. A network that an update
+/// does not name stays (ECS semantics §7.10), and is refused for tasks that have no interface.
+pub(crate) fn small_after(current: Option<&str>) -> &'static str {
+    if current.is_some_and(has_interface) { LONE } else { SMALL }
+}
+
+/// Whether tasks of the family run on Fargate alone.
+pub(crate) fn is_on_fargate(family: &str) -> bool {
+    ON_FARGATE.contains(&family)
+}
+
+fn has_interface(family: &str) -> bool {
+    matches!(family, "own" | "tiny" | "brief" | LONE)
 }
 
 /// One of those that run on Fargate.
@@ -103,7 +121,7 @@ pub(crate) fn definition(family: &str, memory: u64) -> Value {
     if matches!(family, "checked" | "sickly" | "weary") {
         containers[0]["healthCheck"] = check();
     }
-    if family == SMALL {
+    if matches!(family, SMALL | LONE) {
         (containers[0]["memory"], containers[0]["cpu"]) = (64.into(), 64.into());
     }
     if family == "stubborn" {
@@ -119,7 +137,7 @@ pub(crate) fn definition(family: &str, memory: u64) -> Value {
     containers[0]["portMappings"] = mappings;
     let mode = match family {
         "host" => "host",
-        "own" | "tiny" | "brief" => "awsvpc",
+        _ if has_interface(family) => "awsvpc",
         _ => "bridge",
     };
     let mut body =
@@ -133,7 +151,7 @@ pub(crate) fn definition(family: &str, memory: u64) -> Value {
 
 /// What RunTask and StartTask need to know of the network of a family's tasks.
 pub(crate) fn join_network(family: &str, body: &mut Value) {
-    if !matches!(family, "own" | "tiny" | "brief") {
+    if !has_interface(family) {
         return;
     }
     let account = ACCOUNT.parse().expect("an account");

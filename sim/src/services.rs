@@ -18,6 +18,8 @@ const PERCENTS: &[(u64, u64)] =
 const PROTECTED_MAX: usize = 10;
 /// How often the operator asks again.
 pub(crate) const AGAIN: Duration = Duration::from_millis(700);
+/// How often it tries to give a service something that runs.
+const REPLACED_TRIES: usize = 3;
 
 impl Caller {
     /// Does something with a service.
@@ -118,12 +120,17 @@ impl Caller {
             return self.create_service(plan).await;
         };
         let mut body = json!({ "cluster": CLUSTER, "service": name });
+        let current = self.current_family(&row);
+        let on_fargate = current.as_deref().is_some_and(families::is_on_fargate);
         let what = self.world.draw(|chance| 1 + chance.below(15));
         if what & 1 > 0 && !row.is_daemon {
             body["desiredCount"] = self.some_count(plan).into();
         }
         if what & 2 > 0 {
-            let family = families::of_service(&self.world);
+            let family = match on_fargate {
+                true => families::on_fargate(&self.world),
+                false => families::of_service(&self.world),
+            };
             body["taskDefinition"] = family.into();
             families::join_network(family, &mut body);
         }
@@ -133,7 +140,7 @@ impl Caller {
         if what & 8 > 0 && self.world.draw(|chance| chance.below(2)) == 0 {
             body["forceNewDeployment"] = true.into();
             if !row.is_daemon && self.world.draw(|chance| chance.below(2)) == 0 {
-                self.choose_capacity(&mut body, false);
+                self.choose_capacity(&mut body, on_fargate);
             }
         }
         if self.ask_again("UpdateService", &body).await.is_ok() {
@@ -256,13 +263,19 @@ impl Caller {
         rows.filter(|row| row.status == "ACTIVE").cloned().collect()
     }
 
+    /// What the current deployment of a service runs.
+    fn current_family(&self, row: &AuditedService) -> Option<String> {
+        let families = self.world.checker.lock().families_of(row);
+        families.into_iter().next().map(|(family, _)| family)
+    }
+
     async fn replace_service(&mut self, row: &AuditedService, count: u64) {
         let name = &row.name;
         let maximum = if row.is_daemon { 100 } else { 200 };
         let mut body = json!({
-            "cluster": CLUSTER, "service": name, "taskDefinition": families::SMALL,
-            "forceNewDeployment": true, "availabilityZoneRebalancing": "DISABLED",
-            "placementConstraints": [], "deploymentConfiguration": {
+            "cluster": CLUSTER, "service": name, "forceNewDeployment": true,
+            "availabilityZoneRebalancing": "DISABLED", "placementConstraints": [],
+            "deploymentConfiguration": {
                 "minimumHealthyPercent": 0, "maximumPercent": maximum,
             },
         });
@@ -271,10 +284,17 @@ impl Caller {
             // Back to any instance.
             body["capacityProviderStrategy"] = json!([]);
         }
-        self.world.note(format!("{name} gets something that runs"));
-        // In bad times it could not be registered.
-        while !self.define(families::SMALL).await {}
-        self.until_answered("UpdateService", &body).await;
+        for _ in 0..REPLACED_TRIES {
+            // What it runs may change meanwhile: a deployment is taken back.
+            let family = families::small_after(self.current_family(row).as_deref());
+            body["taskDefinition"] = family.into();
+            self.world.note(format!("{name} gets something that runs"));
+            // In bad times it could not be registered.
+            while !self.define(family).await {}
+            if self.until_answered("UpdateService", &body).await {
+                return;
+            }
+        }
     }
 
     /// Lets every instance take tasks, and gives every service one small task that runs: nothing
@@ -309,14 +329,16 @@ impl Caller {
         }
     }
 
-    /// Asks until there is an answer, good or bad.
-    pub(crate) async fn until_answered(&self, operation: &str, body: &Value) {
+    /// Asks until there is an answer, good or bad; says which.
+    pub(crate) async fn until_answered(&self, operation: &str, body: &Value) -> bool {
         while let Err(error) = self.ask(operation, body).await {
             if !error.is_transient() {
-                return self.world.note(format!("{operation} is refused: {error}"));
+                self.world.note(format!("{operation} is refused: {error}"));
+                return false;
             }
             tokio::time::sleep(AGAIN).await;
         }
+        true
     }
 }
 
