@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::Up;
+use crate::harness::{Up, eventually};
 
 /// What the container says of each secret: its value, or the error's code.
 const SCRIPT: &str = "
@@ -129,4 +129,44 @@ fn a_container_finds_no_credentials_but_its_own() {
     for closed in ["theirs no", "all no", "machine no", "plane no", "keys no"] {
         assert!(said.contains(closed), "{closed}: {said}");
     }
+}
+
+/// A task on an interface of its own, with this role.
+fn on_its_own(up: &Up, family: &str, role: &str, script: &str) -> String {
+    let definition = json!({ "family": family, "taskRoleArn": role, "networkMode": "awsvpc",
+        "containerDefinitions": [{ "name": "main", "image": "busybox", "memory": 32,
+            "command": ["sh", "-c", script] }] });
+    up.aws(&["ecs", "register-task-definition", "--cli-input-json", &definition.to_string()]);
+    let subnets = up.aws(&["ec2", "describe-subnets"]);
+    let subnet = subnets["Subnets"][0]["SubnetId"].as_str().unwrap();
+    let network = format!("awsvpcConfiguration={{subnets=[{subnet}]}}");
+    let run = ["ecs", "run-task", "--task-definition", family, "--network-configuration", &network];
+    let answer = up.aws(&run);
+    assert_eq!(answer["failures"], json!([]), "{answer:#}");
+    let arn = answer["tasks"][0]["taskArn"].as_str().unwrap();
+    arn.rsplit('/').next().unwrap().to_owned()
+}
+
+#[test]
+fn a_task_with_an_address_gets_its_own_credentials_alone() {
+    let up = Up::start(&["busybox"]);
+    let (one, other) = (role(&up, "one", None), role(&up, "other", None));
+    let tell = "echo uri $AWS_CONTAINER_CREDENTIALS_RELATIVE_URI; sleep 600";
+    let first = on_its_own(&up, "first", &one, tell);
+    let mut logs = String::new();
+    assert!(eventually(|| {
+        logs = up.cli(&["logs", &first]);
+        logs.contains("uri /")
+    }));
+    let uri = logs.lines().find_map(|line| line.strip_prefix("uri ")).unwrap().trim().to_owned();
+    let script = format!(
+        "get() {{ got=$(timeout 9 wget -qO- $1 2>/dev/null) && echo \"$2 yes $got\" || echo \"$2 no\"; }}; \
+         get http://169.254.170.2$AWS_CONTAINER_CREDENTIALS_RELATIVE_URI own; \
+         get http://169.254.170.2{uri} theirs"
+    );
+    let second = on_its_own(&up, "second", &other, &script);
+    up.await_status(&second, "STOPPED");
+    let said = up.cli(&["logs", &second]);
+    assert!(said.contains("own yes {") && said.contains("role/other"), "{said}");
+    assert!(said.contains("theirs no"), "{said}");
 }

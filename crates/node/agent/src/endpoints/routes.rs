@@ -27,9 +27,9 @@ pub(super) async fn answer(directory: Directory, peer: IpAddr, request: Request)
         return text(StatusCode::METHOD_NOT_ALLOWED, "405 method not allowed\n");
     }
     match (first, rest.as_slice()) {
-        (Some("v2"), ["credentials", id]) => credentials(&directory, Some(id)),
-        (Some("v2"), ["credentials"]) => credentials(&directory, None),
-        (Some("v1"), ["credentials"]) => credentials(&directory, id_of(&query)),
+        (Some("v2"), ["credentials", id]) => credentials(&directory, peer, Some(id)).await,
+        (Some("v2"), ["credentials"]) => credentials(&directory, peer, None).await,
+        (Some("v1"), ["credentials"]) => credentials(&directory, peer, id_of(&query)).await,
         (Some("v2"), [what, rest @ ..]) => v2::answer(&directory, peer, what, rest).await,
         (Some("v3"), [id, rest @ ..]) => task(&directory, Version::V3, id, rest).await,
         (Some("v4"), [id, rest @ ..]) => task(&directory, Version::V4, id, rest).await,
@@ -41,8 +41,9 @@ fn id_of(query: &str) -> Option<&str> {
     query.split('&').find_map(|pair| pair.strip_prefix("id=")).filter(|id| !id.is_empty())
 }
 
-/// Credentials by their id (agent-protocol §6.2).
-fn credentials(directory: &Directory, id: Option<&str>) -> Answer {
+/// Credentials by their id (agent-protocol §6.2). A task that is known by its address gets its own alone,
+/// whatever ids it has come to know.
+async fn credentials(directory: &Directory, peer: IpAddr, id: Option<&str>) -> Answer {
     let error = |status: StatusCode, code: &str, message: &str| {
         let message = format!("CredentialsV2Request: {message}");
         let body = json!({ "code": code, "message": message, "HTTPErrorCode": status.as_u16() });
@@ -52,6 +53,11 @@ fn credentials(directory: &Directory, id: Option<&str>) -> Answer {
         let what = "No Credential ID in the request";
         return error(StatusCode::BAD_REQUEST, "NoIdInRequest", what);
     };
+    if let Some((_, task)) = v2::of(directory, peer).await
+        && task.task.role_credentials.as_ref().is_none_or(|own| own.credentials_id != id)
+    {
+        return error(StatusCode::BAD_REQUEST, "InvalidIdInRequest", "Credentials not found");
+    }
     let agents = directory.all();
     if let Some(found) = agents.iter().find_map(|agent| agent.credentials.get(id)) {
         let body = json!({

@@ -56,7 +56,10 @@ fn refused(message: String) -> Answer {
 }
 
 /// The awsvpc task that has this address on an instance's bridge.
-async fn of(directory: &Directory, peer: IpAddr) -> Option<(Arc<Sources>, Arc<TaskState>)> {
+pub(super) async fn of(
+    directory: &Directory,
+    peer: IpAddr,
+) -> Option<(Arc<Sources>, Arc<TaskState>)> {
     for agent in directory.all() {
         let networks = agent.networks.task_networks().await;
         let Some(network) = networks.into_iter().find(|network| peer == network.local) else {
