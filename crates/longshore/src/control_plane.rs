@@ -1,6 +1,7 @@
 //! The server's parts joined: ledger, services, edge.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use vpc::Vpc;
 use wire::{Edge, EdgeBuilder, Route, Service};
 
+use crate::access_logs::access_logs;
 use crate::agent_program::AgentProgram;
 use crate::archive_route;
 use crate::audit;
@@ -134,7 +136,7 @@ impl ControlPlane {
         keep_certificates(tls.as_ref(), &clock, &shutdown, &mut loops);
         keep_trail(trail, &shutdown, &mut loops);
         let others = (events, logs, secrets, elb, certificates, iam.clone(), ecr);
-        let (of_term, token) = (settings.clone(), shutdown.clone());
+        let (of_term, token) = ((settings.clone(), data.objects()), shutdown.clone());
         loops.spawn(leading(ledger.clone(), ecs.clone(), others, of_term, token));
         let token = shutdown.clone();
         loops.spawn(async move { Ok(edge.serve(listener, token).await?) });
@@ -328,7 +330,7 @@ async fn leading(
     ledger: Ledger,
     ecs: Ecs,
     (events, logs, secrets, elb, certificates, iam, ecr): OfTerm,
-    settings: ServerSettings,
+    (settings, objects): (ServerSettings, PathBuf),
     shutdown: CancellationToken,
 ) -> Result<()> {
     let ServerSettings { account, region, cluster, .. } = &settings;
@@ -336,7 +338,7 @@ async fn leading(
     let work = |term: CancellationToken| {
         let (ecs, ledger, events, logs) = (&ecs, &ledger, &events, &logs);
         let (secrets, elb, certificates) = (&secrets, &elb, &certificates);
-        let (iam, ecr) = (&iam, &ecr);
+        let (iam, ecr, objects) = (&iam, &ecr, &objects);
         async move {
             ledger.reseal().await?;
             if is_shared {
@@ -352,14 +354,17 @@ async fn leading(
                 telling.cancel();
                 ended
             };
-            let balancer = Balancer::new(ledger.clock().clone());
-            let (ended, (), (), (), (), ()) = tokio::join!(
+            let (logs, writer) =
+                access_logs(objects.clone(), ledger.clock().clone(), &RandomIds);
+            let balancer = Balancer::with_journal(ledger.clock().clone(), logs);
+            let (ended, (), (), (), (), (), ()) = tokio::join!(
                 work,
                 events.run(telling.clone()),
                 secrets.run(telling.clone()),
                 elb.run(&balancer, telling.clone()),
                 certificates.run(telling.clone()),
                 ecr.run(telling.clone()),
+                writer.run(telling.clone()),
             );
             ended
         }

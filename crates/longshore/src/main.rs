@@ -6,6 +6,7 @@
 //! - `settings.rs`: flags, environment, file; `data_dir.rs`: what lies in the data folder.
 #![deny(clippy::print_stdout, reason = "output::say ends quietly when nobody reads any more")]
 
+mod access_logs;
 mod agent_program;
 mod api;
 mod archive_route;

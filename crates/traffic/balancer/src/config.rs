@@ -26,8 +26,23 @@ pub struct LoadBalancer {
     pub dns_name: String,
     /// How it treats connections and headers.
     pub settings: Settings,
+    /// Where what it does is written down; nowhere if none.
+    pub log: Option<LogPlace>,
     /// Its listeners, on different ports.
     pub listeners: Vec<Listener>,
+}
+
+/// Where a load balancer's requests are written down.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LogPlace {
+    /// The folder, without a slash at its ends.
+    pub folder: String,
+    /// What the names of its files begin with.
+    pub file: String,
+    /// What lines call the load balancer.
+    pub load_balancer: String,
+    /// The address that it is at.
+    pub node: String,
 }
 
 /// How X-Forwarded-For is treated.
@@ -101,6 +116,8 @@ pub enum Kind {
     Requests,
     /// Connections with whatever bytes, which may be without any for this long.
     Streams(Duration),
+    /// Datagrams of UDP.
+    Datagrams,
 }
 
 /// A listener.
@@ -167,6 +184,8 @@ impl fmt::Debug for KeyPem {
 /// A rule.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
+    /// What it is known by in what is written down.
+    pub priority: u32,
     /// All of these must hold.
     pub conditions: Vec<Condition>,
     /// What is done then.
@@ -288,6 +307,11 @@ pub struct Group {
     pub algorithm: Algorithm,
     /// How long a client stays with the target that it first got; none if it does not.
     pub sticky: Option<Duration>,
+    /// The application's cookie with which a client stays with the target that set it, and for how
+    /// long; none if it does not.
+    pub app_cookie: Option<(String, Duration)>,
+    /// How long a target that becomes healthy beside others takes to get a whole share.
+    pub slow_start: Option<Duration>,
     /// With fewer healthy targets than this, all get requests.
     pub healthy_min: usize,
     /// With a smaller part of healthy targets than this many hundredths, all get requests.

@@ -34,9 +34,10 @@ use tokio::sync::Notify;
 pub use cidr::Cidr;
 pub use config::{
     Action, Algorithm, CertificatePair, Check, Condition, Config, Desync, Forwarded, Group, KeyPem,
-    Kind, Listener, LoadBalancer, Redirect, Rule, Settings, Speaks, Target, Texts, Tls,
+    Kind, Listener, LoadBalancer, LogPlace, Redirect, Rule, Settings, Speaks, Target, Texts, Tls,
 };
 pub use health::{Health, Reason, State};
+pub use proxy::Journal;
 
 use listening::{Common, Listening};
 use proxy::Cookies;
@@ -76,7 +77,16 @@ struct Applied {
 impl Balancer {
     /// One that does nothing yet.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        let common = Common { clock, cookies: Arc::new(Cookies::new()) };
+        Self::begin(clock, None)
+    }
+
+    /// One that writes down what it does, of load balancers that say where.
+    pub fn with_journal(clock: Arc<dyn Clock>, journal: Arc<dyn Journal>) -> Self {
+        Self::begin(clock, Some(journal))
+    }
+
+    fn begin(clock: Arc<dyn Clock>, journal: Option<Arc<dyn Journal>>) -> Self {
+        let common = Common { clock, cookies: Arc::new(Cookies::new()), journal };
         let inner = Inner { common, applied: Mutex::default(), changed: Arc::default() };
         Self { inner: Arc::new(inner) }
     }
@@ -90,8 +100,7 @@ impl Balancer {
             .iter()
             .map(|group| {
                 let before = applied.groups.get(&group.name);
-                let state = GroupState::next(before, group, &self.inner.changed);
-                (group.name.clone(), Arc::new(state))
+                (group.name.clone(), GroupState::next(before, group, &self.inner.changed))
             })
             .collect();
         let troubles = applied.listening.apply(&config.load_balancers, &groups, &self.inner.common);

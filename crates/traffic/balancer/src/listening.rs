@@ -11,8 +11,9 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Action, Kind, Listener, LoadBalancer, Redirect, Settings};
-use crate::proxy::{self, Cookies};
-use crate::rules::Ready;
+use crate::proxy::{self, Cookies, Journal, Log};
+use crate::rules::Table;
+use crate::streams;
 use crate::targets::GroupState;
 use crate::tls::Secure;
 
@@ -28,7 +29,9 @@ pub(crate) struct Plan {
     pub(crate) is_stream: bool,
     /// What it shows, if it takes TLS.
     pub(crate) secure: Option<Arc<Secure>>,
-    pub(crate) rules: Vec<(Vec<Ready>, Deed)>,
+    /// Where requests are written down.
+    pub(crate) log: Option<Log>,
+    pub(crate) rules: Table<Deed>,
     pub(crate) default: Deed,
 }
 
@@ -48,12 +51,13 @@ pub(crate) enum Deed {
 pub(crate) struct Common {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) cookies: Arc<Cookies>,
+    pub(crate) journal: Option<Arc<dyn Journal>>,
 }
 
-/// All listeners by address.
+/// All listeners by address, those of datagrams apart.
 #[derive(Default)]
 pub(crate) struct Listening {
-    listeners: BTreeMap<SocketAddr, Open>,
+    listeners: BTreeMap<(SocketAddr, bool), Open>,
 }
 
 /// A listener that takes connections until it is dropped.
@@ -81,9 +85,10 @@ impl Listening {
         for load_balancer in load_balancers {
             for listener in &load_balancer.listeners {
                 let address = SocketAddr::new(load_balancer.address, listener.port);
-                let open = before.remove(&address);
+                let place = (address, listener.kind == Kind::Datagrams);
+                let open = before.remove(&place);
                 match renewed(open, address, (load_balancer, listener), groups, common) {
-                    Ok(open) => drop(self.listeners.insert(address, open)),
+                    Ok(open) => drop(self.listeners.insert(place, open)),
                     Err(error) => {
                         tracing::warn!(%address, error, "a load balancer cannot listen");
                         let text = format!("Port {} cannot be listened on: {error}", listener.port);
@@ -104,34 +109,36 @@ fn renewed(
     groups: &BTreeMap<String, Arc<GroupState>>,
     common: &Common,
 ) -> Result<Open, String> {
-    let before = open.as_ref().and_then(|open| open.plan.load().secure.clone());
+    let last = open.as_ref().map(|open| open.plan.load_full());
+    let before = last.as_ref().and_then(|last| last.secure.clone());
     let offers: &'static [&'static [u8]] = match (listener.kind, load_balancer.settings.http2) {
-        (Kind::Streams(_), _) => &[],
+        (Kind::Streams(_) | Kind::Datagrams, _) => &[],
         (Kind::Requests, true) => &[b"h2", b"http/1.1"],
         (Kind::Requests, false) => &[b"http/1.1"],
     };
     let secure = listener.tls.as_ref();
     let secure = secure.map(|tls| Secure::next(before.as_ref(), tls, offers)).transpose()?;
-    let plan = Plan { secure, ..plan(load_balancer, listener, groups, common) };
+    let rules = last.as_ref().map(|last| &last.rules);
+    let plan = Plan { secure, ..plan((load_balancer, listener), rules, groups, common) };
     match open {
         Some(open) => {
             open.plan.store(Arc::new(plan));
             Ok(open)
         }
-        None => self::open(address, Arc::new(plan)).map_err(|error| error.to_string()),
+        None => match listener.kind {
+            Kind::Datagrams => open_datagrams(address, Arc::new(plan)),
+            Kind::Requests | Kind::Streams(_) => self::open(address, Arc::new(plan)),
+        }
+        .map_err(|error| error.to_string()),
     }
 }
 
 fn plan(
-    load_balancer: &LoadBalancer,
-    listener: &Listener,
+    (load_balancer, listener): (&LoadBalancer, &Listener),
+    rules: Option<&Table<Deed>>,
     groups: &BTreeMap<String, Arc<GroupState>>,
     common: &Common,
 ) -> Plan {
-    let rule = |rule: &crate::Rule| {
-        let conditions = rule.conditions.iter().map(Ready::new).collect();
-        (conditions, deed(&rule.action, groups))
-    };
     let mut settings = load_balancer.settings.clone();
     if let Kind::Streams(idle) = listener.kind {
         settings.idle = idle;
@@ -145,9 +152,15 @@ fn plan(
         port: listener.port,
         shows_server: listener.shows_server,
         secure: None,
-        rules: listener.rules.iter().map(rule).collect(),
+        log: log(load_balancer, common),
+        rules: Table::next(rules, &listener.rules, |action| deed(action, groups)),
         default: deed(&listener.default, groups),
     }
+}
+
+fn log(load_balancer: &LoadBalancer, common: &Common) -> Option<Log> {
+    let (place, journal) = (load_balancer.log.as_ref()?, common.journal.as_ref()?);
+    Some(Log { place: Arc::new(place.clone()), journal: journal.clone() })
 }
 
 fn deed(action: &Action, groups: &BTreeMap<String, Arc<GroupState>>) -> Deed {
@@ -174,5 +187,15 @@ fn open(address: SocketAddr, plan: Arc<Plan>) -> std::io::Result<Open> {
     let (plan, closing) = (Arc::new(ArcSwap::new(plan)), CancellationToken::new());
     let open = Open { plan: plan.clone(), closing: closing.clone() };
     tokio::spawn(proxy::accept(listener, plan, closing));
+    Ok(open)
+}
+
+fn open_datagrams(address: SocketAddr, plan: Arc<Plan>) -> std::io::Result<Open> {
+    let bound = std::net::UdpSocket::bind(address)?;
+    bound.set_nonblocking(true)?;
+    let socket = tokio::net::UdpSocket::from_std(bound)?;
+    let (plan, closing) = (Arc::new(ArcSwap::new(plan)), CancellationToken::new());
+    let open = Open { plan: plan.clone(), closing: closing.clone() };
+    tokio::spawn(streams::serve_datagrams(socket, plan, closing));
     Ok(open)
 }

@@ -22,6 +22,7 @@ Examples:
   longshore map                         (load balancers, rules, target groups, services, tasks)
   longshore map --cluster prod
   longshore map --svg map.svg           (a drawing for a browser)
+  longshore map --print-hosts | sudo tee -a /etc/hosts
   longshore map --output json")]
 pub struct Map {
     /// Show the services and tasks of this cluster alone [default: all]
@@ -30,6 +31,9 @@ pub struct Map {
     /// Draw it into this file, as SVG; `-` for standard output
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
+    /// Print the names of load balancers with their addresses, as lines of /etc/hosts
+    #[arg(long, conflicts_with_all = ["cluster", "svg"])]
+    print_hosts: bool,
     #[command(flatten)]
     connection: Connection,
 }
@@ -42,6 +46,11 @@ impl Map {
     pub async fn run(self, format: Format) -> Result<()> {
         let client = self.connection.client()?;
         let found = look::look(&client, self.cluster.as_deref()).await?;
+        if self.print_hosts {
+            let chart = chart::Chart::of(&found);
+            text::hosts(&chart).iter().for_each(|line| say!("{line}"));
+            return Ok(());
+        }
         if format == Format::Json && self.svg.is_none() {
             return Ok(output::json(&found)?);
         }

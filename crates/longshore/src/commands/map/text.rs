@@ -18,6 +18,12 @@ pub fn lines(chart: &Chart) -> Vec<String> {
     lines.lines
 }
 
+/// The names of load balancers, as lines of `/etc/hosts`.
+pub fn hosts(chart: &Chart) -> Vec<String> {
+    let known = chart.balancers.iter().filter(|one| !one.address.is_empty());
+    known.map(|one| format!("{}\t{}", one.address, one.dns_name)).collect()
+}
+
 struct Lines<'a> {
     chart: &'a Chart,
     lines: Vec<String>,
@@ -172,6 +178,8 @@ Target groups that no load balancer forwards to
 Services without a load balancer
    service default/worker  worker:3  4 of 4 running";
         assert_eq!(drawn, expected);
+        let expected = ["127.64.0.9\tweb-1.us-east-1.elb.internal"];
+        assert_eq!(hosts(&Chart::of(&found())), expected);
         let nothing = lines(&Chart::default());
         assert_eq!(nothing, ["There are no load balancers, target groups or services."]);
     }

@@ -81,6 +81,10 @@ fn check_built(row: &TargetGroup, set: &Set) -> Result<(), Error> {
             "You cannot enable stickiness on target groups with the TLS protocol".to_owned(),
         ));
     }
+    let is_datagrams = matches!(row.protocol, Protocol::Udp | Protocol::TcpUdp);
+    if is_datagrams && get("proxy_protocol_v2.enabled") == "true" {
+        return Err(Error::not_built(operation, "proxy_protocol_v2.enabled of UDP target groups"));
+    }
     if get("deregistration_delay.connection_termination.enabled") == "true" {
         let key = "deregistration_delay.connection_termination.enabled";
         return Err(Error::not_built(operation, key));
@@ -120,6 +124,12 @@ impl Inner {
             let wanted = input.attributes.iter().map(|one| (one.key.clone(), one.value.clone()));
             let known = of_load_balancers(is_network);
             row.attributes = changed(known, &row.attributes, wanted, unknown)?;
+            let get = |key| value(known, &row.attributes, key);
+            if get("access_logs.s3.enabled") == "true" && get("access_logs.s3.bucket").is_empty() {
+                return Err(Error::Configuration(
+                    "An S3 bucket name must be specified to enable access logs".to_owned(),
+                ));
+            }
             Ok(())
         });
         let attributes = Some(of_load_balancer(is_network, &row.await?.attributes));

@@ -10,7 +10,7 @@ use super::limits;
 use crate::Inner;
 use crate::arn;
 use crate::error::{Error, Kind, Limit};
-use crate::model::{Actions, Protocol, Version};
+use crate::model::{Actions, Protocol, Transport, Version};
 use crate::tables::{GroupKey, LoadBalancerKey};
 
 /// Highest weight of a target group.
@@ -218,7 +218,7 @@ impl Inner {
         view: &impl View,
         load_balancer: &LoadBalancerKey,
         actions: &Actions,
-        is_secure: bool,
+        (is_secure, transport): (bool, Transport),
     ) -> Result<(), Error> {
         let is_network = arn::is_network(&load_balancer.1);
         let forwards = actions.routing().is_some_and(|one| one.type_ == ActionTypeEnum::Forward);
@@ -233,7 +233,11 @@ impl Inner {
             let row = row.ok_or(Error::NotFound(Kind::TargetGroup))?;
             let fits = match (is_network, row.protocol) {
                 (true, Protocol::Tls) => is_secure,
-                (true, protocol) => protocol == Protocol::Tcp,
+                // One that takes both serves listeners of either.
+                (true, Protocol::TcpUdp) => !is_secure,
+                (true, Protocol::Tcp) => transport == Transport::Tcp,
+                (true, Protocol::Udp) => transport == Transport::Udp,
+                (true, Protocol::Http | Protocol::Https) => false,
                 (false, protocol) => !protocol.is_stream(),
             };
             if !fits {

@@ -214,6 +214,8 @@ fn spoken(input: &shapes::CreateTargetGroupInput) -> Result<(Protocol, Version),
         Some(ProtocolEnum::Https) => Protocol::Https,
         Some(ProtocolEnum::Tcp) => Protocol::Tcp,
         Some(ProtocolEnum::Tls) => Protocol::Tls,
+        Some(ProtocolEnum::Udp) => Protocol::Udp,
+        Some(ProtocolEnum::TcpUdp) => Protocol::TcpUdp,
         Some(other) => {
             return Err(Error::not_built(CREATE, format!("Protocol {}", other.as_str())));
         }

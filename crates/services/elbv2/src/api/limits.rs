@@ -15,8 +15,8 @@ pub(super) const TARGET_GROUPS: usize = 3000;
 pub(super) const LISTENERS: usize = 50;
 /// Certificates of a load balancer but the default ones.
 pub(super) const CERTIFICATES: usize = 25;
-/// Rules of a load balancer but the default ones.
-pub(super) const RULES: usize = 100;
+/// Rules of a load balancer but the default ones. AWS begins with 100 and gives more when it is asked.
+pub(super) const RULES: usize = 1000;
 /// Target groups of one action.
 pub(super) const GROUPS_OF_ACTION: usize = 5;
 /// Target groups behind one load balancer.

@@ -11,7 +11,7 @@ use super::{limits, names, scope, show};
 use crate::Inner;
 use crate::arn;
 use crate::error::{Error, Kind, Limit};
-use crate::model::Listener;
+use crate::model::{Listener, Transport};
 use crate::tables::{ListenerKey, LoadBalancerKey};
 
 impl Inner {
@@ -38,6 +38,7 @@ impl Inner {
             mutual: input.mutual_authentication.as_ref(),
         };
         let secure = security.over(None)?;
+        let transport = security.transport(Transport::default());
         let tags = names::tags(input.tags.as_deref().unwrap_or_default())?;
         let default_actions = actions(&input.default_actions, operation)?;
         let done = self.ledger.transact("create listener", |tx| {
@@ -46,9 +47,11 @@ impl Inner {
             if let Some(secure) = &secure {
                 self.check_certificate(tx, &of.0, &secure.certificate)?;
             }
-            self.check_groups(tx, &of, &default_actions, secure.is_some())?;
+            self.check_groups(tx, &of, &default_actions, (secure.is_some(), transport))?;
             if let Some((key, row)) = self.listener_on(tx, &of, port) {
-                return match row.default_actions == default_actions && row.secure == secure {
+                let is_same = row.default_actions == default_actions
+                    && (&row.secure, row.transport) == (&secure, transport);
+                return match is_same {
                     true => Ok(show::listener(&key, &row)),
                     false => Err(Error::DuplicateListener(input.load_balancer_arn.clone())),
                 };
@@ -67,6 +70,7 @@ impl Inner {
                 tags: tags.clone(),
                 default_rule_tags: Default::default(),
                 secure: secure.clone(),
+                transport,
             };
             let shown = show::listener(&key, &row);
             tx.put(&self.tables.listeners, key, row);
@@ -151,11 +155,12 @@ impl Inner {
             if let Some(wanted) = &wanted {
                 changed.default_actions = wanted.clone();
             }
-            let is_secure = changed.secure.is_some();
-            self.check_groups(tx, &of, &changed.default_actions, is_secure)?;
+            changed.transport = security.transport(row.transport);
+            let carried = (changed.secure.is_some(), changed.transport);
+            self.check_groups(tx, &of, &changed.default_actions, carried)?;
             let rules: Vec<_> = tx.prefix(&self.tables.rules, &key).collect();
-            for (_, rule) in rules.iter().filter(|_| row.secure.is_some() != is_secure) {
-                self.check_groups(tx, &of, &rule.actions, is_secure)?;
+            for (_, rule) in rules.iter().filter(|_| row.secure.is_some() != carried.0) {
+                self.check_groups(tx, &of, &rule.actions, carried)?;
             }
             let shown = show::listener(&key, &changed);
             tx.put(&self.tables.listeners, key.clone(), changed);

@@ -14,7 +14,7 @@ use super::{limits, names, scope, show};
 use crate::Inner;
 use crate::arn;
 use crate::error::{Error, Kind, Limit};
-use crate::model::Rule;
+use crate::model::{Rule, Transport};
 use crate::tables::{ListenerKey, RuleKey};
 
 impl Inner {
@@ -49,7 +49,7 @@ impl Inner {
                 let text = format!("At most {max} rules are allowed per load balancer");
                 return Err(Error::too_many(Limit::Rules, text));
             }
-            self.check_groups(tx, &of, &actions, is_secure)?;
+            self.check_groups(tx, &of, &actions, (is_secure, Transport::Tcp))?;
             let id = names::id(tx.next_id());
             let key = (listener.0.clone(), listener.1.clone(), listener.2.clone(), id);
             let row = Rule {
@@ -155,7 +155,8 @@ impl Inner {
             if let Some(actions) = &actions {
                 let of = tx.get(&self.tables.listeners, &listener_of(&key));
                 let is_secure = of.is_some_and(|row| row.secure.is_some());
-                self.check_groups(tx, &(key.0.clone(), key.1.clone()), actions, is_secure)?;
+                let of = (key.0.clone(), key.1.clone());
+                self.check_groups(tx, &of, actions, (is_secure, Transport::Tcp))?;
                 changed.actions = actions.clone();
             }
             let shown = show::rule(&key, &changed);

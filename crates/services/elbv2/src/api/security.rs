@@ -7,7 +7,7 @@ use vpc::Scope;
 
 use crate::Inner;
 use crate::error::Error;
-use crate::model::{Secure, policies};
+use crate::model::{Secure, Transport, policies};
 
 /// What a request says of TLS.
 pub(super) struct Security<'a> {
@@ -39,17 +39,10 @@ impl Security<'_> {
         }
         let is_secure = match (self.protocol, self.is_network) {
             (None, _) => before.is_some(),
-            (Some(ProtocolEnum::Http), false) | (Some(ProtocolEnum::Tcp), true) => false,
+            (Some(ProtocolEnum::Http), false)
+            | (Some(ProtocolEnum::Tcp | ProtocolEnum::Udp | ProtocolEnum::TcpUdp), true) => false,
             (Some(ProtocolEnum::Https), false) | (Some(ProtocolEnum::Tls), true) => true,
-            (
-                Some(
-                    other @ (ProtocolEnum::Udp
-                    | ProtocolEnum::TcpUdp
-                    | ProtocolEnum::Quic
-                    | ProtocolEnum::TcpQuic),
-                ),
-                true,
-            ) => {
+            (Some(other @ (ProtocolEnum::Quic | ProtocolEnum::TcpQuic)), true) => {
                 let what = format!("Protocol {}", other.as_str());
                 return Err(Error::not_built(self.operation, what));
             }
@@ -64,6 +57,16 @@ impl Security<'_> {
         match is_secure {
             true => self.with_tls(before).map(Some),
             false => self.without_tls().map(|()| None),
+        }
+    }
+
+    /// What carries bytes to a listener that had `before`.
+    pub(super) fn transport(&self, before: Transport) -> Transport {
+        match self.protocol {
+            None => before,
+            Some(ProtocolEnum::Udp) => Transport::Udp,
+            Some(ProtocolEnum::TcpUdp) => Transport::Both,
+            Some(_) => Transport::Tcp,
         }
     }
 

@@ -6,7 +6,9 @@ use wire::document::Document;
 
 use crate::Inner;
 use crate::arn;
-use crate::model::{HealthCheck, Listener, LoadBalancer, Rule, State, TargetGroup, Version};
+use crate::model::{
+    HealthCheck, Listener, LoadBalancer, Rule, State, TargetGroup, Transport, Version,
+};
 use crate::tables::{GroupKey, ListenerKey, LoadBalancerKey, RuleKey};
 
 /// Tools ask DNS of this zone about load balancers; it is the one of us-east-1 everywhere.
@@ -71,7 +73,11 @@ pub(super) fn listener(key: &ListenerKey, row: &Listener) -> shapes::Listener {
             (false, true) => shapes::ProtocolEnum::Https,
             (false, false) => shapes::ProtocolEnum::Http,
             (true, true) => shapes::ProtocolEnum::Tls,
-            (true, false) => shapes::ProtocolEnum::Tcp,
+            (true, false) => match row.transport {
+                Transport::Tcp => shapes::ProtocolEnum::Tcp,
+                Transport::Udp => shapes::ProtocolEnum::Udp,
+                Transport::Both => shapes::ProtocolEnum::TcpUdp,
+            },
         }),
         certificates: row.secure.as_ref().map(|secure| {
             let arn = Some(secure.certificate.clone());

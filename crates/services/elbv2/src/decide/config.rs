@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use balancer::{
     Action, Algorithm, CertificatePair, Check, Cidr, Condition, Config, Desync, Forwarded, Group,
-    KeyPem, Kind, Redirect, Settings, Speaks, Texts, Tls,
+    KeyPem, Kind, LogPlace, Redirect, Settings, Speaks, Texts, Tls,
 };
 use ledger::Snapshot;
 use shapes_elbv2 as shapes;
@@ -15,11 +15,12 @@ use vpc::Scope;
 
 use crate::arn;
 use crate::model::attributes::{
-    OF_LISTENERS, OF_LOAD_BALANCERS, OF_NETWORK_LISTENERS, of_target_groups, value,
+    OF_LISTENERS, OF_LOAD_BALANCERS, OF_NETWORK_LISTENERS, of_load_balancers, of_target_groups,
+    value,
 };
 use crate::model::{
-    Actions, Listener, LoadBalancer, Protocol, Secure, Target, TargetGroup, Version, policies,
-    weighted,
+    Actions, Listener, LoadBalancer, Protocol, Secure, Target, TargetGroup, Transport, Version,
+    policies, weighted,
 };
 use crate::tables::{GroupKey, ListenerKey, LoadBalancerKey, Tables, TargetKey};
 
@@ -50,6 +51,7 @@ pub(crate) fn plan(
             address: IpAddr::V4(row.address),
             dns_name: row.dns_name.clone(),
             settings: settings(&row),
+            log: log_place(&key, &row),
             listeners: listeners(tables, certificates, snapshot, &key),
         });
         plan.load_balancers.insert(name, key);
@@ -63,6 +65,26 @@ pub(crate) fn plan(
         plan.groups.insert(name, key);
     }
     plan
+}
+
+/// Where a load balancer's requests are written down (Application Load Balancer guide, "Access log
+/// files").
+fn log_place((scope, name): &LoadBalancerKey, row: &LoadBalancer) -> Option<LogPlace> {
+    let get = |key| value(of_load_balancers(arn::is_network(name)), &row.attributes, key);
+    let bucket = get("access_logs.s3.bucket");
+    if get("access_logs.s3.enabled") != "true" || bucket.is_empty() {
+        return None;
+    }
+    let prefix = get("access_logs.s3.prefix").trim_matches('/');
+    let slash = if prefix.is_empty() { "" } else { "/" };
+    let Scope { account, region } = scope;
+    let dots = name.replace('/', ".");
+    Some(LogPlace {
+        folder: format!("{bucket}/{prefix}{slash}AWSLogs/{account}/elasticloadbalancing/{region}"),
+        file: format!("{account}_elasticloadbalancing_{region}_{dots}"),
+        load_balancer: name.clone(),
+        node: row.address.to_string(),
+    })
 }
 
 fn settings(row: &LoadBalancer) -> Settings {
@@ -102,6 +124,7 @@ fn listeners(
         let mut rules: Vec<_> = snapshot.prefix(&tables.rules, &key).collect();
         rules.sort_by_key(|(_, row)| row.priority);
         let rule = |row: &crate::model::Rule| balancer::Rule {
+            priority: row.priority,
             conditions: row.conditions.iter().map(|one| condition(one)).collect(),
             action: action(&row.actions),
         };
@@ -119,7 +142,17 @@ fn listeners(
             tls: row.secure.as_ref().map(|secure| tls(certificates, snapshot, &key.0, secure)),
         }
     };
-    snapshot.prefix(&tables.listeners, of).map(show).collect()
+    let shown = |(key, row): (ListenerKey, ledger::Row<Listener>)| {
+        let transport = row.transport;
+        let listener = show((key, row));
+        let datagrams = balancer::Listener { kind: Kind::Datagrams, ..listener.clone() };
+        match transport {
+            Transport::Tcp => vec![listener],
+            Transport::Udp => vec![datagrams],
+            Transport::Both => vec![listener, datagrams],
+        }
+    };
+    snapshot.prefix(&tables.listeners, of).flat_map(shown).collect()
 }
 
 /// What a listener shows; a certificate that is gone is left out.
@@ -245,8 +278,13 @@ fn group(name: String, row: &TargetGroup, targets: Vec<balancer::Target>) -> Gro
     };
     let least = "target_group_health.unhealthy_state_routing.minimum_healthy_targets";
     let number = |key: &str| value(known, &row.attributes, key).parse();
-    let by_cookie = get("stickiness.enabled") == "true" && get("stickiness.type") == "lb_cookie";
-    let sticky = get("stickiness.lb_cookie.duration_seconds").parse().ok();
+    let by = |kind| get("stickiness.enabled") == "true" && get("stickiness.type") == kind;
+    let lasts =
+        |key: &str| value(known, &row.attributes, key).parse().ok().map(Duration::from_secs);
+    let sticky = lasts("stickiness.lb_cookie.duration_seconds");
+    let app_cookie = lasts("stickiness.app_cookie.duration_seconds");
+    let app_cookie_name = get("stickiness.app_cookie.cookie_name").to_owned();
+    let slow_start = lasts("slow_start.duration_seconds");
     let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds));
     Group {
         name,
@@ -269,7 +307,9 @@ fn group(name: String, row: &TargetGroup, targets: Vec<balancer::Target>) -> Gro
             codes: row.check.matcher.ranges(),
         },
         algorithm,
-        sticky: sticky.filter(|_| by_cookie).map(Duration::from_secs),
+        sticky: sticky.filter(|_| by("lb_cookie")),
+        app_cookie: app_cookie.filter(|_| by("app_cookie")).map(|lasts| (app_cookie_name, lasts)),
+        slow_start: slow_start.filter(|lasts| !lasts.is_zero()),
         healthy_min: number(&format!("{least}.count")).unwrap_or(1),
         healthy_min_percent: number(&format!("{least}.percentage")).unwrap_or_default(),
     }

@@ -20,6 +20,10 @@ pub(crate) enum Values {
     OffOr(u32, u32),
     /// Any text.
     Text,
+    /// The name of a bucket of S3, or nothing.
+    Bucket,
+    /// What names of objects in it begin with, or nothing.
+    Prefix,
     /// The name of an application's cookie, not one of the load balancer's own.
     CookieName,
 }
@@ -45,8 +49,8 @@ const TARGETS_MAX: u32 = 1000;
 /// Those of application load balancers.
 pub(crate) const OF_LOAD_BALANCERS: &[Attribute] = &[
     attribute("access_logs.s3.enabled", "false", Values::Bool),
-    attribute("access_logs.s3.bucket", "", Values::Text),
-    attribute("access_logs.s3.prefix", "", Values::Text),
+    attribute("access_logs.s3.bucket", "", Values::Bucket),
+    attribute("access_logs.s3.prefix", "", Values::Prefix),
     attribute("client_keep_alive.seconds", "3600", Values::Number(60, 604_800)),
     attribute("connection_logs.s3.enabled", "false", Values::Bool),
     attribute("connection_logs.s3.bucket", "", Values::Text),
@@ -138,8 +142,8 @@ pub(crate) const OF_LISTENERS: &[Attribute] = &[
 /// Those of network load balancers.
 pub(crate) const OF_NETWORK_LOAD_BALANCERS: &[Attribute] = &[
     attribute("access_logs.s3.enabled", "false", Values::Bool),
-    attribute("access_logs.s3.bucket", "", Values::Text),
-    attribute("access_logs.s3.prefix", "", Values::Text),
+    attribute("access_logs.s3.bucket", "", Values::Bucket),
+    attribute("access_logs.s3.prefix", "", Values::Prefix),
     attribute("deletion_protection.enabled", "false", Values::Bool),
     attribute(
         "dns_record.client_routing_policy",
@@ -253,6 +257,18 @@ impl Attribute {
                 range(value == "off" || within(low, high), format!("{low}-{high}"))
             }
             Values::Text => None,
+            Values::Bucket => {
+                let is_inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+                let is_label = |label: &str| !label.is_empty() && label.chars().all(is_inner);
+                let is_name = (3..=63).contains(&value.len()) && value.split('.').all(is_label);
+                (!value.is_empty() && !is_name)
+                    .then(|| format!("The bucket name '{value}' is not valid"))
+            }
+            Values::Prefix => {
+                let is_step = |part: &str| matches!(part, "" | "." | ".." | "AWSLogs");
+                (!value.is_empty() && value.split('/').any(is_step))
+                    .then(|| format!("The prefix '{value}' is not valid"))
+            }
             Values::CookieName => ["AWSALB", "AWSALBAPP", "AWSALBTG"]
                 .iter()
                 .any(|own| value.starts_with(own))

@@ -36,12 +36,16 @@ pub(crate) enum Protocol {
     Tcp,
     /// Anything over TLS.
     Tls,
+    /// Anything over UDP.
+    Udp,
+    /// Anything over either.
+    TcpUdp,
 }
 
 impl Protocol {
     /// Whether it is for network load balancers.
     pub(crate) fn is_stream(self) -> bool {
-        matches!(self, Self::Tcp | Self::Tls)
+        matches!(self, Self::Tcp | Self::Tls | Self::Udp | Self::TcpUdp)
     }
 
     /// As the API has it.
@@ -51,6 +55,8 @@ impl Protocol {
             Self::Https => shapes::ProtocolEnum::Https,
             Self::Tcp => shapes::ProtocolEnum::Tcp,
             Self::Tls => shapes::ProtocolEnum::Tls,
+            Self::Udp => shapes::ProtocolEnum::Udp,
+            Self::TcpUdp => shapes::ProtocolEnum::TcpUdp,
         }
     }
 }

@@ -67,6 +67,21 @@ pub(crate) struct Listener {
     /// What it shows and how, if it takes TLS.
     #[serde(default)]
     pub(crate) secure: Option<Secure>,
+    /// What carries bytes to it.
+    #[serde(default)]
+    pub(crate) transport: Transport,
+}
+
+/// What carries bytes to a listener of a network load balancer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Transport {
+    /// Connections.
+    #[default]
+    Tcp,
+    /// Datagrams.
+    Udp,
+    /// Either.
+    Both,
 }
 
 /// What a listener has that takes TLS.

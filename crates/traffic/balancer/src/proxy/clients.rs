@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::answer;
 use super::answer::{Answer, Broken};
 use super::desync::{Guarded, Requests, UnderWay};
+use super::log::Entry;
 use crate::listening::Plan;
 use crate::{streams, tls};
 
@@ -51,6 +52,8 @@ pub(crate) struct Client {
     pub(crate) peer: SocketAddr,
     /// Version and cipher, by OpenSSL's names, if it came with TLS.
     pub(crate) tls: Option<(&'static str, &'static str)>,
+    /// The name that it asked for with TLS; kept only if requests are written down.
+    pub(crate) server_name: Option<Arc<str>>,
     /// The requests of its connection.
     pub(crate) requests: Arc<Requests>,
     /// From when on its connection is to end.
@@ -102,7 +105,8 @@ async fn serve(stream: TcpStream, peer: SocketAddr, plan: Plans, closing: Cancel
     let ends_at = Instant::now() + now.settings.client_life;
     let requests = Arc::new(Requests::new());
     let Some(secure) = &now.secure else {
-        let client = Arc::new(Client { peer, tls: None, requests, ends_at });
+        let client = Client { peer, tls: None, server_name: None, requests, ends_at };
+        let client = Arc::new(client);
         return serve_http1(stream, client, plan, closing).await;
     };
     let shaken = TlsAcceptor::from(secure.config.clone()).accept(stream);
@@ -111,7 +115,10 @@ async fn serve(stream: TcpStream, peer: SocketAddr, plan: Plans, closing: Cancel
         Ok(Err(error)) => return tracing::debug!(%error, %peer, "a handshake failed"),
         Err(_) => return tracing::debug!(%peer, "a handshake took too long"),
     };
-    let client = Arc::new(Client { peer, tls: Some(agreed(&stream)), requests, ends_at });
+    let server_name = stream.get_ref().1.server_name().filter(|_| now.log.is_some());
+    let server_name = server_name.map(Arc::from);
+    let client = Client { peer, tls: Some(agreed(&stream)), server_name, requests, ends_at };
+    let client = Arc::new(client);
     match stream.get_ref().1.alpn_protocol() {
         Some(b"h2") => serve_http2(stream, client, plan, closing).await,
         _ => serve_http1(stream, client, plan, closing).await,
@@ -139,11 +146,12 @@ where
         let (plan, client) = (plan.load_full(), of_requests.clone());
         let under_way = client.requests.begin();
         async move {
-            let response = answer(request, &client, &plan, under_way.is_last()).await;
-            Ok::<_, Infallible>(response.map(|body| Counted { body, _under_way: under_way }))
+            let (response, entry) = answer(request, &client, &plan, &under_way).await;
+            let counted = |body| Counted { body, entry, _under_way: under_way };
+            Ok::<_, Infallible>(response.map(counted))
         }
     });
-    let stream = Guarded::new(stream, plans, client.requests.clone(), idle);
+    let stream = Guarded::new(stream, plans, client.clone(), idle);
     let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
@@ -175,8 +183,9 @@ where
         let (plan, client) = (plan.load_full(), of_requests.clone());
         let under_way = client.requests.begin();
         async move {
-            let response = answer(request, &client, &plan, false).await;
-            Ok::<_, Infallible>(response.map(|body| Counted { body, _under_way: under_way }))
+            let (response, entry) = answer(request, &client, &plan, &under_way).await;
+            let counted = |body| Counted { body, entry, _under_way: under_way };
+            Ok::<_, Infallible>(response.map(counted))
         }
     });
     let connection = builder.serve_connection(TokioIo::new(stream), service);
@@ -235,6 +244,7 @@ async fn is_quiet(requests: &Requests, long: Duration) {
 /// An answer's body that tells when it has ended.
 struct Counted {
     body: Answer,
+    entry: Option<Box<Entry>>,
     _under_way: UnderWay,
 }
 
@@ -246,7 +256,12 @@ impl Body for Counted {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        Pin::new(&mut self.get_mut().body).poll_frame(cx)
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.body).poll_frame(cx);
+        if let (Some(entry), Poll::Ready(Some(Ok(frame)))) = (&mut this.entry, &polled) {
+            entry.send(frame.data_ref().map_or(0, Bytes::len));
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

@@ -16,6 +16,8 @@ use terms::Timestamp;
 const TARGET: &str = "AWSALB";
 /// The cookie of a group.
 const GROUP: &str = "AWSALBTG";
+/// The cookie of a target that an application's own cookie goes with.
+const APPLICATION: &str = "AWSALBAPP-0";
 /// The same again, for pages inside other sites' pages.
 const ELSEWHERE: &str = "CORS";
 /// What clients are told to keep cookies for, whatever the stickiness lasts.
@@ -34,6 +36,15 @@ pub(super) struct Pins {
     group: Option<(String, Duration)>,
     /// Group and target, and how long ago.
     target: Option<(String, Duration)>,
+    /// The same, with an application's cookie.
+    application: Option<(String, Duration)>,
+}
+
+/// Whether a request has a cookie of this name.
+pub(super) fn has(headers: &HeaderMap, name: &str) -> bool {
+    let values = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut cookies = values.flat_map(|value| value.split(';'));
+    cookies.any(|cookie| cookie.trim().split_once('=').is_some_and(|(known, _)| known == name))
 }
 
 impl Pins {
@@ -45,10 +56,23 @@ impl Pins {
 
     /// The mark of the target of this group that the client stays with, for this long.
     pub(super) fn target_within(&self, sticky: Option<Duration>, group: &str) -> Option<&str> {
-        let (name, age) = self.target.as_ref()?;
-        let mark = name.strip_prefix(group)?.strip_prefix(' ')?;
-        (*age <= sticky?).then_some(mark)
+        of_group(&self.target, sticky?, group)
     }
+
+    /// The same, by the cookie that goes with an application's.
+    pub(super) fn app_target_within(&self, lasts: Duration, group: &str) -> Option<&str> {
+        of_group(&self.application, lasts, group)
+    }
+}
+
+fn of_group<'a>(
+    pin: &'a Option<(String, Duration)>,
+    lasts: Duration,
+    group: &str,
+) -> Option<&'a str> {
+    let (name, age) = pin.as_ref()?;
+    let mark = name.strip_prefix(group)?.strip_prefix(' ')?;
+    (*age <= lasts).then_some(mark)
 }
 
 impl Cookies {
@@ -71,6 +95,7 @@ impl Cookies {
             let pin = match plain {
                 TARGET => &mut pins.target,
                 GROUP => &mut pins.group,
+                APPLICATION => &mut pins.application,
                 _ => continue,
             };
             if pin.is_none() {
@@ -97,18 +122,34 @@ impl Cookies {
         }
     }
 
+    /// Sets the cookie that goes with an application's, if the answer sets that one.
+    pub(super) fn follow(
+        &self,
+        headers: &mut HeaderMap,
+        name: &str,
+        (group, target): (&str, &str),
+        now: Timestamp,
+    ) {
+        let sets = |value: &HeaderValue| {
+            let text = value.to_str().ok();
+            text.and_then(|text| text.split_once('=')).is_some_and(|(set, _)| set.trim() == name)
+        };
+        if !headers.get_all(SET_COOKIE).iter().any(sets) {
+            return;
+        }
+        if let Some(value) = self.seal(APPLICATION, &format!("{group} {target}"), now) {
+            append(headers, &format!("{APPLICATION}={value}; Expires={}; Path=/", expiry(now)));
+        }
+    }
+
     fn set(&self, headers: &mut HeaderMap, name: &str, says: &str, now: Timestamp) {
         let Some(value) = self.seal(name, says, now) else { return };
-        let millis = u64::try_from(now.millis()).unwrap_or_default();
-        let expires = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_millis(millis) + KEPT);
+        let expires = expiry(now);
         let plain = format!("{name}={value}; Expires={expires}; Path=/");
         let elsewhere =
             format!("{name}{ELSEWHERE}={value}; Expires={expires}; Path=/; SameSite=None; Secure");
-        for text in [plain, elsewhere] {
-            if let Ok(value) = HeaderValue::from_str(&text) {
-                headers.append(SET_COOKIE, value);
-            }
-        }
+        append(headers, &plain);
+        append(headers, &elsewhere);
     }
 
     /// `says` and when it was said, for a cookie of this name alone.
@@ -130,6 +171,18 @@ impl Cookies {
         let (said_at, says) = opened.split_first_chunk()?;
         let said_at = Timestamp::from_millis(i64::from_be_bytes(*said_at));
         Some((String::from_utf8(says.to_vec()).ok()?, now.since(said_at)))
+    }
+}
+
+/// Until when clients keep cookies.
+fn expiry(now: Timestamp) -> String {
+    let millis = u64::try_from(now.millis()).unwrap_or_default();
+    httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_millis(millis) + KEPT)
+}
+
+fn append(headers: &mut HeaderMap, cookie: &str) {
+    if let Ok(value) = HeaderValue::from_str(cookie) {
+        headers.append(SET_COOKIE, value);
     }
 }
 
@@ -158,7 +211,7 @@ mod tests {
         assert_eq!(read(&others, "AWSALB", &sealed), None);
         assert_eq!(read(&cookies, "AWSALB", "nonsense"), None);
         let pins =
-            Pins { group: None, target: Some(("blue x".to_owned(), Duration::from_secs(2))) };
+            Pins { target: Some(("blue x".to_owned(), Duration::from_secs(2))), ..Pins::default() };
         assert_eq!(pins.target_within(Some(Duration::from_secs(1)), "blue"), None);
         assert_eq!(pins.target_within(None, "blue"), None);
         assert_eq!(pins.target_within(Some(Duration::from_secs(2)), "green"), None);

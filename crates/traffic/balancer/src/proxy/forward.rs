@@ -11,9 +11,9 @@ use hyper::body::{Body, Incoming};
 use super::answer::Answer;
 use super::desync::Requests;
 use super::own::Own;
-use super::{headers, tunnel};
+use super::{Noted, headers, tunnel};
 use crate::listening::Plan;
-use crate::targets::{Connecting, GroupState, Lease, TargetState, Unsent, Upload};
+use crate::targets::{Connecting, Flow, GroupState, Lease, TargetState, Unsent, Upload};
 
 /// How many targets are tried, at most, as long as none of them has got the request.
 const TRIES: usize = 3;
@@ -41,18 +41,21 @@ pub(super) async fn forward(
     plan: &Plan,
     group: &Arc<GroupState>,
     how: How<'_>,
+    noted: &mut Noted,
 ) -> Answered {
     let How { own, upgrade, mut pinned, is_last, requests } = how;
     let page = |status| (own.page(status), None);
     let client = upgrade.then(|| hyper::upgrade::on(&mut request));
     let (parts, body) = request.into_parts();
     let idle = plan.settings.idle;
-    let moved = Arc::new(AtomicBool::new(false));
+    let flow = Arc::new(Flow::default());
+    if let Some(entry) = noted {
+        entry.flow = Some(flow.clone());
+    }
     let is_empty = body.is_end_stream();
     let mut spare = (is_empty && is_safe(&parts.method)).then(|| copy(&parts));
-    let failed = Arc::new(AtomicBool::new(false));
     let body = Some(body).filter(|_| !is_empty);
-    let upload = Upload::new(body, moved.clone(), failed.clone());
+    let upload = Upload::new(body, flow.clone());
     let mut outgoing = Request::from_parts(parts, upload);
     let mut not: Option<Arc<TargetState>> = None;
     for tried in 0..TRIES {
@@ -69,14 +72,20 @@ pub(super) async fn forward(
                 continue;
             }
         };
+        if let Some(entry) = noted {
+            entry.dispatch(target.address());
+        }
         let sent = lease.send(outgoing);
-        let Unsent(unsent) = match waited(sent, idle, &moved).await {
+        let Unsent(unsent) = match waited(sent, idle, &flow.moved).await {
             Some(Ok(response)) => {
-                let answer = back(response, lease, client, (idle, requests));
+                if let Some(entry) = noted {
+                    entry.answered(response.status().as_u16());
+                }
+                let answer = back(response, lease, client, (idle, requests), noted);
                 return (answer, Some(target));
             }
             // The client sent no whole request.
-            Some(Err(_)) if failed.load(Ordering::Relaxed) => {
+            Some(Err(_)) if flow.failed.load(Ordering::Relaxed) => {
                 return page(match requests.is_late() {
                     true => StatusCode::REQUEST_TIMEOUT,
                     false => StatusCode::BAD_REQUEST,
@@ -90,9 +99,7 @@ pub(super) async fn forward(
         let again = if lease.reused { spare.take() } else { None };
         outgoing = match (unsent, again) {
             (Some(unsent), _) => unsent,
-            (None, Some(parts)) => {
-                Request::from_parts(parts, Upload::new(None, moved.clone(), failed.clone()))
-            }
+            (None, Some(parts)) => Request::from_parts(parts, Upload::new(None, flow.clone())),
             (None, None) => return page(StatusCode::BAD_GATEWAY),
         };
     }
@@ -117,16 +124,23 @@ fn back(
     lease: Lease,
     client: Option<hyper::upgrade::OnUpgrade>,
     (idle, requests): (Duration, &Requests),
+    noted: &mut Noted,
 ) -> Response<Answer> {
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let target = hyper::upgrade::on(&mut response);
         let (mut parts, _) = response.into_parts();
         headers::strip(&mut parts.headers, true);
+        let response = Response::from_parts(parts, Answer::Own(None));
         if let Some(client) = client {
             requests.become_tunnel();
-            tunnel::join(client, target, lease, idle);
+            // It is written down when the WebSocket ends.
+            let mut entry = noted.take();
+            if let Some(entry) = &mut entry {
+                entry.hand(&response);
+            }
+            tunnel::join((client, target), lease, idle, entry);
         }
-        return Response::from_parts(parts, Answer::Own(None));
+        return response;
     }
     let (mut parts, body) = response.into_parts();
     headers::strip(&mut parts.headers, false);

@@ -6,6 +6,7 @@ mod cookies;
 mod desync;
 mod forward;
 mod headers;
+mod log;
 mod own;
 mod redirect;
 mod trace;
@@ -25,35 +26,50 @@ use crate::targets::GroupState;
 use answer::Answer;
 pub(crate) use clients::{Client, accept};
 pub(crate) use cookies::Cookies;
+use cookies::Pins;
+use desync::UnderWay;
+use log::Entry;
+pub use log::Journal;
+pub(crate) use log::Log;
 use own::Own;
 
 /// Most addresses in X-Forwarded-For (Application Load Balancer guide, "HTTP 463").
 const FORWARDED_MAX: usize = 30;
 
-/// Answers a request as the rules say.
-///
-/// With `is_last` the connections that it takes end with it.
+/// What is written down of a request, if anything is.
+type Noted = Option<Box<Entry>>;
+
+/// Answers a request as the rules say; gives what is to be written down of it, too.
 async fn answer(
     request: Request<Incoming>,
     client: &Client,
     plan: &Plan,
-    is_last: bool,
-) -> Response<Answer> {
+    under_way: &UnderWay,
+) -> (Response<Answer>, Noted) {
     let is_http1 = request.version() < Version::HTTP_2;
-    let mut response = routed(request, client, plan, is_last).await;
+    let is_last = under_way.is_last();
+    let mut noted = Entry::begin(&request, client, plan);
+    if let Some(entry) = &mut noted {
+        entry.oddity = under_way.oddity();
+    }
+    let mut response = routed(request, client, plan, (is_last, &mut noted)).await;
     let ends = is_http1 && (is_last || client.is_over());
     if ends && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         let close = header::HeaderValue::from_static("close");
         response.headers_mut().insert(header::CONNECTION, close);
     }
-    response
+    if let Some(entry) = &mut noted {
+        entry.hand(&response);
+    }
+    (response, noted)
 }
 
+/// With `is_last` the connections that the request takes end with it.
 async fn routed(
     request: Request<Incoming>,
     client: &Client,
     plan: &Plan,
-    is_last: bool,
+    (is_last, noted): (bool, &mut Noted),
 ) -> Response<Answer> {
     let own = Own {
         shows_server: plan.shows_server,
@@ -64,21 +80,26 @@ async fn routed(
         return own.page(status);
     }
     let host = headers::host(&request, &plan.dns_name);
-    let deed = {
+    let (priority, deed) = {
         let uri = request.uri();
-        let seen = Seen {
-            method: request.method().as_str(),
-            host: headers::without_port(&host),
-            path: uri.path(),
-            query: uri.query().unwrap_or_default(),
-            headers: request.headers(),
-            source: client.peer.ip(),
-        };
-        let takes = |rule: &&(Vec<_>, Deed)| {
-            rule.0.iter().all(|condition: &crate::rules::Ready| condition.holds(&seen))
-        };
-        plan.rules.iter().find(takes).map_or(&plan.default, |(_, deed)| deed)
+        let seen = Seen::new(
+            (request.method().as_str(), headers::without_port(&host)),
+            (uri.path(), uri.query().unwrap_or_default()),
+            (request.headers(), client.peer.ip()),
+        );
+        match plan.rules.find(&seen) {
+            Some(rule) => (rule.priority, &rule.deed),
+            None => (0, &plan.default),
+        }
     };
+    if let Some(entry) = noted {
+        entry.priority = Some(priority);
+        entry.action = Some(match deed {
+            Deed::Redirect(_) => "redirect",
+            Deed::Fixed { .. } => "fixed-response",
+            Deed::Forward(..) => "forward",
+        });
+    }
     match deed {
         Deed::Redirect(redirect) => {
             let place = redirect::Place {
@@ -97,7 +118,7 @@ async fn routed(
         }
         Deed::Forward(weighted, sticky) => {
             let at = Place { client, plan, host: &host, own, is_last };
-            to_group(request, weighted, *sticky, at).await
+            to_group(request, (weighted, *sticky), at, noted).await
         }
     }
 }
@@ -114,11 +135,16 @@ struct Place<'a> {
 /// Forwards a request to one of these groups.
 async fn to_group(
     mut request: Request<Incoming>,
-    weighted: &[(Arc<GroupState>, u32)],
-    sticky: Option<Duration>,
+    (weighted, sticky): (&[(Arc<GroupState>, u32)], Option<Duration>),
     Place { client, plan, host, own, is_last }: Place<'_>,
+    noted: &mut Noted,
 ) -> Response<Answer> {
-    let pins = plan.cookies.read(request.headers(), plan.clock.now());
+    let stays_somewhere =
+        |(group, _): &(Arc<GroupState>, u32)| group.sticky().or(group.app_sticky()).is_some();
+    let pins = match sticky.is_some() || weighted.iter().any(stays_somewhere) {
+        true => plan.cookies.read(request.headers(), plan.clock.now()),
+        false => Pins::default(),
+    };
     let stays = |(group, weight): &&(Arc<GroupState>, u32)| {
         *weight > 0 && pins.group_within(sticky) == Some(group.name())
     };
@@ -129,17 +155,32 @@ async fn to_group(
     if let Some(status) = mismatch(&request, own, group.speaks()) {
         return own.page(status);
     }
-    let pinned = pins.target_within(group.sticky(), group.name());
+    let pinned = match group.app_cookie() {
+        None => pins.target_within(group.sticky(), group.name()),
+        Some((name, lasts)) if cookies::has(request.headers(), name) => {
+            pins.app_target_within(*lasts, group.name())
+        }
+        Some(_) => None,
+    };
     let pinned = pinned.and_then(|mark| group.pinned(mark));
     let upgrade = tunnel::wanted(&request);
     let way = headers::Way { client, host, upgrade, speaks: group.speaks() };
     headers::prepare(&mut request, plan, &way);
+    if let Some(entry) = noted {
+        let trace = request.headers().get("x-amzn-trace-id");
+        entry.trace = trace.and_then(|trace| trace.to_str().ok()).map(str::to_owned);
+        entry.group = Some(group.name().to_owned());
+    }
     let how = forward::How { own, upgrade, pinned, is_last, requests: &client.requests };
-    let (mut response, target) = forward::forward(request, plan, group, how).await;
+    let (mut response, target) = forward::forward(request, plan, group, how, noted).await;
     if let Some(target) = target {
+        let now = plan.clock.now();
+        if let Some((name, _)) = group.app_cookie() {
+            plan.cookies.follow(response.headers_mut(), name, (group.name(), &target.mark()), now);
+        }
         let target = group.sticky().map(|_| target.mark());
         let group = (group.name(), sticky.is_some());
-        plan.cookies.write(response.headers_mut(), group, target, plan.clock.now());
+        plan.cookies.write(response.headers_mut(), group, target, now);
     }
     response
 }

@@ -1,24 +1,97 @@
 //! Which rule takes a request (Application Load Balancer guide, "Listener rules").
 
+mod hint;
 mod pattern;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use http::HeaderMap;
 
-use crate::config::{Condition, Texts};
+use crate::config::{Action, Condition, Rule, Texts};
+use hint::Hint;
 use pattern::{Case, Matcher};
 
 /// The parts of a request that rules look at.
 #[derive(Debug)]
 pub(crate) struct Seen<'a> {
-    pub(crate) method: &'a str,
-    /// Without its port.
-    pub(crate) host: &'a str,
-    pub(crate) path: &'a str,
-    pub(crate) query: &'a str,
-    pub(crate) headers: &'a HeaderMap,
-    pub(crate) source: IpAddr,
+    method: &'a str,
+    /// Without its port; none if it has what no rule considers.
+    host: Option<&'a str>,
+    path: Option<&'a str>,
+    query: &'a str,
+    headers: &'a HeaderMap,
+    source: IpAddr,
+    path_head: u128,
+    host_head: u128,
+}
+
+impl<'a> Seen<'a> {
+    /// These parts; the host is without its port.
+    pub(crate) fn new(
+        (method, host): (&'a str, &'a str),
+        (path, query): (&'a str, &'a str),
+        (headers, source): (&'a HeaderMap, IpAddr),
+    ) -> Self {
+        let visible = |text: &'a str| Some(text).filter(|text| is_visible(text));
+        let (path_head, host_head) = (hint::of_path(path), hint::of_host(host));
+        let (host, path) = (visible(host), visible(path));
+        Self { method, host, path, query, headers, source, path_head, host_head }
+    }
+}
+
+/// The conditions of a rule, with what they were made from.
+#[derive(Debug)]
+struct Conditions {
+    told: Vec<Condition>,
+    ready: Vec<Ready>,
+    hint: Hint,
+}
+
+/// A rule that is ready to be asked.
+pub(crate) struct Row<D> {
+    /// What it is known by.
+    pub(crate) priority: u32,
+    /// What it does.
+    pub(crate) deed: D,
+    conditions: Arc<Conditions>,
+}
+
+/// The rules of a listener, the first to be asked first.
+pub(crate) struct Table<D> {
+    /// Of each rule, close together.
+    hints: Vec<Hint>,
+    rows: Vec<Row<D>>,
+}
+
+impl<D> Table<D> {
+    /// These rules. Conditions that `before` had under the same priority are not made again.
+    pub(crate) fn next(before: Option<&Self>, rules: &[Rule], deed: impl Fn(&Action) -> D) -> Self {
+        let known = |rule: &Rule| {
+            let rows = before.map_or(&[][..], |before| before.rows.as_slice());
+            let at = rows.binary_search_by_key(&rule.priority, |row| row.priority).ok()?;
+            let same = &rows[at].conditions;
+            (same.told == rule.conditions).then(|| same.clone())
+        };
+        let row = |rule: &Rule| Row {
+            priority: rule.priority,
+            deed: deed(&rule.action),
+            conditions: known(rule).unwrap_or_else(|| {
+                let ready: Vec<Ready> = rule.conditions.iter().map(Ready::new).collect();
+                let hint = Hint::of(&ready);
+                Arc::new(Conditions { told: rule.conditions.clone(), ready, hint })
+            }),
+        };
+        let rows: Vec<Row<D>> = rules.iter().map(row).collect();
+        Self { hints: rows.iter().map(|row| row.conditions.hint).collect(), rows }
+    }
+
+    /// The first rule that takes a request.
+    pub(crate) fn find(&self, seen: &Seen<'_>) -> Option<&Row<D>> {
+        let likely = self.hints.iter().zip(&self.rows).filter(|(hint, _)| hint.may_hold(seen));
+        let mut likely = likely.map(|(_, row)| row);
+        likely.find(|row| row.conditions.ready.iter().all(|condition| condition.holds(seen)))
+    }
 }
 
 /// A condition that is ready to be asked.
@@ -54,15 +127,16 @@ impl Ready {
 
     /// Whether it holds.
     pub(crate) fn holds(&self, seen: &Seen<'_>) -> bool {
-        let any = |matchers: &[Matcher], text: &str| {
-            is_visible(text) && matchers.iter().any(|matcher| matcher.matches(text))
+        let one_of = |matchers: &[Matcher], text: Option<&str>| {
+            text.is_some_and(|text| matchers.iter().any(|matcher| matcher.matches(text)))
         };
         match self {
-            Self::Host(matchers) => any(matchers, seen.host),
-            Self::Path(matchers) => any(matchers, seen.path),
+            Self::Host(matchers) => one_of(matchers, seen.host),
+            Self::Path(matchers) => one_of(matchers, seen.path),
             Self::Header(name, matchers) => {
                 let values = seen.headers.get_all(name.as_str()).into_iter();
-                values.filter_map(|value| value.to_str().ok()).any(|value| any(matchers, value))
+                let texts = values.filter_map(|value| value.to_str().ok());
+                texts.filter(|text| is_visible(text)).any(|text| one_of(matchers, Some(text)))
             }
             Self::Method(methods) => methods.iter().any(|method| method == seen.method),
             Self::Query(wanted) => {
@@ -98,16 +172,58 @@ fn is_visible(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn seen<'a>(headers: &'a HeaderMap, target: &'a str) -> Seen<'a> {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let source = IpAddr::from([192, 0, 2, 7]);
-        Seen { method: "GET", host: "Www.Example.com", path, query, headers, source }
+        Seen::new(("GET", "Www.Example.com"), (path, query), (headers, source))
     }
 
     fn patterns(all: &[&str]) -> Texts {
         Texts::Patterns(all.iter().map(|&text| text.to_owned()).collect())
+    }
+
+    fn nothing() -> Action {
+        Action::Forward { groups: Vec::new(), sticky: None }
+    }
+
+    proptest! {
+        #[test]
+        fn a_look_at_the_hint_passes_no_rule_over_that_holds(
+            wanted in prop::collection::vec("/[a-b?*]{0,3}[a-c]{0,20}[*]{0,1}", 1..4),
+            path in "/[a-c]{0,24}",
+        ) {
+            let headers = HeaderMap::new();
+            let condition = Condition::Path(Texts::Patterns(wanted));
+            let seen = seen(&headers, &path);
+            let holds = Ready::new(&condition).holds(&seen);
+            let rule = Rule { priority: 1, conditions: vec![condition], action: nothing() };
+            prop_assert_eq!(Table::next(None, &[rule], |_| ()).find(&seen).is_some(), holds);
+        }
+    }
+
+    #[test]
+    fn conditions_are_made_once() {
+        let rule = |priority: u32, path: &str| {
+            let conditions = vec![Condition::Path(patterns(&[path]))];
+            Rule { priority, conditions, action: nothing() }
+        };
+        let first = Table::next(None, &[rule(1, "/a"), rule(5, "/b")], |_| ());
+        let new = [rule(1, "/a"), rule(3, "/c"), rule(5, "/d")];
+        let next = Table::next(Some(&first), &new, |_| ());
+        let is_kept = |at: usize, was: usize| {
+            Arc::ptr_eq(&next.rows[at].conditions, &first.rows[was].conditions)
+        };
+        assert!(is_kept(0, 0) && !is_kept(2, 1));
+        let headers = HeaderMap::new();
+        let found = |path: &str| next.find(&seen(&headers, path)).map(|row| row.priority);
+        assert_eq!(
+            [found("/a"), found("/b"), found("/c"), found("/d")],
+            [Some(1), None, Some(3), Some(5)]
+        );
     }
 
     #[test]
@@ -116,7 +232,12 @@ mod tests {
         headers.append("x-kind", "first".parse().expect("a value"));
         headers.append("x-kind", "Second one".parse().expect("a value"));
         let holds = |condition: Condition, target: &str| {
-            Ready::new(&condition).holds(&seen(&headers, target))
+            let seen = seen(&headers, target);
+            let holds = Ready::new(&condition).holds(&seen);
+            // The table finds what holds, and nothing else.
+            let rule = Rule { priority: 1, conditions: vec![condition], action: nothing() };
+            assert_eq!(Table::next(None, &[rule], |_| ()).find(&seen).is_some(), holds);
+            holds
         };
         assert!(holds(Condition::Host(patterns(&["*.example.COM"])), "/"));
         assert!(!holds(Condition::Host(patterns(&["example.com", "*.example.org"])), "/"));

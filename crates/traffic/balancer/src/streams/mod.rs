@@ -1,6 +1,7 @@
 //! Connections of network load balancers: bytes both ways, of whatever kind (Network Load Balancer
 //! guide, "Listeners" and "Target groups").
 
+mod datagrams;
 mod greeting;
 
 use std::net::SocketAddr;
@@ -22,6 +23,7 @@ use crate::listening::{Deed, Plan};
 use crate::proxy::choose;
 use crate::targets::{GroupState, Held};
 use crate::tls;
+pub(crate) use datagrams::serve_datagrams;
 use greeting::greeting;
 
 /// How long a connection to a target, or a handshake, may take to come about.
@@ -37,11 +39,11 @@ pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, plan: Arc<ArcSwap
     let plan = plan.load_full();
     let Ok(local) = stream.local_addr() else { return };
     let Some(secure) = &plan.secure else {
-        return to_target(stream, peer, local, &plan).await;
+        return to_target(stream, peer, local, plan).await;
     };
     let shaken = TlsAcceptor::from(secure.config.clone()).accept(stream);
     match tokio::time::timeout(CONNECT, shaken).await {
-        Ok(Ok(stream)) => to_target(stream, peer, local, &plan).await,
+        Ok(Ok(stream)) => to_target(stream, peer, local, plan).await,
         Ok(Err(error)) => tracing::debug!(%error, %peer, "a handshake failed"),
         Err(_) => tracing::debug!(%peer, "a handshake took too long"),
     }
@@ -72,18 +74,23 @@ impl Ended for tokio_rustls::client::TlsStream<TcpStream> {
     }
 }
 
-async fn to_target(client: impl Ended, peer: SocketAddr, local: SocketAddr, plan: &Plan) {
+async fn to_target(client: impl Ended, peer: SocketAddr, local: SocketAddr, plan: Arc<Plan>) {
     let Deed::Forward(weighted, _) = &plan.default else { return client.reset() };
-    let Some(group) = choose(weighted) else { return client.reset() };
+    let Some(group) = choose(weighted).cloned() else { return client.reset() };
+    let idle = plan.settings.idle;
+    // A connection may last for long; what it was chosen by is not to.
+    drop(plan);
     let mut not = None;
     for _ in 0..TRIES {
         let Some(target) = group.pick_of(peer, not.as_ref()) else { break };
-        match reach(group, target.address(), peer, local).await {
+        match reach(&group, target.address(), peer, local).await {
             Some(Reached::Plain(target_end)) => {
-                return join(client, target_end, target.hold(), plan.settings.idle).await;
+                drop((group, not));
+                return join(client, target_end, target.hold(), idle).await;
             }
             Some(Reached::Secure(target_end)) => {
-                return join(client, *target_end, target.hold(), plan.settings.idle).await;
+                drop((group, not));
+                return join(client, *target_end, target.hold(), idle).await;
             }
             None => not = Some(target),
         }

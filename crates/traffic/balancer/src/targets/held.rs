@@ -40,12 +40,12 @@ impl TargetState {
 impl GroupState {
     /// Whether its targets are told who connects.
     pub(crate) fn greets(&self) -> bool {
-        self.greets
+        self.told.greets
     }
 
     /// Whether its targets are spoken to over TLS.
     pub(crate) fn is_secure(&self) -> bool {
-        self.tls
+        self.told.tls
     }
 
     /// The target of a client's connection, other than `not`: by the client's address and port, or
@@ -58,7 +58,7 @@ impl GroupState {
         let fitting: Vec<_> = self.fitting(not).collect();
         let mut hasher = DefaultHasher::new();
         client.ip().hash(&mut hasher);
-        if !self.by_source {
+        if !self.told.by_source {
             client.port().hash(&mut hasher);
         }
         let count = u64::try_from(fitting.len()).unwrap_or(u64::MAX);

@@ -3,6 +3,7 @@
 
 mod held;
 mod pool;
+mod warming;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,30 +14,26 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 use crate::Report;
 use crate::config::{Algorithm, Check, Group, Speaks, Target};
 use crate::health::{Health, Judge, Reason, State, watch};
 use crate::random;
 pub(crate) use held::Held;
-pub(crate) use pool::{Connecting, Lease, Unsent, Upload};
+pub(crate) use pool::{Connecting, Flow, Lease, Unsent, Upload};
+use warming::{Warming, Warmth};
 
 /// A group in use.
 pub(crate) struct GroupState {
-    name: String,
-    algorithm: Algorithm,
-    sticky: Option<Duration>,
-    healthy_min: usize,
-    healthy_min_percent: usize,
-    speaks: Speaks,
-    tls: bool,
-    greets: bool,
-    by_source: bool,
+    /// What it was made from.
+    told: Group,
     /// Those that get requests.
     targets: Vec<Arc<Watched>>,
     /// Those that only end what they have begun; without a state, there was nothing to end.
     leaving: Vec<(Target, Option<Arc<TargetState>>)>,
     turn: Arc<AtomicUsize>,
+    warming: Arc<Warming>,
 }
 
 /// A target with the task that checks it, which ends with it.
@@ -48,6 +45,7 @@ pub(crate) struct Watched {
 impl Drop for Watched {
     fn drop(&mut self) {
         self.watcher.abort();
+        self.state.warmth.fall(&self.state.warming);
     }
 }
 
@@ -57,6 +55,9 @@ pub(crate) struct TargetState {
     speaks: Speaks,
     tls: bool,
     cuts_unhealthy: bool,
+    warmth: Warmth,
+    /// What it has in common with the others of its group.
+    warming: Arc<Warming>,
     /// Changes when connections to it are to be cut.
     cut: tokio::sync::watch::Sender<()>,
     judge: Mutex<Judge>,
@@ -75,7 +76,16 @@ pub(crate) struct TargetState {
 
 impl GroupState {
     /// The state that follows from a configuration; targets that were there keep theirs.
-    pub(crate) fn next(before: Option<&Arc<Self>>, group: &Group, changed: &Arc<Notify>) -> Self {
+    pub(crate) fn next(
+        before: Option<&Arc<Self>>,
+        group: &Group,
+        changed: &Arc<Notify>,
+    ) -> Arc<Self> {
+        if let Some(same) = before.filter(|before| before.told == *group) {
+            return same.clone();
+        }
+        let warming = before.map(|before| before.warming.clone()).unwrap_or_default();
+        warming.set(group.slow_start);
         let check = Arc::new(group.check.clone());
         let known = |target: &Target| {
             let all = before.map(|before| before.targets.as_slice()).unwrap_or_default();
@@ -95,39 +105,42 @@ impl GroupState {
                 }
                 watched
             }
-            None => Arc::new(Watched::begin(target, group, &check, changed)),
+            None => Arc::new(Watched::begin(target, (group, &check), &warming, changed)),
         };
         let leaving = group.targets.iter().filter(|target| target.draining);
         let leaving = leaving.map(|target| (target.clone(), leave(before, target))).collect();
-        Self {
+        Arc::new(Self {
             leaving,
-            name: group.name.clone(),
-            algorithm: group.algorithm,
-            sticky: group.sticky,
-            healthy_min: group.healthy_min,
-            healthy_min_percent: group.healthy_min_percent,
-            speaks: group.speaks,
-            tls: group.tls,
-            greets: group.greets,
-            by_source: group.by_source,
+            told: group.clone(),
             targets: group.targets.iter().filter(|target| !target.draining).map(take).collect(),
             turn: before.map(|before| before.turn.clone()).unwrap_or_default(),
-        }
+            warming,
+        })
     }
 
     /// Its name.
     pub(crate) fn name(&self) -> &str {
-        &self.name
+        &self.told.name
     }
 
     /// What its targets speak.
     pub(crate) fn speaks(&self) -> Speaks {
-        self.speaks
+        self.told.speaks
     }
 
     /// How long clients stay with their targets.
     pub(crate) fn sticky(&self) -> Option<Duration> {
-        self.sticky
+        self.told.sticky
+    }
+
+    /// The application's cookie by which clients stay with their targets, and for how long.
+    pub(crate) fn app_cookie(&self) -> Option<&(String, Duration)> {
+        self.told.app_cookie.as_ref()
+    }
+
+    /// For how long, alone.
+    pub(crate) fn app_sticky(&self) -> Option<Duration> {
+        self.told.app_cookie.as_ref().map(|(_, lasts)| *lasts)
     }
 
     /// The target that a client stays with, if it is still there and healthy.
@@ -139,13 +152,13 @@ impl GroupState {
     /// How its targets are.
     pub(crate) fn reports(&self) -> impl Iterator<Item = Report> {
         let staying = self.targets.iter().map(|watched| Report {
-            group: self.name.clone(),
+            group: self.told.name.clone(),
             target: watched.state.target.clone(),
             health: watched.state.judge.lock().health().clone(),
             is_idle: watched.state.is_idle(),
         });
         let leaving = self.leaving.iter().map(|(target, state)| Report {
-            group: self.name.clone(),
+            group: self.told.name.clone(),
             target: target.clone(),
             health: Health::default(),
             is_idle: state.as_ref().is_none_or(|state| state.is_idle()),
@@ -161,8 +174,8 @@ impl GroupState {
     ) -> impl Iterator<Item = &'a Arc<TargetState>> + use<'a, 'b> {
         let all = self.targets.len();
         let healthy = self.targets.iter().filter(|one| one.state.is_healthy()).count();
-        let enough =
-            healthy >= self.healthy_min.max(1) && healthy * 100 >= self.healthy_min_percent * all;
+        let enough = healthy >= self.told.healthy_min.max(1)
+            && healthy * 100 >= self.told.healthy_min_percent * all;
         let states = self.targets.iter().map(|watched| &watched.state);
         states.filter(move |state| {
             not.is_none_or(|not| !Arc::ptr_eq(not, state)) && (!enough || state.is_healthy())
@@ -175,7 +188,7 @@ impl GroupState {
         if fitting == 0 {
             return None;
         }
-        let turn = match self.algorithm {
+        let turn = match self.told.algorithm {
             Algorithm::Random => usize::try_from(random::number()).unwrap_or_default(),
             Algorithm::RoundRobin | Algorithm::LeastOutstanding => {
                 self.turn.fetch_add(1, Ordering::Relaxed)
@@ -183,7 +196,14 @@ impl GroupState {
         } % fitting;
         // Health may have changed meanwhile: then there may be fewer.
         let mut from_turn = self.fitting(not).skip(turn).chain(self.fitting(not)).take(fitting);
-        match self.algorithm {
+        match self.told.algorithm {
+            Algorithm::RoundRobin if self.told.slow_start.is_some() => {
+                let now = Instant::now();
+                let takes = |state: &&Arc<TargetState>| {
+                    fitting == 1 || state.warmth.takes_turn(&self.warming, now)
+                };
+                from_turn.find(takes).or_else(|| self.fitting(not).next())
+            }
             Algorithm::RoundRobin | Algorithm::Random => from_turn.next(),
             Algorithm::LeastOutstanding => {
                 from_turn.min_by_key(|state| state.outstanding.load(Ordering::Relaxed))
@@ -203,16 +223,24 @@ fn leave(before: Option<&Arc<GroupState>>, target: &Target) -> Option<Arc<Target
     let staying = before.targets.iter().map(|watched| &watched.state);
     let state = staying.into_iter().find(|state| is_it(&state.target))?.clone();
     state.leaving.store(true, Ordering::SeqCst);
+    state.warmth.fall(&state.warming);
     Some(state)
 }
 
 impl Watched {
-    fn begin(target: &Target, group: &Group, check: &Arc<Check>, changed: &Arc<Notify>) -> Self {
+    fn begin(
+        target: &Target,
+        (group, check): (&Group, &Arc<Check>),
+        warming: &Arc<Warming>,
+        changed: &Arc<Notify>,
+    ) -> Self {
         let state = Arc::new(TargetState {
             target: target.clone(),
             speaks: group.speaks,
             tls: group.tls,
             cuts_unhealthy: group.cuts_unhealthy,
+            warmth: Warmth::new(Instant::now()),
+            warming: warming.clone(),
             cut: tokio::sync::watch::Sender::new(()),
             judge: Mutex::default(),
             healthy: AtomicBool::new(false),
@@ -240,7 +268,7 @@ impl TargetState {
     }
 
     /// Whether it gets no new requests.
-    fn is_leaving(&self) -> bool {
+    pub(crate) fn is_leaving(&self) -> bool {
         self.leaving.load(Ordering::SeqCst)
     }
 
@@ -269,8 +297,14 @@ impl TargetState {
         if self.cuts_unhealthy && is_new && *state == State::Unhealthy {
             self.cut.send_replace(());
         }
-        self.healthy.store(*state == State::Healthy, Ordering::Relaxed);
+        let is_healthy = *state == State::Healthy;
         drop(judge);
+        if self.healthy.swap(is_healthy, Ordering::Relaxed) != is_healthy {
+            match is_healthy {
+                true => self.warmth.rise(&self.warming, Instant::now()),
+                false => self.warmth.fall(&self.warming),
+            }
+        }
         if is_new {
             self.changed.notify_one();
         }

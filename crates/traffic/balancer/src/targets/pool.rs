@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -247,22 +247,28 @@ where
     Ok(Sender::Http2(shared))
 }
 
+/// How a request's body goes on.
+#[derive(Debug, Default)]
+pub(crate) struct Flow {
+    /// Set with each part of it.
+    pub(crate) moved: AtomicBool,
+    /// Whether it ended early.
+    pub(crate) failed: AtomicBool,
+    /// How many bytes it had until now.
+    pub(crate) bytes: AtomicU64,
+}
+
 /// A request's body on its way to a target, which tells that it moves.
 pub(crate) struct Upload {
     /// None if there is none.
     body: Option<Incoming>,
-    moved: Arc<AtomicBool>,
-    failed: Arc<AtomicBool>,
+    flow: Arc<Flow>,
 }
 
 impl Upload {
-    /// This body; `moved` is set with each part of it, `failed` if it ends early.
-    pub(crate) fn new(
-        body: Option<Incoming>,
-        moved: Arc<AtomicBool>,
-        failed: Arc<AtomicBool>,
-    ) -> Self {
-        Self { body, moved, failed }
+    /// This body.
+    pub(crate) fn new(body: Option<Incoming>, flow: Arc<Flow>) -> Self {
+        Self { body, flow }
     }
 }
 
@@ -277,11 +283,17 @@ impl Body for Upload {
         let this = self.get_mut();
         let Some(body) = &mut this.body else { return Poll::Ready(None) };
         let polled = Pin::new(body).poll_frame(cx);
-        if let Poll::Ready(Some(Err(_))) = &polled {
-            this.failed.store(true, Ordering::Relaxed);
+        match &polled {
+            Poll::Ready(Some(Err(_))) => this.flow.failed.store(true, Ordering::Relaxed),
+            Poll::Ready(Some(Ok(frame))) => {
+                let here = frame.data_ref().map_or(0, Bytes::len);
+                let here = u64::try_from(here).unwrap_or(u64::MAX);
+                this.flow.bytes.fetch_add(here, Ordering::Relaxed);
+            }
+            Poll::Ready(None) | Poll::Pending => {}
         }
         if polled.is_ready() {
-            this.moved.store(true, Ordering::Relaxed);
+            this.flow.moved.store(true, Ordering::Relaxed);
         }
         polled
     }

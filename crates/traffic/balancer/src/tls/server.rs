@@ -41,6 +41,14 @@ impl Secure {
         let config = Arc::new(server_config(told, offers)?);
         Ok(Arc::new(Self { told: told.clone(), offers, config }))
     }
+
+    /// The name of the certificate, if there is one alone.
+    pub(crate) fn only_certificate(&self) -> Option<&str> {
+        match self.told.certificates.as_slice() {
+            [only] => Some(&only.name),
+            _ => None,
+        }
+    }
 }
 
 fn server_config(told: &Tls, offers: &[&[u8]]) -> Result<ServerConfig, String> {

@@ -4,7 +4,9 @@
 mod changes;
 mod desync;
 mod failures;
+mod logs;
 mod requests;
 mod secure;
+mod shares;
 mod streams;
 mod world;

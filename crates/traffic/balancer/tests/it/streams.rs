@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use balancer::{Kind, Speaks, State};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::JoinHandle;
 
-use super::world::{World, group};
+use super::world::{PATIENCE, World, group};
 
 /// A target that sends back what it gets, behind its name.
 struct Echo {
@@ -180,4 +180,65 @@ async fn a_target_that_refuses_is_passed_over_and_nobody_resets() {
     let nobody = before(&[], |_| {}).await;
     let ended = nobody.connect().await.stream.read_to_end(&mut Vec::new()).await;
     assert!(ended.is_err());
+}
+
+#[tokio::test]
+async fn datagrams_of_a_client_go_to_one_target_and_back() {
+    let mut targets = Vec::new();
+    let mut serving = tokio::task::JoinSet::new();
+    for name in ["one", "two"] {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        // Checks are connections, to the same port.
+        let checked = TcpListener::bind(address).await.unwrap();
+        serving.spawn(async move { while checked.accept().await.is_ok() {} });
+        serving.spawn(async move {
+            let mut part = [0; 2048];
+            while let Ok((length, from)) = socket.recv_from(&mut part).await {
+                let answer = [name.as_bytes(), &part[..length]].concat();
+                socket.send_to(&answer, from).await.unwrap();
+            }
+        });
+        targets.push(address);
+    }
+    let mut world = before(&[], |group| {
+        let target = |address: &SocketAddr| balancer::Target {
+            id: address.ip().to_string(),
+            port: address.port(),
+            address: *address,
+            registration: 1,
+            draining: false,
+        };
+        group.targets = targets.iter().map(target).collect();
+    })
+    .await;
+    // Connections and datagrams may share a port.
+    let datagrams = balancer::Listener { kind: Kind::Datagrams, ..world.listener().clone() };
+    world.config.load_balancers[0].listeners.push(datagrams);
+    world.apply();
+    let mut names = std::collections::BTreeMap::new();
+    for _ in 0..16 {
+        let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        client.connect(world.address).await.unwrap();
+        let mut flow = std::collections::BTreeSet::new();
+        for _ in 0..3 {
+            flow.insert(asked(&client).await);
+        }
+        assert_eq!(flow.len(), 1, "a flow has one target");
+        names.insert(flow.pop_first().unwrap(), client);
+    }
+    assert_eq!(names.keys().collect::<Vec<_>>(), ["onehello", "twohello"]);
+    // What goes to a target that leaves goes to another.
+    world.config.groups[0].targets[0].draining = true;
+    world.apply();
+    assert_eq!(asked(&names["onehello"]).await, "twohello");
+}
+
+/// What a client is answered; over loopback nothing is lost.
+async fn asked(client: &UdpSocket) -> String {
+    let mut part = [0; 2048];
+    client.send(b"hello").await.unwrap();
+    let read = tokio::time::timeout(PATIENCE, client.recv(&mut part)).await;
+    let length = read.expect("an answer comes").unwrap();
+    String::from_utf8_lossy(&part[..length]).into_owned()
 }

@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 /// How long a test waits for what must come.
-const PATIENCE: Duration = Duration::from_secs(180);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Address and port of a listener that nobody else has: each test has its own addresses.
 static NEXT: AtomicUsize = AtomicUsize::new(1);
@@ -60,6 +60,13 @@ impl Backend {
     /// One that answers with what it was sent.
     pub async fn echo() -> Self {
         Self::begin(Arc::new(ok)).await
+    }
+
+    /// Waits until a request has come.
+    pub async fn until_asked(&self) {
+        while self.connections.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
     }
 
     pub async fn begin(manner: Manner) -> Self {
@@ -138,6 +145,11 @@ pub struct World {
 impl World {
     /// Nothing behind it yet.
     pub fn new() -> Self {
+        Self::of(Balancer::new(Arc::new(HeldClock::default())))
+    }
+
+    /// The same with a data plane of the test's.
+    pub fn of(balancer: Balancer) -> Self {
         let number = u32::try_from(NEXT.fetch_add(1, Ordering::SeqCst)).unwrap();
         // Other processes of this test have others.
         let base = u32::from(Ipv4Addr::new(127, 32, 0, 0)) + (std::process::id() % 60_000) * 64;
@@ -155,10 +167,10 @@ impl World {
             address: address.ip(),
             dns_name: "web.example.com".to_owned(),
             settings: Settings::default(),
+            log: None,
             listeners: vec![listener],
         };
         let config = Config { load_balancers: vec![load_balancer], groups: Vec::new() };
-        let balancer = Balancer::new(Arc::new(HeldClock::default()));
         Self { balancer, config, address }
     }
 
@@ -177,7 +189,9 @@ impl World {
 
     /// Adds a rule behind the others.
     pub fn rule(&mut self, conditions: Vec<balancer::Condition>, action: Action) {
-        self.listener().rules.push(Rule { conditions, action });
+        let rules = &mut self.listener().rules;
+        let priority = u32::try_from(rules.len() + 1).unwrap();
+        rules.push(Rule { priority, conditions, action });
     }
 
     pub fn apply(&self) {
@@ -255,6 +269,8 @@ pub fn group(name: &str, backends: &[&Backend]) -> Group {
         check: check("/"),
         algorithm: Algorithm::RoundRobin,
         sticky: None,
+        app_cookie: None,
+        slow_start: None,
         healthy_min: 1,
         healthy_min_percent: 0,
     }

@@ -28,3 +28,15 @@ pub(crate) enum Class {
     /// Made to be read in different ways, or not to be read at all.
     Severe,
 }
+
+impl Class {
+    /// As logs name it.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Compliant => "Compliant",
+            Self::Acceptable => "Acceptable",
+            Self::Ambiguous => "Ambiguous",
+            Self::Severe => "Severe",
+        }
+    }
+}

@@ -7,6 +7,8 @@ use std::task::{Context, Poll, Waker};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::Class;
+
 /// The requests of a connection, as the stream and those who answer them see them.
 pub(crate) struct Requests {
     /// How many are answered just now.
@@ -24,6 +26,10 @@ pub(crate) struct Requests {
     moved: Mutex<Instant>,
     /// Who waits for all to have ended.
     waiting: Mutex<Option<Waker>>,
+    /// The number of the last one that was not as it should be, and what is wrong with it.
+    odd: Mutex<Option<(u64, Class, &'static str)>>,
+    /// Whether there was any.
+    is_odd: AtomicBool,
 }
 
 impl Requests {
@@ -38,7 +44,15 @@ impl Requests {
             is_late: AtomicBool::new(false),
             moved: Mutex::new(Instant::now()),
             waiting: Mutex::default(),
+            odd: Mutex::default(),
+            is_odd: AtomicBool::new(false),
         }
+    }
+
+    /// The one of this number is not as it should be.
+    pub(super) fn note(&self, number: u64, class: Class, reason: &'static str) {
+        *self.odd.lock() = Some((number, class, reason));
+        self.is_odd.store(true, Ordering::Relaxed);
     }
 
     /// One begins; it is under way until what this gives is dropped.
@@ -123,6 +137,15 @@ impl UnderWay {
     /// Whether the connections that it takes are to end with it: it was ambiguous.
     pub(crate) fn is_last(&self) -> bool {
         self.requests.last.load(Ordering::Relaxed) == self.number
+    }
+
+    /// What is wrong with it, if it is not as it should be.
+    pub(crate) fn oddity(&self) -> Option<(Class, &'static str)> {
+        if !self.requests.is_odd.load(Ordering::Relaxed) {
+            return None;
+        }
+        let odd = *self.requests.odd.lock();
+        odd.filter(|(number, ..)| *number == self.number).map(|(_, class, reason)| (class, reason))
     }
 }
 

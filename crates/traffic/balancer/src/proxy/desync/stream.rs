@@ -8,11 +8,12 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+use super::Class;
 use super::chunks::Chunks;
 use super::head::{Framing, Head, REQUEST_LINE_MAX, judge};
-use super::{Class, Requests};
 use crate::config::Desync;
-use crate::proxy::clients::Plans;
+use crate::proxy::clients::{Client, Plans};
+use crate::proxy::log::Entry;
 use crate::proxy::own;
 
 /// Largest head of a request (Application Load Balancer guide, "Quotas"), in bytes.
@@ -38,7 +39,7 @@ enum At {
 pub(crate) struct Guarded<S> {
     inner: S,
     plans: Plans,
-    requests: Arc<Requests>,
+    client: Arc<Client>,
     idle: Duration,
     at: At,
     /// What came and was not looked at to its end; the first `searched` bytes end no head.
@@ -59,11 +60,11 @@ pub(crate) struct Guarded<S> {
 
 impl<S> Guarded<S> {
     /// Guards a connection that may be idle for as long as `idle`.
-    pub(crate) fn new(inner: S, plans: Plans, requests: Arc<Requests>, idle: Duration) -> Self {
+    pub(crate) fn new(inner: S, plans: Plans, client: Arc<Client>, idle: Duration) -> Self {
         Self {
             inner,
             plans,
-            requests,
+            client,
             idle,
             at: At::Head,
             held: Vec::new(),
@@ -78,8 +79,9 @@ impl<S> Guarded<S> {
         }
     }
 
-    fn refuse(&mut self, status: u16) {
+    fn refuse(&mut self, status: u16, oddity: Option<(Class, &'static str)>) {
         let plan = self.plans.load();
+        Entry::refused(&self.client, &plan, status, oddity);
         let page = own::raw_page(status, plan.shows_server, plan.clock.now());
         self.told = Some((page, 0));
         self.at = At::End;
@@ -130,14 +132,14 @@ impl<S> Guarded<S> {
             self.searched = bytes.len();
             let has_line = bytes.len() < REQUEST_LINE_MAX || bytes.contains(&b'\n');
             if !has_line {
-                self.refuse(414);
+                self.refuse(414, None);
             } else if bytes.len() > HEAD_MAX {
-                self.refuse(400);
+                self.refuse(400, None);
             }
             return None;
         };
         if length > HEAD_MAX {
-            self.refuse(400);
+            self.refuse(400, None);
             return None;
         }
         let Head { class, status, framing, rewritten, reason, .. } = judge(&bytes[..length]);
@@ -152,12 +154,15 @@ impl<S> Guarded<S> {
             tracing::debug!(?class, reason, is_blocked, "a request is not as it should be");
         }
         if is_blocked {
-            self.refuse(status);
+            self.refuse(status, Some((class, reason)));
             return None;
         }
-        let number = self.requests.pass();
+        let number = self.client.requests.pass();
+        if class != Class::Compliant {
+            self.client.requests.note(number, class, reason);
+        }
         if class == Class::Ambiguous && mode != Desync::Monitor {
-            self.requests.end_with(number);
+            self.client.requests.end_with(number);
         }
         let next = match framing {
             Framing::Chunked => At::Chunks(Chunks::new()),
@@ -179,7 +184,7 @@ impl<S> Guarded<S> {
     }
 
     fn end_message(&mut self) {
-        self.at = if self.requests.is_over() { At::End } else { At::Head };
+        self.at = if self.client.requests.is_over() { At::End } else { At::Head };
     }
 
     /// Looks at what is held; whether there is more to be done than to read on.
@@ -205,14 +210,14 @@ impl<S> Guarded<S> {
     /// Whether the client has owed bytes, or sent none, for too long; and wakes when that may be so.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            let quiet_from = self.read_at.max(self.requests.moved());
+            let quiet_from = self.read_at.max(self.client.requests.moved());
             let late_at = quiet_from + self.idle;
             let timer =
                 self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(late_at)));
             ready!(timer.as_mut().poll(cx));
             let now = Instant::now();
             let is_owed = !matches!(self.at, At::Head | At::End);
-            if now >= late_at && (self.requests.is_quiet() || is_owed) {
+            if now >= late_at && (self.client.requests.is_quiet() || is_owed) {
                 return Poll::Ready(());
             }
             let next = if now >= late_at { now + self.idle } else { late_at };
@@ -222,21 +227,21 @@ impl<S> Guarded<S> {
 
     /// The end of what is read, for a client that is late.
     fn be_late(&mut self) {
-        if !self.requests.is_quiet() {
-            self.requests.be_late();
+        if !self.client.requests.is_quiet() {
+            self.client.requests.be_late();
             self.is_broken = true;
         } else if !self.held.is_empty() {
-            self.refuse(408);
+            self.refuse(408, None);
         }
         self.at = At::End;
     }
 
     /// The end, once all that came before is answered.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        if self.is_broken || self.requests.is_quiet() {
+        if self.is_broken || self.client.requests.is_quiet() {
             return Poll::Ready(Ok(()));
         }
-        self.requests.poll_quiet(cx).map(Ok)
+        self.client.requests.poll_quiet(cx).map(Ok)
     }
 
     /// Gives what is ready.
@@ -295,7 +300,7 @@ impl<S: AsyncRead + Unpin> Guarded<S> {
         if passed < came {
             // What is written anew is looked at again, from where it begins.
             if self.rewritten.take().is_some() {
-                self.requests.take_back();
+                self.client.requests.take_back();
             }
             if !matches!(self.at, At::End) {
                 self.held.extend_from_slice(&buffer.filled()[before + passed..]);
@@ -318,7 +323,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
                 this.give(buffer);
                 return Poll::Ready(Ok(()));
             }
-            if this.requests.is_tunnel() {
+            if this.client.requests.is_tunnel() {
                 if this.held.is_empty() {
                     return Pin::new(&mut this.inner).poll_read(cx, buffer);
                 }
