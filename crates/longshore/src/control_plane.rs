@@ -33,6 +33,7 @@ use crate::balancing;
 use crate::certifying;
 use crate::clock::{RandomIds, SystemClock};
 use crate::data_dir::{DataDir, Running};
+use crate::deployment_hooks::DeploymentHooks;
 use crate::ensemble::{Identity, StoreChoice};
 use crate::event_parts::EventParts;
 use crate::exec_parts::ExecParts;
@@ -91,6 +92,7 @@ impl ControlPlane {
         let setup = ecs_setup(&settings, &running, &iam, tables.vpc, (&clock, &ids));
         let ecs = Ecs::new(tables.ecs, ledger.clone(), setup);
         ecs.watch_alarms(tables.cloudwatch);
+        ecs.call_hooks_by(DeploymentHooks::new(data.hooks(), settings.region.to_string()));
         ecs.sessions().limit_arrivals(settings.limits.arrivals);
         iam.sessions().end_with_tasks(Arc::new(ecs.clone()));
         let vpc = Vpc::new(tables.vpc, ledger.clone());
@@ -354,8 +356,7 @@ async fn leading(
                 telling.cancel();
                 ended
             };
-            let (logs, writer) =
-                access_logs(objects.clone(), ledger.clock().clone(), &RandomIds);
+            let (logs, writer) = access_logs(objects.clone(), ledger.clock().clone(), &RandomIds);
             let balancer = Balancer::with_journal(ledger.clock().clone(), logs);
             let (ended, (), (), (), (), (), ()) = tokio::join!(
                 work,

@@ -90,6 +90,12 @@ impl DataDir {
         self.0.join("s3")
     }
 
+    /// Programs that lifecycle hooks of deployments call in place of Lambda functions; made by who needs
+    /// it.
+    pub fn hooks(&self) -> PathBuf {
+        self.0.join("hooks")
+    }
+
     /// Where images and layers live; shared by all instances of one `up`.
     pub fn images(&self) -> PathBuf {
         self.0.join("images")

@@ -19,6 +19,7 @@ mod commands;
 mod connection;
 mod control_plane;
 mod data_dir;
+mod deployment_hooks;
 mod descriptors;
 mod ensemble;
 mod event_parts;

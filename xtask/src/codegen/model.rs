@@ -108,6 +108,9 @@ pub struct Shape {
     /// Exactly one member.
     #[serde(default)]
     pub union: bool,
+    /// A value of any form.
+    #[serde(default)]
+    pub document: bool,
     /// An error by its status and code.
     pub error: Option<ErrorTrait>,
     /// An error of the service itself.

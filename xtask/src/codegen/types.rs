@@ -20,7 +20,7 @@ pub fn structures(model: &Model, reached: &BTreeSet<String>) -> Result<String> {
     );
     for name in reached {
         let shape = model.shape(name)?;
-        if shape.kind == "structure" {
+        if shape.kind == "structure" && !shape.document {
             structure(&mut out, model, name, shape)?;
         }
     }
@@ -131,6 +131,7 @@ fn rust_type(model: &Model, name: &str) -> Result<String> {
         "blob" => "wire::Blob".to_owned(),
         "timestamp" => "terms::Timestamp".to_owned(),
         "string" if shape.values.is_empty() => "String".to_owned(),
+        "structure" if shape.document => "wire::Any".to_owned(),
         "string" | "structure" => type_name(name),
         "list" => format!("Vec<{}>", of(&shape.member)?),
         "map" => format!("std::collections::BTreeMap<String, {}>", of(&shape.value)?),

@@ -15,6 +15,7 @@
 //! **Invariant:** a handler's input satisfies every constraint of its model.
 //! **Invariant:** no secret, token or signature is ever logged or echoed.
 
+mod any;
 mod audit;
 mod auth;
 pub mod check;
@@ -33,6 +34,7 @@ pub mod sigv4;
 pub mod tls;
 pub mod value;
 
+pub use any::Any;
 pub use audit::{AuditedCall, Auditor, user_agent};
 pub use auth::{Action, Authenticator, CredentialLookup, Decided, Denied, Secret};
 pub use check::Violation;

@@ -54,6 +54,11 @@ pub trait Reader {
     fn list(&mut self, item: &'static Member, each: OnItem<'_>) -> Result<bool, Malformed>;
     /// The entries of a map.
     fn map(&mut self, schema: &'static Schema, each: OnEntry<'_>) -> Result<bool, Malformed>;
+    /// A value of any form. Only the protocols of JSON's kind have such.
+    fn document(&mut self) -> Read<serde_json::Value> {
+        let message = "Documents cannot be sent in this protocol.".to_owned();
+        Err(Malformed { message })
+    }
 }
 
 /// A codec's writing half.
@@ -88,6 +93,8 @@ pub trait Writer {
     fn key(&mut self, key: &str);
     /// The map ends.
     fn end_map(&mut self);
+    /// A value of any form; nothing in protocols that have no such.
+    fn document(&mut self, _value: &serde_json::Value) {}
 }
 
 /// A type that codecs can read and write.

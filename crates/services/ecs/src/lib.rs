@@ -6,6 +6,7 @@
 //! - Places for tasks: `placing/`; what would be if: `whatif/`.
 //! - What must be so in stored rows: `check.rs`.
 //! - Loops: `reconcile/` (what is old is forgotten), and those of `sessions/`.
+//! - Who calls the functions of lifecycle hooks: `hooks.rs`.
 //! - What EventBridge is told, and how its rules run tasks: `event_source.rs`, `run_target.rs`.
 //! - What an outside checker reads: [`audit`].
 //! - Agents: `sessions/`. Paths of our own under `/_longshore/`: `routes.rs` and there.
@@ -26,6 +27,7 @@ mod decide;
 mod error;
 mod event_source;
 mod fleet;
+mod hooks;
 mod model;
 mod peer;
 mod placing;
@@ -49,6 +51,7 @@ use wire::{Route, Service};
 pub use crate::census::{Count, Witness};
 pub use crate::decide::history::{Happening, ResourceKind};
 pub use crate::decide::service::{Mistake, ThrottleCurve};
+pub use crate::hooks::{HookCaller, HookFailure};
 use crate::placing::Placer;
 use crate::sessions::SessionTables;
 pub use crate::sessions::{
@@ -156,6 +159,7 @@ impl Ecs {
             vpc,
             alarms: std::sync::OnceLock::new(),
             balancers: std::sync::OnceLock::new(),
+            hooks: std::sync::OnceLock::new(),
             mistake: std::sync::OnceLock::new(),
         };
         let api = Arc::new(api);
@@ -173,6 +177,12 @@ impl Ecs {
     /// call counts; without one no target group is known.
     pub fn balance(&self, balancers: elbv2::Tables) {
         let _ = self.api.balancers.set(balancers);
+    }
+
+    /// Lets lifecycle hooks of deployments call functions. Only the first call counts; without one
+    /// every call fails.
+    pub fn call_hooks_by(&self, caller: Arc<dyn HookCaller>) {
+        let _ = self.api.hooks.set(caller);
     }
 
     /// Lets the scheduler of services make a mistake on purpose, so that a simulation shows that it
@@ -229,7 +239,8 @@ impl Ecs {
     /// If the ledger fails.
     pub async fn run(&self, shutdown: CancellationToken) -> Result<(), LedgerError> {
         let services = reconcile::services::run(&self.api, self.rules, shutdown.clone());
-        let ((), ended) = tokio::join!(services, self.run_at_rest(shutdown));
+        let hooks = reconcile::hooks::run(&self.api, shutdown.clone());
+        let ((), (), ended) = tokio::join!(services, hooks, self.run_at_rest(shutdown));
         ended
     }
 

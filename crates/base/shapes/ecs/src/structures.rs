@@ -2613,7 +2613,7 @@ impl Value for DeploymentEphemeralStorage {
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct DeploymentLifecycleHook {
-    pub hook_details: Option<HookDetails>,
+    pub hook_details: Option<wire::Any>,
     pub hook_target_arn: Option<String>,
     pub lifecycle_stages: Option<Vec<DeploymentLifecycleHookStage>>,
     pub role_arn: Option<String>,
@@ -4543,26 +4543,6 @@ impl Structure for HealthCheck {
 }
 
 impl Value for HealthCheck {
-    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
-        read_structure(reader)
-    }
-    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
-        write_structure(self, writer);
-    }
-}
-
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct HookDetails {}
-
-impl Structure for HookDetails {
-    const SCHEMA: &'static Schema = &schemas::HOOK_DETAILS;
-    fn read_member(&mut self, _: usize, _: &mut dyn Reader) -> Result<bool, Malformed> {
-        Ok(false)
-    }
-    fn write_members(&self, _: &mut dyn Writer) {}
-}
-
-impl Value for HookDetails {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }

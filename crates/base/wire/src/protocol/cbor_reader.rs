@@ -158,4 +158,30 @@ impl Reader for CborReader<'_> {
         }
         Ok(true)
     }
+
+    fn document(&mut self) -> Read<serde_json::Value> {
+        let Some(item) = self.take() else { return Ok(None) };
+        document(&item).map(Some).ok_or_else(|| self.wrong(&item, "Document"))
+    }
+}
+
+/// Bytes and tags are in no document; nor are numbers that JSON has no form for.
+fn document(item: &Item) -> Option<serde_json::Value> {
+    use serde_json::Value as Json;
+    Some(match item {
+        Item::Null => Json::Null,
+        Item::Boolean(value) => Json::Bool(*value),
+        Item::Integer(value) => match i64::try_from(*value) {
+            Ok(value) => Json::from(value),
+            Err(_) => Json::from(u64::try_from(*value).ok()?),
+        },
+        Item::Float(value) => Json::Number(serde_json::Number::from_f64(*value)?),
+        Item::Text(text) => Json::String(text.clone()),
+        Item::List(items) => Json::Array(items.iter().map(document).collect::<Option<_>>()?),
+        Item::Map(entries) => {
+            let entry = |(key, value): &(String, Item)| Some((key.clone(), document(value)?));
+            Json::Object(entries.iter().map(entry).collect::<Option<_>>()?)
+        }
+        Item::Bytes(_) | Item::Tagged(..) => return None,
+    })
 }

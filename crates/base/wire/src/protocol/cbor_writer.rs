@@ -77,6 +77,34 @@ impl Writer for CborWriter {
         write_text(&mut self.out, key);
     }
     fn end_map(&mut self) {}
+    fn document(&mut self, value: &serde_json::Value) {
+        write_document(&mut self.out, value);
+    }
+}
+
+fn write_document(out: &mut Vec<u8>, value: &serde_json::Value) {
+    use serde_json::Value as Json;
+    match value {
+        Json::Null => out.push(0xf6),
+        Json::Bool(value) => out.push(if *value { 0xf5 } else { 0xf4 }),
+        Json::Number(number) => match (number.as_u64(), number.as_i64()) {
+            (Some(value), _) => write_head(out, 0, value),
+            (None, Some(value)) => write_head(out, 1, (-1 - value).unsigned_abs()),
+            (None, None) => write_float(out, number.as_f64().unwrap_or(f64::NAN)),
+        },
+        Json::String(text) => write_text(out, text),
+        Json::Array(items) => {
+            write_head(out, 4, items.len() as u64);
+            items.iter().for_each(|item| write_document(out, item));
+        }
+        Json::Object(entries) => {
+            write_head(out, 5, entries.len() as u64);
+            for (key, value) in entries {
+                write_text(out, key);
+                write_document(out, value);
+            }
+        }
+    }
 }
 
 /// The CBOR form of an error: `__type` and `message`.

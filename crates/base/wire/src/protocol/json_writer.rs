@@ -141,6 +141,9 @@ impl Writer for JsonWriter {
     fn end_map(&mut self) {
         self.out.push(b'}');
     }
+    fn document(&mut self, value: &serde_json::Value) {
+        let _ = write!(self.out, "{value}");
+    }
 }
 
 /// `text` as a JSON string. Runs without special bytes are copied at once.

@@ -25,6 +25,8 @@ use std::sync::Arc;
 
 pub(crate) use self::container_instances::show_instance;
 pub(crate) use self::execute_command::stream_url;
+pub(crate) use self::service_deployments::arn as service_deployment_arn;
+pub(crate) use self::service_revisions::arn as service_revision_arn;
 pub(crate) use self::services::forget as forget_service;
 pub(crate) use self::task_sets::arn as task_set_arn;
 pub(crate) use self::tasks::{
@@ -60,6 +62,8 @@ pub(crate) struct Api {
     pub(crate) alarms: std::sync::OnceLock<cloudwatch::Tables>,
     /// Target groups that forward to tasks, once they are known.
     pub(crate) balancers: std::sync::OnceLock<elbv2::Tables>,
+    /// Who calls the functions of lifecycle hooks, once it is known.
+    pub(crate) hooks: std::sync::OnceLock<Arc<dyn crate::HookCaller>>,
     /// What the scheduler of services gets wrong; nothing, but in simulations.
     pub(crate) mistake: std::sync::OnceLock<crate::Mistake>,
 }

@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use terms::Timestamp;
 
 use super::machine::machine;
-use super::{DeploymentConfiguration, DeploymentId, RevisionId, ServiceDeploymentId, Staged};
+use super::{
+    DeploymentConfiguration, DeploymentId, HookRuns, RevisionId, ServiceDeploymentId, Staged,
+};
 
 /// Where a deployment stands among those of its service (`Deployment.status`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -310,6 +312,9 @@ pub(crate) struct Deployment {
     /// How far it has come, if two revisions stand side by side meanwhile.
     #[serde(default)]
     pub(crate) stage: Option<Staged>,
+    /// Who was asked whether it may go on.
+    #[serde(default)]
+    pub(crate) hooks: HookRuns,
     /// Since when all its tasks are replaced and it bakes.
     #[serde(default)]
     pub(crate) baking_since: Option<Timestamp>,
@@ -374,6 +379,7 @@ impl Deployment {
             triggered: Vec::new(),
             is_alternate: false,
             stage: None,
+            hooks: HookRuns::default(),
             baking_since: None,
             throttle: Throttle::default(),
             rollback: None,
@@ -386,6 +392,12 @@ impl Deployment {
             finished_at: None,
             completed_at: None,
         }
+    }
+
+    /// When the first of its hooks is to be called, if it is still of interest what they say.
+    pub(crate) fn next_call(&self) -> Option<Timestamp> {
+        let is_asked = self.progress == Progress::InProgress || self.rollback.is_some();
+        self.hooks.next_call().filter(|_| is_asked)
     }
 
     /// The deployment after a newer one took its place at `now`.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Strategy;
+use super::{Hook, Strategy};
 
 /// How tasks are replaced, and what stops a deployment. Members that are not given have ECS's
 /// defaults filled in.
@@ -28,6 +28,9 @@ pub(crate) struct DeploymentConfiguration {
     /// When a deployment is a success before it is whole; none if it has to be whole.
     #[serde(default)]
     pub(crate) early: Option<EarlySuccess>,
+    /// Who is asked before a deployment goes on.
+    #[serde(default)]
+    pub(crate) hooks: Vec<Hook>,
 }
 
 /// When a rolling deployment is a success before all tasks are replaced (ECS semantics §8.3).
@@ -55,6 +58,7 @@ impl DeploymentConfiguration {
             bake_minutes: None,
             strategy: Strategy::Rolling,
             early: None,
+            hooks: Vec::new(),
         }
     }
 }

@@ -67,6 +67,8 @@ pub(crate) enum Stage {
     TestTrafficShift,
     /// It went.
     PostTestTrafficShift,
+    /// A step of production traffic is to go over.
+    PreProductionTrafficShift,
     /// Production traffic goes over, a step at a time.
     ProductionTrafficShift,
     /// It went.
@@ -87,10 +89,20 @@ impl Stage {
             Self::PostScaleUp => "POST_SCALE_UP",
             Self::TestTrafficShift => "TEST_TRAFFIC_SHIFT",
             Self::PostTestTrafficShift => "POST_TEST_TRAFFIC_SHIFT",
+            Self::PreProductionTrafficShift => "PRE_PRODUCTION_TRAFFIC_SHIFT",
             Self::ProductionTrafficShift => "PRODUCTION_TRAFFIC_SHIFT",
             Self::PostProductionTrafficShift => "POST_PRODUCTION_TRAFFIC_SHIFT",
             Self::BakeTime => "BAKE_TIME",
             Self::CleanUp => "CLEAN_UP",
+        }
+    }
+
+    /// The word by which a service deployment shows it: the model's list of stages lacks one that
+    /// hooks have (ECS semantics §10.2), whose shift is what is under way.
+    pub(crate) const fn shown(self) -> &'static str {
+        match self {
+            Self::PreProductionTrafficShift => Self::ProductionTrafficShift.as_str(),
+            other => other.as_str(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod definitions;
 mod ended;
+pub(crate) mod hooks;
 mod interfaces;
 pub(crate) mod services;
 pub(crate) mod sweep;

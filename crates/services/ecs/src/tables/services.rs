@@ -108,6 +108,8 @@ pub(crate) struct ServiceTables {
     pub(crate) completed: Index<(ServiceKey, Timestamp), DeploymentKey, Deployment>,
     /// Deployments that are over and INACTIVE, by when they ended.
     pub(crate) finished: Index<Timestamp, DeploymentKey, Deployment>,
+    /// Deployments by when the first of their hooks is to be called.
+    pub(crate) hooked: Index<Timestamp, DeploymentKey, Deployment>,
     /// Service revisions.
     pub(crate) revisions: Table<RevisionKey, Revision>,
     /// What services said.
@@ -141,6 +143,7 @@ impl ServiceTables {
             open_deployments: schema.index(&deployments, "open", open_deployments),
             completed: schema.index(&deployments, "completed", completed),
             finished: schema.index(&deployments, "finished", finished),
+            hooked: schema.index(&deployments, "hooked", hooked),
             revisions: schema.table("ecs.service_revisions"),
             events: schema.table("ecs.service_events"),
             task_sets: schema.table("ecs.task_sets"),
@@ -206,6 +209,10 @@ fn completed(key: &DeploymentKey, row: &Deployment) -> Vec<(ServiceKey, Timestam
 fn finished(_: &DeploymentKey, row: &Deployment) -> Vec<Timestamp> {
     let is_over = row.status == DeploymentStatus::Inactive && row.progress.is_over();
     Vec::from_iter(row.finished_at.filter(|_| is_over))
+}
+
+fn hooked(_: &DeploymentKey, row: &Deployment) -> Vec<Timestamp> {
+    Vec::from_iter(row.next_call())
 }
 
 fn live_tasks(key: &TaskKey, row: &Task) -> Vec<ServiceKey> {

@@ -9,6 +9,7 @@ mod conversation;
 mod ecs_parameters;
 mod fargate;
 mod golden;
+mod hooks;
 mod networks;
 mod pages;
 mod platforms;

@@ -16,7 +16,7 @@ const WITHIN: Duration = Duration::from_secs(240);
 const MACHINE: &str = "i-0123456789abcdef0";
 
 /// Answers all requests; those for `/held` when it is let go.
-struct Backend {
+pub struct Backend {
     port: u16,
     is_held: Arc<AtomicBool>,
     asked: Arc<Notify>,
@@ -24,7 +24,7 @@ struct Backend {
 }
 
 impl Backend {
-    async fn begin() -> Self {
+    pub async fn begin() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let backend =
@@ -64,13 +64,13 @@ async fn head(stream: &mut TcpStream) -> Option<String> {
 
 /// A server with an instance, a load balancer that forwards to the group `blue`, and a group `idle`
 /// that nothing forwards to.
-struct World {
-    server: Server,
+pub struct World {
+    pub server: Server,
     address: String,
     /// The default rule of its listener.
-    rule: String,
-    blue: String,
-    idle: String,
+    pub rule: String,
+    pub blue: String,
+    pub idle: String,
 }
 
 fn element(text: &str, name: &str) -> String {
@@ -79,7 +79,7 @@ fn element(text: &str, name: &str) -> String {
 }
 
 impl World {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let server = Server::start().await;
         server.call("admin", "CreateCluster", "{}").await;
         let identity = json!({"instanceId": MACHINE}).to_string();
@@ -134,13 +134,13 @@ impl World {
         Self { server, address: format!("{ip}:8080"), rule, blue, idle }
     }
 
-    async fn ok(&self, operation: &str, body: Value) -> Value {
+    pub async fn ok(&self, operation: &str, body: Value) -> Value {
         let (status, answer) = self.server.call("admin", operation, &body.to_string()).await;
         assert_eq!(status, 200, "{operation} {body}: {answer}");
         answer
     }
 
-    fn behind(&self, group: &str) -> Value {
+    pub fn behind(&self, group: &str) -> Value {
         json!([{"targetGroupArn": group, "containerName": "web", "containerPort": 80}])
     }
 
@@ -150,12 +150,12 @@ impl World {
         self.ok("CreateService", wanted).await;
     }
 
-    async fn service(&self) -> Value {
+    pub async fn service(&self) -> Value {
         let answer = self.ok("DescribeServices", json!({"services": ["web"]})).await;
         answer["services"][0].clone()
     }
 
-    async fn task(&self, arn: &str) -> Value {
+    pub async fn task(&self, arn: &str) -> Value {
         self.ok("DescribeTasks", json!({"tasks": [arn]})).await["tasks"][0].clone()
     }
 
@@ -166,7 +166,7 @@ impl World {
         events.map(|event| event["message"].as_str().unwrap().to_owned()).collect()
     }
 
-    async fn until<T>(&self, what: &str, look: impl AsyncFn() -> Option<T>) -> T {
+    pub async fn until<T>(&self, what: &str, look: impl AsyncFn() -> Option<T>) -> T {
         let mut feed = self.server.ledger.subscribe();
         let found = async {
             loop {
@@ -182,19 +182,19 @@ impl World {
         }
     }
 
-    async fn until_said(&self, text: &str) {
+    pub async fn until_said(&self, text: &str) {
         let has_said =
             async || self.said().await.iter().any(|said| said.contains(text)).then_some(());
         self.until(text, has_said).await;
     }
 
-    async fn until_task_is(&self, arn: &str, status: &str) {
+    pub async fn until_task_is(&self, arn: &str, status: &str) {
         let is_so = async || (self.task(arn).await["lastStatus"] == status).then_some(());
         self.until(status, is_so).await;
     }
 
     /// Waits for a task that is to run and does not, other than `not`.
-    async fn pending(&self, not: &str) -> String {
+    pub async fn pending(&self, not: &str) -> String {
         let look = async || {
             let listed = self.ok("ListTasks", json!({"desiredStatus": "RUNNING"})).await;
             let mut arns = listed["taskArns"].as_array().unwrap().iter();
@@ -204,7 +204,7 @@ impl World {
     }
 
     /// The agent says that a task runs, with its port published on the backend's.
-    async fn run(&self, task: &str, backend: &Backend) {
+    pub async fn run(&self, task: &str, backend: &Backend) {
         let bindings = json!([{"bindIP": "0.0.0.0", "containerPort": 80,
             "hostPort": backend.port, "protocol": "tcp"}]);
         let body = json!({"task": task, "status": "RUNNING", "containers": [

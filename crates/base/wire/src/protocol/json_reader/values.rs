@@ -168,6 +168,18 @@ impl Reader for JsonReader<'_> {
         self.entries(&mut |reader, key| each(reader, key.into_owned()))?;
         Ok(true)
     }
+
+    /// Walked as everything else is, so that it is as deep as it may be, and then read.
+    fn document(&mut self) -> Read<serde_json::Value> {
+        if self.null()? {
+            return Ok(None);
+        }
+        self.peek();
+        let start = self.at;
+        self.skip()?;
+        let text = &self.text[start..self.at];
+        serde_json::from_str(text).map(Some).map_err(|_| self.invalid("a value"))
+    }
 }
 
 /// The whole number that a text with a fraction or an exponent stands for, such as `1e3` or `2.0`.

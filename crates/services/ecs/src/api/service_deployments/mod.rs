@@ -17,7 +17,7 @@ use crate::tables::{DeploymentKey, Scope, ServiceKey, Tables};
 const MAX_DESCRIBED: usize = 20;
 
 /// The ARN of a service deployment.
-pub(super) fn arn(key: &ServiceKey, id: &ServiceDeploymentId) -> String {
+pub(crate) fn arn(key: &ServiceKey, id: &ServiceDeploymentId) -> String {
     let Scope { account, region } = &key.0.scope;
     format!("arn:aws:ecs:{region}:{account}:service-deployment/{}/{}/{id}", key.0.name, key.1)
 }

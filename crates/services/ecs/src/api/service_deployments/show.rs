@@ -7,7 +7,7 @@ use wire::value::Enumeration;
 use super::super::service_revisions::arn as revision_arn;
 use super::super::services::{configuration, kind, show as services};
 use super::arn;
-use crate::model::{Deployment, DeploymentStatus, RevisionId, TaskCounts};
+use crate::model::{Deployment, DeploymentStatus, HookRun, HookTarget, RevisionId, TaskCounts};
 use crate::tables::{ServiceKey, Tables};
 
 /// One line of a listing.
@@ -74,8 +74,9 @@ pub(super) fn whole(
         deployment_configuration: configuration,
         finished_at: brief.finished_at,
         lifecycle_stage: row.stage.and_then(|staged| {
-            shapes::ServiceDeploymentLifecycleStage::parse(staged.stage.as_str())
+            shapes::ServiceDeploymentLifecycleStage::parse(staged.stage.shown())
         }),
+        lifecycle_hook_details: hooks(row),
         rollback,
         service_arn: brief.service_arn,
         service_deployment_arn: brief.service_deployment_arn,
@@ -93,8 +94,28 @@ pub(super) fn whole(
             },
         }),
         updated_at: Some(row.updated_at),
-        ..Default::default()
     }
+}
+
+/// The hooks that are asked where the deployment is; none at all if it has none.
+fn hooks(row: &Deployment) -> Option<Vec<shapes::DeploymentLifecycleHookDetail>> {
+    let known = &row.configuration.hooks;
+    let detail = |run: &HookRun| {
+        let hook = known.get(usize::try_from(run.hook).ok()?)?;
+        let target_arn = match &hook.target {
+            HookTarget::Function(name) => Some(name.clone()),
+            HookTarget::Pause => None,
+        };
+        Some(shapes::DeploymentLifecycleHookDetail {
+            hook_id: Some(run.id()),
+            target_type: Some(configuration::target_type(&hook.target)),
+            target_arn,
+            status: shapes::DeploymentLifecycleHookStatus::parse(run.status.as_str()),
+            expires_at: Some(run.expires_at),
+            timeout_action: Some(configuration::action(hook.action)),
+        })
+    };
+    (!known.is_empty()).then(|| row.hooks.runs.iter().filter_map(detail).collect())
 }
 
 fn alarms(row: &Deployment) -> Option<shapes::ServiceDeploymentAlarms> {

@@ -14,7 +14,7 @@ use crate::tables::{Scope, ServiceKey};
 const MAX_DESCRIBED: usize = 20;
 
 /// The ARN of a revision.
-pub(super) fn arn(key: &ServiceKey, id: RevisionId) -> String {
+pub(crate) fn arn(key: &ServiceKey, id: RevisionId) -> String {
     let Scope { account, region } = &key.0.scope;
     format!("arn:aws:ecs:{region}:{account}:service-revision/{}/{}/{id}", key.0.name, key.1)
 }

@@ -3,7 +3,8 @@
 use shapes_ecs as shapes;
 
 use super::rules::deployment::merge;
-use super::rules::{Kind, strategy};
+pub(in crate::api) use super::rules::hooks::{action, target_type};
+use super::rules::{Kind, hooks, strategy};
 use crate::error::Error;
 use crate::model::{
     CircuitBreaker, DeploymentAlarms, DeploymentConfiguration, EarlySuccess, Threshold,
@@ -13,15 +14,14 @@ use crate::model::{
 /// in its place.
 ///
 /// # Errors
-/// When what comes out breaks a rule of ECS, or is not built.
+/// When what comes out breaks a rule of ECS.
 pub(in crate::api) fn read(
-    operation: &'static str,
     kind: Kind,
     old: Option<&DeploymentConfiguration>,
     given: Option<&shapes::DeploymentConfiguration>,
 ) -> Result<DeploymentConfiguration, Error> {
     let old = old.map(|old| shape(kind, old));
-    let merged = merge(operation, kind, old.as_ref(), given)?;
+    let merged = merge(kind, old.as_ref(), given)?;
     let number = |number: Option<i32>| number.and_then(|number| u32::try_from(number).ok());
     let strategy = strategy::read(&merged);
     let alarms = merged.alarms.map(|alarms| DeploymentAlarms {
@@ -37,6 +37,7 @@ pub(in crate::api) fn read(
         bake_minutes: number(merged.bake_time_in_minutes),
         strategy,
         early: merged.early_success_criteria.as_ref().and_then(early),
+        hooks: hooks::read(merged.lifecycle_hooks.as_ref()),
     })
 }
 
@@ -97,6 +98,7 @@ fn shape(kind: Kind, record: &DeploymentConfiguration) -> shapes::DeploymentConf
         deployment_circuit_breaker: Some(show_breaker(&record.breaker)),
         alarms,
         early_success_criteria: early,
+        lifecycle_hooks: hooks::show(&record.hooks),
         ..percents
     }
 }
@@ -151,21 +153,21 @@ mod tests {
                 "earlySuccessCriteria": {"enable": true, "healthyPercent": 80,
                     "sourceServiceRevisionCleanup": "DEFERRED"}}"#,
         );
-        let record = read("CreateService", REPLICA, None, Some(&given)).expect("it is good");
+        let record = read(REPLICA, None, Some(&given)).expect("it is good");
         assert_eq!(show(REPLICA, &record), given);
-        let again = read("UpdateService", REPLICA, Some(&record), None);
+        let again = read(REPLICA, Some(&record), None);
         assert_eq!(again.ok(), Some(record));
     }
 
     #[test]
     fn a_bake_time_that_was_not_given_stays_so() {
-        let record = read("CreateService", REPLICA, None, None).expect("it is good");
+        let record = read(REPLICA, None, None).expect("it is good");
         assert_eq!(record.bake_minutes, None);
         assert_eq!(show(REPLICA, &record).bake_time_in_minutes, Some(0));
-        let again = read("UpdateService", REPLICA, Some(&record), Some(&Default::default()));
+        let again = read(REPLICA, Some(&record), Some(&Default::default()));
         assert_eq!(again.map(|again| again.bake_minutes).ok(), Some(None));
         assert_eq!(show(EXTERNAL, &record).bake_time_in_minutes, None);
-        let daemon = read("CreateService", DAEMON, None, None).expect("it is good");
+        let daemon = read(DAEMON, None, None).expect("it is good");
         assert_eq!((daemon.minimum_healthy_percent, daemon.maximum_percent), (0, 100));
     }
 }

@@ -101,7 +101,7 @@ fn check(
     let desired = counts::desired_at_first(kind, input.desired_count)?;
     let grace_seconds = counts::grace(input.health_check_grace_period_seconds)?;
     let given = input.deployment_configuration.as_ref();
-    let configuration = configuration::read(OPERATION, kind, None, given)?;
+    let configuration = configuration::read(kind, None, given)?;
     let rebalancing =
         placement::check(kind, &input.placement_constraints, &input.placement_strategy).and_then(
             |(constraints, strategies)| {

@@ -79,8 +79,7 @@ impl Change<'_> {
         let mut service = old.clone();
         service.desired = counts::desired(self.kind, input.desired_count)?.unwrap_or(old.desired);
         let given = input.deployment_configuration.as_ref();
-        service.configuration =
-            configuration::read(OPERATION, self.kind, Some(&old.configuration), given)?;
+        service.configuration = configuration::read(self.kind, Some(&old.configuration), given)?;
         let (constraints, strategies) =
             placement::check(self.kind, &input.placement_constraints, &input.placement_strategy)?;
         if input.placement_constraints.is_some() {

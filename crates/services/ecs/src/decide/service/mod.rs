@@ -7,7 +7,7 @@
 //!
 //! - `view`: what is looked at and what is answered; `look`: one look.
 //! - `health`, `percent`, `breaker`, `throttle`: one rule each. `tally`: tasks by what they count as.
-//! - `replica`, `daemon`, `sets`: who starts and stops tasks. `switch`, `stages`: two revisions side by side. `zones`: moving them between zones.
+//! - `replica`, `daemon`, `sets`: who starts and stops tasks. `switch`, `stages`, `hooks`: two revisions side by side. `zones`: moving them between zones.
 //! - `rollout`: how deployments begin, fail, go back and end; `early`: when before they are whole. `steady`, `ending`, `digests`, `unknown`.
 //! - `targets`: what load balancers have to do with tasks.
 //! - `texts`: what services say. `mistake`: deliberate mistakes, for simulations to find.
@@ -18,6 +18,7 @@ mod digests;
 mod early;
 mod ending;
 pub(crate) mod health;
+pub(crate) mod hooks;
 mod look;
 mod mistake;
 pub(crate) mod percent;

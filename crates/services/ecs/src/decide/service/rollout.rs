@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use terms::Timestamp;
 
+use super::hooks;
 use super::look::Look;
 use super::replica::count;
 use super::texts;
@@ -15,6 +16,9 @@ use crate::model::{
 
 /// The longest time that a deployment bakes if its service does not say (ECS semantics §8.2).
 const BAKE_MAX: Duration = Duration::from_secs(5 * 60);
+/// The longest that a deployment may take for its tasks to stand, and in all (ECS semantics §10.2).
+const STAGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+const WHOLE_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Why a deployment is given up.
 struct Fault {
@@ -66,6 +70,7 @@ impl Look<'_> {
             one.failed_tasks = 0;
         }
         one.healthy = healthy;
+        self.expire_hooks(at);
         if let Some(fault) = self.fault(at) {
             self.give_up(at, fault);
         }
@@ -122,7 +127,29 @@ impl Look<'_> {
                 rollback: rolls_back_on_alarm,
             });
         }
-        None
+        self.fault_of_stages(at)
+    }
+
+    /// What is wrong with a deployment beside another: somebody who was asked is against it, or it
+    /// takes too long.
+    fn fault_of_stages(&mut self, at: usize) -> Option<Fault> {
+        let one = &self.rows.deployments[at];
+        let staged = one.stage?;
+        if let Some(reason) = hooks::refusal(one) {
+            let (event, who) = (Some("lifecycle hook failed"), "Lifecycle hook");
+            return Some(Fault { event, reason, who, rollback: true });
+        }
+        let waits = matches!(staged.stage, Stage::ReconcileService | Stage::ScaleUp);
+        let of_stage = waits.then(|| staged.since + STAGE_MAX);
+        let of_all = one.started_at.map(|since| since + WHOLE_MAX);
+        let until = [of_stage, of_all].into_iter().flatten().min()?;
+        self.look_again(Some(until));
+        (until <= self.now).then(|| Fault {
+            event: Some("deployment timed out"),
+            reason: format!("The deployment took too long at {}.", staged.stage.shown()),
+            who: "ECS deployment",
+            rollback: true,
+        })
     }
 
     fn give_up(&mut self, at: usize, fault: Fault) {
@@ -143,7 +170,9 @@ impl Look<'_> {
                 *monitor = MonitorStatus::Complete;
             }
         }
+        hooks::close(one);
         if let (Some((_, to)), Some(revision)) = (restored, revision) {
+            hooks::turn_back(one, now);
             advance(one, ProgressChange::RollbackStarted, now);
             one.status = one.status.next(DeploymentChange::Replaced).unwrap_or(one.status);
             one.rollback = Some(Rollback { to, revision, reason: fault.reason, started_at: now });
@@ -215,7 +244,7 @@ impl Look<'_> {
         one.updated_at = self.now;
         (one.desired, one.of, one.healthy) = (desired, desired, healthy);
         (one.failed_tasks, one.throttle) = (0, Default::default());
-        one.stage = None;
+        (one.stage, one.hooks) = (None, Default::default());
         one.alarms = MonitorStatus::Disabled;
         one.breaker = if breaker { MonitorStatus::Monitoring } else { MonitorStatus::Disabled };
         let capacity =

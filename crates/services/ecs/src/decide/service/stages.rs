@@ -29,8 +29,16 @@ pub(super) fn first(is_alone: bool, now: Timestamp) -> Staged {
 }
 
 /// How far a deployment comes at once, and when to look again if it only waits for the time.
-pub(super) fn go_on(mut at: Staged, facts: &Facts) -> (Staged, Option<Timestamp>) {
+/// `is_let` says whether all who are asked at a stage and step let it go on.
+pub(super) fn go_on(
+    mut at: Staged,
+    facts: &Facts,
+    is_let: &dyn Fn(&Staged) -> bool,
+) -> (Staged, Option<Timestamp>) {
     loop {
+        if !is_let(&at) {
+            return (at, None);
+        }
         match next(at, facts) {
             Next::To(next) => at = next,
             Next::At(time) => return (at, Some(time)),
@@ -62,10 +70,11 @@ fn next(at: Staged, facts: &Facts) -> Next {
             Next::To(Staged { stage: Stage::TestTrafficShift, since: now, test: 1000, ..at })
         }
         Stage::TestTrafficShift => to(Stage::PostTestTrafficShift),
-        Stage::PostTestTrafficShift => Next::To(shift(at, facts)),
+        Stage::PostTestTrafficShift => to(Stage::PreProductionTrafficShift),
+        Stage::PreProductionTrafficShift => Next::To(shift(at, facts)),
         Stage::ProductionTrafficShift if at.production < 1000 => {
             let minutes = u64::from(facts.strategy.step_minutes());
-            after(Duration::from_secs(60 * minutes), Next::To(shift(at, facts)))
+            after(Duration::from_secs(60 * minutes), to(Stage::PreProductionTrafficShift))
         }
         Stage::ProductionTrafficShift => to(Stage::PostProductionTrafficShift),
         Stage::PostProductionTrafficShift => to(Stage::BakeTime),
@@ -96,7 +105,7 @@ mod tests {
         let (mut facts, mut shifts) = (facts(strategy), Vec::new());
         let mut at = first(false, START);
         loop {
-            let (came, again) = go_on(at, &facts);
+            let (came, again) = go_on(at, &facts, &|_| true);
             let minute = facts.now.since(START).as_secs() / 60;
             if came.production != at.production {
                 shifts.push((minute, came.production));
@@ -124,12 +133,27 @@ mod tests {
     #[test]
     fn stages_wait_for_tasks() {
         let check = |facts: Facts, expected: Stage| {
-            let (at, again) = go_on(first(false, START), &facts);
+            let (at, again) = go_on(first(false, START), &facts, &|_| true);
             assert_eq!((at.stage, again, at.production, at.test), (expected, None, 0, 0));
         };
         let ready = facts(Strategy::BlueGreen);
         check(Facts { is_reconciled: false, ..ready }, Stage::ReconcileService);
         check(Facts { is_scaled: false, ..ready }, Stage::ScaleUp);
+    }
+
+    #[test]
+    fn who_is_asked_holds_each_step_up() {
+        let facts = facts(Strategy::Canary { part: 50, bake_minutes: 0 });
+        let asks = |stage: Stage, production: u32| {
+            let is_let = move |at: &Staged| (at.stage, at.production) != (stage, production);
+            go_on(first(false, START), &facts, &is_let).0
+        };
+        let at = asks(Stage::PreProductionTrafficShift, 0);
+        assert_eq!((at.stage, at.production, at.test), (Stage::PreProductionTrafficShift, 0, 1000));
+        let at = asks(Stage::ProductionTrafficShift, 50);
+        assert_eq!((at.stage, at.production), (Stage::ProductionTrafficShift, 50));
+        let at = asks(Stage::PreProductionTrafficShift, 50);
+        assert_eq!((at.stage, at.production), (Stage::PreProductionTrafficShift, 50));
     }
 
     #[test]

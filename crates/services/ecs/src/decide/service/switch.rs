@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::hooks;
 use super::look::Look;
 use super::replica::Budget;
 use super::stages::{self, Facts};
@@ -83,8 +84,11 @@ impl Look<'_> {
             bake: Duration::from_secs(60 * u64::from(minutes)),
             now: self.now,
         };
-        let (staged, again) = stages::go_on(before, &facts);
+        let one = &self.rows.deployments[at];
+        let is_let = |staged: &Staged| hooks::have_passed(one, staged, is_reconciled);
+        let (staged, again) = stages::go_on(before, &facts, &is_let);
         self.look_again(again);
+        self.ask_hooks(at, &staged, is_reconciled);
         let one = &mut self.rows.deployments[at];
         if one.stage != Some(staged) {
             one.updated_at = self.now;

@@ -9,6 +9,7 @@ pub(in crate::api) mod counts;
 pub(in crate::api) mod deployment;
 pub(in crate::api) mod early;
 pub(in crate::api) mod external;
+pub(in crate::api) mod hooks;
 pub(in crate::api) mod placement;
 pub(in crate::api) mod strategy;
 pub(in crate::api) mod unbuilt;

@@ -15,8 +15,20 @@ const MAX_MINUTES: i32 = 24 * 60;
 ///
 /// # Errors
 /// When a member is out of its range, or the strategy does not go with the service.
-pub(super) fn settle(kind: Kind, merged: &mut DeploymentConfiguration) -> Result<(), Error> {
+pub(super) fn settle(
+    kind: Kind,
+    given: &DeploymentConfiguration,
+    merged: &mut DeploymentConfiguration,
+) -> Result<(), Error> {
     let strategy = merged.strategy.unwrap_or(Shape::Rolling);
+    if strategy == Shape::Rolling {
+        if super::some(&given.lifecycle_hooks) {
+            return Err(Error::invalid(
+                "Lifecycle hooks are not supported with the ROLLING deployment strategy.",
+            ));
+        }
+        merged.lifecycle_hooks = None;
+    }
     if strategy != Shape::Rolling {
         let word = wire::value::Enumeration::as_str(strategy);
         if kind.is_daemon() {

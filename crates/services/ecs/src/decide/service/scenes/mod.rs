@@ -5,6 +5,7 @@ mod breaker;
 mod digests;
 mod early;
 mod health;
+mod hooks;
 mod leaving;
 mod protected;
 mod sets;

@@ -4,7 +4,7 @@
 use shapes_ecs as shapes;
 use shapes_ecs::{DeploymentConfiguration, DeploymentStrategy, ThresholdType};
 
-use super::{Kind, early, some, strategy};
+use super::{Kind, early, hooks, some, strategy};
 use crate::error::Error;
 
 /// Longest bake time: a day, in minutes.
@@ -42,16 +42,14 @@ fn usual(kind: Kind) -> DeploymentConfiguration {
 /// Members that are not given stay; so do those of the circuit breaker (observed on ECS).
 ///
 /// # Errors
-/// When what comes out breaks a rule of ECS, or is not built.
+/// When what comes out breaks a rule of ECS.
 pub(in crate::api) fn merge(
-    operation: &'static str,
     kind: Kind,
     old: Option<&DeploymentConfiguration>,
     given: Option<&DeploymentConfiguration>,
 ) -> Result<DeploymentConfiguration, Error> {
     let mut merged = old.cloned().unwrap_or_else(|| usual(kind));
     let Some(given) = given else { return Ok(merged) };
-    refuse_unbuilt(operation, given)?;
     if kind.is_external() {
         refuse_of_external(given)?;
         return Ok(merged);
@@ -66,12 +64,13 @@ pub(in crate::api) fn merge(
         given.linear_configuration.clone().or(merged.linear_configuration);
     merged.canary_configuration =
         given.canary_configuration.clone().or(merged.canary_configuration);
+    merged.lifecycle_hooks = given.lifecycle_hooks.clone().or(merged.lifecycle_hooks);
     let early = given.early_success_criteria.clone();
     merged.early_success_criteria = early.or(merged.early_success_criteria);
     if let Some(breaker) = &given.deployment_circuit_breaker {
         merged.deployment_circuit_breaker = Some(merge_breaker(&merged, breaker));
     }
-    strategy::settle(kind, &mut merged)?;
+    strategy::settle(kind, given, &mut merged)?;
     check(kind, &merged)?;
     Ok(merged)
 }
@@ -94,14 +93,6 @@ fn merge_breaker(
     }
 }
 
-fn refuse_unbuilt(operation: &'static str, given: &DeploymentConfiguration) -> Result<(), Error> {
-    let unbuilt = |what: &str| Err(Error::not_built(operation, what));
-    if some(&given.lifecycle_hooks) {
-        return unbuilt("lifecycleHooks");
-    }
-    Ok(())
-}
-
 /// Percentages that are the usual ones may be said (ECS semantics §11).
 fn refuse_of_external(given: &DeploymentConfiguration) -> Result<(), Error> {
     let DeploymentConfiguration { maximum_percent, minimum_healthy_percent, .. } = given;
@@ -117,6 +108,11 @@ fn refuse_of_external(given: &DeploymentConfiguration) -> Result<(), Error> {
     let alarms = given.alarms.as_ref().is_some_and(|one| one.enable);
     let early = given.early_success_criteria.as_ref().is_some_and(|one| one.enable);
     let is_rolling = matches!(given.strategy, None | Some(DeploymentStrategy::Rolling));
+    if some(&given.lifecycle_hooks) {
+        return Err(Error::invalid(
+            "Lifecycle hooks can only be used with the ECS deployment controller.",
+        ));
+    }
     if !is_rolling {
         return Err(Error::invalid(
             "Deployment strategies can only be used with the ECS deployment controller.",
@@ -146,6 +142,7 @@ fn check(kind: Kind, merged: &DeploymentConfiguration) -> Result<(), Error> {
     if let Some(alarms) = &merged.alarms {
         check_alarms(alarms)?;
     }
+    hooks::check(merged.lifecycle_hooks.as_deref().unwrap_or_default())?;
     let early = merged.early_success_criteria.as_ref();
     early.map_or(Ok(()), |criteria| early::check(criteria, minimum))
 }

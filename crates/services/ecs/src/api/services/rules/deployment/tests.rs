@@ -11,7 +11,7 @@ fn read(json: &str) -> DeploymentConfiguration {
 /// Merges what is given into the usual configuration; the text of the refusal, if it is refused.
 fn made(kind: Kind, given: &str) -> Result<DeploymentConfiguration, String> {
     let given = read(given);
-    merge("CreateService", kind, None, Some(&given)).map_err(|error| error.to_string())
+    merge(kind, None, Some(&given)).map_err(|error| error.to_string())
 }
 
 fn refused(kind: Kind, given: &str, text: &str) {
@@ -24,7 +24,7 @@ fn refused(kind: Kind, given: &str, text: &str) {
 #[test]
 fn what_is_not_said_is_filled_in() {
     let check = |kind, expected: (i32, i32)| {
-        let usual = merge("CreateService", kind, None, None).ok();
+        let usual = merge(kind, None, None).ok();
         let percents = usual.map(|one| (one.minimum_healthy_percent, one.maximum_percent));
         assert_eq!(percents, Some((Some(expected.0), Some(expected.1))), "{kind:?}");
     };
@@ -97,7 +97,7 @@ fn a_breaker_keeps_what_is_not_said_again() {
     )
     .unwrap_or_default();
     let off = read(r#"{"deploymentCircuitBreaker": {"enable": false, "rollback": true}}"#);
-    let second = merge("UpdateService", REPLICA, Some(&first), Some(&off)).unwrap_or_default();
+    let second = merge(REPLICA, Some(&first), Some(&off)).unwrap_or_default();
     let breaker = second.deployment_circuit_breaker.unwrap_or_default();
     assert_eq!((breaker.enable, breaker.rollback), (false, false));
     assert_eq!(breaker.reset_on_healthy_task, Some(false));
@@ -126,9 +126,19 @@ fn bake_time_is_a_day_at_most() {
 }
 
 #[test]
-fn what_is_not_built_is_refused() {
-    let refused = |given: &str| refused(REPLICA, given, "Longshore does not implement");
-    refused(r#"{"lifecycleHooks": [{"hookTargetArn": "arn:aws:lambda:x"}]}"#);
+fn hooks_belong_to_deployments_beside_others() {
+    let hook = r#""lifecycleHooks": [
+        {"hookTargetArn": "http://hooks/", "lifecycleStages": ["PRE_SCALE_UP"]}]"#;
+    refused(REPLICA, &format!("{{{hook}}}"), "Lifecycle hooks are not supported with the ROLLING");
+    refused(EXTERNAL, &format!("{{{hook}}}"), "Lifecycle hooks can only be used");
+    let canary =
+        made(REPLICA, &format!(r#"{{"strategy": "CANARY", {hook}}}"#)).expect("it is good");
+    assert!(canary.lifecycle_hooks.is_some());
+    let merged = |given: &str| merge(REPLICA, Some(&canary), Some(&read(given)));
+    let same = merged(r#"{"bakeTimeInMinutes": 1}"#).unwrap_or_default();
+    assert_eq!(same.lifecycle_hooks, canary.lifecycle_hooks);
+    let rolling = merged(r#"{"strategy": "ROLLING"}"#).unwrap_or_default();
+    assert_eq!(rolling.lifecycle_hooks, None);
     assert!(made(REPLICA, r#"{"strategy": "ROLLING", "lifecycleHooks": []}"#).is_ok());
 }
 
