@@ -19,6 +19,7 @@ mod ec2;
 mod ensemble;
 mod exec;
 mod fargate;
+mod fronts;
 mod harm;
 mod harness;
 mod hostile;
