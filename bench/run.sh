@@ -3,7 +3,7 @@
 #
 # Usage: bench/run.sh [run-task | services | services-scale | api | contention | crowd | held | pull | start | lists |
 #                      placements | policy | fleet | million | coldstart | writes | etcd | overload |
-#                      failover | exec] [OPTION]...
+#                      failover | exec | balancer] [OPTION]...
 # The figures go to standard output, and as JSON to target/bench/NAME.json.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -26,6 +26,19 @@ if [ "${1:-}" = exec ]; then
   mkdir -p "$target/bench"
   exec "$target/aws/bin/python3" bench/exec.py "$target/release/longshore" \
     --json "$target/bench/exec.json" "${@:2}"
+fi
+
+if [ "${1:-}" = balancer ]; then
+  cargo build --release --package longshore
+  for program in wrk h2load haproxy nginx openssl; do
+    command -v "$program" > /dev/null || apt-get install -y --no-install-recommends \
+      wrk nghttp2-client haproxy nginx-light openssl >&2
+  done
+  [ -x "$target/aws/bin/python3" ] || { python3 -m venv "$target/aws"
+    "$target/aws/bin/pip" install --quiet --requirement crates/longshore/tests/requirements.txt; }
+  mkdir -p "$target/bench"
+  exec "$target/aws/bin/python3" bench/balancer.py "$target/release/longshore" \
+    --json "$target/bench/balancer.json" "${@:2}"
 fi
 
 names=(run-task services services-scale api contention crowd held pull start lists placements policy overload writes etcd coldstart fleet million)
