@@ -161,23 +161,30 @@ fn sources<'a>(sets: &PolicySets<'a>, set: Set) -> &'a [Source] {
 
 const SETS: [Set; 4] = [Set::Identity, Set::Boundary, Set::Session, Set::Resource];
 
-fn each_applying(
+/// Looks at the statements that apply to the request, one by one; at those alone that `wants` lets
+/// pass, which is asked first.
+fn each_applying<Found>(
     request: &Request<'_>,
     sets: &PolicySets<'_>,
     set: Set,
-    mut on: impl FnMut(&Statement, Class, Match),
+    found: &mut Found,
+    wants: impl Fn(&Found, &Statement) -> bool,
+    on: impl Fn(&mut Found, &Statement, Class, Match),
 ) {
     let lower = request.action.to_ascii_lowercase();
     let (service, name) = lower.split_once(':').unwrap_or((&lower, ""));
     let resource = crate::Arn::new(request.resource);
     let asked = Asked { service, name, resource: &resource, context: request.context };
     for (source, policy) in sources(sets, set).iter().enumerate() {
-        for (statement, compiled) in policy.policy.applying(&asked) {
-            let found = Match { set, source, statement };
+        for (statement, compiled) in policy.policy.of_service(service) {
+            if !wants(found, compiled) || !compiled.applies(&asked) {
+                continue;
+            }
+            let at = Match { set, source, statement };
             if set != Set::Resource {
-                on(compiled, Class::Direct, found);
+                on(found, compiled, Class::Direct, at);
             } else if let Some(class) = compiled.class(request.principal) {
-                on(compiled, class, found);
+                on(found, compiled, class, at);
             }
         }
     }
@@ -185,9 +192,12 @@ fn each_applying(
 
 fn verdict(request: &Request<'_>, sets: &PolicySets<'_>, set: Set) -> Verdict {
     let mut verdict = Verdict::default();
-    each_applying(request, sets, set, |statement, class, found| {
-        verdict.note(statement, class, found);
-    });
+    // Nothing allows more than what does directly.
+    let wants = |verdict: &Verdict, statement: &Statement| {
+        let is_best = verdict.allowed.is_some_and(|(class, _)| class == Class::Direct);
+        statement.effect == Effect::Deny || !is_best
+    };
+    each_applying(request, sets, set, &mut verdict, wants, Verdict::note);
     verdict
 }
 
@@ -195,7 +205,7 @@ fn verdict(request: &Request<'_>, sets: &PolicySets<'_>, set: Set) -> Verdict {
 pub fn explain(request: &Request<'_>, sets: &PolicySets<'_>) -> Vec<Match> {
     let mut all = Vec::new();
     for set in SETS {
-        each_applying(request, sets, set, |_, _, found| all.push(found));
+        each_applying(request, sets, set, &mut all, |_, _| true, |all, _, _, at| all.push(at));
     }
     all
 }

@@ -34,12 +34,34 @@ impl Variable {
 /// One step of a pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Token {
-    Char(char),
+    /// Characters that stand for themselves.
+    Text(String),
     /// `?`: one character.
     One,
     /// `*`: any run of characters.
     Run,
     Variable(Variable),
+}
+
+/// A step whose variable has its value.
+#[derive(Debug, Clone, Copy)]
+enum Step<'a> {
+    Text(&'a str),
+    One,
+    Run,
+    /// A variable without one.
+    Missing,
+}
+
+impl Token {
+    fn step<'a>(&'a self, context: &'a Context) -> Step<'a> {
+        match self {
+            Self::Text(text) => Step::Text(text),
+            Self::One => Step::One,
+            Self::Run => Step::Run,
+            Self::Variable(variable) => variable.resolve(context).map_or(Step::Missing, Step::Text),
+        }
+    }
 }
 
 /// How a pattern's text is read.
@@ -67,22 +89,15 @@ impl Glob {
         Self::of(tokens(text, reading))
     }
 
-    fn of(tokens: Vec<Token>) -> Self {
+    fn of(mut tokens: Vec<Token>) -> Self {
         if tokens.iter().any(|token| matches!(token, Token::Variable(_))) {
             return Self::Template(tokens.into());
         }
-        let literal = tokens.iter().take_while(|token| matches!(token, Token::Char(_))).count();
-        let text = || {
-            let chars = tokens[..literal].iter().filter_map(|token| match token {
-                Token::Char(c) => Some(*c),
-                Token::One | Token::Run | Token::Variable(_) => None,
-            });
-            chars.collect::<String>().into_boxed_str()
-        };
-        match &tokens[literal..] {
-            [] => Self::Exact(text()),
-            [Token::Run] if literal == 0 => Self::Any,
-            [Token::Run] => Self::Prefix(text()),
+        match &mut tokens[..] {
+            [] => Self::Exact("".into()),
+            [Token::Text(text)] => Self::Exact(std::mem::take(text).into()),
+            [Token::Run] => Self::Any,
+            [Token::Text(text), Token::Run] => Self::Prefix(std::mem::take(text).into()),
             _ => Self::General(tokens.into()),
         }
     }
@@ -93,9 +108,8 @@ impl Glob {
             Self::Any => true,
             Self::Exact(exact) => **exact == *text,
             Self::Prefix(prefix) => text.starts_with(&**prefix),
-            Self::General(tokens) => run(tokens, text),
-            Self::Template(tokens) => {
-                resolved(tokens, context).is_some_and(|tokens| run(&tokens, text))
+            Self::General(tokens) | Self::Template(tokens) => {
+                run(|at| tokens.get(at).map(|token| token.step(context)), text)
             }
         }
     }
@@ -105,14 +119,16 @@ impl Glob {
         match self {
             Self::Exact(exact) => Some(Cow::Borrowed(exact)),
             Self::Any | Self::Prefix(_) | Self::General(_) => None,
-            Self::Template(tokens) => resolved(tokens, context)?
-                .iter()
-                .map(|token| match token {
-                    Token::Char(c) => Some(*c),
-                    Token::One | Token::Run | Token::Variable(_) => None,
-                })
-                .collect::<Option<String>>()
-                .map(Cow::Owned),
+            Self::Template(tokens) => {
+                let mut text = String::new();
+                for token in tokens {
+                    match token.step(context) {
+                        Step::Text(part) => text.push_str(part),
+                        Step::One | Step::Run | Step::Missing => return None,
+                    }
+                }
+                Some(Cow::Owned(text))
+            }
         }
     }
 
@@ -124,7 +140,7 @@ impl Glob {
         };
         tokens.iter().filter_map(|token| match token {
             Token::Variable(variable) => Some(variable.key.as_str()),
-            Token::Char(_) | Token::One | Token::Run => None,
+            Token::Text(_) | Token::One | Token::Run => None,
         })
     }
 }
@@ -138,7 +154,10 @@ fn tokens(text: &str, reading: Reading) -> Vec<Token> {
         let special =
             (reading.variables && rest.starts_with("${")).then(|| special(rest)).flatten();
         if let Some((token, length)) = special {
-            tokens.push(token);
+            match token {
+                Token::Text(text) => push(&mut tokens, &text),
+                token => tokens.push(token),
+            }
             rest = &rest[length..];
             continue;
         }
@@ -147,63 +166,60 @@ fn tokens(text: &str, reading: Reading) -> Vec<Token> {
             '*' if reading.wildcards && tokens.last() == Some(&Token::Run) => {}
             '*' if reading.wildcards => tokens.push(Token::Run),
             '?' if reading.wildcards => tokens.push(Token::One),
-            c => tokens.push(Token::Char(c)),
+            c => push(&mut tokens, c.encode_utf8(&mut [0; 4])),
         }
         rest = &rest[c.len_utf8()..];
     }
     tokens
 }
 
+/// Adds characters that stand for themselves.
+fn push(tokens: &mut Vec<Token>, more: &str) {
+    match tokens.last_mut() {
+        Some(Token::Text(text)) => text.push_str(more),
+        _ => tokens.push(Token::Text(more.to_owned())),
+    }
+}
+
 /// The step at the head of a text that begins with `${`, and its length in bytes.
 fn special(text: &str) -> Option<(Token, usize)> {
     let end = text.find('}')?;
     let token = match &text[2..end] {
-        "*" => Token::Char('*'),
-        "?" => Token::Char('?'),
-        "$" => Token::Char('$'),
+        "*" => Token::Text("*".to_owned()),
+        "?" => Token::Text("?".to_owned()),
+        "$" => Token::Text("$".to_owned()),
         inner => Token::Variable(Variable::parse(inner)?),
     };
     Some((token, end + 1))
 }
 
-/// The same steps with each variable's value in its place, as literal characters.
-fn resolved(tokens: &[Token], context: &Context) -> Option<Vec<Token>> {
-    let mut out = Vec::with_capacity(tokens.len() + 32);
-    for token in tokens {
-        match token {
-            Token::Variable(variable) => {
-                out.extend(variable.resolve(context)?.chars().map(Token::Char));
-            }
-            token => out.push(token.clone()),
-        }
-    }
-    Some(out)
-}
-
 /// Matches without recursion: after a mismatch only the last run grows, so that the work is at most
 /// the product of both lengths.
-fn run(tokens: &[Token], text: &str) -> bool {
+fn run<'a>(steps: impl Fn(usize) -> Option<Step<'a>>, text: &str) -> bool {
     let (mut at, mut step) = (0, 0);
     // The step after the last run, and the byte that it begins at.
     let mut last: Option<(usize, usize)> = None;
     loop {
-        let next = text[at..].chars().next();
-        match (tokens.get(step), next) {
-            (Some(Token::Run), _) => {
+        match steps(step) {
+            Some(Step::Run) => {
                 step += 1;
                 last = Some((step, at));
                 continue;
             }
-            (Some(Token::One), Some(c)) => {
-                (at, step) = (at + c.len_utf8(), step + 1);
+            Some(Step::One) => {
+                if let Some(c) = text[at..].chars().next() {
+                    (at, step) = (at + c.len_utf8(), step + 1);
+                    continue;
+                }
+            }
+            Some(Step::Text(wanted)) if text[at..].starts_with(wanted) => {
+                (at, step) = (at + wanted.len(), step + 1);
                 continue;
             }
-            (Some(Token::Char(wanted)), Some(c)) if *wanted == c => {
-                (at, step) = (at + c.len_utf8(), step + 1);
-                continue;
-            }
-            (None, None) => return true,
-            _ => {}
+            // A match would have to come by here.
+            Some(Step::Missing) => return false,
+            None if at == text.len() => return true,
+            Some(Step::Text(_)) | None => {}
         }
         let Some((after, from)) = last else { return false };
         let Some(skipped) = text[from..].chars().next() else { return false };

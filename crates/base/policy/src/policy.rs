@@ -2,7 +2,7 @@
 
 use crate::json::{self, Entry, Node, Value};
 use crate::malformed::{Malformed, Wrong};
-use crate::statement::{Asked, Statement, find};
+use crate::statement::{Statement, find};
 use crate::{Effect, Position, rules};
 
 /// What a document is attached to: which elements it must and must not have follows from it.
@@ -75,18 +75,17 @@ impl Policy {
         keys
     }
 
-    /// The statements that may apply to this service and do.
-    pub(crate) fn applying<'a>(
+    /// The statements whose actions are of this service, in lower case, or of all.
+    pub(crate) fn of_service<'a>(
         &'a self,
-        asked: &'a Asked<'a>,
+        service: &str,
     ) -> impl Iterator<Item = (usize, &'a Statement)> {
-        let found = self.by_service.binary_search_by(|(name, _)| (**name).cmp(asked.service));
+        let found = self.by_service.binary_search_by(|(name, _)| (**name).cmp(service));
         let own: &[u32] = found.map_or(&[], |at| &self.by_service[at].1);
         own.iter()
             .chain(&self.of_all)
             .map(|number| *number as usize)
             .map(|number| (number, &self.statements[number]))
-            .filter(|(_, statement)| statement.applies(asked))
     }
 
     fn of(statements: Vec<Statement>) -> Self {
