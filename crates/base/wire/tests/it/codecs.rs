@@ -4,10 +4,10 @@ use terms::Timestamp;
 use wire::check::Check;
 use wire::protocol::{Form, JsonReader, JsonWriter, QueryReader, XmlWriter};
 use wire::value::{Structure, Value, Writer};
-use wire::{Kind, Member, Schema, TimestampFormat};
+use wire::{Kind, Member, Schema, Service, ServiceError, TimestampFormat};
 
 use crate::stage::{
-    FIRST_ID, IDENTITY, assert_marked, call, ecs_call, edge, send, signed, sts_call,
+    FIRST_ID, IDENTITY, assert_marked, builder, call, ecs_call, edge, send, signed, sts_call,
 };
 
 /// Reads a JSON document as a request is read; the violations' texts, if there are any.
@@ -213,4 +213,17 @@ fn every_kind_in_json() {
     write_all(&mut writer);
     let expected = r#"{"list":["a<b","c"],"Flat":["a<b","c"],"map":{"k&1":"\u0001","k2":"\u0001"},"flatMap":{"k&1":"\u0001","k2":"\u0001"},"instant":1767323045.678,"header":"Fri, 02 Jan 2026 03:04:05 GMT","blob":"/wA="}"#;
     assert_eq!(&writer.finish()[..], expected.as_bytes());
+}
+
+#[tokio::test]
+async fn a_service_whose_model_has_no_server_exception_is_led_elsewhere_too() {
+    let service = Service::new(&shapes_sts::SERVICE)
+        .on::<shapes_sts::operations::GetCallerIdentity, _, _>(|_, _| async {
+            Err(ServiceError::elsewhere())
+        });
+    let edge = builder().service(service).build();
+    let body = "Action=GetCallerIdentity&Version=2011-06-15";
+    let answer = send(&edge, signed(sts_call(), body, "sts"), body).await;
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    assert_eq!(answer.headers["x-longshore-elsewhere"], "true");
 }
