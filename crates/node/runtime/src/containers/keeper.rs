@@ -85,9 +85,15 @@ impl Entry {
     /// Asks the shim.
     pub(super) async fn call(&self, call: Call) -> Result<Reply, CallError> {
         let gone = || CallError::NotRunning(self.record.id.clone());
-        let (answer, answered) = oneshot::channel();
+        let (answer, mut answered) = oneshot::channel();
         self.calls.send(Ask { call, answer }).await.map_err(|_| gone())?;
-        answered.await.map_err(|_| gone())?
+        tokio::select! {
+            biased;
+            answer = &mut answered => answer.map_err(|_| gone())?,
+            // What is put into the queue just while its keeper ends stays there, and is not dropped
+            // as long as somebody may send: the answer would be waited for without end.
+            () = self.calls.closed() => answered.try_recv().map_err(|_| gone())?,
+        }
     }
 
     /// Waits for its end.
@@ -215,4 +221,48 @@ pub(super) fn kill_all(hierarchies: &Hierarchies, cgroup: &str) -> bool {
         );
     };
     hierarchies.kill_all(cgroup, kill, || std::thread::sleep(KILL_PAUSE))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// An entry, and what its keeper would be asked.
+    fn entry() -> (Entry, mpsc::Receiver<Ask>) {
+        let id = crate::ContainerId::from_bytes([0; 32]);
+        let record = Record {
+            id,
+            name: "c".to_owned(),
+            task: "t".to_owned(),
+            cgroup: "/ecs/t/c".to_owned(),
+        };
+        let (_, state) = watch::channel(ContainerState::Created { pid: 1 });
+        let (calls, asked) = mpsc::channel(CALLS_MAX);
+        (Entry { record, state, calls }, asked)
+    }
+
+    #[tokio::test]
+    async fn what_a_keeper_is_asked_while_it_ends_is_answered() {
+        let (entry, mut asked) = entry();
+        let call = tokio::spawn(async move { (entry.call(Call::Start).await, entry) });
+        while asked.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        // It is in the queue, and nobody takes it out any more.
+        asked.close();
+        let (answer, _entry) = call.await.unwrap();
+        assert!(matches!(answer, Err(CallError::NotRunning(_))), "{answer:?}");
+        drop(asked);
+    }
+
+    #[tokio::test]
+    async fn what_a_keeper_answered_before_it_ended_counts() {
+        let (entry, mut asked) = entry();
+        let call = tokio::spawn(async move { entry.call(Call::Start).await });
+        let Ask { answer, .. } = asked.recv().await.unwrap();
+        answer.send(Ok(Reply::Done)).unwrap();
+        drop(asked);
+        assert_eq!(call.await.unwrap().unwrap(), Reply::Done);
+    }
 }
