@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -174,7 +174,10 @@ impl Files {
                 break;
             }
             let path = self.path(*number);
-            fs::remove_file(&path).map_err(TrailError::io(writing(&path)))?;
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                removed => removed.map_err(TrailError::io(writing(&path)))?,
+            }
             self.closed.pop_first();
             went = true;
         }

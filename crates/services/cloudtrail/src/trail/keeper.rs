@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use terms::Clock;
+use terms::{Clock, Timestamp};
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 use wire::{AuditedCall, Auditor, Service};
@@ -44,10 +44,11 @@ pub struct Trail {
 struct Writer {
     files: Files,
     queue: mpsc::Receiver<AuditedCall>,
-    synced: Instant,
-    /// Whether something was written since.
+    /// Whether the disk may not have taken all that was written, and when it is made to.
     is_behind: bool,
-    pruned: Instant,
+    sync_at: Instant,
+    /// When what is too old is looked for.
+    prune_at: Instant,
 }
 
 impl std::fmt::Debug for Trail {
@@ -77,9 +78,7 @@ impl Trail {
         let begin = model::of_ours("BeginTrail", now, told, files.next()).to_string();
         files.append([begin.as_str()].into_iter(), now)?;
         let (queue, waiting) = mpsc::channel(QUEUE_MAX);
-        let (synced, pruned) = (Instant::now(), Instant::now());
-        let writer = Writer { files, queue: waiting, synced, is_behind: true, pruned };
-        let writer = Arc::new(Mutex::new(Some(writer)));
+        let writer = Arc::new(Mutex::new(Some(Writer::new(files, waiting))));
         Ok(Self { folder: folder.into(), clock, queue, lost: Arc::default(), writer })
     }
 
@@ -186,24 +185,40 @@ impl Trail {
 }
 
 impl Writer {
-    /// Whether there is something to do besides what comes.
-    fn is_due(&self) -> bool {
-        let unsynced = self.is_behind && self.synced.elapsed() >= SYNC_EVERY;
-        unsynced || self.pruned.elapsed() >= PRUNE_EVERY
+    fn new(files: Files, queue: mpsc::Receiver<AuditedCall>) -> Self {
+        let now = Instant::now();
+        let (sync_at, prune_at) = (now + SYNC_EVERY, now + PRUNE_EVERY);
+        Self { files, queue, is_behind: true, sync_at, prune_at }
     }
 
-    fn write(&mut self, records: &[String], now: terms::Timestamp) -> Result<(), TrailError> {
+    /// Whether there is something to do besides what comes.
+    fn is_due(&self) -> bool {
+        let now = Instant::now();
+        (self.is_behind && now >= self.sync_at) || now >= self.prune_at
+    }
+
+    /// Adds lines, and looks after the files. An error is of the lines alone: who tries again would
+    /// write twice what is there already.
+    fn write(&mut self, records: &[String], now: Timestamp) -> Result<(), TrailError> {
         if !records.is_empty() {
             self.files.append(records.iter().map(String::as_str), now)?;
             self.is_behind = true;
         }
-        if self.is_behind && self.synced.elapsed() >= SYNC_EVERY {
+        if let Err(error) = self.tend(now) {
+            tracing::warn!(%error, "the trail's files are looked after again later");
+        }
+        Ok(())
+    }
+
+    /// Has the disk take what was written, and drops what is too old, each when it is time.
+    fn tend(&mut self, now: Timestamp) -> Result<(), TrailError> {
+        if self.is_behind && Instant::now() >= self.sync_at {
+            self.sync_at = Instant::now() + SYNC_EVERY;
             self.files.sync()?;
-            self.synced = Instant::now();
             self.is_behind = false;
         }
-        if self.pruned.elapsed() >= PRUNE_EVERY {
-            self.pruned = Instant::now();
+        if Instant::now() >= self.prune_at {
+            self.prune_at = Instant::now() + PRUNE_EVERY;
             if let Some(first) = self.files.prune(now)? {
                 let told = json!({ "before": first });
                 let line = model::of_ours("DropOldest", now, told, self.files.next()).to_string();
@@ -211,5 +226,39 @@ impl Writer {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::{files, verify};
+    use super::*;
+
+    #[test]
+    fn lines_are_written_once_though_what_is_old_cannot_be_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let limits = Limits { bytes: 0, age: KEEP };
+        let now = Timestamp::from_millis(0);
+        let (mut opened, _) = Files::open(folder.path(), limits, now).unwrap();
+        // Enough for a second file, and in place of the first something that is no file.
+        let long = format!("{{\"a\":\"{}\"}}", "x".repeat(17 << 20));
+        opened.append([long.as_str()].into_iter(), now).unwrap();
+        opened.append(["{}"].into_iter(), now).unwrap();
+        let (_, first) = files::list(folder.path()).unwrap().pop_first().unwrap();
+        let kept = folder.path().join("kept");
+        std::fs::rename(&first, &kept).unwrap();
+        std::fs::create_dir(&first).unwrap();
+        let mut writer = Writer::new(opened, mpsc::channel(1).1);
+        writer.prune_at = Instant::now();
+        assert!(writer.write(&["{}".to_owned()], now).is_ok());
+        assert!(writer.prune_at > Instant::now(), "it was tried");
+        std::fs::remove_dir(&first).unwrap();
+        std::fs::rename(&kept, &first).unwrap();
+        assert_eq!(verify(folder.path()).unwrap().lines, 3);
+        writer.prune_at = Instant::now();
+        writer.write(&[], now).unwrap();
+        let left = verify(folder.path()).unwrap();
+        assert_eq!((left.first, left.last), (2, 4), "the first is gone, and a line tells so");
     }
 }
