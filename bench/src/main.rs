@@ -17,6 +17,7 @@
 //! - `start`: exec to ready, memory at rest.
 //! - `placements`: the placement index alone, without peers.
 //! - `policy`: decisions of the policy engine alone, without peers.
+//! - `edge`: what deciding adds to a call.
 //! - `fleet`: 10,000 simulated agents, 200,000 tasks: what they cost the server.
 //! - `million`, `coldstart`: a million and 200,000 tasks: memory, disk, start.
 //! - `writes`: small durable transactions a second.
@@ -30,6 +31,7 @@ mod contention;
 mod crowd;
 mod disk;
 mod docker;
+mod edge;
 mod etcd;
 mod fleet;
 mod lists;
@@ -100,6 +102,8 @@ enum Bench {
     Placements(placements::Placements),
     /// Decisions of the policy engine
     Policy(policy::Decisions),
+    /// What deciding adds to a call's processor time
+    Edge(edge::Edge),
     /// Heartbeats, telemetry and state changes of 10,000 agents, and RunTask meanwhile
     Fleet(fleet::Live),
     /// A million tasks on 10,000 instances: memory, disk and cold starts
@@ -133,6 +137,7 @@ fn main() -> Result<()> {
         Bench::Start(bench) => bench.run(&place)?,
         Bench::Placements(bench) => bench.run()?,
         Bench::Policy(bench) => bench.run()?,
+        Bench::Edge(bench) => bench.run(&place)?,
         Bench::Fleet(bench) => bench.run(&place)?,
         Bench::Million(bench) => bench.run(&place, fleet::Asked::MILLION)?,
         Bench::Coldstart(bench) => bench.run(&place, fleet::Asked::COLDSTART)?,
