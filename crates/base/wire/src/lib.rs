@@ -37,7 +37,7 @@ pub mod value;
 pub use any::Any;
 pub use audit::{AuditedCall, Auditor, user_agent};
 pub use auth::{Action, Authenticator, CredentialLookup, Decided, Denied, Secret};
-pub use check::Violation;
+pub use check::{Violation, describe as describe_violations};
 pub use context::{Caller, CallerKind, Context, RoleSession, UserSession};
 pub use edge::{
     Ask, Body, BodyWriter, Edge, EdgeBuilder, EdgeLimits, EdgeLoad, Gate, Need, Passage, Priority,

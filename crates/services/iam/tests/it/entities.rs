@@ -26,6 +26,17 @@ async fn users_are_made_named_and_deleted_when_bare() {
     assert!(id.starts_with("AIDA") && id.len() == 21, "{id}");
     let taken = plane.refused("CreateUser", &[("UserName", "ada")]).await;
     assert_eq!(taken, "409 EntityAlreadyExists: User with name ada already exists.");
+    let characters = "It must contain only alphanumeric characters and/or the following: +=,.@_-";
+    let wrong = plane.refused("CreateUser", &[("UserName", "a/b")]).await;
+    let sentence = "400 ValidationError: The specified value for userName is invalid.";
+    assert_eq!(wrong, format!("{sentence} {characters}"));
+    for (path, name) in [("/a b/", "UserName"), ("team", "UserName"), ("team", "GroupName")] {
+        let operation = if name == "UserName" { "CreateUser" } else { "CreateGroup" };
+        let wrong = plane.refused(operation, &[(name, "x"), ("Path", path)]).await;
+        let sentence =
+            "400 ValidationError: The specified value for path is invalid. It must begin";
+        assert!(wrong.starts_with(sentence), "{wrong}");
+    }
     let missing = plane.refused("GetUser", &[("UserName", "bob")]).await;
     assert_eq!(missing, "404 NoSuchEntity: The user with name bob cannot be found.");
 

@@ -1,6 +1,7 @@
 //! The operations of IAM, each with its handler.
 
 mod boundaries;
+mod explain;
 mod groups;
 mod inline;
 mod keys;
@@ -41,7 +42,7 @@ macro_rules! operations {
 
 /// The service with every operation that is built.
 pub(crate) fn service(iam: &Iam) -> Service {
-    let service = entities(iam, Service::new(&shapes_iam::SERVICE));
+    let service = entities(iam, Service::new(&shapes_iam::SERVICE).explain(explain::explain));
     others(iam, of_policies(iam, service))
 }
 
