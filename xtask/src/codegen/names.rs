@@ -34,11 +34,14 @@ pub fn variant(value: &str) -> String {
     }
 }
 
+/// Rust's words, those that it keeps for later as well (Rust reference, "Keywords").
+const KEYWORDS: &str = "abstract as async await become box break const continue crate do dyn else enum \
+    extern false final fn for gen if impl in let loop macro match mod move mut override priv pub ref \
+    return self static struct super trait true try type typeof unsafe unsized use virtual where while \
+    yield";
+
 fn is_keyword(word: &str) -> bool {
-    matches!(
-        word,
-        "type" | "ref" | "self" | "match" | "move" | "use" | "where" | "in" | "as" | "for" | "loop"
-    )
+    KEYWORDS.split(' ').any(|keyword| keyword == word)
 }
 
 /// Splits where a small letter or digit meets a capital, and before a capital that begins a word

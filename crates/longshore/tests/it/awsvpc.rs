@@ -149,6 +149,39 @@ fn one_instance_in_the_hosts_network_runs_them_too() {
 }
 
 #[test]
+fn a_task_runs_in_a_vpc_that_was_made() {
+    let up = Up::start(&["busybox"]);
+    let text =
+        |answer: Value, path: &str| answer.pointer(path).unwrap().as_str().unwrap().to_owned();
+    let vpc = up.aws(&["ec2", "create-vpc", "--cidr-block", "10.253.0.0/16"]);
+    let vpc = text(vpc, "/Vpc/VpcId");
+    let zone = "us-east-1a";
+    let subnet = ["ec2", "create-subnet", "--vpc-id", &vpc, "--cidr-block", "10.253.7.0/24"];
+    let subnet = up.aws(&[&subnet[..], &["--availability-zone", zone]].concat());
+    let subnet = text(subnet, "/Subnet/SubnetId");
+    let group = ["ec2", "create-security-group", "--group-name", "web", "--vpc-id", &vpc];
+    let group = text(up.aws(&[&group[..], &["--description", "web"]].concat()), "/GroupId");
+    let port = ["--protocol", "tcp", "--port", "80", "--cidr", "0.0.0.0/0"];
+    let open = ["ec2", "authorize-security-group-ingress", "--group-id", &group];
+    let open = up.aws(&[&open[..], &port].concat());
+    assert_eq!(open["SecurityGroupRules"][0]["FromPort"], 80);
+    let network = format!("awsvpcConfiguration={{subnets=[{subnet}],securityGroups=[{group}]}}");
+    register(&up, &web());
+    let run = ["ecs", "run-task", "--task-definition", "web", "--network-configuration", &network];
+    let answer = up.aws(&run);
+    let task = up.await_status(answer["tasks"][0]["taskArn"].as_str().unwrap(), "RUNNING");
+    let address = detail(&task, "privateIPv4Address");
+    assert!(address.starts_with("10.253.7."), "{address}");
+    assert!(eventually(|| fetch(&format!("http://{address}/")).is_some()), "no page at {address}");
+    // A task of the default VPC reaches it as well: nothing keeps them apart yet.
+    let page = say(&up, &everywhere(&up), &format!("wget -q -O - http://{address}/"));
+    assert_eq!(page.trim(), detail(&task, "privateDnsName"));
+    let interfaces = ["ec2", "describe-network-interfaces", "--filters"];
+    let shown = up.aws(&[&interfaces[..], &[&format!("Name=subnet-id,Values={subnet}")]].concat());
+    assert_eq!(shown["NetworkInterfaces"][0]["Groups"][0]["GroupName"], "web");
+}
+
+#[test]
 fn containers_of_a_task_share_their_loopback_and_the_api_is_reached() {
     let up = three(&["busybox", "python"]);
     let network = everywhere(&up);

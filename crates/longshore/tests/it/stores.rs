@@ -207,6 +207,9 @@ const UNSEEN: &[&str] = &[
     "secretsmanager.versions",
     "ssm.parameter_versions",
     "ssm.parameters",
+    "vpc.security_groups",
+    "vpc.subnets",
+    "vpc.vpcs",
 ];
 
 #[test]

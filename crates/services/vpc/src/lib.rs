@@ -1,21 +1,25 @@
-//! Networks as Amazon EC2 shows them: the default VPC of each account and region, its subnets and
-//! security group, and the network interfaces of tasks.
+//! Networks as Amazon EC2 shows them: VPCs, their subnets and security groups, and the network
+//! interfaces of tasks.
 //!
-//! - What exists without being made: `model/network.rs`. A default VPC is not stored; it follows
-//!   from account and region, so every account and region has one, with the same ids for ever.
-//! - Table ([`Tables`]): network interfaces. Each belongs to who asked for it.
+//! - What exists without being made: `model/default.rs`. A default VPC follows from account and
+//!   region, so every account and region has one, with the same ids for ever; of it is stored what
+//!   was changed (`directory.rs`).
+//! - Tables ([`Tables`]): VPCs, subnets and security groups that were made, and network interfaces,
+//!   each of which belongs to who asked for it.
 //! - Which address an interface gets: `decide/`, pure.
-//! - Operations ([`Vpc::service`]): read only, `api/`.
+//! - Operations ([`Vpc::service`]): `api/`.
 //! - For higher services: `peer.rs`, on their transactions.
 //!
 //! **Invariant:** no two interfaces of a VPC have the same address or the same MAC, and none has an
 //! address that AWS reserves.
-//! **Absent on purpose:** operations that change anything; enforcement of security groups. Their
-//! rules are shown, and all traffic passes, until the networks issue.
+//! **Invariant:** no two subnets of a VPC have an address in common.
+//! **Absent on purpose:** gateways, route tables and network ACLs; enforcement of security groups.
+//! Their rules are kept and shown, and all traffic passes, until the networks issue.
 
 mod api;
 mod check;
 mod decide;
+mod directory;
 mod error;
 mod model;
 mod peer;
@@ -25,7 +29,7 @@ mod tables;
 use ledger::Ledger;
 use wire::{Route, Service};
 
-pub use model::{Cidr, Subnet};
+pub use model::{Cidr, NoCidr, Subnet};
 pub use peer::{
     Interface, Network, NewInterface, ResolveError, SubnetFull, default_subnet, zone_id,
 };

@@ -42,6 +42,16 @@ pub enum ResolveError {
     },
 }
 
+impl ResolveError {
+    fn subnets(error: &Error) -> Self {
+        Self::Subnets { text: error.to_string(), code: error.code().0 }
+    }
+
+    fn groups(error: &Error) -> Self {
+        Self::Groups { text: error.to_string(), code: error.code().0 }
+    }
+}
+
 /// All addresses of the subnet are taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("The subnet '{subnet}' has no free addresses left.")]
@@ -88,43 +98,77 @@ pub fn default_subnet(scope: &Scope, zone: &str) -> Option<Subnet> {
 }
 
 impl Tables {
-    /// The network that these ids name; no group means the default one of the subnets' VPC.
+    /// Whether the account has a VPC of this id in the region.
+    pub fn has_vpc(&self, view: &impl View, scope: &Scope, id: &str) -> bool {
+        self.vpc(view, scope, id).is_some()
+    }
+
+    /// The network that these ids name; no group means the default one of the subnets' VPC, and no
+    /// subnet the default VPC.
     ///
     /// # Errors
-    /// [`ResolveError`] if one is not there.
+    /// [`ResolveError`] if one is not there, or if they are of several VPCs.
     pub fn resolve(
         &self,
-        _view: &impl View,
+        view: &impl View,
         scope: &Scope,
         subnets: &[String],
         groups: &[String],
     ) -> Result<Network, ResolveError> {
-        let vpc = DefaultVpc::of(scope);
         let mut found: Vec<Subnet> = Vec::new();
         let mut unknown = Vec::new();
         for id in subnets {
-            match vpc.subnets.iter().find(|subnet| subnet.id == *id) {
-                Some(subnet) if found.contains(subnet) => {}
-                Some(subnet) => found.push(subnet.clone()),
+            match self.subnet(view, scope, id) {
+                Some(subnet) if found.contains(&subnet) => {}
+                Some(subnet) => found.push(subnet),
                 None => unknown.push(id.clone()),
             }
         }
         if !unknown.is_empty() {
-            let error = Error::NotFound(NotFound::Subnets, unknown);
-            return Err(ResolveError::Subnets { text: error.to_string(), code: error.code().0 });
+            return Err(ResolveError::subnets(&Error::NotFound(NotFound::Subnets, unknown)));
+        }
+        let vpc = found.first().map_or_else(|| DefaultVpc::id(scope), |first| first.vpc.clone());
+        if found.iter().any(|subnet| subnet.vpc != vpc) {
+            return Err(ResolveError::subnets(&Error::Networks("All subnets".to_owned())));
+        }
+        let groups = self.resolve_groups(view, scope, (&vpc, found.first()), groups)?;
+        Ok(Network { groups, vpc, subnets: found })
+    }
+
+    fn resolve_groups(
+        &self,
+        view: &impl View,
+        scope: &Scope,
+        (vpc, subnet): (&str, Option<&Subnet>),
+        groups: &[String],
+    ) -> Result<Vec<String>, ResolveError> {
+        if groups.is_empty() {
+            let default = self.default_group(view, scope, vpc);
+            return Ok(default.into_iter().map(|group| group.id).collect());
         }
         let is_malformed = |id: &&String| !id.starts_with("sg-");
         if let Some(id) = groups.iter().find(is_malformed) {
             let code = "InvalidGroupId.Malformed";
             let error = Error::Malformed { code, id: id.clone(), expected: "sg" };
-            return Err(ResolveError::Groups { text: error.to_string(), code });
+            return Err(ResolveError::groups(&error));
         }
-        let unknown: Vec<_> = groups.iter().filter(|id| **id != vpc.group.id).cloned().collect();
-        if !unknown.is_empty() {
-            let error = Error::NotFound(NotFound::Groups, unknown);
-            return Err(ResolveError::Groups { text: error.to_string(), code: error.code().0 });
+        let (mut ids, mut unknown) = (Vec::new(), Vec::new());
+        for id in groups {
+            match self.group(view, scope, id) {
+                Some(_) if ids.contains(id) => {}
+                Some(group) if group.vpc == vpc => ids.push(id.clone()),
+                Some(_) => {
+                    let of = subnet.map_or(vpc, |subnet| &subnet.id);
+                    let both = format!("Security group {id} and subnet {of}");
+                    return Err(ResolveError::groups(&Error::Networks(both)));
+                }
+                None => unknown.push(id.clone()),
+            }
         }
-        Ok(Network { groups: vec![vpc.group.id], vpc: vpc.id, subnets: found })
+        match unknown.is_empty() {
+            true => Ok(ids),
+            false => Err(ResolveError::groups(&Error::NotFound(NotFound::Groups, unknown))),
+        }
     }
 
     /// Makes an interface with a free address of the subnet, in the caller's transaction.

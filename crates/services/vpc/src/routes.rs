@@ -36,8 +36,8 @@ impl Vpc {
             })
         };
         json!({
-            "vpcId": vpc.id,
-            "cidrBlock": vpc.cidr.to_string(),
+            "vpcId": vpc.vpc.id,
+            "cidrBlock": vpc.vpc.cidr.to_string(),
             "subnets": vpc.subnets.iter().map(subnet).collect::<Vec<_>>(),
             "securityGroupId": vpc.group.id,
         })

@@ -467,6 +467,378 @@ impl Value for NetworkInterfaceType {
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ResourceType {
+    #[default]
+    CapacityReservation,
+    ClientVpnEndpoint,
+    CustomerGateway,
+    CarrierGateway,
+    CoipPool,
+    DeclarativePoliciesReport,
+    DedicatedHost,
+    DhcpOptions,
+    EgressOnlyInternetGateway,
+    ElasticIp,
+    ElasticGpu,
+    ExportImageTask,
+    ExportInstanceTask,
+    Fleet,
+    FpgaImage,
+    HostReservation,
+    Image,
+    ImageUsageReport,
+    ImportImageTask,
+    ImportSnapshotTask,
+    Instance,
+    InstanceEventWindow,
+    InternetGateway,
+    Ipam,
+    IpamPool,
+    IpamScope,
+    Ipv4poolEc2,
+    Ipv6poolEc2,
+    KeyPair,
+    LaunchTemplate,
+    LocalGateway,
+    LocalGatewayRouteTable,
+    LocalGatewayVirtualInterface,
+    LocalGatewayVirtualInterfaceGroup,
+    LocalGatewayRouteTableVpcAssociation,
+    LocalGatewayRouteTableVirtualInterfaceGroupAssociation,
+    Natgateway,
+    NetworkAcl,
+    NetworkInterface,
+    NetworkInsightsAnalysis,
+    NetworkInsightsPath,
+    NetworkInsightsAccessScope,
+    NetworkInsightsAccessScopeAnalysis,
+    OutpostLag,
+    PlacementGroup,
+    PrefixList,
+    ReplaceRootVolumeTask,
+    ReservedInstances,
+    RouteTable,
+    SecurityGroup,
+    SecurityGroupRule,
+    ServiceLinkVirtualInterface,
+    Snapshot,
+    SpotFleetRequest,
+    SpotInstancesRequest,
+    Subnet,
+    SubnetCidrReservation,
+    TrafficMirrorFilter,
+    TrafficMirrorSession,
+    TrafficMirrorTarget,
+    TransitGateway,
+    TransitGatewayAttachment,
+    TransitGatewayConnectPeer,
+    TransitGatewayMulticastDomain,
+    TransitGatewayPolicyTable,
+    TransitGatewayMeteringPolicy,
+    TransitGatewayRouteTable,
+    TransitGatewayRouteTableAnnouncement,
+    Volume,
+    Vpc,
+    VpcEndpoint,
+    VpcEndpointConnection,
+    VpcEndpointService,
+    VpcEndpointServicePermission,
+    VpcPeeringConnection,
+    VpnConnection,
+    VpnGateway,
+    VpcFlowLog,
+    CapacityReservationFleet,
+    TrafficMirrorFilterRule,
+    VpcEndpointConnectionDeviceType,
+    VerifiedAccessInstance,
+    VerifiedAccessGroup,
+    VerifiedAccessEndpoint,
+    VerifiedAccessPolicy,
+    VerifiedAccessTrustProvider,
+    VpnConnectionDeviceType,
+    VpcBlockPublicAccessExclusion,
+    VpcEncryptionControl,
+    RouteServer,
+    RouteServerEndpoint,
+    RouteServerPeer,
+    IpamResourceDiscovery,
+    IpamResourceDiscoveryAssociation,
+    InstanceConnectEndpoint,
+    VerifiedAccessEndpointTarget,
+    IpamExternalResourceVerificationToken,
+    CapacityBlock,
+    MacModificationTask,
+    IpamPrefixListResolver,
+    IpamPolicy,
+    IpamPrefixListResolverTarget,
+    SecondaryInterface,
+    SecondaryNetwork,
+    SecondarySubnet,
+    CapacityManagerDataExport,
+    VpnConcentrator,
+    IpamPoolAllocation,
+}
+
+impl Enumeration for ResourceType {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "capacity-reservation" => Self::CapacityReservation,
+            "client-vpn-endpoint" => Self::ClientVpnEndpoint,
+            "customer-gateway" => Self::CustomerGateway,
+            "carrier-gateway" => Self::CarrierGateway,
+            "coip-pool" => Self::CoipPool,
+            "declarative-policies-report" => Self::DeclarativePoliciesReport,
+            "dedicated-host" => Self::DedicatedHost,
+            "dhcp-options" => Self::DhcpOptions,
+            "egress-only-internet-gateway" => Self::EgressOnlyInternetGateway,
+            "elastic-ip" => Self::ElasticIp,
+            "elastic-gpu" => Self::ElasticGpu,
+            "export-image-task" => Self::ExportImageTask,
+            "export-instance-task" => Self::ExportInstanceTask,
+            "fleet" => Self::Fleet,
+            "fpga-image" => Self::FpgaImage,
+            "host-reservation" => Self::HostReservation,
+            "image" => Self::Image,
+            "image-usage-report" => Self::ImageUsageReport,
+            "import-image-task" => Self::ImportImageTask,
+            "import-snapshot-task" => Self::ImportSnapshotTask,
+            "instance" => Self::Instance,
+            "instance-event-window" => Self::InstanceEventWindow,
+            "internet-gateway" => Self::InternetGateway,
+            "ipam" => Self::Ipam,
+            "ipam-pool" => Self::IpamPool,
+            "ipam-scope" => Self::IpamScope,
+            "ipv4pool-ec2" => Self::Ipv4poolEc2,
+            "ipv6pool-ec2" => Self::Ipv6poolEc2,
+            "key-pair" => Self::KeyPair,
+            "launch-template" => Self::LaunchTemplate,
+            "local-gateway" => Self::LocalGateway,
+            "local-gateway-route-table" => Self::LocalGatewayRouteTable,
+            "local-gateway-virtual-interface" => Self::LocalGatewayVirtualInterface,
+            "local-gateway-virtual-interface-group" => Self::LocalGatewayVirtualInterfaceGroup,
+            "local-gateway-route-table-vpc-association" => {
+                Self::LocalGatewayRouteTableVpcAssociation
+            }
+            "local-gateway-route-table-virtual-interface-group-association" => {
+                Self::LocalGatewayRouteTableVirtualInterfaceGroupAssociation
+            }
+            "natgateway" => Self::Natgateway,
+            "network-acl" => Self::NetworkAcl,
+            "network-interface" => Self::NetworkInterface,
+            "network-insights-analysis" => Self::NetworkInsightsAnalysis,
+            "network-insights-path" => Self::NetworkInsightsPath,
+            "network-insights-access-scope" => Self::NetworkInsightsAccessScope,
+            "network-insights-access-scope-analysis" => Self::NetworkInsightsAccessScopeAnalysis,
+            "outpost-lag" => Self::OutpostLag,
+            "placement-group" => Self::PlacementGroup,
+            "prefix-list" => Self::PrefixList,
+            "replace-root-volume-task" => Self::ReplaceRootVolumeTask,
+            "reserved-instances" => Self::ReservedInstances,
+            "route-table" => Self::RouteTable,
+            "security-group" => Self::SecurityGroup,
+            "security-group-rule" => Self::SecurityGroupRule,
+            "service-link-virtual-interface" => Self::ServiceLinkVirtualInterface,
+            "snapshot" => Self::Snapshot,
+            "spot-fleet-request" => Self::SpotFleetRequest,
+            "spot-instances-request" => Self::SpotInstancesRequest,
+            "subnet" => Self::Subnet,
+            "subnet-cidr-reservation" => Self::SubnetCidrReservation,
+            "traffic-mirror-filter" => Self::TrafficMirrorFilter,
+            "traffic-mirror-session" => Self::TrafficMirrorSession,
+            "traffic-mirror-target" => Self::TrafficMirrorTarget,
+            "transit-gateway" => Self::TransitGateway,
+            "transit-gateway-attachment" => Self::TransitGatewayAttachment,
+            "transit-gateway-connect-peer" => Self::TransitGatewayConnectPeer,
+            "transit-gateway-multicast-domain" => Self::TransitGatewayMulticastDomain,
+            "transit-gateway-policy-table" => Self::TransitGatewayPolicyTable,
+            "transit-gateway-metering-policy" => Self::TransitGatewayMeteringPolicy,
+            "transit-gateway-route-table" => Self::TransitGatewayRouteTable,
+            "transit-gateway-route-table-announcement" => {
+                Self::TransitGatewayRouteTableAnnouncement
+            }
+            "volume" => Self::Volume,
+            "vpc" => Self::Vpc,
+            "vpc-endpoint" => Self::VpcEndpoint,
+            "vpc-endpoint-connection" => Self::VpcEndpointConnection,
+            "vpc-endpoint-service" => Self::VpcEndpointService,
+            "vpc-endpoint-service-permission" => Self::VpcEndpointServicePermission,
+            "vpc-peering-connection" => Self::VpcPeeringConnection,
+            "vpn-connection" => Self::VpnConnection,
+            "vpn-gateway" => Self::VpnGateway,
+            "vpc-flow-log" => Self::VpcFlowLog,
+            "capacity-reservation-fleet" => Self::CapacityReservationFleet,
+            "traffic-mirror-filter-rule" => Self::TrafficMirrorFilterRule,
+            "vpc-endpoint-connection-device-type" => Self::VpcEndpointConnectionDeviceType,
+            "verified-access-instance" => Self::VerifiedAccessInstance,
+            "verified-access-group" => Self::VerifiedAccessGroup,
+            "verified-access-endpoint" => Self::VerifiedAccessEndpoint,
+            "verified-access-policy" => Self::VerifiedAccessPolicy,
+            "verified-access-trust-provider" => Self::VerifiedAccessTrustProvider,
+            "vpn-connection-device-type" => Self::VpnConnectionDeviceType,
+            "vpc-block-public-access-exclusion" => Self::VpcBlockPublicAccessExclusion,
+            "vpc-encryption-control" => Self::VpcEncryptionControl,
+            "route-server" => Self::RouteServer,
+            "route-server-endpoint" => Self::RouteServerEndpoint,
+            "route-server-peer" => Self::RouteServerPeer,
+            "ipam-resource-discovery" => Self::IpamResourceDiscovery,
+            "ipam-resource-discovery-association" => Self::IpamResourceDiscoveryAssociation,
+            "instance-connect-endpoint" => Self::InstanceConnectEndpoint,
+            "verified-access-endpoint-target" => Self::VerifiedAccessEndpointTarget,
+            "ipam-external-resource-verification-token" => {
+                Self::IpamExternalResourceVerificationToken
+            }
+            "capacity-block" => Self::CapacityBlock,
+            "mac-modification-task" => Self::MacModificationTask,
+            "ipam-prefix-list-resolver" => Self::IpamPrefixListResolver,
+            "ipam-policy" => Self::IpamPolicy,
+            "ipam-prefix-list-resolver-target" => Self::IpamPrefixListResolverTarget,
+            "secondary-interface" => Self::SecondaryInterface,
+            "secondary-network" => Self::SecondaryNetwork,
+            "secondary-subnet" => Self::SecondarySubnet,
+            "capacity-manager-data-export" => Self::CapacityManagerDataExport,
+            "vpn-concentrator" => Self::VpnConcentrator,
+            "ipam-pool-allocation" => Self::IpamPoolAllocation,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::CapacityReservation => "capacity-reservation",
+            Self::ClientVpnEndpoint => "client-vpn-endpoint",
+            Self::CustomerGateway => "customer-gateway",
+            Self::CarrierGateway => "carrier-gateway",
+            Self::CoipPool => "coip-pool",
+            Self::DeclarativePoliciesReport => "declarative-policies-report",
+            Self::DedicatedHost => "dedicated-host",
+            Self::DhcpOptions => "dhcp-options",
+            Self::EgressOnlyInternetGateway => "egress-only-internet-gateway",
+            Self::ElasticIp => "elastic-ip",
+            Self::ElasticGpu => "elastic-gpu",
+            Self::ExportImageTask => "export-image-task",
+            Self::ExportInstanceTask => "export-instance-task",
+            Self::Fleet => "fleet",
+            Self::FpgaImage => "fpga-image",
+            Self::HostReservation => "host-reservation",
+            Self::Image => "image",
+            Self::ImageUsageReport => "image-usage-report",
+            Self::ImportImageTask => "import-image-task",
+            Self::ImportSnapshotTask => "import-snapshot-task",
+            Self::Instance => "instance",
+            Self::InstanceEventWindow => "instance-event-window",
+            Self::InternetGateway => "internet-gateway",
+            Self::Ipam => "ipam",
+            Self::IpamPool => "ipam-pool",
+            Self::IpamScope => "ipam-scope",
+            Self::Ipv4poolEc2 => "ipv4pool-ec2",
+            Self::Ipv6poolEc2 => "ipv6pool-ec2",
+            Self::KeyPair => "key-pair",
+            Self::LaunchTemplate => "launch-template",
+            Self::LocalGateway => "local-gateway",
+            Self::LocalGatewayRouteTable => "local-gateway-route-table",
+            Self::LocalGatewayVirtualInterface => "local-gateway-virtual-interface",
+            Self::LocalGatewayVirtualInterfaceGroup => "local-gateway-virtual-interface-group",
+            Self::LocalGatewayRouteTableVpcAssociation => {
+                "local-gateway-route-table-vpc-association"
+            }
+            Self::LocalGatewayRouteTableVirtualInterfaceGroupAssociation => {
+                "local-gateway-route-table-virtual-interface-group-association"
+            }
+            Self::Natgateway => "natgateway",
+            Self::NetworkAcl => "network-acl",
+            Self::NetworkInterface => "network-interface",
+            Self::NetworkInsightsAnalysis => "network-insights-analysis",
+            Self::NetworkInsightsPath => "network-insights-path",
+            Self::NetworkInsightsAccessScope => "network-insights-access-scope",
+            Self::NetworkInsightsAccessScopeAnalysis => "network-insights-access-scope-analysis",
+            Self::OutpostLag => "outpost-lag",
+            Self::PlacementGroup => "placement-group",
+            Self::PrefixList => "prefix-list",
+            Self::ReplaceRootVolumeTask => "replace-root-volume-task",
+            Self::ReservedInstances => "reserved-instances",
+            Self::RouteTable => "route-table",
+            Self::SecurityGroup => "security-group",
+            Self::SecurityGroupRule => "security-group-rule",
+            Self::ServiceLinkVirtualInterface => "service-link-virtual-interface",
+            Self::Snapshot => "snapshot",
+            Self::SpotFleetRequest => "spot-fleet-request",
+            Self::SpotInstancesRequest => "spot-instances-request",
+            Self::Subnet => "subnet",
+            Self::SubnetCidrReservation => "subnet-cidr-reservation",
+            Self::TrafficMirrorFilter => "traffic-mirror-filter",
+            Self::TrafficMirrorSession => "traffic-mirror-session",
+            Self::TrafficMirrorTarget => "traffic-mirror-target",
+            Self::TransitGateway => "transit-gateway",
+            Self::TransitGatewayAttachment => "transit-gateway-attachment",
+            Self::TransitGatewayConnectPeer => "transit-gateway-connect-peer",
+            Self::TransitGatewayMulticastDomain => "transit-gateway-multicast-domain",
+            Self::TransitGatewayPolicyTable => "transit-gateway-policy-table",
+            Self::TransitGatewayMeteringPolicy => "transit-gateway-metering-policy",
+            Self::TransitGatewayRouteTable => "transit-gateway-route-table",
+            Self::TransitGatewayRouteTableAnnouncement => {
+                "transit-gateway-route-table-announcement"
+            }
+            Self::Volume => "volume",
+            Self::Vpc => "vpc",
+            Self::VpcEndpoint => "vpc-endpoint",
+            Self::VpcEndpointConnection => "vpc-endpoint-connection",
+            Self::VpcEndpointService => "vpc-endpoint-service",
+            Self::VpcEndpointServicePermission => "vpc-endpoint-service-permission",
+            Self::VpcPeeringConnection => "vpc-peering-connection",
+            Self::VpnConnection => "vpn-connection",
+            Self::VpnGateway => "vpn-gateway",
+            Self::VpcFlowLog => "vpc-flow-log",
+            Self::CapacityReservationFleet => "capacity-reservation-fleet",
+            Self::TrafficMirrorFilterRule => "traffic-mirror-filter-rule",
+            Self::VpcEndpointConnectionDeviceType => "vpc-endpoint-connection-device-type",
+            Self::VerifiedAccessInstance => "verified-access-instance",
+            Self::VerifiedAccessGroup => "verified-access-group",
+            Self::VerifiedAccessEndpoint => "verified-access-endpoint",
+            Self::VerifiedAccessPolicy => "verified-access-policy",
+            Self::VerifiedAccessTrustProvider => "verified-access-trust-provider",
+            Self::VpnConnectionDeviceType => "vpn-connection-device-type",
+            Self::VpcBlockPublicAccessExclusion => "vpc-block-public-access-exclusion",
+            Self::VpcEncryptionControl => "vpc-encryption-control",
+            Self::RouteServer => "route-server",
+            Self::RouteServerEndpoint => "route-server-endpoint",
+            Self::RouteServerPeer => "route-server-peer",
+            Self::IpamResourceDiscovery => "ipam-resource-discovery",
+            Self::IpamResourceDiscoveryAssociation => "ipam-resource-discovery-association",
+            Self::InstanceConnectEndpoint => "instance-connect-endpoint",
+            Self::VerifiedAccessEndpointTarget => "verified-access-endpoint-target",
+            Self::IpamExternalResourceVerificationToken => {
+                "ipam-external-resource-verification-token"
+            }
+            Self::CapacityBlock => "capacity-block",
+            Self::MacModificationTask => "mac-modification-task",
+            Self::IpamPrefixListResolver => "ipam-prefix-list-resolver",
+            Self::IpamPolicy => "ipam-policy",
+            Self::IpamPrefixListResolverTarget => "ipam-prefix-list-resolver-target",
+            Self::SecondaryInterface => "secondary-interface",
+            Self::SecondaryNetwork => "secondary-network",
+            Self::SecondarySubnet => "secondary-subnet",
+            Self::CapacityManagerDataExport => "capacity-manager-data-export",
+            Self::VpnConcentrator => "vpn-concentrator",
+            Self::IpamPoolAllocation => "ipam-pool-allocation",
+        }
+    }
+}
+
+impl ResourceType {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for ResourceType {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SubnetCidrBlockStateCode {
     #[default]
     Associating,
@@ -731,6 +1103,44 @@ impl VpcEncryptionControlExclusionState {
 }
 
 impl Value for VpcEncryptionControlExclusionState {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum VpcEncryptionControlExclusionStateInput {
+    #[default]
+    Enable,
+    Disable,
+}
+
+impl Enumeration for VpcEncryptionControlExclusionStateInput {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "enable" => Self::Enable,
+            "disable" => Self::Disable,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Enable => "enable",
+            Self::Disable => "disable",
+        }
+    }
+}
+
+impl VpcEncryptionControlExclusionStateInput {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for VpcEncryptionControlExclusionStateInput {
     fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
         read_enumeration(reader, schema)
     }

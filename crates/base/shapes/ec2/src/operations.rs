@@ -5,6 +5,136 @@ use wire::{Operation, Schema, ServiceModel};
 use crate::{schemas, structures};
 
 #[derive(Debug, Clone, Copy)]
+pub struct AuthorizeSecurityGroupEgress;
+
+impl Operation for AuthorizeSecurityGroupEgress {
+    type Input = structures::AuthorizeSecurityGroupEgressRequest;
+    type Output = structures::AuthorizeSecurityGroupEgressResult;
+    const NAME: &'static str = "AuthorizeSecurityGroupEgress";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::AUTHORIZE_SECURITY_GROUP_EGRESS_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::AUTHORIZE_SECURITY_GROUP_EGRESS_RESULT;
+    const ERRORS: &'static [&'static str] = &[];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct AuthorizeSecurityGroupIngress;
+
+impl Operation for AuthorizeSecurityGroupIngress {
+    type Input = structures::AuthorizeSecurityGroupIngressRequest;
+    type Output = structures::AuthorizeSecurityGroupIngressResult;
+    const NAME: &'static str = "AuthorizeSecurityGroupIngress";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::AUTHORIZE_SECURITY_GROUP_INGRESS_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::AUTHORIZE_SECURITY_GROUP_INGRESS_RESULT;
+    const ERRORS: &'static [&'static str] = &[];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct CreateSecurityGroup;
+
+impl Operation for CreateSecurityGroup {
+    type Input = structures::CreateSecurityGroupRequest;
+    type Output = structures::CreateSecurityGroupResult;
+    const NAME: &'static str = "CreateSecurityGroup";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::CREATE_SECURITY_GROUP_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::CREATE_SECURITY_GROUP_RESULT;
+    const ERRORS: &'static [&'static str] = &[];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct CreateSubnet;
+
+impl Operation for CreateSubnet {
+    type Input = structures::CreateSubnetRequest;
+    type Output = structures::CreateSubnetResult;
+    const NAME: &'static str = "CreateSubnet";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::CREATE_SUBNET_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::CREATE_SUBNET_RESULT;
+    const ERRORS: &'static [&'static str] = &[];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct CreateTags;
+
+impl Operation for CreateTags {
+    type Input = structures::CreateTagsRequest;
+    type Output = wire::Unit;
+    const NAME: &'static str = "CreateTags";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::CREATE_TAGS_REQUEST;
+    const OUTPUT: &'static Schema = &wire::value::UNIT;
+    const ERRORS: &'static [&'static str] = &[];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct CreateVpc;
+
+impl Operation for CreateVpc {
+    type Input = structures::CreateVpcRequest;
+    type Output = structures::CreateVpcResult;
+    const NAME: &'static str = "CreateVpc";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::CREATE_VPC_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::CREATE_VPC_RESULT;
+    const ERRORS: &'static [&'static str] = &[];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct DeleteSecurityGroup;
+
+impl Operation for DeleteSecurityGroup {
+    type Input = structures::DeleteSecurityGroupRequest;
+    type Output = structures::DeleteSecurityGroupResult;
+    const NAME: &'static str = "DeleteSecurityGroup";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::DELETE_SECURITY_GROUP_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::DELETE_SECURITY_GROUP_RESULT;
+    const ERRORS: &'static [&'static str] = &[];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct DeleteSubnet;
+
+impl Operation for DeleteSubnet {
+    type Input = structures::DeleteSubnetRequest;
+    type Output = wire::Unit;
+    const NAME: &'static str = "DeleteSubnet";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::DELETE_SUBNET_REQUEST;
+    const OUTPUT: &'static Schema = &wire::value::UNIT;
+    const ERRORS: &'static [&'static str] = &[];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct DeleteTags;
+
+impl Operation for DeleteTags {
+    type Input = structures::DeleteTagsRequest;
+    type Output = wire::Unit;
+    const NAME: &'static str = "DeleteTags";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::DELETE_TAGS_REQUEST;
+    const OUTPUT: &'static Schema = &wire::value::UNIT;
+    const ERRORS: &'static [&'static str] = &[];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct DeleteVpc;
+
+impl Operation for DeleteVpc {
+    type Input = structures::DeleteVpcRequest;
+    type Output = wire::Unit;
+    const NAME: &'static str = "DeleteVpc";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::DELETE_VPC_REQUEST;
+    const OUTPUT: &'static Schema = &wire::value::UNIT;
+    const ERRORS: &'static [&'static str] = &[];
+}
+
+#[derive(Debug, Clone, Copy)]
 pub struct DescribeAccountAttributes;
 
 impl Operation for DescribeAccountAttributes {
@@ -96,6 +226,19 @@ impl Operation for DescribeSubnets {
 }
 
 #[derive(Debug, Clone, Copy)]
+pub struct DescribeTags;
+
+impl Operation for DescribeTags {
+    type Input = structures::DescribeTagsRequest;
+    type Output = structures::DescribeTagsResult;
+    const NAME: &'static str = "DescribeTags";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::DESCRIBE_TAGS_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::DESCRIBE_TAGS_RESULT;
+    const ERRORS: &'static [&'static str] = &[];
+}
+
+#[derive(Debug, Clone, Copy)]
 pub struct DescribeVpcAttribute;
 
 impl Operation for DescribeVpcAttribute {
@@ -118,5 +261,57 @@ impl Operation for DescribeVpcs {
     const SERVICE: &'static ServiceModel = &crate::SERVICE;
     const INPUT: &'static Schema = &schemas::DESCRIBE_VPCS_REQUEST;
     const OUTPUT: &'static Schema = &schemas::DESCRIBE_VPCS_RESULT;
+    const ERRORS: &'static [&'static str] = &[];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct ModifySubnetAttribute;
+
+impl Operation for ModifySubnetAttribute {
+    type Input = structures::ModifySubnetAttributeRequest;
+    type Output = wire::Unit;
+    const NAME: &'static str = "ModifySubnetAttribute";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::MODIFY_SUBNET_ATTRIBUTE_REQUEST;
+    const OUTPUT: &'static Schema = &wire::value::UNIT;
+    const ERRORS: &'static [&'static str] = &[];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct ModifyVpcAttribute;
+
+impl Operation for ModifyVpcAttribute {
+    type Input = structures::ModifyVpcAttributeRequest;
+    type Output = wire::Unit;
+    const NAME: &'static str = "ModifyVpcAttribute";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::MODIFY_VPC_ATTRIBUTE_REQUEST;
+    const OUTPUT: &'static Schema = &wire::value::UNIT;
+    const ERRORS: &'static [&'static str] = &[];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct RevokeSecurityGroupEgress;
+
+impl Operation for RevokeSecurityGroupEgress {
+    type Input = structures::RevokeSecurityGroupEgressRequest;
+    type Output = structures::RevokeSecurityGroupEgressResult;
+    const NAME: &'static str = "RevokeSecurityGroupEgress";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::REVOKE_SECURITY_GROUP_EGRESS_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::REVOKE_SECURITY_GROUP_EGRESS_RESULT;
+    const ERRORS: &'static [&'static str] = &[];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct RevokeSecurityGroupIngress;
+
+impl Operation for RevokeSecurityGroupIngress {
+    type Input = structures::RevokeSecurityGroupIngressRequest;
+    type Output = structures::RevokeSecurityGroupIngressResult;
+    const NAME: &'static str = "RevokeSecurityGroupIngress";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::REVOKE_SECURITY_GROUP_INGRESS_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::REVOKE_SECURITY_GROUP_INGRESS_RESULT;
     const ERRORS: &'static [&'static str] = &[];
 }

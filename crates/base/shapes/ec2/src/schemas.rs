@@ -70,6 +70,75 @@ pub static ATTRIBUTE_BOOLEAN_VALUE: Schema = Schema::new(
     "AttributeBooleanValue",
     Kind::Structure(&[Member { wire_name: Some("value"), ..Member::new("Value", &BOOLEAN) }]),
 );
+pub static AUTHORIZE_SECURITY_GROUP_EGRESS_REQUEST: Schema = Schema::new(
+    "AuthorizeSecurityGroupEgressRequest",
+    Kind::Structure(&[
+        Member { wire_name: Some("cidrIp"), ..Member::new("CidrIp", &STRING) },
+        Member { wire_name: Some("dryRun"), ..Member::new("DryRun", &BOOLEAN) },
+        Member { wire_name: Some("fromPort"), ..Member::new("FromPort", &INTEGER) },
+        Member {
+            wire_name: Some("groupId"),
+            ..Member::new("GroupId", &SECURITY_GROUP_ID).required()
+        },
+        Member {
+            wire_name: Some("ipPermissions"),
+            ..Member::new("IpPermissions", &IP_PERMISSION_LIST)
+        },
+        Member { wire_name: Some("ipProtocol"), ..Member::new("IpProtocol", &STRING) },
+        Member {
+            wire_name: Some("sourceSecurityGroupName"),
+            ..Member::new("SourceSecurityGroupName", &STRING)
+        },
+        Member {
+            wire_name: Some("sourceSecurityGroupOwnerId"),
+            ..Member::new("SourceSecurityGroupOwnerId", &STRING)
+        },
+        Member {
+            wire_name: Some("TagSpecification"),
+            ..Member::new("TagSpecifications", &TAG_SPECIFICATION_LIST)
+        },
+        Member { wire_name: Some("toPort"), ..Member::new("ToPort", &INTEGER) },
+    ]),
+);
+pub static AUTHORIZE_SECURITY_GROUP_EGRESS_RESULT: Schema = Schema::new(
+    "AuthorizeSecurityGroupEgressResult",
+    Kind::Structure(&[
+        Member { wire_name: Some("return"), ..Member::new("Return", &BOOLEAN) },
+        Member {
+            wire_name: Some("securityGroupRuleSet"),
+            ..Member::new("SecurityGroupRules", &SECURITY_GROUP_RULE_LIST)
+        },
+    ]),
+);
+pub static AUTHORIZE_SECURITY_GROUP_INGRESS_REQUEST: Schema = Schema::new(
+    "AuthorizeSecurityGroupIngressRequest",
+    Kind::Structure(&[
+        Member::new("CidrIp", &STRING),
+        Member { wire_name: Some("dryRun"), ..Member::new("DryRun", &BOOLEAN) },
+        Member::new("FromPort", &INTEGER),
+        Member::new("GroupId", &SECURITY_GROUP_ID),
+        Member::new("GroupName", &SECURITY_GROUP_NAME),
+        Member::new("IpPermissions", &IP_PERMISSION_LIST),
+        Member::new("IpProtocol", &STRING),
+        Member::new("SourceSecurityGroupName", &STRING),
+        Member::new("SourceSecurityGroupOwnerId", &STRING),
+        Member {
+            wire_name: Some("TagSpecification"),
+            ..Member::new("TagSpecifications", &TAG_SPECIFICATION_LIST)
+        },
+        Member::new("ToPort", &INTEGER),
+    ]),
+);
+pub static AUTHORIZE_SECURITY_GROUP_INGRESS_RESULT: Schema = Schema::new(
+    "AuthorizeSecurityGroupIngressResult",
+    Kind::Structure(&[
+        Member { wire_name: Some("return"), ..Member::new("Return", &BOOLEAN) },
+        Member {
+            wire_name: Some("securityGroupRuleSet"),
+            ..Member::new("SecurityGroupRules", &SECURITY_GROUP_RULE_LIST)
+        },
+    ]),
+);
 pub static AVAILABILITY_ZONE: Schema = Schema::new(
     "AvailabilityZone",
     Kind::Structure(&[
@@ -173,7 +242,135 @@ pub static CONNECTION_TRACKING_CONFIGURATION: Schema = Schema::new(
         Member { wire_name: Some("udpTimeout"), ..Member::new("UdpTimeout", &INTEGER) },
     ]),
 );
+pub static CREATE_SECURITY_GROUP_REQUEST: Schema = Schema::new(
+    "CreateSecurityGroupRequest",
+    Kind::Structure(&[
+        Member {
+            wire_name: Some("GroupDescription"),
+            ..Member::new("Description", &STRING).required()
+        },
+        Member { wire_name: Some("dryRun"), ..Member::new("DryRun", &BOOLEAN) },
+        Member::new("GroupName", &STRING).required(),
+        Member {
+            wire_name: Some("TagSpecification"),
+            ..Member::new("TagSpecifications", &TAG_SPECIFICATION_LIST)
+        },
+        Member::new("VpcId", &VPC_ID),
+    ]),
+);
+pub static CREATE_SECURITY_GROUP_RESULT: Schema = Schema::new(
+    "CreateSecurityGroupResult",
+    Kind::Structure(&[
+        Member { wire_name: Some("groupId"), ..Member::new("GroupId", &STRING) },
+        Member { wire_name: Some("securityGroupArn"), ..Member::new("SecurityGroupArn", &STRING) },
+        Member { wire_name: Some("tagSet"), ..Member::new("Tags", &TAG_LIST) },
+    ]),
+);
+pub static CREATE_SUBNET_REQUEST: Schema = Schema::new(
+    "CreateSubnetRequest",
+    Kind::Structure(&[
+        Member::new("AvailabilityZone", &STRING),
+        Member::new("AvailabilityZoneId", &STRING),
+        Member::new("CidrBlock", &STRING),
+        Member { wire_name: Some("dryRun"), ..Member::new("DryRun", &BOOLEAN) },
+        Member::new("Ipv4IpamPoolId", &IPAM_POOL_ID),
+        Member::new("Ipv4NetmaskLength", &NETMASK_LENGTH),
+        Member::new("Ipv6CidrBlock", &STRING),
+        Member::new("Ipv6IpamPoolId", &IPAM_POOL_ID),
+        Member::new("Ipv6Native", &BOOLEAN),
+        Member::new("Ipv6NetmaskLength", &NETMASK_LENGTH),
+        Member::new("OutpostArn", &STRING),
+        Member {
+            wire_name: Some("TagSpecification"),
+            ..Member::new("TagSpecifications", &TAG_SPECIFICATION_LIST)
+        },
+        Member::new("VpcId", &VPC_ID).required(),
+    ]),
+);
+pub static CREATE_SUBNET_RESULT: Schema = Schema::new(
+    "CreateSubnetResult",
+    Kind::Structure(&[Member { wire_name: Some("subnet"), ..Member::new("Subnet", &SUBNET) }]),
+);
+pub static CREATE_TAGS_REQUEST: Schema = Schema::new(
+    "CreateTagsRequest",
+    Kind::Structure(&[
+        Member { wire_name: Some("dryRun"), ..Member::new("DryRun", &BOOLEAN) },
+        Member {
+            wire_name: Some("ResourceId"),
+            ..Member::new("Resources", &RESOURCE_ID_LIST).required()
+        },
+        Member { wire_name: Some("Tag"), ..Member::new("Tags", &TAG_LIST).required() },
+    ]),
+);
+pub static CREATE_VPC_REQUEST: Schema = Schema::new(
+    "CreateVpcRequest",
+    Kind::Structure(&[
+        Member {
+            wire_name: Some("amazonProvidedIpv6CidrBlock"),
+            ..Member::new("AmazonProvidedIpv6CidrBlock", &BOOLEAN)
+        },
+        Member::new("CidrBlock", &STRING),
+        Member { wire_name: Some("dryRun"), ..Member::new("DryRun", &BOOLEAN) },
+        Member { wire_name: Some("instanceTenancy"), ..Member::new("InstanceTenancy", &TENANCY) },
+        Member::new("Ipv4IpamPoolId", &IPAM_POOL_ID),
+        Member::new("Ipv4NetmaskLength", &NETMASK_LENGTH),
+        Member::new("Ipv6CidrBlock", &STRING),
+        Member::new("Ipv6CidrBlockNetworkBorderGroup", &STRING),
+        Member::new("Ipv6IpamPoolId", &IPAM_POOL_ID),
+        Member::new("Ipv6NetmaskLength", &NETMASK_LENGTH),
+        Member::new("Ipv6Pool", &IPV6_POOL_EC2_ID),
+        Member {
+            wire_name: Some("TagSpecification"),
+            ..Member::new("TagSpecifications", &TAG_SPECIFICATION_LIST)
+        },
+        Member::new("VpcEncryptionControl", &VPC_ENCRYPTION_CONTROL_CONFIGURATION),
+    ]),
+);
+pub static CREATE_VPC_RESULT: Schema = Schema::new(
+    "CreateVpcResult",
+    Kind::Structure(&[Member { wire_name: Some("vpc"), ..Member::new("Vpc", &VPC) }]),
+);
 pub static DATE_TIME: Schema = Schema::new("DateTime", Kind::Timestamp(None));
+pub static DELETE_SECURITY_GROUP_REQUEST: Schema = Schema::new(
+    "DeleteSecurityGroupRequest",
+    Kind::Structure(&[
+        Member { wire_name: Some("dryRun"), ..Member::new("DryRun", &BOOLEAN) },
+        Member::new("GroupId", &SECURITY_GROUP_ID),
+        Member::new("GroupName", &SECURITY_GROUP_NAME),
+    ]),
+);
+pub static DELETE_SECURITY_GROUP_RESULT: Schema = Schema::new(
+    "DeleteSecurityGroupResult",
+    Kind::Structure(&[
+        Member { wire_name: Some("groupId"), ..Member::new("GroupId", &SECURITY_GROUP_ID) },
+        Member { wire_name: Some("return"), ..Member::new("Return", &BOOLEAN) },
+    ]),
+);
+pub static DELETE_SUBNET_REQUEST: Schema = Schema::new(
+    "DeleteSubnetRequest",
+    Kind::Structure(&[
+        Member { wire_name: Some("dryRun"), ..Member::new("DryRun", &BOOLEAN) },
+        Member::new("SubnetId", &SUBNET_ID).required(),
+    ]),
+);
+pub static DELETE_TAGS_REQUEST: Schema = Schema::new(
+    "DeleteTagsRequest",
+    Kind::Structure(&[
+        Member { wire_name: Some("dryRun"), ..Member::new("DryRun", &BOOLEAN) },
+        Member {
+            wire_name: Some("resourceId"),
+            ..Member::new("Resources", &RESOURCE_ID_LIST).required()
+        },
+        Member { wire_name: Some("tag"), ..Member::new("Tags", &TAG_LIST) },
+    ]),
+);
+pub static DELETE_VPC_REQUEST: Schema = Schema::new(
+    "DeleteVpcRequest",
+    Kind::Structure(&[
+        Member { wire_name: Some("dryRun"), ..Member::new("DryRun", &BOOLEAN) },
+        Member::new("VpcId", &VPC_ID).required(),
+    ]),
+);
 pub static DESCRIBE_ACCOUNT_ATTRIBUTES_REQUEST: Schema = Schema::new(
     "DescribeAccountAttributesRequest",
     Kind::Structure(&[
@@ -347,6 +544,22 @@ pub static DESCRIBE_SUBNETS_RESULT: Schema = Schema::new(
         Member { wire_name: Some("subnetSet"), ..Member::new("Subnets", &SUBNET_LIST) },
     ]),
 );
+pub static DESCRIBE_TAGS_REQUEST: Schema = Schema::new(
+    "DescribeTagsRequest",
+    Kind::Structure(&[
+        Member { wire_name: Some("dryRun"), ..Member::new("DryRun", &BOOLEAN) },
+        Member { wire_name: Some("Filter"), ..Member::new("Filters", &FILTER_LIST) },
+        Member { wire_name: Some("maxResults"), ..Member::new("MaxResults", &INTEGER) },
+        Member { wire_name: Some("nextToken"), ..Member::new("NextToken", &STRING) },
+    ]),
+);
+pub static DESCRIBE_TAGS_RESULT: Schema = Schema::new(
+    "DescribeTagsResult",
+    Kind::Structure(&[
+        Member { wire_name: Some("nextToken"), ..Member::new("NextToken", &STRING) },
+        Member { wire_name: Some("tagSet"), ..Member::new("Tags", &TAG_DESCRIPTION_LIST) },
+    ]),
+);
 pub static DESCRIBE_VPC_ATTRIBUTE_REQUEST: Schema = Schema::new(
     "DescribeVpcAttributeRequest",
     Kind::Structure(&[
@@ -468,6 +681,7 @@ pub static IP_RANGE_LIST: Schema = Schema::new(
     Kind::List(&Member { wire_name: Some("item"), ..Member::new("member", &IP_RANGE) }),
 );
 pub static IP_SOURCE: Schema = Schema::new("IpSource", Kind::Enum(&["amazon", "byoip", "none"]));
+pub static IPAM_POOL_ID: Schema = Schema::new("IpamPoolId", Kind::String);
 pub static IPV4_PREFIX_SPECIFICATION: Schema = Schema::new(
     "Ipv4PrefixSpecification",
     Kind::Structure(&[Member {
@@ -484,6 +698,7 @@ pub static IPV4_PREFIXES_LIST: Schema = Schema::new(
 );
 pub static IPV6_ADDRESS_ATTRIBUTE: Schema =
     Schema::new("Ipv6AddressAttribute", Kind::Enum(&["public", "private"]));
+pub static IPV6_POOL_EC2_ID: Schema = Schema::new("Ipv6PoolEc2Id", Kind::String);
 pub static IPV6_PREFIX_SPECIFICATION: Schema = Schema::new(
     "Ipv6PrefixSpecification",
     Kind::Structure(&[Member {
@@ -509,6 +724,32 @@ pub static IPV6_RANGE_LIST: Schema = Schema::new(
     "Ipv6RangeList",
     Kind::List(&Member { wire_name: Some("item"), ..Member::new("member", &IPV6_RANGE) }),
 );
+pub static MODIFY_SUBNET_ATTRIBUTE_REQUEST: Schema = Schema::new(
+    "ModifySubnetAttributeRequest",
+    Kind::Structure(&[
+        Member::new("AssignIpv6AddressOnCreation", &ATTRIBUTE_BOOLEAN_VALUE),
+        Member::new("CustomerOwnedIpv4Pool", &COIP_POOL_ID),
+        Member::new("DisableLniAtDeviceIndex", &ATTRIBUTE_BOOLEAN_VALUE),
+        Member::new("EnableDns64", &ATTRIBUTE_BOOLEAN_VALUE),
+        Member::new("EnableLniAtDeviceIndex", &INTEGER),
+        Member::new("EnableResourceNameDnsAAAARecordOnLaunch", &ATTRIBUTE_BOOLEAN_VALUE),
+        Member::new("EnableResourceNameDnsARecordOnLaunch", &ATTRIBUTE_BOOLEAN_VALUE),
+        Member::new("MapCustomerOwnedIpOnLaunch", &ATTRIBUTE_BOOLEAN_VALUE),
+        Member::new("MapPublicIpOnLaunch", &ATTRIBUTE_BOOLEAN_VALUE),
+        Member::new("PrivateDnsHostnameTypeOnLaunch", &HOSTNAME_TYPE),
+        Member { wire_name: Some("subnetId"), ..Member::new("SubnetId", &SUBNET_ID).required() },
+    ]),
+);
+pub static MODIFY_VPC_ATTRIBUTE_REQUEST: Schema = Schema::new(
+    "ModifyVpcAttributeRequest",
+    Kind::Structure(&[
+        Member::new("EnableDnsHostnames", &ATTRIBUTE_BOOLEAN_VALUE),
+        Member::new("EnableDnsSupport", &ATTRIBUTE_BOOLEAN_VALUE),
+        Member::new("EnableNetworkAddressUsageMetrics", &ATTRIBUTE_BOOLEAN_VALUE),
+        Member { wire_name: Some("vpcId"), ..Member::new("VpcId", &VPC_ID).required() },
+    ]),
+);
+pub static NETMASK_LENGTH: Schema = Schema::new("NetmaskLength", Kind::Integer);
 pub static NETWORK_INTERFACE: Schema = Schema::new(
     "NetworkInterface",
     Kind::Structure(&[
@@ -784,6 +1025,230 @@ pub static REGION_NAME_STRING_LIST: Schema = Schema::new(
     "RegionNameStringList",
     Kind::List(&Member { wire_name: Some("RegionName"), ..Member::new("member", &STRING) }),
 );
+pub static RESOURCE_ID_LIST: Schema =
+    Schema::new("ResourceIdList", Kind::List(&Member::new("member", &TAGGABLE_RESOURCE_ID)));
+pub static RESOURCE_TYPE: Schema = Schema::new(
+    "ResourceType",
+    Kind::Enum(&[
+        "capacity-reservation",
+        "client-vpn-endpoint",
+        "customer-gateway",
+        "carrier-gateway",
+        "coip-pool",
+        "declarative-policies-report",
+        "dedicated-host",
+        "dhcp-options",
+        "egress-only-internet-gateway",
+        "elastic-ip",
+        "elastic-gpu",
+        "export-image-task",
+        "export-instance-task",
+        "fleet",
+        "fpga-image",
+        "host-reservation",
+        "image",
+        "image-usage-report",
+        "import-image-task",
+        "import-snapshot-task",
+        "instance",
+        "instance-event-window",
+        "internet-gateway",
+        "ipam",
+        "ipam-pool",
+        "ipam-scope",
+        "ipv4pool-ec2",
+        "ipv6pool-ec2",
+        "key-pair",
+        "launch-template",
+        "local-gateway",
+        "local-gateway-route-table",
+        "local-gateway-virtual-interface",
+        "local-gateway-virtual-interface-group",
+        "local-gateway-route-table-vpc-association",
+        "local-gateway-route-table-virtual-interface-group-association",
+        "natgateway",
+        "network-acl",
+        "network-interface",
+        "network-insights-analysis",
+        "network-insights-path",
+        "network-insights-access-scope",
+        "network-insights-access-scope-analysis",
+        "outpost-lag",
+        "placement-group",
+        "prefix-list",
+        "replace-root-volume-task",
+        "reserved-instances",
+        "route-table",
+        "security-group",
+        "security-group-rule",
+        "service-link-virtual-interface",
+        "snapshot",
+        "spot-fleet-request",
+        "spot-instances-request",
+        "subnet",
+        "subnet-cidr-reservation",
+        "traffic-mirror-filter",
+        "traffic-mirror-session",
+        "traffic-mirror-target",
+        "transit-gateway",
+        "transit-gateway-attachment",
+        "transit-gateway-connect-peer",
+        "transit-gateway-multicast-domain",
+        "transit-gateway-policy-table",
+        "transit-gateway-metering-policy",
+        "transit-gateway-route-table",
+        "transit-gateway-route-table-announcement",
+        "volume",
+        "vpc",
+        "vpc-endpoint",
+        "vpc-endpoint-connection",
+        "vpc-endpoint-service",
+        "vpc-endpoint-service-permission",
+        "vpc-peering-connection",
+        "vpn-connection",
+        "vpn-gateway",
+        "vpc-flow-log",
+        "capacity-reservation-fleet",
+        "traffic-mirror-filter-rule",
+        "vpc-endpoint-connection-device-type",
+        "verified-access-instance",
+        "verified-access-group",
+        "verified-access-endpoint",
+        "verified-access-policy",
+        "verified-access-trust-provider",
+        "vpn-connection-device-type",
+        "vpc-block-public-access-exclusion",
+        "vpc-encryption-control",
+        "route-server",
+        "route-server-endpoint",
+        "route-server-peer",
+        "ipam-resource-discovery",
+        "ipam-resource-discovery-association",
+        "instance-connect-endpoint",
+        "verified-access-endpoint-target",
+        "ipam-external-resource-verification-token",
+        "capacity-block",
+        "mac-modification-task",
+        "ipam-prefix-list-resolver",
+        "ipam-policy",
+        "ipam-prefix-list-resolver-target",
+        "secondary-interface",
+        "secondary-network",
+        "secondary-subnet",
+        "capacity-manager-data-export",
+        "vpn-concentrator",
+        "ipam-pool-allocation",
+    ]),
+);
+pub static REVOKE_SECURITY_GROUP_EGRESS_REQUEST: Schema = Schema::new(
+    "RevokeSecurityGroupEgressRequest",
+    Kind::Structure(&[
+        Member { wire_name: Some("cidrIp"), ..Member::new("CidrIp", &STRING) },
+        Member { wire_name: Some("dryRun"), ..Member::new("DryRun", &BOOLEAN) },
+        Member { wire_name: Some("fromPort"), ..Member::new("FromPort", &INTEGER) },
+        Member {
+            wire_name: Some("groupId"),
+            ..Member::new("GroupId", &SECURITY_GROUP_ID).required()
+        },
+        Member {
+            wire_name: Some("ipPermissions"),
+            ..Member::new("IpPermissions", &IP_PERMISSION_LIST)
+        },
+        Member { wire_name: Some("ipProtocol"), ..Member::new("IpProtocol", &STRING) },
+        Member {
+            wire_name: Some("SecurityGroupRuleId"),
+            ..Member::new("SecurityGroupRuleIds", &SECURITY_GROUP_RULE_ID_LIST)
+        },
+        Member {
+            wire_name: Some("sourceSecurityGroupName"),
+            ..Member::new("SourceSecurityGroupName", &STRING)
+        },
+        Member {
+            wire_name: Some("sourceSecurityGroupOwnerId"),
+            ..Member::new("SourceSecurityGroupOwnerId", &STRING)
+        },
+        Member { wire_name: Some("toPort"), ..Member::new("ToPort", &INTEGER) },
+    ]),
+);
+pub static REVOKE_SECURITY_GROUP_EGRESS_RESULT: Schema = Schema::new(
+    "RevokeSecurityGroupEgressResult",
+    Kind::Structure(&[
+        Member { wire_name: Some("return"), ..Member::new("Return", &BOOLEAN) },
+        Member {
+            wire_name: Some("revokedSecurityGroupRuleSet"),
+            ..Member::new("RevokedSecurityGroupRules", &REVOKED_SECURITY_GROUP_RULE_LIST)
+        },
+        Member {
+            wire_name: Some("unknownIpPermissionSet"),
+            ..Member::new("UnknownIpPermissions", &IP_PERMISSION_LIST)
+        },
+    ]),
+);
+pub static REVOKE_SECURITY_GROUP_INGRESS_REQUEST: Schema = Schema::new(
+    "RevokeSecurityGroupIngressRequest",
+    Kind::Structure(&[
+        Member::new("CidrIp", &STRING),
+        Member { wire_name: Some("dryRun"), ..Member::new("DryRun", &BOOLEAN) },
+        Member::new("FromPort", &INTEGER),
+        Member::new("GroupId", &SECURITY_GROUP_ID),
+        Member::new("GroupName", &SECURITY_GROUP_NAME),
+        Member::new("IpPermissions", &IP_PERMISSION_LIST),
+        Member::new("IpProtocol", &STRING),
+        Member {
+            wire_name: Some("SecurityGroupRuleId"),
+            ..Member::new("SecurityGroupRuleIds", &SECURITY_GROUP_RULE_ID_LIST)
+        },
+        Member::new("SourceSecurityGroupName", &STRING),
+        Member::new("SourceSecurityGroupOwnerId", &STRING),
+        Member::new("ToPort", &INTEGER),
+    ]),
+);
+pub static REVOKE_SECURITY_GROUP_INGRESS_RESULT: Schema = Schema::new(
+    "RevokeSecurityGroupIngressResult",
+    Kind::Structure(&[
+        Member { wire_name: Some("return"), ..Member::new("Return", &BOOLEAN) },
+        Member {
+            wire_name: Some("revokedSecurityGroupRuleSet"),
+            ..Member::new("RevokedSecurityGroupRules", &REVOKED_SECURITY_GROUP_RULE_LIST)
+        },
+        Member {
+            wire_name: Some("unknownIpPermissionSet"),
+            ..Member::new("UnknownIpPermissions", &IP_PERMISSION_LIST)
+        },
+    ]),
+);
+pub static REVOKED_SECURITY_GROUP_RULE: Schema = Schema::new(
+    "RevokedSecurityGroupRule",
+    Kind::Structure(&[
+        Member { wire_name: Some("cidrIpv4"), ..Member::new("CidrIpv4", &STRING) },
+        Member { wire_name: Some("cidrIpv6"), ..Member::new("CidrIpv6", &STRING) },
+        Member { wire_name: Some("description"), ..Member::new("Description", &STRING) },
+        Member { wire_name: Some("fromPort"), ..Member::new("FromPort", &INTEGER) },
+        Member { wire_name: Some("groupId"), ..Member::new("GroupId", &SECURITY_GROUP_ID) },
+        Member { wire_name: Some("ipProtocol"), ..Member::new("IpProtocol", &STRING) },
+        Member { wire_name: Some("isEgress"), ..Member::new("IsEgress", &BOOLEAN) },
+        Member {
+            wire_name: Some("prefixListId"),
+            ..Member::new("PrefixListId", &PREFIX_LIST_RESOURCE_ID)
+        },
+        Member {
+            wire_name: Some("referencedGroupId"),
+            ..Member::new("ReferencedGroupId", &SECURITY_GROUP_ID)
+        },
+        Member {
+            wire_name: Some("securityGroupRuleId"),
+            ..Member::new("SecurityGroupRuleId", &SECURITY_GROUP_RULE_ID)
+        },
+        Member { wire_name: Some("toPort"), ..Member::new("ToPort", &INTEGER) },
+    ]),
+);
+pub static REVOKED_SECURITY_GROUP_RULE_LIST: Schema = Schema::new(
+    "RevokedSecurityGroupRuleList",
+    Kind::List(&Member {
+        wire_name: Some("item"),
+        ..Member::new("member", &REVOKED_SECURITY_GROUP_RULE)
+    }),
+);
 pub static SECURITY_GROUP: Schema = Schema::new(
     "SecurityGroup",
     Kind::Structure(&[
@@ -975,10 +1440,35 @@ pub static TAG: Schema = Schema::new(
         Member { wire_name: Some("value"), ..Member::new("Value", &STRING) },
     ]),
 );
+pub static TAG_DESCRIPTION: Schema = Schema::new(
+    "TagDescription",
+    Kind::Structure(&[
+        Member { wire_name: Some("key"), ..Member::new("Key", &STRING) },
+        Member { wire_name: Some("resourceId"), ..Member::new("ResourceId", &STRING) },
+        Member { wire_name: Some("resourceType"), ..Member::new("ResourceType", &RESOURCE_TYPE) },
+        Member { wire_name: Some("value"), ..Member::new("Value", &STRING) },
+    ]),
+);
+pub static TAG_DESCRIPTION_LIST: Schema = Schema::new(
+    "TagDescriptionList",
+    Kind::List(&Member { wire_name: Some("item"), ..Member::new("member", &TAG_DESCRIPTION) }),
+);
 pub static TAG_LIST: Schema = Schema::new(
     "TagList",
     Kind::List(&Member { wire_name: Some("item"), ..Member::new("member", &TAG) }),
 );
+pub static TAG_SPECIFICATION: Schema = Schema::new(
+    "TagSpecification",
+    Kind::Structure(&[
+        Member { wire_name: Some("resourceType"), ..Member::new("ResourceType", &RESOURCE_TYPE) },
+        Member { wire_name: Some("Tag"), ..Member::new("Tags", &TAG_LIST) },
+    ]),
+);
+pub static TAG_SPECIFICATION_LIST: Schema = Schema::new(
+    "TagSpecificationList",
+    Kind::List(&Member { wire_name: Some("item"), ..Member::new("member", &TAG_SPECIFICATION) }),
+);
+pub static TAGGABLE_RESOURCE_ID: Schema = Schema::new("TaggableResourceId", Kind::String);
 pub static TENANCY: Schema = Schema::new("Tenancy", Kind::Enum(&["default", "dedicated", "host"]));
 pub static USER_ID_GROUP_PAIR: Schema = Schema::new(
     "UserIdGroupPair",
@@ -1090,6 +1580,26 @@ pub static VPC_ENCRYPTION_CONTROL: Schema = Schema::new(
         Member { wire_name: Some("vpcId"), ..Member::new("VpcId", &VPC_ID) },
     ]),
 );
+pub static VPC_ENCRYPTION_CONTROL_CONFIGURATION: Schema = Schema::new(
+    "VpcEncryptionControlConfiguration",
+    Kind::Structure(&[
+        Member::new(
+            "EgressOnlyInternetGatewayExclusion",
+            &VPC_ENCRYPTION_CONTROL_EXCLUSION_STATE_INPUT,
+        ),
+        Member::new("ElasticFileSystemExclusion", &VPC_ENCRYPTION_CONTROL_EXCLUSION_STATE_INPUT),
+        Member::new("InternetGatewayExclusion", &VPC_ENCRYPTION_CONTROL_EXCLUSION_STATE_INPUT),
+        Member::new("LambdaExclusion", &VPC_ENCRYPTION_CONTROL_EXCLUSION_STATE_INPUT),
+        Member::new("Mode", &VPC_ENCRYPTION_CONTROL_MODE).required(),
+        Member::new("NatGatewayExclusion", &VPC_ENCRYPTION_CONTROL_EXCLUSION_STATE_INPUT),
+        Member::new(
+            "VirtualPrivateGatewayExclusion",
+            &VPC_ENCRYPTION_CONTROL_EXCLUSION_STATE_INPUT,
+        ),
+        Member::new("VpcLatticeExclusion", &VPC_ENCRYPTION_CONTROL_EXCLUSION_STATE_INPUT),
+        Member::new("VpcPeeringExclusion", &VPC_ENCRYPTION_CONTROL_EXCLUSION_STATE_INPUT),
+    ]),
+);
 pub static VPC_ENCRYPTION_CONTROL_EXCLUSION: Schema = Schema::new(
     "VpcEncryptionControlExclusion",
     Kind::Structure(&[
@@ -1104,6 +1614,8 @@ pub static VPC_ENCRYPTION_CONTROL_EXCLUSION_STATE: Schema = Schema::new(
     "VpcEncryptionControlExclusionState",
     Kind::Enum(&["enabling", "enabled", "disabling", "disabled"]),
 );
+pub static VPC_ENCRYPTION_CONTROL_EXCLUSION_STATE_INPUT: Schema =
+    Schema::new("VpcEncryptionControlExclusionStateInput", Kind::Enum(&["enable", "disable"]));
 pub static VPC_ENCRYPTION_CONTROL_EXCLUSIONS: Schema = Schema::new(
     "VpcEncryptionControlExclusions",
     Kind::Structure(&[

@@ -163,6 +163,185 @@ impl Value for AttributeBooleanValue {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct AuthorizeSecurityGroupEgressRequest {
+    pub cidr_ip: Option<String>,
+    pub dry_run: Option<bool>,
+    pub from_port: Option<i32>,
+    pub group_id: String,
+    pub ip_permissions: Option<Vec<IpPermission>>,
+    pub ip_protocol: Option<String>,
+    pub source_security_group_name: Option<String>,
+    pub source_security_group_owner_id: Option<String>,
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+    pub to_port: Option<i32>,
+}
+
+impl Structure for AuthorizeSecurityGroupEgressRequest {
+    const SCHEMA: &'static Schema = &schemas::AUTHORIZE_SECURITY_GROUP_EGRESS_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.cidr_ip, reader, member),
+            1 => read_optional(&mut self.dry_run, reader, member),
+            2 => read_optional(&mut self.from_port, reader, member),
+            3 => read_required(&mut self.group_id, reader, member),
+            4 => read_optional(&mut self.ip_permissions, reader, member),
+            5 => read_optional(&mut self.ip_protocol, reader, member),
+            6 => read_optional(&mut self.source_security_group_name, reader, member),
+            7 => read_optional(&mut self.source_security_group_owner_id, reader, member),
+            8 => read_optional(&mut self.tag_specifications, reader, member),
+            9 => read_optional(&mut self.to_port, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.cidr_ip, 0, writer, members);
+        write_optional(&self.dry_run, 1, writer, members);
+        write_optional(&self.from_port, 2, writer, members);
+        write_required(&self.group_id, 3, writer, members);
+        write_optional(&self.ip_permissions, 4, writer, members);
+        write_optional(&self.ip_protocol, 5, writer, members);
+        write_optional(&self.source_security_group_name, 6, writer, members);
+        write_optional(&self.source_security_group_owner_id, 7, writer, members);
+        write_optional(&self.tag_specifications, 8, writer, members);
+        write_optional(&self.to_port, 9, writer, members);
+    }
+}
+
+impl Value for AuthorizeSecurityGroupEgressRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AuthorizeSecurityGroupEgressResult {
+    pub return_: Option<bool>,
+    pub security_group_rules: Option<Vec<SecurityGroupRule>>,
+}
+
+impl Structure for AuthorizeSecurityGroupEgressResult {
+    const SCHEMA: &'static Schema = &schemas::AUTHORIZE_SECURITY_GROUP_EGRESS_RESULT;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.return_, reader, member),
+            1 => read_optional(&mut self.security_group_rules, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.return_, 0, writer, members);
+        write_optional(&self.security_group_rules, 1, writer, members);
+    }
+}
+
+impl Value for AuthorizeSecurityGroupEgressResult {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AuthorizeSecurityGroupIngressRequest {
+    pub cidr_ip: Option<String>,
+    pub dry_run: Option<bool>,
+    pub from_port: Option<i32>,
+    pub group_id: Option<String>,
+    pub group_name: Option<String>,
+    pub ip_permissions: Option<Vec<IpPermission>>,
+    pub ip_protocol: Option<String>,
+    pub source_security_group_name: Option<String>,
+    pub source_security_group_owner_id: Option<String>,
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+    pub to_port: Option<i32>,
+}
+
+impl Structure for AuthorizeSecurityGroupIngressRequest {
+    const SCHEMA: &'static Schema = &schemas::AUTHORIZE_SECURITY_GROUP_INGRESS_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.cidr_ip, reader, member),
+            1 => read_optional(&mut self.dry_run, reader, member),
+            2 => read_optional(&mut self.from_port, reader, member),
+            3 => read_optional(&mut self.group_id, reader, member),
+            4 => read_optional(&mut self.group_name, reader, member),
+            5 => read_optional(&mut self.ip_permissions, reader, member),
+            6 => read_optional(&mut self.ip_protocol, reader, member),
+            7 => read_optional(&mut self.source_security_group_name, reader, member),
+            8 => read_optional(&mut self.source_security_group_owner_id, reader, member),
+            9 => read_optional(&mut self.tag_specifications, reader, member),
+            10 => read_optional(&mut self.to_port, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.cidr_ip, 0, writer, members);
+        write_optional(&self.dry_run, 1, writer, members);
+        write_optional(&self.from_port, 2, writer, members);
+        write_optional(&self.group_id, 3, writer, members);
+        write_optional(&self.group_name, 4, writer, members);
+        write_optional(&self.ip_permissions, 5, writer, members);
+        write_optional(&self.ip_protocol, 6, writer, members);
+        write_optional(&self.source_security_group_name, 7, writer, members);
+        write_optional(&self.source_security_group_owner_id, 8, writer, members);
+        write_optional(&self.tag_specifications, 9, writer, members);
+        write_optional(&self.to_port, 10, writer, members);
+    }
+}
+
+impl Value for AuthorizeSecurityGroupIngressRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AuthorizeSecurityGroupIngressResult {
+    pub return_: Option<bool>,
+    pub security_group_rules: Option<Vec<SecurityGroupRule>>,
+}
+
+impl Structure for AuthorizeSecurityGroupIngressResult {
+    const SCHEMA: &'static Schema = &schemas::AUTHORIZE_SECURITY_GROUP_INGRESS_RESULT;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.return_, reader, member),
+            1 => read_optional(&mut self.security_group_rules, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.return_, 0, writer, members);
+        write_optional(&self.security_group_rules, 1, writer, members);
+    }
+}
+
+impl Value for AuthorizeSecurityGroupIngressResult {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct AvailabilityZone {
     pub geography: Option<Vec<AvailabilityZoneGeography>>,
     pub group_long_name: Option<String>,
@@ -373,6 +552,471 @@ impl Structure for ConnectionTrackingConfiguration {
 }
 
 impl Value for ConnectionTrackingConfiguration {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateSecurityGroupRequest {
+    pub description: String,
+    pub dry_run: Option<bool>,
+    pub group_name: String,
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+    pub vpc_id: Option<String>,
+}
+
+impl Structure for CreateSecurityGroupRequest {
+    const SCHEMA: &'static Schema = &schemas::CREATE_SECURITY_GROUP_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.description, reader, member),
+            1 => read_optional(&mut self.dry_run, reader, member),
+            2 => read_required(&mut self.group_name, reader, member),
+            3 => read_optional(&mut self.tag_specifications, reader, member),
+            4 => read_optional(&mut self.vpc_id, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.description, 0, writer, members);
+        write_optional(&self.dry_run, 1, writer, members);
+        write_required(&self.group_name, 2, writer, members);
+        write_optional(&self.tag_specifications, 3, writer, members);
+        write_optional(&self.vpc_id, 4, writer, members);
+    }
+}
+
+impl Value for CreateSecurityGroupRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateSecurityGroupResult {
+    pub group_id: Option<String>,
+    pub security_group_arn: Option<String>,
+    pub tags: Option<Vec<Tag>>,
+}
+
+impl Structure for CreateSecurityGroupResult {
+    const SCHEMA: &'static Schema = &schemas::CREATE_SECURITY_GROUP_RESULT;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.group_id, reader, member),
+            1 => read_optional(&mut self.security_group_arn, reader, member),
+            2 => read_optional(&mut self.tags, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.group_id, 0, writer, members);
+        write_optional(&self.security_group_arn, 1, writer, members);
+        write_optional(&self.tags, 2, writer, members);
+    }
+}
+
+impl Value for CreateSecurityGroupResult {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateSubnetRequest {
+    pub availability_zone: Option<String>,
+    pub availability_zone_id: Option<String>,
+    pub cidr_block: Option<String>,
+    pub dry_run: Option<bool>,
+    pub ipv4_ipam_pool_id: Option<String>,
+    pub ipv4_netmask_length: Option<i32>,
+    pub ipv6_cidr_block: Option<String>,
+    pub ipv6_ipam_pool_id: Option<String>,
+    pub ipv6_native: Option<bool>,
+    pub ipv6_netmask_length: Option<i32>,
+    pub outpost_arn: Option<String>,
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+    pub vpc_id: String,
+}
+
+impl Structure for CreateSubnetRequest {
+    const SCHEMA: &'static Schema = &schemas::CREATE_SUBNET_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.availability_zone, reader, member),
+            1 => read_optional(&mut self.availability_zone_id, reader, member),
+            2 => read_optional(&mut self.cidr_block, reader, member),
+            3 => read_optional(&mut self.dry_run, reader, member),
+            4 => read_optional(&mut self.ipv4_ipam_pool_id, reader, member),
+            5 => read_optional(&mut self.ipv4_netmask_length, reader, member),
+            6 => read_optional(&mut self.ipv6_cidr_block, reader, member),
+            7 => read_optional(&mut self.ipv6_ipam_pool_id, reader, member),
+            8 => read_optional(&mut self.ipv6_native, reader, member),
+            9 => read_optional(&mut self.ipv6_netmask_length, reader, member),
+            10 => read_optional(&mut self.outpost_arn, reader, member),
+            11 => read_optional(&mut self.tag_specifications, reader, member),
+            12 => read_required(&mut self.vpc_id, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.availability_zone, 0, writer, members);
+        write_optional(&self.availability_zone_id, 1, writer, members);
+        write_optional(&self.cidr_block, 2, writer, members);
+        write_optional(&self.dry_run, 3, writer, members);
+        write_optional(&self.ipv4_ipam_pool_id, 4, writer, members);
+        write_optional(&self.ipv4_netmask_length, 5, writer, members);
+        write_optional(&self.ipv6_cidr_block, 6, writer, members);
+        write_optional(&self.ipv6_ipam_pool_id, 7, writer, members);
+        write_optional(&self.ipv6_native, 8, writer, members);
+        write_optional(&self.ipv6_netmask_length, 9, writer, members);
+        write_optional(&self.outpost_arn, 10, writer, members);
+        write_optional(&self.tag_specifications, 11, writer, members);
+        write_required(&self.vpc_id, 12, writer, members);
+    }
+}
+
+impl Value for CreateSubnetRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateSubnetResult {
+    pub subnet: Option<Subnet>,
+}
+
+impl Structure for CreateSubnetResult {
+    const SCHEMA: &'static Schema = &schemas::CREATE_SUBNET_RESULT;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.subnet, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.subnet, 0, writer, members);
+    }
+}
+
+impl Value for CreateSubnetResult {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateTagsRequest {
+    pub dry_run: Option<bool>,
+    pub resources: Vec<String>,
+    pub tags: Vec<Tag>,
+}
+
+impl Structure for CreateTagsRequest {
+    const SCHEMA: &'static Schema = &schemas::CREATE_TAGS_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.dry_run, reader, member),
+            1 => read_required(&mut self.resources, reader, member),
+            2 => read_required(&mut self.tags, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.dry_run, 0, writer, members);
+        write_required(&self.resources, 1, writer, members);
+        write_required(&self.tags, 2, writer, members);
+    }
+}
+
+impl Value for CreateTagsRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateVpcRequest {
+    pub amazon_provided_ipv6_cidr_block: Option<bool>,
+    pub cidr_block: Option<String>,
+    pub dry_run: Option<bool>,
+    pub instance_tenancy: Option<Tenancy>,
+    pub ipv4_ipam_pool_id: Option<String>,
+    pub ipv4_netmask_length: Option<i32>,
+    pub ipv6_cidr_block: Option<String>,
+    pub ipv6_cidr_block_network_border_group: Option<String>,
+    pub ipv6_ipam_pool_id: Option<String>,
+    pub ipv6_netmask_length: Option<i32>,
+    pub ipv6_pool: Option<String>,
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+    pub vpc_encryption_control: Option<VpcEncryptionControlConfiguration>,
+}
+
+impl Structure for CreateVpcRequest {
+    const SCHEMA: &'static Schema = &schemas::CREATE_VPC_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.amazon_provided_ipv6_cidr_block, reader, member),
+            1 => read_optional(&mut self.cidr_block, reader, member),
+            2 => read_optional(&mut self.dry_run, reader, member),
+            3 => read_optional(&mut self.instance_tenancy, reader, member),
+            4 => read_optional(&mut self.ipv4_ipam_pool_id, reader, member),
+            5 => read_optional(&mut self.ipv4_netmask_length, reader, member),
+            6 => read_optional(&mut self.ipv6_cidr_block, reader, member),
+            7 => read_optional(&mut self.ipv6_cidr_block_network_border_group, reader, member),
+            8 => read_optional(&mut self.ipv6_ipam_pool_id, reader, member),
+            9 => read_optional(&mut self.ipv6_netmask_length, reader, member),
+            10 => read_optional(&mut self.ipv6_pool, reader, member),
+            11 => read_optional(&mut self.tag_specifications, reader, member),
+            12 => read_optional(&mut self.vpc_encryption_control, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.amazon_provided_ipv6_cidr_block, 0, writer, members);
+        write_optional(&self.cidr_block, 1, writer, members);
+        write_optional(&self.dry_run, 2, writer, members);
+        write_optional(&self.instance_tenancy, 3, writer, members);
+        write_optional(&self.ipv4_ipam_pool_id, 4, writer, members);
+        write_optional(&self.ipv4_netmask_length, 5, writer, members);
+        write_optional(&self.ipv6_cidr_block, 6, writer, members);
+        write_optional(&self.ipv6_cidr_block_network_border_group, 7, writer, members);
+        write_optional(&self.ipv6_ipam_pool_id, 8, writer, members);
+        write_optional(&self.ipv6_netmask_length, 9, writer, members);
+        write_optional(&self.ipv6_pool, 10, writer, members);
+        write_optional(&self.tag_specifications, 11, writer, members);
+        write_optional(&self.vpc_encryption_control, 12, writer, members);
+    }
+}
+
+impl Value for CreateVpcRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateVpcResult {
+    pub vpc: Option<Vpc>,
+}
+
+impl Structure for CreateVpcResult {
+    const SCHEMA: &'static Schema = &schemas::CREATE_VPC_RESULT;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.vpc, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.vpc, 0, writer, members);
+    }
+}
+
+impl Value for CreateVpcResult {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteSecurityGroupRequest {
+    pub dry_run: Option<bool>,
+    pub group_id: Option<String>,
+    pub group_name: Option<String>,
+}
+
+impl Structure for DeleteSecurityGroupRequest {
+    const SCHEMA: &'static Schema = &schemas::DELETE_SECURITY_GROUP_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.dry_run, reader, member),
+            1 => read_optional(&mut self.group_id, reader, member),
+            2 => read_optional(&mut self.group_name, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.dry_run, 0, writer, members);
+        write_optional(&self.group_id, 1, writer, members);
+        write_optional(&self.group_name, 2, writer, members);
+    }
+}
+
+impl Value for DeleteSecurityGroupRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteSecurityGroupResult {
+    pub group_id: Option<String>,
+    pub return_: Option<bool>,
+}
+
+impl Structure for DeleteSecurityGroupResult {
+    const SCHEMA: &'static Schema = &schemas::DELETE_SECURITY_GROUP_RESULT;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.group_id, reader, member),
+            1 => read_optional(&mut self.return_, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.group_id, 0, writer, members);
+        write_optional(&self.return_, 1, writer, members);
+    }
+}
+
+impl Value for DeleteSecurityGroupResult {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteSubnetRequest {
+    pub dry_run: Option<bool>,
+    pub subnet_id: String,
+}
+
+impl Structure for DeleteSubnetRequest {
+    const SCHEMA: &'static Schema = &schemas::DELETE_SUBNET_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.dry_run, reader, member),
+            1 => read_required(&mut self.subnet_id, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.dry_run, 0, writer, members);
+        write_required(&self.subnet_id, 1, writer, members);
+    }
+}
+
+impl Value for DeleteSubnetRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteTagsRequest {
+    pub dry_run: Option<bool>,
+    pub resources: Vec<String>,
+    pub tags: Option<Vec<Tag>>,
+}
+
+impl Structure for DeleteTagsRequest {
+    const SCHEMA: &'static Schema = &schemas::DELETE_TAGS_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.dry_run, reader, member),
+            1 => read_required(&mut self.resources, reader, member),
+            2 => read_optional(&mut self.tags, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.dry_run, 0, writer, members);
+        write_required(&self.resources, 1, writer, members);
+        write_optional(&self.tags, 2, writer, members);
+    }
+}
+
+impl Value for DeleteTagsRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteVpcRequest {
+    pub dry_run: Option<bool>,
+    pub vpc_id: String,
+}
+
+impl Structure for DeleteVpcRequest {
+    const SCHEMA: &'static Schema = &schemas::DELETE_VPC_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.dry_run, reader, member),
+            1 => read_required(&mut self.vpc_id, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.dry_run, 0, writer, members);
+        write_required(&self.vpc_id, 1, writer, members);
+    }
+}
+
+impl Value for DeleteVpcRequest {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }
@@ -878,6 +1522,76 @@ impl Value for DescribeSubnetsResult {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeTagsRequest {
+    pub dry_run: Option<bool>,
+    pub filters: Option<Vec<Filter>>,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+}
+
+impl Structure for DescribeTagsRequest {
+    const SCHEMA: &'static Schema = &schemas::DESCRIBE_TAGS_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.dry_run, reader, member),
+            1 => read_optional(&mut self.filters, reader, member),
+            2 => read_optional(&mut self.max_results, reader, member),
+            3 => read_optional(&mut self.next_token, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.dry_run, 0, writer, members);
+        write_optional(&self.filters, 1, writer, members);
+        write_optional(&self.max_results, 2, writer, members);
+        write_optional(&self.next_token, 3, writer, members);
+    }
+}
+
+impl Value for DescribeTagsRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeTagsResult {
+    pub next_token: Option<String>,
+    pub tags: Option<Vec<TagDescription>>,
+}
+
+impl Structure for DescribeTagsResult {
+    const SCHEMA: &'static Schema = &schemas::DESCRIBE_TAGS_RESULT;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.next_token, reader, member),
+            1 => read_optional(&mut self.tags, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.next_token, 0, writer, members);
+        write_optional(&self.tags, 1, writer, members);
+    }
+}
+
+impl Value for DescribeTagsResult {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct DescribeVpcAttributeRequest {
     pub attribute: VpcAttributeName,
     pub dry_run: Option<bool>,
@@ -1248,6 +1962,109 @@ impl Structure for Ipv6Range {
 }
 
 impl Value for Ipv6Range {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModifySubnetAttributeRequest {
+    pub assign_ipv6_address_on_creation: Option<AttributeBooleanValue>,
+    pub customer_owned_ipv4_pool: Option<String>,
+    pub disable_lni_at_device_index: Option<AttributeBooleanValue>,
+    pub enable_dns64: Option<AttributeBooleanValue>,
+    pub enable_lni_at_device_index: Option<i32>,
+    pub enable_resource_name_dns_aaaa_record_on_launch: Option<AttributeBooleanValue>,
+    pub enable_resource_name_dns_a_record_on_launch: Option<AttributeBooleanValue>,
+    pub map_customer_owned_ip_on_launch: Option<AttributeBooleanValue>,
+    pub map_public_ip_on_launch: Option<AttributeBooleanValue>,
+    pub private_dns_hostname_type_on_launch: Option<HostnameType>,
+    pub subnet_id: String,
+}
+
+impl Structure for ModifySubnetAttributeRequest {
+    const SCHEMA: &'static Schema = &schemas::MODIFY_SUBNET_ATTRIBUTE_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.assign_ipv6_address_on_creation, reader, member),
+            1 => read_optional(&mut self.customer_owned_ipv4_pool, reader, member),
+            2 => read_optional(&mut self.disable_lni_at_device_index, reader, member),
+            3 => read_optional(&mut self.enable_dns64, reader, member),
+            4 => read_optional(&mut self.enable_lni_at_device_index, reader, member),
+            5 => read_optional(
+                &mut self.enable_resource_name_dns_aaaa_record_on_launch,
+                reader,
+                member,
+            ),
+            6 => {
+                read_optional(&mut self.enable_resource_name_dns_a_record_on_launch, reader, member)
+            }
+            7 => read_optional(&mut self.map_customer_owned_ip_on_launch, reader, member),
+            8 => read_optional(&mut self.map_public_ip_on_launch, reader, member),
+            9 => read_optional(&mut self.private_dns_hostname_type_on_launch, reader, member),
+            10 => read_required(&mut self.subnet_id, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.assign_ipv6_address_on_creation, 0, writer, members);
+        write_optional(&self.customer_owned_ipv4_pool, 1, writer, members);
+        write_optional(&self.disable_lni_at_device_index, 2, writer, members);
+        write_optional(&self.enable_dns64, 3, writer, members);
+        write_optional(&self.enable_lni_at_device_index, 4, writer, members);
+        write_optional(&self.enable_resource_name_dns_aaaa_record_on_launch, 5, writer, members);
+        write_optional(&self.enable_resource_name_dns_a_record_on_launch, 6, writer, members);
+        write_optional(&self.map_customer_owned_ip_on_launch, 7, writer, members);
+        write_optional(&self.map_public_ip_on_launch, 8, writer, members);
+        write_optional(&self.private_dns_hostname_type_on_launch, 9, writer, members);
+        write_required(&self.subnet_id, 10, writer, members);
+    }
+}
+
+impl Value for ModifySubnetAttributeRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModifyVpcAttributeRequest {
+    pub enable_dns_hostnames: Option<AttributeBooleanValue>,
+    pub enable_dns_support: Option<AttributeBooleanValue>,
+    pub enable_network_address_usage_metrics: Option<AttributeBooleanValue>,
+    pub vpc_id: String,
+}
+
+impl Structure for ModifyVpcAttributeRequest {
+    const SCHEMA: &'static Schema = &schemas::MODIFY_VPC_ATTRIBUTE_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.enable_dns_hostnames, reader, member),
+            1 => read_optional(&mut self.enable_dns_support, reader, member),
+            2 => read_optional(&mut self.enable_network_address_usage_metrics, reader, member),
+            3 => read_required(&mut self.vpc_id, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.enable_dns_hostnames, 0, writer, members);
+        write_optional(&self.enable_dns_support, 1, writer, members);
+        write_optional(&self.enable_network_address_usage_metrics, 2, writer, members);
+        write_required(&self.vpc_id, 3, writer, members);
+    }
+}
+
+impl Value for ModifyVpcAttributeRequest {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }
@@ -1803,6 +2620,250 @@ impl Value for RegionGeography {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct RevokeSecurityGroupEgressRequest {
+    pub cidr_ip: Option<String>,
+    pub dry_run: Option<bool>,
+    pub from_port: Option<i32>,
+    pub group_id: String,
+    pub ip_permissions: Option<Vec<IpPermission>>,
+    pub ip_protocol: Option<String>,
+    pub security_group_rule_ids: Option<Vec<String>>,
+    pub source_security_group_name: Option<String>,
+    pub source_security_group_owner_id: Option<String>,
+    pub to_port: Option<i32>,
+}
+
+impl Structure for RevokeSecurityGroupEgressRequest {
+    const SCHEMA: &'static Schema = &schemas::REVOKE_SECURITY_GROUP_EGRESS_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.cidr_ip, reader, member),
+            1 => read_optional(&mut self.dry_run, reader, member),
+            2 => read_optional(&mut self.from_port, reader, member),
+            3 => read_required(&mut self.group_id, reader, member),
+            4 => read_optional(&mut self.ip_permissions, reader, member),
+            5 => read_optional(&mut self.ip_protocol, reader, member),
+            6 => read_optional(&mut self.security_group_rule_ids, reader, member),
+            7 => read_optional(&mut self.source_security_group_name, reader, member),
+            8 => read_optional(&mut self.source_security_group_owner_id, reader, member),
+            9 => read_optional(&mut self.to_port, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.cidr_ip, 0, writer, members);
+        write_optional(&self.dry_run, 1, writer, members);
+        write_optional(&self.from_port, 2, writer, members);
+        write_required(&self.group_id, 3, writer, members);
+        write_optional(&self.ip_permissions, 4, writer, members);
+        write_optional(&self.ip_protocol, 5, writer, members);
+        write_optional(&self.security_group_rule_ids, 6, writer, members);
+        write_optional(&self.source_security_group_name, 7, writer, members);
+        write_optional(&self.source_security_group_owner_id, 8, writer, members);
+        write_optional(&self.to_port, 9, writer, members);
+    }
+}
+
+impl Value for RevokeSecurityGroupEgressRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RevokeSecurityGroupEgressResult {
+    pub return_: Option<bool>,
+    pub revoked_security_group_rules: Option<Vec<RevokedSecurityGroupRule>>,
+    pub unknown_ip_permissions: Option<Vec<IpPermission>>,
+}
+
+impl Structure for RevokeSecurityGroupEgressResult {
+    const SCHEMA: &'static Schema = &schemas::REVOKE_SECURITY_GROUP_EGRESS_RESULT;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.return_, reader, member),
+            1 => read_optional(&mut self.revoked_security_group_rules, reader, member),
+            2 => read_optional(&mut self.unknown_ip_permissions, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.return_, 0, writer, members);
+        write_optional(&self.revoked_security_group_rules, 1, writer, members);
+        write_optional(&self.unknown_ip_permissions, 2, writer, members);
+    }
+}
+
+impl Value for RevokeSecurityGroupEgressResult {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RevokeSecurityGroupIngressRequest {
+    pub cidr_ip: Option<String>,
+    pub dry_run: Option<bool>,
+    pub from_port: Option<i32>,
+    pub group_id: Option<String>,
+    pub group_name: Option<String>,
+    pub ip_permissions: Option<Vec<IpPermission>>,
+    pub ip_protocol: Option<String>,
+    pub security_group_rule_ids: Option<Vec<String>>,
+    pub source_security_group_name: Option<String>,
+    pub source_security_group_owner_id: Option<String>,
+    pub to_port: Option<i32>,
+}
+
+impl Structure for RevokeSecurityGroupIngressRequest {
+    const SCHEMA: &'static Schema = &schemas::REVOKE_SECURITY_GROUP_INGRESS_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.cidr_ip, reader, member),
+            1 => read_optional(&mut self.dry_run, reader, member),
+            2 => read_optional(&mut self.from_port, reader, member),
+            3 => read_optional(&mut self.group_id, reader, member),
+            4 => read_optional(&mut self.group_name, reader, member),
+            5 => read_optional(&mut self.ip_permissions, reader, member),
+            6 => read_optional(&mut self.ip_protocol, reader, member),
+            7 => read_optional(&mut self.security_group_rule_ids, reader, member),
+            8 => read_optional(&mut self.source_security_group_name, reader, member),
+            9 => read_optional(&mut self.source_security_group_owner_id, reader, member),
+            10 => read_optional(&mut self.to_port, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.cidr_ip, 0, writer, members);
+        write_optional(&self.dry_run, 1, writer, members);
+        write_optional(&self.from_port, 2, writer, members);
+        write_optional(&self.group_id, 3, writer, members);
+        write_optional(&self.group_name, 4, writer, members);
+        write_optional(&self.ip_permissions, 5, writer, members);
+        write_optional(&self.ip_protocol, 6, writer, members);
+        write_optional(&self.security_group_rule_ids, 7, writer, members);
+        write_optional(&self.source_security_group_name, 8, writer, members);
+        write_optional(&self.source_security_group_owner_id, 9, writer, members);
+        write_optional(&self.to_port, 10, writer, members);
+    }
+}
+
+impl Value for RevokeSecurityGroupIngressRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RevokeSecurityGroupIngressResult {
+    pub return_: Option<bool>,
+    pub revoked_security_group_rules: Option<Vec<RevokedSecurityGroupRule>>,
+    pub unknown_ip_permissions: Option<Vec<IpPermission>>,
+}
+
+impl Structure for RevokeSecurityGroupIngressResult {
+    const SCHEMA: &'static Schema = &schemas::REVOKE_SECURITY_GROUP_INGRESS_RESULT;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.return_, reader, member),
+            1 => read_optional(&mut self.revoked_security_group_rules, reader, member),
+            2 => read_optional(&mut self.unknown_ip_permissions, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.return_, 0, writer, members);
+        write_optional(&self.revoked_security_group_rules, 1, writer, members);
+        write_optional(&self.unknown_ip_permissions, 2, writer, members);
+    }
+}
+
+impl Value for RevokeSecurityGroupIngressResult {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RevokedSecurityGroupRule {
+    pub cidr_ipv4: Option<String>,
+    pub cidr_ipv6: Option<String>,
+    pub description: Option<String>,
+    pub from_port: Option<i32>,
+    pub group_id: Option<String>,
+    pub ip_protocol: Option<String>,
+    pub is_egress: Option<bool>,
+    pub prefix_list_id: Option<String>,
+    pub referenced_group_id: Option<String>,
+    pub security_group_rule_id: Option<String>,
+    pub to_port: Option<i32>,
+}
+
+impl Structure for RevokedSecurityGroupRule {
+    const SCHEMA: &'static Schema = &schemas::REVOKED_SECURITY_GROUP_RULE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.cidr_ipv4, reader, member),
+            1 => read_optional(&mut self.cidr_ipv6, reader, member),
+            2 => read_optional(&mut self.description, reader, member),
+            3 => read_optional(&mut self.from_port, reader, member),
+            4 => read_optional(&mut self.group_id, reader, member),
+            5 => read_optional(&mut self.ip_protocol, reader, member),
+            6 => read_optional(&mut self.is_egress, reader, member),
+            7 => read_optional(&mut self.prefix_list_id, reader, member),
+            8 => read_optional(&mut self.referenced_group_id, reader, member),
+            9 => read_optional(&mut self.security_group_rule_id, reader, member),
+            10 => read_optional(&mut self.to_port, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.cidr_ipv4, 0, writer, members);
+        write_optional(&self.cidr_ipv6, 1, writer, members);
+        write_optional(&self.description, 2, writer, members);
+        write_optional(&self.from_port, 3, writer, members);
+        write_optional(&self.group_id, 4, writer, members);
+        write_optional(&self.ip_protocol, 5, writer, members);
+        write_optional(&self.is_egress, 6, writer, members);
+        write_optional(&self.prefix_list_id, 7, writer, members);
+        write_optional(&self.referenced_group_id, 8, writer, members);
+        write_optional(&self.security_group_rule_id, 9, writer, members);
+        write_optional(&self.to_port, 10, writer, members);
+    }
+}
+
+impl Value for RevokedSecurityGroupRule {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct SecurityGroup {
     pub description: Option<String>,
     pub group_id: Option<String>,
@@ -2124,6 +3185,76 @@ impl Value for Tag {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct TagDescription {
+    pub key: Option<String>,
+    pub resource_id: Option<String>,
+    pub resource_type: Option<ResourceType>,
+    pub value: Option<String>,
+}
+
+impl Structure for TagDescription {
+    const SCHEMA: &'static Schema = &schemas::TAG_DESCRIPTION;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.key, reader, member),
+            1 => read_optional(&mut self.resource_id, reader, member),
+            2 => read_optional(&mut self.resource_type, reader, member),
+            3 => read_optional(&mut self.value, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.key, 0, writer, members);
+        write_optional(&self.resource_id, 1, writer, members);
+        write_optional(&self.resource_type, 2, writer, members);
+        write_optional(&self.value, 3, writer, members);
+    }
+}
+
+impl Value for TagDescription {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TagSpecification {
+    pub resource_type: Option<ResourceType>,
+    pub tags: Option<Vec<Tag>>,
+}
+
+impl Structure for TagSpecification {
+    const SCHEMA: &'static Schema = &schemas::TAG_SPECIFICATION;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.resource_type, reader, member),
+            1 => read_optional(&mut self.tags, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.resource_type, 0, writer, members);
+        write_optional(&self.tags, 1, writer, members);
+    }
+}
+
+impl Value for TagSpecification {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct UserIdGroupPair {
     pub description: Option<String>,
     pub group_id: Option<String>,
@@ -2338,6 +3469,59 @@ impl Structure for VpcEncryptionControl {
 }
 
 impl Value for VpcEncryptionControl {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct VpcEncryptionControlConfiguration {
+    pub egress_only_internet_gateway_exclusion: Option<VpcEncryptionControlExclusionStateInput>,
+    pub elastic_file_system_exclusion: Option<VpcEncryptionControlExclusionStateInput>,
+    pub internet_gateway_exclusion: Option<VpcEncryptionControlExclusionStateInput>,
+    pub lambda_exclusion: Option<VpcEncryptionControlExclusionStateInput>,
+    pub mode: VpcEncryptionControlMode,
+    pub nat_gateway_exclusion: Option<VpcEncryptionControlExclusionStateInput>,
+    pub virtual_private_gateway_exclusion: Option<VpcEncryptionControlExclusionStateInput>,
+    pub vpc_lattice_exclusion: Option<VpcEncryptionControlExclusionStateInput>,
+    pub vpc_peering_exclusion: Option<VpcEncryptionControlExclusionStateInput>,
+}
+
+impl Structure for VpcEncryptionControlConfiguration {
+    const SCHEMA: &'static Schema = &schemas::VPC_ENCRYPTION_CONTROL_CONFIGURATION;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.egress_only_internet_gateway_exclusion, reader, member),
+            1 => read_optional(&mut self.elastic_file_system_exclusion, reader, member),
+            2 => read_optional(&mut self.internet_gateway_exclusion, reader, member),
+            3 => read_optional(&mut self.lambda_exclusion, reader, member),
+            4 => read_required(&mut self.mode, reader, member),
+            5 => read_optional(&mut self.nat_gateway_exclusion, reader, member),
+            6 => read_optional(&mut self.virtual_private_gateway_exclusion, reader, member),
+            7 => read_optional(&mut self.vpc_lattice_exclusion, reader, member),
+            8 => read_optional(&mut self.vpc_peering_exclusion, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.egress_only_internet_gateway_exclusion, 0, writer, members);
+        write_optional(&self.elastic_file_system_exclusion, 1, writer, members);
+        write_optional(&self.internet_gateway_exclusion, 2, writer, members);
+        write_optional(&self.lambda_exclusion, 3, writer, members);
+        write_required(&self.mode, 4, writer, members);
+        write_optional(&self.nat_gateway_exclusion, 5, writer, members);
+        write_optional(&self.virtual_private_gateway_exclusion, 6, writer, members);
+        write_optional(&self.vpc_lattice_exclusion, 7, writer, members);
+        write_optional(&self.vpc_peering_exclusion, 8, writer, members);
+    }
+}
+
+impl Value for VpcEncryptionControlConfiguration {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }

@@ -183,8 +183,7 @@ impl Inner {
     }
 
     fn check_vpc(&self, view: &impl View, scope: &Scope, id: &str) -> Result<(), Error> {
-        let known = self.vpc.resolve(view, scope, &[], &[]);
-        match known.is_ok_and(|network| network.vpc == id) {
+        match self.vpc.has_vpc(view, scope, id) {
             true => Ok(()),
             false => Err(Error::invalid(format!("The VPC ID '{id}' is not found"))),
         }

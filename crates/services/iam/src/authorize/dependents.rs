@@ -28,6 +28,9 @@ pub(super) fn others(context: &Context, input: &Value) -> Vec<(&'static str, Str
             };
             names.filter_map(read).collect()
         }
+        ("ec2", _) if input.get("TagSpecifications").is_some() => {
+            vec![("ec2:CreateTags", "*".to_owned())]
+        }
         ("events", "PutTargets") => members(input, STARTED_BY_RULES)
             .into_iter()
             .map(|definition| ("ecs:RunTask", definition))

@@ -72,8 +72,12 @@ pub(super) fn global(context: &Context, entity: &Entity, session: Option<&RoleSe
     keys
 }
 
-/// Tags in the input: a list of keys and values, or a map.
+/// Tags in the input: a list of keys and values, or a map; those of EC2 are in lists by what they are
+/// for.
 pub(super) fn tags(input: &Value) -> Vec<(String, String)> {
+    if let Some(Value::Array(lists)) = input.get("TagSpecifications") {
+        return lists.iter().flat_map(tags).collect();
+    }
     let Some(tags) = ["tags", "Tags"].iter().find_map(|name| input.get(name)) else {
         return Vec::new();
     };

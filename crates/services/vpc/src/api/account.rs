@@ -3,9 +3,10 @@
 use shapes_ec2 as shapes;
 use wire::Context;
 
-use super::default_vpc;
+use super::scope;
 use crate::Vpc;
 use crate::error::Error;
+use crate::model::DefaultVpc;
 
 impl Vpc {
     /// Tells the attributes of the account: its default VPC, and AWS's usual limits.
@@ -19,7 +20,7 @@ impl Vpc {
             |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted.as_str() == name);
         let all = [
             ("supported-platforms", "VPC".to_owned()),
-            ("default-vpc", default_vpc(context).id),
+            ("default-vpc", DefaultVpc::id(&scope(context))),
             ("max-instances", "20".to_owned()),
             ("vpc-max-security-groups-per-interface", "5".to_owned()),
             ("max-elastic-ips", "5".to_owned()),

@@ -1,10 +1,12 @@
 //! Network interfaces: those of tasks.
 
+use std::collections::HashMap;
+
 use shapes_ec2 as shapes;
 use wire::Context;
 
 use super::listing::{Listing, Wish};
-use super::{default_vpc, named, scope, well_formed};
+use super::{named, scope, tags, well_formed};
 use crate::Vpc;
 use crate::error::{Error, NotFound};
 use crate::model::InterfaceRecord;
@@ -97,7 +99,9 @@ impl Vpc {
         }
         well_formed(ids, "eni", "InvalidNetworkInterfaceId.Malformed")?;
         let (scope, snapshot) = (scope(context), self.ledger.snapshot());
-        let default = default_vpc(context).group;
+        let groups = self.tables.groups(&snapshot, &scope);
+        let names: HashMap<&str, &str> =
+            groups.iter().map(|group| (group.id.as_str(), group.name.as_str())).collect();
         let rows = match ids {
             None => snapshot.prefix(&self.tables.interfaces, &scope).map(|(_, row)| row).collect(),
             Some(ids) => {
@@ -107,7 +111,7 @@ impl Vpc {
                 ids.iter().filter_map(row).collect::<Vec<_>>()
             }
         };
-        let rows = rows.iter().map(|row| show(&scope, &default.name, row)).collect();
+        let rows = rows.iter().map(|row| show(&scope, &names, row)).collect();
         let rows =
             named(rows, ids, NotFound::Interfaces, |row| row.network_interface_id.as_deref())?;
         let wish = Wish {
@@ -120,15 +124,15 @@ impl Vpc {
     }
 }
 
-/// An interface as EC2 shows it. There are no groups but the default one, so all have its name.
-fn show(scope: &Scope, group_name: &str, row: &InterfaceRecord) -> shapes::NetworkInterface {
+/// An interface as EC2 shows it, with the names of its groups.
+fn show(
+    scope: &Scope,
+    names: &HashMap<&str, &str>,
+    row: &InterfaceRecord,
+) -> shapes::NetworkInterface {
     let group = |id: &String| shapes::GroupIdentifier {
         group_id: Some(id.clone()),
-        group_name: Some(group_name.to_owned()),
-    };
-    let tag = |(key, value): &(String, String)| shapes::Tag {
-        key: Some(key.clone()),
-        value: Some(value.clone()),
+        group_name: names.get(id.as_str()).map(|name| (*name).to_owned()),
     };
     let address = shapes::NetworkInterfacePrivateIpAddress {
         primary: Some(true),
@@ -155,7 +159,7 @@ fn show(scope: &Scope, group_name: &str, row: &InterfaceRecord) -> shapes::Netwo
         source_dest_check: Some(true),
         status: Some(shapes::NetworkInterfaceStatus::InUse),
         subnet_id: Some(row.subnet.clone()),
-        tag_set: Some(row.tags.iter().map(tag).collect()),
+        tag_set: Some(tags::show(&row.tags)),
         vpc_id: Some(row.vpc.clone()),
         ..Default::default()
     }

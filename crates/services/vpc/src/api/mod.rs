@@ -1,13 +1,16 @@
 //! The operations that are built, each with its handler.
 
 mod account;
+mod authorize;
 mod explain;
 mod groups;
 mod interfaces;
 mod listing;
+mod permissions;
 mod regions;
 mod rules;
 mod subnets;
+mod tags;
 mod vpcs;
 
 use shapes_ec2 as shapes;
@@ -16,7 +19,6 @@ use wire::{Context, Service, ServiceError};
 
 use crate::Vpc;
 use crate::error::{Error, NotFound};
-use crate::model::DefaultVpc;
 use crate::tables::Scope;
 
 /// Adds handlers: the operation, then the method of [`Vpc`] that answers it.
@@ -34,9 +36,64 @@ macro_rules! operations {
     };
 }
 
+/// The same of handlers that change something: they have the caller's scope.
+macro_rules! changes {
+    ($vpc:ident, $service:expr, $($operation:ident => $handler:ident;)*) => {
+        $service$(.on::<ops::$operation, _, _>({
+            let vpc = $vpc.clone();
+            move |context, input| {
+                let vpc = vpc.clone();
+                async move {
+                    asked(input.dry_run)?;
+                    vpc.$handler(&scope(&context), input).await.map_err(ServiceError::from)
+                }
+            }
+        }))*
+    };
+}
+
 /// The service with every operation that is built.
 pub(crate) fn service(vpc: &Vpc) -> Service {
-    operations! { vpc, Service::new(&shapes::SERVICE).explain(explain::explain),
+    let service = reads(vpc, Service::new(&shapes::SERVICE).explain(explain::explain));
+    let service = changes! { vpc, service,
+        AuthorizeSecurityGroupEgress => authorize_egress;
+        AuthorizeSecurityGroupIngress => authorize_ingress;
+        CreateSecurityGroup => create_security_group;
+        CreateSubnet => create_subnet;
+        CreateTags => create_tags;
+        CreateVpc => create_vpc;
+        DeleteSecurityGroup => delete_security_group;
+        DeleteSubnet => delete_subnet;
+        DeleteTags => delete_tags;
+        DeleteVpc => delete_vpc;
+        RevokeSecurityGroupEgress => revoke_egress;
+        RevokeSecurityGroupIngress => revoke_ingress;
+    };
+    attributes(vpc, service)
+}
+
+/// The two that have no dry run.
+fn attributes(vpc: &Vpc, service: Service) -> Service {
+    let (of_vpc, of_subnet) = (vpc.clone(), vpc.clone());
+    service
+        .on::<ops::ModifyVpcAttribute, _, _>(move |context, input| {
+            let vpc = of_vpc.clone();
+            async move {
+                vpc.modify_vpc_attribute(&scope(&context), input).await.map_err(ServiceError::from)
+            }
+        })
+        .on::<ops::ModifySubnetAttribute, _, _>(move |context, input| {
+            let vpc = of_subnet.clone();
+            async move {
+                vpc.modify_subnet_attribute(&scope(&context), input)
+                    .await
+                    .map_err(ServiceError::from)
+            }
+        })
+}
+
+fn reads(vpc: &Vpc, service: Service) -> Service {
+    operations! { vpc, service,
         DescribeAccountAttributes => describe_account_attributes;
         DescribeAvailabilityZones => describe_availability_zones;
         DescribeNetworkInterfaces => describe_network_interfaces;
@@ -44,6 +101,7 @@ pub(crate) fn service(vpc: &Vpc) -> Service {
         DescribeSecurityGroupRules => describe_security_group_rules;
         DescribeSecurityGroups => describe_security_groups;
         DescribeSubnets => describe_subnets;
+        DescribeTags => describe_tags;
         DescribeVpcAttribute => describe_vpc_attribute;
         DescribeVpcs => describe_vpcs;
     }
@@ -57,10 +115,6 @@ fn asked(dry_run: Option<bool>) -> Result<(), Error> {
 fn scope(context: &Context) -> Scope {
     let caller = &context.caller;
     Scope { account: caller.account.clone(), region: caller.region.clone() }
-}
-
-fn default_vpc(context: &Context) -> DefaultVpc {
-    DefaultVpc::of(&scope(context))
 }
 
 /// The ARN of something of EC2's.

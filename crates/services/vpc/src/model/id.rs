@@ -16,7 +16,7 @@ pub(super) fn derived(kind: &str, scope: &Scope, what: &str) -> String {
 }
 
 /// The id of something new, from bytes that nobody else has; at least nine of them.
-pub(super) fn made(kind: &str, bytes: &[u8]) -> String {
+pub(crate) fn made(kind: &str, bytes: &[u8]) -> String {
     with_digits(kind, bytes)
 }
 

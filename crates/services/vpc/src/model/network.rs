@@ -1,19 +1,11 @@
-//! The default VPC: what each account and region has from the start (VPC User Guide, "Default
-//! VPCs"; sizes from design.md: names and defaults).
+//! VPCs and subnets (VPC User Guide, "VPC CIDR blocks", "Subnet CIDR blocks").
 
 use std::fmt;
 use std::net::Ipv4Addr;
+use std::str::FromStr;
 
-use super::id::derived;
-use super::region::zones;
-use crate::tables::Scope;
+use serde::{Deserialize, Serialize};
 
-/// The first address of a default VPC.
-const VPC_BASE: Ipv4Addr = Ipv4Addr::new(172, 31, 0, 0);
-/// The prefix of a default VPC.
-const VPC_PREFIX: u8 = 16;
-/// The prefix of its subnets.
-const SUBNET_PREFIX: u8 = 20;
 /// Addresses at the start of a subnet that nobody gets: network, router, name server, future use
 /// (VPC User Guide, "Subnet CIDR blocks").
 const RESERVED_FIRST: u32 = 4;
@@ -21,11 +13,11 @@ const RESERVED_FIRST: u32 = 4;
 const RESERVED_LAST: u32 = 1;
 
 /// A block of IPv4 addresses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cidr {
     /// The first address.
     pub base: Ipv4Addr,
-    /// How many bits all its addresses have in common, 1 to 30.
+    /// How many bits all its addresses have in common: 16 to 28 of a VPC or subnet.
     pub prefix: u8,
 }
 
@@ -43,7 +35,18 @@ impl Cidr {
     /// Whether the address is one of the block's.
     pub fn contains(self, address: Ipv4Addr) -> bool {
         let bits = 32 - u32::from(self.prefix);
-        u32::from(address) >> bits == u32::from(self.base) >> bits
+        // None of both, if all addresses are the block's.
+        u32::from(address).checked_shr(bits) == u32::from(self.base).checked_shr(bits)
+    }
+
+    /// Whether all addresses of the other block are among its own.
+    pub(crate) fn holds(self, other: Self) -> bool {
+        self.prefix <= other.prefix && self.contains(other.base)
+    }
+
+    /// Whether the two have an address in common.
+    pub(crate) fn overlaps(self, other: Self) -> bool {
+        self.holds(other) || other.holds(self)
     }
 
     /// The addresses that interfaces may have, as numbers: all but the first four and the last.
@@ -59,8 +62,55 @@ impl fmt::Display for Cidr {
     }
 }
 
+/// The text is no block of addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a block of IPv4 addresses, such as 10.0.0.0/16")]
+pub struct NoCidr;
+
+impl FromStr for Cidr {
+    type Err = NoCidr;
+
+    /// Reads `10.0.1.7/16` as the block that has this address: 10.0.0.0/16, as EC2 does.
+    fn from_str(text: &str) -> Result<Self, NoCidr> {
+        let (address, prefix) = text.split_once('/').ok_or(NoCidr)?;
+        let address: Ipv4Addr = address.parse().map_err(|_| NoCidr)?;
+        let is_plain = !prefix.is_empty() && prefix.bytes().all(|b| b.is_ascii_digit());
+        let prefix: u8 = prefix.parse().ok().filter(|_| is_plain).ok_or(NoCidr)?;
+        let mask = match prefix {
+            0 => 0,
+            1..=32 => u32::MAX << (32 - u32::from(prefix)),
+            _ => return Err(NoCidr),
+        };
+        Ok(Self { base: Ipv4Addr::from(u32::from(address) & mask), prefix })
+    }
+}
+
+/// Tags: keys and values, in the order of the keys.
+pub(crate) type Tags = Vec<(String, String)>;
+
+/// A VPC.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct VpcRecord {
+    /// As in `vpc-0123456789abcdef0`.
+    pub(crate) id: String,
+    /// Its addresses.
+    pub(crate) cidr: Cidr,
+    /// The id of the association of its addresses.
+    pub(crate) cidr_association: String,
+    /// The id of its DHCP options.
+    pub(crate) dhcp_options: String,
+    /// Whether it is the one that an account has from the start.
+    pub(crate) is_default: bool,
+    /// Whether machines get public names: kept and shown.
+    pub(crate) has_dns_hostnames: bool,
+    /// Whether there is a name server: kept and shown.
+    pub(crate) has_dns_support: bool,
+    /// Tags.
+    pub(crate) tags: Tags,
+}
+
 /// A subnet.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subnet {
     /// As in `subnet-0123456789abcdef0`.
     pub id: String,
@@ -72,132 +122,55 @@ pub struct Subnet {
     pub zone_id: String,
     /// Its addresses.
     pub cidr: Cidr,
-}
-
-/// Whom a rule lets through.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Peers {
-    /// Addresses of this block.
-    Cidr(String),
-    /// Interfaces in this security group.
-    Group(String),
-}
-
-/// A rule of a security group; all rules of default groups are for every protocol and port.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Rule {
-    /// As in `sgr-0123456789abcdef0`.
-    pub(crate) id: String,
-    /// Its group.
-    pub(crate) group: String,
-    /// Outgoing, not incoming.
-    pub(crate) is_egress: bool,
-    /// Whom it lets through.
-    pub(crate) peers: Peers,
-}
-
-/// A security group.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct SecurityGroup {
-    /// As in `sg-0123456789abcdef0`.
-    pub(crate) id: String,
-    /// Its name, unique in the VPC.
-    pub(crate) name: String,
-    /// What it is for.
-    pub(crate) description: String,
-    /// The VPC's id.
-    pub(crate) vpc: String,
-    /// Incoming first.
-    pub(crate) rules: Vec<Rule>,
-}
-
-/// A default VPC with its parts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct DefaultVpc {
-    /// As in `vpc-0123456789abcdef0`.
-    pub(crate) id: String,
-    /// Its addresses.
-    pub(crate) cidr: Cidr,
-    /// The id of the association of its addresses.
-    pub(crate) cidr_association: String,
-    /// The id of its DHCP options.
-    pub(crate) dhcp_options: String,
-    /// One a zone, in the order of the zones.
-    pub(crate) subnets: Vec<Subnet>,
-    /// The default security group.
-    pub(crate) group: SecurityGroup,
-}
-
-impl DefaultVpc {
-    /// The default VPC of an account and region.
-    pub(crate) fn of(scope: &Scope) -> Self {
-        let id = derived("vpc", scope, "default");
-        let first = u32::from(VPC_BASE);
-        let zones =
-            zones(&scope.region).into_iter().zip((first..).step_by(1 << (32 - SUBNET_PREFIX)));
-        let subnet = |(zone, base): (super::Zone, u32)| Subnet {
-            id: derived("subnet", scope, &zone.name),
-            vpc: id.clone(),
-            zone: zone.name,
-            zone_id: zone.id,
-            cidr: Cidr { base: Ipv4Addr::from(base), prefix: SUBNET_PREFIX },
-        };
-        Self {
-            cidr: Cidr { base: VPC_BASE, prefix: VPC_PREFIX },
-            cidr_association: derived("vpc-cidr-assoc", scope, "default"),
-            dhcp_options: derived("dopt", scope, "default"),
-            subnets: zones.map(subnet).collect(),
-            group: default_group(scope, &id),
-            id,
-        }
-    }
-}
-
-/// Members of the group reach each other, and everything outside (VPC User Guide, "Default security
-/// groups").
-fn default_group(scope: &Scope, vpc: &str) -> SecurityGroup {
-    let id = derived("sg", scope, "default");
-    let rule = |is_egress, what: &str, peers| Rule {
-        id: derived("sgr", scope, what),
-        group: id.clone(),
-        is_egress,
-        peers,
-    };
-    SecurityGroup {
-        name: "default".to_owned(),
-        description: "default VPC security group".to_owned(),
-        vpc: vpc.to_owned(),
-        rules: vec![
-            rule(false, "ingress", Peers::Group(id.clone())),
-            rule(true, "egress", Peers::Cidr("0.0.0.0/0".to_owned())),
-        ],
-        id,
-    }
+    /// Whether it is the default one of its zone.
+    pub(crate) is_default: bool,
+    /// Whether interfaces are to get public addresses, which there are none of: kept and shown.
+    pub(crate) maps_public: bool,
+    /// Tags.
+    pub(crate) tags: Tags,
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
-    fn scope(account: &str, region: &str) -> Scope {
-        let account = account.parse().expect("an account");
-        Scope { account, region: region.parse().expect("a region") }
+    fn cidr(text: &str) -> Cidr {
+        text.parse().unwrap_or_else(|NoCidr| panic!("{text}"))
     }
 
     #[test]
-    fn each_account_and_region_has_its_own_for_ever() {
-        let vpc = DefaultVpc::of(&scope("000000000000", "us-east-1"));
-        // Scripts rely on these: they never change.
-        assert_eq!(vpc.id, "vpc-fe0fe60341ecac006");
-        assert_eq!(vpc.subnets[0].id, "subnet-acd4c0aa41ee17c66");
-        assert_eq!(vpc.group.id, "sg-f5351fa1c9865ed6e");
-        let blocks: Vec<_> = vpc.subnets.iter().map(|subnet| subnet.cidr.to_string()).collect();
-        assert_eq!(blocks, ["172.31.0.0/20", "172.31.16.0/20", "172.31.32.0/20"]);
-        for other in [scope("000000000001", "us-east-1"), scope("000000000000", "eu-west-1")] {
-            let other = DefaultVpc::of(&other);
-            assert_ne!(other.id, vpc.id);
-            assert_ne!(other.subnets[0].id, vpc.subnets[0].id);
-            assert_ne!(other.group.id, vpc.group.id);
+    fn blocks_are_read_as_their_network() {
+        for (text, expected) in [
+            ("10.0.0.0/16", "10.0.0.0/16"),
+            ("100.68.0.18/18", "100.68.0.0/18"),
+            ("0.0.0.0/0", "0.0.0.0/0"),
+            ("10.0.0.7/32", "10.0.0.7/32"),
+        ] {
+            assert_eq!(cidr(text).to_string(), expected);
+        }
+        for text in ["", "10.0.0.0", "10.0.0/16", "10.0.0.0/33", "10.0.0.0/+8", "10.0.0.0/", "::/0"]
+        {
+            assert_eq!(text.parse::<Cidr>(), Err(NoCidr), "{text}");
+        }
+    }
+
+    #[test]
+    fn blocks_overlap_where_one_holds_the_other() {
+        assert!(cidr("10.0.0.0/16").holds(cidr("10.0.255.0/24")));
+        assert!(!cidr("10.0.0.0/24").holds(cidr("10.0.0.0/16")));
+        assert!(cidr("10.0.0.0/24").overlaps(cidr("10.0.0.0/16")));
+        assert!(!cidr("10.0.0.0/24").overlaps(cidr("10.0.1.0/24")));
+    }
+
+    proptest! {
+        #[test]
+        fn reading_never_fails_badly(text: String, address: u32, prefix in 0_u8..=32) {
+            let _ = text.parse::<Cidr>();
+            let read = cidr(&format!("{}/{prefix}", Ipv4Addr::from(address)));
+            prop_assert!(prefix == 0 || read.contains(Ipv4Addr::from(address)));
+            prop_assert_eq!(cidr(&read.to_string()), read);
         }
     }
 }

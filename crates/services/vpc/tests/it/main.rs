@@ -3,4 +3,5 @@
 
 mod addresses;
 mod golden;
+mod made;
 mod world;
