@@ -153,6 +153,7 @@ fn a_task_runs_in_a_vpc_that_was_made() {
     let up = Up::start(&["busybox"]);
     let text =
         |answer: Value, path: &str| answer.pointer(path).unwrap().as_str().unwrap().to_owned();
+    let of_default = everywhere(&up);
     let vpc = up.aws(&["ec2", "create-vpc", "--cidr-block", "10.253.0.0/16"]);
     let vpc = text(vpc, "/Vpc/VpcId");
     let zone = "us-east-1a";
@@ -174,7 +175,7 @@ fn a_task_runs_in_a_vpc_that_was_made() {
     assert!(address.starts_with("10.253.7."), "{address}");
     assert!(eventually(|| fetch(&format!("http://{address}/")).is_some()), "no page at {address}");
     // A task of the default VPC reaches it as well: nothing keeps them apart yet.
-    let page = say(&up, &everywhere(&up), &format!("wget -q -O - http://{address}/"));
+    let page = say(&up, &of_default, &format!("wget -q -O - http://{address}/"));
     assert_eq!(page.trim(), detail(&task, "privateDnsName"));
     let interfaces = ["ec2", "describe-network-interfaces", "--filters"];
     let shown = up.aws(&[&interfaces[..], &[&format!("Name=subnet-id,Values={subnet}")]].concat());

@@ -128,8 +128,11 @@ impl Tables {
             return Err(ResolveError::subnets(&Error::NotFound(NotFound::Subnets, unknown)));
         }
         let vpc = found.first().map_or_else(|| DefaultVpc::id(scope), |first| first.vpc.clone());
-        if found.iter().any(|subnet| subnet.vpc != vpc) {
-            return Err(ResolveError::subnets(&Error::Networks("All subnets".to_owned())));
+        if let (Some(first), Some(other)) =
+            (found.first(), found.iter().find(|subnet| subnet.vpc != vpc))
+        {
+            let both = format!("Subnets {} and {}", first.id, other.id);
+            return Err(ResolveError::subnets(&Error::Networks(both)));
         }
         let groups = self.resolve_groups(view, scope, (&vpc, found.first()), groups)?;
         Ok(Network { groups, vpc, subnets: found })

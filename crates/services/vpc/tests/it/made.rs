@@ -205,7 +205,8 @@ async fn groups_have_names_of_their_own() {
     assert_eq!(refused.to_string(), text);
     let own = world.subnet(&vpc, "10.0.0.0%2F24", "us-east-1a").await;
     let refused = world.found(&[&default, &own], &[]).unwrap_err();
-    assert_eq!(refused.to_string(), "All subnets belong to different networks.");
+    let text = format!("Subnets {default} and {own} belong to different networks.");
+    assert_eq!(refused.to_string(), text);
     let mine =
         world.done("DescribeSecurityGroups", "Filter.1.Name=group-name&Filter.1.Value.1=default");
     assert_eq!(mine.await.matches("<groupDescription>").count(), 2, "each VPC has one");
