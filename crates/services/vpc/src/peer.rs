@@ -134,7 +134,7 @@ impl Tables {
             let both = format!("Subnets {} and {}", first.id, other.id);
             return Err(ResolveError::subnets(&Error::Networks(both)));
         }
-        let groups = self.resolve_groups(view, scope, (&vpc, found.first()), groups)?;
+        let groups = self.resolve_groups(view, scope, &vpc, groups)?;
         Ok(Network { groups, vpc, subnets: found })
     }
 
@@ -142,7 +142,7 @@ impl Tables {
         &self,
         view: &impl View,
         scope: &Scope,
-        (vpc, subnet): (&str, Option<&Subnet>),
+        vpc: &str,
         groups: &[String],
     ) -> Result<Vec<String>, ResolveError> {
         if groups.is_empty() {
@@ -159,12 +159,8 @@ impl Tables {
         for id in groups {
             match self.group(view, scope, id) {
                 Some(_) if ids.contains(id) => {}
-                Some(group) if group.vpc == vpc => ids.push(id.clone()),
-                Some(_) => {
-                    let of = subnet.map_or(vpc, |subnet| &subnet.id);
-                    let both = format!("Security group {id} and subnet {of}");
-                    return Err(ResolveError::groups(&Error::Networks(both)));
-                }
+                // Of whatever VPC (decision 148).
+                Some(_) => ids.push(id.clone()),
                 None => unknown.push(id.clone()),
             }
         }
