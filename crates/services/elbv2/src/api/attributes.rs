@@ -22,18 +22,18 @@ fn all(known: &'static [Attribute], set: &Set) -> Vec<(String, String)> {
     known.iter().map(pair).collect()
 }
 
-/// `set` with `wanted`; what an unknown key is answered with differs.
+/// `set` with `wanted`; what an unknown key is answered with differs. Refusals name the `protocol`.
 fn changed(
     known: &'static [Attribute],
     set: &Set,
     wanted: impl Iterator<Item = (Option<String>, Option<String>)>,
-    unknown: fn(&str) -> Error,
+    (protocol, unknown): (&str, fn(&str) -> Error),
 ) -> Result<Set, Error> {
     let mut set = set.clone();
     for (key, wanted) in wanted {
         let (key, wanted) = (key.unwrap_or_default(), wanted.unwrap_or_default());
         let attribute = known.iter().find(|one| one.key == key).ok_or_else(|| unknown(&key))?;
-        if let Some(text) = attribute.refusal(&wanted) {
+        if let Some(text) = attribute.refusal(&wanted, protocol) {
             return Err(Error::Configuration(text));
         }
         set.insert(key, wanted);
@@ -123,7 +123,7 @@ impl Inner {
         let row = self.change_load_balancer(&context, &input.load_balancer_arn, |_, row| {
             let wanted = input.attributes.iter().map(|one| (one.key.clone(), one.value.clone()));
             let known = of_load_balancers(is_network);
-            row.attributes = changed(known, &row.attributes, wanted, unknown)?;
+            row.attributes = changed(known, &row.attributes, wanted, ("", unknown))?;
             let get = |key| value(known, &row.attributes, key);
             if get("access_logs.s3.enabled") == "true" && get("access_logs.s3.bucket").is_empty() {
                 return Err(Error::Configuration(
@@ -165,7 +165,8 @@ impl Inner {
             let wanted = input.attributes.iter().map(|one| (one.key.clone(), one.value.clone()));
             let is_network = row.protocol.is_stream();
             let known = of_target_groups(is_network);
-            let attributes = changed(known, &row.attributes, wanted, unknown)?;
+            let protocol = row.protocol.shown();
+            let attributes = changed(known, &row.attributes, wanted, (protocol.as_str(), unknown))?;
             check_built(&row, &attributes)?;
             if !is_network {
                 check_together(&attributes)?;
@@ -208,7 +209,8 @@ impl Inner {
             let row = row.ok_or(Error::NotFound(Kind::Listener))?;
             let wanted = input.attributes.iter().map(|one| (one.key.clone(), one.value.clone()));
             let is_network = arn::is_network(&key.1);
-            let attributes = changed(of_listeners(is_network), &row.attributes, wanted, unknown)?;
+            let attributes =
+                changed(of_listeners(is_network), &row.attributes, wanted, ("", unknown))?;
             let shown = of_listener(is_network, &attributes);
             tx.put(
                 &self.tables.listeners,

@@ -67,6 +67,7 @@ fn check(wanted: &shapes::RuleCondition, field: &str) -> Result<Checked, Error> 
     let mut condition = wanted.clone();
     let counted = match field {
         "host-header" => {
+            check_plain(wanted, field, wanted.host_header_config.is_some())?;
             let config = condition.host_header_config.as_ref();
             let (values, regexes) = match config {
                 Some(config) => (config.values.as_deref(), config.regex_values.as_deref()),
@@ -80,6 +81,7 @@ fn check(wanted: &shapes::RuleCondition, field: &str) -> Result<Checked, Error> 
             counted
         }
         "path-pattern" => {
+            check_plain(wanted, field, wanted.path_pattern_config.is_some())?;
             let config = condition.path_pattern_config.as_ref();
             let (values, regexes) = match config {
                 Some(config) => (config.values.as_deref(), config.regex_values.as_deref()),
@@ -106,6 +108,17 @@ fn check(wanted: &shapes::RuleCondition, field: &str) -> Result<Checked, Error> 
         (condition.values, condition.regex_values) = (values, regexes);
     }
     Ok(Checked { condition, values: counted.0, wildcards: counted.1 })
+}
+
+/// The older way to write the two simple ones is for one value (API reference, `RuleCondition`).
+fn check_plain(wanted: &shapes::RuleCondition, field: &str, has_config: bool) -> Result<(), Error> {
+    let count = wanted.values.as_ref().map_or(0, Vec::len);
+    match count > 1 && !has_config {
+        true => Err(Error::invalid(format!(
+            "The '{field}' field contains too many values; the limit is '1'"
+        ))),
+        false => Ok(()),
+    }
 }
 
 /// Simple conditions are shown in both ways.
@@ -208,7 +221,7 @@ fn http_header(wanted: &shapes::RuleCondition) -> Result<(usize, usize), Error> 
     let missing = || Error::invalid("A 'HttpHeaderConfig' must be specified with 'http-header'");
     let config = config.ok_or_else(missing)?;
     let name = config.http_header_name.as_deref().unwrap_or_default();
-    check_length(field, name, NAME_MAX)?;
+    check_length("HttpHeaderName", name, NAME_MAX)?;
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'+.^_`|~-".contains(&byte);
     if !name.bytes().all(is_token) || name.eq_ignore_ascii_case("host") {
         return Err(Error::invalid(format!("The header name '{name}' is not valid")));
@@ -231,7 +244,9 @@ fn method(wanted: &shapes::RuleCondition) -> Result<(usize, usize), Error> {
         check_length(field, value, NAME_MAX)?;
         let is_one = |byte: u8| byte.is_ascii_uppercase() || b"-_".contains(&byte);
         if !value.bytes().all(is_one) {
-            return Err(Error::invalid(format!("The {field} value '{value}' is not valid")));
+            return Err(Error::invalid(format!(
+                "The '{field}' value is invalid; the allowed characters are A-Z, hyphen and underscore"
+            )));
         }
     }
     Ok((values.len(), 0))
@@ -248,9 +263,15 @@ fn query(wanted: &shapes::RuleCondition) -> Result<(usize, usize), Error> {
     let mut wildcards = 0;
     for pair in pairs {
         let value = pair.value.as_deref().unwrap_or_default();
-        check_length(field, value, VALUE_MAX)?;
+        if value.is_empty() {
+            return Err(Error::invalid("A 'Value' must be specified in 'QueryStringKeyValuePair'"));
+        }
         let key = pair.key.as_deref().unwrap_or_default();
-        if key.len() > VALUE_MAX || !is_visible(key) || !is_visible(value) {
+        if !key.is_empty() {
+            check_length("Key", key, VALUE_MAX)?;
+        }
+        check_length("Value", value, VALUE_MAX)?;
+        if !is_visible(key) || !is_visible(value) {
             return Err(Error::invalid(format!("The {field} value '{key}={value}' is not valid")));
         }
         wildcards += key.chars().chain(value.chars()).filter(|c| matches!(c, '*' | '?')).count();
@@ -266,8 +287,11 @@ fn source(wanted: &shapes::RuleCondition) -> Result<(usize, usize), Error> {
         return Err(Error::not_built("CreateRule", "IpAddressType in SourceIpConfig"));
     }
     let values = config.and_then(|config| config.values.as_deref()).unwrap_or_default();
-    if values.is_empty() {
+    if config.is_none() {
         return Err(Error::invalid("A 'SourceIpConfig' must be specified with 'source-ip'"));
+    }
+    if values.is_empty() {
+        return Err(Error::invalid("A 'source-ip' value must be specified"));
     }
     for value in values {
         if value == NOWHERE || balancer::Cidr::parse(value).is_none() {

@@ -33,7 +33,7 @@ pub(super) fn check_group(name: &str) -> Result<(), Error> {
         return Err(Error::invalid(format!(
             "1 validation error detected: Value '{name}' at \
              'targetGroup.targetGroupArn.targetGroupName' failed to satisfy constraint: Member must \
-             satisfy regular expression pattern: ^(?!.*--)(?!^-)(?!.*-$)[A-Za-z0-9-]+$"
+             satisfy regular expression pattern: (?!.*--)(?!^-)(?!.*-$)^[A-Za-z0-9-]+$"
         )));
     }
     Ok(())

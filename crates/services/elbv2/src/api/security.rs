@@ -47,10 +47,10 @@ impl Security<'_> {
                 return Err(Error::not_built(self.operation, what));
             }
             (Some(other), is_network) => {
-                return Err(Error::Protocol(format!(
-                    "Protocol '{}' is not supported for {} load balancers",
+                return Err(Error::invalid(format!(
+                    "Listener protocol '{}' must be one of '{}'",
                     other.as_str(),
-                    if is_network { "network" } else { "application" },
+                    if is_network { "UDP, TCP, TLS, TCP_UDP" } else { "HTTP, HTTPS" },
                 )));
             }
         };

@@ -18,6 +18,8 @@ pub(crate) enum Values {
     ZeroOr(u32, u32),
     /// `off`, or a number between these.
     OffOr(u32, u32),
+    /// A kind of stickiness; these are for target groups of the kind.
+    Stickiness(&'static [&'static str]),
     /// Any text.
     Text,
     /// The name of a bucket of S3, or nothing.
@@ -94,7 +96,7 @@ pub(crate) const OF_TARGET_GROUPS: &[Attribute] = &[
     ),
     attribute("slow_start.duration_seconds", "0", Values::ZeroOr(30, 900)),
     attribute("stickiness.enabled", "false", Values::Bool),
-    attribute("stickiness.type", "lb_cookie", Values::OneOf(&["lb_cookie", "app_cookie"])),
+    attribute("stickiness.type", "lb_cookie", Values::Stickiness(&["lb_cookie", "app_cookie"])),
     attribute("stickiness.lb_cookie.duration_seconds", "86400", Values::Number(1, 604_800)),
     attribute("stickiness.app_cookie.cookie_name", "", Values::CookieName),
     attribute("stickiness.app_cookie.duration_seconds", "86400", Values::Number(1, 604_800)),
@@ -156,6 +158,8 @@ pub(crate) const OF_NETWORK_LOAD_BALANCERS: &[Attribute] = &[
     ),
     attribute("ipv6.deny_all_igw_traffic", "false", Values::Bool),
     attribute("load_balancing.cross_zone.enabled", "false", Values::Bool),
+    // A load balancer here has one address and needs no more: a port of it is for one target at a time.
+    attribute("secondary_ips.auto_assigned.per_subnet", "0", Values::Fixed("0")),
     attribute("zonal_shift.config.enabled", "false", Values::Bool),
 ];
 
@@ -172,7 +176,7 @@ pub(crate) const OF_NETWORK_TARGET_GROUPS: &[Attribute] = &[
     attribute("preserve_client_ip.enabled", "false", Values::Fixed("false")),
     attribute("proxy_protocol_v2.enabled", "false", Values::Bool),
     attribute("stickiness.enabled", "false", Values::Bool),
-    attribute("stickiness.type", "source_ip", Values::Fixed("source_ip")),
+    attribute("stickiness.type", "source_ip", Values::Stickiness(&["source_ip"])),
     attribute(
         "target_group_health.dns_failover.minimum_healthy_targets.count",
         "1",
@@ -205,6 +209,9 @@ pub(crate) const OF_NETWORK_TARGET_GROUPS: &[Attribute] = &[
 pub(crate) const OF_NETWORK_LISTENERS: &[Attribute] =
     &[attribute("tcp.idle_timeout.seconds", "350", Values::Number(60, 6000))];
 
+/// Every kind of stickiness that there is, apart from those of gateways.
+const STICKINESS: [&str; 3] = ["app_cookie", "lb_cookie", "source_ip"];
+
 /// The attributes of load balancers of a kind.
 pub(crate) fn of_load_balancers(is_network: bool) -> &'static [Attribute] {
     if is_network { OF_NETWORK_LOAD_BALANCERS } else { OF_LOAD_BALANCERS }
@@ -231,8 +238,8 @@ pub(crate) fn value<'a>(
 }
 
 impl Attribute {
-    /// Why `value` may not be, in ELB's words; `None` if it may.
-    pub(crate) fn refusal(&self, value: &str) -> Option<String> {
+    /// Why `value` may not be, in ELB's words; `None` if it may. `protocol` is the target group's.
+    pub(crate) fn refusal(&self, value: &str, protocol: &str) -> Option<String> {
         let key = self.key;
         let within = |low: u32, high: u32| {
             value.parse::<u32>().is_ok_and(|number| (low..=high).contains(&number))
@@ -255,6 +262,14 @@ impl Attribute {
             }
             Values::OffOr(low, high) => {
                 range(value == "off" || within(low, high), format!("{low}-{high}"))
+            }
+            Values::Stickiness(all) if all.contains(&value) => None,
+            Values::Stickiness(_) if STICKINESS.contains(&value) => Some(format!(
+                "Stickiness type '{value}' is not supported for target groups with the {protocol} \
+                 protocol"
+            )),
+            Values::Stickiness(_) => {
+                Some(format!("'Stickiness type' must be one of [{}]", STICKINESS.join(", ")))
             }
             Values::Text => None,
             Values::Bucket => {
