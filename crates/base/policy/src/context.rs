@@ -1,5 +1,7 @@
 //! What is known of a request besides who, what and on what: the condition keys.
 
+use std::sync::Arc;
+
 /// The values of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Values {
@@ -16,9 +18,17 @@ pub enum Values {
 pub struct Context {
     /// In the order of their names, which are in lower case.
     entries: Vec<(String, Values)>,
+    /// The names that it takes, in lower case; none takes all.
+    only: Option<Arc<[String]>>,
 }
 
 impl Context {
+    /// One that takes these keys alone, in lower case, and lets all others pass: what no policy asks
+    /// for ([`crate::Policy::keys`]) changes no decision.
+    pub fn only(keys: Arc<[String]>) -> Self {
+        Self { entries: Vec::new(), only: Some(keys) }
+    }
+
     /// Sets a key that has one value.
     pub fn set(&mut self, key: &str, value: impl Into<String>) {
         self.put(key, Values::One(value.into()));
@@ -45,11 +55,20 @@ impl Context {
 
     /// Sets a key to whatever it is to have.
     pub fn put(&mut self, key: &str, values: Values) {
+        if !self.takes(key) {
+            return;
+        }
         let key = key.to_ascii_lowercase();
         match self.entries.binary_search_by(|(known, _)| known.as_str().cmp(&key)) {
             Ok(at) => self.entries[at].1 = values,
             Err(at) => self.entries.insert(at, (key, values)),
         }
+    }
+
+    /// Whether it takes the key.
+    fn takes(&self, key: &str) -> bool {
+        let is_it = |only: &String| only.eq_ignore_ascii_case(key);
+        self.only.as_ref().is_none_or(|only| only.iter().any(is_it))
     }
 
     /// Takes a key away.

@@ -1,6 +1,6 @@
 //! The policies of an identity, compiled once and kept until something of IAM's changes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use ledger::View;
@@ -32,6 +32,14 @@ pub(crate) struct Compiled {
     /// For each of `identity`.
     pub(crate) origins: Vec<Origin>,
     pub(crate) boundary: Option<Source>,
+    /// The condition keys that any of them asks for, in lower case.
+    pub(crate) asked: Arc<[String]>,
+}
+
+/// The condition keys that policies ask for.
+fn asked<'a>(sources: impl Iterator<Item = &'a Source>) -> Arc<[String]> {
+    let keys: BTreeSet<String> = sources.flat_map(|source| source.policy.keys()).collect();
+    keys.into_iter().collect()
 }
 
 /// What was compiled, of one generation.
@@ -94,6 +102,7 @@ impl Iam {
             }
         }
         compiled.boundary = entity.boundary.as_ref().map(|arn| self.managed(view, account, arn));
+        compiled.asked = asked(compiled.identity.iter().chain(&compiled.boundary));
         compiled
     }
 

@@ -1,5 +1,7 @@
 //! Who is there and which policies are theirs: reads that operations and decisions share.
 
+use std::sync::Arc;
+
 use data_encoding::BASE32;
 use ledger::{Tx, View};
 use terms::AccountId;
@@ -137,9 +139,13 @@ pub(crate) fn missing(kind: Kind, name: &str) -> Refusal {
 }
 
 /// The entity with a unique id.
-pub(crate) fn by_id(tables: &Tables, view: &impl View, id: &str) -> Option<(EntityKey, Entity)> {
+pub(crate) fn by_id(
+    tables: &Tables,
+    view: &impl View,
+    id: &str,
+) -> Option<(EntityKey, Arc<Entity>)> {
     let found = view.index(&tables.entities_by_id, &id.to_owned()).next();
-    found.map(|(key, row)| (key, (*row).clone()))
+    found.map(|(key, row)| (key, Arc::clone(row.value())))
 }
 
 #[cfg(test)]

@@ -177,6 +177,22 @@ proptest! {
     }
 
     #[test]
+    fn keys_that_no_policy_asks_for_change_nothing(documents in documents(), call in call()) {
+        let kinds = [Kind::Identity, Kind::Identity, Kind::Identity, Kind::Resource];
+        let compiled = documents.iter().zip(kinds).filter_map(|(statements, kind)| {
+            Some(source("p", &text(statements.as_ref()?), kind))
+        });
+        let asked: Vec<String> = compiled.flat_map(|source| source.policy.keys()).collect();
+        let mut few = Context::only(asked.into());
+        for (key, values) in call.3.iter() {
+            few.put(key, values.clone());
+        }
+        let (caller, action, resource, _) = call.clone();
+        let less = (caller, action, resource, few);
+        prop_assert_eq!(outcome(&documents, &call), outcome(&documents, &less));
+    }
+
+    #[test]
     fn a_denial_more_never_allows(
         documents in documents(), call in call(), set in 0..3_usize, more in statement(false),
     ) {

@@ -20,6 +20,9 @@ use crate::{api, model};
 const QUEUE_MAX: usize = 16 * 1024;
 /// Calls that are written at once.
 const BATCH_MAX: usize = 1024;
+/// How long the first of them waits for more: who writes each by itself takes as long for that as the
+/// whole call did. What has not been written is lost with the process.
+const GATHER: Duration = Duration::from_millis(10);
 /// How long lines are kept (CloudTrail's event history: 90 days).
 const KEEP: Duration = Duration::from_secs(90 * 24 * 3600);
 /// What all files may take of the disk, about; the oldest go first.
@@ -95,6 +98,9 @@ impl Trail {
                 () = shutdown.cancelled() => true,
                 () = tokio::time::sleep(SYNC_EVERY) => false,
             };
+            if !is_last && !batch.is_empty() && batch.len() < BATCH_MAX {
+                gather(&mut writer.queue, &mut batch, &shutdown).await;
+            }
             let lost = self.lost.swap(0, Ordering::Relaxed);
             let records = self.records(&mut batch, lost, writer.files.next());
             if !records.is_empty() || writer.is_due() {
@@ -117,7 +123,7 @@ impl Trail {
             let line = model::of_ours("LoseCalls", self.clock.now(), told, next);
             records.push(line.to_string());
         }
-        records.extend(batch.drain(..).map(|call| model::of_call(&call).to_string()));
+        records.extend(batch.drain(..).map(|call| model::of_call(&call)));
         records
     }
 
@@ -182,6 +188,23 @@ impl Trail {
             }
         }
     }
+}
+
+/// Waits a moment for more to write at once.
+async fn gather(
+    queue: &mut mpsc::Receiver<AuditedCall>,
+    batch: &mut Vec<AuditedCall>,
+    shutdown: &CancellationToken,
+) {
+    let moment = async {
+        tokio::time::sleep(GATHER).await;
+        while batch.len() < BATCH_MAX
+            && let Ok(call) = queue.try_recv()
+        {
+            batch.push(call);
+        }
+    };
+    shutdown.run_until_cancelled(moment).await;
 }
 
 impl Writer {

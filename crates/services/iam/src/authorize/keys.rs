@@ -8,8 +8,7 @@ use super::table::members;
 use crate::model::{Entity, Kind};
 
 /// What is known of every call, whoever makes it: from where, when.
-pub(super) fn of_request(context: &Context) -> Keys {
-    let mut keys = Keys::default();
+pub(super) fn of_request(keys: &mut Keys, context: &Context) {
     keys.set("aws:CurrentTime", context.now.to_string());
     keys.set("aws:EpochTime", context.now.seconds().to_string());
     keys.set("aws:SecureTransport", context.endpoint.starts_with("https://").to_string());
@@ -20,13 +19,17 @@ pub(super) fn of_request(context: &Context) -> Keys {
     if let Some(agent) = &context.user_agent {
         keys.set("aws:UserAgent", agent.as_str());
     }
-    keys
 }
 
 /// The same, and who calls.
-pub(super) fn global(context: &Context, entity: &Entity, session: Option<&RoleSession>) -> Keys {
+pub(super) fn global(
+    keys: &mut Keys,
+    context: &Context,
+    entity: &Entity,
+    session: Option<&RoleSession>,
+) {
     let caller = &context.caller;
-    let mut keys = of_request(context);
+    of_request(keys, context);
     keys.set("aws:PrincipalArn", entity.arn(&caller.account));
     keys.set("aws:PrincipalAccount", caller.account.as_str());
     keys.set("aws:userid", caller.user_id.as_str());
@@ -69,7 +72,6 @@ pub(super) fn global(context: &Context, entity: &Entity, session: Option<&RoleSe
     if let CallerKind::Task { task_arn } = &caller.kind {
         keys.set("aws:SourceArn", task_arn.as_str());
     }
-    keys
 }
 
 /// Tags in the input: a list of keys and values, or a map; those of EC2 are in lists by what they are

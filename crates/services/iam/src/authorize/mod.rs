@@ -10,6 +10,9 @@ mod keys;
 mod table;
 mod who;
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use policy::{Context as Keys, Outcome, Request, decide};
 use serde_json::Value;
 use terms::{AccountId, Region};
@@ -24,14 +27,28 @@ pub(crate) use who::Who;
 
 /// The condition keys of a call and its input.
 pub(crate) fn global_keys(context: &Context, who: &Who, input: &Value) -> Keys {
-    let mut keys = keys::global(context, &who.entity, who.session.as_deref());
+    filled(Keys::default(), context, who, input)
+}
+
+/// Those of them that the caller's policies ask for: they decide the same.
+fn asked_keys(context: &Context, who: &Who, input: &Value) -> Keys {
+    match who.asked() {
+        Some(asked) if asked.is_empty() => Keys::only(Arc::clone(asked)),
+        Some(asked) => filled(Keys::only(Arc::clone(asked)), context, who, input),
+        None => global_keys(context, who, input),
+    }
+}
+
+fn filled(mut keys: Keys, context: &Context, who: &Who, input: &Value) -> Keys {
+    keys::global(&mut keys, context, &who.entity, who.session.as_deref());
     keys::of_input(&mut keys, context, input);
     keys
 }
 
 /// The condition keys of a call that nobody known makes.
 pub(crate) fn request_keys(context: &Context, input: &Value) -> Keys {
-    let mut keys = keys::of_request(context);
+    let mut keys = Keys::default();
+    keys::of_request(&mut keys, context);
     keys::of_input(&mut keys, context, input);
     keys
 }
@@ -59,7 +76,28 @@ pub trait Resources: Send + Sync + 'static {
 struct Call<'a> {
     context: &'a Context,
     who: &'a Who,
+    /// What its policies ask for.
     keys: Keys,
+    /// What one action has besides.
+    own: Option<(&'static str, &'a str)>,
+}
+
+impl<'a> Call<'a> {
+    /// The call, for an action that has a key of its own.
+    fn with(&self, key: &'static str, value: &'a str) -> Self {
+        let mut keys = self.keys.clone();
+        keys.set(key, value);
+        Self { context: self.context, who: self.who, keys, own: Some((key, value)) }
+    }
+
+    /// All of its keys, asked for or not.
+    fn all_keys(&self, input: &Value) -> Keys {
+        let mut keys = global_keys(self.context, self.who, input);
+        if let Some((key, value)) = self.own {
+            keys.set(key, value);
+        }
+        keys
+    }
 }
 
 impl Iam {
@@ -77,8 +115,8 @@ impl Iam {
         }
         let Some(who) = self.who(context)? else { return Ok(Decided::default()) };
         let input = input();
-        let keys = global_keys(context, &who, &input);
-        let call = Call { context, who: &who, keys };
+        let keys = asked_keys(context, &who, &input);
+        let call = Call { context, who: &who, keys, own: None };
         let caller = &context.caller;
         let place = Place {
             service: context.service,
@@ -111,8 +149,7 @@ impl Iam {
         if context.service == "ecs"
             && let Some(resource) = ecs::tagged(context, input, own)
         {
-            let mut tagging = Call { keys: call.keys.clone(), ..*call };
-            tagging.keys.set("ecs:CreateAction", context.operation);
+            let tagging = call.with("ecs:CreateAction", context.operation);
             let target = Target { resource, or: None };
             self.check(&tagging, "ecs:TagResource", &target, input)?;
         }
@@ -121,8 +158,7 @@ impl Iam {
             self.check(call, action, &target, input)?;
         }
         for Passed { role, service } in self.passed(context, input) {
-            let mut passing = Call { keys: call.keys.clone(), ..*call };
-            passing.keys.set("iam:PassedToService", service);
+            let passing = call.with("iam:PassedToService", service);
             let target = Target { resource: self.passed_arn(context, &role)?, or: None };
             self.check(&passing, "iam:PassRole", &target, input)?;
         }
@@ -143,7 +179,8 @@ impl Iam {
             .map(|(key, value)| serde_json::json!({ "Key": key, "Value": value }))
             .collect();
         let input = serde_json::json!({ "Tags": tags });
-        let call = Call { context, who: &who, keys: global_keys(context, &who, &input) };
+        let keys = asked_keys(context, &who, &input);
+        let call = Call { context, who: &who, keys, own: None };
         let account = &context.caller.account;
         let resource = format!("arn:aws:sts::{account}:federated-user/{name}");
         let target = Target { resource, or: None };
@@ -256,12 +293,11 @@ impl Iam {
         input: &Value,
     ) -> Result<Option<String>, Denied> {
         let caller = &call.context.caller;
-        let mut keys = call.keys.clone();
-        for (key, value) in self.tags_of(call, &target.resource, input) {
-            keys.set_tag("aws:ResourceTag/", &key, value.as_str());
-            let own = format!("{}:ResourceTag/", prefix(call.context.service));
-            keys.set_tag(&own, &key, value);
-        }
+        let asks = call.who.asked().is_none_or(|asked| !asked.is_empty());
+        let keys = match asks {
+            true => Cow::Owned(self.with_tags(call, call.keys.clone(), &target.resource, input)),
+            false => Cow::Borrowed(&call.keys),
+        };
         let sets = call.who.sets();
         let ask = |resource: &str| {
             let owner = resource.split(':').nth(4).filter(|owner| !owner.is_empty());
@@ -282,6 +318,8 @@ impl Iam {
         if decision.is_allowed() {
             return Ok(by);
         }
+        // Of a refusal all keys are told, asked for or not.
+        let keys = self.with_tags(call, call.all_keys(input), &target.resource, input);
         let mut message = decision.message(&caller.arn, action, &target.resource, &sets);
         tracing::info!(caller = %caller.arn, action, resource = %target.resource, "denied");
         let (principal, resource) = (&call.who.principal, target.resource.as_str());
@@ -298,6 +336,16 @@ impl Iam {
         let resources = vec![target.resource.clone()];
         let decided = Decided { by, resources, refusal: Some(Box::new(told)) };
         Err(Denied { message, error: None, decided })
+    }
+
+    /// The keys with the tags of what a call is about.
+    fn with_tags(&self, call: &Call<'_>, mut keys: Keys, resource: &str, input: &Value) -> Keys {
+        for (key, value) in self.tags_of(call, resource, input) {
+            keys.set_tag("aws:ResourceTag/", &key, value.as_str());
+            let own = format!("{}:ResourceTag/", prefix(call.context.service));
+            keys.set_tag(&own, &key, value);
+        }
+        keys
     }
 
     /// The tags of what a call is about; what it makes has those that it is made with.

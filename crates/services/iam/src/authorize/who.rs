@@ -19,7 +19,7 @@ use crate::tables::entity_key;
 pub(crate) struct Who {
     pub(crate) principal: Principal,
     /// The user, or the session's role.
-    pub(crate) entity: Entity,
+    pub(crate) entity: Arc<Entity>,
     pub(crate) session: Option<Arc<RoleSession>>,
     pub(crate) compiled: Arc<Compiled>,
     /// What the session was made with, if that limits it.
@@ -27,6 +27,11 @@ pub(crate) struct Who {
 }
 
 impl Who {
+    /// The condition keys that its policies ask for; none if those of a session may ask for any.
+    pub(super) fn asked(&self) -> Option<&Arc<[String]>> {
+        self.limits.is_none().then_some(&self.compiled.asked)
+    }
+
     /// The policies, without those of a resource.
     pub(crate) fn sets(&self) -> PolicySets<'_> {
         PolicySets {
@@ -72,7 +77,7 @@ impl Iam {
                 let role = caller.arn.split('/').nth(1).unwrap_or_default();
                 let key = entity_key(&caller.account, Kind::Role, role);
                 if let Some(role) = view.get(&self.tables.entities, &key) {
-                    ((*role).clone(), None)
+                    (Arc::clone(role.value()), None)
                 } else if view.get(&self.tables.gone_roles, &key).is_some() {
                     return Err(gone());
                 } else {
@@ -210,7 +215,7 @@ fn as_administrator(caller: &Caller) -> Who {
         .into_iter()
         .collect();
     let origins = vec![Origin::OfAws; identity.len()];
-    let entity = Entity {
+    let entity = Arc::new(Entity {
         kind: if is_task { Kind::Role } else { Kind::User },
         id: caller.user_id.clone(),
         name,
@@ -222,7 +227,7 @@ fn as_administrator(caller: &Caller) -> Who {
         boundary: None,
         groups: BTreeSet::new(),
         role: None,
-    };
+    });
     let principal = Principal {
         kind: if is_task { PrincipalKind::RoleSession } else { PrincipalKind::User },
         account: caller.account.to_string(),
@@ -230,6 +235,6 @@ fn as_administrator(caller: &Caller) -> Who {
         entity_arn: caller.arn.clone(),
         entity_id: caller.user_id.clone(),
     };
-    let compiled = Arc::new(Compiled { identity, origins, boundary: None });
+    let compiled = Arc::new(Compiled { identity, origins, ..Compiled::default() });
     Who { principal, entity, session: None, compiled, limits: None }
 }
