@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use blobs::{Digest, IngestError, StoreError};
+use distribution::ClientError;
 
 use super::ImageReference;
 use crate::ContainerId;
@@ -313,6 +314,35 @@ pub enum SnapshotError {
 }
 
 impl PullError {
+    /// What went wrong with a registry, as trouble with an image.
+    pub(crate) fn of_client(error: ClientError, reference: &ImageReference) -> Self {
+        match error {
+            ClientError::Unreachable { registry, cause } => Self::Unreachable { registry, cause },
+            ClientError::Untrusted { registry, cause } => Self::Untrusted { registry, cause },
+            ClientError::Silent { registry, what, seconds } => {
+                Self::Silent { registry, what, seconds }
+            }
+            ClientError::Denied { message } => {
+                Self::Denied { reference: reference.clone(), message }
+            }
+            ClientError::Refused { registry, status, what, message } => {
+                Self::Refused { registry, status, what, message }
+            }
+            ClientError::Throttled { registry, message, retry_after_seconds } => {
+                Self::Throttled { registry, message, retry_after_seconds }
+            }
+            ClientError::Insecure { url } => Self::Insecure { url },
+            ClientError::TooLarge { what, limit_bytes } => Self::Image(ImageError::TooLarge {
+                what,
+                actual: "more".to_owned(),
+                limit: format!("{limit_bytes} bytes"),
+            }),
+            ClientError::Malformed { what, problem } => {
+                Self::Image(ImageError::malformed(what, problem))
+            }
+        }
+    }
+
     /// The name that the ECS agent puts before the text in a container's `reason`.
     ///
     /// The open-source agent says `CannotPullImageManifestError` when it asks for a digest first and

@@ -96,6 +96,19 @@ pub enum RegistryAuth {
     },
 }
 
+impl RegistryAuth {
+    /// The credentials alone.
+    fn plain(&self) -> distribution::Auth {
+        match self.clone() {
+            Self::Anonymous => distribution::Auth::Anonymous,
+            Self::IdentityToken(token) => distribution::Auth::IdentityToken(token),
+            Self::Basic { username, password } | Self::At { username, password, .. } => {
+                distribution::Auth::Basic { username, password }
+            }
+        }
+    }
+}
+
 /// Never the secret.
 impl std::fmt::Debug for RegistryAuth {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -4,31 +4,26 @@
 //! spoken to and remembers the token. Bodies are bounded; digests are checked by the caller that
 //! stores them (blobs) or here (manifests).
 
-mod challenge;
-mod http;
-mod token;
-mod trust;
-
-use ::http::header::{ACCEPT, AUTHORIZATION, CONTENT_RANGE, CONTENT_TYPE, RANGE, RETRY_AFTER};
-use ::http::{HeaderMap, HeaderValue, Response, StatusCode, Uri};
 use blobs::Digest;
 use bytes::Bytes;
+use distribution::{
+    Ask, Asker, Auth, ClientError, Http, Plain, host_of, is_loopback_host, refused,
+};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_RANGE, CONTENT_TYPE, RANGE};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri};
 use hyper::body::Incoming;
-use serde::Deserialize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use self::http::{Ask, Http, Plain, host_of, refused};
-pub use self::trust::{Authorities, AuthoritiesError};
+pub use distribution::{Authorities, AuthoritiesError};
+
 use super::manifest::{DOCKER_LIST, DOCKER_MANIFEST, MANIFEST_BYTES_MAX, OCI_INDEX, OCI_MANIFEST};
 use super::{DEFAULT_REGISTRY, ImageError, ImageReference, PullError, RegistryAuth};
 
 /// Where Docker Hub's API is.
 const DOCKER_HUB_HOST: &str = "registry-1.docker.io";
-/// The largest error body that is looked at.
-const ERROR_BODY_BYTES_MAX: u64 = 64 * 1024;
-/// How much of a registry's words goes into our errors.
-const MESSAGE_CHARS_MAX: usize = 300;
+/// What is malformed if it is.
+const ADDRESS: &str = "the registry's address";
 
 /// A client for all registries.
 pub(super) struct Registries {
@@ -55,7 +50,7 @@ pub(super) struct BlobBody {
 pub(super) struct Session {
     registries: Arc<Registries>,
     reference: ImageReference,
-    auth: RegistryAuth,
+    auth: Auth,
     base: String,
     plain: Plain,
     /// Whether the registry is the one that gave the right to pull.
@@ -76,8 +71,7 @@ impl Registries {
         auth: &RegistryAuth,
     ) -> Result<Session, PullError> {
         if let RegistryAuth::At { url, username, password } = auth {
-            let auth =
-                RegistryAuth::Basic { username: username.clone(), password: password.clone() };
+            let auth = Auth::Basic { username: username.clone(), password: password.clone() };
             return self.session_at(reference, url, auth);
         }
         let host = match reference.registry() {
@@ -88,15 +82,18 @@ impl Registries {
             Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
             _ => host,
         };
-        let is_local = http::is_loopback_host(name);
+        let is_local = is_loopback_host(name);
         let scheme = match is_local {
-            true => self.local_scheme(host).await?,
+            true => {
+                let found = self.local_scheme(host).await;
+                found.map_err(|error| PullError::of_client(error, reference))?
+            }
             false => "https",
         };
         Ok(Session {
             registries: self,
             reference: reference.clone(),
-            auth: auth.clone(),
+            auth: auth.plain(),
             base: format!("{scheme}://{host}/v2"),
             plain: if is_local { Plain::ToLoopback } else { Plain::Never },
             is_named: false,
@@ -109,7 +106,7 @@ impl Registries {
         self: Arc<Self>,
         reference: &ImageReference,
         url: &str,
-        auth: RegistryAuth,
+        auth: Auth,
     ) -> Result<Session, PullError> {
         let url = url.trim_end_matches('/');
         let parsed = parse_url(url)?;
@@ -129,14 +126,18 @@ impl Registries {
     }
 
     /// Whether a registry on loopback speaks plain HTTP: asked that way first, as most do.
-    async fn local_scheme(&self, host: &str) -> Result<&'static str, PullError> {
-        let url = parse_url(&format!("http://{host}/v2/"))?;
+    async fn local_scheme(&self, host: &str) -> Result<&'static str, ClientError> {
+        let url = format!("http://{host}/v2/");
+        let url = url.parse().map_err(|_| ClientError::Malformed {
+            what: ADDRESS.to_owned(),
+            problem: url.clone(),
+        })?;
         match self.http.send(Ask::get(url, Plain::ToLoopback, "its API version")).await {
             // What TLS servers answer, if at all.
             Ok(response) if response.status() == StatusCode::BAD_REQUEST => Ok("https"),
             Ok(_) => Ok("http"),
             // Somebody is there, but hangs up on plain HTTP.
-            Err(PullError::Unreachable { cause, .. })
+            Err(ClientError::Unreachable { cause, .. })
                 if !cause.contains("os error") || cause.contains("os error 104") =>
             {
                 Ok("https")
@@ -147,8 +148,7 @@ impl Registries {
 }
 
 fn parse_url(text: &str) -> Result<Uri, PullError> {
-    text.parse()
-        .map_err(|_| PullError::Image(ImageError::malformed("the registry's address", text)))
+    text.parse().map_err(|_| PullError::Image(ImageError::malformed(ADDRESS, text)))
 }
 
 impl Session {
@@ -163,7 +163,7 @@ impl Session {
         match response.status() {
             StatusCode::OK => {}
             StatusCode::NOT_FOUND => {
-                let message = self.message(response, &ask).await;
+                let message = self.registries.http.words(response, &ask).await;
                 return Err(PullError::NotFound { reference: self.reference.clone(), message });
             }
             _ => return Err(self.error(response, &ask).await),
@@ -172,7 +172,8 @@ impl Session {
         let content_type = content_type.map(str::to_owned);
         let http = &self.registries.http;
         let body = response.into_body();
-        let bytes = http.body(body, &ask.url, "the image manifest", MANIFEST_BYTES_MAX).await?;
+        let bytes = http.body(body, &ask.url, "the image manifest", MANIFEST_BYTES_MAX).await;
+        let bytes = bytes.map_err(|error| self.told(error))?;
         let digest = Digest::of(&bytes);
         let expected = key.parse::<Digest>().ok().filter(|expected| *expected != digest);
         match expected {
@@ -200,7 +201,8 @@ impl Session {
                 let range = response.headers().get(CONTENT_RANGE);
                 let start = range.and_then(|range| range_start(range.to_str().ok()?));
                 start.filter(|start| *start <= offset).ok_or_else(|| {
-                    refused(&ask, response.status(), "it sent another range than was asked for")
+                    let why = "it sent another range than was asked for";
+                    self.told(refused(&ask, response.status(), why))
                 })?
             }
             // Nothing is there any more: all of it came before.
@@ -216,7 +218,8 @@ impl Session {
 
     /// The next bytes of a blob; `None` at its end.
     pub(super) async fn piece(&self, blob: &mut BlobBody) -> Result<Option<Bytes>, PullError> {
-        self.registries.http.piece(&mut blob.body, &blob.url, &blob.what).await
+        let piece = self.registries.http.piece(&mut blob.body, &blob.url, &blob.what).await;
+        piece.map_err(|error| self.told(error))
     }
 
     /// Whether the registry is the one that gave the right to pull.
@@ -248,12 +251,16 @@ impl Session {
                 Some(value) => ask.headers.insert(AUTHORIZATION, value),
                 None => ask.headers.remove(AUTHORIZATION),
             };
-            let response = self.registries.http.send(ask.clone()).await?;
+            let response = self.registries.http.send(ask.clone()).await;
+            let response = response.map_err(|error| self.told(error))?;
             if response.status() != StatusCode::UNAUTHORIZED || is_retry {
                 return Ok((response, ask));
             }
-            let challenges = token::challenges(response.headers());
-            match token::answer(&self.registries.http, self, &challenges).await? {
+            let challenges = distribution::challenges(response.headers());
+            let scope = format!("repository:{}:pull", self.reference.repository());
+            let asker = Asker { auth: &self.auth, plain: &self.plain, scope: &scope };
+            let answer = distribution::answer(&self.registries.http, &asker, &challenges).await;
+            match answer.map_err(|error| self.told(error))? {
                 Some(authorization) => *known() = Some(authorization),
                 None => return Ok((response, ask)),
             }
@@ -263,64 +270,12 @@ impl Session {
 
     /// What a registry's refusal means.
     async fn error(&self, response: Response<Incoming>, ask: &Ask) -> PullError {
-        let status = response.status();
-        let retry_after = response.headers().get(RETRY_AFTER);
-        let retry_after = retry_after.and_then(|text| text.to_str().ok()?.trim().parse().ok());
-        let message = self.message(response, ask).await;
-        match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                PullError::Denied { reference: self.reference.clone(), message }
-            }
-            StatusCode::TOO_MANY_REQUESTS => {
-                let registry = host_of(&ask.url);
-                PullError::Throttled { registry, message, retry_after_seconds: retry_after }
-            }
-            status => refused(ask, status, &message),
-        }
+        self.told(self.registries.http.refusal(response, ask).await)
     }
 
-    /// A registry's words, as Docker shows them: `denied: requested access … is denied`.
-    async fn message(&self, response: Response<Incoming>, ask: &Ask) -> String {
-        let status = response.status();
-        let http = &self.registries.http;
-        let body = response.into_body();
-        let bytes = http.body(body, &ask.url, "an error", ERROR_BODY_BYTES_MAX).await;
-        words(&bytes.unwrap_or_default(), status)
-    }
-}
-
-#[derive(Deserialize)]
-struct ErrorBody {
-    errors: Vec<ErrorItem>,
-}
-
-#[derive(Deserialize)]
-struct ErrorItem {
-    #[serde(default)]
-    code: String,
-    #[serde(default)]
-    message: String,
-}
-
-/// The text of an error body; without one, the status's.
-fn words(body: &[u8], status: StatusCode) -> String {
-    let cut = |text: &str| -> String {
-        let plain = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c });
-        plain.take(MESSAGE_CHARS_MAX).collect()
-    };
-    if let Ok(ErrorBody { errors }) = serde_json::from_slice(body)
-        && let Some(first) = errors.first()
-    {
-        let code = first.code.to_lowercase().replace('_', " ");
-        return match (code.is_empty(), first.message.is_empty()) {
-            (_, true) => cut(&code),
-            (true, false) => cut(&first.message),
-            (false, false) => cut(&format!("{code}: {}", first.message)),
-        };
-    }
-    match std::str::from_utf8(body) {
-        Ok(text) if !text.trim().is_empty() && !text.contains('<') => cut(text),
-        _ => status.canonical_reason().unwrap_or("no reason given").to_lowercase(),
+    /// What went wrong with a registry, as trouble with this image.
+    fn told(&self, error: ClientError) -> PullError {
+        PullError::of_client(error, &self.reference)
     }
 }
 

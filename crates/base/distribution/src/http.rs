@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, LOCATION, USER_AGENT};
+use http::header::{AUTHORIZATION, LOCATION, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -15,9 +15,9 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use serde::Deserialize;
 
-use super::trust::Authorities;
-use crate::images::{ImageError, PullError};
+use crate::{Authorities, ClientError};
 
 const AGENT: &str = concat!("longshore/", env!("CARGO_PKG_VERSION"));
 const REDIRECTS_MAX: usize = 10;
@@ -25,8 +25,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 type SecureClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
+/// The largest error body that is looked at.
+const ERROR_BODY_BYTES_MAX: u64 = 64 * 1024;
+/// How much of a registry's words goes into our errors.
+const MESSAGE_CHARS_MAX: usize = 300;
+
 /// A client for all registries; keeps connections.
-pub(super) struct Http {
+pub struct Http {
     plain: Client<HttpConnector, Full<Bytes>>,
     /// Made at first use: reading the certificates takes some milliseconds.
     secure: OnceLock<Result<SecureClient, String>>,
@@ -36,7 +41,7 @@ pub(super) struct Http {
 
 /// Who may be spoken to without TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Plain {
+pub enum Plain {
     /// Nobody.
     Never,
     /// This machine: the registry itself is there.
@@ -57,19 +62,24 @@ impl Plain {
 
 /// What is to be sent.
 #[derive(Clone)]
-pub(super) struct Ask {
-    pub(super) method: Method,
-    pub(super) url: Uri,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
+pub struct Ask {
+    /// How.
+    pub method: Method,
+    /// Where.
+    pub url: Uri,
+    /// With what said beside it.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
     /// Whether plain HTTP may be used.
-    pub(super) plain: Plain,
+    pub plain: Plain,
     /// For messages.
-    pub(super) what: String,
+    pub what: String,
 }
 
 impl Ask {
-    pub(super) fn get(url: Uri, plain: Plain, what: impl Into<String>) -> Self {
+    /// A GET without anything.
+    pub fn get(url: Uri, plain: Plain, what: impl Into<String>) -> Self {
         Self {
             method: Method::GET,
             url,
@@ -96,13 +106,18 @@ fn secure_client(authorities: &Authorities) -> Result<SecureClient, String> {
 }
 
 impl Http {
-    pub(super) fn new(idle_timeout: Duration, authorities: Authorities) -> Self {
+    /// A client that waits `idle_timeout` at most for the next byte, and trusts these authorities
+    /// besides the system's.
+    pub fn new(idle_timeout: Duration, authorities: Authorities) -> Self {
         let plain = Client::builder(TokioExecutor::new()).build(connector());
         Self { plain, secure: OnceLock::new(), authorities, idle_timeout }
     }
 
     /// Sends, and follows redirects. Credentials go to the first host only.
-    pub(super) async fn send(&self, mut ask: Ask) -> Result<Response<Incoming>, PullError> {
+    ///
+    /// # Errors
+    /// If nobody answers, or plain HTTP would be needed where it is not allowed.
+    pub async fn send(&self, mut ask: Ask) -> Result<Response<Incoming>, ClientError> {
         ask.headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
         for _ in 0..REDIRECTS_MAX {
             let response = self.send_once(&ask).await?;
@@ -121,10 +136,10 @@ impl Http {
         Err(refused(&ask, StatusCode::LOOP_DETECTED, "too many redirects"))
     }
 
-    async fn send_once(&self, ask: &Ask) -> Result<Response<Incoming>, PullError> {
+    async fn send_once(&self, ask: &Ask) -> Result<Response<Incoming>, ClientError> {
         let is_plain = ask.url.scheme_str() != Some("https");
         if is_plain && !ask.plain.allows(&ask.url) {
-            return Err(PullError::Insecure { url: ask.url.to_string() });
+            return Err(ClientError::Insecure { url: ask.url.to_string() });
         }
         let mut request = Request::new(Full::new(ask.body.clone()));
         *request.method_mut() = ask.method.clone();
@@ -145,12 +160,15 @@ impl Http {
     }
 
     /// The next piece of a body; `None` at its end.
-    pub(super) async fn piece(
+    ///
+    /// # Errors
+    /// If the connection breaks or nothing comes for too long.
+    pub async fn piece(
         &self,
         body: &mut Incoming,
         url: &Uri,
         what: &str,
-    ) -> Result<Option<Bytes>, PullError> {
+    ) -> Result<Option<Bytes>, ClientError> {
         loop {
             match tokio::time::timeout(self.idle_timeout, body.frame()).await {
                 Err(_) => return Err(self.silent(url, what)),
@@ -166,48 +184,108 @@ impl Http {
     }
 
     /// A whole body of at most `limit_bytes`.
-    pub(super) async fn body(
+    ///
+    /// # Errors
+    /// As [`Http::piece`], and if there is more.
+    pub async fn body(
         &self,
         mut body: Incoming,
         url: &Uri,
         what: &str,
         limit_bytes: u64,
-    ) -> Result<Vec<u8>, PullError> {
+    ) -> Result<Vec<u8>, ClientError> {
         let mut bytes = Vec::new();
         while let Some(piece) = self.piece(&mut body, url, what).await? {
             if bytes.len() as u64 + piece.len() as u64 > limit_bytes {
-                return Err(PullError::Image(ImageError::TooLarge {
-                    what: what.to_owned(),
-                    actual: "more".to_owned(),
-                    limit: format!("{limit_bytes} bytes"),
-                }));
+                return Err(ClientError::TooLarge { what: what.to_owned(), limit_bytes });
             }
             bytes.extend_from_slice(&piece);
         }
         Ok(bytes)
     }
 
-    fn silent(&self, url: &Uri, what: &str) -> PullError {
+    /// What a registry's refusal means.
+    pub async fn refusal(&self, response: Response<Incoming>, ask: &Ask) -> ClientError {
+        let status = response.status();
+        let retry_after = response.headers().get(RETRY_AFTER);
+        let retry_after_seconds =
+            retry_after.and_then(|text| text.to_str().ok()?.trim().parse().ok());
+        let message = self.words(response, ask).await;
+        match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ClientError::Denied { message },
+            StatusCode::TOO_MANY_REQUESTS => {
+                ClientError::Throttled { registry: host_of(&ask.url), message, retry_after_seconds }
+            }
+            status => refused(ask, status, &message),
+        }
+    }
+
+    /// A registry's words, as Docker shows them: `denied: requested access … is denied`.
+    pub async fn words(&self, response: Response<Incoming>, ask: &Ask) -> String {
+        let status = response.status();
+        let body = response.into_body();
+        let bytes = self.body(body, &ask.url, "an error", ERROR_BODY_BYTES_MAX).await;
+        words(&bytes.unwrap_or_default(), status)
+    }
+
+    fn silent(&self, url: &Uri, what: &str) -> ClientError {
         let seconds = self.idle_timeout.as_secs();
-        PullError::Silent { registry: host_of(url), what: what.to_owned(), seconds }
+        ClientError::Silent { registry: host_of(url), what: what.to_owned(), seconds }
     }
 }
 
-pub(super) fn host_of(url: &Uri) -> String {
+#[derive(Deserialize)]
+struct ErrorBody {
+    errors: Vec<ErrorItem>,
+}
+
+#[derive(Deserialize)]
+struct ErrorItem {
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    message: String,
+}
+
+/// The text of an error body; without one, the status's.
+pub(crate) fn words(body: &[u8], status: StatusCode) -> String {
+    let cut = |text: &str| -> String {
+        let plain = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c });
+        plain.take(MESSAGE_CHARS_MAX).collect()
+    };
+    if let Ok(ErrorBody { errors }) = serde_json::from_slice(body)
+        && let Some(first) = errors.first()
+    {
+        let code = first.code.to_lowercase().replace('_', " ");
+        return match (code.is_empty(), first.message.is_empty()) {
+            (_, true) => cut(&code),
+            (true, false) => cut(&first.message),
+            (false, false) => cut(&format!("{code}: {}", first.message)),
+        };
+    }
+    match std::str::from_utf8(body) {
+        Ok(text) if !text.trim().is_empty() && !text.contains('<') => cut(text),
+        _ => status.canonical_reason().unwrap_or("no reason given").to_lowercase(),
+    }
+}
+
+/// A URL's host and port.
+pub fn host_of(url: &Uri) -> String {
     url.authority().map(|authority| authority.to_string()).unwrap_or_default()
 }
 
-pub(super) fn unreachable(url: &Uri, cause: &str) -> PullError {
+pub(crate) fn unreachable(url: &Uri, cause: &str) -> ClientError {
     let (registry, cause) = (host_of(url), cause.to_owned());
     // rustls's words.
     match cause.starts_with("invalid peer certificate") {
-        true => PullError::Untrusted { registry, cause },
-        false => PullError::Unreachable { registry, cause },
+        true => ClientError::Untrusted { registry, cause },
+        false => ClientError::Unreachable { registry, cause },
     }
 }
 
-pub(super) fn refused(ask: &Ask, status: StatusCode, message: &str) -> PullError {
-    PullError::Refused {
+/// The error that a registry's answer with this status is.
+pub fn refused(ask: &Ask, status: StatusCode, message: &str) -> ClientError {
+    ClientError::Refused {
         registry: host_of(&ask.url),
         status: status.as_u16(),
         what: ask.what.clone(),
@@ -221,7 +299,7 @@ fn is_loopback(url: &Uri) -> bool {
 }
 
 /// `localhost`, 127.0.0.0/8, `[::1]`.
-pub(super) fn is_loopback_host(host: &str) -> bool {
+pub fn is_loopback_host(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
@@ -236,7 +314,7 @@ fn innermost(error: &(dyn Error + 'static)) -> String {
 }
 
 /// Where a `Location` leads from `base`.
-fn resolve(base: &Uri, location: &str) -> Option<Uri> {
+pub(crate) fn resolve(base: &Uri, location: &str) -> Option<Uri> {
     if location.starts_with("http://") || location.starts_with("https://") {
         return location.parse().ok();
     }

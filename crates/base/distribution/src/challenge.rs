@@ -2,7 +2,7 @@
 
 /// A way to authenticate that a registry offers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Challenge {
+pub enum Challenge {
     /// User name and password with each request.
     Basic,
     /// A token from a token service.
@@ -17,7 +17,7 @@ pub(super) enum Challenge {
 }
 
 /// The challenges of one header; unknown schemes and broken parts are left out.
-pub(super) fn parse(header: &str) -> Vec<Challenge> {
+pub(crate) fn parse(header: &str) -> Vec<Challenge> {
     let mut challenges = Vec::new();
     let mut scheme = String::new();
     let mut parameters: Vec<(String, String)> = Vec::new();

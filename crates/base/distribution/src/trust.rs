@@ -68,7 +68,7 @@ impl Authorities {
     }
 
     /// How a client checks certificates: the system's authorities, read now, and these.
-    pub(super) fn client_config(&self) -> Result<ClientConfig, String> {
+    pub(crate) fn client_config(&self) -> Result<ClientConfig, String> {
         let mut roots = RootCertStore::empty();
         let system = rustls_native_certs::load_native_certs();
         roots.add_parsable_certificates(system.certs);
