@@ -104,9 +104,9 @@ impl ControlPlane {
         let holder = (tls.as_ref(), &data);
         let certificates = certifying::join(tables.certificates, &ledger, holder, &elb);
         let trail = Trail::open(data.audit(), clock.clone())?;
-        let asked = (&iam, &trail);
-        let ecr = registry::join(tables.ecr, &ledger, asked, &settings, &data, ids.clone()).await?;
         let secrets = Secrets::new(tables.secrets, ledger.clone(), ids.clone());
+        let asked = (&iam, &trail, &secrets);
+        let ecr = registry::join(tables.ecr, &ledger, asked, &settings, &data, ids.clone()).await?;
         acquaint(&secrets, &iam, &ecs);
         let inside = observe::Inside::open(&settings, &data, &ledger, &ecs)?;
         let mut ours = routes::all(&settings, &installation, tls.as_ref(), &iam, &ecs, &ledger);

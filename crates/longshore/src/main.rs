@@ -21,6 +21,7 @@ mod control_plane;
 mod data_dir;
 mod deployment_hooks;
 mod descriptors;
+mod destinations;
 mod ensemble;
 mod event_parts;
 mod exec_parts;

@@ -1,22 +1,30 @@
 //! The registry joined to the rest of the server.
 
 use std::fmt::{self, Display};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::Result;
-use clap::ValueEnum;
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
 use cloudtrail::Trail;
+use distribution::{Authorities, Http};
 use ecr::{Challenge, Depot, Ecr, EcrSetup, Scope, Tables};
 use ecs::OwnRegistry;
 use iam::Iam;
 use ledger::Ledger;
+use secrets::Secrets;
 use serde::{Deserialize, Serialize};
 use terms::IdSource;
 
 use crate::data_dir::{DataDir, Running};
+use crate::destinations;
 use crate::ensemble::StoreChoice;
-use crate::settings::{Auth, ServerSettings};
+use crate::settings::{Auth, Resolver, ServerSettings};
+
+/// Another registry may send nothing for so long.
+const IDLE: Duration = Duration::from_secs(60);
 
 /// What clients of the registry are asked for that have not logged in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -44,6 +52,61 @@ impl Display for RegistryChallenge {
     }
 }
 
+/// Flags of `up` and `server` about their own registry.
+#[derive(Args, Clone, Debug, Default)]
+pub struct OwnRegistryFlags {
+    /// The host, and port if need be, by which clients and agents reach the registry: what
+    /// repositoryUri begins with [default: the address that the client called]
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub registry_host: Option<String>,
+    /// What clients of the registry are asked for that have not logged in [default: basic]
+    #[arg(long, value_enum)]
+    pub registry_challenge: Option<RegistryChallenge>,
+    /// A TOML file with the registries that images can be replicated to, and their keys
+    #[arg(long, value_name = "FILE")]
+    pub registry_destinations: Option<PathBuf>,
+    /// Certificates, in PEM form, of an authority that registries have theirs of which images are
+    /// pulled through from or replicated to, besides those that the system trusts
+    #[arg(long, value_name = "FILE")]
+    pub registry_upstream_ca: Option<PathBuf>,
+}
+
+/// What they come to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnRegistrySettings {
+    /// What images are named by, if not by the address that was called.
+    pub host: Option<String>,
+    /// What clients are asked for that have not logged in.
+    pub challenge: Option<RegistryChallenge>,
+    /// Where images can be replicated to.
+    pub destinations: Option<PathBuf>,
+    /// Whom to trust besides.
+    pub upstream_ca: Option<PathBuf>,
+}
+
+impl OwnRegistrySettings {
+    /// Puts flags, environment and file together.
+    ///
+    /// # Errors
+    /// If a value cannot be read.
+    pub fn read(resolver: &mut Resolver, flags: &OwnRegistryFlags) -> Result<Self> {
+        let OwnRegistryFlags { registry_destinations, registry_upstream_ca, .. } = flags.clone();
+        Ok(Self {
+            host: resolver.optional("registry_host", flags.registry_host.clone())?,
+            challenge: resolver.optional("registry_challenge", flags.registry_challenge)?,
+            destinations: resolver.file("registry_destinations", registry_destinations)?,
+            upstream_ca: resolver.file("registry_upstream_ca", registry_upstream_ca)?,
+        })
+    }
+
+    /// How other registries are spoken to.
+    fn client(&self) -> Result<Arc<Http>> {
+        let files: Vec<_> = self.upstream_ca.iter().collect();
+        let authorities = Authorities::read(&files).context("--registry-upstream-ca")?;
+        Ok(Arc::new(Http::new(IDLE, authorities)))
+    }
+}
+
 /// The service over its tables. Where several servers share a store, it has no place for bytes yet,
 /// and says so to its clients.
 ///
@@ -52,7 +115,7 @@ impl Display for RegistryChallenge {
 pub async fn join(
     tables: Tables,
     ledger: &Ledger,
-    (iam, trail): (&Iam, &Trail),
+    (iam, trail, secrets): (&Iam, &Trail, &Secrets),
     settings: &ServerSettings,
     data: &DataDir,
     ids: Arc<dyn IdSource>,
@@ -73,11 +136,14 @@ pub async fn join(
         home: Scope { account: account.clone(), region: region.clone() },
         is_open: settings.auth == Auth::Open,
         depot,
-        host: settings.registry_host.clone(),
-        challenge: match settings.registry_challenge {
+        host: settings.registry.host.clone(),
+        challenge: match settings.registry.challenge {
             None | Some(RegistryChallenge::Basic) => Challenge::Basic,
             Some(RegistryChallenge::Bearer) => Challenge::Bearer,
         },
+        secrets: secrets.clone(),
+        client: settings.registry.client()?,
+        destinations: destinations::read(settings.registry.destinations.as_deref())?,
     };
     Ok(Ecr::open(tables, ledger.clone(), setup).await?)
 }
@@ -94,7 +160,7 @@ pub fn beside(settings: &ServerSettings, running: &Running) -> Option<OwnRegistr
         host.trim_end_matches('/').to_owned()
     };
     let mut hosts = vec![host(&url), host(&running.endpoint)];
-    hosts.extend(settings.registry_host.clone());
+    hosts.extend(settings.registry.host.clone());
     // What repositoryUri says for the loopback address.
     let local =
         host(&running.endpoint).strip_prefix("127.0.0.1").map(|port| format!("localhost{port}"));

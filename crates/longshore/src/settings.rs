@@ -18,7 +18,7 @@ use crate::instances::{INSTANCES_MAX, InstanceFlags, ProviderNames};
 
 use crate::limits::{LimitFlags, LimitSettings};
 use crate::observe::{ObserveFlags, ObserveSettings};
-use crate::registry::RegistryChallenge;
+use crate::registry::{OwnRegistryFlags, OwnRegistrySettings};
 use crate::retention::Retention;
 use crate::security::{SecurityFlags, SecuritySettings};
 use crate::service_rules::ServiceFlags;
@@ -82,13 +82,9 @@ pub struct ServerFlags {
     /// Where agents ask for the right to pull from ECR [default: here, for the tasks' own accounts]
     #[arg(long, value_name = "URL")]
     pub ecr_endpoint: Option<String>,
-    /// The host, and port if need be, by which clients and agents reach the registry: what
-    /// repositoryUri begins with [default: the address that the client called]
-    #[arg(long, value_name = "HOST[:PORT]")]
-    pub registry_host: Option<String>,
-    /// What clients of the registry are asked for that have not logged in [default: basic]
-    #[arg(long, value_enum)]
-    pub registry_challenge: Option<RegistryChallenge>,
+    /// The registry.
+    #[command(flatten)]
+    pub registry: OwnRegistryFlags,
     /// How long stopped tasks are shown, an hour at least, as in `90m` or `2d` [default: 1h]
     #[arg(long, value_name = "TIME")]
     pub stopped_task_retention: Option<Retention>,
@@ -173,10 +169,8 @@ pub struct ServerSettings {
     pub agent_endpoint: Option<String>,
     /// Where agents ask for the right to pull from ECR's registries, if not here.
     pub ecr_endpoint: Option<String>,
-    /// What images of the registry are named by, if not by the address that was called.
-    pub registry_host: Option<String>,
-    /// What clients of the registry are asked for that have not logged in.
-    pub registry_challenge: Option<RegistryChallenge>,
+    /// The registry.
+    pub registry: OwnRegistrySettings,
     /// How long stopped tasks are shown.
     pub stopped_task_retention: Retention,
     /// TLS, and secrets at rest.
@@ -237,9 +231,7 @@ impl ServerSettings {
             task_endpoint: resolver.optional("task_endpoint", flags.task_endpoint.clone())?,
             agent_endpoint: resolver.optional("agent_endpoint", flags.agent_endpoint.clone())?,
             ecr_endpoint: resolver.optional("ecr_endpoint", flags.ecr_endpoint.clone())?,
-            registry_host: resolver.optional("registry_host", flags.registry_host.clone())?,
-            registry_challenge: resolver
-                .optional("registry_challenge", flags.registry_challenge)?,
+            registry: OwnRegistrySettings::read(&mut resolver, &flags.registry)?,
             stopped_task_retention: resolver.value(
                 "stopped_task_retention",
                 flags.stopped_task_retention,

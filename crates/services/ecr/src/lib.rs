@@ -4,15 +4,19 @@
 //! - Tables ([`Tables`]): repositories, images, tags, which blobs a repository has, settings. Bytes are
 //!   in a [`Depot`], each once, whatever repositories have them.
 //! - Operations ([`Ecr::service`]): `api/`. The registry ([`Ecr::routes`]): `registry/`, under `/v2`.
-//! - [`Ecr::run`] applies lifecycle policies and takes away what nobody names.
+//! - `upstream/`: what comes through from other registries by pull-through cache rules. `replication/`:
+//!   what goes to others.
+//! - [`Ecr::run`] applies lifecycle policies, takes away what nobody names, and replicates.
 //!
-//! **Invariant:** before any byte of a blob is answered, its repository's rows say that it has it.
+//! **Invariant:** before any byte of a blob is answered, its repository's rows say that it has it; or a
+//! rule says that it comes through, and its registry has just begun to send it for that repository.
 //! **Invariant:** what an image names is in its repository: both are checked in the transaction that
 //! writes the image, and nothing that an image names is taken away.
 //! **Absent on purpose:** conversion between types of manifests (it would change digests), keys of KMS
 //! (their ids are kept and shown), schema 1 of Docker's manifests.
 
 mod api;
+mod creation;
 mod decide;
 mod depot;
 mod error;
@@ -22,22 +26,28 @@ mod pulls;
 mod push;
 mod reconcile;
 mod registry;
+mod replication;
 mod sealed;
 mod tables;
+mod upstream;
 
 use std::fmt;
 use std::sync::Arc;
 
+use distribution::Http;
 use ledger::{Ledger, LedgerError};
+use secrets::Secrets;
 use terms::IdSource;
 use tokio_util::sync::CancellationToken;
 use wire::{Auditor, Authenticator, Route, Service};
 
 pub use depot::Depot;
 pub use registry::Challenge;
+pub use replication::Destination;
 pub use tables::{Scope, Tables};
 
 use sealed::Seal;
+use upstream::Upstreams;
 
 /// What the service stands on.
 pub struct EcrSetup {
@@ -58,6 +68,12 @@ pub struct EcrSetup {
     pub host: Option<String>,
     /// What clients that have not logged in are asked for.
     pub challenge: Challenge,
+    /// Where credentials of registries that pulls go through to are.
+    pub secrets: Secrets,
+    /// How other registries are spoken to.
+    pub client: Arc<Http>,
+    /// The registries that images can be replicated to.
+    pub destinations: Vec<Destination>,
 }
 
 /// The service. Cheap to clone.
@@ -72,6 +88,7 @@ pub(crate) struct Inner {
     pub(crate) seal: Seal,
     pub(crate) setup: EcrSetup,
     pub(crate) transfers: tokio::sync::Semaphore,
+    pub(crate) upstreams: Upstreams,
 }
 
 /// Blobs that are on their way in or out at once; more are told to come back.
@@ -89,7 +106,9 @@ impl Ecr {
     ) -> Result<Self, LedgerError> {
         let seal = Seal::open(&ledger, &tables).await?;
         let transfers = tokio::sync::Semaphore::new(TRANSFERS_MAX);
-        Ok(Self { inner: Arc::new(Inner { ledger, tables, seal, setup, transfers }) })
+        let upstreams = Upstreams::new(Arc::clone(&setup.client));
+        let inner = Inner { ledger, tables, seal, setup, transfers, upstreams };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Its operations.
@@ -102,10 +121,18 @@ impl Ecr {
         registry::routes(&self.inner)
     }
 
-    /// Applies lifecycle policies and collects what nobody names, until `shutdown`. Only the server
-    /// that leads runs this.
+    /// Applies lifecycle policies, collects what nobody names, and replicates what was pushed, until
+    /// `shutdown`. Only the server that leads runs this.
     pub async fn run(&self, shutdown: CancellationToken) {
-        reconcile::run(&self.inner, shutdown).await;
+        tokio::join!(
+            reconcile::run(&self.inner, shutdown.clone()),
+            replication::run(&self.inner, shutdown),
+        );
+    }
+
+    /// Tries once to replicate what is to be replicated by now.
+    pub async fn replicate(&self) {
+        replication::round(&self.inner).await;
     }
 
     /// One round of what [`Ecr::run`] does now and then.

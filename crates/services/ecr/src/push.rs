@@ -5,7 +5,10 @@ use terms::Timestamp;
 
 use crate::Tables;
 use crate::error::Error;
-use crate::model::{Child, ChildKind, Image, Manifest, Pull, Repository, Status, Tag};
+use crate::model::{
+    Child, ChildKind, ContentDigest, Image, Manifest, Progress, Pull, Replication, Repository,
+    Status, Tag, places_of,
+};
 use crate::tables::{DigestKey, NameKey};
 
 /// Tags of one image (ECR's quota).
@@ -20,6 +23,45 @@ pub(crate) struct Named {
     pub(crate) digest: Option<String>,
     /// A tag of it.
     pub(crate) tag: Option<String>,
+}
+
+/// What a path of the registry names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Reference {
+    /// By tag.
+    Tag(String),
+    /// By digest.
+    Digest(ContentDigest),
+}
+
+impl Reference {
+    /// As clients write it.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self::Tag(tag) => tag.clone(),
+            Self::Digest(digest) => digest.to_string(),
+        }
+    }
+
+    /// As repositories are searched.
+    pub(crate) fn named(&self) -> Named {
+        match self {
+            Self::Tag(tag) => Named { tag: Some(tag.clone()), digest: None },
+            Self::Digest(digest) => Named { tag: None, digest: Some(digest.to_string()) },
+        }
+    }
+}
+
+/// Where an image comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// A client pushed it: it is replicated.
+    Client,
+    /// Another registry replicated it: it goes no further, and where a tag may not move it comes
+    /// without.
+    Replica,
+    /// It came through from upstream.
+    Upstream,
 }
 
 /// A manifest on its way into a repository. Its bytes are stored and held.
@@ -38,6 +80,8 @@ pub(crate) struct Push<'a> {
     pub(crate) tags: &'a [String],
     /// Whether the same image with the same tag once more is an error (the API's way).
     pub(crate) is_strict: bool,
+    /// Where it comes from.
+    pub(crate) origin: Origin,
 }
 
 impl Tables {
@@ -98,14 +142,19 @@ impl Tables {
             });
         }
         let image_bytes = self.check_children(tx, key, push.manifest)?;
+        let mut tags = Vec::new();
         for tag in push.tags {
             let moved = tx.get(&self.tags, &beside(key, tag));
-            if moved.is_some() && !repository.mutability.may_move(tag) {
-                return Err(Error::TagExists { tag: tag.clone(), name: key.1.clone() });
+            match moved.is_none() || repository.mutability.may_move(tag) {
+                true => tags.push(tag),
+                false if push.origin == Origin::Replica => {}
+                false => {
+                    return Err(Error::TagExists { tag: tag.clone(), name: key.1.clone() });
+                }
             }
         }
         let tagged = tx.index(&self.tags_by_digest, &at).count();
-        if tagged + push.tags.len() > TAGS_PER_IMAGE_MAX {
+        if tagged + tags.len() > TAGS_PER_IMAGE_MAX {
             let text = format!("An image has at most {TAGS_PER_IMAGE_MAX} tags");
             return Err(Error::Limit(text));
         }
@@ -130,10 +179,27 @@ impl Tables {
         if old != Some(&image) {
             tx.put(&self.images, at, image);
         }
-        for tag in push.tags {
+        for tag in tags {
             tx.put(&self.tags, beside(key, tag), Tag { digest: push.digest.to_owned() });
         }
+        if push.origin == Origin::Client {
+            self.plan_replication(tx, key, push.digest);
+        }
         Ok(())
+    }
+
+    /// Has an image that was pushed go wherever the registry's rules say.
+    fn plan_replication(&self, tx: &mut Tx<'_>, key: &NameKey, digest: &str) {
+        let Some(settings) = tx.get(&self.registries, &key.0) else { return };
+        for place in places_of(&settings.replication, &key.1) {
+            let at = format!("{}/{}", place.registry, place.region);
+            let at = (key.0.clone(), key.1.clone(), digest.to_owned(), at);
+            let before = tx.get(&self.replications, &at).map_or(0, |row| row.asked);
+            let now = tx.now();
+            let progress = Progress::Waiting { due_at: now, attempts: 0 };
+            let row = Replication { place, asked_at: now, asked: before + 1, progress };
+            tx.put(&self.replications, at, row);
+        }
     }
 
     /// Whether the image has all these tags already, or was pushed without and is there.
@@ -198,6 +264,8 @@ impl Tables {
         }
         tx.delete(&self.images, &at);
         tx.delete(&self.pulls, &at);
+        let replicas: Vec<_> = tx.prefix(&self.replications, &at).map(|(at, _)| at).collect();
+        replicas.iter().for_each(|at| tx.delete(&self.replications, at));
         Ok(())
     }
 

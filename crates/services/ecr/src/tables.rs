@@ -4,7 +4,10 @@ use ledger::{Index, Key, KeyError, KeyReader, KeyWriter, Record, Schema, Table};
 use serde::{Deserialize, Serialize};
 use terms::{AccountId, Region};
 
-use crate::model::{Image, Layer, Preview, Pull, RegistrySettings, Repository, Tag, Template};
+use crate::model::{
+    CacheRule, CachedTag, Image, Layer, Preview, Progress, Pull, RegistrySettings, Replication,
+    Repository, Tag, Template,
+};
 
 /// Account and region: the first part of every key. One registry each.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -41,6 +44,9 @@ pub(crate) type DigestKey = (Scope, String, String);
 /// Scope, repository, tag.
 pub(crate) type TagKey = (Scope, String, String);
 
+/// Scope, repository, digest, and a place as `account/region`: of a replication.
+pub(crate) type ReplicaKey = (Scope, String, String, String);
+
 /// What tokens are sealed with: 32 bytes.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct SealSecret(pub(crate) Vec<u8>);
@@ -54,6 +60,9 @@ impl Record for Pull {}
 impl Record for Preview {}
 impl Record for RegistrySettings {}
 impl Record for Template {}
+impl Record for CacheRule {}
+impl Record for CachedTag {}
+impl Record for Replication {}
 
 /// The tables' handles.
 #[derive(Clone, Copy, Debug)]
@@ -84,6 +93,14 @@ pub struct Tables {
     pub(crate) registries: Table<Scope, RegistrySettings>,
     /// Creation templates by their prefixes.
     pub(crate) templates: Table<NameKey, Template>,
+    /// Pull-through cache rules by their prefixes.
+    pub(crate) cache_rules: Table<NameKey, CacheRule>,
+    /// Tags that came from upstream.
+    pub(crate) cached_tags: Table<TagKey, CachedTag>,
+    /// Images on their way to other registries, and those that arrived.
+    pub(crate) replications: Table<ReplicaKey, Replication>,
+    /// Those of them that are to be tried.
+    pub(crate) replications_waiting: Index<(), ReplicaKey, Replication>,
     /// One row: what tokens are sealed with.
     pub(crate) seal: Table<(), SealSecret>,
 }
@@ -94,6 +111,7 @@ impl Tables {
         let images = schema.table("ecr.images");
         let tags = schema.table("ecr.tags");
         let layers = schema.table("ecr.layers");
+        let replications = schema.table("ecr.replications");
         let seal = schema.table("ecr.seal");
         schema.secret(&seal);
         let beside =
@@ -124,6 +142,15 @@ impl Tables {
             previews: schema.table("ecr.previews"),
             registries: schema.table("ecr.registries"),
             templates: schema.table("ecr.templates"),
+            cache_rules: schema.table("ecr.cache_rules"),
+            cached_tags: schema.table("ecr.cached_tags"),
+            replications,
+            replications_waiting: schema.index(&replications, "waiting", |_, row: &Replication| {
+                match row.progress {
+                    Progress::Waiting { .. } => vec![()],
+                    Progress::Complete | Progress::Failed { .. } => Vec::new(),
+                }
+            }),
             seal,
         }
     }

@@ -8,9 +8,10 @@ use wire::{Action, Caller, CallerKind};
 
 /// What agents call: the actions of `AmazonEC2ContainerServiceforEC2Role` that are requests of
 /// ECS, what log drivers do without an execution role, and what they read besides.
-const OF_AGENTS: [(&str, &str); 17] = [
+const OF_AGENTS: [(&str, &str); 18] = [
     ("ecr", "BatchCheckLayerAvailability"),
     ("ecr", "BatchGetImage"),
+    ("ecr", "BatchImportUpstreamImage"),
     ("ecr", "GetAuthorizationToken"),
     ("ecr", "GetDownloadUrlForLayer"),
     ("ecs", "CreateCluster"),

@@ -31,6 +31,7 @@ use terms::IdSource;
 use tokio_util::sync::CancellationToken;
 use wire::Service;
 
+pub use peer::NoText;
 pub use ssm::{CommandSessions, Resumed};
 pub use tables::{Scope, Tables};
 

@@ -686,6 +686,47 @@ impl Value for RCTAppliedFor {
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ReplicationStatus {
+    #[default]
+    InProgress,
+    Complete,
+    Failed,
+}
+
+impl Enumeration for ReplicationStatus {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "IN_PROGRESS" => Self::InProgress,
+            "COMPLETE" => Self::Complete,
+            "FAILED" => Self::Failed,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::InProgress => "IN_PROGRESS",
+            Self::Complete => "COMPLETE",
+            Self::Failed => "FAILED",
+        }
+    }
+}
+
+impl ReplicationStatus {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for ReplicationStatus {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RepositoryFilterType {
     #[default]
     PrefixMatch,
@@ -1002,6 +1043,65 @@ impl TargetStorageClass {
 }
 
 impl Value for TargetStorageClass {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum UpstreamRegistry {
+    #[default]
+    Ecr,
+    EcrPublic,
+    Quay,
+    K8s,
+    DockerHub,
+    GithubContainerRegistry,
+    AzureContainerRegistry,
+    GitlabContainerRegistry,
+    Chainguard,
+}
+
+impl Enumeration for UpstreamRegistry {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "ecr" => Self::Ecr,
+            "ecr-public" => Self::EcrPublic,
+            "quay" => Self::Quay,
+            "k8s" => Self::K8s,
+            "docker-hub" => Self::DockerHub,
+            "github-container-registry" => Self::GithubContainerRegistry,
+            "azure-container-registry" => Self::AzureContainerRegistry,
+            "gitlab-container-registry" => Self::GitlabContainerRegistry,
+            "chainguard" => Self::Chainguard,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Ecr => "ecr",
+            Self::EcrPublic => "ecr-public",
+            Self::Quay => "quay",
+            Self::K8s => "k8s",
+            Self::DockerHub => "docker-hub",
+            Self::GithubContainerRegistry => "github-container-registry",
+            Self::AzureContainerRegistry => "azure-container-registry",
+            Self::GitlabContainerRegistry => "gitlab-container-registry",
+            Self::Chainguard => "chainguard",
+        }
+    }
+}
+
+impl UpstreamRegistry {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for UpstreamRegistry {
     fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
         read_enumeration(reader, schema)
     }

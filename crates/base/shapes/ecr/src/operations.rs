@@ -93,6 +93,29 @@ impl Operation for CompleteLayerUpload {
 }
 
 #[derive(Debug, Clone, Copy)]
+pub struct CreatePullThroughCacheRule;
+
+impl Operation for CreatePullThroughCacheRule {
+    type Input = structures::CreatePullThroughCacheRuleRequest;
+    type Output = structures::CreatePullThroughCacheRuleResponse;
+    const NAME: &'static str = "CreatePullThroughCacheRule";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::CREATE_PULL_THROUGH_CACHE_RULE_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::CREATE_PULL_THROUGH_CACHE_RULE_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "ServerException",
+        "InvalidParameterException",
+        "ValidationException",
+        "PullThroughCacheRuleAlreadyExistsException",
+        "UnsupportedUpstreamRegistryException",
+        "LimitExceededException",
+        "UnableToAccessSecretException",
+        "SecretNotFoundException",
+        "UnableToDecryptSecretValueException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
 pub struct CreateRepository;
 
 impl Operation for CreateRepository {
@@ -148,6 +171,24 @@ impl Operation for DeleteLifecyclePolicy {
         "RepositoryNotFoundException",
         "LifecyclePolicyNotFoundException",
         "ValidationException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct DeletePullThroughCacheRule;
+
+impl Operation for DeletePullThroughCacheRule {
+    type Input = structures::DeletePullThroughCacheRuleRequest;
+    type Output = structures::DeletePullThroughCacheRuleResponse;
+    const NAME: &'static str = "DeletePullThroughCacheRule";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::DELETE_PULL_THROUGH_CACHE_RULE_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::DELETE_PULL_THROUGH_CACHE_RULE_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "ServerException",
+        "InvalidParameterException",
+        "ValidationException",
+        "PullThroughCacheRuleNotFoundException",
     ];
 }
 
@@ -244,6 +285,25 @@ impl Operation for DeregisterPullTimeUpdateExclusion {
 }
 
 #[derive(Debug, Clone, Copy)]
+pub struct DescribeImageReplicationStatus;
+
+impl Operation for DescribeImageReplicationStatus {
+    type Input = structures::DescribeImageReplicationStatusRequest;
+    type Output = structures::DescribeImageReplicationStatusResponse;
+    const NAME: &'static str = "DescribeImageReplicationStatus";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::DESCRIBE_IMAGE_REPLICATION_STATUS_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::DESCRIBE_IMAGE_REPLICATION_STATUS_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "ServerException",
+        "InvalidParameterException",
+        "ImageNotFoundException",
+        "RepositoryNotFoundException",
+        "ValidationException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
 pub struct DescribeImageScanFindings;
 
 impl Operation for DescribeImageScanFindings {
@@ -278,6 +338,24 @@ impl Operation for DescribeImages {
         "InvalidParameterException",
         "RepositoryNotFoundException",
         "ImageNotFoundException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct DescribePullThroughCacheRules;
+
+impl Operation for DescribePullThroughCacheRules {
+    type Input = structures::DescribePullThroughCacheRulesRequest;
+    type Output = structures::DescribePullThroughCacheRulesResponse;
+    const NAME: &'static str = "DescribePullThroughCacheRules";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::DESCRIBE_PULL_THROUGH_CACHE_RULES_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::DESCRIBE_PULL_THROUGH_CACHE_RULES_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "ServerException",
+        "InvalidParameterException",
+        "ValidationException",
+        "PullThroughCacheRuleNotFoundException",
     ];
 }
 
@@ -666,6 +744,20 @@ impl Operation for PutRegistryScanningConfiguration {
 }
 
 #[derive(Debug, Clone, Copy)]
+pub struct PutReplicationConfiguration;
+
+impl Operation for PutReplicationConfiguration {
+    type Input = structures::PutReplicationConfigurationRequest;
+    type Output = structures::PutReplicationConfigurationResponse;
+    const NAME: &'static str = "PutReplicationConfiguration";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::PUT_REPLICATION_CONFIGURATION_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::PUT_REPLICATION_CONFIGURATION_RESPONSE;
+    const ERRORS: &'static [&'static str] =
+        &["ServerException", "InvalidParameterException", "ValidationException"];
+}
+
+#[derive(Debug, Clone, Copy)]
 pub struct RegisterPullTimeUpdateExclusion;
 
 impl Operation for RegisterPullTimeUpdateExclusion {
@@ -777,6 +869,27 @@ impl Operation for UpdateImageStorageClass {
 }
 
 #[derive(Debug, Clone, Copy)]
+pub struct UpdatePullThroughCacheRule;
+
+impl Operation for UpdatePullThroughCacheRule {
+    type Input = structures::UpdatePullThroughCacheRuleRequest;
+    type Output = structures::UpdatePullThroughCacheRuleResponse;
+    const NAME: &'static str = "UpdatePullThroughCacheRule";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::UPDATE_PULL_THROUGH_CACHE_RULE_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::UPDATE_PULL_THROUGH_CACHE_RULE_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "ServerException",
+        "InvalidParameterException",
+        "ValidationException",
+        "UnableToAccessSecretException",
+        "PullThroughCacheRuleNotFoundException",
+        "SecretNotFoundException",
+        "UnableToDecryptSecretValueException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
 pub struct UpdateRepositoryCreationTemplate;
 
 impl Operation for UpdateRepositoryCreationTemplate {
@@ -812,5 +925,23 @@ impl Operation for UploadLayerPart {
         "UploadNotFoundException",
         "LimitExceededException",
         "KmsException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct ValidatePullThroughCacheRule;
+
+impl Operation for ValidatePullThroughCacheRule {
+    type Input = structures::ValidatePullThroughCacheRuleRequest;
+    type Output = structures::ValidatePullThroughCacheRuleResponse;
+    const NAME: &'static str = "ValidatePullThroughCacheRule";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::VALIDATE_PULL_THROUGH_CACHE_RULE_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::VALIDATE_PULL_THROUGH_CACHE_RULE_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "ServerException",
+        "InvalidParameterException",
+        "ValidationException",
+        "PullThroughCacheRuleNotFoundException",
     ];
 }

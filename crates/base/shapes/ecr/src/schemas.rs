@@ -200,6 +200,31 @@ pub static COMPLETE_LAYER_UPLOAD_RESPONSE: Schema = Schema::new(
         Member::new("uploadId", &UPLOAD_ID),
     ]),
 );
+pub static CREATE_PULL_THROUGH_CACHE_RULE_REQUEST: Schema = Schema::new(
+    "CreatePullThroughCacheRuleRequest",
+    Kind::Structure(&[
+        Member::new("credentialArn", &CREDENTIAL_ARN),
+        Member::new("customRoleArn", &CUSTOM_ROLE_ARN),
+        Member::new("ecrRepositoryPrefix", &PULL_THROUGH_CACHE_RULE_REPOSITORY_PREFIX).required(),
+        Member::new("registryId", &REGISTRY_ID),
+        Member::new("upstreamRegistry", &UPSTREAM_REGISTRY),
+        Member::new("upstreamRegistryUrl", &URL).required(),
+        Member::new("upstreamRepositoryPrefix", &PULL_THROUGH_CACHE_RULE_REPOSITORY_PREFIX),
+    ]),
+);
+pub static CREATE_PULL_THROUGH_CACHE_RULE_RESPONSE: Schema = Schema::new(
+    "CreatePullThroughCacheRuleResponse",
+    Kind::Structure(&[
+        Member::new("createdAt", &CREATION_TIMESTAMP),
+        Member::new("credentialArn", &CREDENTIAL_ARN),
+        Member::new("customRoleArn", &CUSTOM_ROLE_ARN),
+        Member::new("ecrRepositoryPrefix", &PULL_THROUGH_CACHE_RULE_REPOSITORY_PREFIX),
+        Member::new("registryId", &REGISTRY_ID),
+        Member::new("upstreamRegistry", &UPSTREAM_REGISTRY),
+        Member::new("upstreamRegistryUrl", &URL),
+        Member::new("upstreamRepositoryPrefix", &PULL_THROUGH_CACHE_RULE_REPOSITORY_PREFIX),
+    ]),
+);
 pub static CREATE_REPOSITORY_CREATION_TEMPLATE_REQUEST: Schema = Schema::new(
     "CreateRepositoryCreationTemplateRequest",
     Kind::Structure(&[
@@ -242,6 +267,16 @@ pub static CREATE_REPOSITORY_RESPONSE: Schema = Schema::new(
     Kind::Structure(&[Member::new("repository", &REPOSITORY)]),
 );
 pub static CREATION_TIMESTAMP: Schema = Schema::new("CreationTimestamp", Kind::Timestamp(None));
+pub static CREDENTIAL_ARN: Schema = Schema {
+    name: "CredentialArn",
+    kind: Kind::String,
+    length: Some(Length { min: Some(50), max: Some(612) }),
+    range: None,
+    pattern: Some(Pattern::new(
+        "^arn:aws(-\\w+)*:secretsmanager:[a-zA-Z0-9-:]+:secret:ecr\\-pullthroughcache\\/[a-zA-Z0-9\\/_+=.@-]+$",
+    )),
+    sensitive: false,
+};
 pub static CUSTOM_ROLE_ARN: Schema = Schema {
     name: "CustomRoleArn",
     kind: Kind::String,
@@ -294,6 +329,25 @@ pub static DELETE_LIFECYCLE_POLICY_RESPONSE: Schema = Schema::new(
         Member::new("lifecyclePolicyText", &LIFECYCLE_POLICY_TEXT),
         Member::new("registryId", &REGISTRY_ID),
         Member::new("repositoryName", &REPOSITORY_NAME),
+    ]),
+);
+pub static DELETE_PULL_THROUGH_CACHE_RULE_REQUEST: Schema = Schema::new(
+    "DeletePullThroughCacheRuleRequest",
+    Kind::Structure(&[
+        Member::new("ecrRepositoryPrefix", &PULL_THROUGH_CACHE_RULE_REPOSITORY_PREFIX).required(),
+        Member::new("registryId", &REGISTRY_ID),
+    ]),
+);
+pub static DELETE_PULL_THROUGH_CACHE_RULE_RESPONSE: Schema = Schema::new(
+    "DeletePullThroughCacheRuleResponse",
+    Kind::Structure(&[
+        Member::new("createdAt", &CREATION_TIMESTAMP),
+        Member::new("credentialArn", &CREDENTIAL_ARN),
+        Member::new("customRoleArn", &CUSTOM_ROLE_ARN),
+        Member::new("ecrRepositoryPrefix", &PULL_THROUGH_CACHE_RULE_REPOSITORY_PREFIX),
+        Member::new("registryId", &REGISTRY_ID),
+        Member::new("upstreamRegistryUrl", &URL),
+        Member::new("upstreamRepositoryPrefix", &PULL_THROUGH_CACHE_RULE_REPOSITORY_PREFIX),
     ]),
 );
 pub static DELETE_REGISTRY_POLICY_REQUEST: Schema =
@@ -351,6 +405,22 @@ pub static DEREGISTER_PULL_TIME_UPDATE_EXCLUSION_RESPONSE: Schema = Schema::new(
     "DeregisterPullTimeUpdateExclusionResponse",
     Kind::Structure(&[Member::new("principalArn", &PRINCIPAL_ARN)]),
 );
+pub static DESCRIBE_IMAGE_REPLICATION_STATUS_REQUEST: Schema = Schema::new(
+    "DescribeImageReplicationStatusRequest",
+    Kind::Structure(&[
+        Member::new("imageId", &IMAGE_IDENTIFIER).required(),
+        Member::new("registryId", &REGISTRY_ID),
+        Member::new("repositoryName", &REPOSITORY_NAME).required(),
+    ]),
+);
+pub static DESCRIBE_IMAGE_REPLICATION_STATUS_RESPONSE: Schema = Schema::new(
+    "DescribeImageReplicationStatusResponse",
+    Kind::Structure(&[
+        Member::new("imageId", &IMAGE_IDENTIFIER),
+        Member::new("replicationStatuses", &IMAGE_REPLICATION_STATUS_LIST),
+        Member::new("repositoryName", &REPOSITORY_NAME),
+    ]),
+);
 pub static DESCRIBE_IMAGE_SCAN_FINDINGS_REQUEST: Schema = Schema::new(
     "DescribeImageScanFindingsRequest",
     Kind::Structure(&[
@@ -395,6 +465,22 @@ pub static DESCRIBE_IMAGES_RESPONSE: Schema = Schema::new(
     Kind::Structure(&[
         Member::new("imageDetails", &IMAGE_DETAIL_LIST),
         Member::new("nextToken", &NEXT_TOKEN),
+    ]),
+);
+pub static DESCRIBE_PULL_THROUGH_CACHE_RULES_REQUEST: Schema = Schema::new(
+    "DescribePullThroughCacheRulesRequest",
+    Kind::Structure(&[
+        Member::new("ecrRepositoryPrefixes", &PULL_THROUGH_CACHE_RULE_REPOSITORY_PREFIX_LIST),
+        Member::new("maxResults", &MAX_RESULTS),
+        Member::new("nextToken", &NEXT_TOKEN),
+        Member::new("registryId", &REGISTRY_ID),
+    ]),
+);
+pub static DESCRIBE_PULL_THROUGH_CACHE_RULES_RESPONSE: Schema = Schema::new(
+    "DescribePullThroughCacheRulesResponse",
+    Kind::Structure(&[
+        Member::new("nextToken", &NEXT_TOKEN),
+        Member::new("pullThroughCacheRules", &PULL_THROUGH_CACHE_RULE_LIST),
     ]),
 );
 pub static DESCRIBE_REGISTRY_REQUEST: Schema =
@@ -729,6 +815,19 @@ pub static IMAGE_REFERRER: Schema = Schema::new(
 );
 pub static IMAGE_REFERRER_LIST: Schema =
     Schema::new("ImageReferrerList", Kind::List(&Member::new("member", &IMAGE_REFERRER)));
+pub static IMAGE_REPLICATION_STATUS: Schema = Schema::new(
+    "ImageReplicationStatus",
+    Kind::Structure(&[
+        Member::new("failureCode", &REPLICATION_ERROR),
+        Member::new("region", &REGION),
+        Member::new("registryId", &REGISTRY_ID),
+        Member::new("status", &REPLICATION_STATUS),
+    ]),
+);
+pub static IMAGE_REPLICATION_STATUS_LIST: Schema = Schema::new(
+    "ImageReplicationStatusList",
+    Kind::List(&Member::new("member", &IMAGE_REPLICATION_STATUS)),
+);
 pub static IMAGE_SCAN_FINDING: Schema = Schema::new(
     "ImageScanFinding",
     Kind::Structure(&[
@@ -835,6 +934,7 @@ pub static INITIATE_LAYER_UPLOAD_RESPONSE: Schema = Schema::new(
     "InitiateLayerUploadResponse",
     Kind::Structure(&[Member::new("partSize", &PART_SIZE), Member::new("uploadId", &UPLOAD_ID)]),
 );
+pub static IS_PTC_RULE_VALID: Schema = Schema::new("IsPTCRuleValid", Kind::Boolean);
 pub static KMS_KEY: Schema = Schema {
     name: "KmsKey",
     kind: Kind::String,
@@ -1067,6 +1167,7 @@ pub static MEDIA_TYPE_LIST: Schema = Schema {
 };
 pub static METRIC: Schema = Schema::new("Metric", Kind::String);
 pub static NEXT_TOKEN: Schema = Schema::new("NextToken", Kind::String);
+pub static PTC_VALIDATE_FAILURE: Schema = Schema::new("PTCValidateFailure", Kind::String);
 pub static PACKAGE_MANAGER: Schema = Schema::new("PackageManager", Kind::String);
 pub static PACKAGE_VULNERABILITY_DETAILS: Schema = Schema::new(
     "PackageVulnerabilityDetails",
@@ -1115,6 +1216,42 @@ pub static PRINCIPAL_ARN: Schema = Schema {
     sensitive: false,
 };
 pub static PROXY_ENDPOINT: Schema = Schema::new("ProxyEndpoint", Kind::String);
+pub static PULL_THROUGH_CACHE_RULE: Schema = Schema::new(
+    "PullThroughCacheRule",
+    Kind::Structure(&[
+        Member::new("createdAt", &CREATION_TIMESTAMP),
+        Member::new("credentialArn", &CREDENTIAL_ARN),
+        Member::new("customRoleArn", &CUSTOM_ROLE_ARN),
+        Member::new("ecrRepositoryPrefix", &PULL_THROUGH_CACHE_RULE_REPOSITORY_PREFIX),
+        Member::new("registryId", &REGISTRY_ID),
+        Member::new("updatedAt", &UPDATED_TIMESTAMP),
+        Member::new("upstreamRegistry", &UPSTREAM_REGISTRY),
+        Member::new("upstreamRegistryUrl", &URL),
+        Member::new("upstreamRepositoryPrefix", &PULL_THROUGH_CACHE_RULE_REPOSITORY_PREFIX),
+    ]),
+);
+pub static PULL_THROUGH_CACHE_RULE_LIST: Schema = Schema::new(
+    "PullThroughCacheRuleList",
+    Kind::List(&Member::new("member", &PULL_THROUGH_CACHE_RULE)),
+);
+pub static PULL_THROUGH_CACHE_RULE_REPOSITORY_PREFIX: Schema = Schema {
+    name: "PullThroughCacheRuleRepositoryPrefix",
+    kind: Kind::String,
+    length: Some(Length { min: Some(2), max: Some(30) }),
+    range: None,
+    pattern: Some(Pattern::new(
+        "^([a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*(\\/[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*)*\\/?|ROOT)$",
+    )),
+    sensitive: false,
+};
+pub static PULL_THROUGH_CACHE_RULE_REPOSITORY_PREFIX_LIST: Schema = Schema {
+    name: "PullThroughCacheRuleRepositoryPrefixList",
+    kind: Kind::List(&Member::new("member", &PULL_THROUGH_CACHE_RULE_REPOSITORY_PREFIX)),
+    length: Some(Length { min: Some(1), max: Some(100) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
 pub static PULL_TIME_UPDATE_EXCLUSION_LIST: Schema = Schema {
     name: "PullTimeUpdateExclusionList",
     kind: Kind::List(&Member::new("member", &PRINCIPAL_ARN)),
@@ -1226,6 +1363,16 @@ pub static PUT_REGISTRY_SCANNING_CONFIGURATION_RESPONSE: Schema = Schema::new(
         &REGISTRY_SCANNING_CONFIGURATION,
     )]),
 );
+pub static PUT_REPLICATION_CONFIGURATION_REQUEST: Schema = Schema::new(
+    "PutReplicationConfigurationRequest",
+    Kind::Structure(&[
+        Member::new("replicationConfiguration", &REPLICATION_CONFIGURATION).required()
+    ]),
+);
+pub static PUT_REPLICATION_CONFIGURATION_RESPONSE: Schema = Schema::new(
+    "PutReplicationConfigurationResponse",
+    Kind::Structure(&[Member::new("replicationConfiguration", &REPLICATION_CONFIGURATION)]),
+);
 pub static RCT_APPLIED_FOR: Schema = Schema::new(
     "RCTAppliedFor",
     Kind::Enum(&["REPLICATION", "PULL_THROUGH_CACHE", "CREATE_ON_PUSH"]),
@@ -1326,6 +1473,7 @@ pub static REPLICATION_DESTINATION_LIST: Schema = Schema {
     pattern: None,
     sensitive: false,
 };
+pub static REPLICATION_ERROR: Schema = Schema::new("ReplicationError", Kind::String);
 pub static REPLICATION_RULE: Schema = Schema::new(
     "ReplicationRule",
     Kind::Structure(&[
@@ -1341,6 +1489,8 @@ pub static REPLICATION_RULE_LIST: Schema = Schema {
     pattern: None,
     sensitive: false,
 };
+pub static REPLICATION_STATUS: Schema =
+    Schema::new("ReplicationStatus", Kind::Enum(&["IN_PROGRESS", "COMPLETE", "FAILED"]));
 pub static REPOSITORY: Schema = Schema::new(
     "Repository",
     Kind::Structure(&[
@@ -1663,6 +1813,26 @@ pub static UPDATE_IMAGE_STORAGE_CLASS_RESPONSE: Schema = Schema::new(
         Member::new("repositoryName", &REPOSITORY_NAME),
     ]),
 );
+pub static UPDATE_PULL_THROUGH_CACHE_RULE_REQUEST: Schema = Schema::new(
+    "UpdatePullThroughCacheRuleRequest",
+    Kind::Structure(&[
+        Member::new("credentialArn", &CREDENTIAL_ARN),
+        Member::new("customRoleArn", &CUSTOM_ROLE_ARN),
+        Member::new("ecrRepositoryPrefix", &PULL_THROUGH_CACHE_RULE_REPOSITORY_PREFIX).required(),
+        Member::new("registryId", &REGISTRY_ID),
+    ]),
+);
+pub static UPDATE_PULL_THROUGH_CACHE_RULE_RESPONSE: Schema = Schema::new(
+    "UpdatePullThroughCacheRuleResponse",
+    Kind::Structure(&[
+        Member::new("credentialArn", &CREDENTIAL_ARN),
+        Member::new("customRoleArn", &CUSTOM_ROLE_ARN),
+        Member::new("ecrRepositoryPrefix", &PULL_THROUGH_CACHE_RULE_REPOSITORY_PREFIX),
+        Member::new("registryId", &REGISTRY_ID),
+        Member::new("updatedAt", &UPDATED_TIMESTAMP),
+        Member::new("upstreamRepositoryPrefix", &PULL_THROUGH_CACHE_RULE_REPOSITORY_PREFIX),
+    ]),
+);
 pub static UPDATE_REPOSITORY_CREATION_TEMPLATE_REQUEST: Schema = Schema::new(
     "UpdateRepositoryCreationTemplateRequest",
     Kind::Structure(&[
@@ -1688,6 +1858,7 @@ pub static UPDATE_REPOSITORY_CREATION_TEMPLATE_RESPONSE: Schema = Schema::new(
         Member::new("repositoryCreationTemplate", &REPOSITORY_CREATION_TEMPLATE),
     ]),
 );
+pub static UPDATED_TIMESTAMP: Schema = Schema::new("UpdatedTimestamp", Kind::Timestamp(None));
 pub static UPLOAD_ID: Schema = Schema {
     name: "UploadId",
     kind: Kind::String,
@@ -1718,7 +1889,41 @@ pub static UPLOAD_LAYER_PART_RESPONSE: Schema = Schema::new(
         Member::new("uploadId", &UPLOAD_ID),
     ]),
 );
+pub static UPSTREAM_REGISTRY: Schema = Schema::new(
+    "UpstreamRegistry",
+    Kind::Enum(&[
+        "ecr",
+        "ecr-public",
+        "quay",
+        "k8s",
+        "docker-hub",
+        "github-container-registry",
+        "azure-container-registry",
+        "gitlab-container-registry",
+        "chainguard",
+    ]),
+);
 pub static URL: Schema = Schema::new("Url", Kind::String);
+pub static VALIDATE_PULL_THROUGH_CACHE_RULE_REQUEST: Schema = Schema::new(
+    "ValidatePullThroughCacheRuleRequest",
+    Kind::Structure(&[
+        Member::new("ecrRepositoryPrefix", &PULL_THROUGH_CACHE_RULE_REPOSITORY_PREFIX).required(),
+        Member::new("registryId", &REGISTRY_ID),
+    ]),
+);
+pub static VALIDATE_PULL_THROUGH_CACHE_RULE_RESPONSE: Schema = Schema::new(
+    "ValidatePullThroughCacheRuleResponse",
+    Kind::Structure(&[
+        Member::new("credentialArn", &CREDENTIAL_ARN),
+        Member::new("customRoleArn", &CUSTOM_ROLE_ARN),
+        Member::new("ecrRepositoryPrefix", &PULL_THROUGH_CACHE_RULE_REPOSITORY_PREFIX),
+        Member::new("failure", &PTC_VALIDATE_FAILURE),
+        Member::new("isValid", &IS_PTC_RULE_VALID),
+        Member::new("registryId", &REGISTRY_ID),
+        Member::new("upstreamRegistryUrl", &URL),
+        Member::new("upstreamRepositoryPrefix", &PULL_THROUGH_CACHE_RULE_REPOSITORY_PREFIX),
+    ]),
+);
 pub static VERSION: Schema = Schema::new("Version", Kind::String);
 pub static VULNERABILITY_ID: Schema = Schema::new("VulnerabilityId", Kind::String);
 pub static VULNERABILITY_SOURCE_UPDATE_TIMESTAMP: Schema =

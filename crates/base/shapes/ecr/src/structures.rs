@@ -476,6 +476,103 @@ impl Value for CompleteLayerUploadResponse {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreatePullThroughCacheRuleRequest {
+    pub credential_arn: Option<String>,
+    pub custom_role_arn: Option<String>,
+    pub ecr_repository_prefix: String,
+    pub registry_id: Option<String>,
+    pub upstream_registry: Option<UpstreamRegistry>,
+    pub upstream_registry_url: String,
+    pub upstream_repository_prefix: Option<String>,
+}
+
+impl Structure for CreatePullThroughCacheRuleRequest {
+    const SCHEMA: &'static Schema = &schemas::CREATE_PULL_THROUGH_CACHE_RULE_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.credential_arn, reader, member),
+            1 => read_optional(&mut self.custom_role_arn, reader, member),
+            2 => read_required(&mut self.ecr_repository_prefix, reader, member),
+            3 => read_optional(&mut self.registry_id, reader, member),
+            4 => read_optional(&mut self.upstream_registry, reader, member),
+            5 => read_required(&mut self.upstream_registry_url, reader, member),
+            6 => read_optional(&mut self.upstream_repository_prefix, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.credential_arn, 0, writer, members);
+        write_optional(&self.custom_role_arn, 1, writer, members);
+        write_required(&self.ecr_repository_prefix, 2, writer, members);
+        write_optional(&self.registry_id, 3, writer, members);
+        write_optional(&self.upstream_registry, 4, writer, members);
+        write_required(&self.upstream_registry_url, 5, writer, members);
+        write_optional(&self.upstream_repository_prefix, 6, writer, members);
+    }
+}
+
+impl Value for CreatePullThroughCacheRuleRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreatePullThroughCacheRuleResponse {
+    pub created_at: Option<terms::Timestamp>,
+    pub credential_arn: Option<String>,
+    pub custom_role_arn: Option<String>,
+    pub ecr_repository_prefix: Option<String>,
+    pub registry_id: Option<String>,
+    pub upstream_registry: Option<UpstreamRegistry>,
+    pub upstream_registry_url: Option<String>,
+    pub upstream_repository_prefix: Option<String>,
+}
+
+impl Structure for CreatePullThroughCacheRuleResponse {
+    const SCHEMA: &'static Schema = &schemas::CREATE_PULL_THROUGH_CACHE_RULE_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.created_at, reader, member),
+            1 => read_optional(&mut self.credential_arn, reader, member),
+            2 => read_optional(&mut self.custom_role_arn, reader, member),
+            3 => read_optional(&mut self.ecr_repository_prefix, reader, member),
+            4 => read_optional(&mut self.registry_id, reader, member),
+            5 => read_optional(&mut self.upstream_registry, reader, member),
+            6 => read_optional(&mut self.upstream_registry_url, reader, member),
+            7 => read_optional(&mut self.upstream_repository_prefix, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.created_at, 0, writer, members);
+        write_optional(&self.credential_arn, 1, writer, members);
+        write_optional(&self.custom_role_arn, 2, writer, members);
+        write_optional(&self.ecr_repository_prefix, 3, writer, members);
+        write_optional(&self.registry_id, 4, writer, members);
+        write_optional(&self.upstream_registry, 5, writer, members);
+        write_optional(&self.upstream_registry_url, 6, writer, members);
+        write_optional(&self.upstream_repository_prefix, 7, writer, members);
+    }
+}
+
+impl Value for CreatePullThroughCacheRuleResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct CreateRepositoryCreationTemplateRequest {
     pub applied_for: Vec<RCTAppliedFor>,
     pub custom_role_arn: Option<String>,
@@ -821,6 +918,85 @@ impl Value for DeleteLifecyclePolicyResponse {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeletePullThroughCacheRuleRequest {
+    pub ecr_repository_prefix: String,
+    pub registry_id: Option<String>,
+}
+
+impl Structure for DeletePullThroughCacheRuleRequest {
+    const SCHEMA: &'static Schema = &schemas::DELETE_PULL_THROUGH_CACHE_RULE_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.ecr_repository_prefix, reader, member),
+            1 => read_optional(&mut self.registry_id, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.ecr_repository_prefix, 0, writer, members);
+        write_optional(&self.registry_id, 1, writer, members);
+    }
+}
+
+impl Value for DeletePullThroughCacheRuleRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeletePullThroughCacheRuleResponse {
+    pub created_at: Option<terms::Timestamp>,
+    pub credential_arn: Option<String>,
+    pub custom_role_arn: Option<String>,
+    pub ecr_repository_prefix: Option<String>,
+    pub registry_id: Option<String>,
+    pub upstream_registry_url: Option<String>,
+    pub upstream_repository_prefix: Option<String>,
+}
+
+impl Structure for DeletePullThroughCacheRuleResponse {
+    const SCHEMA: &'static Schema = &schemas::DELETE_PULL_THROUGH_CACHE_RULE_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.created_at, reader, member),
+            1 => read_optional(&mut self.credential_arn, reader, member),
+            2 => read_optional(&mut self.custom_role_arn, reader, member),
+            3 => read_optional(&mut self.ecr_repository_prefix, reader, member),
+            4 => read_optional(&mut self.registry_id, reader, member),
+            5 => read_optional(&mut self.upstream_registry_url, reader, member),
+            6 => read_optional(&mut self.upstream_repository_prefix, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.created_at, 0, writer, members);
+        write_optional(&self.credential_arn, 1, writer, members);
+        write_optional(&self.custom_role_arn, 2, writer, members);
+        write_optional(&self.ecr_repository_prefix, 3, writer, members);
+        write_optional(&self.registry_id, 4, writer, members);
+        write_optional(&self.upstream_registry_url, 5, writer, members);
+        write_optional(&self.upstream_repository_prefix, 6, writer, members);
+    }
+}
+
+impl Value for DeletePullThroughCacheRuleResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct DeleteRegistryPolicyRequest {}
 
 impl Structure for DeleteRegistryPolicyRequest {
@@ -1123,6 +1299,76 @@ impl Value for DeregisterPullTimeUpdateExclusionResponse {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeImageReplicationStatusRequest {
+    pub image_id: ImageIdentifier,
+    pub registry_id: Option<String>,
+    pub repository_name: String,
+}
+
+impl Structure for DescribeImageReplicationStatusRequest {
+    const SCHEMA: &'static Schema = &schemas::DESCRIBE_IMAGE_REPLICATION_STATUS_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.image_id, reader, member),
+            1 => read_optional(&mut self.registry_id, reader, member),
+            2 => read_required(&mut self.repository_name, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.image_id, 0, writer, members);
+        write_optional(&self.registry_id, 1, writer, members);
+        write_required(&self.repository_name, 2, writer, members);
+    }
+}
+
+impl Value for DescribeImageReplicationStatusRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeImageReplicationStatusResponse {
+    pub image_id: Option<ImageIdentifier>,
+    pub replication_statuses: Option<Vec<ImageReplicationStatus>>,
+    pub repository_name: Option<String>,
+}
+
+impl Structure for DescribeImageReplicationStatusResponse {
+    const SCHEMA: &'static Schema = &schemas::DESCRIBE_IMAGE_REPLICATION_STATUS_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.image_id, reader, member),
+            1 => read_optional(&mut self.replication_statuses, reader, member),
+            2 => read_optional(&mut self.repository_name, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.image_id, 0, writer, members);
+        write_optional(&self.replication_statuses, 1, writer, members);
+        write_optional(&self.repository_name, 2, writer, members);
+    }
+}
+
+impl Value for DescribeImageReplicationStatusResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct DescribeImageScanFindingsRequest {
     pub image_id: ImageIdentifier,
     pub max_results: Option<i32>,
@@ -1307,6 +1553,76 @@ impl Structure for DescribeImagesResponse {
 }
 
 impl Value for DescribeImagesResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribePullThroughCacheRulesRequest {
+    pub ecr_repository_prefixes: Option<Vec<String>>,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+    pub registry_id: Option<String>,
+}
+
+impl Structure for DescribePullThroughCacheRulesRequest {
+    const SCHEMA: &'static Schema = &schemas::DESCRIBE_PULL_THROUGH_CACHE_RULES_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.ecr_repository_prefixes, reader, member),
+            1 => read_optional(&mut self.max_results, reader, member),
+            2 => read_optional(&mut self.next_token, reader, member),
+            3 => read_optional(&mut self.registry_id, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.ecr_repository_prefixes, 0, writer, members);
+        write_optional(&self.max_results, 1, writer, members);
+        write_optional(&self.next_token, 2, writer, members);
+        write_optional(&self.registry_id, 3, writer, members);
+    }
+}
+
+impl Value for DescribePullThroughCacheRulesRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribePullThroughCacheRulesResponse {
+    pub next_token: Option<String>,
+    pub pull_through_cache_rules: Option<Vec<PullThroughCacheRule>>,
+}
+
+impl Structure for DescribePullThroughCacheRulesResponse {
+    const SCHEMA: &'static Schema = &schemas::DESCRIBE_PULL_THROUGH_CACHE_RULES_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.next_token, reader, member),
+            1 => read_optional(&mut self.pull_through_cache_rules, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.next_token, 0, writer, members);
+        write_optional(&self.pull_through_cache_rules, 1, writer, members);
+    }
+}
+
+impl Value for DescribePullThroughCacheRulesResponse {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }
@@ -2391,6 +2707,44 @@ impl Value for ImageReferrer {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct ImageReplicationStatus {
+    pub failure_code: Option<String>,
+    pub region: Option<String>,
+    pub registry_id: Option<String>,
+    pub status: Option<ReplicationStatus>,
+}
+
+impl Structure for ImageReplicationStatus {
+    const SCHEMA: &'static Schema = &schemas::IMAGE_REPLICATION_STATUS;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.failure_code, reader, member),
+            1 => read_optional(&mut self.region, reader, member),
+            2 => read_optional(&mut self.registry_id, reader, member),
+            3 => read_optional(&mut self.status, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.failure_code, 0, writer, members);
+        write_optional(&self.region, 1, writer, members);
+        write_optional(&self.registry_id, 2, writer, members);
+        write_optional(&self.status, 3, writer, members);
+    }
+}
+
+impl Value for ImageReplicationStatus {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ImageScanFinding {
     pub attributes: Option<Vec<Attribute>>,
     pub description: Option<String>,
@@ -3266,6 +3620,59 @@ impl Value for PackageVulnerabilityDetails {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct PullThroughCacheRule {
+    pub created_at: Option<terms::Timestamp>,
+    pub credential_arn: Option<String>,
+    pub custom_role_arn: Option<String>,
+    pub ecr_repository_prefix: Option<String>,
+    pub registry_id: Option<String>,
+    pub updated_at: Option<terms::Timestamp>,
+    pub upstream_registry: Option<UpstreamRegistry>,
+    pub upstream_registry_url: Option<String>,
+    pub upstream_repository_prefix: Option<String>,
+}
+
+impl Structure for PullThroughCacheRule {
+    const SCHEMA: &'static Schema = &schemas::PULL_THROUGH_CACHE_RULE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.created_at, reader, member),
+            1 => read_optional(&mut self.credential_arn, reader, member),
+            2 => read_optional(&mut self.custom_role_arn, reader, member),
+            3 => read_optional(&mut self.ecr_repository_prefix, reader, member),
+            4 => read_optional(&mut self.registry_id, reader, member),
+            5 => read_optional(&mut self.updated_at, reader, member),
+            6 => read_optional(&mut self.upstream_registry, reader, member),
+            7 => read_optional(&mut self.upstream_registry_url, reader, member),
+            8 => read_optional(&mut self.upstream_repository_prefix, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.created_at, 0, writer, members);
+        write_optional(&self.credential_arn, 1, writer, members);
+        write_optional(&self.custom_role_arn, 2, writer, members);
+        write_optional(&self.ecr_repository_prefix, 3, writer, members);
+        write_optional(&self.registry_id, 4, writer, members);
+        write_optional(&self.updated_at, 5, writer, members);
+        write_optional(&self.upstream_registry, 6, writer, members);
+        write_optional(&self.upstream_registry_url, 7, writer, members);
+        write_optional(&self.upstream_repository_prefix, 8, writer, members);
+    }
+}
+
+impl Value for PullThroughCacheRule {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct PutAccountSettingRequest {
     pub name: String,
     pub value: String,
@@ -3732,6 +4139,64 @@ impl Structure for PutRegistryScanningConfigurationResponse {
 }
 
 impl Value for PutRegistryScanningConfigurationResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutReplicationConfigurationRequest {
+    pub replication_configuration: ReplicationConfiguration,
+}
+
+impl Structure for PutReplicationConfigurationRequest {
+    const SCHEMA: &'static Schema = &schemas::PUT_REPLICATION_CONFIGURATION_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.replication_configuration, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.replication_configuration, 0, writer, members);
+    }
+}
+
+impl Value for PutReplicationConfigurationRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutReplicationConfigurationResponse {
+    pub replication_configuration: Option<ReplicationConfiguration>,
+}
+
+impl Structure for PutReplicationConfigurationResponse {
+    const SCHEMA: &'static Schema = &schemas::PUT_REPLICATION_CONFIGURATION_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.replication_configuration, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.replication_configuration, 0, writer, members);
+    }
+}
+
+impl Value for PutReplicationConfigurationResponse {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }
@@ -4790,6 +5255,88 @@ impl Value for UpdateImageStorageClassResponse {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdatePullThroughCacheRuleRequest {
+    pub credential_arn: Option<String>,
+    pub custom_role_arn: Option<String>,
+    pub ecr_repository_prefix: String,
+    pub registry_id: Option<String>,
+}
+
+impl Structure for UpdatePullThroughCacheRuleRequest {
+    const SCHEMA: &'static Schema = &schemas::UPDATE_PULL_THROUGH_CACHE_RULE_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.credential_arn, reader, member),
+            1 => read_optional(&mut self.custom_role_arn, reader, member),
+            2 => read_required(&mut self.ecr_repository_prefix, reader, member),
+            3 => read_optional(&mut self.registry_id, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.credential_arn, 0, writer, members);
+        write_optional(&self.custom_role_arn, 1, writer, members);
+        write_required(&self.ecr_repository_prefix, 2, writer, members);
+        write_optional(&self.registry_id, 3, writer, members);
+    }
+}
+
+impl Value for UpdatePullThroughCacheRuleRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdatePullThroughCacheRuleResponse {
+    pub credential_arn: Option<String>,
+    pub custom_role_arn: Option<String>,
+    pub ecr_repository_prefix: Option<String>,
+    pub registry_id: Option<String>,
+    pub updated_at: Option<terms::Timestamp>,
+    pub upstream_repository_prefix: Option<String>,
+}
+
+impl Structure for UpdatePullThroughCacheRuleResponse {
+    const SCHEMA: &'static Schema = &schemas::UPDATE_PULL_THROUGH_CACHE_RULE_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.credential_arn, reader, member),
+            1 => read_optional(&mut self.custom_role_arn, reader, member),
+            2 => read_optional(&mut self.ecr_repository_prefix, reader, member),
+            3 => read_optional(&mut self.registry_id, reader, member),
+            4 => read_optional(&mut self.updated_at, reader, member),
+            5 => read_optional(&mut self.upstream_repository_prefix, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.credential_arn, 0, writer, members);
+        write_optional(&self.custom_role_arn, 1, writer, members);
+        write_optional(&self.ecr_repository_prefix, 2, writer, members);
+        write_optional(&self.registry_id, 3, writer, members);
+        write_optional(&self.updated_at, 4, writer, members);
+        write_optional(&self.upstream_repository_prefix, 5, writer, members);
+    }
+}
+
+impl Value for UpdatePullThroughCacheRuleResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct UpdateRepositoryCreationTemplateRequest {
     pub applied_for: Option<Vec<RCTAppliedFor>>,
     pub custom_role_arn: Option<String>,
@@ -4951,6 +5498,88 @@ impl Structure for UploadLayerPartResponse {
 }
 
 impl Value for UploadLayerPartResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ValidatePullThroughCacheRuleRequest {
+    pub ecr_repository_prefix: String,
+    pub registry_id: Option<String>,
+}
+
+impl Structure for ValidatePullThroughCacheRuleRequest {
+    const SCHEMA: &'static Schema = &schemas::VALIDATE_PULL_THROUGH_CACHE_RULE_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.ecr_repository_prefix, reader, member),
+            1 => read_optional(&mut self.registry_id, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.ecr_repository_prefix, 0, writer, members);
+        write_optional(&self.registry_id, 1, writer, members);
+    }
+}
+
+impl Value for ValidatePullThroughCacheRuleRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ValidatePullThroughCacheRuleResponse {
+    pub credential_arn: Option<String>,
+    pub custom_role_arn: Option<String>,
+    pub ecr_repository_prefix: Option<String>,
+    pub failure: Option<String>,
+    pub is_valid: Option<bool>,
+    pub registry_id: Option<String>,
+    pub upstream_registry_url: Option<String>,
+    pub upstream_repository_prefix: Option<String>,
+}
+
+impl Structure for ValidatePullThroughCacheRuleResponse {
+    const SCHEMA: &'static Schema = &schemas::VALIDATE_PULL_THROUGH_CACHE_RULE_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.credential_arn, reader, member),
+            1 => read_optional(&mut self.custom_role_arn, reader, member),
+            2 => read_optional(&mut self.ecr_repository_prefix, reader, member),
+            3 => read_optional(&mut self.failure, reader, member),
+            4 => read_optional(&mut self.is_valid, reader, member),
+            5 => read_optional(&mut self.registry_id, reader, member),
+            6 => read_optional(&mut self.upstream_registry_url, reader, member),
+            7 => read_optional(&mut self.upstream_repository_prefix, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.credential_arn, 0, writer, members);
+        write_optional(&self.custom_role_arn, 1, writer, members);
+        write_optional(&self.ecr_repository_prefix, 2, writer, members);
+        write_optional(&self.failure, 3, writer, members);
+        write_optional(&self.is_valid, 4, writer, members);
+        write_optional(&self.registry_id, 5, writer, members);
+        write_optional(&self.upstream_registry_url, 6, writer, members);
+        write_optional(&self.upstream_repository_prefix, 7, writer, members);
+    }
+}
+
+impl Value for ValidatePullThroughCacheRuleResponse {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }

@@ -22,7 +22,7 @@ const PART_BYTES: i64 = 10 * 1024 * 1024;
 const PART_BYTES_MAX: usize = 20 * 1024 * 1024;
 
 impl Inner {
-    pub(super) fn depot(&self, operation: &'static str) -> Result<&Depot, Error> {
+    pub(crate) fn depot(&self, operation: &'static str) -> Result<&Depot, Error> {
         self.setup.depot.as_ref().ok_or_else(|| Error::NotBuilt {
             operation,
             what: "storage for images that several servers share".to_owned(),

@@ -1,6 +1,7 @@
 //! The operations, one file a subject.
 
 mod authorization;
+mod cache_rules;
 mod images;
 mod layers;
 mod lifecycle;
@@ -8,6 +9,7 @@ mod mutability;
 mod paging;
 mod policies;
 mod put_image;
+mod replication;
 mod repositories;
 mod scanning;
 mod settings;
@@ -54,16 +56,20 @@ pub(crate) fn service(inner: &Arc<Inner>) -> Service {
         BatchGetImage => batch_get_image;
         BatchGetRepositoryScanningConfiguration => batch_get_repository_scanning_configuration;
         CompleteLayerUpload => complete_layer_upload;
+        CreatePullThroughCacheRule => create_pull_through_cache_rule;
         CreateRepository => create_repository;
         CreateRepositoryCreationTemplate => create_repository_creation_template;
         DeleteLifecyclePolicy => delete_lifecycle_policy;
+        DeletePullThroughCacheRule => delete_pull_through_cache_rule;
         DeleteRegistryPolicy => delete_registry_policy;
         DeleteRepository => delete_repository;
         DeleteRepositoryCreationTemplate => delete_repository_creation_template;
         DeleteRepositoryPolicy => delete_repository_policy;
         DeregisterPullTimeUpdateExclusion => deregister_pull_time_update_exclusion;
+        DescribeImageReplicationStatus => describe_image_replication_status;
         DescribeImageScanFindings => describe_image_scan_findings;
         DescribeImages => describe_images;
+        DescribePullThroughCacheRules => describe_pull_through_cache_rules;
         DescribeRegistry => describe_registry;
         DescribeRepositories => describe_repositories;
         DescribeRepositoryCreationTemplates => describe_repository_creation_templates;
@@ -87,14 +93,17 @@ pub(crate) fn service(inner: &Arc<Inner>) -> Service {
         PutLifecyclePolicy => put_lifecycle_policy;
         PutRegistryPolicy => put_registry_policy;
         PutRegistryScanningConfiguration => put_registry_scanning_configuration;
+        PutReplicationConfiguration => put_replication_configuration;
         RegisterPullTimeUpdateExclusion => register_pull_time_update_exclusion;
         SetRepositoryPolicy => set_repository_policy;
         StartLifecyclePolicyPreview => start_lifecycle_policy_preview;
         TagResource => tag_resource;
         UntagResource => untag_resource;
         UpdateImageStorageClass => update_image_storage_class;
+        UpdatePullThroughCacheRule => update_pull_through_cache_rule;
         UpdateRepositoryCreationTemplate => update_repository_creation_template;
         UploadLayerPart => upload_layer_part;
+        ValidatePullThroughCacheRule => validate_pull_through_cache_rule;
     }
 }
 

@@ -8,7 +8,7 @@ use super::key;
 use crate::Inner;
 use crate::error::Error;
 use crate::model::{ContentDigest, MANIFEST_BYTES_MAX, Manifest, Status, is_tag};
-use crate::push::{Named, Push, beside};
+use crate::push::{Named, Origin, Push, beside};
 use crate::tables::NameKey;
 
 /// One failure of a batch.
@@ -76,6 +76,7 @@ impl Inner {
             stored: hold.digest(),
             tags: &tags,
             is_strict: true,
+            origin: Origin::Client,
         };
         self.ledger.transact("put image", |tx| self.tables.push(tx, &push)).await?;
         let image = shapes::Image {

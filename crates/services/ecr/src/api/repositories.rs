@@ -138,6 +138,12 @@ impl Inner {
             tags.iter().for_each(|at| tx.delete(&self.tables.tags, at));
             let layers: Vec<_> = tx.prefix(&self.tables.layers, &key).map(|(at, _)| at).collect();
             layers.iter().for_each(|at| tx.delete(&self.tables.layers, at));
+            let cached: Vec<_> =
+                tx.prefix(&self.tables.cached_tags, &key).map(|(at, _)| at).collect();
+            cached.iter().for_each(|at| tx.delete(&self.tables.cached_tags, at));
+            let replicas: Vec<_> =
+                tx.prefix(&self.tables.replications, &key).map(|(at, _)| at).collect();
+            replicas.iter().for_each(|at| tx.delete(&self.tables.replications, at));
             tx.delete(&self.tables.previews, &key);
             tx.delete(&self.tables.repositories, &key);
             Ok(Repository::clone(&row))

@@ -59,18 +59,6 @@ impl Inner {
         Ok(shapes::GetAccountSettingResponse { name: Some(input.name), value })
     }
 
-    /// What is known of a registry. Nothing is replicated.
-    pub(super) async fn describe_registry(
-        &self,
-        context: Context,
-        _: shapes::DescribeRegistryRequest,
-    ) -> Result<shapes::DescribeRegistryResponse, Error> {
-        Ok(shapes::DescribeRegistryResponse {
-            registry_id: Some(context.caller.account.to_string()),
-            replication_configuration: Some(shapes::ReplicationConfiguration { rules: Vec::new() }),
-        })
-    }
-
     /// Lets a principal's pulls not count.
     pub(super) async fn register_pull_time_update_exclusion(
         &self,

@@ -1,6 +1,4 @@
-//! Creation templates: how repositories are made that a push calls into being.
-
-use std::collections::BTreeMap;
+//! Creation templates: how repositories are made that nobody makes by name (`creation.rs`).
 
 use shapes::RCTAppliedFor;
 use shapes_ecr as shapes;
@@ -10,12 +8,10 @@ use wire::Context;
 use super::paging::page;
 use super::{lifecycle, mutability, policies, repositories, tags};
 use crate::error::Error;
-use crate::model::{Lifecycle, Repository, Template, is_repository_name};
+use crate::model::{ROOT, Template, is_repository_name};
 use crate::tables::NameKey;
 use crate::{Inner, Scope};
 
-/// The prefix that fits all names.
-const ROOT: &str = "ROOT";
 /// What a push makes repositories by.
 const ON_PUSH: &str = "CREATE_ON_PUSH";
 /// Templates of one page if the request does not say.
@@ -210,42 +206,5 @@ impl Inner {
             registry_id: Some(scope.account.to_string()),
             repository_creation_templates: Some(shown),
         })
-    }
-
-    /// Makes a repository that a push names and that is not there, if a template says so: the one
-    /// with the longest prefix that fits.
-    pub(crate) async fn create_on_push(&self, key: &NameKey) -> Result<bool, Error> {
-        let snapshot = self.ledger.snapshot();
-        let fits = |prefix: &str| {
-            let rest = key.1.strip_prefix(prefix);
-            prefix == ROOT || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        let length = |prefix: &str| if prefix == ROOT { 0 } else { prefix.len() };
-        let rows = snapshot.prefix(&self.tables.templates, &key.0);
-        let meant = rows
-            .filter(|(at, row)| fits(&at.1) && row.applied_for.iter().any(|case| case == ON_PUSH));
-        let Some((_, template)) = meant.max_by_key(|(at, _)| length(&at.1)) else {
-            return Ok(false);
-        };
-        let done = self.ledger.transact("create a repository on push", |tx| {
-            if tx.get(&self.tables.repositories, key).is_some() {
-                return Ok::<_, Error>(());
-            }
-            let lifecycle =
-                template.lifecycle.clone().map(|text| Lifecycle { text, evaluated_at: None });
-            let row = Repository {
-                created_at: tx.now(),
-                mutability: template.mutability.clone(),
-                encryption: template.encryption.clone(),
-                scan_on_push: false,
-                tags: BTreeMap::clone(&template.tags),
-                policy: template.policy.clone(),
-                lifecycle,
-            };
-            tx.put(&self.tables.repositories, key.clone(), row);
-            Ok(())
-        });
-        done.await?;
-        Ok(true)
     }
 }

@@ -206,6 +206,18 @@ impl Upload {
         self.offset
     }
 
+    /// What has come, to be read while more comes.
+    pub(crate) async fn reader(&mut self) -> Result<fs::File, DepotError> {
+        let ingest = self.take().await?;
+        let (ingest, file) = blocking(move || {
+            let file = ingest.reader();
+            (ingest, file)
+        })
+        .await;
+        *self.ingest = Some(ingest);
+        Ok(file?)
+    }
+
     /// Adds bytes at the end.
     pub(crate) async fn append(&mut self, bytes: Bytes) -> Result<(), DepotError> {
         let mut ingest = self.take().await?;

@@ -1,14 +1,17 @@
 //! Records, and what texts must look like; no I/O.
 
+mod cache_rule;
 mod digest;
 mod glob;
 mod image;
 mod lifecycle;
 mod manifest;
 mod name;
+mod replication;
 mod repository;
 mod settings;
 
+pub(crate) use cache_rule::{CacheRule, CachedTag, ROOT, base_url, kind_of};
 pub(crate) use digest::{Algorithm, ContentDigest, NoDigest};
 pub(crate) use glob::matches_glob;
 pub(crate) use image::{Image, Layer, Pull, Status, Tag};
@@ -17,5 +20,6 @@ pub(crate) use manifest::{
     Child, ChildKind, MANIFEST_BYTES_MAX, Manifest, ManifestError, OCI_INDEX,
 };
 pub(crate) use name::{is_repository_name, is_tag};
+pub(crate) use replication::{Place, Progress, Replication, ReplicationRule, places_of};
 pub(crate) use repository::{Encryption, Lifecycle, Mutability, Repository};
 pub(crate) use settings::{Filter, Preview, PreviewItem, RegistrySettings, ScanningRule, Template};

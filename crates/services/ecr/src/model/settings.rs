@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use terms::Timestamp;
 
-use super::{Encryption, Mutability};
+use super::{Encryption, Mutability, ReplicationRule};
 
 /// A filter of repositories or images.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +38,9 @@ pub(crate) struct RegistrySettings {
     pub(crate) account: BTreeMap<String, String>,
     /// Principals whose pulls do not count.
     pub(crate) exclusions: BTreeMap<String, Timestamp>,
+    /// What is replicated where.
+    #[serde(default)]
+    pub(crate) replication: Vec<ReplicationRule>,
 }
 
 /// How repositories are made that nobody made by name.

@@ -58,6 +58,12 @@ pub(super) const UPLOAD_PART: Deed = Deed { action: "UploadLayerPart", verb: "pu
 pub(super) const END_UPLOAD: Deed = Deed { action: "CompleteLayerUpload", verb: "push" };
 pub(super) const PUT_IMAGE: Deed = Deed { action: "PutImage", verb: "push" };
 pub(super) const CREATE_REPOSITORY: Deed = Deed { action: "CreateRepository", verb: "push" };
+/// To have a pull go through to another registry.
+pub(super) const IMPORT_IMAGE: Deed = Deed { action: "BatchImportUpstreamImage", verb: "pull" };
+/// To have it make its repository.
+pub(super) const CREATE_BY_PULL: Deed = Deed { action: "CreateRepository", verb: "pull" };
+/// To push what another registry has.
+pub(super) const REPLICATE_IMAGE: Deed = Deed { action: "ReplicateImage", verb: "push" };
 pub(super) const LIST_IMAGES: Deed = Deed { action: "ListImages", verb: "pull" };
 pub(super) const DELETE_IMAGE: Deed = Deed { action: "BatchDeleteImage", verb: "delete" };
 

@@ -1,8 +1,10 @@
 //! Blobs: looking, downloading, deleting.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use ::http::header::{
@@ -20,17 +22,19 @@ use wire::Body;
 use super::access::{DELETE_IMAGE, LOOK_AT_LAYER, PULL_LAYER};
 use super::range::{Wanted, wanted};
 use super::refusal::{Refusal, Words};
+use super::through::Source;
 use super::{Answer, CONTENT_DIGEST, Request, value};
 use crate::Inner;
 use crate::depot::blocking;
 use crate::model::{ContentDigest, Layer};
 use crate::push::beside;
 use crate::tables::{DigestKey, NameKey};
+use crate::upstream::Coming;
 
-/// What is read at a time.
-const CHUNK_BYTES: usize = 512 * 1024;
+/// What is read at a time. With many downloads, this is what the registry holds in memory.
+const CHUNK_BYTES: usize = 256 * 1024;
 /// Chunks that wait for a client that reads slowly.
-const CHUNKS_WAITING: usize = 2;
+const CHUNKS_WAITING: usize = 1;
 /// A blob that a client looked at, or that was uploaded, stays so long though no image names it.
 pub(crate) const KEPT_MS: i64 = 24 * 3_600_000;
 
@@ -66,7 +70,7 @@ impl Request<'_> {
         (self.session.scope.clone(), name.to_owned())
     }
 
-    fn layer(&self, name: &str, digest: &ContentDigest) -> Result<Row<Layer>, Refusal> {
+    pub(super) fn layer(&self, name: &str, digest: &ContentDigest) -> Result<Row<Layer>, Refusal> {
         let (snapshot, key) = (self.inner.ledger.snapshot(), self.key(name));
         self.inner.tables.repository(&snapshot, &key)?;
         let row = snapshot.get(&self.inner.tables.layers, &beside(&key, digest.as_str()));
@@ -80,11 +84,11 @@ impl Request<'_> {
     pub(super) async fn get_blob(&self, name: &str, digest: &ContentDigest) -> Answer {
         let is_head = self.method() == Method::HEAD;
         self.check(if is_head { LOOK_AT_LAYER } else { PULL_LAYER }, name)?;
-        let layer = self.layer(name, digest)?;
-        if is_head {
-            self.inner.keep(&beside(&self.key(name), digest.as_str()), &layer, self.now()).await?;
+        let source = self.source(name, digest, is_head).await?;
+        if let (true, Source::Kept(layer)) = (is_head, &source) {
+            self.inner.keep(&beside(&self.key(name), digest.as_str()), layer, self.now()).await?;
         }
-        let length = layer.size_bytes;
+        let length = source.size_bytes();
         let header = self.headers().get(RANGE).and_then(|value| value.to_str().ok());
         let wanted = if is_head { Wanted::Whole } else { wanted(header, length) };
         let (status, first, count) = match wanted {
@@ -103,7 +107,12 @@ impl Request<'_> {
                 // The place is given back when the answer begins: what follows is bounded by
                 // connections, and this bounds how many begin at once.
                 drop(place);
-                stream(self.depot.reader(layer.stored).await?, first, count)
+                match source {
+                    Source::Kept(layer) => {
+                        stream(self.depot.reader(layer.stored).await?, first, count)
+                    }
+                    Source::Coming(coming, _) => follow(coming, first, count),
+                }
             }
         };
         let mut response = Response::new(body);
@@ -175,6 +184,38 @@ fn stream(file: File, first: u64, count: u64) -> Body {
         }
     });
     Body::stream(Chunks(receiver))
+}
+
+/// Some bytes of a blob that comes, as they come. What breaks off there breaks off here.
+fn follow(coming: Arc<Coming>, first: u64, count: u64) -> Body {
+    let (sender, receiver) = mpsc::channel(CHUNKS_WAITING);
+    tokio::spawn(async move {
+        let (mut at, end) = (first, first + count);
+        while at < end {
+            let chunk = match coming.readable(at).await {
+                Ok(readable) if readable > at => {
+                    let size = (readable.min(end) - at).min(CHUNK_BYTES as u64);
+                    let (file, from) = (Arc::clone(&coming.file), at);
+                    blocking(move || read_at(&file, from, size)).await
+                }
+                Ok(_) => Err(ErrorKind::UnexpectedEof.into()),
+                Err(error) => Err(std::io::Error::other(error)),
+            };
+            let read = chunk.as_ref().map_or(0, Bytes::len);
+            at += read as u64;
+            // Nobody reads any more, or the answer breaks off here.
+            if sender.send(chunk).await.is_err() || read == 0 {
+                return;
+            }
+        }
+    });
+    Body::stream(Chunks(receiver))
+}
+
+fn read_at(file: &File, from: u64, size: u64) -> std::io::Result<Bytes> {
+    let mut buffer = vec![0; usize::try_from(size).unwrap_or(CHUNK_BYTES)];
+    file.read_exact_at(&mut buffer, from)?;
+    Ok(buffer.into())
 }
 
 fn read_chunk(file: &mut File, from: Option<u64>, size: usize) -> std::io::Result<Bytes> {

@@ -6,14 +6,16 @@ use ::http::header::{
 use ::http::{Method, Response, StatusCode};
 use wire::Body;
 
-use super::access::{CREATE_REPOSITORY, DELETE_IMAGE, PULL_IMAGE, PUT_IMAGE};
+use super::access::{CREATE_REPOSITORY, DELETE_IMAGE, PULL_IMAGE, PUT_IMAGE, REPLICATE_IMAGE};
 use super::refusal::{Refusal, Words};
-use super::target::Reference;
 use super::{Answer, CONTENT_DIGEST, Request, value};
+use crate::creation::Case;
 use crate::error::Error;
 use crate::model::{ContentDigest, MANIFEST_BYTES_MAX, Manifest, ManifestError, Status, is_tag};
-use crate::push::{Named, Push, beside};
+use crate::push::{Origin, Push, Reference, beside};
+use crate::replication::REPLICA_OF;
 use crate::tables::NameKey;
+use crate::upstream::Found;
 
 /// Tags that one request gives (the specification asks for ten at least).
 const TAG_PARAMETERS_MAX: usize = 32;
@@ -21,21 +23,26 @@ const TAG_PARAMETERS_MAX: usize = 32;
 static SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 static TAG: HeaderName = HeaderName::from_static("oci-tag");
 
-impl Reference {
-    fn named(&self) -> Named {
-        match self {
-            Self::Tag(tag) => Named { tag: Some(tag.clone()), digest: None },
-            Self::Digest(digest) => Named { tag: None, digest: Some(digest.to_string()) },
-        }
-    }
+/// The answer to a pull of a manifest.
+fn answer(media_type: &str, manifest_bytes: u64, digest: &str, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, value(media_type));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(manifest_bytes));
+    headers.insert(CONTENT_DIGEST.clone(), value(digest));
+    headers.insert(ETAG, value(&format!("\"{digest}\"")));
+    response
 }
 
 impl Request<'_> {
     /// A manifest as it was pushed.
     pub(super) async fn get_manifest(&self, name: &str, reference: &Reference) -> Answer {
         self.check(PULL_IMAGE, name)?;
-        let (key, snapshot) = (self.key(name), self.inner.ledger.snapshot());
-        let tables = &self.inner.tables;
+        let key = self.key(name);
+        if let Some(found) = self.manifest_through(&key, reference).await? {
+            return self.show_found(&found, reference);
+        }
+        let (snapshot, tables) = (self.inner.ledger.snapshot(), &self.inner.tables);
         tables.repository(&snapshot, &key)?;
         let (digest, image) = tables.image(&snapshot, &key, &reference.named())?;
         if image.status == Status::Archived {
@@ -58,23 +65,44 @@ impl Request<'_> {
                 Body::from(bytes::Bytes::from(bytes))
             }
         };
-        let mut response = Response::new(body);
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, value(&image.media_type));
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(image.manifest_bytes));
-        headers.insert(CONTENT_DIGEST.clone(), value(&digest));
-        headers.insert(ETAG, value(&format!("\"{digest}\"")));
-        Ok(response)
+        Ok(answer(&image.media_type, image.manifest_bytes, &digest, body))
     }
 
-    /// Sees to it that the repository is there, making it if a template says so.
+    /// A manifest that is on its way from upstream.
+    fn show_found(&self, found: &Found, reference: &Reference) -> Answer {
+        let media_type = &found.manifest.media_type;
+        if matches!(reference, Reference::Tag(_)) && !self.accepts(media_type) {
+            let text = format!("the image is of type {media_type}, which is not accepted");
+            return Err(Refusal::new(Words::ManifestUnknown, text));
+        }
+        let body = match *self.method() == Method::HEAD {
+            true => Body::empty(),
+            false => Body::from(found.bytes.clone()),
+        };
+        Ok(answer(media_type, found.bytes.len() as u64, found.digest.as_str(), body))
+    }
+
+    /// Sees to it that the repository is there, making it if a template says so, or for what another
+    /// registry replicates.
     pub(super) async fn ensure_repository(&self, key: &NameKey) -> Result<(), Refusal> {
+        let case = match self.origin(&key.1)? {
+            Origin::Replica => Case::Replication,
+            Origin::Client | Origin::Upstream => Case::Push,
+        };
         let missing = self.inner.tables.repository(&self.inner.ledger.snapshot(), key).err();
         let Some(missing) = missing else { return Ok(()) };
         let is_allowed = self.check(CREATE_REPOSITORY, &key.1).is_ok();
-        match is_allowed && self.inner.create_on_push(key).await? {
+        match is_allowed && self.inner.create_for(case, key).await? {
             true => Ok(()),
             false => Err(missing.into()),
+        }
+    }
+
+    /// Where what the client pushes comes from: another registry says so, and needs the right to.
+    fn origin(&self, name: &str) -> Result<Origin, Refusal> {
+        match self.headers().contains_key(&REPLICA_OF) {
+            true => self.check(REPLICATE_IMAGE, name).map(|()| Origin::Replica),
+            false => Ok(Origin::Client),
         }
     }
 
@@ -131,6 +159,7 @@ impl Request<'_> {
             stored: hold.digest(),
             tags: &tags,
             is_strict: false,
+            origin: self.origin(name)?,
         };
         let tables = &self.inner.tables;
         self.inner.ledger.transact("ecr: push", |tx| tables.push(tx, &push)).await?;

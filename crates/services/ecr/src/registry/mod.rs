@@ -11,6 +11,7 @@ mod manifests;
 mod range;
 mod refusal;
 mod target;
+mod through;
 mod token;
 mod uploads;
 
@@ -60,13 +61,13 @@ pub(crate) fn routes(inner: &Arc<Inner>) -> Vec<Route> {
 
 /// A request whose caller is known.
 struct Request<'a> {
-    inner: &'a Inner,
+    inner: &'a Arc<Inner>,
     depot: &'a Depot,
     session: Session,
     request: RouteRequest,
 }
 
-async fn serve(inner: &Inner, mut request: RouteRequest) -> Answer {
+async fn serve(inner: &Arc<Inner>, mut request: RouteRequest) -> Answer {
     let Some(depot) = &inner.setup.depot else {
         return Err(Refusal::new(Words::Unsupported, NO_DEPOT));
     };

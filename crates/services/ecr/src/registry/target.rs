@@ -2,13 +2,7 @@
 
 use super::refusal::{Refusal, Words};
 use crate::model::{ContentDigest, is_repository_name, is_tag};
-
-/// What a manifest is named by.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Reference {
-    Tag(String),
-    Digest(ContentDigest),
-}
+use crate::push::Reference;
 
 /// What a path means. Every name and digest in it has the right form.
 #[derive(Clone, Debug, PartialEq, Eq)]

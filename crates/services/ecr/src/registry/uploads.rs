@@ -26,8 +26,9 @@ use crate::tables::NameKey;
 pub(crate) const LAYER_BYTES_MAX: u64 = 52_000 * 1024 * 1024;
 /// A client may send nothing for so long.
 const IDLE: Duration = Duration::from_secs(60);
-/// What is gathered before it is written.
-const WRITE_BYTES: usize = 1024 * 1024;
+/// What is gathered before it is written. With many uploads, this and what hyper reads ahead is what
+/// the registry holds in memory.
+const WRITE_BYTES: usize = 256 * 1024;
 
 static UPLOAD_ID: HeaderName = HeaderName::from_static("docker-upload-uuid");
 
@@ -202,7 +203,8 @@ impl Request<'_> {
         }
     }
 
-    /// Adds a body to an upload. What came stays if it breaks off.
+    /// Adds a body to an upload: a piece is hashed and written while the next one comes. What came stays
+    /// if it breaks off.
     async fn take_in(
         &self,
         upload: &mut Upload,
@@ -211,32 +213,56 @@ impl Request<'_> {
     ) -> Result<(), Refusal> {
         let _place = self.inner.transfers.try_acquire().map_err(|_| busy())?;
         let limit = range.map_or(LAYER_BYTES_MAX, |(_, last)| last.saturating_add(1));
-        let mut buffer = BytesMut::new();
-        let ended = loop {
-            let frame = match tokio::time::timeout(IDLE, body.frame()).await {
-                Err(_) => break Err(Refusal::new(Words::Slow, "the body stopped coming")),
-                Ok(None) => break Ok(()),
-                Ok(Some(Err(_))) => {
-                    break Err(Refusal::new(Words::UploadInvalid, "the body broke off"));
-                }
-                Ok(Some(Ok(frame))) => frame,
+        let limit = limit.min(LAYER_BYTES_MAX);
+        let mut came = upload.offset();
+        let mut piece = gather(&mut body, came, limit).await;
+        loop {
+            let Piece { bytes, ended } = piece;
+            came += bytes.len() as u64;
+            let Some(ended) = ended else {
+                let next = gather(&mut body, came, limit);
+                let (written, next) = tokio::join!(upload.append(bytes.freeze()), next);
+                written.map_err(full)?;
+                piece = next;
+                continue;
             };
-            let Ok(data) = frame.into_data() else { continue };
-            let all = upload.offset() + (buffer.len() + data.len()) as u64;
-            if all > limit.min(LAYER_BYTES_MAX) {
-                let text = format!("the upload has more than {limit} bytes");
-                break Err(Refusal::new(Words::SizeInvalid, text));
+            if !bytes.is_empty() {
+                upload.append(bytes.freeze()).await.map_err(full)?;
             }
-            buffer.extend_from_slice(&data);
-            if buffer.len() >= WRITE_BYTES {
-                upload.append(buffer.split().freeze()).await.map_err(full)?;
-            }
-        };
-        if !buffer.is_empty() {
-            upload.append(buffer.freeze()).await.map_err(full)?;
+            return ended;
         }
-        ended
     }
+}
+
+/// Some bytes of a body, and how it ended if it did.
+struct Piece {
+    bytes: BytesMut,
+    ended: Option<Result<(), Refusal>>,
+}
+
+/// Waits for the next bytes of a body, of which `came` are here and `limit` may come.
+async fn gather(body: &mut Body, came: u64, limit: u64) -> Piece {
+    let mut bytes = BytesMut::new();
+    let ended = loop {
+        let frame = match tokio::time::timeout(IDLE, body.frame()).await {
+            Err(_) => break Err(Refusal::new(Words::Slow, "the body stopped coming")),
+            Ok(None) => break Ok(()),
+            Ok(Some(Err(_))) => {
+                break Err(Refusal::new(Words::UploadInvalid, "the body broke off"));
+            }
+            Ok(Some(Ok(frame))) => frame,
+        };
+        let Ok(data) = frame.into_data() else { continue };
+        if came + (bytes.len() + data.len()) as u64 > limit {
+            let text = format!("the upload has more than {limit} bytes");
+            break Err(Refusal::new(Words::SizeInvalid, text));
+        }
+        bytes.extend_from_slice(&data);
+        if bytes.len() >= WRITE_BYTES {
+            return Piece { bytes, ended: None };
+        }
+    };
+    Piece { bytes, ended: Some(ended) }
 }
 
 /// A full disk is told as what it is.

@@ -55,3 +55,8 @@ async fn policies() {
 async fn settings() {
     play("settings").await;
 }
+
+#[tokio::test]
+async fn upstreams() {
+    play("upstreams").await;
+}

@@ -3,9 +3,12 @@
 #![allow(clippy::unwrap_used)]
 
 mod access;
+mod cached;
 mod collection;
 mod distribution;
 mod golden;
 mod hostile;
+mod replicated;
 mod uploads;
+mod upstream;
 mod world;

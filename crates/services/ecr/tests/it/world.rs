@@ -1,16 +1,21 @@
 //! A ledger with repositories, a folder of blobs, and an edge over both.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ecr::{Challenge, Depot, Ecr, EcrSetup, Scope, Tables};
+use distribution::{Authorities, Http};
+use ecr::{Challenge, Depot, Destination, Ecr, EcrSetup, Scope, Tables};
 use http::{HeaderMap, Method, Request, StatusCode};
 use ledger::{Ledger, MemoryStore, Schema, SecretsKeys};
+use secrets::Secrets;
 use serde_json::{Value, json};
 use stage::{CountedIds, HeldClock, NoKeys};
 use tempfile::TempDir;
 use terms::{Region, Timestamp};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use wire::{Authenticator, Body, Caller, CallerKind, CredentialLookup, Edge, Secret};
 
 pub const KEY: &str = "AKIAEXAMPLEEXAMPLE00";
@@ -116,6 +121,12 @@ impl World {
             .await
     }
 
+    /// The same, which can replicate.
+    pub async fn with(destinations: Vec<Destination>) -> Self {
+        let folder = Arc::new(TempDir::new().unwrap());
+        Self::made(folder, MemoryStore::new(), true, Challenge::Basic, destinations).await
+    }
+
     /// A world with keys.
     pub async fn closed(challenge: Challenge) -> Self {
         Self::on(Arc::new(TempDir::new().unwrap()), MemoryStore::new(), false, challenge).await
@@ -128,12 +139,27 @@ impl World {
         is_open: bool,
         challenge: Challenge,
     ) -> Self {
+        Self::made(folder, store, is_open, challenge, Vec::new()).await
+    }
+
+    /// The same, which knows these destinations.
+    pub async fn made(
+        folder: Arc<TempDir>,
+        store: MemoryStore,
+        is_open: bool,
+        challenge: Challenge,
+        destinations: Vec<Destination>,
+    ) -> Self {
         let mut schema = Schema::new();
         let tables = Tables::declare(&mut schema);
+        let of_secrets = secrets::Tables::declare(&mut schema);
         schema.seal_secrets(Arc::new(SecretsKeys::new(&[[7_u8; 32]]).unwrap()));
         let clock = HeldClock::default();
         let ids = Arc::new(CountedIds::from(1));
         let ledger = Ledger::open(schema, Box::new(store), Arc::new(clock.clone()), ids).unwrap();
+        let random = Arc::new(CountedIds::from(5_000));
+        let secrets = Secrets::new(of_secrets, ledger.clone(), random);
+        let client = Arc::new(Http::new(Duration::from_secs(60), Authorities::default()));
         let authenticator: Arc<dyn Authenticator> =
             if is_open { Arc::new(NoKeys) } else { Arc::new(TwoKeys) };
         let depot =
@@ -151,14 +177,51 @@ impl World {
             depot: Some(depot),
             host: None,
             challenge,
+            secrets: secrets.clone(),
+            client,
+            destinations,
         };
         let ecr = Ecr::open(tables, ledger, setup).await.unwrap();
         let builder =
             Edge::builder(authenticator, Arc::new(clock.clone()), Arc::new(CountedIds::default()));
         let builder = builder.home(home.account, home.region).open(is_open);
         let builder = ecr.routes().into_iter().fold(builder, wire::EdgeBuilder::route);
-        let edge = builder.service(ecr.service()).build();
+        let edge = builder.service(ecr.service()).service(secrets.secretsmanager()).build();
         Self { edge, clock, ecr, folder, authorization: None }
+    }
+
+    /// Lets others call it over a socket.
+    pub async fn serve(&self) -> SocketAddr {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let (at, edge) = (listener.local_addr().unwrap(), self.edge.clone());
+        tokio::spawn(async move { edge.serve(listener, CancellationToken::new()).await });
+        at
+    }
+
+    /// Makes a secret as rules need it; its ARN.
+    pub async fn secret(&self, name: &str, text: &str) -> String {
+        let name = format!("ecr-pullthroughcache/{name}");
+        let token = "11111111-1111-4111-8111-111111111111";
+        let input = json!({"Name": name, "SecretString": text, "ClientRequestToken": token});
+        let target = "secretsmanager.CreateSecret";
+        let (status, body) = stage::ask_json(&self.edge, target, &input.to_string()).await;
+        assert_eq!(status, 200, "{body}");
+        let told: Value = serde_json::from_str(&body).unwrap();
+        told["ARN"].as_str().unwrap().to_owned()
+    }
+
+    /// Waits until the repository has an image of this tag and digest: what comes through comes behind
+    /// the answer.
+    pub async fn until_kept(&self, name: &str, tag: &str, digest: &str) {
+        let mut rest = tokio::time::interval(Duration::from_millis(2));
+        let input = json!({"repositoryName": name, "imageIds": [{"imageTag": tag}]}).to_string();
+        loop {
+            let (status, body) = self.ask("DescribeImages", &input).await;
+            if status == 200 && body.contains(digest) {
+                return;
+            }
+            rest.tick().await;
+        }
     }
 
     pub fn wait(&self, hours: u64) {
@@ -173,20 +236,40 @@ impl World {
 
     /// What Docker sends after `aws ecr get-login-password` with these credentials.
     pub async fn login(&self, credentials: &wire::sigv4::Credentials) -> String {
+        let body = self.signed("GetAuthorizationToken", "{}", credentials).await;
+        let token = body["authorizationData"][0]["authorizationToken"].as_str().unwrap();
+        format!("Basic {token}")
+    }
+
+    /// Calls an operation with the key that may do everything.
+    pub async fn call(&self, operation: &str, input: &Value) -> Value {
+        let credentials = wire::sigv4::Credentials {
+            access_key_id: KEY.to_owned(),
+            secret: Secret::new(SECRET),
+            session_token: None,
+        };
+        self.signed(operation, &input.to_string(), &credentials).await
+    }
+
+    async fn signed(
+        &self,
+        operation: &str,
+        input: &str,
+        credentials: &wire::sigv4::Credentials,
+    ) -> Value {
+        let target = format!("AmazonEC2ContainerRegistry_V20150921.{operation}");
         let request = Request::post("http://localhost:4566/")
             .header("content-type", "application/x-amz-json-1.1")
-            .header("x-amz-target", "AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken");
+            .header("x-amz-target", target);
         let (mut parts, ()) = request.body(()).unwrap().into_parts();
         let now = terms::Clock::now(&self.clock);
         let signer = wire::sigv4::Signer { credentials, region: "us-east-1", service: "ecr", now };
-        wire::sigv4::sign(&mut parts, b"{}", &signer);
-        let request = Request::from_parts(parts, Body::from("{}".to_owned()));
+        wire::sigv4::sign(&mut parts, input.as_bytes(), &signer);
+        let request = Request::from_parts(parts, Body::from(input.to_owned()));
         let answer = self.edge.handle(request, None).await;
         assert_eq!(answer.status(), StatusCode::OK);
         let body = answer.into_body().collect(1 << 20).await.unwrap();
-        let body: Value = serde_json::from_slice(&body).unwrap();
-        let token = body["authorizationData"][0]["authorizationToken"].as_str().unwrap();
-        format!("Basic {token}")
+        serde_json::from_slice(&body).unwrap()
     }
 
     /// The answer to a call that must succeed.

@@ -1,0 +1,296 @@
+//! Pull-through cache rules.
+
+use shapes_ecr as shapes;
+use shapes_ecr::errors as codes;
+use wire::Context;
+
+use super::paging::page;
+use super::scope;
+use crate::error::Error;
+use crate::model::{CacheRule, ROOT, base_url, kind_of};
+use crate::tables::NameKey;
+use crate::{Inner, Scope};
+
+/// Rules of a registry (ECR's quota).
+const RULES_MAX: usize = 50;
+/// Rules of one page if the request does not say.
+const PAGE_ITEMS: usize = 100;
+
+/// A prefix without the slash that is implied.
+fn prefix(text: &str) -> String {
+    text.strip_suffix('/').unwrap_or(text).to_owned()
+}
+
+fn missing(key: &NameKey) -> Error {
+    let (Scope { account, .. }, prefix) = key;
+    let text = format!(
+        "The pull through cache rule with repository prefix '{prefix}' does not exist in the \
+         registry with id '{account}'"
+    );
+    Error::Of(codes::PULL_THROUGH_CACHE_RULE_NOT_FOUND, text)
+}
+
+fn unsupported(why: String) -> Error {
+    Error::Of(codes::UNSUPPORTED_UPSTREAM_REGISTRY, why)
+}
+
+/// Which kind of registry a rule means: what is said and what its URL tells must agree.
+fn kind(url: &str, said: Option<shapes::UpstreamRegistry>) -> Result<Option<String>, Error> {
+    if base_url(url).is_none() {
+        return Err(unsupported(format!("'{url}' is not the URL of a registry: HOST[:PORT]")));
+    }
+    let told = kind_of(url);
+    let said = said.map(|kind| kind.as_str());
+    if let (Some(told), Some(said)) = (told, said)
+        && told != said
+    {
+        return Err(unsupported(format!("'{url}' is not an upstream registry of the kind {said}")));
+    }
+    let kind = told.or(said);
+    if kind == Some("ecr") {
+        return Err(unsupported(
+            "Longshore does not pull through from private registries of AWS's yet, which need a \
+             role; see docs/support.md"
+                .to_owned(),
+        ));
+    }
+    Ok(kind.map(str::to_owned))
+}
+
+/// A role is for private registries of AWS's alone.
+fn check_role(role: Option<&str>) -> Result<(), Error> {
+    match role {
+        None => Ok(()),
+        Some(_) => Err(Error::parameter(
+            "customRoleArn",
+            "is for upstream registries of the kind ecr, which Longshore does not pull from yet",
+        )),
+    }
+}
+
+/// A rule as answers have it.
+struct Shown {
+    credential_arn: Option<String>,
+    ecr_repository_prefix: Option<String>,
+    registry_id: Option<String>,
+    upstream_registry: Option<shapes::UpstreamRegistry>,
+    upstream_registry_url: Option<String>,
+    upstream_repository_prefix: Option<String>,
+}
+
+fn show(key: &NameKey, row: &CacheRule) -> Shown {
+    let kind = row.kind.as_deref();
+    Shown {
+        credential_arn: row.credential.clone(),
+        ecr_repository_prefix: Some(key.1.clone()),
+        registry_id: Some(key.0.account.to_string()),
+        upstream_registry: kind
+            .and_then(<shapes::UpstreamRegistry as wire::value::Enumeration>::parse),
+        upstream_registry_url: Some(row.url.clone()),
+        upstream_repository_prefix: Some(
+            row.upstream_prefix.clone().unwrap_or_else(|| ROOT.to_owned()),
+        ),
+    }
+}
+
+impl Inner {
+    /// Sees to it that a rule's secret is there.
+    fn check_credential(&self, scope: &Scope, arn: Option<&str>) -> Result<(), Error> {
+        let Some(arn) = arn else { return Ok(()) };
+        let found = self.setup.secrets.text_of(&scope.account, &scope.region, arn);
+        let mut parts = arn.splitn(6, ':').skip(3);
+        let is_ours = parts.next() == Some(scope.region.as_str())
+            && parts.next() == Some(scope.account.as_str());
+        match found {
+            Ok(_) => Ok(()),
+            Err(secrets::NoText::Missing) if is_ours => {
+                let text = format!("The secret '{arn}' does not exist");
+                Err(Error::Of(codes::SECRET_NOT_FOUND, text))
+            }
+            Err(secrets::NoText::Missing) => {
+                let text = format!(
+                    "The secret '{arn}' cannot be accessed: it has to be of the registry's own \
+                     account and region"
+                );
+                Err(Error::Of(codes::UNABLE_TO_ACCESS_SECRET, text))
+            }
+            Err(secrets::NoText::Closed) => {
+                let text = format!(
+                    "The secret '{arn}' cannot be accessed: it was deleted, or its value is no text"
+                );
+                Err(Error::Of(codes::UNABLE_TO_ACCESS_SECRET, text))
+            }
+        }
+    }
+
+    /// Makes a rule.
+    pub(super) async fn create_pull_through_cache_rule(
+        &self,
+        context: Context,
+        input: shapes::CreatePullThroughCacheRuleRequest,
+    ) -> Result<shapes::CreatePullThroughCacheRuleResponse, Error> {
+        let scope = scope(&context, input.registry_id.as_deref())?;
+        let key = (scope, prefix(&input.ecr_repository_prefix));
+        let kind = kind(&input.upstream_registry_url, input.upstream_registry)?;
+        check_role(input.custom_role_arn.as_deref())?;
+        self.check_credential(&key.0, input.credential_arn.as_deref())?;
+        let upstream_prefix = input.upstream_repository_prefix.as_deref().map(prefix);
+        let rule = CacheRule {
+            url: input.upstream_registry_url,
+            kind,
+            credential: input.credential_arn,
+            upstream_prefix: upstream_prefix.filter(|prefix| prefix != ROOT),
+            created_at: context.now,
+            updated_at: context.now,
+        };
+        let done = self.ledger.transact("create a pull-through cache rule", |tx| {
+            if tx.get(&self.tables.cache_rules, &key).is_some() {
+                let text = format!(
+                    "The pull through cache rule with repository prefix '{}' already exists in the \
+                     registry with id '{}'",
+                    key.1, key.0.account
+                );
+                return Err(Error::Of(codes::PULL_THROUGH_CACHE_RULE_ALREADY_EXISTS, text));
+            }
+            if tx.prefix(&self.tables.cache_rules, &key.0).count() >= RULES_MAX {
+                let text = format!("A registry has at most {RULES_MAX} pull through cache rules");
+                return Err(Error::Limit(text));
+            }
+            tx.put(&self.tables.cache_rules, key.clone(), rule.clone());
+            Ok(())
+        });
+        done.await?;
+        let shown = show(&key, &rule);
+        Ok(shapes::CreatePullThroughCacheRuleResponse {
+            created_at: Some(rule.created_at),
+            credential_arn: shown.credential_arn,
+            custom_role_arn: None,
+            ecr_repository_prefix: shown.ecr_repository_prefix,
+            registry_id: shown.registry_id,
+            upstream_registry: shown.upstream_registry,
+            upstream_registry_url: shown.upstream_registry_url,
+            upstream_repository_prefix: shown.upstream_repository_prefix,
+        })
+    }
+
+    /// Lists rules, all or those of these prefixes.
+    pub(super) async fn describe_pull_through_cache_rules(
+        &self,
+        context: Context,
+        input: shapes::DescribePullThroughCacheRulesRequest,
+    ) -> Result<shapes::DescribePullThroughCacheRulesResponse, Error> {
+        let scope = scope(&context, input.registry_id.as_deref())?;
+        let snapshot = self.ledger.snapshot();
+        let wanted: Option<Vec<String>> = input
+            .ecr_repository_prefixes
+            .map(|texts| texts.iter().map(|text| prefix(text)).collect());
+        for prefix in wanted.iter().flatten() {
+            let key = (scope.clone(), prefix.clone());
+            snapshot.get(&self.tables.cache_rules, &key).ok_or_else(|| missing(&key))?;
+        }
+        let rows = snapshot.prefix(&self.tables.cache_rules, &scope);
+        let rows =
+            rows.filter(|(key, _)| wanted.as_ref().is_none_or(|wanted| wanted.contains(&key.1)));
+        let name = |(key, _): &(NameKey, _)| key.1.clone();
+        let token = input.next_token.as_deref();
+        let (rows, next_token) = page(rows, name, input.max_results, PAGE_ITEMS, token)?;
+        let rules = rows.iter().map(|(key, row)| {
+            let shown = show(key, row);
+            shapes::PullThroughCacheRule {
+                created_at: Some(row.created_at),
+                credential_arn: shown.credential_arn,
+                custom_role_arn: None,
+                ecr_repository_prefix: shown.ecr_repository_prefix,
+                registry_id: shown.registry_id,
+                updated_at: Some(row.updated_at),
+                upstream_registry: shown.upstream_registry,
+                upstream_registry_url: shown.upstream_registry_url,
+                upstream_repository_prefix: shown.upstream_repository_prefix,
+            }
+        });
+        let pull_through_cache_rules = Some(rules.collect());
+        Ok(shapes::DescribePullThroughCacheRulesResponse { next_token, pull_through_cache_rules })
+    }
+
+    /// Deletes a rule; what came through stays.
+    pub(super) async fn delete_pull_through_cache_rule(
+        &self,
+        context: Context,
+        input: shapes::DeletePullThroughCacheRuleRequest,
+    ) -> Result<shapes::DeletePullThroughCacheRuleResponse, Error> {
+        let scope = scope(&context, input.registry_id.as_deref())?;
+        let key = (scope, prefix(&input.ecr_repository_prefix));
+        let done = self.ledger.transact("delete a pull-through cache rule", |tx| {
+            let row = tx.get(&self.tables.cache_rules, &key).ok_or_else(|| missing(&key))?;
+            tx.delete(&self.tables.cache_rules, &key);
+            Ok::<_, Error>(CacheRule::clone(&row))
+        });
+        let row = done.await?.value;
+        let shown = show(&key, &row);
+        Ok(shapes::DeletePullThroughCacheRuleResponse {
+            created_at: Some(row.created_at),
+            credential_arn: shown.credential_arn,
+            custom_role_arn: None,
+            ecr_repository_prefix: shown.ecr_repository_prefix,
+            registry_id: shown.registry_id,
+            upstream_registry_url: shown.upstream_registry_url,
+            upstream_repository_prefix: shown.upstream_repository_prefix,
+        })
+    }
+
+    /// Gives a rule other credentials.
+    pub(super) async fn update_pull_through_cache_rule(
+        &self,
+        context: Context,
+        input: shapes::UpdatePullThroughCacheRuleRequest,
+    ) -> Result<shapes::UpdatePullThroughCacheRuleResponse, Error> {
+        let scope = scope(&context, input.registry_id.as_deref())?;
+        let key = (scope, prefix(&input.ecr_repository_prefix));
+        let known = self.ledger.snapshot().get(&self.tables.cache_rules, &key);
+        known.ok_or_else(|| missing(&key))?;
+        check_role(input.custom_role_arn.as_deref())?;
+        self.check_credential(&key.0, input.credential_arn.as_deref())?;
+        let done = self.ledger.transact("update a pull-through cache rule", |tx| {
+            let row = tx.get(&self.tables.cache_rules, &key).ok_or_else(|| missing(&key))?;
+            let old = CacheRule::clone(&row);
+            let credential = input.credential_arn.clone().or(old.credential.clone());
+            let row = CacheRule { credential, updated_at: tx.now(), ..old };
+            tx.put(&self.tables.cache_rules, key.clone(), row.clone());
+            Ok::<_, Error>(row)
+        });
+        let row = done.await?.value;
+        let shown = show(&key, &row);
+        Ok(shapes::UpdatePullThroughCacheRuleResponse {
+            credential_arn: shown.credential_arn,
+            custom_role_arn: None,
+            ecr_repository_prefix: shown.ecr_repository_prefix,
+            registry_id: shown.registry_id,
+            updated_at: Some(row.updated_at),
+            upstream_repository_prefix: shown.upstream_repository_prefix,
+        })
+    }
+
+    /// Whether a rule's registry is there and lets its credentials in.
+    pub(super) async fn validate_pull_through_cache_rule(
+        &self,
+        context: Context,
+        input: shapes::ValidatePullThroughCacheRuleRequest,
+    ) -> Result<shapes::ValidatePullThroughCacheRuleResponse, Error> {
+        let scope = scope(&context, input.registry_id.as_deref())?;
+        let key = (scope, prefix(&input.ecr_repository_prefix));
+        let row = self.ledger.snapshot().get(&self.tables.cache_rules, &key);
+        let row = CacheRule::clone(&*row.ok_or_else(|| missing(&key))?);
+        let failure = self.knock(&key.0, &row).await.err().map(|error| error.to_string());
+        let shown = show(&key, &row);
+        Ok(shapes::ValidatePullThroughCacheRuleResponse {
+            credential_arn: shown.credential_arn,
+            custom_role_arn: None,
+            ecr_repository_prefix: shown.ecr_repository_prefix,
+            is_valid: Some(failure.is_none()),
+            failure,
+            registry_id: shown.registry_id,
+            upstream_registry_url: shown.upstream_registry_url,
+            upstream_repository_prefix: shown.upstream_repository_prefix,
+        })
+    }
+}
