@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use agent::engine::{Capacity, Settings};
@@ -90,7 +90,8 @@ pub fn journal(data: &DataDir, name: &str) -> PathBuf {
     data.node(name).join(JOURNAL)
 }
 
-/// The images of this machine's instances.
+/// The images of this machine's instances. `authority` is whom the server that they belong to has its
+/// certificate of, if it has one.
 ///
 /// # Errors
 /// If the store cannot be opened.
@@ -98,9 +99,10 @@ pub async fn open_images(
     data: &DataDir,
     behavior: PullBehavior,
     registries: &RegistryFlags,
+    authority: Option<&Path>,
 ) -> Result<Arc<ImageStore>> {
     let folder = data.images();
-    let authorities = registries.authorities()?;
+    let authorities = registries.authorities(authority)?;
     // Where a server keeps its registry's blobs, if one runs on this folder too.
     let siblings = vec![data.registry()];
     let settings =

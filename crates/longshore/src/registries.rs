@@ -23,12 +23,15 @@ pub struct RegistryFlags {
 }
 
 impl RegistryFlags {
-    /// Whose certificates registries may have.
+    /// Whose certificates registries may have: of whom the flags name, and of whom the node's own server
+    /// has its (a file), for it has a registry too.
     ///
     /// # Errors
     /// If a file has none.
-    pub fn authorities(&self) -> Result<Authorities> {
-        Authorities::read(&self.registry_ca).context("--registry-ca")
+    pub fn authorities(&self, of_server: Option<&Path>) -> Result<Authorities> {
+        let files: Vec<&Path> =
+            self.registry_ca.iter().map(PathBuf::as_path).chain(of_server).collect();
+        Authorities::read(&files).context("--registry-ca, or the server's own authority")
     }
 }
 

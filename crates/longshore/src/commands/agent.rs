@@ -156,7 +156,11 @@ impl Agent {
         let network = ChosenNetwork::of(self.network, &self.server);
         let house = HouseSettings::resolve(&self.house)?;
         let updater = self.updater(&data, &name, own, (&joined, tls.as_ref()), end.clone())?;
-        let images = node::open_images(&data, house.pull_behavior, &self.registries).await?;
+        let authority =
+            self.ca.clone().or_else(|| NodeFiles::at(&data.node(&name)).authority_file());
+        let authority = authority.filter(|_| tls.is_some());
+        let (behavior, registries) = (house.pull_behavior, &self.registries);
+        let images = node::open_images(&data, behavior, registries, authority.as_deref()).await?;
         let objects = self.objects.objects(&data)?;
         let stand_ins = self.devices.of_one_of_many(data.path())?;
         let (trust, place) = ((tls, stand_ins), (&network, objects));

@@ -213,7 +213,9 @@ impl Pull {
         };
         let data = DataDir::create(&settings::data_dir(self.data_dir)?)?;
         let behavior = images::PullBehavior::Always;
-        let store = node::open_images(&data, behavior, &self.registries).await?;
+        let authority = data.running().and_then(|running| running.ca);
+        let store =
+            node::open_images(&data, behavior, &self.registries, authority.as_deref()).await?;
         let (progress, mut events) = Progress::channel(PROGRESS_EVENTS);
         let auth = auth.unwrap_or_default();
         let pulling = store.pull(&self.reference, &auth, progress);

@@ -155,8 +155,9 @@ impl Nodes {
     ) -> Result<Self> {
         warn_of_others(settings, &data);
         let host = (settings.instances == 1).then(ChosenNetwork::host);
-        let images =
-            node::open_images(&data, settings.house.pull_behavior, &has.registries).await?;
+        let authority = plane.running.ca.as_deref();
+        let behavior = settings.house.pull_behavior;
+        let images = node::open_images(&data, behavior, &has.registries, authority).await?;
         let mut nodes = Self {
             running: JoinSet::new(),
             end: CancellationToken::new(),

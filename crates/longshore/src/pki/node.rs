@@ -43,6 +43,11 @@ impl NodeFiles {
         std::fs::read(&self.authority).ok()
     }
 
+    /// Where that is, if it was told one.
+    pub fn authority_file(&self) -> Option<PathBuf> {
+        self.authority.is_file().then(|| self.authority.clone())
+    }
+
     /// Keeps the authority.
     ///
     /// # Errors

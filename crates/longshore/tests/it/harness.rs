@@ -169,9 +169,12 @@ impl Up {
 
     /// The API's URL.
     pub fn endpoint(&self) -> String {
+        self.running()["endpoint"].as_str().expect("it names the endpoint").to_owned()
+    }
+
+    fn running(&self) -> Value {
         let text = fs::read(self.data.path().join("server.json")).expect("the server is announced");
-        let running: Value = serde_json::from_slice(&text).expect("server.json is JSON");
-        running["endpoint"].as_str().expect("it names the endpoint").to_owned()
+        serde_json::from_slice(&text).expect("server.json is JSON")
     }
 
     /// Runs a command of our own and gives its standard output.
@@ -224,6 +227,9 @@ impl Up {
             .env("AWS_PROFILE", "longshore")
             .env("AWS_CONFIG_FILE", "/dev/null")
             .env("AWS_MAX_ATTEMPTS", "1");
+        if let Some(ca) = self.running()["ca"].as_str() {
+            command.env("AWS_CA_BUNDLE", ca);
+        }
         // A profile without a config entry is found in the credentials file alone.
         command
     }

@@ -6,11 +6,33 @@ use std::process::Command;
 use serde_json::json;
 
 use crate::harness::{Up, example_image, piped};
+use crate::security::{certificates, text};
 
 /// Copies with skopeo; panics with its words if it fails.
 fn skopeo(args: &[&str]) {
     let done = Command::new("skopeo").args(args).output().unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+#[test]
+fn a_node_trusts_its_own_servers_registry() {
+    let tls = certificates();
+    let up = Up::start_with(&["--tls-dir", &text(tls.path())], &[]);
+    let made = up.aws(&["ecr", "create-repository", "--repository-name", "app"]);
+    let uri = made["repository"]["repositoryUri"].as_str().unwrap();
+    let (user, password) = up.keys();
+    let image = format!("oci-archive:{}", example_image("busybox"));
+    let (target, login) = (format!("docker://{uri}:v1"), format!("{user}:{password}"));
+    skopeo(&["copy", "--dest-tls-verify=false", "--dest-creds", &login, &image, &target]);
+    let definition = json!({
+        "family": "trusted", "networkMode": "host",
+        "containerDefinitions": [{"name": "main", "memory": 32,
+            "image": "000000000000.dkr.ecr.us-east-1.amazonaws.com/app:v1",
+            "command": ["sh", "-c", "exit 7"]}],
+    });
+    let id = up.run_task(&definition);
+    let task = up.await_status(&id, "STOPPED");
+    assert_eq!(task["containers"][0]["exitCode"], 7, "{task}");
 }
 
 #[test]
