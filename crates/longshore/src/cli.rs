@@ -7,9 +7,9 @@ use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    agent, audit, completions, config, debug, deploy, diff, doctor, down, events, exec, fleet,
-    history, image, import, init, login, logs, man, map, plan, profile, recover, run, server,
-    status, stop, store, token, top, up, usage, version, why, why_denied,
+    agent, audit, balancer, completions, config, debug, deploy, diff, doctor, down, events, exec,
+    fleet, history, image, import, init, login, logs, man, map, plan, profile, recover, run,
+    server, status, stop, store, token, top, up, usage, version, why, why_denied,
 };
 use crate::exit::Exit;
 use crate::observe::{self, ObserveSettings};
@@ -37,6 +37,9 @@ enum Command {
     Server(server::Server),
     /// Make this machine a container instance of a server elsewhere
     Agent(Box<agent::Agent>),
+    /// Serve load balancers on this machine; a server elsewhere tells which, and takes over again
+    /// when no balancer is left
+    Balancer(Box<balancer::Balancer>),
     /// Make certificates and keys with which servers, agents and etcd trust each other
     Init(init::Init),
     /// Make what container instances join with
@@ -109,6 +112,7 @@ impl Command {
             Self::Up(command) => serve(command.observe()?, "up", command.run(format)),
             Self::Server(command) => serve(command.observe()?, "server", command.run(format)),
             Self::Agent(command) => serve(command.observe()?, "agent", command.run(format)),
+            Self::Balancer(command) => serve(command.observe()?, "balancer", command.run(format)),
             Self::Token(command) => calling()?.block_on(command.run(format)),
             Self::Run(command) => calling()?.block_on(command.run(format)),
             Self::Deploy(command) => calling()?.block_on(command.run(format)),

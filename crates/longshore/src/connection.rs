@@ -80,8 +80,10 @@ impl Connection {
 
     fn target(&self) -> Result<Target> {
         let target = match &self.profile {
-            Some(name) => from_profile(name),
-            None => self.local_target()?.or_else(|| from_profile(PROFILE)),
+            Some(name) => from_profile(name, self.endpoint.as_deref()),
+            None => {
+                self.local_target()?.or_else(|| from_profile(PROFILE, self.endpoint.as_deref()))
+            }
         };
         target.with_context(|| self.what_is_missing())
     }
@@ -101,8 +103,11 @@ impl Connection {
     /// What this command would sign with, so that it can be kept out of what is written down.
     pub fn secrets(&self) -> Vec<String> {
         let target = match &self.profile {
-            Some(name) => from_profile(name),
-            None => self.local_target().ok().flatten().or_else(|| from_profile(PROFILE)),
+            Some(name) => from_profile(name, self.endpoint.as_deref()),
+            None => {
+                let here = self.local_target().ok().flatten();
+                here.or_else(|| from_profile(PROFILE, self.endpoint.as_deref()))
+            }
         };
         target.map(|target| target.keys.secret_access_key).into_iter().collect()
     }
@@ -133,8 +138,9 @@ impl Connection {
     }
 }
 
-/// What the SDKs' shared files say of a profile, if that is enough to call a server.
-fn from_profile(name: &str) -> Option<Target> {
+/// What the SDKs' shared files say of a profile, if that is enough to call a server, which may be
+/// named otherwise.
+fn from_profile(name: &str, endpoint: Option<&str>) -> Option<Target> {
     let home = PathBuf::from(std::env::var_os("HOME")?).join(".aws");
     let file = |variable: &str, default: &str| {
         let path = std::env::var_os(variable).map_or_else(|| home.join(default), PathBuf::from);
@@ -146,7 +152,10 @@ fn from_profile(name: &str) -> Option<Target> {
     let mut credentials = profile_files::section(&credentials, name);
     Some(Target {
         // Clients of AWS take one URL; ours take a list besides.
-        endpoint: config.remove("longshore_servers").or_else(|| config.remove("endpoint_url"))?,
+        endpoint: config
+            .remove("longshore_servers")
+            .or_else(|| config.remove("endpoint_url"))
+            .or_else(|| endpoint.map(str::to_owned))?,
         ca: config
             .remove("ca_bundle")
             .map(PathBuf::from)

@@ -43,7 +43,7 @@ use crate::registry;
 use crate::security::Tls;
 use crate::settings::{Auth, ServerSettings};
 use crate::tables::Tables;
-use crate::{routes, tls_upkeep};
+use crate::{names, routes, tls_upkeep};
 
 /// A control plane that serves until it is told to stop.
 pub struct ControlPlane {
@@ -108,14 +108,14 @@ impl ControlPlane {
         let asked = (&iam, &trail, &secrets);
         let ecr = registry::join(tables.ecr, &ledger, asked, &settings, &data, ids.clone()).await?;
         acquaint(&secrets, &iam, &ecs);
-        let inside = observe::Inside::open(&settings, &data, &ledger, &ecs)?;
+        let inside = observe::Inside::open(&settings, &data, &ledger, (&ecs, &elb))?;
         let mut ours = routes::all(&settings, &installation, tls.as_ref(), &iam, &ecs, &ledger);
         ours.extend(inside.routes(&settings, &ledger));
         ours.push(archive_route::export(ledger.clone()));
         ours.push(hand_out_agents(&settings, &ecs)?);
         ours.extend(audit::routes(&trail, &iam));
         ours.extend(ecs.routes().into_iter().chain(vpc.routes()));
-        ours.extend(events.routes().into_iter().chain(ecr.routes()));
+        ours.extend(events.routes().into_iter().chain(ecr.routes()).chain(elb.routes()));
         let shutdown = CancellationToken::new();
         let mut loops = JoinSet::new();
         let shared = (clock.clone() as Arc<dyn Clock>, ids as Arc<dyn IdSource>);
@@ -134,7 +134,8 @@ impl ControlPlane {
         }
         .build();
         let metrics = inside.begin(&settings, &edge, &mut loops, &shutdown).await?;
-        let running = Running { metrics, ..running };
+        let dns = names::answer(settings.dns, elb.zones(), (&mut loops, &shutdown)).await?;
+        let running = Running { metrics, dns, ..running };
         keep_certificates(tls.as_ref(), &clock, &shutdown, &mut loops);
         keep_trail(trail, &shutdown, &mut loops);
         let others = (events, logs, secrets, elb, certificates, iam.clone(), ecr);
@@ -357,7 +358,7 @@ async fn leading(
                 ended
             };
             let (logs, writer) = access_logs(objects.clone(), ledger.clock().clone(), &RandomIds);
-            let balancer = Balancer::with_journal(ledger.clock().clone(), logs);
+            let balancer = Balancer::beside_others(ledger.clock().clone(), logs);
             let (ended, (), (), (), (), (), ()) = tokio::join!(
                 work,
                 events.run(telling.clone()),
@@ -398,6 +399,7 @@ fn running(settings: &ServerSettings, tls: Option<&Tls>, address: SocketAddr) ->
         account: settings.account.clone(),
         region: settings.region.clone(),
         metrics: None,
+        dns: None,
     }
 }
 

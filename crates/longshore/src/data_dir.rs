@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -35,6 +36,9 @@ pub struct Running {
     /// Where its metrics are read without a signature, if anywhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics: Option<String>,
+    /// Where names of load balancers are answered by DNS, if anywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dns: Option<SocketAddr>,
 }
 
 /// An access key and its secret.
@@ -109,6 +113,11 @@ impl DataDir {
     /// Where an instance keeps its journal, containers and networks.
     pub fn node(&self, name: &str) -> PathBuf {
         self.0.join("node").join(name)
+    }
+
+    /// Where a balancer keeps what it was told last.
+    pub fn balancer(&self, name: &str) -> PathBuf {
+        self.0.join("balancer").join(name)
     }
 
     /// Where an instance's namespaces are held.

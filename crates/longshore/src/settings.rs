@@ -7,16 +7,16 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use ecs::ServiceRules;
-use serde::{Deserialize, Serialize};
 use terms::{AccountId, ClusterName, Region};
 
+pub use crate::auth::Auth;
 use crate::ensemble::{StoreFlags, StoreSettings};
 use crate::housekeeping::{HouseSettings, amazons_variable};
 use crate::instances::{INSTANCES_MAX, InstanceFlags, ProviderNames};
-
 use crate::limits::{LimitFlags, LimitSettings};
+use crate::names::NameFlags;
 use crate::observe::{ObserveFlags, ObserveSettings};
 use crate::registry::{OwnRegistryFlags, OwnRegistrySettings};
 use crate::retention::Retention;
@@ -25,32 +25,6 @@ use crate::service_rules::ServiceFlags;
 
 /// The file that is read when `--config` and `LONGSHORE_CONFIG` name none; it may be absent.
 const CONFIG_FILE: &str = "/etc/longshore/longshore.toml";
-
-/// Whose requests are accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Auth {
-    /// Only requests signed with a key that Longshore made.
-    Signed,
-    /// Any credentials, on a loopback address only.
-    Open,
-}
-
-impl FromStr for Auth {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        <Self as ValueEnum>::from_str(text, false)
-    }
-}
-
-impl Display for Auth {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Signed => "signed",
-            Self::Open => "open",
-        })
-    }
-}
 
 /// Flags of `longshore up` and `longshore server`.
 #[derive(Args, Clone, Debug, Default)]
@@ -111,6 +85,9 @@ pub struct ServerFlags {
     /// How services are kept.
     #[command(flatten)]
     pub services: ServiceFlags,
+    /// How names are answered.
+    #[command(flatten)]
+    pub names: NameFlags,
 }
 
 /// Where a value came from.
@@ -199,6 +176,8 @@ pub struct ServerSettings {
     pub limits: LimitSettings,
     /// How services are kept.
     pub services: ServiceRules,
+    /// Where names of load balancers are answered by DNS, if anywhere.
+    pub dns: Option<SocketAddr>,
     /// Where each value came from.
     pub origins: Vec<Origin>,
 }
@@ -254,6 +233,7 @@ impl ServerSettings {
             observe: ObserveSettings::read(&mut resolver, &flags.observe)?,
             limits: LimitSettings::read(&mut resolver, &flags.limits)?,
             services: flags.services.read(&mut resolver)?,
+            dns: flags.names.read(&mut resolver)?,
             origins: Vec::new(),
         };
         let settings = Self { origins: resolver.finish()?, ..settings };

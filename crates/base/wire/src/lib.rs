@@ -40,8 +40,8 @@ pub use auth::{Action, Authenticator, CredentialLookup, Decided, Denied, Secret}
 pub use check::{Violation, describe as describe_violations};
 pub use context::{Caller, CallerKind, Context, RoleSession, UserSession};
 pub use edge::{
-    Ask, Body, BodyWriter, Edge, EdgeBuilder, EdgeLimits, EdgeLoad, Gate, Need, Passage, Priority,
-    Route, RouteAuth, RouteRequest, SeatLimits, Unavailable, need_by_name,
+    Ask, Body, BodySender, BodyWriter, Edge, EdgeBuilder, EdgeLimits, EdgeLoad, Gate, Need,
+    Passage, Priority, Route, RouteAuth, RouteRequest, SeatLimits, Unavailable, need_by_name,
 };
 pub use error::{ErrorModel, ServiceError};
 pub use protocol::Protocol;

@@ -110,6 +110,53 @@ pub fn of_fargate(ecs: &ecs::Ecs) -> Source {
     })
 }
 
+/// Where load balancers are served: a balancer's name, or the server.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Serving {
+    balancer: String,
+}
+
+/// What load balancers have had to do, here and at balancers on hosts of their own.
+pub fn of_load_balancers(elb: &elbv2::Elb) -> Source {
+    let elb = elb.clone();
+    Box::new(move |registry| {
+        let joined = elb.balancers() as u64;
+        let registry = registry.sub_registry_with_prefix("elb");
+        figure(registry, "balancers", "Balancers on hosts of their own that have joined", joined);
+        let served = elb.served().into_iter();
+        of_served(registry, served.map(|one| (one.balancer, one.count)).collect());
+    })
+}
+
+/// What the load balancers of this process have had to do.
+pub fn of_balancer(name: &str, balancer: &balancer::Balancer) -> Source {
+    let (name, balancer) = (name.to_owned(), balancer.clone());
+    Box::new(move |registry| {
+        let registry = registry.sub_registry_with_prefix("elb");
+        let counts = balancer.counts().into_iter();
+        of_served(registry, counts.map(|count| (Some(name.clone()), count)).collect());
+    })
+}
+
+fn of_served(registry: &mut Registry, served: Vec<(Option<String>, balancer::Count)>) {
+    let mut sums: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+    for (place, count) in served {
+        let sum = sums.entry(place.unwrap_or_else(|| "server".to_owned())).or_default();
+        *sum = (sum.0 + count.requests, sum.1 + count.connections);
+    }
+    let of = |amount: fn(&(u64, u64)) -> u64| {
+        let one = |(balancer, sum): (&String, &(u64, u64))| {
+            let number = i64::try_from(amount(sum)).unwrap_or(i64::MAX);
+            (Serving { balancer: balancer.clone() }, number)
+        };
+        sums.iter().map(one).collect::<Vec<_>>()
+    };
+    let help = "Requests of the load balancers that are served there";
+    figures(registry, "requests", help, of(|sum| sum.0));
+    let help = "Connections of the load balancers that are served there, and flows of datagrams";
+    figures(registry, "connections", help, of(|sum| sum.1));
+}
+
 /// What the ledger holds.
 pub fn of_ledger(ledger: &Ledger) -> Source {
     let ledger = ledger.clone();

@@ -12,6 +12,7 @@ mod traces;
 use std::sync::Arc;
 
 use ecs::Ecs;
+use elbv2::Elb;
 use ledger::Ledger;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -67,11 +68,16 @@ impl Inside {
         settings: &ServerSettings,
         data: &DataDir,
         ledger: &Ledger,
-        ecs: &Ecs,
+        (ecs, elb): (&Ecs, &Elb),
     ) -> Result<Self> {
         let retention = settings.history_retention.duration();
         let history = Recorder::open(&data.history(), retention, ledger.clone(), ecs)?;
-        let sources = vec![figures::of_ledger(ledger), history.figures(), figures::of_fargate(ecs)];
+        let sources = vec![
+            figures::of_ledger(ledger),
+            history.figures(),
+            figures::of_fargate(ecs),
+            figures::of_load_balancers(elb),
+        ];
         let metrics = Metrics::new("server", sources);
         Ok(Self { metrics, history })
     }

@@ -1,17 +1,19 @@
-//! Keeps the data plane as the rows say, and the rows of health as the data plane says. Only the
-//! server that leads runs this.
+//! Keeps the data plane as the rows say, and the rows of health as the data plane says; what balancers
+//! on hosts of their own have taken over is left to them. Only the server that leads runs this.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::time::Duration;
 
-use balancer::Balancer;
-use ledger::{Feed, Lagged};
+use balancer::{Balancer, CookieKey, Report};
+use ledger::{Feed, Lagged, Snapshot};
 use terms::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::Inner;
-use crate::decide::{Plan, found, idle, plan};
+use crate::decide::{
+    Front, Plan, Telling, found, idle, own, plan, reports, states, verdicts, zones,
+};
 use crate::model::{LoadBalancer, State, Target};
 
 /// The pause before what failed is tried again: a listener, or a commit.
@@ -23,35 +25,58 @@ impl Inner {
     /// Runs until `shutdown`; then the data plane stops.
     pub(crate) async fn run(&self, balancer: &Balancer, shutdown: CancellationToken) {
         let mut feed = self.ledger.subscribe();
+        let key = CookieKey::random();
+        balancer.use_cookie_key(&key);
+        self.balancers.open(balancer);
         loop {
-            let again = self.look(balancer).await;
+            let again = self.look(balancer, &key).await;
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
                 () = self.rows_changed(&mut feed) => {}
                 () = balancer.changed() => {}
+                () = self.balancers.changed.notified() => {}
                 () = tokio::time::sleep(again) => {}
             }
         }
+        self.zones.set(None);
+        self.balancers.close();
         balancer.stop();
     }
 
     /// One round; gives when there is to be another at the latest.
-    async fn look(&self, balancer: &Balancer) -> Duration {
-        let plan = plan(&self.tables, &self.certificates, &self.ledger.snapshot());
-        let troubles = balancer.apply(&plan.config);
+    async fn look(&self, balancer: &Balancer, key: &CookieKey) -> Duration {
+        let snapshot = self.ledger.snapshot();
+        let plan = plan(&self.tables, &self.certificates, &snapshot);
+        let (fronts, forgets) = self.balancers.fronts();
+        self.tell(&plan, &snapshot, &fronts, key);
+        let troubles = balancer.apply(&own(&plan.config, &plan.users, &fronts));
         let mut wait = if troubles.is_empty() { SWEEP } else { PAUSE };
-        let noted = self.note_states(&plan, &troubles).await;
-        let noted = noted.and(self.note_health(&plan, balancer).await);
+        let states = states(&plan.config, &fronts, &troubles);
+        let reports = reports(balancer.health(), &plan.users, &fronts);
+        let noted = self.note_states(&plan, &states).await;
+        let noted = noted.and(self.note_health(&plan, reports).await);
         let noted = noted.and(self.end_draining().await);
         if let Err(error) = noted {
             tracing::warn!(%error, "what load balancers found cannot be stored yet");
             wait = PAUSE;
         }
+        let wait = forgets.map_or(wait, |forgets| wait.min(forgets));
         let first = self.ledger.snapshot().index_range(&self.tables.draining, ..).next();
         let first = first.and_then(|(_, row)| row.draining_until);
         let now = self.ledger.clock().now();
         first.map_or(wait, |first| wait.min(first.since(now)))
+    }
+
+    /// Tells balancers and who asks for names what there is.
+    fn tell(&self, plan: &Plan, snapshot: &Snapshot, fronts: &[Front], key: &CookieKey) {
+        // Serial numbers go round (RFC 1982).
+        #[allow(clippy::cast_possible_truncation)]
+        let serial = snapshot.revision() as u32;
+        self.zones.set(Some(zones(&plan.config, fronts, serial)));
+        let known = verdicts(&self.tables, snapshot, plan);
+        let plan = (plan.config.clone(), plan.users.clone());
+        self.balancers.tell(Telling::next(plan, known, fronts, key.clone()));
     }
 
     /// Waits until rows change that the data plane depends on.
@@ -65,7 +90,8 @@ impl Inner {
                         || commit.touches(&tables.rules)
                         || commit.touches(&tables.groups)
                         || commit.touches(&tables.targets)
-                        || self.certificates.touched_by(&commit);
+                        || self.certificates.touched_by(&commit)
+                        || (self.balancers.any() && commit.touches(&tables.health));
                     if touched {
                         return;
                     }
@@ -82,17 +108,19 @@ impl Inner {
     async fn note_states(
         &self,
         plan: &Plan,
-        troubles: &BTreeMap<String, String>,
+        states: &BTreeMap<String, Option<String>>,
     ) -> Result<(), String> {
         let snapshot = self.ledger.snapshot();
-        let state = |name: &String| match troubles.get(name) {
-            Some(trouble) => State::Impaired(trouble.clone()),
-            None => State::Active,
+        let state = |name: &String| {
+            Some(match states.get(name)? {
+                Some(trouble) => State::Impaired(trouble.clone()),
+                None => State::Active,
+            })
         };
         let changes: Vec<_> = plan
             .load_balancers
             .iter()
-            .map(|(name, key)| (key, state(name)))
+            .filter_map(|(name, key)| Some((key, state(name)?)))
             .filter(|(key, state)| {
                 let row = snapshot.get(&self.tables.load_balancers, key);
                 row.is_some_and(|row| row.state != *state)
@@ -113,10 +141,10 @@ impl Inner {
     }
 
     /// What checks found; nothing of groups that nobody uses.
-    async fn note_health(&self, plan: &Plan, balancer: &Balancer) -> Result<(), String> {
+    async fn note_health(&self, plan: &Plan, reports: Vec<Report>) -> Result<(), String> {
         let (snapshot, now) = (self.ledger.snapshot(), self.ledger.clock().now());
         let mut changes = Vec::new();
-        for report in balancer.health() {
+        for report in reports {
             let Some(group) = plan.groups.get(&report.group) else { continue };
             let port = u32::from(report.target.port);
             let key = (group.0.clone(), group.1.clone(), report.target.id.clone(), port);

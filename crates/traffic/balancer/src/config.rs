@@ -4,10 +4,13 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::Cidr;
+use crate::health::State;
 
 /// Everything that is to be done.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Config {
     /// The load balancers.
     pub load_balancers: Vec<LoadBalancer>,
@@ -16,7 +19,7 @@ pub struct Config {
 }
 
 /// A load balancer.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LoadBalancer {
     /// Tells it from others.
     pub name: String,
@@ -33,7 +36,7 @@ pub struct LoadBalancer {
 }
 
 /// Where a load balancer's requests are written down.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct LogPlace {
     /// The folder, without a slash at its ends.
     pub folder: String,
@@ -46,7 +49,7 @@ pub struct LogPlace {
 }
 
 /// How X-Forwarded-For is treated.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Forwarded {
     /// The client's address is added.
     #[default]
@@ -58,7 +61,7 @@ pub enum Forwarded {
 }
 
 /// What becomes of requests of HTTP/1 that can be read in two ways.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Desync {
     /// They pass, written in one way.
     Monitor,
@@ -70,7 +73,7 @@ pub enum Desync {
 }
 
 /// A load balancer's attributes that matter here.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
     /// How long a connection may be without a byte.
     pub idle: Duration,
@@ -109,7 +112,7 @@ impl Default for Settings {
 }
 
 /// What listeners take.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// Requests of HTTP.
     #[default]
@@ -121,7 +124,7 @@ pub enum Kind {
 }
 
 /// A listener.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Listener {
     /// The port.
     pub port: u16,
@@ -138,7 +141,7 @@ pub struct Listener {
 }
 
 /// What a listener shows that takes TLS.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tls {
     /// Its certificates; the first one is for clients that no other fits better.
     pub certificates: Vec<CertificatePair>,
@@ -149,7 +152,7 @@ pub struct Tls {
 }
 
 /// A certificate with its key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CertificatePair {
     /// Tells it from others.
     pub name: String,
@@ -159,8 +162,9 @@ pub struct CertificatePair {
     pub key: KeyPem,
 }
 
-/// A key as PEM, which is never printed.
-#[derive(Clone, PartialEq, Eq)]
+/// A key as PEM, which is never printed. Where a configuration is written, it is written too.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct KeyPem(String);
 
 impl KeyPem {
@@ -182,7 +186,7 @@ impl fmt::Debug for KeyPem {
 }
 
 /// A rule.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rule {
     /// What it is known by in what is written down.
     pub priority: u32,
@@ -193,7 +197,7 @@ pub struct Rule {
 }
 
 /// Texts that a part of a request is compared with; one of them is enough.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Texts {
     /// With `*` and `?`.
     Patterns(Vec<String>),
@@ -202,7 +206,7 @@ pub enum Texts {
 }
 
 /// What a request must be.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Condition {
     /// Its host, whatever the case.
     Host(Texts),
@@ -219,7 +223,7 @@ pub enum Condition {
 }
 
 /// What is done with a request.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Action {
     /// It goes to one of these groups.
     Forward {
@@ -242,7 +246,7 @@ pub enum Action {
 }
 
 /// Where a client is sent, with `#{protocol}`, `#{host}`, `#{port}`, `#{path}` and `#{query}`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Redirect {
     /// Whether it is for good: 301, else 302.
     pub permanent: bool,
@@ -259,7 +263,7 @@ pub struct Redirect {
 }
 
 /// How a group's next target is chosen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Algorithm {
     /// One after the other.
     #[default]
@@ -271,7 +275,7 @@ pub enum Algorithm {
 }
 
 /// Which HTTP targets speak.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Speaks {
     /// HTTP/1.1.
     #[default]
@@ -285,7 +289,7 @@ pub enum Speaks {
 }
 
 /// A target group that some load balancer uses.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Group {
     /// Tells it from others.
     pub name: String,
@@ -316,10 +320,24 @@ pub struct Group {
     pub healthy_min: usize,
     /// With a smaller part of healthy targets than this many hundredths, all get requests.
     pub healthy_min_percent: usize,
+    /// How its targets are, if somebody else decides it. Then this data plane does not check them;
+    /// of a target that is not named nothing is known yet.
+    pub verdicts: Option<Vec<Verdict>>,
+}
+
+/// How a target is, as somebody else decided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// The target's id.
+    pub id: String,
+    /// Its port.
+    pub port: u16,
+    /// How it is.
+    pub state: State,
 }
 
 /// A target.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Target {
     /// Its id; with the port it tells it from others of the group.
     pub id: String,
@@ -334,7 +352,7 @@ pub struct Target {
 }
 
 /// How targets are checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Check {
     /// What is spoken.
     pub speaks: Speaks,

@@ -4,7 +4,8 @@
 //!   open connections see the new rules with their next request.
 //! - `rules/`: which rule takes a request, pure once compiled. `targets/`: which target gets it, and
 //!   connections that are kept. `proxy/`: one request, there and back. `streams/`:
-//!   connections of network load balancers. `health/`: checks.
+//!   connections of network load balancers. `health/`: checks. `messages.rs`: how one on a host of
+//!   its own is told what to do.
 //!
 //! **Invariant:** a request is sent to a target that is not draining, once [`Balancer::apply`] has
 //! returned.
@@ -16,6 +17,7 @@ mod cidr;
 mod config;
 mod health;
 mod listening;
+mod messages;
 mod proxy;
 mod random;
 mod rules;
@@ -26,8 +28,10 @@ mod tls;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 use terms::Clock;
 use tokio::sync::Notify;
 
@@ -35,16 +39,18 @@ pub use cidr::Cidr;
 pub use config::{
     Action, Algorithm, CertificatePair, Check, Condition, Config, Desync, Forwarded, Group, KeyPem,
     Kind, Listener, LoadBalancer, LogPlace, Redirect, Rule, Settings, Speaks, Target, Texts, Tls,
+    Verdict,
 };
 pub use health::{Health, Reason, State};
-pub use proxy::Journal;
+pub use messages::{FORMAT, Found, Told};
+pub use proxy::{CookieKey, Journal};
 
 use listening::{Common, Listening};
 use proxy::Cookies;
 use targets::GroupState;
 
 /// What is known of a target.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// The group's name.
     pub group: String,
@@ -54,6 +60,17 @@ pub struct Report {
     pub health: Health,
     /// Whether no request is under way to it. Once a draining one is idle, it stays so.
     pub is_idle: bool,
+}
+
+/// What a load balancer has had to do since the data plane began with it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Count {
+    /// The load balancer's name.
+    pub load_balancer: String,
+    /// Connections that came, and flows of datagrams.
+    pub connections: u64,
+    /// Requests that came.
+    pub requests: u64,
 }
 
 /// The data plane. Cheap to clone; it needs a runtime of tokio's with time.
@@ -77,16 +94,22 @@ struct Applied {
 impl Balancer {
     /// One that does nothing yet.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self::begin(clock, None)
+        Self::begin(clock, None, false)
     }
 
     /// One that writes down what it does, of load balancers that say where.
     pub fn with_journal(clock: Arc<dyn Clock>, journal: Arc<dyn Journal>) -> Self {
-        Self::begin(clock, Some(journal))
+        Self::begin(clock, Some(journal), false)
     }
 
-    fn begin(clock: Arc<dyn Clock>, journal: Option<Arc<dyn Journal>>) -> Self {
-        let common = Common { clock, cookies: Arc::new(Cookies::new()), journal };
+    /// The same, with ports that others of its kind may listen on at the same time, on this machine
+    /// and by the same user: one can take over from another without a gap.
+    pub fn beside_others(clock: Arc<dyn Clock>, journal: Arc<dyn Journal>) -> Self {
+        Self::begin(clock, Some(journal), true)
+    }
+
+    fn begin(clock: Arc<dyn Clock>, journal: Option<Arc<dyn Journal>>, shares: bool) -> Self {
+        let common = Common { clock, cookies: Arc::new(Cookies::new()), journal, shares };
         let inner = Inner { common, applied: Mutex::default(), changed: Arc::default() };
         Self { inner: Arc::new(inner) }
     }
@@ -108,6 +131,22 @@ impl Balancer {
         troubles
     }
 
+    /// Seals the cookies by which clients stay where they are with this key from now on.
+    pub fn use_cookie_key(&self, key: &CookieKey) {
+        self.inner.common.cookies.use_key(key);
+    }
+
+    /// What each load balancer has had to do.
+    pub fn counts(&self) -> Vec<Count> {
+        let applied = self.inner.applied.lock();
+        let count = |(name, connections, requests): (&String, u64, u64)| Count {
+            load_balancer: name.clone(),
+            connections,
+            requests,
+        };
+        applied.listening.counts().map(count).collect()
+    }
+
     /// How all targets are.
     pub fn health(&self) -> Vec<Report> {
         let applied = self.inner.applied.lock();
@@ -118,6 +157,22 @@ impl Balancer {
     /// may have become idle. One caller waits.
     pub async fn changed(&self) {
         self.inner.changed.notified().await;
+    }
+
+    /// Stops as [`Balancer::stop`] does, and returns when all that is under way has ended, or after this
+    /// long. Nobody else waits for changes then.
+    pub async fn finish(&self, at_most: Duration) {
+        let groups = std::mem::take(&mut self.inner.applied.lock().groups);
+        let serving: Vec<_> = groups.values().flat_map(|group| group.leave()).collect();
+        self.stop();
+        let ended = async {
+            while !serving.iter().all(|target| target.is_idle()) {
+                self.changed().await;
+            }
+        };
+        if tokio::time::timeout(at_most, ended).await.is_err() {
+            tracing::warn!("requests are cut off: they took longer than this can wait");
+        }
     }
 
     /// Stops listening and checking; open connections end with their requests.

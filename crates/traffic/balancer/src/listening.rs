@@ -1,11 +1,13 @@
 //! Listeners: one task for each, and one for each connection.
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener as Bound};
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use socket2::{Domain, Socket, Type};
 use terms::Clock;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -17,10 +19,33 @@ use crate::streams;
 use crate::targets::GroupState;
 use crate::tls::Secure;
 
+/// Connections that wait to be accepted, at most; the system may allow fewer.
+const BACKLOG: i32 = 4096;
+
+/// What a load balancer has had to do since this data plane began with it.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    connections: AtomicU64,
+    requests: AtomicU64,
+}
+
+impl Counts {
+    /// A connection came, or the first datagram of a flow.
+    pub(crate) fn connection(&self) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A request came.
+    pub(crate) fn request(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 /// What a listener does, ready to be asked.
 pub(crate) struct Plan {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) cookies: Arc<Cookies>,
+    pub(crate) counts: Arc<Counts>,
     pub(crate) settings: Settings,
     pub(crate) dns_name: String,
     pub(crate) port: u16,
@@ -52,12 +77,16 @@ pub(crate) struct Common {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) cookies: Arc<Cookies>,
     pub(crate) journal: Option<Arc<dyn Journal>>,
+    /// Whether others on this machine may listen on the same addresses and ports beside it.
+    pub(crate) shares: bool,
 }
 
 /// All listeners by address, those of datagrams apart.
 #[derive(Default)]
 pub(crate) struct Listening {
     listeners: BTreeMap<(SocketAddr, bool), Open>,
+    /// By the names of load balancers.
+    counts: BTreeMap<String, Arc<Counts>>,
 }
 
 /// A listener that takes connections until it is dropped.
@@ -82,12 +111,21 @@ impl Listening {
     ) -> BTreeMap<String, String> {
         let mut troubles = BTreeMap::new();
         let mut before = std::mem::take(&mut self.listeners);
+        let mut counted = std::mem::take(&mut self.counts);
         for load_balancer in load_balancers {
+            let counts = counted.remove(&load_balancer.name).unwrap_or_default();
+            self.counts.insert(load_balancer.name.clone(), counts.clone());
             for listener in &load_balancer.listeners {
                 let address = SocketAddr::new(load_balancer.address, listener.port);
                 let place = (address, listener.kind == Kind::Datagrams);
-                let open = before.remove(&place);
-                match renewed(open, address, (load_balancer, listener), groups, common) {
+                let opened = match self.listeners.contains_key(&place) {
+                    true => Err("another load balancer listens there".to_owned()),
+                    false => {
+                        let told = (load_balancer, listener, &counts);
+                        renewed(before.remove(&place), address, told, groups, common)
+                    }
+                };
+                match opened {
                     Ok(open) => drop(self.listeners.insert(place, open)),
                     Err(error) => {
                         tracing::warn!(%address, error, "a load balancer cannot listen");
@@ -99,13 +137,20 @@ impl Listening {
         }
         troubles
     }
+
+    /// What each load balancer has had to do: connections and requests.
+    pub(crate) fn counts(&self) -> impl Iterator<Item = (&String, u64, u64)> {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let all = self.counts.iter();
+        all.map(move |(name, one)| (name, read(&one.connections), read(&one.requests)))
+    }
 }
 
 /// The listener that was open, with its new plan; else one that is opened.
 fn renewed(
     open: Option<Open>,
     address: SocketAddr,
-    (load_balancer, listener): (&LoadBalancer, &Listener),
+    (load_balancer, listener, counts): (&LoadBalancer, &Listener, &Arc<Counts>),
     groups: &BTreeMap<String, Arc<GroupState>>,
     common: &Common,
 ) -> Result<Open, String> {
@@ -119,15 +164,16 @@ fn renewed(
     let secure = listener.tls.as_ref();
     let secure = secure.map(|tls| Secure::next(before.as_ref(), tls, offers)).transpose()?;
     let rules = last.as_ref().map(|last| &last.rules);
-    let plan = Plan { secure, ..plan((load_balancer, listener), rules, groups, common) };
+    let counts = counts.clone();
+    let plan = Plan { secure, counts, ..plan((load_balancer, listener), rules, groups, common) };
     match open {
         Some(open) => {
             open.plan.store(Arc::new(plan));
             Ok(open)
         }
         None => match listener.kind {
-            Kind::Datagrams => open_datagrams(address, Arc::new(plan)),
-            Kind::Requests | Kind::Streams(_) => self::open(address, Arc::new(plan)),
+            Kind::Datagrams => open_datagrams(address, Arc::new(plan), common.shares),
+            Kind::Requests | Kind::Streams(_) => self::open(address, Arc::new(plan), common.shares),
         }
         .map_err(|error| error.to_string()),
     }
@@ -147,6 +193,7 @@ fn plan(
         is_stream: listener.kind != Kind::Requests,
         clock: common.clock.clone(),
         cookies: common.cookies.clone(),
+        counts: Arc::default(),
         settings,
         dns_name: load_balancer.dns_name.clone(),
         port: listener.port,
@@ -180,22 +227,35 @@ fn deed(action: &Action, groups: &BTreeMap<String, Arc<GroupState>>) -> Deed {
     }
 }
 
-fn open(address: SocketAddr, plan: Arc<Plan>) -> std::io::Result<Open> {
-    let bound = Bound::bind(address)?;
-    bound.set_nonblocking(true)?;
-    let listener = TcpListener::from_std(bound)?;
+fn open(address: SocketAddr, plan: Arc<Plan>, shares: bool) -> std::io::Result<Open> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    // Connections of an earlier listener that are still ending are in nobody's way.
+    socket.set_reuse_address(true)?;
+    bind(&socket, address, shares)?;
+    socket.listen(BACKLOG)?;
+    let listener = TcpListener::from_std(socket.into())?;
     let (plan, closing) = (Arc::new(ArcSwap::new(plan)), CancellationToken::new());
     let open = Open { plan: plan.clone(), closing: closing.clone() };
     tokio::spawn(proxy::accept(listener, plan, closing));
     Ok(open)
 }
 
-fn open_datagrams(address: SocketAddr, plan: Arc<Plan>) -> std::io::Result<Open> {
-    let bound = std::net::UdpSocket::bind(address)?;
-    bound.set_nonblocking(true)?;
-    let socket = tokio::net::UdpSocket::from_std(bound)?;
+fn open_datagrams(address: SocketAddr, plan: Arc<Plan>, shares: bool) -> std::io::Result<Open> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, None)?;
+    bind(&socket, address, shares)?;
+    let socket = tokio::net::UdpSocket::from_std(UdpSocket::from(socket))?;
     let (plan, closing) = (Arc::new(ArcSwap::new(plan)), CancellationToken::new());
     let open = Open { plan: plan.clone(), closing: closing.clone() };
     tokio::spawn(streams::serve_datagrams(socket, plan, closing));
     Ok(open)
+}
+
+/// Takes the address; with `shares`, beside others of the same user that share it. The system gives
+/// each new connection to one of them.
+fn bind(socket: &Socket, address: SocketAddr, shares: bool) -> std::io::Result<()> {
+    if shares {
+        socket.set_reuse_port(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())
 }

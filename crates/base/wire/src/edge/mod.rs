@@ -32,7 +32,7 @@ pub use counters::EdgeLoad;
 pub use gate::{Ask, Gate, Need, Passage, Unavailable, need_by_name};
 pub use limits::{EdgeLimits, SeatLimits};
 pub use route::{Route, RouteAuth, RouteRequest};
-pub use writer::BodyWriter;
+pub use writer::{BodySender, BodyWriter};
 
 use admission::Admission;
 use connections::Connections;

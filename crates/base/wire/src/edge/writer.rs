@@ -1,4 +1,4 @@
-//! A body that a thread writes as if into a file.
+//! A body that a thread writes as if into a file, or a task sends.
 
 use std::io::{self, Write};
 use std::pin::Pin;
@@ -23,6 +23,23 @@ pub struct BodyWriter {
     gathered: BytesMut,
 }
 
+/// Sends a body part by part; for tasks. The body ends when this is dropped.
+#[derive(Debug)]
+pub struct BodySender(mpsc::Sender<Result<Bytes, BodyError>>);
+
+impl BodySender {
+    /// Sends a part; waits while a client that reads slowly has not taken the parts before it. Gives
+    /// whether anybody still reads.
+    pub async fn send(&self, part: impl Into<Bytes>) -> bool {
+        self.0.send(Ok(part.into())).await.is_ok()
+    }
+
+    /// Returns when nobody reads any more.
+    pub async fn closed(&self) {
+        self.0.closed().await;
+    }
+}
+
 struct Chunks(mpsc::Receiver<Result<Bytes, BodyError>>);
 
 impl Body {
@@ -31,6 +48,14 @@ impl Body {
     pub fn written() -> (BodyWriter, Self) {
         let (sender, receiver) = mpsc::channel(CHUNKS_WAITING);
         (BodyWriter { sender, gathered: BytesMut::new() }, Self::stream(Chunks(receiver)))
+    }
+}
+
+impl Body {
+    /// A body, and what sends it.
+    pub fn sent() -> (BodySender, Self) {
+        let (sender, receiver) = mpsc::channel(CHUNKS_WAITING);
+        (BodySender(sender), Self::stream(Chunks(receiver)))
     }
 }
 

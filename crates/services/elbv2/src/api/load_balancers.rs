@@ -14,11 +14,9 @@ use crate::Inner;
 use crate::arn;
 use crate::error::{Error, Kind, Limit};
 use crate::model::attributes;
-use crate::model::{LoadBalancer, State};
+use crate::model::{DNS_SUFFIX, LoadBalancer, State, network_suffix};
 use crate::tables::LoadBalancerKey;
 
-/// What names of load balancers end with; nobody else's zone.
-const DNS_SUFFIX: &str = "elb.internal";
 /// Most load balancers that one request names.
 const NAMED_MAX: usize = 20;
 /// The first of the addresses that load balancers get: loopback addresses beside those that people
@@ -221,8 +219,7 @@ fn is_network(input: &shapes::CreateLoadBalancerInput) -> Result<bool, Error> {
 
 /// As AWS names network load balancers, under another suffix: `NAME-ID.elb.REGION.SUFFIX`.
 fn network_name(scope: &Scope, name: &str, id: &str) -> String {
-    let suffix = DNS_SUFFIX.trim_start_matches("elb.");
-    format!("{}-{id}.elb.{}.{suffix}", name.to_lowercase(), scope.region)
+    format!("{}-{id}.{}", name.to_lowercase(), network_suffix(&scope.region))
 }
 
 /// As AWS names them, under another suffix: `[internal-]NAME-DIGITS.REGION.SUFFIX`.

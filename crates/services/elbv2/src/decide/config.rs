@@ -1,12 +1,12 @@
 //! The data plane's configuration out of a snapshot.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use balancer::{
     Action, Algorithm, CertificatePair, Check, Cidr, Condition, Config, Desync, Forwarded, Group,
-    KeyPem, Kind, LogPlace, Redirect, Settings, Speaks, Texts, Tls,
+    KeyPem, Kind, LogPlace, Redirect, Settings, Speaks, State, Texts, Tls, Verdict,
 };
 use ledger::Snapshot;
 use shapes_elbv2 as shapes;
@@ -19,8 +19,8 @@ use crate::model::attributes::{
     value,
 };
 use crate::model::{
-    Actions, Listener, LoadBalancer, Protocol, Secure, Target, TargetGroup, Transport, Version,
-    policies, weighted,
+    Actions, Health, HealthState, Listener, LoadBalancer, Protocol, Secure, Target, TargetGroup,
+    Transport, Version, policies, weighted,
 };
 use crate::tables::{GroupKey, ListenerKey, LoadBalancerKey, Tables, TargetKey};
 
@@ -33,6 +33,8 @@ pub(crate) struct Plan {
     pub(crate) config: Config,
     pub(crate) load_balancers: BTreeMap<String, LoadBalancerKey>,
     pub(crate) groups: BTreeMap<String, GroupKey>,
+    /// Which load balancer uses a group.
+    pub(crate) users: BTreeMap<String, String>,
 }
 
 /// What follows from a snapshot.
@@ -42,10 +44,11 @@ pub(crate) fn plan(
     snapshot: &Snapshot,
 ) -> Plan {
     let mut plan = Plan::default();
-    let mut used = BTreeSet::new();
+    let mut used = BTreeMap::new();
     for (key, row) in snapshot.range(&tables.load_balancers, ..) {
         let name = arn::of_load_balancer(&key);
-        used.extend(tables.groups_of(snapshot, &key));
+        let groups = tables.groups_of(snapshot, &key).into_iter();
+        used.extend(groups.map(|group| (group, name.clone())));
         plan.config.load_balancers.push(balancer::LoadBalancer {
             name: name.clone(),
             address: IpAddr::V4(row.address),
@@ -56,15 +59,37 @@ pub(crate) fn plan(
         });
         plan.load_balancers.insert(name, key);
     }
-    for key in used {
+    for (key, user) in used {
         let Some(row) = snapshot.get(&tables.groups, &key) else { continue };
         let targets = snapshot.prefix(&tables.targets, &key);
         let targets = targets.filter_map(|(key, row)| target(&key, &row)).collect();
         let name = arn::of_group(&key);
         plan.config.groups.push(group(name.clone(), &row, targets));
+        plan.users.insert(name.clone(), user);
         plan.groups.insert(name, key);
     }
     plan
+}
+
+/// How the targets of the groups in a plan are, as far as it is known.
+pub(crate) fn verdicts(
+    tables: &Tables,
+    snapshot: &Snapshot,
+    plan: &Plan,
+) -> BTreeMap<String, Vec<Verdict>> {
+    let of_target = |((_, _, id, port), row): (TargetKey, ledger::Row<Health>)| {
+        let state = match row.state {
+            HealthState::Initial => State::Initial,
+            HealthState::Healthy => State::Healthy,
+            HealthState::Unhealthy => State::Unhealthy,
+        };
+        Some(Verdict { id, port: u16::try_from(port).ok()?, state })
+    };
+    let of_group = |(name, key): (&String, &GroupKey)| {
+        let all = snapshot.prefix(&tables.health, key).filter_map(of_target);
+        (name.clone(), all.collect())
+    };
+    plan.groups.iter().map(of_group).collect()
 }
 
 /// Where a load balancer's requests are written down (Application Load Balancer guide, "Access log
@@ -312,5 +337,6 @@ fn group(name: String, row: &TargetGroup, targets: Vec<balancer::Target>) -> Gro
         slow_start: slow_start.filter(|lasts| !lasts.is_zero()),
         healthy_min: number(&format!("{least}.count")).unwrap_or(1),
         healthy_min_percent: number(&format!("{least}.percentage")).unwrap_or_default(),
+        verdicts: None,
     }
 }

@@ -14,6 +14,12 @@ pub(crate) fn found(
 ) -> Option<Health> {
     let (state, reason) = match (report.state, &report.reason) {
         (State::Initial, _) if before.is_some() => return None,
+        // It was told so, and has found nothing else since.
+        (State::Unhealthy, None)
+            if before.is_some_and(|before| before.state == HealthState::Unhealthy) =>
+        {
+            return None;
+        }
         (State::Initial, _) => (HealthState::Initial, None),
         (State::Healthy, _) => (HealthState::Healthy, None),
         (State::Unhealthy, Some(Why::Code(_))) => {

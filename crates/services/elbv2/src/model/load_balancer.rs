@@ -1,6 +1,7 @@
 //! Load balancers, listeners, rules.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,14 @@ use terms::Timestamp;
 use wire::document::Document;
 
 use super::Actions;
+
+/// What names of application load balancers end with; nobody else's zone.
+pub(crate) const DNS_SUFFIX: &str = "elb.internal";
+
+/// What names of a region's network load balancers end with.
+pub(crate) fn network_suffix(region: &impl Display) -> String {
+    format!("elb.{region}.internal")
+}
 
 /// Where a load balancer is in its life (API reference, `LoadBalancerState`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

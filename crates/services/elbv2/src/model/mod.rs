@@ -10,6 +10,8 @@ mod target;
 pub(crate) use actions::{Actions, weighted};
 pub use group::TargetType;
 pub(crate) use group::{HealthCheck, Matcher, Protocol, TargetGroup, Version};
-pub(crate) use load_balancer::{Listener, LoadBalancer, Rule, Secure, State, Transport};
+pub(crate) use load_balancer::{
+    DNS_SUFFIX, Listener, LoadBalancer, Rule, Secure, State, Transport, network_suffix,
+};
 pub(crate) use target::Target;
 pub use target::{Health, HealthState, Reason};

@@ -11,7 +11,7 @@ use ledger::{Ledger, MemoryStore, Schema, SecretsKeys};
 use stage::{CountedIds, HeldClock};
 use terms::Timestamp;
 use vpc::Scope;
-use wire::Edge;
+use wire::{Edge, EdgeBuilder};
 
 /// Names the service; nobody checks the signature.
 const SCOPE: &str = "AWS4-HMAC-SHA256 \
@@ -51,6 +51,7 @@ const MADE: [(&str, &str, &str); 4] = [
 
 pub struct World {
     edge: Edge,
+    pub elb: Elb,
     /// The ARNs of what was made, by the names of [`MADE`] with their numbers, as in `$LB1`.
     made: Mutex<BTreeMap<String, String>>,
 }
@@ -71,8 +72,14 @@ impl World {
         let elb = Elb::new(tables, ledger.clone(), setup);
         let users = Arc::new(elb.clone());
         let of_acm = Certificates::new(certificates, ledger, Arc::new(Authority), users);
-        let edge = stage::edge(&clock).service(elb.service()).service(of_acm.service()).build();
-        Self { edge, made: Mutex::default() }
+        let edge = stage::edge(&clock).service(elb.service()).service(of_acm.service());
+        let edge = elb.routes().into_iter().fold(edge, EdgeBuilder::route).build();
+        Self { edge, elb, made: Mutex::default() }
+    }
+
+    /// The edge itself.
+    pub fn edge(&self) -> &Edge {
+        &self.edge
     }
 
     /// Makes a certificate, `$CERT1` for the first one.

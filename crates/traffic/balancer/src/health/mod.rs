@@ -5,13 +5,14 @@ mod probe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::time::MissedTickBehavior;
 
 use crate::targets::TargetState;
 pub(crate) use probe::probe;
 
 /// A target's state as checks tell it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum State {
     /// No verdict yet.
     #[default]
@@ -23,7 +24,7 @@ pub enum State {
 }
 
 /// Why a check failed (Application Load Balancer guide, "Target health status").
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reason {
     /// Another status than the wanted ones.
     Code(u16),
@@ -34,7 +35,7 @@ pub enum Reason {
 }
 
 /// How a target is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
     /// Its state.
     pub state: State,
@@ -55,6 +56,16 @@ impl Judge {
     /// The verdict so far.
     pub(crate) fn health(&self) -> &Health {
         &self.health
+    }
+
+    /// Takes over what somebody else decided, and tells whether the verdict is another. What was
+    /// counted is forgotten with it.
+    pub(crate) fn take_over(&mut self, state: State) -> bool {
+        let is_new = self.health.state != state;
+        if is_new {
+            *self = Self { health: Health { state, reason: None }, ..Self::default() };
+        }
+        is_new
     }
 
     /// Notes a check, and tells whether the verdict is another. A new target needs one pass to be
@@ -80,7 +91,7 @@ impl Judge {
     }
 }
 
-/// Checks a target until it is dropped.
+/// Checks a target until it is dropped, as long as nobody else does.
 pub(crate) async fn watch(target: Arc<TargetState>) {
     let mut interval: Option<(Duration, tokio::time::Interval)> = None;
     loop {
@@ -99,8 +110,10 @@ pub(crate) async fn watch(target: Arc<TargetState>) {
             _ = ticks.tick() => {}
         }
         let check = target.check.load_full();
-        let failed = probe(target.address(), &check).await.err();
-        target.note(failed, &check);
+        if !target.is_told() {
+            let failed = probe(target.address(), &check).await.err();
+            target.note(failed, &check);
+        }
         target.forget_idle();
     }
 }
@@ -108,6 +121,15 @@ pub(crate) async fn watch(target: Arc<TargetState>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_another_decided_stays_until_checks_say_otherwise() {
+        let mut judge = Judge::default();
+        assert!(judge.take_over(State::Healthy) && !judge.take_over(State::Healthy));
+        assert!(!judge.note(Some(Reason::Timeout), 3, 2), "one failure is no verdict");
+        assert!(judge.note(Some(Reason::Timeout), 3, 2));
+        assert!(judge.take_over(State::Initial) && judge.note(None, 3, 2));
+    }
 
     #[test]
     fn verdicts_follow_the_thresholds() {

@@ -72,37 +72,59 @@ impl Client {
     }
 }
 
-/// Takes connections until `closing`.
+/// Takes connections until `closing`. Those that have come by then are served once more each.
 pub(crate) async fn accept(listener: TcpListener, plan: Plans, closing: CancellationToken) {
     loop {
         let accepted = tokio::select! {
             biased;
-            () = closing.cancelled() => return,
+            () = closing.cancelled() => break,
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => {
-                if plan.load().is_stream {
-                    // Whoever refuses this has closed the connection, which reading tells.
-                    let _ = stream.set_nodelay(true);
-                    tokio::spawn(streams::serve(stream, peer, plan.clone()));
-                } else {
-                    tokio::spawn(serve(stream, peer, plan.clone(), closing.clone()));
-                }
-            }
+            Ok((stream, peer)) => take(stream, peer, &plan, Some(closing.clone())),
             Err(error) => {
                 tracing::warn!(%error, "a load balancer got no connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }
+    while let Some(Ok((stream, peer))) = waiting(&listener).await {
+        take(stream, peer, &plan, None);
+    }
 }
 
-async fn serve(stream: TcpStream, peer: SocketAddr, plan: Plans, closing: CancellationToken) {
+/// A connection that waits to be accepted, if there is one.
+async fn waiting(listener: &TcpListener) -> Option<std::io::Result<(TcpStream, SocketAddr)>> {
+    std::future::poll_fn(|cx| match listener.poll_accept(cx) {
+        Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
+}
+
+/// Serves a connection, which ends with `closing`; without it, with its first answer.
+fn take(stream: TcpStream, peer: SocketAddr, plan: &Plans, closing: Option<CancellationToken>) {
+    plan.load().counts.connection();
+    if plan.load().is_stream {
+        // Whoever refuses this has closed the connection, which reading tells.
+        let _ = stream.set_nodelay(true);
+        tokio::spawn(streams::serve(stream, peer, plan.clone()));
+    } else {
+        tokio::spawn(serve(stream, peer, plan.clone(), closing));
+    }
+}
+
+async fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    plan: Plans,
+    closing: Option<CancellationToken>,
+) {
     // Whoever refuses this has closed the connection, which reading tells.
     let _ = stream.set_nodelay(true);
     let now = plan.load_full();
-    let ends_at = Instant::now() + now.settings.client_life;
+    let life = if closing.is_some() { now.settings.client_life } else { Duration::ZERO };
+    let (ends_at, closing) = (Instant::now() + life, closing.unwrap_or_default());
     let requests = Arc::new(Requests::new());
     let Some(secure) = &now.secure else {
         let client = Client { peer, tls: None, server_name: None, requests, ends_at };

@@ -1,15 +1,19 @@
 //! The load balancer's own cookies: which group and which target a client stays with (Application
-//! Load Balancer guide, "Sticky sessions"). Their values are sealed; nobody but this process reads
-//! them, so clients choose anew after a restart.
+//! Load Balancer guide, "Sticky sessions"). Their values are sealed; only data planes with the same
+//! key read them. Without one from elsewhere this process makes one, and clients choose anew after it.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
+use arc_swap::ArcSwap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{COOKIE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::rand::{SecureRandom, SystemRandom};
+use serde::{Deserialize, Serialize};
 use terms::Timestamp;
 
 /// The cookie of a target.
@@ -23,9 +27,35 @@ const ELSEWHERE: &str = "CORS";
 /// What clients are told to keep cookies for, whatever the stickiness lasts.
 const KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
+/// The key of a load balancer's cookies, never printed. Data planes that have the same one read each
+/// other's.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CookieKey([u8; 32]);
+
+impl CookieKey {
+    /// A new one.
+    pub fn random() -> Self {
+        let mut key = [0; 32];
+        SystemRandom::new().fill(&mut key).expect("the system has chance to give");
+        Self(key)
+    }
+
+    fn opened(&self) -> LessSafeKey {
+        let key = UnboundKey::new(&AES_256_GCM, &self.0);
+        LessSafeKey::new(key.expect("the key is as long as it has to be"))
+    }
+}
+
+impl fmt::Debug for CookieKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CookieKey(…)")
+    }
+}
+
 /// Seals and opens cookies.
 pub(crate) struct Cookies {
-    key: LessSafeKey,
+    key: ArcSwap<LessSafeKey>,
     random: SystemRandom,
 }
 
@@ -78,11 +108,13 @@ fn of_group<'a>(
 impl Cookies {
     /// With a key of their own.
     pub(crate) fn new() -> Self {
-        let random = SystemRandom::new();
-        let mut key = [0; 32];
-        random.fill(&mut key).expect("the system has chance to give");
-        let key = UnboundKey::new(&AES_256_GCM, &key).expect("the key is as long as it has to be");
-        Self { key: LessSafeKey::new(key), random }
+        let key = ArcSwap::from_pointee(CookieKey::random().opened());
+        Self { key, random: SystemRandom::new() }
+    }
+
+    /// Seals and opens with this key from now on.
+    pub(crate) fn use_key(&self, key: &CookieKey) {
+        self.key.store(Arc::new(key.opened()));
     }
 
     /// What a request's cookies say; one that this did not seal says nothing.
@@ -159,7 +191,7 @@ impl Cookies {
         let mut sealed = now.millis().to_be_bytes().to_vec();
         sealed.extend_from_slice(says.as_bytes());
         let (once, name) = (Nonce::assume_unique_for_key(nonce), Aad::from(name.as_bytes()));
-        self.key.seal_in_place_append_tag(once, name, &mut sealed).ok()?;
+        self.key.load().seal_in_place_append_tag(once, name, &mut sealed).ok()?;
         Some(STANDARD.encode([&nonce[..], &sealed].concat()))
     }
 
@@ -167,7 +199,8 @@ impl Cookies {
         let mut sealed = STANDARD.decode(value).ok()?;
         let (nonce, sealed) = sealed.split_at_mut_checked(NONCE_LEN)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-        let opened = self.key.open_in_place(nonce, Aad::from(name.as_bytes()), sealed).ok()?;
+        let opened =
+            self.key.load().open_in_place(nonce, Aad::from(name.as_bytes()), sealed).ok()?;
         let (said_at, says) = opened.split_first_chunk()?;
         let said_at = Timestamp::from_millis(i64::from_be_bytes(*said_at));
         Some((String::from_utf8(says.to_vec()).ok()?, now.since(said_at)))
@@ -209,6 +242,11 @@ mod tests {
         assert_eq!(read(&cookies, "AWSALBCORS", &sealed), target);
         assert_eq!(read(&cookies, "AWSALBTG", &sealed), None);
         assert_eq!(read(&others, "AWSALB", &sealed), None);
+        let key = CookieKey::random();
+        cookies.use_key(&key);
+        others.use_key(&key);
+        let sealed = cookies.seal(TARGET, "blue 10.0.0.1:80", now).expect("it can be sealed");
+        assert_eq!(read(&others, "AWSALB", &sealed), target);
         assert_eq!(read(&cookies, "AWSALB", "nonsense"), None);
         let pins =
             Pins { target: Some(("blue x".to_owned(), Duration::from_secs(2))), ..Pins::default() };

@@ -25,6 +25,7 @@ use crate::rules::Seen;
 use crate::targets::GroupState;
 use answer::Answer;
 pub(crate) use clients::{Client, accept};
+pub use cookies::CookieKey;
 pub(crate) use cookies::Cookies;
 use cookies::Pins;
 use desync::UnderWay;
@@ -46,6 +47,7 @@ async fn answer(
     plan: &Plan,
     under_way: &UnderWay,
 ) -> (Response<Answer>, Noted) {
+    plan.counts.request();
     let is_http1 = request.version() < Version::HTTP_2;
     let is_last = under_way.is_last();
     let mut noted = Entry::begin(&request, client, plan);

@@ -124,6 +124,7 @@ impl Flows {
         let target = {
             let plan = plan.load();
             let Deed::Forward(weighted, _) = &plan.default else { return None };
+            plan.counts.connection();
             choose(weighted)?.pick_of(client, None)?
         };
         let address = target.address();

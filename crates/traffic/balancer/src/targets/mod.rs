@@ -11,13 +11,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::Report;
-use crate::config::{Algorithm, Check, Group, Speaks, Target};
+use crate::config::{Algorithm, Check, Group, Speaks, Target, Verdict};
 use crate::health::{Health, Judge, Reason, State, watch};
 use crate::random;
 pub(crate) use held::Held;
@@ -61,6 +61,8 @@ pub(crate) struct TargetState {
     /// Changes when connections to it are to be cut.
     cut: tokio::sync::watch::Sender<()>,
     judge: Mutex<Judge>,
+    /// Whether somebody else decides how it is.
+    told: AtomicBool,
     healthy: AtomicBool,
     /// Requests that are under way.
     outstanding: AtomicUsize,
@@ -109,10 +111,15 @@ impl GroupState {
         };
         let leaving = group.targets.iter().filter(|target| target.draining);
         let leaving = leaving.map(|target| (target.clone(), leave(before, target))).collect();
+        let staying = group.targets.iter().filter(|target| !target.draining);
+        let targets: Vec<_> = staying.map(take).collect();
+        for watched in &targets {
+            watched.state.hear(group.verdicts.as_deref());
+        }
         Arc::new(Self {
             leaving,
             told: group.clone(),
-            targets: group.targets.iter().filter(|target| !target.draining).map(take).collect(),
+            targets,
             turn: before.map(|before| before.turn.clone()).unwrap_or_default(),
             warming,
         })
@@ -164,6 +171,17 @@ impl GroupState {
             is_idle: state.as_ref().is_none_or(|state| state.is_idle()),
         });
         staying.chain(leaving)
+    }
+
+    /// All that it has had to do with, from now on without new requests.
+    pub(crate) fn leave(&self) -> Vec<Arc<TargetState>> {
+        let staying = self.targets.iter().map(|watched| watched.state.clone());
+        let leaving = self.leaving.iter().filter_map(|(_, state)| state.clone());
+        let all: Vec<_> = staying.chain(leaving).collect();
+        for state in &all {
+            state.leaving.store(true, Ordering::SeqCst);
+        }
+        all
     }
 
     /// Those that get requests, other than `not`. With too few healthy ones all get them
@@ -243,6 +261,7 @@ impl Watched {
             warming: warming.clone(),
             cut: tokio::sync::watch::Sender::new(()),
             judge: Mutex::default(),
+            told: AtomicBool::new(group.verdicts.is_some()),
             healthy: AtomicBool::new(false),
             outstanding: AtomicUsize::new(0),
             leaving: AtomicBool::new(false),
@@ -281,7 +300,7 @@ impl TargetState {
     }
 
     /// Whether no request is under way.
-    fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.outstanding.load(Ordering::SeqCst) == 0
     }
 
@@ -289,17 +308,43 @@ impl TargetState {
         self.healthy.load(Ordering::Relaxed)
     }
 
-    /// Notes a check.
+    /// Whether somebody else decides how it is.
+    pub(crate) fn is_told(&self) -> bool {
+        self.told.load(Ordering::SeqCst)
+    }
+
+    /// Takes over what somebody else decided; with nothing, its own checks decide from now on.
+    fn hear(&self, verdicts: Option<&[Verdict]>) {
+        self.told.store(verdicts.is_some(), Ordering::SeqCst);
+        let Some(verdicts) = verdicts else { return };
+        let is_it = |one: &&Verdict| one.port == self.target.port && one.id == self.target.id;
+        let state = verdicts.iter().find(is_it).map_or(State::Initial, |one| one.state);
+        let mut judge = self.judge.lock();
+        let is_new = judge.take_over(state);
+        self.follow(judge, is_new);
+    }
+
+    /// Notes a check of its own.
     pub(crate) fn note(&self, failed: Option<Reason>, check: &Check) {
         let mut judge = self.judge.lock();
+        // Somebody else may have begun to decide while the check went on.
+        if self.is_told() {
+            return;
+        }
         let is_new = judge.note(failed, check.healthy, check.unhealthy);
-        let Health { state, .. } = judge.health();
-        if self.cuts_unhealthy && is_new && *state == State::Unhealthy {
+        self.follow(judge, is_new);
+    }
+
+    /// Does what a verdict asks for.
+    fn follow(&self, judge: MutexGuard<'_, Judge>, is_new: bool) {
+        let state = judge.health().state;
+        if self.cuts_unhealthy && is_new && state == State::Unhealthy {
             self.cut.send_replace(());
         }
-        let is_healthy = *state == State::Healthy;
+        let is_healthy = state == State::Healthy;
+        let was_healthy = self.healthy.swap(is_healthy, Ordering::Relaxed);
         drop(judge);
-        if self.healthy.swap(is_healthy, Ordering::Relaxed) != is_healthy {
+        if was_healthy != is_healthy {
             match is_healthy {
                 true => self.warmth.rise(&self.warming, Instant::now()),
                 false => self.warmth.fall(&self.warming),

@@ -273,6 +273,7 @@ pub fn group(name: &str, backends: &[&Backend]) -> Group {
         slow_start: None,
         healthy_min: 1,
         healthy_min_percent: 0,
+        verdicts: None,
     }
 }
 
