@@ -15,7 +15,7 @@ use crate::load_balancers::Front;
 use crate::watched::Watched;
 
 /// A web server that answers with its family.
-fn web(family: &str, mode: &str) -> Value {
+pub fn web(family: &str, mode: &str) -> Value {
     let command =
         format!("mkdir /www && echo {family} > /www/index.html && exec httpd -f -p 7070 -h /www");
     let mapping = match mode {

@@ -167,14 +167,15 @@ impl Up {
         self.data.path()
     }
 
+    /// What the server tells of itself in its folder.
+    pub fn running(&self) -> Value {
+        let text = fs::read(self.data.path().join("server.json")).expect("the server is announced");
+        serde_json::from_slice(&text).expect("server.json is JSON")
+    }
+
     /// The API's URL.
     pub fn endpoint(&self) -> String {
         self.running()["endpoint"].as_str().expect("it names the endpoint").to_owned()
-    }
-
-    fn running(&self) -> Value {
-        let text = fs::read(self.data.path().join("server.json")).expect("the server is announced");
-        serde_json::from_slice(&text).expect("server.json is JSON")
     }
 
     /// Runs a command of our own and gives its standard output.

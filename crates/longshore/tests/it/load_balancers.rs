@@ -48,12 +48,13 @@ impl Front {
         let zone = &made["LoadBalancers"][0]["AvailabilityZones"][0];
         let address = zone["LoadBalancerAddresses"][0]["IpAddress"].as_str().unwrap().to_owned();
         let group = make_group(up, "blue", target_type);
-        let forward = format!("Type=forward,TargetGroupArn={group}");
-        let make = ["elbv2", "create-listener", "--protocol", "HTTP", "--port", "80"];
-        let of = ["--load-balancer-arn", &balancer, "--default-actions", &forward];
-        let made = up.aws(&[&make[..], &of].concat());
-        let listener = first(&made, "Listeners", "ListenerArn").to_owned();
+        let listener = listen(up, &balancer, 80, &group);
         Self { address, group, balancer, listener }
+    }
+
+    /// Lets another port of it forward to a group, and gives the listener's ARN.
+    pub fn listen(&self, up: &Up, port: u16, group: &str) -> String {
+        listen(up, &self.balancer, port, group)
     }
 
     /// Makes a group of instances besides, and gives its ARN.
@@ -65,6 +66,14 @@ impl Front {
     pub fn url(&self) -> String {
         format!("http://{}/", self.address)
     }
+}
+
+fn listen(up: &Up, balancer: &str, port: u16, group: &str) -> String {
+    let (port, forward) = (port.to_string(), format!("Type=forward,TargetGroupArn={group}"));
+    let make = ["elbv2", "create-listener", "--protocol", "HTTP", "--port", &port];
+    let of = ["--load-balancer-arn", balancer, "--default-actions", &forward];
+    let made = up.aws(&[&make[..], &of].concat());
+    first(&made, "Listeners", "ListenerArn").to_owned()
 }
 
 fn make_group(up: &Up, name: &str, target_type: &str) -> String {
