@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use crate::bytes::{Bytes, IndexKey};
 use crate::index::{IndexKeys, IndexMap, Indexes, Place};
 use crate::state::{Entry, TableState};
+use crate::totals::{Summing, TotalSpec};
 
 /// Fewer rows are not worth a thread.
 const ROWS_FOR_THREADS: usize = 10_000;
@@ -16,6 +17,7 @@ const ROWS_FOR_THREADS: usize = 10_000;
 /// A table of these rows, each once. Its maps are made on as many threads.
 pub(crate) fn table(
     indexes: usize,
+    totals: &[TotalSpec],
     mut rows: Vec<(Bytes, Entry)>,
     mut threads: usize,
 ) -> TableState {
@@ -25,9 +27,10 @@ pub(crate) fn table(
     if rows.len() < ROWS_FOR_THREADS {
         threads = 1;
     }
-    let mut gathering = Gathering::new(indexes);
+    let (mut gathering, mut summing) = (Gathering::new(indexes), Summing::new(totals));
     let entries = rows.into_iter().map(|(key, mut entry)| {
         gathering.take(&key, &mut entry.index_keys);
+        summing.take(&entry);
         (key, Arc::new(entry))
     });
     let entries = entries.collect();
@@ -52,7 +55,8 @@ pub(crate) fn table(
         })
     };
     made.sort_unstable_by_key(|(number, _)| *number);
-    let mut state = TableState { rows: OrdMap::new(), indexes: Indexes::default() };
+    let totals = summing.finish();
+    let mut state = TableState { rows: OrdMap::new(), indexes: Indexes::default(), totals };
     for (_, made) in made {
         match made {
             Made::Index(map) => state.indexes.0.push(map),
@@ -163,7 +167,7 @@ mod tests {
             let index_keys = keys_of(number);
             (row.clone(), Entry { created: 1, version: 1, value: Arc::new(()), index_keys })
         });
-        let made = table(2, entries.collect(), threads);
+        let made = table(2, &[], entries.collect(), threads);
         assert!(made.rows.keys().eq(rows.iter()));
         for index in 0..2 {
             assert!(made.indexes.of(index).0 == single.of(index).0);

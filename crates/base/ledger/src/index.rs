@@ -28,7 +28,7 @@ impl IndexKeys {
     }
 
     /// The keys that one index has of the row.
-    pub(crate) fn of(&self, index: u16) -> impl Iterator<Item = &IndexKey> {
+    pub(crate) fn of(&self, index: u16) -> impl Iterator<Item = &IndexKey> + Clone {
         self.0.iter().filter(move |key| key.index() == index)
     }
 

@@ -64,6 +64,7 @@ mod secrets;
 mod snapshot;
 mod state;
 mod store;
+mod totals;
 mod tx;
 pub mod watch;
 
@@ -81,7 +82,7 @@ pub use key::{Key, KeyError, KeyReader, KeyWriter};
 pub use ledger::{Committed, Ledger, OPTIMISTIC_RUNS, TableDigest};
 pub use record::{Record, RecordError, decode_body};
 pub use role::{Leadership, Member};
-pub use schema::{Index, Schema, Table};
+pub use schema::{Index, Schema, Table, Totals};
 pub use secrets::{SECRETS_KEY_BYTES, SecretsError, SecretsKeys};
 pub use snapshot::{Facts, Snapshot, View};
 pub use state::{Revision, Row, Rows};
@@ -91,4 +92,5 @@ pub use store::{
     EtcdTxn, EtcdWatch, LoadedRow, MemoryEtcd, MemoryStore, Pace, Secret, Store, StoreError,
     StoredRow, Write,
 };
+pub use totals::{FIGURES, Total};
 pub use tx::Tx;

@@ -50,7 +50,8 @@ fn build(schema: &Schema, revision: Revision, decoded: Vec<Decoded>, pace: Pace)
     }
     let tables = schema.tables().iter().zip(tables);
     let threads = threads(pace);
-    let tables = tables.map(|(spec, rows)| building::table(spec.indexes.len(), rows, threads));
+    let tables =
+        tables.map(|(spec, rows)| building::table(spec.indexes.len(), &spec.totals, rows, threads));
     State::of(revision, tables)
 }
 

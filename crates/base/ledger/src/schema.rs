@@ -11,6 +11,7 @@ use crate::index::IndexKeys;
 use crate::key::{self, Key, KeyError};
 use crate::record::{self, Record, RecordError};
 use crate::secrets::{self, Place, SecretsKeys};
+use crate::totals::{FIGURES, TotalSpec};
 
 /// A value whose type only its table's handle knows.
 pub(crate) type ErasedValue = Arc<dyn Any + Send + Sync>;
@@ -49,6 +50,7 @@ pub(crate) struct TableSpec {
     encode: fn(&(dyn Any + Send + Sync)) -> Result<Vec<u8>, RecordError>,
     is_secret: bool,
     pub(crate) indexes: Vec<IndexSpec>,
+    pub(crate) totals: Vec<TotalSpec>,
 }
 
 pub(crate) struct IndexSpec {
@@ -103,6 +105,7 @@ impl Schema {
             encode: |value| record::encode(downcast_ref::<V>(value)),
             is_secret: false,
             indexes: Vec::new(),
+            totals: Vec::new(),
         });
         Table { number, types: PhantomData }
     }
@@ -128,6 +131,22 @@ impl Schema {
         };
         indexes.push(IndexSpec { name, keys: Box::new(keys) });
         Index { table: *table, number, types: PhantomData }
+    }
+
+    /// Declares totals of an index: what `figures` of the rows under each of its keys amount to. The
+    /// ledger keeps them up to date and sums anew on load; they are not stored. A row's figures must
+    /// be so small that no sum of them exceeds 64 bits.
+    pub fn totals<I: Key, K: Key, V: Record>(
+        &mut self,
+        index: &Index<I, K, V>,
+        figures: impl Fn(&V) -> [u64; FIGURES] + Send + Sync + 'static,
+    ) -> Totals<I> {
+        let table = index.table.number;
+        let totals = &mut self.tables[usize::from(table)].totals;
+        let number = u16::try_from(totals.len()).expect("fewer totals than 65,536");
+        let figures = move |value: &(dyn Any + Send + Sync)| figures(downcast_ref::<V>(value));
+        totals.push(TotalSpec { index: index.number, figures: Arc::new(figures) });
+        Totals { table, index: index.number, number, types: PhantomData }
     }
 
     /// The tables' names, with the versions that their records are written with.
@@ -244,6 +263,28 @@ pub struct Index<I, K, V> {
     pub(crate) table: Table<K, V>,
     pub(crate) number: u16,
     types: PhantomData<fn() -> I>,
+}
+
+/// What the rows under each key of an index amount to.
+pub struct Totals<I> {
+    pub(crate) table: u16,
+    pub(crate) index: u16,
+    pub(crate) number: u16,
+    types: PhantomData<fn() -> I>,
+}
+
+impl<I> Clone for Totals<I> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<I> Copy for Totals<I> {}
+
+impl<I> fmt::Debug for Totals<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Totals({} of table {})", self.number, self.table)
+    }
 }
 
 impl<K, V> Clone for Table<K, V> {

@@ -4,10 +4,12 @@ use std::fmt;
 use std::ops::RangeBounds;
 use std::sync::Arc;
 
+use crate::bytes::IndexKey;
 use crate::key::{self, Key};
 use crate::record::Record;
-use crate::schema::{Index, Table};
+use crate::schema::{Index, Table, Totals};
 use crate::state::{Entries, Revision, Row, Rows, Span, State};
+use crate::totals::Total;
 
 /// What can be read from: a [`Snapshot`], [`Facts`], or a [`crate::Tx`], which sees its own writes
 /// too.
@@ -215,6 +217,12 @@ impl<'a> Facts<'a> {
         bounds: impl RangeBounds<I>,
     ) -> Rows<'a, K, V> {
         self.indexed(index, &Span::bounds(&bounds))
+    }
+
+    /// What the rows under exactly `key` amount to.
+    pub fn total<I: Key>(&self, totals: &Totals<I>, key: &I) -> Total {
+        let key = IndexKey::new(totals.index, &key::encode(key));
+        self.state.table(totals.table).totals.of(totals.number, &key)
     }
 
     fn straight<K: Key, V: Record>(&self, table: &Table<K, V>, span: &Span) -> Rows<'a, K, V> {

@@ -11,7 +11,8 @@ use crate::bytes::Bytes;
 use crate::index::{IndexKeys, Indexes, Place, compare_joined};
 use crate::key::{self, Key};
 use crate::record::Record;
-use crate::schema::{ErasedValue, Schema};
+use crate::schema::{ErasedValue, Schema, TableSpec};
+use crate::totals::TotalsState;
 
 /// Counts commits: each committed transaction that changed something has the next one.
 pub type Revision = u64;
@@ -29,6 +30,7 @@ pub(crate) struct Entry {
 pub(crate) struct TableState {
     pub(crate) rows: OrdMap<Bytes, Arc<Entry>>,
     pub(crate) indexes: Indexes,
+    pub(crate) totals: TotalsState,
 }
 
 /// All tables at one revision.
@@ -40,9 +42,12 @@ pub(crate) struct State {
 
 impl State {
     pub(crate) fn empty(schema: &Schema) -> Self {
-        let table =
-            |indexes: usize| TableState { rows: OrdMap::new(), indexes: Indexes::new(indexes) };
-        let tables = schema.tables().iter().map(|spec| Arc::new(table(spec.indexes.len())));
+        let table = |spec: &TableSpec| TableState {
+            rows: OrdMap::new(),
+            indexes: Indexes::new(spec.indexes.len()),
+            totals: TotalsState::new(&spec.totals),
+        };
+        let tables = schema.tables().iter().map(|spec| Arc::new(table(spec)));
         Self { revision: 0, tables: tables.collect() }
     }
 
@@ -80,6 +85,7 @@ impl State {
         let old = before.as_ref().map_or(&none, |entry| &entry.index_keys);
         let new = after.as_ref().map_or(&none, |entry| &entry.index_keys);
         table.indexes.replace(key, old, new);
+        table.totals.replace(before.as_deref(), after.as_deref());
         (before, after)
     }
 }

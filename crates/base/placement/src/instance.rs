@@ -59,6 +59,21 @@ pub struct Instance {
     groups: BTreeMap<Arc<str>, u32>,
 }
 
+/// What tasks hold of an instance together, ports apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// CPU units.
+    pub cpu: u64,
+    /// MiB.
+    pub memory: u64,
+    /// GPUs.
+    pub gpus: u64,
+    /// Network interfaces.
+    pub enis: u64,
+    /// Tasks that run.
+    pub running: u64,
+}
+
 impl Instance {
     /// An instance with nothing on it, without GPUs and with room for any number of network
     /// interfaces.
@@ -182,23 +197,30 @@ impl Instance {
     /// A task of `group` takes `demand` here. This is a fact, not a wish: it may over-commit, and
     /// then nothing is free until enough was released.
     pub fn hold(&mut self, group: &Arc<str>, demand: &Demand) {
-        self.hold_room(demand);
+        self.hold_all(&Held {
+            cpu: demand.cpu.get().into(),
+            memory: demand.memory.get().into(),
+            gpus: demand.gpus.into(),
+            enis: demand.enis.into(),
+            running: demand.running.into(),
+        });
+        demand.tcp.iter().for_each(|&port| self.tcp.hold(port));
+        demand.udp.iter().for_each(|&port| self.udp.hold(port));
         match self.groups.get_mut(group) {
             Some(tasks) => *tasks += 1,
             None => drop(self.groups.insert(group.clone(), 1)),
         }
     }
 
-    /// As [`Instance::hold`], without remembering whose it is: what counts the tasks of a group,
-    /// constraints and strategies, cannot be asked of the instance any more.
-    pub fn hold_room(&mut self, demand: &Demand) {
-        self.held_cpu += u64::from(demand.cpu.get());
-        self.held_memory += u64::from(demand.memory.get());
-        self.held_gpus += u64::from(demand.gpus);
-        self.held_enis += u64::from(demand.enis);
-        self.running += demand.running;
-        demand.tcp.iter().for_each(|&port| self.tcp.hold(port));
-        demand.udp.iter().for_each(|&port| self.udp.hold(port));
+    /// As [`Instance::hold`] of many tasks, without their ports and without remembering whose they are:
+    /// what counts the tasks of a group, constraints and strategies, and what asks for ports
+    /// cannot be asked of the instance any more.
+    pub fn hold_all(&mut self, held: &Held) {
+        self.held_cpu += held.cpu;
+        self.held_memory += held.memory;
+        self.held_gpus += held.gpus;
+        self.held_enis += held.enis;
+        self.running = self.running.saturating_add(u32::try_from(held.running).unwrap_or(u32::MAX));
     }
 
     /// A task of `group` gives `demand` back; it must have been held before.

@@ -37,7 +37,7 @@ mod seed;
 mod tree;
 
 pub use fleet::{Fleet, Placement};
-pub use instance::{Attributes, Availability, Facts, Instance, ZONE};
+pub use instance::{Attributes, Availability, Facts, Held, Instance, ZONE};
 pub use port::PortSet;
 pub use refusal::{Reason, Refusal, count_reasons};
 pub use request::{

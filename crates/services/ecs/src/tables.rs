@@ -11,7 +11,7 @@ pub(crate) mod sample;
 mod services;
 
 use agent_protocol::FARGATE_FLEET;
-use ledger::{Index, Key, KeyError, KeyReader, KeyWriter, Record, Schema, Table};
+use ledger::{Index, Key, KeyError, KeyReader, KeyWriter, Record, Schema, Table, Totals};
 use serde::{Deserialize, Serialize};
 use shapes_ecs as shapes;
 use terms::{
@@ -23,6 +23,7 @@ use terms::{
 pub(crate) use self::services::{
     DeploymentKey, ServiceEventKey, ServiceKey, ServiceTables, TaskSetKey, service_key, service_of,
 };
+use crate::decide::room;
 use crate::model::{
     AccountSetting, Amount, CapacityProvider, Cluster, ContainerInstance, DefinitionStatus,
     DesiredStatus, Document, ExecSession, FamilyCounter, FamilyListing, InstanceStatus,
@@ -294,6 +295,8 @@ pub(crate) struct Tables {
     pub(crate) tasks: Table<TaskKey, Task>,
     /// Tasks that have not stopped, by instance: what they hold is what is not free there.
     pub(crate) held: Index<(ClusterKey, ContainerInstanceId), TaskKey, Task>,
+    /// What those tasks hold of each instance, ports apart ([`crate::decide::room::figures`]).
+    pub(crate) room: Totals<(ClusterKey, ContainerInstanceId)>,
     /// Tasks that have not stopped, by `lastStatus`.
     pub(crate) live: Index<(ClusterKey, TaskStatus), TaskKey, Task>,
     /// Tasks by `desiredStatus`: `(cluster, desired)`.
@@ -348,6 +351,7 @@ impl Tables {
         let orphans = schema.table("ecs.orphaned_interfaces");
         let usage = schema.table("ecs.fargate_usage");
         let used_days = schema.table("ecs.fargate_days");
+        let held = schema.index(&tasks, "held", indexes::held);
         Self {
             clusters,
             deleted_clusters: schema.index(&clusters, "deleted", indexes::deleted_clusters),
@@ -380,7 +384,8 @@ impl Tables {
             ),
             tasks,
             live_by_definition: schema.index(&tasks, "definition", indexes::live_by_definition),
-            held: schema.index(&tasks, "held", indexes::held),
+            held,
+            room: schema.totals(&held, room::figures),
             live: schema.index(&tasks, "live", indexes::live),
             tasks_by_desired: schema.index(&tasks, "desired", indexes::tasks_by_desired),
             tasks_by_provider: schema.index(&tasks, "provider", indexes::tasks_by_provider),

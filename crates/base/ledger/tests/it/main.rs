@@ -18,5 +18,6 @@ mod records;
 mod secrets;
 mod shared_properties;
 mod suite;
+mod totals;
 mod versions;
 mod world;

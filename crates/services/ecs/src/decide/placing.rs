@@ -44,8 +44,7 @@ pub(crate) fn look_for<'a>(
     }
     let key = cluster.instance(id);
     let row = facts.get(&tables.instances, &key)?;
-    let tasks: Vec<_> = facts.index(&tables.held, &key).values().collect();
-    Some(room::instance_without_ports(&row, tasks.iter().map(|task| -> &Task { task })))
+    Some(room::instance_without_ports(&row, &facts.total(&tables.room, &key)))
 }
 
 /// Whether `count` tasks of `request` fit on the instance, one after the other; it holds them then.

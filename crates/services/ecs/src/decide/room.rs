@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use agent_protocol::{AGENT_ATTRIBUTE, SWAPPINESS_CAPABILITY};
-use placement::{Availability, Demand, Facts, Instance, PortSet};
+use ledger::{FIGURES, Total};
+use placement::{Availability, Demand, Facts, Held, Instance, PortSet};
 
 use crate::model::{
     Binding, Capacity, ContainerInstance, InstanceStatus, Protocol, Task, TaskStatus,
@@ -24,17 +25,20 @@ pub(crate) fn instance<'a>(
 }
 
 /// As [`instance`], for requests that ask for no port of the host and have no constraints: neither
-/// the ports nor the groups of its tasks can matter to them. On a full instance this reads a
-/// fraction of the memory, and every commit that places tasks waits for it.
-pub(crate) fn instance_without_ports<'a>(
-    row: &ContainerInstance,
-    tasks: impl IntoIterator<Item = &'a Task>,
-) -> Instance {
+/// the ports nor the groups of its tasks can matter to them. `held` is what the tasks that have not
+/// stopped amount to by [`figures`]: so a look at a full instance costs what one at an empty one
+/// does, and every commit that places tasks waits for it.
+pub(crate) fn instance_without_ports(row: &ContainerInstance, held: &Total) -> Instance {
     let mut instance = empty(row);
-    for task in tasks {
-        instance.hold_room(&shares(task));
-    }
+    let [cpu, memory, gpus, enis, running] = held.figures;
+    instance.hold_all(&Held { cpu, memory, gpus, enis, running });
     instance
+}
+
+/// What a task holds, ports apart, as the ledger sums it for each instance.
+pub(crate) fn figures(task: &Task) -> [u64; FIGURES] {
+    let Demand { cpu, memory, gpus, enis, running, .. } = shares(task);
+    [cpu.get().into(), memory.get().into(), gpus.into(), enis.into(), running.into()]
 }
 
 /// An instance as placement sees it, without tasks.
