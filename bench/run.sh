@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Builds Longshore and the benchmarks and runs one of them, or all.
 #
-# Usage: bench/run.sh [run-task | services | services-scale | api | contention | crowd | held | pull | start | lists |
-#                      placements | policy | edge | fleet | million | coldstart | writes | etcd | overload |
+# Usage: bench/run.sh [run-task | services | services-scale | api | contention | crowd | held | pull | registry | start |
+#                      lists | placements | policy | edge | fleet | million | coldstart | writes | etcd | overload |
 #                      failover | exec | balancer] [OPTION]...
 # The figures go to standard output, and as JSON to target/bench/NAME.json.
 set -euo pipefail
@@ -41,16 +41,16 @@ if [ "${1:-}" = balancer ]; then
     --json "$target/bench/balancer.json" "${@:2}"
 fi
 
-names=(run-task services services-scale api contention crowd held pull start lists placements policy edge overload writes etcd coldstart fleet million)
+names=(run-task services services-scale api contention crowd held pull registry start lists placements policy edge overload writes etcd coldstart fleet million)
 case "${1:-}" in
   '') ;;
-  run-task | services | services-scale | api | contention | crowd | held | pull | start | lists | placements | policy | edge | overload | writes | etcd | coldstart | fleet | million) names=("$1"); shift ;;
+  run-task | services | services-scale | api | contention | crowd | held | pull | registry | start | lists | placements | policy | edge | overload | writes | etcd | coldstart | fleet | million) names=("$1"); shift ;;
   *) echo "bench: no benchmark '$1'; there are: ${names[*]}" >&2; exit 2 ;;
 esac
 
 case "${names[*]}" in
   placements | policy | writes | etcd) cargo build --release --package bench ;;
-  services-scale | edge | fleet | million | coldstart) cargo build --release --package longshore --package bench ;;
+  registry | services-scale | edge | fleet | million | coldstart) cargo build --release --package longshore --package bench ;;
   *)
     cargo build --release --package longshore --package bench
     examples/images/build.sh busybox >&2

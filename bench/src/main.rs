@@ -9,6 +9,7 @@
 //! - `crowd`: 100 tasks at once on one node, against docker and podman.
 //! - `held`: an agent with 300 containers at rest.
 //! - `pull`: 300 MB in 8 layers from a local registry, against Docker and containerd.
+//! - `registry`: pushes, pulls and lists of tags of the registry, against docker-registry.
 //! - `contention`: RunTask from 64 clients at once on 3 and on 100 instances.
 //! - `overload`: what clients that behave get beside a greedy one.
 //! - `services`: a service made, repaired and rolled, against `docker service`.
@@ -44,6 +45,7 @@ mod placements;
 mod policy;
 mod process;
 mod pull;
+mod registry;
 mod report;
 mod run_task;
 mod services;
@@ -90,6 +92,8 @@ enum Bench {
     Held(crowd::Held),
     /// Pull and unpack of a 300 MB image of 8 layers, against Docker and containerd
     Pull(pull::Pull),
+    /// Pushes, pulls and lists of tags, against docker-registry
+    Registry(registry::Registry),
     /// RunTask a second from many clients on few instances
     Contention(contention::Contention),
     /// What well-behaved clients get beside a greedy one
@@ -131,6 +135,7 @@ fn main() -> Result<()> {
         Bench::Crowd(bench) => bench.run(&place)?,
         Bench::Held(bench) => bench.run(&place)?,
         Bench::Pull(bench) => bench.run(&place)?,
+        Bench::Registry(bench) => bench.run(&place)?,
         Bench::Contention(bench) => bench.run(&place)?,
         Bench::Overload(bench) => bench.run(&place)?,
         Bench::Lists(bench) => bench.run(&place)?,
