@@ -29,7 +29,6 @@ mod registry;
 mod retry;
 mod snapshots;
 mod store;
-mod tar;
 mod unpack;
 
 use std::path::Path;

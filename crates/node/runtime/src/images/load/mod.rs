@@ -10,12 +10,12 @@ use std::fs::File;
 use std::path::Path;
 
 use blobs::Digest;
+use layers::Compression;
 
 use self::source::{Contents, Source};
 use super::manifest::{ConfigDocument, Manifest};
 use super::references::Record;
 use super::store::Shelves;
-use super::unpack::Compression;
 use super::{Image, ImageError, ImageReference, LoadError};
 
 const TAR: &str = "application/vnd.oci.image.layer.v1.tar";

@@ -6,10 +6,9 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use blobs::Digest;
+use layers::{Compression, Kind, TarError, TarReader};
 
 use crate::images::store::Shelves;
-use crate::images::tar::{Kind, TarError, TarReader};
-use crate::images::unpack::Compression;
 use crate::images::{ImageError, LoadError};
 
 /// How many files an archive of images may hold.

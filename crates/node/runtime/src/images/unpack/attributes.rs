@@ -2,13 +2,13 @@
 
 use std::os::fd::BorrowedFd;
 
+use layers::Entry;
 use rustix::fs::{self as rfs, AtFlags, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
 use super::entry_error;
 use super::tree::failed;
 use crate::images::UnpackError;
-use crate::images::tar::Entry;
 
 /// Attributes that are taken over; all others (overlayfs's among them) are left out.
 const XATTR_PREFIXES: [&[u8]; 2] = [b"user.", b"system.posix_acl_"];

@@ -14,17 +14,15 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod tree;
-mod whiteout;
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
 use blobs::Digest;
+use layers::{Compression, Kind, TarError, TarReader};
 
 use super::UnpackError;
-use super::tar::{Kind, TarError, TarReader};
-pub(super) use stream::Compression;
 use stream::Hashed;
 use tree::Tree;
 

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use blobs::Digest;
 use proptest::prelude::*;
+use stage::Sample;
 use tempfile::TempDir;
 
 use super::{Limits, UnpackError, unpack};
-use crate::images::tar::samples::Sample;
 
 /// A folder to unpack into, beside a file that must not be touched.
 struct Place {

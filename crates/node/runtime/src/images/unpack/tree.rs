@@ -8,16 +8,15 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use layers::{Entry, Kind, Mark};
 use rustix::fs::{
     self as rfs, AtFlags, FileType, Mode, OFlags, ResolveFlags, Timestamps, XattrFlags,
 };
 use rustix::io::Errno;
 
 use super::attributes::{mode, set_attributes, set_link_attributes, times};
-use super::whiteout::Mark;
 use super::{copy, entry_error, write_error};
 use crate::images::UnpackError;
-use crate::images::tar::{Entry, Kind};
 
 const COPY_BUFFER_BYTES: usize = 256 * 1024;
 /// `PATH_MAX`, its closing zero left out.

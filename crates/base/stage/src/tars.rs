@@ -1,15 +1,18 @@
 //! Tars for tests, also such as no tool would write.
 
 /// A tar being made.
-pub(in super::super) struct Sample(Vec<u8>);
+#[derive(Clone, Debug)]
+pub struct Sample(Vec<u8>);
 
 impl Sample {
-    pub(in super::super) fn new() -> Self {
+    /// One without entries.
+    #[expect(clippy::new_without_default, reason = "tests name what they make")]
+    pub fn new() -> Self {
         Self(Vec::new())
     }
 
     /// Any entry; the name and link may be anything that fits the header.
-    pub(in super::super) fn entry(mut self, kind: u8, name: &str, link: &str, data: &[u8]) -> Self {
+    pub fn entry(mut self, kind: u8, name: &str, link: &str, data: &[u8]) -> Self {
         let mut header = tar::Header::new_gnu();
         let old = header.as_old_mut();
         old.name[..name.len()].copy_from_slice(name.as_bytes());
@@ -26,30 +29,34 @@ impl Sample {
     }
 
     /// An entry of the caller's making.
-    pub(in super::super) fn header(mut self, header: tar::Header, data: &[u8]) -> Self {
+    pub fn header(mut self, header: tar::Header, data: &[u8]) -> Self {
         self.push_header(header);
         self.push_data(data);
         self
     }
 
-    pub(in super::super) fn file(self, name: &str, data: &[u8]) -> Self {
+    /// A file.
+    pub fn file(self, name: &str, data: &[u8]) -> Self {
         self.entry(b'0', name, "", data)
     }
 
-    pub(in super::super) fn folder(self, name: &str) -> Self {
+    /// A folder.
+    pub fn folder(self, name: &str) -> Self {
         self.entry(b'5', name, "", b"")
     }
 
-    pub(in super::super) fn symlink(self, name: &str, target: &str) -> Self {
+    /// A symbolic link.
+    pub fn symlink(self, name: &str, target: &str) -> Self {
         self.entry(b'2', name, target, b"")
     }
 
-    pub(in super::super) fn hardlink(self, name: &str, target: &str) -> Self {
+    /// A hard link.
+    pub fn hardlink(self, name: &str, target: &str) -> Self {
         self.entry(b'1', name, target, b"")
     }
 
     /// PAX records before the next entry.
-    pub(in super::super) fn pax(self, records: &[(&str, &[u8])]) -> Self {
+    pub fn pax(self, records: &[(&str, &[u8])]) -> Self {
         let mut data = Vec::new();
         for (key, value) in records {
             let body = key.len() + value.len() + 3; // Blank, '=', line feed.
@@ -65,7 +72,7 @@ impl Sample {
     }
 
     /// The bytes, with the end mark.
-    pub(in super::super) fn done(mut self) -> Vec<u8> {
+    pub fn done(mut self) -> Vec<u8> {
         self.0.extend_from_slice(&[0; 1024]);
         self.0
     }

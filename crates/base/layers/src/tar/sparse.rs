@@ -11,9 +11,11 @@ const PIECES_MAX: usize = 65_536;
 
 /// A run of data in a sparse file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in super::super) struct Piece {
-    pub(in super::super) offset: u64,
-    pub(in super::super) length: u64,
+pub struct Piece {
+    /// Where it lies, in bytes.
+    pub offset: u64,
+    /// Its length in bytes.
+    pub length: u64,
 }
 
 /// Reads the map of a sparse file, in whichever form it has one, and sets the entry's real size.

@@ -6,8 +6,6 @@
 
 mod header;
 mod pax;
-#[cfg(test)]
-pub(super) mod samples;
 mod sparse;
 #[cfg(test)]
 mod tests;
@@ -16,7 +14,7 @@ use std::io::{self, Read};
 
 use header::{BLOCK_BYTES, Block};
 use pax::Pax;
-pub(super) use sparse::Piece;
+pub use sparse::Piece;
 
 /// The longest extended header: PAX records, or a GNU long name.
 const EXTENSION_BYTES_MAX: u64 = 1024 * 1024;
@@ -27,7 +25,7 @@ const SKIP_BUFFER_BYTES: usize = 64 * 1024;
 
 /// Why a tar cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum TarError {
+pub enum TarError {
     /// Its input cannot be read.
     #[error(transparent)]
     Read(#[from] io::Error),
@@ -42,11 +40,16 @@ pub(super) fn broken(problem: impl Into<String>) -> TarError {
 
 /// What an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum Kind {
+    /// A file, sparse or not.
     File,
+    /// Another name of a file that came before.
     HardLink,
+    /// A symbolic link.
     SymLink,
+    /// A folder.
     Directory,
+    /// A pipe.
     Fifo,
     /// A character or block device.
     Device,
@@ -56,27 +59,31 @@ pub(super) enum Kind {
 
 /// One entry, with its extended headers applied.
 #[derive(Debug, Clone)]
-pub(super) struct Entry {
+pub struct Entry {
     /// As it stands in the tar.
-    pub(super) name: Vec<u8>,
-    pub(super) kind: Kind,
+    pub name: Vec<u8>,
+    /// What it is.
+    pub kind: Kind,
     /// Where a hard or symbolic link leads.
-    pub(super) link: Vec<u8>,
+    pub link: Vec<u8>,
     /// Permissions, set-id and sticky bits.
-    pub(super) mode: u32,
-    pub(super) uid: u64,
-    pub(super) gid: u64,
+    pub mode: u32,
+    /// Its owner.
+    pub uid: u64,
+    /// Its group.
+    pub gid: u64,
     /// Seconds since the Unix epoch, and nanoseconds.
-    pub(super) modified: (i64, u32),
+    pub modified: (i64, u32),
     /// The file's length, holes included.
-    pub(super) size_bytes: u64,
+    pub size_bytes: u64,
     /// Where the data goes, for a sparse file; else it is one piece from 0.
-    pub(super) pieces: Option<Vec<Piece>>,
-    pub(super) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    pub pieces: Option<Vec<Piece>>,
+    /// Extended attributes: names and values.
+    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 /// Reads one tar. Between two calls of [`TarReader::next_entry`], reading gives the entry's data.
-pub(super) struct TarReader<R> {
+pub struct TarReader<R> {
     input: R,
     /// Data of the current entry that was not read yet.
     data_bytes: u64,
@@ -87,18 +94,22 @@ pub(super) struct TarReader<R> {
 }
 
 impl<R: Read> TarReader<R> {
-    pub(super) fn new(input: R) -> Self {
+    /// Reads the tar that `input` is.
+    pub fn new(input: R) -> Self {
         let global = Pax::default();
         Self { input, data_bytes: 0, padding_bytes: 0, global, is_at_end: false }
     }
 
     /// The input, wherever it stands.
-    pub(super) fn into_inner(self) -> R {
+    pub fn into_inner(self) -> R {
         self.input
     }
 
     /// The next entry, or `None` at the end. Data of the last entry that was not read is skipped.
-    pub(super) fn next_entry(&mut self) -> Result<Option<Entry>, TarError> {
+    ///
+    /// # Errors
+    /// If the input cannot be read, or is no tar.
+    pub fn next_entry(&mut self) -> Result<Option<Entry>, TarError> {
         let mut local = Pax::default();
         let (mut long_name, mut long_link) = (None, None);
         for _ in 0..EXTENSIONS_MAX {

@@ -3,8 +3,8 @@
 use std::io::Read;
 
 use proptest::prelude::*;
+use stage::Sample;
 
-use super::samples::Sample;
 use super::{Kind, Piece, TarReader};
 
 /// Names, kinds and data of all entries, or the first error.

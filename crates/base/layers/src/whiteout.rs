@@ -2,7 +2,7 @@
 
 /// What an entry's last name says about the layers below.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Mark<'a> {
+pub enum Mark<'a> {
     /// Nothing: it is a file of its own.
     None,
     /// `.wh.NAME`: the file of that name below is gone.
@@ -20,7 +20,8 @@ const META_PREFIX: &[u8] = b".wh..wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
 
 impl<'a> Mark<'a> {
-    pub(super) fn of(name: &'a [u8]) -> Self {
+    /// What `name` says, a last name without folders.
+    pub fn of(name: &'a [u8]) -> Self {
         if name == OPAQUE {
             return Self::Opaque;
         }
