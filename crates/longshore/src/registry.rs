@@ -69,6 +69,10 @@ pub struct OwnRegistryFlags {
     /// pulled through from or replicated to, besides those that the system trusts
     #[arg(long, value_name = "FILE")]
     pub registry_upstream_ca: Option<PathBuf>,
+    /// Advisories in OSV's form that images are scanned for: a folder with files of JSON, or with zips
+    /// as osv.dev gives them out, or one such zip. What changes there counts from the next scan on
+    #[arg(long, value_name = "PATH")]
+    pub registry_osv: Option<PathBuf>,
 }
 
 /// What they come to.
@@ -82,6 +86,8 @@ pub struct OwnRegistrySettings {
     pub destinations: Option<PathBuf>,
     /// Whom to trust besides.
     pub upstream_ca: Option<PathBuf>,
+    /// What images are scanned for.
+    pub osv: Option<PathBuf>,
 }
 
 impl OwnRegistrySettings {
@@ -90,12 +96,14 @@ impl OwnRegistrySettings {
     /// # Errors
     /// If a value cannot be read.
     pub fn read(resolver: &mut Resolver, flags: &OwnRegistryFlags) -> Result<Self> {
-        let OwnRegistryFlags { registry_destinations, registry_upstream_ca, .. } = flags.clone();
+        let OwnRegistryFlags { registry_destinations, registry_upstream_ca, registry_osv, .. } =
+            flags.clone();
         Ok(Self {
             host: resolver.optional("registry_host", flags.registry_host.clone())?,
             challenge: resolver.optional("registry_challenge", flags.registry_challenge)?,
             destinations: resolver.file("registry_destinations", registry_destinations)?,
             upstream_ca: resolver.file("registry_upstream_ca", registry_upstream_ca)?,
+            osv: resolver.file("registry_osv", registry_osv)?,
         })
     }
 
@@ -104,6 +112,15 @@ impl OwnRegistrySettings {
         let files: Vec<_> = self.upstream_ca.iter().collect();
         let authorities = Authorities::read(&files).context("--registry-upstream-ca")?;
         Ok(Arc::new(Http::new(IDLE, authorities)))
+    }
+
+    /// Where advisories are, which must be there when the server starts.
+    fn advisories(&self) -> Result<Option<PathBuf>> {
+        if let Some(path) = &self.osv {
+            std::fs::metadata(path)
+                .with_context(|| format!("--registry-osv: reading {}", path.display()))?;
+        }
+        Ok(self.osv.clone())
     }
 }
 
@@ -144,6 +161,7 @@ pub async fn join(
         secrets: secrets.clone(),
         client: settings.registry.client()?,
         destinations: destinations::read(settings.registry.destinations.as_deref())?,
+        advisories: settings.registry.advisories()?,
     };
     Ok(Ecr::open(tables, ledger.clone(), setup).await?)
 }

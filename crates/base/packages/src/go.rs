@@ -1,5 +1,7 @@
 //! Go: `go.sum`, and what `go build` writes into programs (debug/buildinfo).
 
+use std::io::{self, Read};
+
 use crate::{Ecosystem, Package, ReadError, malformed, text};
 
 /// How what `go build` writes begins.
@@ -12,6 +14,10 @@ const TEXTS_AT: usize = 32;
 const INLINE: u8 = 2;
 /// What stands before and behind the modules.
 const SENTINEL_BYTES: usize = 16;
+/// What is searched at a time: a multiple of the alignment, so that no magic is cut in two.
+const WINDOW_BYTES: usize = 64 * 1024;
+/// What is kept behind the magic, in bytes: modules of the largest programs are told in some 100 KiB.
+const INFO_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// Modules whose content is known by its hash; those of which `go.mod` alone is known are not in the
 /// program.
@@ -73,6 +79,23 @@ pub(crate) fn read_program(bytes: &[u8]) -> Result<Vec<Package>, ReadError> {
         }
     }
     Ok(packages)
+}
+
+/// What `go build` wrote into a program, from its magic on, and perhaps more; none if there is none.
+pub(crate) fn find_info(program: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
+    let mut window = Vec::with_capacity(WINDOW_BYTES);
+    loop {
+        window.clear();
+        program.by_ref().take(WINDOW_BYTES as u64).read_to_end(&mut window)?;
+        if let Some(at) = find(&window) {
+            let mut info = window.split_off(at);
+            program.by_ref().take(INFO_BYTES_MAX).read_to_end(&mut info)?;
+            return Ok(Some(info));
+        }
+        if window.len() < WINDOW_BYTES {
+            return Ok(None);
+        }
+    }
 }
 
 fn find(bytes: &[u8]) -> Option<usize> {
@@ -143,7 +166,7 @@ mod tests {
         #[test]
         fn what_is_written_is_read(
             modules in prop::collection::vec(("[a-z]{1,6}\\.test/[a-z0-9/]{1,10}", "[0-9]\\.[0-9]{1,2}\\.[0-9]"), 0..30),
-            before in 0..40_usize,
+            before in prop_oneof![0..40_usize, 4_090..4_100_usize, 9_000..9_010_usize],
         ) {
             let expected: Vec<_> =
                 modules.iter().map(|(name, version)| Package::new(Ecosystem::Go, name, version)).collect();
@@ -154,8 +177,11 @@ mod tests {
             let lines: String = modules.iter()
                 .map(|(name, version)| format!("dep\t{name}\tv{version}\th1:x=\n"))
                 .collect();
-            let found = read_program(&program(before, "go1.22.1", &lines)).unwrap();
+            let whole = program(before, "go1.22.1", &lines);
+            let found = read_program(&whole).unwrap();
             prop_assert_eq!(&found[1..], &expected[..]);
+            let info = find_info(&mut &whole[..]).unwrap().unwrap();
+            prop_assert_eq!(read_program(&info).unwrap(), found);
         }
 
         #[test]

@@ -2,7 +2,7 @@
 //! Python and npm leave; and which of them advisories in OSV's form are about.
 //!
 //! [`Form::of`] tells by its path whether a file is of interest, [`Form::read`] reads it. All is pure: bytes
-//! in, packages out. Whoever calls bounds what it reads ([`FILE_BYTES_MAX`]).
+//! in, packages out. [`Form::read_from`] reads no more of a file than is bounded.
 //!
 //! **Invariant:** no bytes make a reader panic, loop, or hold more than a few times their own length.
 //! **Invariant:** what cannot be read is an error that says what is wrong; never an empty list.
@@ -20,15 +20,20 @@ mod stanzas;
 mod versions;
 
 use std::fmt;
+use std::io::{self, Read};
 
 pub use os_release::Release;
-pub use osv::{Advisory, Match, Severity, base_score};
+pub use osv::{Advisory, Match, Severity, base_score, is_same_ecosystem, search_name};
 pub use versions::compare;
 
-/// The largest file that is worth reading, in bytes.
-pub const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// The largest data base of a distribution that is read, in bytes.
+const DATA_BASE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// The largest file of a language that is read, in bytes.
+const TEXT_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Packages of one file.
 const PACKAGES_MAX: usize = 200_000;
+/// The longest name and the longest version of a package, in bytes.
+const WORD_BYTES_MAX: usize = 1024;
 
 /// Whose numbering of versions a package follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -107,6 +112,14 @@ pub enum ReadError {
     /// There is more in it than is read.
     #[error("more than {PACKAGES_MAX} packages")]
     TooMany,
+    /// It is larger than what is read.
+    #[error("it has {size_bytes} bytes; at most {limit_bytes} are read")]
+    TooLarge {
+        /// Its length.
+        size_bytes: u64,
+        /// What is read at most.
+        limit_bytes: u64,
+    },
 }
 
 fn malformed<T>(text: impl Into<String>) -> Result<T, ReadError> {
@@ -183,7 +196,50 @@ impl Form {
             Self::PythonMetadata => python::read_metadata(bytes),
             Self::PackageLock => npm::read(bytes),
         }?;
-        if packages.len() > PACKAGES_MAX { Err(ReadError::TooMany) } else { Ok(packages) }
+        if packages.len() > PACKAGES_MAX {
+            return Err(ReadError::TooMany);
+        }
+        let is_short = |text: &str| text.len() <= WORD_BYTES_MAX;
+        match packages.iter().all(|one| is_short(&one.name) && is_short(&one.version)) {
+            true => Ok(packages),
+            false => malformed(format!("a name or version has over {WORD_BYTES_MAX} bytes")),
+        }
+    }
+
+    /// The packages in a file of this form of so many bytes; `file` need not be read to its end. Of a
+    /// program, no more is held at a time than what Go says of it.
+    ///
+    /// # Errors
+    /// If it cannot be read; within, what is wrong with it.
+    pub fn read_from(
+        self,
+        file: &mut impl Read,
+        size_bytes: u64,
+    ) -> io::Result<Result<Vec<Package>, ReadError>> {
+        if self == Self::Program {
+            let info = go::find_info(file)?;
+            return Ok(info.map_or_else(|| Ok(Vec::new()), |info| self.read(&info)));
+        }
+        let limit_bytes = if self.is_of_system() { DATA_BASE_BYTES_MAX } else { TEXT_BYTES_MAX };
+        if size_bytes > limit_bytes {
+            return Ok(Err(ReadError::TooLarge { size_bytes, limit_bytes }));
+        }
+        let mut bytes = Vec::new();
+        file.take(limit_bytes).read_to_end(&mut bytes)?;
+        Ok(self.read(&bytes))
+    }
+
+    /// Whether it is a distribution's own data base: without it, nothing is known of its packages.
+    pub fn is_of_system(self) -> bool {
+        match self {
+            Self::DpkgStatus | Self::ApkInstalled | Self::RpmSqlite | Self::RpmOlder => true,
+            Self::CargoLock
+            | Self::GoSum
+            | Self::Program
+            | Self::Requirements
+            | Self::PythonMetadata
+            | Self::PackageLock => false,
+        }
     }
 }
 
@@ -200,6 +256,7 @@ fn text<'a>(bytes: &'a [u8], what: &str) -> Result<&'a str, ReadError> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use proptest::prelude::*;
 
@@ -240,6 +297,17 @@ mod tests {
         check("usr/local/bin/server", Some(Form::Program));
         check("server", Some(Form::Program));
         check("etc/passwd", None);
+    }
+
+    #[test]
+    fn no_more_is_read_than_is_bounded() {
+        let large = Form::CargoLock.read_from(&mut io::repeat(b'x'), TEXT_BYTES_MAX + 1).unwrap();
+        assert!(matches!(large, Err(ReadError::TooLarge { .. })));
+        let long = format!("Package: {}\nVersion: 1\n", "x".repeat(WORD_BYTES_MAX + 1));
+        assert!(Form::DpkgStatus.read(long.as_bytes()).is_err());
+        let mut text = &b"Package: a\nVersion: 1\n"[..];
+        let size_bytes = text.len() as u64;
+        assert_eq!(Form::DpkgStatus.read_from(&mut text, size_bytes).unwrap().unwrap().len(), 1);
     }
 
     proptest! {

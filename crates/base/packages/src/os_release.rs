@@ -29,6 +29,9 @@ impl Release {
             "debian" => format!("Debian:{major}"),
             "ubuntu" => format!("Ubuntu:{}", self.version),
             "alpine" => format!("Alpine:v{}", two.join(".")),
+            // These roll, and have no version there.
+            "wolfi" => "Wolfi".to_owned(),
+            "chainguard" => "Chainguard".to_owned(),
             "rocky" => format!("Rocky Linux:{major}"),
             "almalinux" => format!("AlmaLinux:{major}"),
             "rhel" => format!("Red Hat:{major}"),
@@ -51,6 +54,7 @@ mod tests {
         check("PRETTY_NAME=\"Debian\"\nVERSION_ID=\"12\"\nID=debian\n", Some("Debian:12"));
         check("ID=alpine\nVERSION_ID=3.19.1\n", Some("Alpine:v3.19"));
         check("ID=\"rocky\"\nVERSION_ID=\"9.3\"\n", Some("Rocky Linux:9"));
+        check("ID=wolfi\nVERSION_ID=20230201\n", Some("Wolfi"));
         check("ID=void\n", None);
         check("VERSION_ID=1\n", None);
     }

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use crate::python::normal;
 use crate::versions::compare;
 use crate::{Ecosystem, Package, ReadError, Release, malformed};
 
@@ -30,6 +31,9 @@ pub struct Advisory {
     /// Others' names for the same: `CVE-…`.
     #[serde(default)]
     pub aliases: Vec<String>,
+    /// Names of what it was made from: a distribution's is of one of all the world's.
+    #[serde(default)]
+    pub upstream: Vec<String>,
     /// In a line.
     #[serde(default)]
     pub summary: String,
@@ -45,7 +49,17 @@ pub struct Advisory {
     #[serde(default)]
     affected: Vec<Affected>,
     #[serde(default)]
+    references: Vec<Reference>,
+    #[serde(default)]
     database_specific: Option<Specific>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Reference {
+    #[serde(rename = "type", default)]
+    kind: String,
+    #[serde(default)]
+    url: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -121,6 +135,28 @@ impl Advisory {
         named.map(|named| (named.ecosystem.as_str(), named.name.as_str()))
     }
 
+    /// The name that most know it by: that of CVE, if there is just one.
+    pub fn name(&self) -> &str {
+        let is_cve = |name: &&String| name.starts_with("CVE-");
+        if is_cve(&&self.id) {
+            return &self.id;
+        }
+        let mut others = self.aliases.iter().chain(&self.upstream).filter(is_cve);
+        match (others.next(), others.next()) {
+            (Some(only), None) => only,
+            _ => &self.id,
+        }
+    }
+
+    /// Where more is said about it: what it names itself, or else OSV's page.
+    pub fn uri(&self) -> String {
+        let is_meant = |one: &&Reference| one.kind == "ADVISORY" && one.url.starts_with("https://");
+        match self.references.iter().find(is_meant) {
+            Some(reference) => reference.url.clone(),
+            None => format!("https://osv.dev/vulnerability/{}", self.id),
+        }
+    }
+
     /// Whether it is about a package, of an image of this release.
     pub fn matches(&self, package: &Package, release: Option<&Release>) -> Option<Match> {
         if self.withdrawn.is_some() {
@@ -129,7 +165,8 @@ impl Advisory {
         let (ecosystem, name, version) = subject(package, release)?;
         let affected = self.affected.iter().find(|affected| {
             let is_meant = affected.package.as_ref().is_some_and(|named| {
-                is_same(&named.ecosystem, &ecosystem) && named.name.eq_ignore_ascii_case(name)
+                is_same_ecosystem(&named.ecosystem, &ecosystem)
+                    && is_same_name(package.ecosystem, &named.name, name)
             });
             is_meant && affected.has(package.ecosystem, version)
         })?;
@@ -139,6 +176,9 @@ impl Advisory {
         let told = self.database_specific.as_ref().and_then(|specific| specific.severity.as_ref());
         let told = told.and_then(|value| value.as_str()).and_then(severity_of_word);
         let severity = told.or_else(|| vector.and_then(base_score).map(severity_of_score));
+        // Distributions that rate by words: `{"type": "Ubuntu", "score": "medium"}`.
+        let words = || affected.severity.iter().chain(&self.severity).map(|one| one.score.as_str());
+        let severity = severity.or_else(|| words().find_map(severity_of_word));
         Some(Match {
             severity: severity.unwrap_or(Severity::Undefined),
             vector: vector.map(str::to_owned),
@@ -164,9 +204,23 @@ fn subject<'a>(
     Some((ecosystem, name, version))
 }
 
-/// `Debian:12` is meant by `Debian:12`; by `Ubuntu:22.04:LTS`, `Ubuntu:22.04` is.
-fn is_same(named: &str, ours: &str) -> bool {
+/// Whether an advisory's ecosystem is one of ours: `Debian:12` is meant by `Debian:12`; by
+/// `Ubuntu:22.04:LTS`, `Ubuntu:22.04` is.
+pub fn is_same_ecosystem(named: &str, ours: &str) -> bool {
     named == ours || named.strip_prefix(ours).is_some_and(|rest| rest.starts_with(':'))
+}
+
+fn is_same_name(ecosystem: Ecosystem, named: &str, ours: &str) -> bool {
+    match ecosystem {
+        Ecosystem::PyPi => normal(named) == normal(ours),
+        _ => named.eq_ignore_ascii_case(ours),
+    }
+}
+
+/// What to look up advisories by: the same for names that may mean the same package, and now and then for
+/// others.
+pub fn search_name(name: &str) -> String {
+    normal(name)
 }
 
 impl Affected {
@@ -320,6 +374,31 @@ mod tests {
         let npm = Package::new(Ecosystem::Npm, "left-pad", "1.0.0");
         assert!(told.matches(&npm, None).is_some());
         assert_eq!(told.packages().count(), 2);
+    }
+
+    #[test]
+    fn names_and_pages_are_those_that_most_know() {
+        let check = |value: serde_json::Value, name: &str, uri: &str| {
+            let advisory = Advisory::read(value.to_string().as_bytes()).unwrap();
+            assert_eq!((advisory.name(), advisory.uri().as_str()), (name, uri));
+        };
+        let own = "https://x.test/1";
+        let references =
+            json!([{"type": "FIX", "url": "https://x.test/2"}, {"type": "ADVISORY", "url": own}]);
+        check(json!({"id": "CVE-1", "references": references}), "CVE-1", own);
+        let page = "https://osv.dev/vulnerability/GHSA-1";
+        check(json!({"id": "GHSA-1", "aliases": ["PYSEC-1", "CVE-1"]}), "CVE-1", page);
+        check(json!({"id": "GHSA-1", "upstream": ["CVE-1", "CVE-2"]}), "GHSA-1", page);
+    }
+
+    #[test]
+    fn names_of_pypi_are_spelt_in_many_ways() {
+        let text = json!({"id": "PYSEC-1", "severity": [{"type": "Ubuntu", "score": "low"}], "affected": [
+            {"package": {"ecosystem": "PyPI", "name": "Zope.Interface"}, "versions": ["6.0"]}]});
+        let advisory = Advisory::read(text.to_string().as_bytes()).unwrap();
+        let found = advisory.matches(&Package::new(Ecosystem::PyPi, "zope-interface", "6.0"), None);
+        assert_eq!(found.unwrap().severity, Severity::Low);
+        assert_eq!(search_name("Zope.Interface"), search_name("zope-interface"));
     }
 
     #[test]

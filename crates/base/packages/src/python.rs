@@ -4,7 +4,7 @@ use crate::stanzas::{field, stanzas};
 use crate::{Ecosystem, Package, ReadError, malformed, text};
 
 /// As PyPI spells names: lower case, with one dash for each run of `-`, `_` and `.` (PEP 503).
-fn normal(name: &str) -> String {
+pub(crate) fn normal(name: &str) -> String {
     let mut spelt = String::with_capacity(name.len());
     for part in name.split(['-', '_', '.']).filter(|part| !part.is_empty()) {
         if !spelt.is_empty() {

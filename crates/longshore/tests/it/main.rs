@@ -52,6 +52,7 @@ mod registry;
 mod renewed;
 mod replaced;
 mod roles;
+mod scanned;
 mod scenarios;
 mod screens;
 mod sdk;

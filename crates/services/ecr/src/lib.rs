@@ -5,8 +5,8 @@
 //!   in a [`Depot`], each once, whatever repositories have them.
 //! - Operations ([`Ecr::service`]): `api/`. The registry ([`Ecr::routes`]): `registry/`, under `/v2`.
 //! - `upstream/`: what comes through from other registries by pull-through cache rules. `replication/`:
-//!   what goes to others.
-//! - [`Ecr::run`] applies lifecycle policies, takes away what nobody names, and replicates.
+//!   what goes to others. `scanning/`: what packages images have, and what is known to be wrong with them.
+//! - [`Ecr::run`] applies lifecycle policies, takes away what nobody names, replicates, and scans.
 //!
 //! **Invariant:** before any byte of a blob is answered, its repository's rows say that it has it; or a
 //! rule says that it comes through, and its registry has just begun to send it for that repository.
@@ -27,11 +27,13 @@ mod push;
 mod reconcile;
 mod registry;
 mod replication;
+mod scanning;
 mod sealed;
 mod tables;
 mod upstream;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use distribution::Http;
@@ -46,6 +48,7 @@ pub use registry::Challenge;
 pub use replication::Destination;
 pub use tables::{Scope, Tables};
 
+use scanning::Source;
 use sealed::Seal;
 use upstream::Upstreams;
 
@@ -74,6 +77,8 @@ pub struct EcrSetup {
     pub client: Arc<Http>,
     /// The registries that images can be replicated to.
     pub destinations: Vec<Destination>,
+    /// Advisories in OSV's form that images are scanned for: a folder of JSON and zips, or a zip.
+    pub advisories: Option<PathBuf>,
 }
 
 /// The service. Cheap to clone.
@@ -89,6 +94,7 @@ pub(crate) struct Inner {
     pub(crate) setup: EcrSetup,
     pub(crate) transfers: tokio::sync::Semaphore,
     pub(crate) upstreams: Upstreams,
+    pub(crate) advisories: Source,
 }
 
 /// Blobs that are on their way in or out at once; more are told to come back.
@@ -107,7 +113,8 @@ impl Ecr {
         let seal = Seal::open(&ledger, &tables).await?;
         let transfers = tokio::sync::Semaphore::new(TRANSFERS_MAX);
         let upstreams = Upstreams::new(Arc::clone(&setup.client));
-        let inner = Inner { ledger, tables, seal, setup, transfers, upstreams };
+        let advisories = Source::new(setup.advisories.clone());
+        let inner = Inner { ledger, tables, seal, setup, transfers, upstreams, advisories };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -121,18 +128,24 @@ impl Ecr {
         registry::routes(&self.inner)
     }
 
-    /// Applies lifecycle policies, collects what nobody names, and replicates what was pushed, until
-    /// `shutdown`. Only the server that leads runs this.
+    /// Applies lifecycle policies, collects what nobody names, replicates what was pushed, and scans what
+    /// is to be scanned, until `shutdown`. Only the server that leads runs this.
     pub async fn run(&self, shutdown: CancellationToken) {
         tokio::join!(
             reconcile::run(&self.inner, shutdown.clone()),
-            replication::run(&self.inner, shutdown),
+            replication::run(&self.inner, shutdown.clone()),
+            scanning::run(&self.inner, shutdown),
         );
     }
 
     /// Tries once to replicate what is to be replicated by now.
     pub async fn replicate(&self) {
         replication::round(&self.inner).await;
+    }
+
+    /// Scans what is to be scanned by now.
+    pub async fn scan(&self) {
+        scanning::once(&self.inner).await;
     }
 
     /// One round of what [`Ecr::run`] does now and then.

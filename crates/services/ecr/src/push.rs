@@ -7,7 +7,7 @@ use crate::Tables;
 use crate::error::Error;
 use crate::model::{
     Child, ChildKind, ContentDigest, Image, Manifest, Progress, Pull, Replication, Repository,
-    Status, Tag, places_of,
+    Scan, Status, Tag, Watch, places_of,
 };
 use crate::tables::{DigestKey, NameKey};
 
@@ -176,8 +176,9 @@ impl Tables {
             archived_at: old.and_then(|old| old.archived_at),
             restored_at: if is_restored { Some(now) } else { old.and_then(|old| old.restored_at) },
         };
+        let is_scanned = image.has_layers() && self.is_watched(tx, key, &repository);
         if old != Some(&image) {
-            tx.put(&self.images, at, image);
+            tx.put(&self.images, at.clone(), image);
         }
         for tag in tags {
             tx.put(&self.tags, beside(key, tag), Tag { digest: push.digest.to_owned() });
@@ -185,7 +186,32 @@ impl Tables {
         if push.origin == Origin::Client {
             self.plan_replication(tx, key, push.digest);
         }
+        if is_scanned && self.may_scan(tx, &at) {
+            let scan = Scan::asked(now);
+            tx.put(&self.scans, at, scan);
+        }
         Ok(())
+    }
+
+    /// Whether what is pushed to a repository is scanned.
+    fn is_watched(&self, tx: &Tx<'_>, key: &NameKey, repository: &Repository) -> bool {
+        let settings = tx.get(&self.registries, &key.0);
+        match settings {
+            Some(settings) => settings.watch(&key.1, repository).0 != Watch::Manual,
+            None => repository.scan_on_push,
+        }
+    }
+
+    /// Whether a scan of an image may begin now.
+    pub(crate) fn may_scan(&self, tx: &Tx<'_>, at: &DigestKey) -> bool {
+        tx.get(&self.scans, at).is_none_or(|scan| scan.is_past(tx.now()))
+    }
+
+    /// Takes the scan of an image away, and what it found.
+    pub(crate) fn remove_scan(&self, tx: &mut Tx<'_>, at: &DigestKey) {
+        tx.delete(&self.scans, at);
+        let findings: Vec<_> = tx.prefix(&self.findings, at).map(|(at, _)| at).collect();
+        findings.iter().for_each(|at| tx.delete(&self.findings, at));
     }
 
     /// Has an image that was pushed go wherever the registry's rules say.
@@ -264,6 +290,7 @@ impl Tables {
         }
         tx.delete(&self.images, &at);
         tx.delete(&self.pulls, &at);
+        self.remove_scan(tx, &at);
         let replicas: Vec<_> = tx.prefix(&self.replications, &at).map(|(at, _)| at).collect();
         replicas.iter().for_each(|at| tx.delete(&self.replications, at));
         Ok(())

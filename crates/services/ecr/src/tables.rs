@@ -1,12 +1,12 @@
 //! Tables and indexes; only this crate writes them.
 
-use ledger::{Index, Key, KeyError, KeyReader, KeyWriter, Record, Schema, Table};
+use ledger::{Feed, Index, Key, KeyError, KeyReader, KeyWriter, Record, Schema, Table};
 use serde::{Deserialize, Serialize};
 use terms::{AccountId, Region};
 
 use crate::model::{
-    CacheRule, CachedTag, Image, Layer, Preview, Progress, Pull, RegistrySettings, Replication,
-    Repository, Tag, Template,
+    CacheRule, CachedTag, Finding, Image, Layer, Preview, Progress, Pull, RegistrySettings,
+    Replication, Repository, Scan, ScanState, Tag, Template,
 };
 
 /// Account and region: the first part of every key. One registry each.
@@ -47,6 +47,9 @@ pub(crate) type TagKey = (Scope, String, String);
 /// Scope, repository, digest, and a place as `account/region`: of a replication.
 pub(crate) type ReplicaKey = (Scope, String, String, String);
 
+/// Scope, repository, digest, and a number: of what was found in an image, the worst first.
+pub(crate) type FindingKey = (Scope, String, String, u32);
+
 /// What tokens are sealed with: 32 bytes.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct SealSecret(pub(crate) Vec<u8>);
@@ -63,6 +66,8 @@ impl Record for Template {}
 impl Record for CacheRule {}
 impl Record for CachedTag {}
 impl Record for Replication {}
+impl Record for Scan {}
+impl Record for Finding {}
 
 /// The tables' handles.
 #[derive(Clone, Copy, Debug)]
@@ -101,6 +106,12 @@ pub struct Tables {
     pub(crate) replications: Table<ReplicaKey, Replication>,
     /// Those of them that are to be tried.
     pub(crate) replications_waiting: Index<(), ReplicaKey, Replication>,
+    /// The last scans of images.
+    pub(crate) scans: Table<DigestKey, Scan>,
+    /// Those of them that are to be done.
+    pub(crate) scans_waiting: Index<(), DigestKey, Scan>,
+    /// What they found.
+    pub(crate) findings: Table<FindingKey, Finding>,
     /// One row: what tokens are sealed with.
     pub(crate) seal: Table<(), SealSecret>,
 }
@@ -112,6 +123,7 @@ impl Tables {
         let tags = schema.table("ecr.tags");
         let layers = schema.table("ecr.layers");
         let replications = schema.table("ecr.replications");
+        let scans = schema.table("ecr.scans");
         let seal = schema.table("ecr.seal");
         schema.secret(&seal);
         let beside =
@@ -151,7 +163,30 @@ impl Tables {
                     Progress::Complete | Progress::Failed { .. } => Vec::new(),
                 }
             }),
+            scans,
+            scans_waiting: schema.index(&scans, "waiting", |_, row: &Scan| match row.state {
+                ScanState::Waiting => vec![()],
+                ScanState::Complete { .. }
+                | ScanState::Failed
+                | ScanState::Unsupported
+                | ScanState::Unavailable => Vec::new(),
+            }),
+            findings: schema.table("ecr.findings"),
             seal,
+        }
+    }
+}
+
+/// Waits until a row of a table was changed, or the feed has lost the thread.
+pub(crate) async fn changed<K: Key, V: Record>(feed: &mut Feed, table: &Table<K, V>) {
+    loop {
+        match feed.next().await {
+            Ok(commit) if commit.touches(table) => return,
+            Ok(_) => {}
+            Err(_) => {
+                feed.restart();
+                return;
+            }
         }
     }
 }

@@ -973,6 +973,82 @@ impl Value for ScanningRepositoryFilterType {
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SigningRepositoryFilterType {
+    #[default]
+    WildcardMatch,
+}
+
+impl Enumeration for SigningRepositoryFilterType {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "WILDCARD_MATCH" => Self::WildcardMatch,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::WildcardMatch => "WILDCARD_MATCH",
+        }
+    }
+}
+
+impl SigningRepositoryFilterType {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for SigningRepositoryFilterType {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SigningStatus {
+    #[default]
+    InProgress,
+    Complete,
+    Failed,
+}
+
+impl Enumeration for SigningStatus {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "IN_PROGRESS" => Self::InProgress,
+            "COMPLETE" => Self::Complete,
+            "FAILED" => Self::Failed,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::InProgress => "IN_PROGRESS",
+            Self::Complete => "COMPLETE",
+            Self::Failed => "FAILED",
+        }
+    }
+}
+
+impl SigningStatus {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for SigningStatus {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TagStatus {
     #[default]
     Tagged,

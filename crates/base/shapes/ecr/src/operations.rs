@@ -266,6 +266,20 @@ impl Operation for DeleteRepositoryPolicy {
 }
 
 #[derive(Debug, Clone, Copy)]
+pub struct DeleteSigningConfiguration;
+
+impl Operation for DeleteSigningConfiguration {
+    type Input = structures::DeleteSigningConfigurationRequest;
+    type Output = structures::DeleteSigningConfigurationResponse;
+    const NAME: &'static str = "DeleteSigningConfiguration";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::DELETE_SIGNING_CONFIGURATION_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::DELETE_SIGNING_CONFIGURATION_RESPONSE;
+    const ERRORS: &'static [&'static str] =
+        &["ServerException", "ValidationException", "SigningConfigurationNotFoundException"];
+}
+
+#[derive(Debug, Clone, Copy)]
 pub struct DeregisterPullTimeUpdateExclusion;
 
 impl Operation for DeregisterPullTimeUpdateExclusion {
@@ -320,6 +334,25 @@ impl Operation for DescribeImageScanFindings {
         "ImageNotFoundException",
         "ScanNotFoundException",
         "ValidationException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct DescribeImageSigningStatus;
+
+impl Operation for DescribeImageSigningStatus {
+    type Input = structures::DescribeImageSigningStatusRequest;
+    type Output = structures::DescribeImageSigningStatusResponse;
+    const NAME: &'static str = "DescribeImageSigningStatus";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::DESCRIBE_IMAGE_SIGNING_STATUS_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::DESCRIBE_IMAGE_SIGNING_STATUS_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "ServerException",
+        "InvalidParameterException",
+        "ValidationException",
+        "ImageNotFoundException",
+        "RepositoryNotFoundException",
     ];
 }
 
@@ -533,6 +566,24 @@ impl Operation for GetRepositoryPolicy {
         "InvalidParameterException",
         "RepositoryNotFoundException",
         "RepositoryPolicyNotFoundException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct GetSigningConfiguration;
+
+impl Operation for GetSigningConfiguration {
+    type Input = structures::GetSigningConfigurationRequest;
+    type Output = structures::GetSigningConfigurationResponse;
+    const NAME: &'static str = "GetSigningConfiguration";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::GET_SIGNING_CONFIGURATION_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::GET_SIGNING_CONFIGURATION_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "ServerException",
+        "InvalidParameterException",
+        "ValidationException",
+        "SigningConfigurationNotFoundException",
     ];
 }
 
@@ -758,6 +809,20 @@ impl Operation for PutReplicationConfiguration {
 }
 
 #[derive(Debug, Clone, Copy)]
+pub struct PutSigningConfiguration;
+
+impl Operation for PutSigningConfiguration {
+    type Input = structures::PutSigningConfigurationRequest;
+    type Output = structures::PutSigningConfigurationResponse;
+    const NAME: &'static str = "PutSigningConfiguration";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::PUT_SIGNING_CONFIGURATION_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::PUT_SIGNING_CONFIGURATION_RESPONSE;
+    const ERRORS: &'static [&'static str] =
+        &["ServerException", "InvalidParameterException", "ValidationException"];
+}
+
+#[derive(Debug, Clone, Copy)]
 pub struct RegisterPullTimeUpdateExclusion;
 
 impl Operation for RegisterPullTimeUpdateExclusion {
@@ -788,6 +853,28 @@ impl Operation for SetRepositoryPolicy {
     const OUTPUT: &'static Schema = &schemas::SET_REPOSITORY_POLICY_RESPONSE;
     const ERRORS: &'static [&'static str] =
         &["ServerException", "InvalidParameterException", "RepositoryNotFoundException"];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct StartImageScan;
+
+impl Operation for StartImageScan {
+    type Input = structures::StartImageScanRequest;
+    type Output = structures::StartImageScanResponse;
+    const NAME: &'static str = "StartImageScan";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::START_IMAGE_SCAN_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::START_IMAGE_SCAN_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "ServerException",
+        "InvalidParameterException",
+        "UnsupportedImageTypeException",
+        "LimitExceededException",
+        "RepositoryNotFoundException",
+        "ImageNotFoundException",
+        "ValidationException",
+        "ImageArchivedException",
+    ];
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -397,6 +397,15 @@ pub static DELETE_REPOSITORY_RESPONSE: Schema = Schema::new(
     "DeleteRepositoryResponse",
     Kind::Structure(&[Member::new("repository", &REPOSITORY)]),
 );
+pub static DELETE_SIGNING_CONFIGURATION_REQUEST: Schema =
+    Schema::new("DeleteSigningConfigurationRequest", Kind::Structure(&[]));
+pub static DELETE_SIGNING_CONFIGURATION_RESPONSE: Schema = Schema::new(
+    "DeleteSigningConfigurationResponse",
+    Kind::Structure(&[
+        Member::new("registryId", &REGISTRY_ID),
+        Member::new("signingConfiguration", &SIGNING_CONFIGURATION),
+    ]),
+);
 pub static DEREGISTER_PULL_TIME_UPDATE_EXCLUSION_REQUEST: Schema = Schema::new(
     "DeregisterPullTimeUpdateExclusionRequest",
     Kind::Structure(&[Member::new("principalArn", &PRINCIPAL_ARN).required()]),
@@ -440,6 +449,23 @@ pub static DESCRIBE_IMAGE_SCAN_FINDINGS_RESPONSE: Schema = Schema::new(
         Member::new("nextToken", &NEXT_TOKEN),
         Member::new("registryId", &REGISTRY_ID),
         Member::new("repositoryName", &REPOSITORY_NAME),
+    ]),
+);
+pub static DESCRIBE_IMAGE_SIGNING_STATUS_REQUEST: Schema = Schema::new(
+    "DescribeImageSigningStatusRequest",
+    Kind::Structure(&[
+        Member::new("imageId", &IMAGE_IDENTIFIER).required(),
+        Member::new("registryId", &REGISTRY_ID),
+        Member::new("repositoryName", &REPOSITORY_NAME).required(),
+    ]),
+);
+pub static DESCRIBE_IMAGE_SIGNING_STATUS_RESPONSE: Schema = Schema::new(
+    "DescribeImageSigningStatusResponse",
+    Kind::Structure(&[
+        Member::new("imageId", &IMAGE_IDENTIFIER),
+        Member::new("registryId", &REGISTRY_ID),
+        Member::new("repositoryName", &REPOSITORY_NAME),
+        Member::new("signingStatuses", &IMAGE_SIGNING_STATUS_LIST),
     ]),
 );
 pub static DESCRIBE_IMAGES_FILTER: Schema = Schema::new(
@@ -707,6 +733,15 @@ pub static GET_REPOSITORY_POLICY_RESPONSE: Schema = Schema::new(
         Member::new("repositoryName", &REPOSITORY_NAME),
     ]),
 );
+pub static GET_SIGNING_CONFIGURATION_REQUEST: Schema =
+    Schema::new("GetSigningConfigurationRequest", Kind::Structure(&[]));
+pub static GET_SIGNING_CONFIGURATION_RESPONSE: Schema = Schema::new(
+    "GetSigningConfigurationResponse",
+    Kind::Structure(&[
+        Member::new("registryId", &REGISTRY_ID),
+        Member::new("signingConfiguration", &SIGNING_CONFIGURATION),
+    ]),
+);
 pub static IMAGE: Schema = Schema::new(
     "Image",
     Kind::Structure(&[
@@ -868,6 +903,19 @@ pub static IMAGE_SCAN_STATUS: Schema = Schema::new(
 pub static IMAGE_SCANNING_CONFIGURATION: Schema = Schema::new(
     "ImageScanningConfiguration",
     Kind::Structure(&[Member::new("scanOnPush", &SCAN_ON_PUSH_FLAG)]),
+);
+pub static IMAGE_SIGNING_STATUS: Schema = Schema::new(
+    "ImageSigningStatus",
+    Kind::Structure(&[
+        Member::new("failureCode", &SIGNING_STATUS_FAILURE_CODE),
+        Member::new("failureReason", &SIGNING_STATUS_FAILURE_REASON),
+        Member::new("signingProfileArn", &SIGNING_PROFILE_ARN),
+        Member::new("status", &SIGNING_STATUS),
+    ]),
+);
+pub static IMAGE_SIGNING_STATUS_LIST: Schema = Schema::new(
+    "ImageSigningStatusList",
+    Kind::List(&Member::new("member", &IMAGE_SIGNING_STATUS)),
 );
 pub static IMAGE_SIZE_IN_BYTES: Schema = Schema::new("ImageSizeInBytes", Kind::Long);
 pub static IMAGE_STATUS: Schema =
@@ -1373,6 +1421,14 @@ pub static PUT_REPLICATION_CONFIGURATION_RESPONSE: Schema = Schema::new(
     "PutReplicationConfigurationResponse",
     Kind::Structure(&[Member::new("replicationConfiguration", &REPLICATION_CONFIGURATION)]),
 );
+pub static PUT_SIGNING_CONFIGURATION_REQUEST: Schema = Schema::new(
+    "PutSigningConfigurationRequest",
+    Kind::Structure(&[Member::new("signingConfiguration", &SIGNING_CONFIGURATION).required()]),
+);
+pub static PUT_SIGNING_CONFIGURATION_RESPONSE: Schema = Schema::new(
+    "PutSigningConfigurationResponse",
+    Kind::Structure(&[Member::new("signingConfiguration", &SIGNING_CONFIGURATION)]),
+);
 pub static RCT_APPLIED_FOR: Schema = Schema::new(
     "RCTAppliedFor",
     Kind::Enum(&["REPLICATION", "PULL_THROUGH_CACHE", "CREATE_ON_PUSH"]),
@@ -1720,8 +1776,87 @@ pub static SEVERITY_COUNT: Schema = Schema {
     pattern: None,
     sensitive: false,
 };
+pub static SIGNING_CONFIGURATION: Schema = Schema::new(
+    "SigningConfiguration",
+    Kind::Structure(&[Member::new("rules", &SIGNING_RULE_LIST).required()]),
+);
+pub static SIGNING_PROFILE_ARN: Schema = Schema {
+    name: "SigningProfileArn",
+    kind: Kind::String,
+    length: Some(Length { min: None, max: Some(200) }),
+    range: None,
+    pattern: Some(Pattern::new(
+        "^arn:aws(-[a-z]+)*:signer:[a-z0-9-]+:[0-9]{12}:\\/signing-profiles\\/[a-zA-Z0-9_]{2,}$",
+    )),
+    sensitive: false,
+};
+pub static SIGNING_REPOSITORY_FILTER: Schema = Schema::new(
+    "SigningRepositoryFilter",
+    Kind::Structure(&[
+        Member::new("filter", &SIGNING_REPOSITORY_FILTER_VALUE).required(),
+        Member::new("filterType", &SIGNING_REPOSITORY_FILTER_TYPE).required(),
+    ]),
+);
+pub static SIGNING_REPOSITORY_FILTER_LIST: Schema = Schema {
+    name: "SigningRepositoryFilterList",
+    kind: Kind::List(&Member::new("member", &SIGNING_REPOSITORY_FILTER)),
+    length: Some(Length { min: Some(1), max: Some(100) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static SIGNING_REPOSITORY_FILTER_TYPE: Schema =
+    Schema::new("SigningRepositoryFilterType", Kind::Enum(&["WILDCARD_MATCH"]));
+pub static SIGNING_REPOSITORY_FILTER_VALUE: Schema = Schema {
+    name: "SigningRepositoryFilterValue",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: Some(256) }),
+    range: None,
+    pattern: Some(Pattern::new(
+        "^(?:[a-z0-9*]+(?:[._-][a-z0-9*]+)*/)*[a-z0-9*]+(?:[._-][a-z0-9*]+)*$",
+    )),
+    sensitive: false,
+};
+pub static SIGNING_RULE: Schema = Schema::new(
+    "SigningRule",
+    Kind::Structure(&[
+        Member::new("repositoryFilters", &SIGNING_REPOSITORY_FILTER_LIST),
+        Member::new("signingProfileArn", &SIGNING_PROFILE_ARN).required(),
+    ]),
+);
+pub static SIGNING_RULE_LIST: Schema = Schema {
+    name: "SigningRuleList",
+    kind: Kind::List(&Member::new("member", &SIGNING_RULE)),
+    length: Some(Length { min: Some(0), max: Some(10) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static SIGNING_STATUS: Schema =
+    Schema::new("SigningStatus", Kind::Enum(&["IN_PROGRESS", "COMPLETE", "FAILED"]));
+pub static SIGNING_STATUS_FAILURE_CODE: Schema =
+    Schema::new("SigningStatusFailureCode", Kind::String);
+pub static SIGNING_STATUS_FAILURE_REASON: Schema =
+    Schema::new("SigningStatusFailureReason", Kind::String);
 pub static SOURCE: Schema = Schema::new("Source", Kind::String);
 pub static SOURCE_LAYER_HASH: Schema = Schema::new("SourceLayerHash", Kind::String);
+pub static START_IMAGE_SCAN_REQUEST: Schema = Schema::new(
+    "StartImageScanRequest",
+    Kind::Structure(&[
+        Member::new("imageId", &IMAGE_IDENTIFIER).required(),
+        Member::new("registryId", &REGISTRY_ID),
+        Member::new("repositoryName", &REPOSITORY_NAME).required(),
+    ]),
+);
+pub static START_IMAGE_SCAN_RESPONSE: Schema = Schema::new(
+    "StartImageScanResponse",
+    Kind::Structure(&[
+        Member::new("imageId", &IMAGE_IDENTIFIER),
+        Member::new("imageScanStatus", &IMAGE_SCAN_STATUS),
+        Member::new("registryId", &REGISTRY_ID),
+        Member::new("repositoryName", &REPOSITORY_NAME),
+    ]),
+);
 pub static START_LIFECYCLE_POLICY_PREVIEW_REQUEST: Schema = Schema::new(
     "StartLifecyclePolicyPreviewRequest",
     Kind::Structure(&[

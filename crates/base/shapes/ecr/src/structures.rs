@@ -1241,6 +1241,58 @@ impl Value for DeleteRepositoryResponse {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteSigningConfigurationRequest {}
+
+impl Structure for DeleteSigningConfigurationRequest {
+    const SCHEMA: &'static Schema = &schemas::DELETE_SIGNING_CONFIGURATION_REQUEST;
+    fn read_member(&mut self, _: usize, _: &mut dyn Reader) -> Result<bool, Malformed> {
+        Ok(false)
+    }
+    fn write_members(&self, _: &mut dyn Writer) {}
+}
+
+impl Value for DeleteSigningConfigurationRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteSigningConfigurationResponse {
+    pub registry_id: Option<String>,
+    pub signing_configuration: Option<SigningConfiguration>,
+}
+
+impl Structure for DeleteSigningConfigurationResponse {
+    const SCHEMA: &'static Schema = &schemas::DELETE_SIGNING_CONFIGURATION_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.registry_id, reader, member),
+            1 => read_optional(&mut self.signing_configuration, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.registry_id, 0, writer, members);
+        write_optional(&self.signing_configuration, 1, writer, members);
+    }
+}
+
+impl Value for DeleteSigningConfigurationResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct DeregisterPullTimeUpdateExclusionRequest {
     pub principal_arn: String,
 }
@@ -1445,6 +1497,79 @@ impl Structure for DescribeImageScanFindingsResponse {
 }
 
 impl Value for DescribeImageScanFindingsResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeImageSigningStatusRequest {
+    pub image_id: ImageIdentifier,
+    pub registry_id: Option<String>,
+    pub repository_name: String,
+}
+
+impl Structure for DescribeImageSigningStatusRequest {
+    const SCHEMA: &'static Schema = &schemas::DESCRIBE_IMAGE_SIGNING_STATUS_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.image_id, reader, member),
+            1 => read_optional(&mut self.registry_id, reader, member),
+            2 => read_required(&mut self.repository_name, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.image_id, 0, writer, members);
+        write_optional(&self.registry_id, 1, writer, members);
+        write_required(&self.repository_name, 2, writer, members);
+    }
+}
+
+impl Value for DescribeImageSigningStatusRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeImageSigningStatusResponse {
+    pub image_id: Option<ImageIdentifier>,
+    pub registry_id: Option<String>,
+    pub repository_name: Option<String>,
+    pub signing_statuses: Option<Vec<ImageSigningStatus>>,
+}
+
+impl Structure for DescribeImageSigningStatusResponse {
+    const SCHEMA: &'static Schema = &schemas::DESCRIBE_IMAGE_SIGNING_STATUS_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.image_id, reader, member),
+            1 => read_optional(&mut self.registry_id, reader, member),
+            2 => read_optional(&mut self.repository_name, reader, member),
+            3 => read_optional(&mut self.signing_statuses, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.image_id, 0, writer, members);
+        write_optional(&self.registry_id, 1, writer, members);
+        write_optional(&self.repository_name, 2, writer, members);
+        write_optional(&self.signing_statuses, 3, writer, members);
+    }
+}
+
+impl Value for DescribeImageSigningStatusResponse {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }
@@ -2484,6 +2609,58 @@ impl Value for GetRepositoryPolicyResponse {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetSigningConfigurationRequest {}
+
+impl Structure for GetSigningConfigurationRequest {
+    const SCHEMA: &'static Schema = &schemas::GET_SIGNING_CONFIGURATION_REQUEST;
+    fn read_member(&mut self, _: usize, _: &mut dyn Reader) -> Result<bool, Malformed> {
+        Ok(false)
+    }
+    fn write_members(&self, _: &mut dyn Writer) {}
+}
+
+impl Value for GetSigningConfigurationRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetSigningConfigurationResponse {
+    pub registry_id: Option<String>,
+    pub signing_configuration: Option<SigningConfiguration>,
+}
+
+impl Structure for GetSigningConfigurationResponse {
+    const SCHEMA: &'static Schema = &schemas::GET_SIGNING_CONFIGURATION_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.registry_id, reader, member),
+            1 => read_optional(&mut self.signing_configuration, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.registry_id, 0, writer, members);
+        write_optional(&self.signing_configuration, 1, writer, members);
+    }
+}
+
+impl Value for GetSigningConfigurationResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Image {
     pub image_id: Option<ImageIdentifier>,
     pub image_manifest: Option<String>,
@@ -2914,6 +3091,44 @@ impl Structure for ImageScanningConfiguration {
 }
 
 impl Value for ImageScanningConfiguration {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ImageSigningStatus {
+    pub failure_code: Option<String>,
+    pub failure_reason: Option<String>,
+    pub signing_profile_arn: Option<String>,
+    pub status: Option<SigningStatus>,
+}
+
+impl Structure for ImageSigningStatus {
+    const SCHEMA: &'static Schema = &schemas::IMAGE_SIGNING_STATUS;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.failure_code, reader, member),
+            1 => read_optional(&mut self.failure_reason, reader, member),
+            2 => read_optional(&mut self.signing_profile_arn, reader, member),
+            3 => read_optional(&mut self.status, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.failure_code, 0, writer, members);
+        write_optional(&self.failure_reason, 1, writer, members);
+        write_optional(&self.signing_profile_arn, 2, writer, members);
+        write_optional(&self.status, 3, writer, members);
+    }
+}
+
+impl Value for ImageSigningStatus {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }
@@ -4206,6 +4421,64 @@ impl Value for PutReplicationConfigurationResponse {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutSigningConfigurationRequest {
+    pub signing_configuration: SigningConfiguration,
+}
+
+impl Structure for PutSigningConfigurationRequest {
+    const SCHEMA: &'static Schema = &schemas::PUT_SIGNING_CONFIGURATION_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.signing_configuration, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.signing_configuration, 0, writer, members);
+    }
+}
+
+impl Value for PutSigningConfigurationRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutSigningConfigurationResponse {
+    pub signing_configuration: Option<SigningConfiguration>,
+}
+
+impl Structure for PutSigningConfigurationResponse {
+    const SCHEMA: &'static Schema = &schemas::PUT_SIGNING_CONFIGURATION_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.signing_configuration, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.signing_configuration, 0, writer, members);
+    }
+}
+
+impl Value for PutSigningConfigurationResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Recommendation {
     pub text: Option<String>,
     pub url: Option<String>,
@@ -4900,6 +5173,172 @@ impl Structure for SetRepositoryPolicyResponse {
 }
 
 impl Value for SetRepositoryPolicyResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SigningConfiguration {
+    pub rules: Vec<SigningRule>,
+}
+
+impl Structure for SigningConfiguration {
+    const SCHEMA: &'static Schema = &schemas::SIGNING_CONFIGURATION;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.rules, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.rules, 0, writer, members);
+    }
+}
+
+impl Value for SigningConfiguration {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SigningRepositoryFilter {
+    pub filter: String,
+    pub filter_type: SigningRepositoryFilterType,
+}
+
+impl Structure for SigningRepositoryFilter {
+    const SCHEMA: &'static Schema = &schemas::SIGNING_REPOSITORY_FILTER;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.filter, reader, member),
+            1 => read_required(&mut self.filter_type, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.filter, 0, writer, members);
+        write_required(&self.filter_type, 1, writer, members);
+    }
+}
+
+impl Value for SigningRepositoryFilter {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SigningRule {
+    pub repository_filters: Option<Vec<SigningRepositoryFilter>>,
+    pub signing_profile_arn: String,
+}
+
+impl Structure for SigningRule {
+    const SCHEMA: &'static Schema = &schemas::SIGNING_RULE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.repository_filters, reader, member),
+            1 => read_required(&mut self.signing_profile_arn, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.repository_filters, 0, writer, members);
+        write_required(&self.signing_profile_arn, 1, writer, members);
+    }
+}
+
+impl Value for SigningRule {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StartImageScanRequest {
+    pub image_id: ImageIdentifier,
+    pub registry_id: Option<String>,
+    pub repository_name: String,
+}
+
+impl Structure for StartImageScanRequest {
+    const SCHEMA: &'static Schema = &schemas::START_IMAGE_SCAN_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.image_id, reader, member),
+            1 => read_optional(&mut self.registry_id, reader, member),
+            2 => read_required(&mut self.repository_name, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.image_id, 0, writer, members);
+        write_optional(&self.registry_id, 1, writer, members);
+        write_required(&self.repository_name, 2, writer, members);
+    }
+}
+
+impl Value for StartImageScanRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StartImageScanResponse {
+    pub image_id: Option<ImageIdentifier>,
+    pub image_scan_status: Option<ImageScanStatus>,
+    pub registry_id: Option<String>,
+    pub repository_name: Option<String>,
+}
+
+impl Structure for StartImageScanResponse {
+    const SCHEMA: &'static Schema = &schemas::START_IMAGE_SCAN_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.image_id, reader, member),
+            1 => read_optional(&mut self.image_scan_status, reader, member),
+            2 => read_optional(&mut self.registry_id, reader, member),
+            3 => read_optional(&mut self.repository_name, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.image_id, 0, writer, members);
+        write_optional(&self.image_scan_status, 1, writer, members);
+        write_optional(&self.registry_id, 2, writer, members);
+        write_optional(&self.repository_name, 3, writer, members);
+    }
+}
+
+impl Value for StartImageScanResponse {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }

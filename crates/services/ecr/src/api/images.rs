@@ -12,6 +12,7 @@ use super::key;
 use super::layers::signed;
 use super::paging::page;
 use super::put_image::{failure, named};
+use super::scans::{status_of, summary_of};
 use crate::Inner;
 use crate::error::Error;
 use crate::model::{ContentDigest, Image, MANIFEST_BYTES_MAX, Status};
@@ -131,11 +132,14 @@ impl Inner {
     fn show_image(&self, view: &impl View, at: &DigestKey, row: &Image) -> shapes::ImageDetail {
         let tags = self.tables.tags_of(view, at);
         let pulled = view.get(&self.tables.pulls, at);
+        let scan = view.get(&self.tables.scans, at);
         shapes::ImageDetail {
             artifact_media_type: row.artifact_type.clone(),
             image_digest: Some(at.2.clone()),
             image_manifest_media_type: Some(row.media_type.clone()),
             image_pushed_at: Some(row.pushed_at),
+            image_scan_findings_summary: scan.as_ref().and_then(|scan| summary_of(scan)),
+            image_scan_status: scan.as_ref().map(|scan| status_of(scan)),
             image_size_in_bytes: Some(signed(row.image_bytes)),
             image_status: Some(status(row.status)),
             image_tags: Some(tags).filter(|tags| !tags.is_empty()),
@@ -145,7 +149,6 @@ impl Inner {
             registry_id: Some(at.0.account.to_string()),
             repository_name: Some(at.1.clone()),
             subject_manifest_digest: row.subject.clone(),
-            ..Default::default()
         }
     }
 

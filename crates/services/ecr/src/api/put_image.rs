@@ -1,15 +1,19 @@
 //! Pushing and pulling manifests by the API.
 
+use std::sync::Arc;
+
 use shapes::ImageFailureCode as Code;
 use shapes_ecr as shapes;
+use shapes_ecr::errors as codes;
 use wire::Context;
 
-use super::key;
+use super::{arn, key};
 use crate::Inner;
 use crate::error::Error;
 use crate::model::{ContentDigest, MANIFEST_BYTES_MAX, Manifest, Status, is_tag};
-use crate::push::{Named, Origin, Push, beside};
+use crate::push::{Named, Origin, Push, Reference, beside};
 use crate::tables::NameKey;
+use crate::upstream::{Blocked, UpstreamError};
 
 /// One failure of a batch.
 pub(super) fn failure(
@@ -94,12 +98,15 @@ impl Inner {
 
     /// Manifests, as they were pushed.
     pub(super) async fn batch_get_image(
-        &self,
+        self: &Arc<Self>,
         context: Context,
         input: shapes::BatchGetImageRequest,
     ) -> Result<shapes::BatchGetImageResponse, Error> {
         let key = key(&context, input.registry_id.as_deref(), &input.repository_name)?;
-        self.tables.repository(&self.ledger.snapshot(), &key)?;
+        // A pull that goes through makes its repository.
+        if self.through(&key).is_none() {
+            self.tables.repository(&self.ledger.snapshot(), &key)?;
+        }
         let accepted = input.accepted_media_types.unwrap_or_default();
         let (mut images, mut failures) = (Vec::new(), Vec::new());
         for id in &input.image_ids {
@@ -113,7 +120,7 @@ impl Inner {
     }
 
     async fn get_image(
-        &self,
+        self: &Arc<Self>,
         context: &Context,
         key: &NameKey,
         id: &shapes::ImageIdentifier,
@@ -123,6 +130,9 @@ impl Inner {
             Ok(named) => named,
             Err(failure) => return Ok(Err(failure)),
         };
+        if let Some(done) = self.image_through(context, key, (id, &named), accepted).await? {
+            return Ok(done);
+        }
         let snapshot = self.ledger.snapshot();
         let missing = |reason: &str| Ok(Err(failure(id, Code::ImageNotFound, reason)));
         let (digest, row) = match self.tables.image(&snapshot, key, &named) {
@@ -151,6 +161,80 @@ impl Inner {
             registry_id: Some(key.0.account.to_string()),
             repository_name: Some(key.1.clone()),
         }))
+    }
+
+    /// An image that has to come from upstream; none if what is kept answers. One that is named by tag
+    /// and digest at once is looked for here alone.
+    async fn image_through(
+        self: &Arc<Self>,
+        context: &Context,
+        key: &NameKey,
+        (id, named): (&shapes::ImageIdentifier, &Named),
+        accepted: &[String],
+    ) -> Result<Option<Result<shapes::Image, shapes::ImageFailure>>, Error> {
+        let reference = match (&named.digest, &named.tag) {
+            (Some(digest), None) => digest.parse().ok().map(Reference::Digest),
+            (None, Some(tag)) => Some(Reference::Tag(tag.clone())),
+            _ => None,
+        };
+        let Some(reference) = reference else { return Ok(None) };
+        let may = || self.check_import(context, key);
+        let found = match self.pull_through(key, &reference, context.now, may).await {
+            Ok(Some(found)) => found,
+            Ok(None) => return Ok(None),
+            Err(Blocked::Denied(error)) => return Err(error),
+            Err(Blocked::Upstream(error)) => {
+                let code = match &error {
+                    UpstreamError::Missing => Code::ImageNotFound,
+                    UpstreamError::Denied(_) | UpstreamError::Secret(_) => {
+                        Code::UpstreamAccessDenied
+                    }
+                    UpstreamError::Throttled(_) => Code::UpstreamTooManyRequests,
+                    UpstreamError::Away(_) => Code::UpstreamUnavailable,
+                    UpstreamError::Unusable(_) | UpstreamError::Ours(_) => {
+                        let model = codes::UNABLE_TO_GET_UPSTREAM_IMAGE;
+                        return Err(Error::Of(model, error.to_string()));
+                    }
+                };
+                return Ok(Some(Err(failure(id, code, error.to_string()))));
+            }
+        };
+        let media_type = &found.manifest.media_type;
+        if !accepted.is_empty() && !accepted.contains(media_type) {
+            let reason = "Requested image not found";
+            return Ok(Some(Err(failure(id, Code::ImageNotFound, reason))));
+        }
+        Ok(Some(Ok(shapes::Image {
+            image_id: Some(shapes::ImageIdentifier {
+                image_digest: Some(found.digest.to_string()),
+                image_tag: named.tag.clone(),
+            }),
+            image_manifest: Some(String::from_utf8_lossy(&found.bytes).into_owned()),
+            image_manifest_media_type: Some(media_type.clone()),
+            registry_id: Some(key.0.account.to_string()),
+            repository_name: Some(key.1.clone()),
+        })))
+    }
+
+    /// Whether a caller may have a pull go through, and its repository made.
+    fn check_import(&self, context: &Context, key: &NameKey) -> Result<(), Error> {
+        let is_there = self.tables.repository(&self.ledger.snapshot(), key).is_ok();
+        let deeds = ["BatchImportUpstreamImage", "CreateRepository"];
+        for action in &deeds[..if is_there { 1 } else { 2 }] {
+            let context = Context { operation: action, ..context.clone() };
+            let input = || serde_json::json!({ "repositoryName": key.1.clone() });
+            let authenticator = &self.setup.authenticator;
+            if !authenticator.may(&context.caller, wire::Action::Operation("ecr", action)) {
+                return Err(Error::Denied(format!(
+                    "User: {} is not authorized to perform: ecr:{action} on resource: {} because no \
+                     identity-based policy allows the ecr:{action} action",
+                    context.caller.arn,
+                    arn(key),
+                )));
+            }
+            authenticator.authorize(&context, &input).map_err(|no| Error::Denied(no.message))?;
+        }
+        Ok(())
     }
 
     /// Why an id of the right form names nothing.

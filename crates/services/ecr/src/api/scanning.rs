@@ -1,14 +1,12 @@
-//! What is to be scanned: kept and shown. Nothing scans: that an image has no findings is never said.
+//! What is to be scanned, and when.
 
 use shapes::{ScanFrequency, ScanType, ScanningRepositoryFilterType};
 use shapes_ecr as shapes;
-use shapes_ecr::errors as codes;
 use wire::Context;
 
 use super::{arn, key};
 use crate::error::Error;
-use crate::model::{Filter, RegistrySettings, ScanningRule, matches_glob};
-use crate::push::Named;
+use crate::model::{Filter, RegistrySettings, ScanningRule, Watch};
 use crate::{Inner, Scope};
 
 /// Rules of one registry, and filters of one rule.
@@ -37,18 +35,15 @@ fn show(row: &RegistrySettings) -> shapes::RegistryScanningConfiguration {
     };
     shapes::RegistryScanningConfiguration {
         rules: Some(row.scanning.iter().map(rule).collect()),
-        scan_type: Some(match row.scan_type.as_deref() {
-            Some("ENHANCED") => ScanType::Enhanced,
-            _ => ScanType::Basic,
-        }),
+        scan_type: Some(if row.is_enhanced() { ScanType::Enhanced } else { ScanType::Basic }),
     }
 }
 
-/// Whether a filter means a repository: without a star, any part of its name will do.
-fn fits(filter: &Filter, name: &str) -> bool {
-    match filter.text.contains('*') {
-        true => matches_glob(&filter.text, name),
-        false => name.contains(&filter.text),
+fn show_watch(watch: Watch) -> ScanFrequency {
+    match watch {
+        Watch::Manual => ScanFrequency::Manual,
+        Watch::OnPush => ScanFrequency::ScanOnPush,
+        Watch::Continuous => ScanFrequency::ContinuousScan,
     }
 }
 
@@ -131,18 +126,12 @@ impl Inner {
                 });
                 continue;
             };
-            // Continuous wins over the other.
-            let rank = |rule: &&ScanningRule| rule.frequency == "CONTINUOUS_SCAN";
-            let meant = |rule: &&ScanningRule| rule.filters.iter().any(|one| fits(one, &key.1));
-            let rule = settings.scanning.iter().filter(meant).max_by_key(rank);
-            let of_rule = rule.map(|rule| frequency(&rule.frequency));
-            let of_row =
-                if row.scan_on_push { ScanFrequency::ScanOnPush } else { ScanFrequency::Manual };
+            let (watch, rule) = settings.watch(&key.1, &row);
+            let scan_frequency = show_watch(watch);
             let filters = rule.into_iter().flat_map(|rule| &rule.filters);
-            let scan_frequency = of_rule.unwrap_or(of_row);
             configurations.push(shapes::RepositoryScanningConfiguration {
                 applied_scan_filters: Some(
-                    filters.filter(|one| fits(one, &key.1)).map(show_filter).collect(),
+                    filters.filter(|one| one.fits(&key.1)).map(show_filter).collect(),
                 ),
                 repository_arn: Some(arn(&key)),
                 repository_name: Some(key.1),
@@ -176,28 +165,5 @@ impl Inner {
             registry_id: Some(key.0.account.to_string()),
             repository_name: Some(key.1),
         })
-    }
-
-    /// What was found in an image: no image was ever scanned.
-    pub(super) async fn describe_image_scan_findings(
-        &self,
-        context: Context,
-        input: shapes::DescribeImageScanFindingsRequest,
-    ) -> Result<shapes::DescribeImageScanFindingsResponse, Error> {
-        let key = key(&context, input.registry_id.as_deref(), &input.repository_name)?;
-        let snapshot = self.ledger.snapshot();
-        self.tables.repository(&snapshot, &key)?;
-        let id = input.image_id;
-        let named = Named { digest: id.image_digest, tag: id.image_tag };
-        let (digest, _) = self.tables.image(&snapshot, &key, &named)?;
-        let tag = named.tag.unwrap_or_else(|| "null".to_owned());
-        Err(Error::Of(
-            codes::SCAN_NOT_FOUND,
-            format!(
-                "Image scan does not exist for the image with '{{imageDigest:'{digest}', \
-                 imageTag:'{tag}'}}' in the repository with name '{}' in the registry with id '{}'",
-                key.1, key.0.account,
-            ),
-        ))
     }
 }

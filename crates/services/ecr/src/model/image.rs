@@ -45,6 +45,18 @@ pub(crate) struct Image {
     pub(crate) restored_at: Option<Timestamp>,
 }
 
+/// Types of the configurations of images that run.
+const CONFIG_TYPES: [&str; 2] =
+    ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"];
+
+impl Image {
+    /// Whether it is an image with layers of files: neither an index nor another kind of artifact.
+    pub(crate) fn has_layers(&self) -> bool {
+        let kind = self.artifact_type.as_deref();
+        !self.is_index && kind.is_some_and(|kind| CONFIG_TYPES.contains(&kind))
+    }
+}
+
 /// What a tag means.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Tag {

@@ -9,6 +9,7 @@ mod manifest;
 mod name;
 mod replication;
 mod repository;
+mod scan;
 mod settings;
 
 pub(crate) use cache_rule::{CacheRule, CachedTag, ROOT, base_url, kind_of};
@@ -22,4 +23,8 @@ pub(crate) use manifest::{
 pub(crate) use name::{is_repository_name, is_tag};
 pub(crate) use replication::{Place, Progress, Replication, ReplicationRule, places_of};
 pub(crate) use repository::{Encryption, Lifecycle, Mutability, Repository};
-pub(crate) use settings::{Filter, Preview, PreviewItem, RegistrySettings, ScanningRule, Template};
+pub(crate) use scan::{Finding, Scan, ScanState};
+pub(crate) use settings::{
+    Filter, Preview, PreviewItem, RegistrySettings, ScanningRule, Signing, SigningRule, Template,
+    Watch,
+};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use terms::Timestamp;
 
-use super::{Encryption, Mutability, ReplicationRule};
+use super::{Encryption, Mutability, ReplicationRule, Repository, matches_glob};
 
 /// A filter of repositories or images.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +14,37 @@ pub(crate) struct Filter {
     pub(crate) text: String,
     /// `WILDCARD`, `PREFIX_MATCH`, …
     pub(crate) kind: String,
+}
+
+impl Filter {
+    /// Whether it means a repository: without a star, any part of its name will do.
+    pub(crate) fn fits(&self, name: &str) -> bool {
+        match self.text.contains('*') {
+            true => matches_glob(&self.text, name),
+            false => name.contains(&self.text),
+        }
+    }
+}
+
+/// When images of a repository are scanned without being asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Watch {
+    /// Never.
+    Manual,
+    /// When they are pushed.
+    OnPush,
+    /// When they are pushed, and whenever there is news.
+    Continuous,
+}
+
+impl Watch {
+    fn of(frequency: &str) -> Self {
+        match frequency {
+            "SCAN_ON_PUSH" => Self::OnPush,
+            "CONTINUOUS_SCAN" => Self::Continuous,
+            _ => Self::Manual,
+        }
+    }
 }
 
 /// A rule of scanning.
@@ -41,6 +72,62 @@ pub(crate) struct RegistrySettings {
     /// What is replicated where.
     #[serde(default)]
     pub(crate) replication: Vec<ReplicationRule>,
+    /// What is to be signed.
+    #[serde(default)]
+    pub(crate) signing: Option<Signing>,
+}
+
+/// What is to be signed when it is pushed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Signing {
+    /// When it was put: what was pushed before is not meant.
+    pub(crate) put_at: Timestamp,
+    /// With which profiles.
+    pub(crate) rules: Vec<SigningRule>,
+}
+
+/// A rule of signing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SigningRule {
+    /// The profile's ARN.
+    pub(crate) profile: String,
+    /// Of which repositories; of all without one.
+    pub(crate) filters: Vec<Filter>,
+}
+
+impl SigningRule {
+    /// Whether it means a repository.
+    pub(crate) fn fits(&self, name: &str) -> bool {
+        self.filters.is_empty() || self.filters.iter().any(|one| matches_glob(&one.text, name))
+    }
+}
+
+impl RegistrySettings {
+    /// Whether scans are said to be enhanced ones.
+    pub(crate) fn is_enhanced(&self) -> bool {
+        self.scan_type.as_deref() == Some("ENHANCED")
+    }
+
+    /// When a repository's images are scanned, and the rule that says so. Continuous wins over on push.
+    /// With enhanced scans, what no rule means is not scanned, and without rules all is (ECR guide,
+    /// "Scan images": reference, registry semantics §15); with basic ones, the repository says.
+    pub(crate) fn watch(
+        &self,
+        name: &str,
+        repository: &Repository,
+    ) -> (Watch, Option<&ScanningRule>) {
+        let is_meant = |rule: &&ScanningRule| rule.filters.iter().any(|filter| filter.fits(name));
+        let rules = self.scanning.iter().filter(is_meant);
+        let rule = rules.max_by_key(|rule| Watch::of(&rule.frequency));
+        let watch = match rule {
+            Some(rule) => Watch::of(&rule.frequency),
+            None if self.is_enhanced() && self.scanning.is_empty() => Watch::Continuous,
+            None if self.is_enhanced() => Watch::Manual,
+            None if repository.scan_on_push => Watch::OnPush,
+            None => Watch::Manual,
+        };
+        (watch, rule)
+    }
 }
 
 /// How repositories are made that nobody made by name.
@@ -92,4 +179,46 @@ pub(crate) struct Preview {
     pub(crate) made_at: Timestamp,
     /// What would go, oldest first.
     pub(crate) items: Vec<PreviewItem>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_come_before_what_repositories_say() {
+        let rule = |frequency: &str, text: &str| ScanningRule {
+            frequency: frequency.to_owned(),
+            filters: vec![Filter { text: text.to_owned(), kind: "WILDCARD".to_owned() }],
+        };
+        let check = |kind: &str, rules: &[(&str, &str)], scan_on_push: bool, expected: Watch| {
+            let settings = RegistrySettings {
+                scan_type: Some(kind.to_owned()),
+                scanning: rules.iter().map(|(frequency, text)| rule(frequency, text)).collect(),
+                ..RegistrySettings::default()
+            };
+            let repository = Repository {
+                created_at: Timestamp::from_millis(0),
+                mutability: Mutability::default(),
+                encryption: Encryption::default(),
+                scan_on_push,
+                tags: BTreeMap::new(),
+                policy: None,
+                lifecycle: None,
+            };
+            let (watch, rule) = settings.watch("team/prod-1", &repository);
+            assert_eq!(watch, expected, "{kind} {rules:?}");
+            assert!(rule.is_none_or(|rule| rule.filters[0].fits("team/prod-1")));
+        };
+        let (on_push, always) = ("SCAN_ON_PUSH", "CONTINUOUS_SCAN");
+        check("BASIC", &[], false, Watch::Manual);
+        check("BASIC", &[], true, Watch::OnPush);
+        check("BASIC", &[("MANUAL", "prod")], true, Watch::Manual);
+        check("BASIC", &[(on_push, "prod")], false, Watch::OnPush);
+        check("BASIC", &[(on_push, "prod*")], false, Watch::Manual);
+        check("BASIC", &[(on_push, "*prod*")], false, Watch::OnPush);
+        check("ENHANCED", &[], false, Watch::Continuous);
+        check("ENHANCED", &[(on_push, "test")], true, Watch::Manual);
+        check("ENHANCED", &[(always, "team"), (on_push, "prod")], false, Watch::Continuous);
+    }
 }

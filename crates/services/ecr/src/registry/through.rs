@@ -12,7 +12,7 @@ use super::{Request, blobs};
 use crate::model::{ContentDigest, Layer};
 use crate::push::Reference;
 use crate::tables::NameKey;
-use crate::upstream::{Coming, Found, UpstreamError};
+use crate::upstream::{Blocked, Coming, Found, UpstreamError};
 
 /// Where a blob is read.
 pub(super) enum Source {
@@ -38,33 +38,15 @@ impl Request<'_> {
         key: &NameKey,
         reference: &Reference,
     ) -> Result<Option<Arc<Found>>, Refusal> {
-        let Some(through) = self.inner.through(key) else { return Ok(None) };
-        let kept = {
-            let snapshot = self.inner.ledger.snapshot();
-            self.inner.tables.image(&snapshot, key, &reference.named()).ok()
-        };
-        let kept = kept.map(|(digest, _)| digest);
-        if kept.is_some() && !self.inner.is_stale(key, reference, self.now()) {
-            return Ok(None);
-        }
-        if let Err(refusal) = self.check_import(key) {
-            return if kept.is_some() { Ok(None) } else { Err(refusal) };
-        }
-        if let Some(found) = self.inner.upstreams.pending(key, reference) {
-            return Ok(Some(found));
-        }
-        match self.inner.look_up(key, &through, reference, kept.as_deref()).await {
-            Ok(found) => Ok(found),
-            Err(error) if kept.is_some() => {
-                let (repository, image) = (&key.1, reference.text());
-                tracing::warn!(repository, image, %error, "what is kept is answered");
-                Ok(None)
+        let may = || self.check_import(key);
+        let done = self.inner.pull_through(key, reference, self.now(), may).await;
+        done.map_err(|blocked| match blocked {
+            Blocked::Denied(refusal) => refusal,
+            Blocked::Upstream(error @ UpstreamError::Missing) => {
+                Refusal::new(Words::ManifestUnknown, error.to_string())
             }
-            Err(UpstreamError::Missing) => {
-                Err(Refusal::new(Words::ManifestUnknown, UpstreamError::Missing.to_string()))
-            }
-            Err(error) => Err(error.into()),
-        }
+            Blocked::Upstream(error) => error.into(),
+        })
     }
 
     /// Where a blob is read that a client wants to have. To one that only looks, it is answered once

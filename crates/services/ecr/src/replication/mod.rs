@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
-use ledger::Feed;
 use terms::{AccountId, Region, Timestamp};
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -21,7 +20,7 @@ use self::copy::Trouble;
 use crate::Inner;
 use crate::error::Error;
 use crate::model::{Progress, Replication};
-use crate::tables::{NameKey, ReplicaKey};
+use crate::tables::{NameKey, ReplicaKey, changed};
 
 /// What a registry says with each request when it replicates: whose image it is.
 pub(crate) static REPLICA_OF: HeaderName = HeaderName::from_static("longshore-replica-of");
@@ -80,7 +79,7 @@ pub(crate) async fn run(inner: &Arc<Inner>, shutdown: CancellationToken) {
                 };
                 busy.remove(&id);
             }
-            () = planned(inner, &mut feed) => {}
+            () = changed(&mut feed, &inner.tables.replications) => {}
             () = tokio::time::sleep(pause) => {}
         }
     }
@@ -95,20 +94,6 @@ pub(crate) async fn round(inner: &Arc<Inner>) {
             return;
         }
         while tasks.join_next().await.is_some() {}
-    }
-}
-
-/// Waits until something is to be replicated that was not before.
-async fn planned(inner: &Inner, feed: &mut Feed) {
-    loop {
-        match feed.next().await {
-            Ok(commit) if commit.touches(&inner.tables.replications) => return,
-            Ok(_) => {}
-            Err(_) => {
-                feed.restart();
-                return;
-            }
-        }
     }
 }
 

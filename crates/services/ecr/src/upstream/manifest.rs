@@ -24,7 +24,50 @@ pub(crate) struct Found {
     pub(crate) bytes: Bytes,
 }
 
+/// Why a pull does not go through to upstream.
+pub(crate) enum Blocked<E> {
+    /// The caller may not have it go through, and nothing is kept.
+    Denied(E),
+    /// Nothing came, and nothing is kept.
+    Upstream(UpstreamError),
+}
+
 impl Inner {
+    /// A manifest that has to come from upstream; none if what is kept answers. `may` is asked whether
+    /// the caller may have it come, if it has to.
+    pub(crate) async fn pull_through<E>(
+        self: &Arc<Self>,
+        key: &NameKey,
+        reference: &Reference,
+        now: Timestamp,
+        may: impl FnOnce() -> Result<(), E>,
+    ) -> Result<Option<Arc<Found>>, Blocked<E>> {
+        let Some(through) = self.through(key) else { return Ok(None) };
+        let kept = {
+            let snapshot = self.ledger.snapshot();
+            self.tables.image(&snapshot, key, &reference.named()).ok()
+        };
+        let kept = kept.map(|(digest, _)| digest);
+        if kept.is_some() && !self.is_stale(key, reference, now) {
+            return Ok(None);
+        }
+        if let Err(refusal) = may() {
+            return if kept.is_some() { Ok(None) } else { Err(Blocked::Denied(refusal)) };
+        }
+        if let Some(found) = self.upstreams.pending(key, reference) {
+            return Ok(Some(found));
+        }
+        match self.look_up(key, &through, reference, kept.as_deref()).await {
+            Ok(found) => Ok(found),
+            Err(error) if kept.is_some() => {
+                let (repository, image) = (&key.1, reference.text());
+                tracing::warn!(repository, image, %error, "what is kept is answered");
+                Ok(None)
+            }
+            Err(error) => Err(Blocked::Upstream(error)),
+        }
+    }
+
     /// Whether what is kept under a reference may be older than what upstream has: a tag that came from
     /// there and was not asked for in a day. What was pushed here is ours.
     pub(crate) fn is_stale(&self, key: &NameKey, reference: &Reference, now: Timestamp) -> bool {

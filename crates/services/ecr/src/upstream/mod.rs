@@ -31,7 +31,7 @@ use crate::{Inner, Scope};
 pub(crate) use blob::Coming;
 pub(crate) use error::UpstreamError;
 use flights::Flights;
-pub(crate) use manifest::Found;
+pub(crate) use manifest::{Blocked, Found};
 
 /// Repositories upstream whose tokens are remembered.
 const REMOTES_MAX: usize = 256;

@@ -306,3 +306,42 @@ async fn creation_templates_say_what_repositories_are_like() {
     let answer = world.send("GET", TAG, &[], b"").await;
     assert_eq!(answer.header("docker-content-digest"), named, "its tags do not move");
 }
+
+#[tokio::test]
+async fn the_api_pulls_through_as_well() {
+    let upstream = Upstream::start(Login::Nobody).await;
+    let named = upstream.put_image("org/app", "v1", b"a layer");
+    let world = behind(&upstream).await;
+    let ask = async |id: Value| {
+        let input = json!({"repositoryName": "up/org/app", "imageIds": [id]});
+        world.get("BatchGetImage", input).await
+    };
+    let told = ask(json!({"imageTag": "v1"})).await;
+    let image = &told["images"][0];
+    assert_eq!(image["imageId"], json!({"imageDigest": named, "imageTag": "v1"}), "{told}");
+    assert_eq!(digest(image["imageManifest"].as_str().unwrap().as_bytes()), named);
+    assert_eq!(image["imageManifestMediaType"], OCI_MANIFEST);
+    world.until_kept("up/org/app", "v1", &named).await;
+    let code = |told: &Value| told["failures"][0]["failureCode"].as_str().unwrap().to_owned();
+    assert_eq!(code(&ask(json!({"imageTag": "v2"})).await), "ImageNotFound");
+    upstream.go_away(true);
+    assert_eq!(ask(json!({"imageTag": "v1"})).await["images"][0]["imageId"]["imageDigest"], *named);
+    assert_eq!(code(&ask(json!({"imageTag": "v2"})).await), "UpstreamUnavailable");
+    let other = json!({"repositoryName": "elsewhere", "imageIds": [{"imageTag": "v1"}]});
+    let (status, body) = world.ask("BatchGetImage", &other.to_string()).await;
+    assert!(status == 400 && body.contains("RepositoryNotFoundException"), "{body}");
+}
+
+#[tokio::test]
+async fn the_api_asks_who_may_have_images_come_through() {
+    let upstream = Upstream::start(Login::Nobody).await;
+    upstream.put_image("org/app", "v1", b"a layer");
+    let world = World::closed(Challenge::Basic).await;
+    let made = json!({"ecrRepositoryPrefix": "up", "upstreamRegistryUrl": upstream.url()});
+    world.call("CreatePullThroughCacheRule", &made).await;
+    let input = json!({"repositoryName": "up/org/app", "imageIds": [{"imageTag": "v1"}]});
+    let (status, body) = world.signed_by(READER, "BatchGetImage", &input).await;
+    assert_eq!((status, body["__type"].as_str()), (400, Some("AccessDeniedException")), "{body}");
+    assert!(body["message"].as_str().unwrap().contains("ecr:BatchImportUpstreamImage"), "{body}");
+    assert_eq!(world.call("BatchGetImage", &input).await["images"].as_array().unwrap().len(), 1);
+}

@@ -9,6 +9,7 @@ mod distribution;
 mod golden;
 mod hostile;
 mod replicated;
+mod scans;
 mod uploads;
 mod upstream;
 mod world;

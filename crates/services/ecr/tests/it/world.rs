@@ -180,6 +180,7 @@ impl World {
             secrets: secrets.clone(),
             client,
             destinations,
+            advisories: Some(folder.path().join("osv")).filter(|path| path.exists()),
         };
         let ecr = Ecr::open(tables, ledger, setup).await.unwrap();
         let builder =
@@ -251,12 +252,33 @@ impl World {
         self.signed(operation, &input.to_string(), &credentials).await
     }
 
+    /// Calls an operation with a key whose secret is [`SECRET`]; status and answer.
+    pub async fn signed_by(&self, key: &str, operation: &str, input: &Value) -> (u16, Value) {
+        let credentials = wire::sigv4::Credentials {
+            access_key_id: key.to_owned(),
+            secret: Secret::new(SECRET),
+            session_token: None,
+        };
+        self.try_signed(operation, &input.to_string(), &credentials).await
+    }
+
     async fn signed(
         &self,
         operation: &str,
         input: &str,
         credentials: &wire::sigv4::Credentials,
     ) -> Value {
+        let (status, body) = self.try_signed(operation, input, credentials).await;
+        assert_eq!(status, 200, "{body}");
+        body
+    }
+
+    async fn try_signed(
+        &self,
+        operation: &str,
+        input: &str,
+        credentials: &wire::sigv4::Credentials,
+    ) -> (u16, Value) {
         let target = format!("AmazonEC2ContainerRegistry_V20150921.{operation}");
         let request = Request::post("http://localhost:4566/")
             .header("content-type", "application/x-amz-json-1.1")
@@ -267,9 +289,9 @@ impl World {
         wire::sigv4::sign(&mut parts, input.as_bytes(), &signer);
         let request = Request::from_parts(parts, Body::from(input.to_owned()));
         let answer = self.edge.handle(request, None).await;
-        assert_eq!(answer.status(), StatusCode::OK);
+        let status = answer.status().as_u16();
         let body = answer.into_body().collect(1 << 20).await.unwrap();
-        serde_json::from_slice(&body).unwrap()
+        (status, serde_json::from_slice(&body).unwrap())
     }
 
     /// The answer to a call that must succeed.
