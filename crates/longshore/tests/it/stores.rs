@@ -180,7 +180,6 @@ const UNSEEN: &[&str] = &[
     "acm.keys",
     "ecr.cache_rules",
     "ecr.cached_tags",
-    "ecr.findings",
     "ecr.images",
     "ecr.layers",
     "ecr.previews",

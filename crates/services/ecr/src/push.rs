@@ -207,13 +207,6 @@ impl Tables {
         tx.get(&self.scans, at).is_none_or(|scan| scan.is_past(tx.now()))
     }
 
-    /// Takes the scan of an image away, and what it found.
-    pub(crate) fn remove_scan(&self, tx: &mut Tx<'_>, at: &DigestKey) {
-        tx.delete(&self.scans, at);
-        let findings: Vec<_> = tx.prefix(&self.findings, at).map(|(at, _)| at).collect();
-        findings.iter().for_each(|at| tx.delete(&self.findings, at));
-    }
-
     /// Has an image that was pushed go wherever the registry's rules say.
     fn plan_replication(&self, tx: &mut Tx<'_>, key: &NameKey, digest: &str) {
         let Some(settings) = tx.get(&self.registries, &key.0) else { return };
@@ -290,7 +283,7 @@ impl Tables {
         }
         tx.delete(&self.images, &at);
         tx.delete(&self.pulls, &at);
-        self.remove_scan(tx, &at);
+        tx.delete(&self.scans, &at);
         let replicas: Vec<_> = tx.prefix(&self.replications, &at).map(|(at, _)| at).collect();
         replicas.iter().for_each(|at| tx.delete(&self.replications, at));
         Ok(())

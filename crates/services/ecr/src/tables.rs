@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use terms::{AccountId, Region};
 
 use crate::model::{
-    CacheRule, CachedTag, Finding, Image, Layer, Preview, Progress, Pull, RegistrySettings,
-    Replication, Repository, Scan, ScanState, Tag, Template,
+    CacheRule, CachedTag, Image, Layer, Preview, Progress, Pull, RegistrySettings, Replication,
+    Repository, Scan, ScanState, Tag, Template,
 };
 
 /// Account and region: the first part of every key. One registry each.
@@ -47,9 +47,6 @@ pub(crate) type TagKey = (Scope, String, String);
 /// Scope, repository, digest, and a place as `account/region`: of a replication.
 pub(crate) type ReplicaKey = (Scope, String, String, String);
 
-/// Scope, repository, digest, and a number: of what was found in an image, the worst first.
-pub(crate) type FindingKey = (Scope, String, String, u32);
-
 /// What tokens are sealed with: 32 bytes.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct SealSecret(pub(crate) Vec<u8>);
@@ -67,7 +64,6 @@ impl Record for CacheRule {}
 impl Record for CachedTag {}
 impl Record for Replication {}
 impl Record for Scan {}
-impl Record for Finding {}
 
 /// The tables' handles.
 #[derive(Clone, Copy, Debug)]
@@ -110,8 +106,8 @@ pub struct Tables {
     pub(crate) scans: Table<DigestKey, Scan>,
     /// Those of them that are to be done.
     pub(crate) scans_waiting: Index<(), DigestKey, Scan>,
-    /// What they found.
-    pub(crate) findings: Table<FindingKey, Finding>,
+    /// All of them by the file that holds what they found.
+    pub(crate) scans_by_stored: Index<String, DigestKey, Scan>,
     /// One row: what tokens are sealed with.
     pub(crate) seal: Table<(), SealSecret>,
 }
@@ -171,7 +167,9 @@ impl Tables {
                 | ScanState::Unsupported
                 | ScanState::Unavailable => Vec::new(),
             }),
-            findings: schema.table("ecr.findings"),
+            scans_by_stored: schema.index(&scans, "stored", |_, row: &Scan| {
+                row.stored().iter().map(blobs::Digest::to_string).collect()
+            }),
             seal,
         }
     }

@@ -133,7 +133,7 @@ impl Inner {
             for at in &images {
                 tx.delete(&self.tables.images, at);
                 tx.delete(&self.tables.pulls, at);
-                self.tables.remove_scan(tx, at);
+                tx.delete(&self.tables.scans, at);
             }
             let tags: Vec<_> = tx.prefix(&self.tables.tags, &key).map(|(at, _)| at).collect();
             tags.iter().for_each(|at| tx.delete(&self.tables.tags, at));

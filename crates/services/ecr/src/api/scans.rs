@@ -11,7 +11,8 @@ use crate::Inner;
 use crate::error::Error;
 use crate::model::{Finding, Scan, ScanState, Status};
 use crate::push::{Named, beside};
-use crate::tables::{FindingKey, NameKey};
+use crate::scanning::findings_of;
+use crate::tables::NameKey;
 
 /// Findings of one page if the request does not say.
 const PAGE_ITEMS: usize = 100;
@@ -34,7 +35,7 @@ pub(super) fn status_of(scan: &Scan) -> shapes::ImageScanStatus {
 
 /// How much it found; none if it is not complete.
 pub(super) fn summary_of(scan: &Scan) -> Option<shapes::ImageScanFindingsSummary> {
-    let ScanState::Complete { counts, source_at } = &scan.state else { return None };
+    let ScanState::Complete { counts, source_at, .. } = &scan.state else { return None };
     let count = |(severity, count): (&String, &u32)| {
         (severity.clone(), i32::try_from(*count).unwrap_or(i32::MAX))
     };
@@ -151,19 +152,18 @@ impl Inner {
         let at = beside(&key, &digest);
         let scan = snapshot.get(&self.tables.scans, &at);
         let scan = scan.ok_or_else(|| no_scan(&key, &digest, named.tag.as_deref()))?;
-        let rows = snapshot.prefix(&self.tables.findings, &at);
-        let name = |(at, _): &(FindingKey, _)| format!("{:08}", at.3);
+        let findings = findings_of(self, &scan).await?;
+        let numbered = findings.into_iter().enumerate();
+        let name = |(number, _): &(usize, Finding)| format!("{number:08}");
         let token = input.next_token.as_deref();
-        let (rows, next_token) = page(rows, name, input.max_results, PAGE_ITEMS, token)?;
+        let (findings, next_token) = page(numbered, name, input.max_results, PAGE_ITEMS, token)?;
         let found = summary_of(&scan).map(|summary| shapes::ImageScanFindings {
             finding_severity_counts: summary.finding_severity_counts,
-            findings: Some(rows.iter().map(|(_, finding)| show(finding)).collect()),
+            findings: Some(findings.iter().map(|(_, finding)| show(finding)).collect()),
             image_scan_completed_at: summary.image_scan_completed_at,
             vulnerability_source_updated_at: summary.vulnerability_source_updated_at,
             ..Default::default()
         });
-        // Findings are written before the scan is done.
-        let next_token = next_token.filter(|_| found.is_some());
         Ok(shapes::DescribeImageScanFindingsResponse {
             image_id: Some(shapes::ImageIdentifier {
                 image_digest: Some(digest),

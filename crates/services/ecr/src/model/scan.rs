@@ -20,6 +20,8 @@ pub(crate) enum ScanState {
         counts: BTreeMap<String, u32>,
         /// When the advisories were changed last.
         source_at: Option<Timestamp>,
+        /// The file with the findings; none without any.
+        findings: Option<blobs::Digest>,
     },
     /// The image cannot be read.
     Failed,
@@ -49,6 +51,17 @@ impl Scan {
     pub(crate) fn asked(now: Timestamp) -> Self {
         let state = ScanState::Waiting;
         Self { asked_at: now, state, changed_at: now, description: None, stamp: None }
+    }
+
+    /// The file with what it found.
+    pub(crate) fn stored(&self) -> Option<blobs::Digest> {
+        match self.state {
+            ScanState::Complete { findings, .. } => findings,
+            ScanState::Waiting
+            | ScanState::Failed
+            | ScanState::Unsupported
+            | ScanState::Unavailable => None,
+        }
     }
 
     /// Whether another may begin: one that gave nothing counts for nothing.
@@ -90,7 +103,8 @@ mod tests {
     fn what_gave_nothing_counts_for_nothing() {
         let asked_at = Timestamp::from_millis(1_000);
         let (soon, later) = (asked_at + Duration::from_secs(60), asked_at + SCAN_LIFE);
-        let complete = ScanState::Complete { counts: BTreeMap::new(), source_at: None };
+        let complete =
+            ScanState::Complete { counts: BTreeMap::new(), source_at: None, findings: None };
         let check = |state: ScanState, expected: [bool; 2]| {
             let scan = Scan { state, ..Scan::asked(asked_at) };
             assert_eq!([scan.is_past(soon), scan.is_past(later)], expected, "{scan:?}");

@@ -74,6 +74,7 @@ async fn collect(inner: &Inner) -> Result<(), Error> {
             let (snapshot, name) = (ledger.snapshot(), digest.to_string());
             snapshot.index(&tables.layers_by_stored, &name).next().is_some()
                 || snapshot.index(&tables.images_by_stored, &name).next().is_some()
+                || snapshot.index(&tables.scans_by_stored, &name).next().is_some()
         })
         .await?;
     if files > 0 {

@@ -15,6 +15,7 @@ mod renew;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +29,7 @@ pub(crate) use self::advisories::Advisories;
 use self::contents::{Contents, LayerError};
 use self::findings::{Outcome, judge};
 use crate::Inner;
-use crate::depot::{Depot, DepotError, blocking};
+use crate::depot::{Depot, DepotError, Hold, blocking};
 use crate::error::Error;
 use crate::model::{Finding, MANIFEST_BYTES_MAX, Scan, ScanState};
 use crate::push::beside;
@@ -38,8 +39,10 @@ use crate::tables::{DigestKey, changed};
 const PAUSE: Duration = Duration::from_secs(60);
 /// What passes before a scan is tried again whose outcome could not be written.
 const PAUSE_AFTER_TROUBLE: Duration = Duration::from_secs(1);
-/// Findings that one transaction writes.
-const BATCH_MAX: usize = 500;
+/// The largest file of findings, unpacked, in bytes: twice what the most of them have.
+const FINDINGS_BYTES_MAX: u64 = 128 * 1024 * 1024;
+/// How hard they are packed.
+const ZSTD_LEVEL: i32 = 3;
 /// How often advisories are read anew that change while they are read.
 const LOOKS_MAX: usize = 3;
 /// The longest description of an outcome, in characters.
@@ -242,7 +245,7 @@ fn consult(
     }
 }
 
-/// Writes down what came of a scan: findings first, then that it is done.
+/// Writes down what came of a scan: the file with the findings first, then that it is done.
 async fn write(
     inner: &Inner,
     at: &DigestKey,
@@ -250,70 +253,64 @@ async fn write(
     outcome: Outcome,
     stamp: Option<u64>,
 ) -> Result<(), Error> {
-    let (state, description, findings) = match outcome {
+    let (repository, image) = (&at.1, &at.2);
+    let mut hold = None;
+    let (state, description) = match outcome {
         Outcome::Complete { findings, source_at, description } => {
             let mut counts = BTreeMap::new();
             for finding in &findings {
                 *counts.entry(finding.severity.clone()).or_default() += 1;
             }
-            (ScanState::Complete { counts, source_at }, description, findings)
+            tracing::info!(repository, image, findings = findings.len(), "scanned an image");
+            if !findings.is_empty() {
+                let bytes = blocking(move || pack(&findings)).await;
+                hold = Some(inner.depot("StartImageScan")?.put(bytes.into()).await?);
+            }
+            let findings = hold.as_ref().map(Hold::digest);
+            (ScanState::Complete { counts, source_at, findings }, description)
         }
-        Outcome::Failed(why) => (ScanState::Failed, why, Vec::new()),
-        Outcome::Unsupported(why) => (ScanState::Unsupported, why, Vec::new()),
-        Outcome::Unavailable(why) => (ScanState::Unavailable, why, Vec::new()),
+        Outcome::Failed(why) => (ScanState::Failed, why),
+        Outcome::Unsupported(why) => (ScanState::Unsupported, why),
+        Outcome::Unavailable(why) => (ScanState::Unavailable, why),
     };
-    let (repository, image) = (&at.1, &at.2);
-    tracing::info!(repository, image, findings = findings.len(), description, "scanned an image");
-    let tables = &inner.tables;
-    let done = inner.ledger.transact("ecr: forget an earlier scan", |tx| {
-        let old: Vec<_> = tx.prefix(&tables.findings, at).map(|(at, _)| at).collect();
-        old.iter().for_each(|at| tx.delete(&tables.findings, at));
-        Ok::<_, Error>(())
-    });
-    done.await?;
-    for (batch, findings) in findings.chunks(BATCH_MAX).enumerate() {
-        write_batch(inner, at, asked, batch * BATCH_MAX, findings).await?;
-    }
     let description: String = description.chars().take(DESCRIPTION_CHARS_MAX).collect();
-    let done = inner.ledger.transact("ecr: scanned", |tx| {
-        if tx.get(&tables.scans, at).as_deref() != Some(asked) {
-            return Ok(());
-        }
-        let (asked_at, changed_at) = (asked.asked_at, tx.now());
-        let scan = Scan {
-            asked_at,
-            state: state.clone(),
-            changed_at,
-            description: Some(description.clone()),
-            stamp,
-        };
-        tx.put(&tables.scans, at.clone(), scan);
-        Ok::<_, Error>(())
-    });
-    Ok(done.await.map(drop)?)
-}
-
-async fn write_batch(
-    inner: &Inner,
-    at: &DigestKey,
-    asked: &Scan,
-    from: usize,
-    findings: &[Finding],
-) -> Result<(), Error> {
     let tables = &inner.tables;
-    let done = inner.ledger.transact("ecr: findings", |tx| {
+    let done = inner.ledger.transact("ecr: scanned", |tx| {
         // The image may have gone.
         if tx.get(&tables.scans, at).as_deref() != Some(asked) {
             return Ok(());
         }
-        for (number, finding) in findings.iter().enumerate() {
-            let number = u32::try_from(from + number).expect("findings are bounded");
-            let at = (at.0.clone(), at.1.clone(), at.2.clone(), number);
-            tx.put(&tables.findings, at, finding.clone());
-        }
+        let (asked_at, changed_at) = (asked.asked_at, tx.now());
+        let (state, description) = (state.clone(), Some(description.clone()));
+        let scan = Scan { asked_at, state, changed_at, description, stamp };
+        tx.put(&tables.scans, at.clone(), scan);
         Ok::<_, Error>(())
     });
-    Ok(done.await.map(drop)?)
+    done.await?;
+    drop(hold);
+    Ok(())
+}
+
+/// Findings as a file.
+fn pack(findings: &[Finding]) -> Vec<u8> {
+    let text = serde_json::to_vec(findings).expect("findings are texts");
+    zstd::encode_all(&text[..], ZSTD_LEVEL).expect("memory can be written to")
+}
+
+/// The findings of a file; none if it is of another form.
+fn unpack(bytes: &[u8]) -> Option<Vec<Finding>> {
+    let mut text = Vec::new();
+    zstd::Decoder::new(bytes).ok()?.take(FINDINGS_BYTES_MAX).read_to_end(&mut text).ok()?;
+    serde_json::from_slice(&text).ok()
+}
+
+/// What a scan found, the worst first.
+pub(crate) async fn findings_of(inner: &Inner, scan: &Scan) -> Result<Vec<Finding>, Error> {
+    let Some(stored) = scan.stored() else { return Ok(Vec::new()) };
+    let depot = inner.depot("DescribeImageScanFindings")?;
+    let bytes = depot.read(stored, FINDINGS_BYTES_MAX).await?;
+    let found = blocking(move || unpack(&bytes)).await;
+    found.ok_or_else(|| DepotError::Missing(stored).into())
 }
 
 /// Takes away a scan whose image went.
@@ -321,7 +318,7 @@ async fn remove(inner: &Inner, at: &DigestKey) -> Result<(), Error> {
     let tables = &inner.tables;
     let done = inner.ledger.transact("ecr: a scan of an image that went", |tx| {
         if tx.get(&tables.images, at).is_none() {
-            tables.remove_scan(tx, at);
+            tx.delete(&tables.scans, at);
         }
         Ok::<_, Error>(())
     });

@@ -127,6 +127,9 @@ async fn findings_come_in_pages_and_go_with_their_image() {
     world.image("app", Some("v1"), &alpine(30)).await;
     world.get("StartImageScan", image("v1")).await;
     world.ecr.scan().await;
+    // What was found is kept as long as its image is.
+    world.wait(48);
+    world.ecr.sweep().await;
     let (mut names, mut token) = (std::collections::BTreeSet::new(), Value::Null);
     for page in 0.. {
         let mut input = image("v1");
@@ -149,6 +152,9 @@ async fn findings_come_in_pages_and_go_with_their_image() {
     assert_eq!(names.len(), 30);
     let gone = json!({"repositoryName": "app", "imageIds": [{"imageTag": "v1"}]});
     world.get("BatchDeleteImage", gone).await;
+    world.wait(48);
+    world.ecr.sweep().await;
+    assert_eq!(world.files(), 0);
     world.image("app", Some("v1"), &alpine(30)).await;
     let findings = refused(&world, "DescribeImageScanFindings", &image("v1")).await;
     assert_eq!(findings, "ScanNotFoundException", "the scan went with its image");
