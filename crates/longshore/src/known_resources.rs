@@ -1,7 +1,7 @@
 //! What decisions of IAM need to know of the resources of other services.
 
 use ecs::Ecs;
-use iam::{Known, Resources};
+use iam::Resources;
 use secrets::Secrets;
 use terms::{AccountId, Region};
 
@@ -14,13 +14,27 @@ pub struct KnownResources {
 }
 
 impl Resources for KnownResources {
-    fn known(&self, account: &AccountId, region: &Region, arn: &str) -> Option<Known> {
-        let found = match arn.split(':').nth(2)? {
-            "ecs" => self.ecs.known_resource(account, region, arn),
-            "secretsmanager" => self.secrets.known_secret(account, region, arn),
+    fn whole(&self, account: &AccountId, region: &Region, arn: &str) -> Option<String> {
+        match arn.split(':').nth(2)? {
+            "ecs" => self.ecs.whole_arn(account, region, arn),
+            "secretsmanager" => self.secrets.known_secret(account, region, arn).map(|(arn, _)| arn),
             _ => None,
-        };
-        found.map(|(arn, tags)| Known { arn, tags })
+        }
+    }
+
+    fn tags(
+        &self,
+        account: &AccountId,
+        region: &Region,
+        arn: &str,
+    ) -> Option<Vec<(String, String)>> {
+        match arn.split(':').nth(2)? {
+            "ecs" => self.ecs.tags_of(account, region, arn),
+            "secretsmanager" => {
+                self.secrets.known_secret(account, region, arn).map(|(_, tags)| tags)
+            }
+            _ => None,
+        }
     }
 
     fn roles_of(&self, account: &AccountId, region: &Region, definition: &str) -> Vec<String> {

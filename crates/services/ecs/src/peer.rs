@@ -2,12 +2,13 @@
 
 use std::net::IpAddr;
 
+use ledger::Row;
 use terms::{AccountId, ClusterName, Region, TaskArn};
 
 use crate::Ecs;
 use crate::api;
 use crate::error::Error;
-use crate::model::{Cluster, ClusterStatus, InstanceStatus, TaskStatus};
+use crate::model::{Cluster, ClusterStatus, InstanceStatus, TaskDefinition, TaskStatus};
 use crate::tables::{Scope, task_key};
 
 impl Ecs {
@@ -107,25 +108,28 @@ impl Ecs {
 }
 
 impl Ecs {
-    /// The ARN and the tags of what an ARN means: a task definition's without a revision is its
-    /// newest one.
-    pub fn known_resource(
+    /// The whole ARN of what an ARN means, where it says less: a task definition's without a revision is
+    /// its newest one.
+    pub fn whole_arn(&self, account: &AccountId, region: &Region, arn: &str) -> Option<String> {
+        let (_, name) = arn.split_once(":task-definition/")?;
+        Some(self.definition(account, region, name)?.arn.to_string())
+    }
+
+    /// The tags of what an ARN means.
+    pub fn tags_of(
         &self,
         account: &AccountId,
         region: &Region,
         arn: &str,
-    ) -> Option<(String, Vec<(String, String)>)> {
+    ) -> Option<Vec<(String, String)>> {
+        if let Some((_, name)) = arn.split_once(":task-definition/") {
+            let row = self.definition(account, region, name)?;
+            return Some(row.tags.iter().map(|tag| (tag.key.clone(), tag.value.clone())).collect());
+        }
         let scope = Scope { account: account.clone(), region: region.clone() };
         let snapshot = self.api.ledger.snapshot();
-        if let Some((_, name)) = arn.split_once(":task-definition/") {
-            let name = api::target::definition_name(&scope, name)?;
-            let row = api::target::definition(&snapshot, &self.api.tables, &scope, &name)?;
-            let tags = row.tags.iter().map(|tag| (tag.key.clone(), tag.value.clone()));
-            return Some((row.arn.to_string(), tags.collect()));
-        }
         let tags = api::tagging::known(&snapshot, &self.api.tables, &scope, arn)?;
-        let tags = tags.into_iter().map(|tag| (tag.key, tag.value)).collect();
-        Some((arn.to_owned(), tags))
+        Some(tags.into_iter().map(|tag| (tag.key, tag.value)).collect())
     }
 
     /// The roles that a task definition names.
@@ -135,15 +139,22 @@ impl Ecs {
         region: &Region,
         definition: &str,
     ) -> Vec<String> {
-        let scope = Scope { account: account.clone(), region: region.clone() };
-        let snapshot = self.api.ledger.snapshot();
-        let name = api::target::definition_name(&scope, definition);
-        let row = name
-            .and_then(|name| api::target::definition(&snapshot, &self.api.tables, &scope, &name));
-        let Some(row) = row else { return Vec::new() };
+        let Some(row) = self.definition(account, region, definition) else { return Vec::new() };
         let document = &row.document;
         let roles = [document.task_role_arn.clone(), document.execution_role_arn.clone()];
         roles.into_iter().flatten().filter(|role| !role.is_empty()).collect()
+    }
+
+    /// The task definition of an ARN, a family, or a family with a revision.
+    fn definition(
+        &self,
+        account: &AccountId,
+        region: &Region,
+        definition: &str,
+    ) -> Option<Row<TaskDefinition>> {
+        let scope = Scope { account: account.clone(), region: region.clone() };
+        let name = api::target::definition_name(&scope, definition)?;
+        api::target::definition(&self.api.ledger.snapshot(), &self.api.tables, &scope, &name)
     }
 }
 

@@ -41,7 +41,7 @@ use ledger::Ledger;
 use parking_lot::Mutex;
 use terms::AccountId;
 
-pub use authorize::{Known, Resources};
+pub use authorize::Resources;
 pub use error::IamError;
 pub use explaining::Question;
 pub use join::{JOIN_TOKEN_LIFE_DEFAULT, TokenSummary, TokenTerms};

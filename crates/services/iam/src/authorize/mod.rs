@@ -53,20 +53,19 @@ pub(crate) fn request_keys(context: &Context, input: &Value) -> Keys {
     keys
 }
 
-/// What is known of a resource that a call names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Known {
-    /// Its whole ARN: names of secrets and families of task definitions are not.
-    pub arn: String,
-    /// Its tags.
-    pub tags: Vec<(String, String)>,
-}
-
 /// Knows the resources of other services. Implemented by who has them.
 pub trait Resources: Send + Sync + 'static {
-    /// What is known of the resource that this ARN means: with a secret's name or a definition's
-    /// family at its end, too.
-    fn known(&self, account: &AccountId, region: &Region, arn: &str) -> Option<Known>;
+    /// The whole ARN of what this one means, where it says less, as with a secret's name or a
+    /// definition's family at its end; none where it is whole, or means nothing that there is.
+    fn whole(&self, account: &AccountId, region: &Region, arn: &str) -> Option<String>;
+
+    /// The tags of what a whole ARN means; none if that is not there.
+    fn tags(
+        &self,
+        account: &AccountId,
+        region: &Region,
+        arn: &str,
+    ) -> Option<Vec<(String, String)>>;
 
     /// The roles that a task definition names, by its ARN, its family, or both with a revision.
     fn roles_of(&self, account: &AccountId, region: &Region, definition: &str) -> Vec<String>;
@@ -259,12 +258,12 @@ impl Iam {
             let resource = self.of_iam(account, &target.resource).unwrap_or(target.resource);
             return Target { resource, ..target };
         }
-        let known = self
+        let whole = self
             .resources
             .get()
-            .and_then(|known| known.known(account, &caller.region, &target.resource));
-        match known {
-            Some(known) => Target { resource: known.arn, ..target },
+            .and_then(|known| known.whole(account, &caller.region, &target.resource));
+        match whole {
+            Some(resource) => Target { resource, ..target },
             None => target,
         }
     }
@@ -354,9 +353,9 @@ impl Iam {
         let known = self
             .resources
             .get()
-            .and_then(|known| known.known(&caller.account, &caller.region, resource));
+            .and_then(|known| known.tags(&caller.account, &caller.region, resource));
         match known {
-            Some(known) => known.tags,
+            Some(tags) => tags,
             None if call.context.operation.starts_with("Create") => keys::tags(input),
             None => self.tags_in_iam(&caller.account, resource),
         }
