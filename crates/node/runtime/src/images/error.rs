@@ -17,14 +17,9 @@ type Cause = Arc<dyn std::error::Error + Send + Sync>;
 /// container's `reason`, so each names image or registry, and the cause.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum PullError {
-    /// No connection to the registry, or it broke off, also after the retries.
-    #[error("registry {registry} cannot be reached: {cause}")]
-    Unreachable {
-        /// The registry's host, or that of its token service.
-        registry: String,
-        /// What the network said.
-        cause: String,
-    },
+    /// No answer of the registry's, or not the one that was wanted, also after the retries.
+    #[error(transparent)]
+    Registry(ClientError),
     /// The registry's certificate is not one that this machine trusts.
     #[error(
         "registry {registry} is not trusted: {cause}; add its authority to this machine's \
@@ -35,16 +30,6 @@ pub enum PullError {
         registry: String,
         /// What is wrong with the certificate.
         cause: String,
-    },
-    /// The registry said nothing for too long.
-    #[error("registry {registry} sent nothing for {seconds} s while {what} was fetched")]
-    Silent {
-        /// The registry's host.
-        registry: String,
-        /// What was on its way.
-        what: String,
-        /// How long was waited.
-        seconds: u64,
     },
     /// The whole pull took too long.
     #[error("pulling {reference} took longer than {seconds} s")]
@@ -72,34 +57,6 @@ pub enum PullError {
         reference: ImageReference,
         /// The registry's words.
         message: String,
-    },
-    /// The registry answered with an error, also after the retries.
-    #[error("registry {registry} answered {status} for {what}: {message}")]
-    Refused {
-        /// The registry's host.
-        registry: String,
-        /// The HTTP status.
-        status: u16,
-        /// What was asked for.
-        what: String,
-        /// The registry's words.
-        message: String,
-    },
-    /// Too many requests, also after the retries.
-    #[error("registry {registry} answered 429 (toomanyrequests): {message}")]
-    Throttled {
-        /// The registry's host.
-        registry: String,
-        /// The registry's words.
-        message: String,
-        /// When it wants to be asked again, if it says so.
-        retry_after_seconds: Option<u64>,
-    },
-    /// The registry speaks plain HTTP or sends us there, and is not on this machine.
-    #[error("{url} is not HTTPS; plain HTTP is allowed to loopback addresses only")]
-    Insecure {
-        /// The address.
-        url: String,
     },
     /// An index without an image for this machine.
     #[error(
@@ -317,21 +274,10 @@ impl PullError {
     /// What went wrong with a registry, as trouble with an image.
     pub(crate) fn of_client(error: ClientError, reference: &ImageReference) -> Self {
         match error {
-            ClientError::Unreachable { registry, cause } => Self::Unreachable { registry, cause },
             ClientError::Untrusted { registry, cause } => Self::Untrusted { registry, cause },
-            ClientError::Silent { registry, what, seconds } => {
-                Self::Silent { registry, what, seconds }
-            }
             ClientError::Denied { message } => {
                 Self::Denied { reference: reference.clone(), message }
             }
-            ClientError::Refused { registry, status, what, message } => {
-                Self::Refused { registry, status, what, message }
-            }
-            ClientError::Throttled { registry, message, retry_after_seconds } => {
-                Self::Throttled { registry, message, retry_after_seconds }
-            }
-            ClientError::Insecure { url } => Self::Insecure { url },
             ClientError::TooLarge { what, limit_bytes } => Self::Image(ImageError::TooLarge {
                 what,
                 actual: "more".to_owned(),
@@ -340,6 +286,7 @@ impl PullError {
             ClientError::Malformed { what, problem } => {
                 Self::Image(ImageError::malformed(what, problem))
             }
+            error => Self::Registry(error),
         }
     }
 
@@ -358,16 +305,12 @@ impl PullError {
     /// Whether trying again soon may help.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
-            Self::Unreachable { .. }
-            | Self::Silent { .. }
-            | Self::Throttled { .. }
-            | Self::Digest { .. } => true,
-            Self::Refused { status, .. } => matches!(status, 408 | 429 | 500..=599),
+            Self::Registry(error) => error.is_transient(),
+            Self::Digest { .. } => true,
             Self::Untrusted { .. }
             | Self::TimedOut { .. }
             | Self::NotFound { .. }
             | Self::Denied { .. }
-            | Self::Insecure { .. }
             | Self::Platform { .. }
             | Self::Image(_) => false,
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use blobs::{Digest, Ingest, IngestError};
 use bytes::BytesMut;
+use distribution::ClientError;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -159,7 +160,8 @@ impl Pull {
             match fetched.unwrap_or_else(|_| {
                 let registry = self.session.registry().to_owned();
                 let what = "the image manifest".to_owned();
-                Err(PullError::Silent { registry, what, seconds: limit.as_secs() })
+                let seconds = limit.as_secs();
+                Err(PullError::Registry(ClientError::Silent { registry, what, seconds }))
             }) {
                 Ok(fetched) => return Ok(fetched),
                 Err(error) => retries.wait(error, &self.listeners).await?,
@@ -325,7 +327,7 @@ impl Pull {
                     "{what} {} ended after {actual_bytes} of {expected_bytes} bytes",
                     blob.digest
                 );
-                Err(PullError::Unreachable { registry: registry(), cause })
+                Err(PullError::Registry(ClientError::Unreachable { registry: registry(), cause }))
             }
             Err(error) => Err(PullError::Image(error.into())),
         }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use distribution::ClientError;
+
 use super::flights::Listeners;
 use super::{PullError, PullEvent};
 
@@ -78,9 +80,10 @@ impl<'a> Retries<'a> {
         self.attempt += 1;
         let wait = self.policy.wait(self.attempt, self.salt);
         let asked = match &error {
-            PullError::Throttled { retry_after_seconds: Some(seconds), .. } => {
-                Duration::from_secs(*seconds).min(RETRY_AFTER_MAX)
-            }
+            PullError::Registry(ClientError::Throttled {
+                retry_after_seconds: Some(seconds),
+                ..
+            }) => Duration::from_secs(*seconds).min(RETRY_AFTER_MAX),
             _ => Duration::ZERO,
         };
         tracing::debug!(%error, attempt = self.attempt, "trying a registry again");
