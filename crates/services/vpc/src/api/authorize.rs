@@ -60,6 +60,25 @@ impl Plain {
     }
 }
 
+/// What a request wants. The four inputs have the same members, and no type in common.
+macro_rules! wanted {
+    ($input:ident, $operation:literal, $is_egress:literal, $id:expr, $name:expr) => {
+        Wanted {
+            which: Which { id: $id, name: $name },
+            is_egress: $is_egress,
+            operation: $operation,
+            permissions: Plain {
+                cidr: $input.cidr_ip,
+                from: $input.from_port,
+                to: $input.to_port,
+                protocol: $input.ip_protocol,
+                source: $input.source_security_group_name,
+            }
+            .with($input.ip_permissions),
+        }
+    };
+}
+
 impl Vpc {
     /// Lets traffic in.
     pub(super) async fn authorize_ingress(
@@ -67,24 +86,11 @@ impl Vpc {
         scope: &Scope,
         input: shapes::AuthorizeSecurityGroupIngressRequest,
     ) -> Result<shapes::AuthorizeSecurityGroupIngressResult, Error> {
-        let plain = Plain {
-            cidr: input.cidr_ip,
-            from: input.from_port,
-            to: input.to_port,
-            protocol: input.ip_protocol,
-            source: input.source_security_group_name,
-        };
-        let wanted = Wanted {
-            which: Which { id: input.group_id, name: input.group_name },
-            is_egress: false,
-            operation: "AuthorizeSecurityGroupIngress",
-            permissions: plain.with(input.ip_permissions),
-        };
-        let made = self.authorize(scope, wanted, input.tag_specifications).await?;
-        Ok(shapes::AuthorizeSecurityGroupIngressResult {
-            return_: Some(true),
-            security_group_rules: Some(made),
-        })
+        let (id, name) = (input.group_id, input.group_name);
+        let wanted = wanted!(input, "AuthorizeSecurityGroupIngress", false, id, name);
+        let made = Some(self.authorize(scope, wanted, input.tag_specifications).await?);
+        let return_ = Some(true);
+        Ok(shapes::AuthorizeSecurityGroupIngressResult { return_, security_group_rules: made })
     }
 
     /// Lets traffic out.
@@ -93,24 +99,11 @@ impl Vpc {
         scope: &Scope,
         input: shapes::AuthorizeSecurityGroupEgressRequest,
     ) -> Result<shapes::AuthorizeSecurityGroupEgressResult, Error> {
-        let plain = Plain {
-            cidr: input.cidr_ip,
-            from: input.from_port,
-            to: input.to_port,
-            protocol: input.ip_protocol,
-            source: input.source_security_group_name,
-        };
-        let wanted = Wanted {
-            which: Which { id: Some(input.group_id), name: None },
-            is_egress: true,
-            operation: "AuthorizeSecurityGroupEgress",
-            permissions: plain.with(input.ip_permissions),
-        };
-        let made = self.authorize(scope, wanted, input.tag_specifications).await?;
-        Ok(shapes::AuthorizeSecurityGroupEgressResult {
-            return_: Some(true),
-            security_group_rules: Some(made),
-        })
+        let id = Some(input.group_id);
+        let wanted = wanted!(input, "AuthorizeSecurityGroupEgress", true, id, None);
+        let made = Some(self.authorize(scope, wanted, input.tag_specifications).await?);
+        let return_ = Some(true);
+        Ok(shapes::AuthorizeSecurityGroupEgressResult { return_, security_group_rules: made })
     }
 
     /// Takes away what lets traffic in.
@@ -119,19 +112,8 @@ impl Vpc {
         scope: &Scope,
         input: shapes::RevokeSecurityGroupIngressRequest,
     ) -> Result<shapes::RevokeSecurityGroupIngressResult, Error> {
-        let plain = Plain {
-            cidr: input.cidr_ip,
-            from: input.from_port,
-            to: input.to_port,
-            protocol: input.ip_protocol,
-            source: input.source_security_group_name,
-        };
-        let wanted = Wanted {
-            which: Which { id: input.group_id, name: input.group_name },
-            is_egress: false,
-            operation: "RevokeSecurityGroupIngress",
-            permissions: plain.with(input.ip_permissions),
-        };
+        let (id, name) = (input.group_id, input.group_name);
+        let wanted = wanted!(input, "RevokeSecurityGroupIngress", false, id, name);
         let gone = self.revoke(scope, wanted, input.security_group_rule_ids).await?;
         Ok(shapes::RevokeSecurityGroupIngressResult {
             return_: Some(true),
@@ -146,19 +128,8 @@ impl Vpc {
         scope: &Scope,
         input: shapes::RevokeSecurityGroupEgressRequest,
     ) -> Result<shapes::RevokeSecurityGroupEgressResult, Error> {
-        let plain = Plain {
-            cidr: input.cidr_ip,
-            from: input.from_port,
-            to: input.to_port,
-            protocol: input.ip_protocol,
-            source: input.source_security_group_name,
-        };
-        let wanted = Wanted {
-            which: Which { id: Some(input.group_id), name: None },
-            is_egress: true,
-            operation: "RevokeSecurityGroupEgress",
-            permissions: plain.with(input.ip_permissions),
-        };
+        let id = Some(input.group_id);
+        let wanted = wanted!(input, "RevokeSecurityGroupEgress", true, id, None);
         let gone = self.revoke(scope, wanted, input.security_group_rule_ids).await?;
         Ok(shapes::RevokeSecurityGroupEgressResult {
             return_: Some(true),
