@@ -28,14 +28,22 @@ use super::settings::Share;
 /// The most spans that one outermost span gathers; more are dropped.
 const GATHERED_MAX: usize = 1_024;
 
-/// Hands the steps of this share of traces to `processor`.
-pub fn layer<S>(processor: Arc<BatchSpanProcessor>, share: Share) -> impl Layer<S> + Send + Sync
+/// Hands the steps of this share of traces to `processor`; without one, takes no part in anything.
+///
+/// Without one it is a layer with a filter all the same: beside a layer that has none, as `None` is,
+/// `tracing` asks the filters of the others anew at each span, and makes those that nobody wants.
+pub fn layer<S>(
+    processor: Option<Arc<BatchSpanProcessor>>,
+    share: Share,
+) -> impl Layer<S> + Send + Sync
 where
     S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
 {
     let scope =
         InstrumentationScope::builder("longshore").with_version(env!("CARGO_PKG_VERSION")).build();
-    Steps { processor, scope, share }.with_filter(filter_fn(is_step))
+    let sends = processor.is_some();
+    let steps = processor.map(|processor| Steps { processor, scope, share });
+    steps.with_filter(filter_fn(move |meta| sends && is_step(meta)))
 }
 
 fn is_step(meta: &Metadata<'_>) -> bool {
