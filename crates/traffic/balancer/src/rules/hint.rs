@@ -1,8 +1,8 @@
-//! What a rule surely wants of a request's path and host: a look at it, in place of the conditions,
-//! passes most rules over. A listener may have thousands of them.
+//! What a rule surely wants of a request's path and host: it leads to the few rules that may take a
+//! request. A listener may have thousands of them.
 
+use super::Ready;
 use super::pattern::{Case, Matcher, Piece};
-use super::{Ready, Seen};
 
 /// Bytes of a path that are looked at, and of a host.
 const PATH: usize = 16;
@@ -105,9 +105,13 @@ impl Hint {
         })
     }
 
-    /// Whether a request may be what the rule wants.
-    pub(super) fn may_hold(&self, seen: &Seen<'_>) -> bool {
-        (seen.path_head ^ self.path.bytes) & self.path.mask == 0
-            && (seen.host_head ^ self.host.bytes) & self.host.mask == 0
+    /// The bytes of a path and of a host that matter.
+    pub(super) fn masks(&self) -> (u128, u128) {
+        (self.path.mask, self.host.mask)
+    }
+
+    /// What they must be; the others are zero.
+    pub(super) fn bytes(&self) -> (u128, u128) {
+        (self.path.bytes, self.host.bytes)
     }
 }

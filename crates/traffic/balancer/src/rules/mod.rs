@@ -1,6 +1,7 @@
 //! Which rule takes a request (Application Load Balancer guide, "Listener rules").
 
 mod hint;
+mod index;
 mod pattern;
 
 use std::net::IpAddr;
@@ -10,6 +11,7 @@ use http::HeaderMap;
 
 use crate::config::{Action, Condition, Rule, Texts};
 use hint::Hint;
+use index::Index;
 use pattern::{Case, Matcher};
 
 /// The parts of a request that rules look at.
@@ -59,8 +61,7 @@ pub(crate) struct Row<D> {
 
 /// The rules of a listener, the first to be asked first.
 pub(crate) struct Table<D> {
-    /// Of each rule, close together.
-    hints: Vec<Hint>,
+    index: Index,
     rows: Vec<Row<D>>,
 }
 
@@ -83,14 +84,14 @@ impl<D> Table<D> {
             }),
         };
         let rows: Vec<Row<D>> = rules.iter().map(row).collect();
-        Self { hints: rows.iter().map(|row| row.conditions.hint).collect(), rows }
+        Self { index: Index::of(rows.iter().map(|row| row.conditions.hint)), rows }
     }
 
     /// The first rule that takes a request.
     pub(crate) fn find(&self, seen: &Seen<'_>) -> Option<&Row<D>> {
-        let likely = self.hints.iter().zip(&self.rows).filter(|(hint, _)| hint.may_hold(seen));
-        let mut likely = likely.map(|(_, row)| row);
-        likely.find(|row| row.conditions.ready.iter().all(|condition| condition.holds(seen)))
+        let holds = |row: &Row<D>| row.conditions.ready.iter().all(|one| one.holds(seen));
+        let place = self.index.first(seen, |place| self.rows.get(place).is_some_and(holds))?;
+        self.rows.get(place)
     }
 }
 
@@ -202,6 +203,30 @@ mod tests {
             let holds = Ready::new(&condition).holds(&seen);
             let rule = Rule { priority: 1, conditions: vec![condition], action: nothing() };
             prop_assert_eq!(Table::next(None, &[rule], |_| ()).find(&seen).is_some(), holds);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_first_rule_that_holds_is_found(
+            wanted in prop::collection::vec(prop::collection::vec("/[a-b?*]{0,2}[a-b]{0,2}[*]{0,1}", 1..3), 0..12),
+            path in "/[a-b]{0,4}",
+        ) {
+            let headers = HeaderMap::new();
+            let seen = seen(&headers, &path);
+            let condition = |all: &Vec<String>| Condition::Path(Texts::Patterns(all.clone()));
+            let conditions: Vec<Condition> = wanted.iter().map(condition).collect();
+            let holds = |one: &Condition| Ready::new(one).holds(&seen);
+            let first = conditions.iter().position(holds);
+            let rule = |(at, one): (usize, &Condition)| Rule {
+                priority: u32::try_from(at).unwrap_or_default(),
+                conditions: vec![one.clone()],
+                action: nothing(),
+            };
+            let rules: Vec<Rule> = conditions.iter().enumerate().map(rule).collect();
+            let table = Table::next(None, &rules, |_| ());
+            let found = table.find(&seen).map(|row| row.priority as usize);
+            prop_assert_eq!(found, first);
         }
     }
 
