@@ -15,6 +15,7 @@
 
 mod cidr;
 mod config;
+mod gathering;
 mod health;
 mod listening;
 mod messages;

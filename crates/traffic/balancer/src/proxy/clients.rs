@@ -25,6 +25,7 @@ use super::answer;
 use super::answer::{Answer, Broken};
 use super::desync::{Guarded, Requests, UnderWay};
 use super::log::Entry;
+use crate::gathering::Gathered;
 use crate::listening::Plan;
 use crate::{streams, tls};
 
@@ -132,7 +133,8 @@ async fn serve(
         return serve_http1(stream, client, plan, closing).await;
     };
     let shaken = TlsAcceptor::from(secure.config.clone()).accept(stream);
-    let stream = match tokio::time::timeout(HANDSHAKE, shaken).await {
+    // What TLS needs is kept apart, so that connections without it are small.
+    let stream = match tokio::time::timeout(HANDSHAKE, Box::pin(shaken)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return tracing::debug!(%error, %peer, "a handshake failed"),
         Err(_) => return tracing::debug!(%peer, "a handshake took too long"),
@@ -142,8 +144,8 @@ async fn serve(
     let client = Client { peer, tls: Some(agreed(&stream)), server_name, requests, ends_at };
     let client = Arc::new(client);
     match stream.get_ref().1.alpn_protocol() {
-        Some(b"h2") => serve_http2(stream, client, plan, closing).await,
-        _ => serve_http1(stream, client, plan, closing).await,
+        Some(b"h2") => Box::pin(serve_http2(stream, client, plan, closing)).await,
+        _ => Box::pin(serve_http1(stream, client, plan, closing)).await,
     }
 }
 
@@ -167,14 +169,16 @@ where
     let service = service_fn(move |request| {
         let (plan, client) = (plan.load_full(), of_requests.clone());
         let under_way = client.requests.begin();
-        async move {
+        // Hyper moves it about, and keeps room for one in each connection of HTTP/1.
+        Box::pin(async move {
             let (response, entry) = answer(request, &client, &plan, &under_way).await;
             let counted = |body| Counted { body, entry, _under_way: under_way };
             Ok::<_, Infallible>(response.map(counted))
-        }
+        })
     });
     let stream = Guarded::new(stream, plans, client.clone(), idle);
-    let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
+    let connection =
+        builder.serve_connection(TokioIo::new(Gathered::new(stream)), service).with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         biased;
@@ -204,12 +208,14 @@ where
     let service = service_fn(move |request: Request<Incoming>| {
         let (plan, client) = (plan.load_full(), of_requests.clone());
         let under_way = client.requests.begin();
-        async move {
+        // Hyper moves it about, and keeps room for one in each connection of HTTP/1.
+        Box::pin(async move {
             let (response, entry) = answer(request, &client, &plan, &under_way).await;
             let counted = |body| Counted { body, entry, _under_way: under_way };
             Ok::<_, Infallible>(response.map(counted))
-        }
+        })
     });
+    let stream = Gathered::new(stream);
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let is_over = async {

@@ -42,8 +42,9 @@ pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, plan: Arc<ArcSwap
         return to_target(stream, peer, local, plan).await;
     };
     let shaken = TlsAcceptor::from(secure.config.clone()).accept(stream);
-    match tokio::time::timeout(CONNECT, shaken).await {
-        Ok(Ok(stream)) => to_target(stream, peer, local, plan).await,
+    // What TLS needs is kept apart, so that connections without it are small.
+    match tokio::time::timeout(CONNECT, Box::pin(shaken)).await {
+        Ok(Ok(stream)) => Box::pin(to_target(stream, peer, local, plan)).await,
         Ok(Err(error)) => tracing::debug!(%error, %peer, "a handshake failed"),
         Err(_) => tracing::debug!(%peer, "a handshake took too long"),
     }
@@ -83,14 +84,14 @@ async fn to_target(client: impl Ended, peer: SocketAddr, local: SocketAddr, plan
     let mut not = None;
     for _ in 0..TRIES {
         let Some(target) = group.pick_of(peer, not.as_ref()) else { break };
-        match reach(&group, target.address(), peer, local).await {
+        match Box::pin(reach(&group, target.address(), peer, local)).await {
             Some(Reached::Plain(target_end)) => {
                 drop((group, not));
                 return join(client, target_end, target.hold(), idle).await;
             }
             Some(Reached::Secure(target_end)) => {
                 drop((group, not));
-                return join(client, *target_end, target.hold(), idle).await;
+                return Box::pin(join(client, *target_end, target.hold(), idle)).await;
             }
             None => not = Some(target),
         }

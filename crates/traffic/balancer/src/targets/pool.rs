@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use super::TargetState;
 use crate::config::Speaks;
+use crate::gathering::Gathered;
 use crate::tls;
 
 /// Most connections to one target that are kept unused.
@@ -161,7 +162,8 @@ impl Lease {
         let reused = kept.is_some();
         let sender = match kept {
             Some(sender) => sender,
-            None => connect(&counted.0).await?,
+            // Seldom, and much larger than all else that a request keeps while it waits.
+            None => Box::pin(connect(&counted.0)).await?,
         };
         if let Sender::Http2(shared) = &sender {
             shared.under_way.fetch_add(1, Ordering::Relaxed);
@@ -221,7 +223,7 @@ async fn shake<S>(target: &TargetState, stream: S) -> Result<Sender, Connecting>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let io = TokioIo::new(stream);
+    let io = TokioIo::new(Gathered::new(stream));
     if target.speaks == Speaks::Http1 {
         let mut builder = http1::Builder::new();
         builder.preserve_header_case(true).title_case_headers(true).max_buf_size(HEAD_MAX);

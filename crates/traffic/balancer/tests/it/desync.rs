@@ -153,6 +153,20 @@ async fn a_request_before_a_bad_one_is_answered() {
     assert_eq!(scene.seen().len(), 1);
 }
 
+/// More than the system keeps for a connection: it is still being written when the target has ended.
+#[tokio::test]
+async fn the_last_answer_of_a_connection_comes_whole() {
+    const LENGTH: usize = 16 << 20;
+    let body = "x".repeat(LENGTH);
+    let backend = Backend::begin(Arc::new(move |_| ok(&body))).await;
+    let world = World::with(&[&backend]).await;
+    let mut client = world.connect().await;
+    client.stream.write_all(BOTH.as_bytes()).await.unwrap();
+    let mut all = Vec::new();
+    tokio::io::AsyncReadExt::read_to_end(&mut client.stream, &mut all).await.unwrap();
+    assert!(all.starts_with(b"HTTP/1.1 200 ") && all.len() > LENGTH, "{} bytes", all.len());
+}
+
 #[tokio::test]
 async fn bodies_that_are_none_get_400() {
     let scene = Scene::new(Desync::Defensive).await;

@@ -187,10 +187,8 @@ async fn datagrams_of_a_client_go_to_one_target_and_back() {
     let mut targets = Vec::new();
     let mut serving = tokio::task::JoinSet::new();
     for name in ["one", "two"] {
-        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let (socket, checked) = both_of_a_port().await;
         let address = socket.local_addr().unwrap();
-        // Checks are connections, to the same port.
-        let checked = TcpListener::bind(address).await.unwrap();
         serving.spawn(async move { while checked.accept().await.is_ok() {} });
         serving.spawn(async move {
             let mut part = [0; 2048];
@@ -232,6 +230,17 @@ async fn datagrams_of_a_client_go_to_one_target_and_back() {
     world.config.groups[0].targets[0].draining = true;
     world.apply();
     assert_eq!(asked(&names["onehello"]).await, "twohello");
+}
+
+/// A port for datagrams whose connections, which are checks, are taken too.
+async fn both_of_a_port() -> (UdpSocket, TcpListener) {
+    loop {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        // Somebody else may connect from a port of this number just now.
+        if let Ok(checked) = TcpListener::bind(socket.local_addr().unwrap()).await {
+            return (socket, checked);
+        }
+    }
 }
 
 /// What a client is answered; over loopback nothing is lost.

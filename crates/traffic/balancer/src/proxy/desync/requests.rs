@@ -16,6 +16,8 @@ pub(crate) struct Requests {
     /// How many were let through, and how many of these are being answered or have been.
     passed: AtomicU64,
     taken: AtomicU64,
+    /// How many of them were answered: their answers are with whoever writes them.
+    ended: AtomicU64,
     /// The number of the one after which the connection ends.
     last: AtomicU64,
     /// Whether other bytes than HTTP follow.
@@ -39,6 +41,7 @@ impl Requests {
             under_way: AtomicUsize::new(0),
             passed: AtomicU64::new(0),
             taken: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
             last: AtomicU64::new(u64::MAX),
             tunnel: AtomicBool::new(false),
             is_late: AtomicBool::new(false),
@@ -65,6 +68,11 @@ impl Requests {
     /// How many there were.
     pub(crate) fn count(&self) -> u64 {
         self.taken.load(Ordering::Relaxed)
+    }
+
+    /// How many were answered, though the answer may not have been written yet.
+    pub(super) fn ended(&self) -> u64 {
+        self.ended.load(Ordering::Relaxed)
     }
 
     /// Whether none is under way.
@@ -152,6 +160,7 @@ impl UnderWay {
 impl Drop for UnderWay {
     fn drop(&mut self) {
         *self.requests.moved.lock() = Instant::now();
+        self.requests.ended.fetch_add(1, Ordering::Relaxed);
         self.requests.under_way.fetch_sub(1, Ordering::Relaxed);
         if let Some(waiting) = self.requests.waiting.lock().take() {
             waiting.wake();

@@ -54,6 +54,8 @@ pub(crate) struct Guarded<S> {
     told: Option<(Vec<u8>, usize)>,
     /// Whether the body that is being sent is none.
     is_broken: bool,
+    /// How many answers have been written.
+    written: u64,
     timer: Option<Pin<Box<Sleep>>>,
     read_at: Instant,
 }
@@ -74,6 +76,7 @@ impl<S> Guarded<S> {
             rewritten: None,
             told: None,
             is_broken: false,
+            written: 0,
             timer: None,
             read_at: Instant::now(),
         }
@@ -236,12 +239,18 @@ impl<S> Guarded<S> {
         self.at = At::End;
     }
 
-    /// The end, once all that came before is answered.
+    /// The end, once all that came before is answered and the answers are written: with it the
+    /// connection ends, whatever is still to be written.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        if self.is_broken || self.client.requests.is_quiet() {
+        if self.is_broken {
             return Poll::Ready(Ok(()));
         }
-        self.client.requests.poll_quiet(cx).map(Ok)
+        ready!(self.client.requests.poll_quiet(cx));
+        match self.written == self.client.requests.ended() {
+            true => Poll::Ready(Ok(())),
+            // What is written last wakes.
+            false => Poll::Pending,
+        }
     }
 
     /// Gives what is ready.
@@ -379,8 +388,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         self.inner.is_write_vectored()
     }
 
+    /// Whoever writes answers calls this when all is written that it has.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.get_mut().inner).poll_flush(cx)
+        let this = self.get_mut();
+        ready!(Pin::new(&mut this.inner).poll_flush(cx))?;
+        let ended = this.client.requests.ended();
+        if this.written != ended {
+            this.written = ended;
+            if matches!(this.at, At::End) {
+                cx.waker().wake_by_ref();
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Tells a client first that it was refused.
