@@ -95,10 +95,13 @@ pub(crate) struct Inner {
     pub(crate) transfers: tokio::sync::Semaphore,
     pub(crate) upstreams: Upstreams,
     pub(crate) advisories: Source,
+    pub(crate) readings: tokio::sync::Semaphore,
 }
 
 /// Blobs that are on their way in or out at once; more are told to come back.
 const TRANSFERS_MAX: usize = 512;
+/// Files of findings that are read at once, of some 10 MB each at most; more wait.
+const READINGS_MAX: usize = 2;
 
 impl Ecr {
     /// The service over a ledger that was opened with these tables.
@@ -114,7 +117,9 @@ impl Ecr {
         let transfers = tokio::sync::Semaphore::new(TRANSFERS_MAX);
         let upstreams = Upstreams::new(Arc::clone(&setup.client));
         let advisories = Source::new(setup.advisories.clone());
-        let inner = Inner { ledger, tables, seal, setup, transfers, upstreams, advisories };
+        let readings = tokio::sync::Semaphore::new(READINGS_MAX);
+        let inner =
+            Inner { ledger, tables, seal, setup, transfers, upstreams, advisories, readings };
         Ok(Self { inner: Arc::new(inner) })
     }
 

@@ -152,11 +152,13 @@ impl Inner {
         let at = beside(&key, &digest);
         let scan = snapshot.get(&self.tables.scans, &at);
         let scan = scan.ok_or_else(|| no_scan(&key, &digest, named.tag.as_deref()))?;
+        let reading = self.readings.acquire().await;
         let findings = findings_of(self, &scan).await?;
         let numbered = findings.into_iter().enumerate();
         let name = |(number, _): &(usize, Finding)| format!("{number:08}");
         let token = input.next_token.as_deref();
         let (findings, next_token) = page(numbered, name, input.max_results, PAGE_ITEMS, token)?;
+        drop(reading);
         let found = summary_of(&scan).map(|summary| shapes::ImageScanFindings {
             finding_severity_counts: summary.finding_severity_counts,
             findings: Some(findings.iter().map(|(_, finding)| show(finding)).collect()),

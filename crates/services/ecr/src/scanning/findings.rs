@@ -17,7 +17,7 @@ const FINDINGS_MAX: usize = 10_000;
 /// meant to be used.
 const PAIRS_MAX: u64 = 20_000_000;
 /// The longest description that is kept, in characters.
-const DESCRIPTION_CHARS_MAX: usize = 1_000;
+const DESCRIPTION_CHARS_MAX: usize = 500;
 /// What is told at most of files that cannot be read.
 const TOLD_MAX: usize = 3;
 /// What ECR says where it knows neither distribution nor package manager.
