@@ -251,3 +251,30 @@ impl<R: Read> Read for Bounded<'_, R> {
         Ok(count)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_layer_without_end_is_refused() {
+        let stop = CancellationToken::new();
+        let mut endless = Bounded { input: io::repeat(0), left_bytes: 1_000_000, stop: &stop };
+        let error = io::copy(&mut endless, &mut io::sink()).unwrap_err();
+        assert!(matches!(read_error(error), LayerError::TooLarge(_)));
+        // What came before counts.
+        let mut contents =
+            Contents { unpacked_bytes: UNPACKED_BYTES_MAX - 1_000, ..Contents::default() };
+        let layer = stage::Sample::new().file("a", &[0; 2_000]).done();
+        let told = contents.add(&layer[..], &stop).unwrap_err();
+        assert!(matches!(told, LayerError::TooLarge(_)), "{told}");
+        let mut contents = Contents { entries: ENTRIES_MAX, ..Contents::default() };
+        let told = contents.add(&layer[..], &stop).unwrap_err();
+        assert!(told.to_string().contains("entries"), "{told}");
+        let mut contents = Contents { packages: PACKAGES_MAX, ..Contents::default() };
+        let layer = stage::Sample::new().file("lib/apk/db/installed", b"P:a\nV:1\n").done();
+        let told = contents.add(&layer[..], &stop).unwrap_err();
+        assert!(told.to_string().contains("packages"), "{told}");
+    }
+}
