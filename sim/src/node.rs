@@ -204,6 +204,7 @@ impl Node {
             clock,
             ids: world.ids(),
             updates: None,
+            peers: None,
         }
     }
 

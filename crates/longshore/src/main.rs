@@ -38,6 +38,7 @@ mod node;
 mod object_store;
 mod observe;
 mod output;
+mod peers;
 mod pki;
 mod port;
 mod profile_files;

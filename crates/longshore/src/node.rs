@@ -10,13 +10,13 @@ use agent::journal::FileJournal;
 use agent::transport::{HttpTransport, Objects};
 use agent::volumes::StandIns;
 use agent::{
-    Agent, AgentError, AtEnd, Config, Directory, Gpu, HostFolders, Parts, Remains,
+    Agent, AgentError, AtEnd, Config, Directory, Exchange, Gpu, HostFolders, Parts, Remains,
     STOP_TIMEOUT_AT_END, Updates,
 };
 use agent_protocol::SWAPPINESS_CAPABILITY;
 use anyhow::Result;
 use runtime::containers::{ContainerState, Containers, LinuxContainers};
-use runtime::images::{self, ImageStore, PullBehavior};
+use runtime::images::{self, ImageStore, Peers, PullBehavior};
 use runtime::networks::{self, LinuxNetworks, NetworkOptions};
 use terms::{AccountId, Clock, ClusterName, IdSource, Region};
 use tokio_util::sync::CancellationToken;
@@ -82,6 +82,8 @@ pub struct NodeSettings {
     pub updater: Option<Arc<Updater>>,
     /// Whether it joins as a new one when the one that it was has been deregistered.
     pub joins_anew: bool,
+    /// Where it hands layers to other nodes; none: it takes no part in that.
+    pub peers: Option<Exchange>,
 }
 
 /// What an instance remembers: which one it is, and its tasks. Without it the agent joins as a new
@@ -91,7 +93,7 @@ pub fn journal(data: &DataDir, name: &str) -> PathBuf {
 }
 
 /// The images of this machine's instances. `authority` is whom the server that they belong to has its
-/// certificate of, if it has one.
+/// certificate of, if it has one; `peers`, who knows which other nodes have layers.
 ///
 /// # Errors
 /// If the store cannot be opened.
@@ -100,13 +102,15 @@ pub async fn open_images(
     behavior: PullBehavior,
     registries: &RegistryFlags,
     authority: Option<&Path>,
+    peers: Option<Exchange>,
 ) -> Result<Arc<ImageStore>> {
     let folder = data.images();
     let authorities = registries.authorities(authority)?;
     // Where a server keeps its registry's blobs, if one runs on this folder too.
     let siblings = vec![data.registry()];
+    let peers = peers.map(|peers| Arc::new(peers) as Arc<dyn Peers>);
     let settings =
-        images::Settings { behavior, authorities, siblings, ..images::Settings::default() };
+        images::Settings { behavior, authorities, siblings, peers, ..images::Settings::default() };
     let store = move || ImageStore::open(folder, settings);
     Ok(Arc::new(tokio::task::spawn_blocking(store).await??))
 }
@@ -222,6 +226,7 @@ async fn serve(
         clock,
         ids,
         updates,
+        peers: settings.peers.clone(),
     };
     let config = config(settings, folder.clone(), address)?;
     let lived = Agent::run(config, parts, Directory::default(), shutdown).await;

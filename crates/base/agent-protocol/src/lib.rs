@@ -13,6 +13,7 @@ pub mod datetime;
 pub mod docker;
 pub mod exec;
 mod frame;
+pub mod layers;
 pub mod node;
 mod nullable;
 pub mod tag;

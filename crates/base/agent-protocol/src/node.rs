@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use terms::{TaskArn, Uuid};
 
 use crate::frame::channel;
+use crate::layers::{LayerEnded, LayerFrom, LayerWanted, LayersHeld, PeerServing, PeersKnown};
 use crate::nullable;
 
 /// Where the agent's channel connects; query: `cluster`, `containerInstance` (the ARN).
@@ -38,6 +39,10 @@ channel! {
         OpenLogs(OpenLogs) = "OpenLogs",
         /// Open the agent's side of a session of ECS Exec, or open it again.
         OpenExec(OpenExec) = "OpenExec",
+        /// Answers a [`PeerServing`].
+        PeersKnown(PeersKnown) = "PeersKnown",
+        /// Answers a [`LayerWanted`], some time later.
+        LayerFrom(LayerFrom) = "LayerFrom",
     }
 }
 
@@ -52,6 +57,14 @@ channel! {
         Pulls(PullsUnderWay) = "Pulls",
         /// A session of ECS Exec cannot be opened.
         ExecRefused(ExecRefused) = "ExecRefused",
+        /// This node hands layers to others.
+        PeerServing(PeerServing) = "PeerServing",
+        /// It has these.
+        LayersHeld(LayersHeld) = "LayersHeld",
+        /// It wants to know where to fetch one from.
+        LayerWanted(LayerWanted) = "LayerWanted",
+        /// It has fetched one, or will not.
+        LayerEnded(LayerEnded) = "LayerEnded",
     }
 }
 

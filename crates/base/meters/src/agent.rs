@@ -32,6 +32,22 @@ pub struct ContainerState {
     pub state: &'static str,
 }
 
+/// Which way a layer's bytes went, on a node that takes part in handing layers on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct LayerWay {
+    /// `registry`, `peer` or `handed`.
+    pub way: &'static str,
+}
+
+impl LayerWay {
+    /// From the registry.
+    pub const REGISTRY: Self = Self { way: "registry" };
+    /// From another node.
+    pub const PEER: Self = Self { way: "peer" };
+    /// To another node.
+    pub const HANDED: Self = Self { way: "handed" };
+}
+
 /// Meters of the agent.
 #[derive(Debug)]
 pub struct Agent {
@@ -53,6 +69,8 @@ pub struct Agent {
     pub disk_standing: Gauge,
     /// Images that went because nobody needed them.
     pub images_removed: Counter,
+    /// Bytes of layers, as they are stored.
+    pub layer_bytes: Counts<LayerWay>,
 }
 
 impl Agent {
@@ -72,6 +90,10 @@ impl Agent {
             journal_records: r.counter("journal_records", "Records appended to the journal"),
             disk_standing: r.gauge("disk_standing", "How the disk stands: 0 well, 1 low, 2 full"),
             images_removed: r.counter("images_removed", "Images removed because nobody needs them"),
+            layer_bytes: r.counters(
+                "layer_bytes",
+                "Bytes of layers by their way: from the registry, from another node, handed to one",
+            ),
         }
     }
 
@@ -81,6 +103,11 @@ impl Agent {
         for (state, number) in containers {
             self.containers.get_or_create(&ContainerState { state }).set(number);
         }
+    }
+
+    /// Counts bytes of layers.
+    pub fn layer_bytes(&self, way: LayerWay, bytes: u64) {
+        self.layer_bytes.get_or_create(&way).inc_by(bytes);
     }
 
     /// Counts a step.

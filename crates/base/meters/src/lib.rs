@@ -28,7 +28,7 @@ use prometheus_client::registry::Registry;
 
 use catalogue::Catalogue;
 
-pub use agent::{Agent, ContainerState, Step, StepName};
+pub use agent::{Agent, ContainerState, LayerWay, Step, StepName};
 pub use ecs::{Ecs, Loop, Message, Refused, Session};
 pub use edge::{Call, Direction, Edge, Operation, Reason};
 pub use ledger::Ledger;

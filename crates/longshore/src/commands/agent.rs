@@ -14,7 +14,7 @@ use terms::{AccountId, CapacityProviderName, Clock, ClusterName, Region};
 use tokio_util::sync::CancellationToken;
 use wire::client::Client;
 use wire::sigv4::Credentials;
-use wire::tls::{PinnedAuthority, TlsClient};
+use wire::tls::{PinnedAuthority, TlsClient, TlsPeers};
 
 use crate::clock::SystemClock;
 use crate::commands::doctor;
@@ -27,6 +27,7 @@ use crate::object_store::ObjectFlags;
 use crate::observe::metrics::Metrics;
 use crate::observe::{ObserveFlags, ObserveSettings};
 use crate::output::{self, Format};
+use crate::peers::PeerFlags;
 use crate::pki::{self, NodeFiles};
 use crate::registries::RegistryFlags;
 use crate::storage::DeviceFlags;
@@ -78,6 +79,8 @@ pub struct Agent {
     attributes: Vec<Attribute>,
     #[command(flatten)]
     registries: RegistryFlags,
+    #[command(flatten)]
+    peers: PeerFlags,
     /// What containers get as AWS_ENDPOINT_URL is the server's setting; `none` turns the
     /// link-local address off on this machine
     #[arg(long, value_name = "none")]
@@ -160,11 +163,16 @@ impl Agent {
             self.ca.clone().or_else(|| NodeFiles::at(&data.node(&name)).authority_file());
         let authority = authority.filter(|_| tls.is_some());
         let (behavior, registries) = (house.pull_behavior, &self.registries);
-        let images = node::open_images(&data, behavior, registries, authority.as_deref()).await?;
+        let peers = self.peers.open(&name, self.peer_tls(&files, tls.as_ref())?, &self.server);
+        let peers = peers.await?;
+        let images =
+            node::open_images(&data, behavior, registries, authority.as_deref(), peers.clone())
+                .await?;
         let objects = self.objects.objects(&data)?;
         let stand_ins = self.devices.of_one_of_many(data.path())?;
         let (trust, place) = ((tls, stand_ins), (&network, objects));
         let settings = self.settings(name, joined, trust, place, (house, updater.clone()))?;
+        let settings = NodeSettings { peers, ..settings };
         let journal = node::journal(&data, &settings.name);
         let lived = node::run(settings, data, images, end).await;
         if lived.is_ok() {
@@ -234,6 +242,7 @@ impl Agent {
             house,
             updater: Some(updater),
             joins_anew: false,
+            peers: None,
         })
     }
 
@@ -300,6 +309,18 @@ impl Agent {
             Some(pem) => TlsClient::with_authorities("the authority", &pem)?,
             None => TlsClient::system(),
         }))
+    }
+
+    /// How this node speaks with others, if it has a certificate to show them.
+    fn peer_tls(&self, files: &NodeFiles, tls: Option<&TlsClient>) -> Result<Option<TlsPeers>> {
+        let authority = match &self.ca {
+            Some(ca) => Some(read_authority(ca)?),
+            None => files.authority(),
+        };
+        match (tls, authority, files.certificate()) {
+            (Some(tls), Some(pem), Some(_)) => Ok(Some(tls.peers("the authority", &pem)?)),
+            _ => Ok(None),
+        }
     }
 
     /// Whom to trust with the token: who `--ca` says, or whom the token itself names.

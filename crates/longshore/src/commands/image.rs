@@ -215,7 +215,8 @@ impl Pull {
         let behavior = images::PullBehavior::Always;
         let authority = data.running().and_then(|running| running.ca);
         let store =
-            node::open_images(&data, behavior, &self.registries, authority.as_deref()).await?;
+            node::open_images(&data, behavior, &self.registries, authority.as_deref(), None)
+                .await?;
         let (progress, mut events) = Progress::channel(PROGRESS_EVENTS);
         let auth = auth.unwrap_or_default();
         let pulling = store.pull(&self.reference, &auth, progress);

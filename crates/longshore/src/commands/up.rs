@@ -157,7 +157,7 @@ impl Nodes {
         let host = (settings.instances == 1).then(ChosenNetwork::host);
         let authority = plane.running.ca.as_deref();
         let behavior = settings.house.pull_behavior;
-        let images = node::open_images(&data, behavior, &has.registries, authority).await?;
+        let images = node::open_images(&data, behavior, &has.registries, authority, None).await?;
         let mut nodes = Self {
             running: JoinSet::new(),
             end: CancellationToken::new(),
@@ -313,6 +313,7 @@ async fn node_settings(
         house: house(settings, number),
         updater: None,
         joins_anew: true,
+        peers: None,
     })
 }
 

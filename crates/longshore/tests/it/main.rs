@@ -39,6 +39,7 @@ mod many;
 mod namespaces;
 mod networks;
 mod observing;
+mod peers;
 mod people;
 mod pinned;
 mod placing;

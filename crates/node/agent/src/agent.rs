@@ -81,7 +81,7 @@ impl Running {
         let (view, credentials) = (Arc::new(View::default()), Arc::new(CredentialStore::default()));
         let sources = sources(&config, (&view, &credentials), &parts);
         let Parts { images, containers, networks, folders, transport, clock, ids, .. } = parts;
-        let (mut journal, updates) = (parts.journal, parts.updates);
+        let (mut journal, updates, peers) = (parts.journal, parts.updates, parts.peers);
         let records = journal.load().await?;
         let engine = Engine::replay(config.settings.clone(), config.capacity.clone(), records);
         check_cluster(&config, &engine)?;
@@ -116,6 +116,7 @@ impl Running {
             health: Arc::default(),
             pulled: Mutex::default(),
             pulls: Arc::default(),
+            peers,
         });
         let (handle, inputs) = Handle::channel();
         let effects = TaskTracker::new();
@@ -220,7 +221,9 @@ impl Running {
                 shutdown: ended.clone(),
                 updates: updates.clone(),
                 pulls: Arc::clone(&tools.pulls),
+                peers: tools.peers.clone(),
             });
+            hand_out(&tools, &ended);
             let node = sessions::node(Arc::clone(&context), config.server.clone());
             tokio::join!(sessions::acs(&context), sessions::tcs(&context), node);
             Ok(())
@@ -282,6 +285,13 @@ fn keeper(config: &Config, tools: &Arc<Tools>, core: &Handle, view: &Arc<View>) 
             for_health.health.disk(full, for_health.clock.now());
             for_health.health_changed.notify_one();
         }),
+    }
+}
+
+/// Hands layers to other nodes until `end`, if the node takes part.
+fn hand_out(tools: &Tools, end: &CancellationToken) {
+    if let Some(peers) = tools.peers.clone() {
+        tokio::spawn(peers.serve(Arc::clone(&tools.images), end.clone()));
     }
 }
 

@@ -16,6 +16,7 @@ use crate::folders::Folders;
 use crate::gpus::Gpu;
 use crate::house::House;
 use crate::journal::Journal;
+use crate::peers::Exchange;
 use crate::transport::Transport;
 use crate::update::Updates;
 use crate::volumes::StandIns;
@@ -101,6 +102,9 @@ pub struct Parts {
     pub ids: Arc<dyn IdSource>,
     /// What replaces this agent's program; none refuses.
     pub updates: Option<Arc<dyn Updates>>,
+    /// Where it hands layers to other nodes, and asks for theirs; its images are to ask there too. None
+    /// takes no part.
+    pub peers: Option<Exchange>,
 }
 
 /// What an instance's remains are taken away by; see [`crate::leave`].

@@ -28,6 +28,7 @@ use crate::folders::Folders;
 use crate::gpus::Gpu;
 use crate::logs::{Logs, firelens};
 use crate::orphans::Ground;
+use crate::peers::Exchange;
 use crate::pulls::Pulls;
 use crate::resources::Resources;
 use crate::sessions::InstanceHealth;
@@ -70,6 +71,8 @@ pub(crate) struct Tools {
     pub(crate) pulled: Mutex<BTreeMap<ContainerRef, Image>>,
     /// The pulls under way.
     pub(crate) pulls: Arc<Pulls>,
+    /// Other nodes' layers.
+    pub(crate) peers: Option<Exchange>,
 }
 
 /// Carries commands out.

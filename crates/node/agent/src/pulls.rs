@@ -153,6 +153,7 @@ impl Tools {
         let (progress, mut events) = Progress::channel(PULL_EVENTS_MAX);
         let own = self.resources.registry(task, container.index).await?;
         let ours = self.registries.get(reference.registry()).unwrap_or(&RegistryAuth::Anonymous);
+        let _seeking = self.peers.as_ref().map(|peers| peers.seeking(&reference, &task.arn));
         let pull = self.images.pull(&reference, own.as_ref().unwrap_or(ours), progress);
         let (pulls, name) = (&self.pulls, definition.name.as_str());
         let mut under = Under { pulls, container, name, image: text, logged_at: started };

@@ -36,7 +36,14 @@ impl std::fmt::Debug for TlsClient {
 
 /// The certificate that a client shows, which may be renewed while connections come and go.
 #[derive(Debug, Default)]
-struct Shown(ArcSwapOption<CertifiedKey>);
+pub(super) struct Shown(ArcSwapOption<CertifiedKey>);
+
+impl Shown {
+    /// What is shown now.
+    pub(super) fn current(&self) -> Option<Arc<CertifiedKey>> {
+        self.0.load_full()
+    }
+}
 
 impl ResolvesClientCert for Shown {
     fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
@@ -133,6 +140,11 @@ impl TlsClient {
             .map_err(|source| TlsError::unusable("the client's certificate", source))?;
         self.shown.0.store(Some(Arc::new(certified)));
         Ok(())
+    }
+
+    /// What it shows, now and later.
+    pub(super) fn shown(&self) -> Arc<Shown> {
+        Arc::clone(&self.shown)
     }
 
     /// The rustls configuration: for clients that are not ours.

@@ -12,6 +12,7 @@
 mod certificate;
 mod client;
 mod identity;
+mod peers;
 mod server;
 mod stream;
 
@@ -24,6 +25,7 @@ pub use certificate::Certificate;
 pub use client::{Connector, PinnedAuthority, TlsClient};
 pub use identity::{ClientCertificates, FORWARDED_IDENTITY, Identity};
 pub(crate) use identity::{Connection, allows, enter};
+pub use peers::TlsPeers;
 pub use server::{ServerFiles, TlsServer};
 pub use stream::Stream;
 

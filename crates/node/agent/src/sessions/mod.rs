@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::core::Handle;
+use crate::peers::Exchange;
 use crate::pulls::Pulls;
 use crate::transport::{PollEndpoints, Transport};
 use crate::update::Updates;
@@ -54,6 +55,8 @@ pub(crate) struct Context {
     pub(crate) updates: Option<Arc<dyn Updates>>,
     /// Images on their way here.
     pub(crate) pulls: Arc<Pulls>,
+    /// Layers from node to node.
+    pub(crate) peers: Option<Exchange>,
 }
 
 impl Context {

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::Context;
 use super::backoff::{Backoff, spread};
 use super::{exec, logs};
+use crate::peers::Exchange;
 use crate::transport::{Channel, Closed, InstanceQuery};
 
 /// Without a message for this long, plus up to as much again, the connection is closed.
@@ -47,7 +48,12 @@ pub(crate) async fn run(context: Arc<Context>, server: String) {
             opened = context.transport.node(&query) => opened,
         };
         let closed = match opened {
-            Ok(channel) => session(&context, channel, &mut streams, &mut execs).await,
+            Ok(channel) => {
+                context.peers.iter().for_each(Exchange::opened);
+                let closed = session(&context, channel, &mut streams, &mut execs).await;
+                context.peers.iter().for_each(Exchange::closed);
+                closed
+            }
             Err(error) => error.into(),
         };
         if since.elapsed() >= SETTLED {
@@ -103,6 +109,12 @@ async fn session(
                 }
                 continue;
             }
+            message = of_layers(context.peers.as_ref()) => {
+                if let Err(closed) = channel.sender.send(message).await {
+                    return closed;
+                }
+                continue;
+            }
             () = tokio::time::sleep_until(inactive_at) => {
                 channel.sender.close("").await;
                 return Closed::Broken("no message came for a minute or more".to_owned());
@@ -113,12 +125,24 @@ async fn session(
             Ok(ServerMessage::Heartbeat(_)) => Some(ChannelHeartbeatAck {}.into()),
             Ok(ServerMessage::OpenLogs(open)) => streams.open(context, open),
             Ok(ServerMessage::OpenExec(open)) => execs.open(context, open),
+            Ok(message @ (ServerMessage::PeersKnown(_) | ServerMessage::LayerFrom(_))) => {
+                context.peers.iter().for_each(|peers| peers.heard(message.clone()));
+                None
+            }
         };
         if let Some(answer) = answer
             && let Err(closed) = channel.sender.send(answer).await
         {
             return closed;
         }
+    }
+}
+
+/// What is to be said of layers; nothing, if the node takes no part.
+async fn of_layers(peers: Option<&Exchange>) -> AgentMessage {
+    match peers {
+        Some(peers) => peers.outgoing().await,
+        None => std::future::pending().await,
     }
 }
 

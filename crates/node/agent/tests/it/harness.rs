@@ -143,6 +143,7 @@ impl World {
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             ids: Arc::clone(&self.ids) as Arc<dyn IdSource>,
             updates: None,
+            peers: None,
         };
         let config = Config {
             server: "http://127.0.0.1:1".to_owned(),

@@ -15,7 +15,7 @@ use super::registry::{Authorities, Registries};
 use super::store::Shelves;
 use super::unpack::Limits;
 use super::{
-    Held, Image, ImageError, ImageReference, Images, LoadError, Platform, Progress, Pruned,
+    Held, Image, ImageError, ImageReference, Images, LoadError, Peers, Platform, Progress, Pruned,
     PullBehavior, PullError, Pulled, RegistryAuth, RetryPolicy, RootFs, SnapshotError,
 };
 use crate::ContainerId;
@@ -43,6 +43,8 @@ pub struct Settings {
     pub authorities: Authorities,
     /// Folders of blobs that a registry on this machine keeps: what it has is not copied.
     pub siblings: Vec<PathBuf>,
+    /// Who knows which other nodes have layers; without it, all come from registries.
+    pub peers: Option<Arc<dyn Peers>>,
 }
 
 impl Default for Settings {
@@ -58,6 +60,7 @@ impl Default for Settings {
             durability: Durability::default(),
             authorities: Authorities::default(),
             siblings: Vec::new(),
+            peers: None,
         }
     }
 }
@@ -93,6 +96,7 @@ impl ImageStore {
             manifest_timeout: settings.manifest_timeout,
             layers_at_once: settings.layers_at_once.max(1),
             siblings: settings.siblings.iter().map(blobs::Store::at).collect(),
+            peers: settings.peers,
             layer_locks: Locks::new(),
             unpackers: Semaphore::new(processors),
         };
@@ -226,6 +230,12 @@ impl Images for ImageStore {
     async fn keep(&self, references: &[ImageReference]) -> Result<(), ImageError> {
         let references = references.to_vec();
         self.on_shelves(move |shelves| shelves.keep(&references)).await
+    }
+
+    async fn blob(&self, digest: &str) -> Result<Option<std::fs::File>, ImageError> {
+        let Ok(digest) = digest.parse() else { return Ok(None) };
+        let reader = self.on_shelves(move |shelves| shelves.blobs.reader(&digest)).await;
+        Ok(reader?)
     }
 
     async fn prune(&self) -> Result<Pruned, ImageError> {

@@ -15,6 +15,7 @@
 
 mod error;
 mod flights;
+mod from_peers;
 mod image;
 mod image_store;
 mod inventory;
@@ -22,6 +23,7 @@ mod layers;
 mod load;
 mod lock;
 mod manifest;
+mod peers;
 mod pull;
 mod reference;
 mod references;
@@ -41,6 +43,7 @@ pub use error::{ImageError, LoadError, PullError, SnapshotError, UnpackError};
 pub use image::{Image, ImageConfig, Layer};
 pub use image_store::{ImageStore, Settings};
 pub use manifest::Platform;
+pub use peers::{Came, Peers, Sought, Way};
 pub use reference::{DEFAULT_REGISTRY, DEFAULT_TAG, ImageReference, ParseReferenceError};
 pub use registry::{Authorities, AuthoritiesError};
 pub use retry::RetryPolicy;
@@ -277,6 +280,11 @@ pub trait Images: Send + Sync + 'static {
 
     /// Says that these images, if they are here, are needed now.
     async fn keep(&self, references: &[ImageReference]) -> Result<(), ImageError>;
+
+    /// The blob of this digest (`sha256:…`), to be read from its beginning; none if it is not here.
+    async fn blob(&self, _digest: &str) -> Result<Option<std::fs::File>, ImageError> {
+        Ok(None)
+    }
 
     /// Takes away blobs and layers that no reference and no snapshot needs.
     async fn prune(&self) -> Result<Pruned, ImageError>;

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use super::flights::{Listeners, Locks};
 use super::manifest::{self, Descriptor, Document, Manifest};
+use super::peers::Peers;
 use super::references::Record;
 use super::registry::{Fetched, Registries, Session};
 use super::retry::{Retries, RetryPolicy};
@@ -22,12 +23,12 @@ const INDEX_DEPTH_MAX: usize = 3;
 /// The largest layer as it is stored; ECR's limit is 52,000 MiB.
 const LAYER_BYTES_MAX: u64 = 128 << 30;
 /// What is gathered before it is written.
-const WRITE_BYTES: usize = 1024 * 1024;
+pub(super) const WRITE_BYTES: usize = 1024 * 1024;
 /// With less than this fetched, a broken-off attempt counts as one that achieved nothing.
 const ACHIEVED_BYTES: u64 = 64 * 1024;
 
 /// What layers are called, as distinct from the configuration.
-const LAYER: &str = "layer";
+pub(super) const LAYER: &str = "layer";
 
 /// What pulls share.
 pub(super) struct Puller {
@@ -39,6 +40,8 @@ pub(super) struct Puller {
     pub(super) layers_at_once: usize,
     /// Stores of blobs on this machine that a registry may keep its own in.
     pub(super) siblings: Vec<blobs::Store>,
+    /// Who else may have layers.
+    pub(super) peers: Option<Arc<dyn Peers>>,
     /// Each layer is fetched and unpacked by one at a time.
     pub(super) layer_locks: Locks<Digest>,
     /// Unpacking is work for processors.
@@ -108,11 +111,11 @@ impl Puller {
 }
 
 /// One pull under way.
-struct Pull {
-    puller: Arc<Puller>,
+pub(super) struct Pull {
+    pub(super) puller: Arc<Puller>,
     session: Session,
-    reference: ImageReference,
-    listeners: Listeners,
+    pub(super) reference: ImageReference,
+    pub(super) listeners: Listeners,
 }
 
 impl Pull {
@@ -205,7 +208,7 @@ impl Pull {
         let digest = layer.digest;
         let _lock = self.puller.layer_locks.lock(&digest).await;
         if !self.puller.shelves.layers.contains(diff_id) {
-            self.fetch(layer, LAYER).await?;
+            self.fetch_layer(layer).await?;
             let _unpacker = self.puller.unpackers.acquire().await.expect("never closed");
             self.listeners.tell(&PullEvent::Unpacking { layer: digest });
             let (shelves, diff_id) = (Arc::clone(&self.puller.shelves), *diff_id);
@@ -216,7 +219,11 @@ impl Pull {
     }
 
     /// Sees to it that a blob is in the store.
-    async fn fetch(&self, blob: &Descriptor, what: &'static str) -> Result<(), PullError> {
+    pub(super) async fn fetch(
+        &self,
+        blob: &Descriptor,
+        what: &'static str,
+    ) -> Result<(), PullError> {
         if blob.size > LAYER_BYTES_MAX {
             return Err(PullError::Image(ImageError::TooLarge {
                 what: format!("{what} {}", blob.digest),
@@ -247,7 +254,7 @@ impl Pull {
 
     /// Takes a blob over from a registry whose files are on this machine. Only from the one that gave
     /// the right to pull, which has just said that the manifest's blobs are in the repository.
-    async fn share(&self, blob: &Descriptor) -> Result<bool, PullError> {
+    pub(super) async fn share(&self, blob: &Descriptor) -> Result<bool, PullError> {
         if !self.session.is_named() || self.puller.siblings.is_empty() {
             return Ok(false);
         }
@@ -342,7 +349,7 @@ impl Pull {
     }
 }
 
-async fn write(mut ingest: Ingest, bytes: BytesMut) -> Result<Ingest, PullError> {
+pub(super) async fn write(mut ingest: Ingest, bytes: BytesMut) -> Result<Ingest, PullError> {
     let written = blocking(move || ingest.write(&bytes).map(|()| ingest)).await;
     written.map_err(|error| PullError::Image(error.into()))
 }

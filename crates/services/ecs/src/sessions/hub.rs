@@ -100,6 +100,7 @@ pub(super) struct Hub {
     pub(super) telemetry: Telemetry,
     pub(super) streams: Arc<Streams>,
     pub(super) pulls: node::Pulls,
+    pub(super) layers: node::Layers,
     pub(super) execs: Arc<Meetings>,
     pub(super) exec_clients: Arc<Semaphore>,
     pub(super) desks: Mutex<HashMap<ContainerInstanceArn, CredentialsDesk>>,
@@ -132,6 +133,7 @@ impl Sessions {
             telemetry: Telemetry::default(),
             streams: Arc::default(),
             pulls: node::Pulls::default(),
+            layers: node::Layers::default(),
             execs: Arc::default(),
             exec_clients: Arc::new(Semaphore::new(CLIENTS_MAX)),
             desks: Mutex::default(),
@@ -275,6 +277,7 @@ impl Sessions {
         drop(seat);
         if !hub.nodes.is_connected(&instance) {
             hub.pulls.forget(&instance);
+            hub.send_all(hub.layers.gone(&instance, hub.clock.now()));
         }
     }
 }
@@ -315,6 +318,15 @@ impl Hub {
         LedgerView::new(self.ledger.snapshot(), &self.tables, &self.setup, instance)
     }
 
+    /// Sends on node channels. Whoever has no room, or has just gone, asks again if it wants.
+    pub(super) fn send_all(&self, letters: node::Letters) {
+        for (instance, message) in letters {
+            if let Some(channel) = self.nodes.handle(&instance) {
+                _ = channel.try_send(message);
+            }
+        }
+    }
+
     /// Waits, but not for long, until [`Sessions::run`] has begun: agents of the same process
     /// come at once, and one that is refused comes back only after its back-off.
     pub(super) async fn is_ready(&self) -> bool {
@@ -328,6 +340,7 @@ impl Hub {
         self.desks.lock().clear();
         self.telemetry.forget_all();
         self.pulls.forget_all();
+        self.layers.forget_all();
         self.control.open();
         self.telemetry_sessions.open();
         self.nodes.open();

@@ -4,13 +4,15 @@ use agent_protocol::AGENT_ATTRIBUTE;
 use agent_protocol::TASK_API_URL;
 use agent_protocol::task::Task as PayloadTask;
 use ledger::{Row, Snapshot, View};
-use terms::{ContainerInstanceArn, TaskId};
+use terms::{ContainerInstanceArn, TaskArn, TaskId};
 
 use super::hub::SessionSetup;
 use super::payload::{self, Settings, TaskEndpoint};
 use super::view::{InstanceView, Standing, TaskView};
 use crate::api;
-use crate::model::{AgentUpdate, ContainerInstance, InstanceStatus, Task, TaskDefinition};
+use crate::model::{
+    AgentUpdate, ContainerInstance, InstanceStatus, Task, TaskDefinition, TaskStatus,
+};
 use crate::tables::{InstanceKey, Tables, definition_key, instance_key};
 
 /// What containers are told of the API's address (`--task-endpoint`).
@@ -72,6 +74,15 @@ impl<'a> LedgerView<'a> {
     /// Whether our own agent runs the instance.
     pub(crate) fn is_own_agent(&self) -> bool {
         self.instance().is_some_and(|row| is_own_agent(&row))
+    }
+
+    /// The images of a task's containers as written; none unless the task is on this instance and has
+    /// not stopped.
+    pub(crate) fn images_of(&self, task: &TaskArn) -> Vec<String> {
+        let row = self.row(task.id).filter(|row| row.arn == *task);
+        let row = row.filter(|row| row.status != TaskStatus::Stopped);
+        let containers = row.iter().flat_map(|row| &row.containers);
+        containers.map(|container| container.image.to_string()).collect()
     }
 
     fn row(&self, id: TaskId) -> Option<Row<Task>> {

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use agent_protocol::layers::LayerWanted;
 use agent_protocol::node::{AgentMessage, ChannelHeartbeat, PullsUnderWay, ServerMessage};
-use terms::{Clock, ContainerInstanceArn, Uuid};
+use terms::{Clock, ContainerInstanceArn, Timestamp, Uuid};
 use tokio::sync::mpsc;
 
 use super::super::acs::{Beat, Heartbeats};
@@ -37,6 +38,44 @@ impl Told<'_> {
     fn pulls(&self, pulls: PullsUnderWay) {
         self.sessions.hub.pulls.told(self.instance, pulls);
     }
+
+    fn layer_wanted(&self, wanted: LayerWanted, now: Timestamp) {
+        let hub = &self.sessions.hub;
+        let images = hub.view(self.instance).images_of(&wanted.task_arn);
+        let is_of = |image: &String| peering::repository_of(image) == wanted.layer.repository;
+        let is_allowed = images.iter().any(is_of);
+        hub.send_all(hub.layers.wanted(self.instance, wanted, is_allowed, now));
+    }
+
+    async fn message(&self, message: AgentMessage, beats: &mut Heartbeats, now: Timestamp) {
+        let (hub, instance) = (&self.sessions.hub, self.instance);
+        match message {
+            AgentMessage::HeartbeatAck(_) => beats.answered(),
+            AgentMessage::StreamRefused(refused) => {
+                self.stream_refused(refused.stream_id, refused.reason);
+            }
+            AgentMessage::ExecRefused(refused) => {
+                self.exec_refused(&refused.session_id, &refused.reason).await;
+            }
+            AgentMessage::Pulls(pulls) => self.pulls(pulls),
+            AgentMessage::PeerServing(serving) => {
+                let answer = hub.layers.serving(instance, serving);
+                let letters = answer.into_iter().map(|answer| (instance.clone(), answer));
+                hub.send_all(letters.collect());
+            }
+            AgentMessage::LayersHeld(held) => hub.send_all(hub.layers.held(instance, held, now)),
+            AgentMessage::LayerWanted(wanted) => self.layer_wanted(wanted, now),
+            AgentMessage::LayerEnded(ended) => {
+                hub.send_all(hub.layers.ended(instance, ended, now));
+            }
+        }
+    }
+
+    /// Whoever beats has a look at whether others are late.
+    fn tick(&self, now: Timestamp) {
+        let hub = &self.sessions.hub;
+        hub.send_all(hub.layers.tick(now));
+    }
 }
 
 /// Serves a channel until it ends: passes on requests, keeps it alive, tells of pulls.
@@ -64,14 +103,9 @@ pub(crate) async fn serve<T>(
                 meters::ecs().message("node", "in");
                 match received {
                     Received::Closed => return,
-                    Received::Message(AgentMessage::HeartbeatAck(_)) => beats.answered(),
-                    Received::Message(AgentMessage::StreamRefused(refused)) => {
-                        told.stream_refused(refused.stream_id, refused.reason);
+                    Received::Message(message) => {
+                        told.message(message, &mut beats, clock.now()).await;
                     }
-                    Received::Message(AgentMessage::ExecRefused(refused)) => {
-                        told.exec_refused(&refused.session_id, &refused.reason).await;
-                    }
-                    Received::Message(AgentMessage::Pulls(pulls)) => told.pulls(pulls),
                     Received::Undecodable(why) => {
                         undecodable += 1;
                         if undecodable > UNDECODABLE_MAX {
@@ -84,7 +118,10 @@ pub(crate) async fn serve<T>(
             }
             () = tokio::time::sleep(wait) => match beats.beat(clock.now()) {
                 Beat::Wait => continue,
-                Beat::Send => ChannelHeartbeat {}.into(),
+                Beat::Send => {
+                    told.tick(clock.now());
+                    ChannelHeartbeat {}.into()
+                }
                 Beat::Dead => {
                     let close = Close::normal("two heartbeats were not answered");
                     return transport.close(close).await;

@@ -3,6 +3,7 @@
 
 mod control;
 mod crowd;
+mod layers;
 mod logs;
 mod pulls;
 mod recording;
