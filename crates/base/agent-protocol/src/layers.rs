@@ -73,7 +73,11 @@ pub struct LayerWanted {
     /// How long the layer is.
     pub size_bytes: u64,
     /// Peers that it would not go to again: [`LayerPeer::id`].
-    #[serde(default, deserialize_with = "nullable::or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "nullable::or_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub avoid: Vec<String>,
 }
 

@@ -33,9 +33,8 @@ impl Registry {
         let out = Command::new("tar").args(["-xf", archive, "-C"]).arg(folder.path()).status();
         assert!(out.unwrap().success());
         let blobs = folder.path().join("blobs/sha256");
-        let read = |path: PathBuf| -> Value {
-            serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
-        };
+        let read =
+            |path: PathBuf| -> Value { serde_json::from_slice(&fs::read(path).unwrap()).unwrap() };
         let of = |descriptor: &Value| {
             let digest = descriptor["digest"].as_str().unwrap();
             digest.trim_start_matches("sha256:").to_owned()

@@ -120,14 +120,12 @@ impl<N: Ord + Clone> Layer<N> {
             return Some(From::Peer(peer));
         }
         // More than it avoids, itself included: one of them will do, and is at work now.
-        let is_held =
-            self.holders.len() > want.avoid.len() + 1 || self.holders.keys().any(suits);
+        let is_held = self.holders.len() > want.avoid.len() + 1 || self.holders.keys().any(suits);
         if is_held {
             return None;
         }
         let leases = self.work.values().filter(|work| work.from == From::Registry).count();
-        let may_ask =
-            leases == 0 || (leases < LEASES_MAX && self.granted < LEASES_MAX + self.lost);
+        let may_ask = leases == 0 || (leases < LEASES_MAX && self.granted < LEASES_MAX + self.lost);
         may_ask.then(|| {
             self.granted += 1;
             From::Registry

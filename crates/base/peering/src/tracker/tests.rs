@@ -58,7 +58,7 @@ impl World {
 
     fn hear(&mut self, answers: Vec<Answer<usize>>) {
         for answer in answers {
-            let number = answer.layer.digest.trim_start_matches("sha256:").parse().unwrap();
+            let number: usize = answer.layer.digest.trim_start_matches("sha256:").parse().unwrap();
             let doing: &mut Doing = &mut self.doing[answer.node][number];
             assert_eq!(*doing, Doing::Waiting, "whoever is told something has asked");
             if let Source::Peer(peer) = answer.source {

@@ -141,7 +141,10 @@ impl Desk {
             }
             if Instant::now() >= until {
                 let layer = &question.layer;
-                tracing::warn!(digest = layer.digest, "no node has a layer in time; asking the registry");
+                tracing::warn!(
+                    digest = layer.digest,
+                    "no node has a layer in time; asking the registry"
+                );
                 return None;
             }
             self.tell(wanted.clone().into());

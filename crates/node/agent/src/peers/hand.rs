@@ -127,7 +127,12 @@ async fn answer(inner: &Arc<Inner>, request: &Parts, name: Option<&str>) -> Resp
 }
 
 /// Whether the ticket is for this layer, and of who shows it.
-fn check(inner: &Inner, headers: &HeaderMap, digest: &str, name: Option<&str>) -> Result<(), String> {
+fn check(
+    inner: &Inner,
+    headers: &HeaderMap,
+    digest: &str,
+    name: Option<&str>,
+) -> Result<(), String> {
     let shown = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let ticket = shown.and_then(|text| text.strip_prefix("Bearer ")).ok_or("no ticket is shown")?;
     let bearer = inner.key.read(ticket, digest, inner.clock.now()).map_err(|e| e.to_string())?;

@@ -32,10 +32,10 @@ impl Pull {
         while avoid.len() < PEERS_MAX {
             let way = self.seek(&**peers, layer, &avoid).await;
             let Some(peer) = way.peer().map(str::to_owned) else {
-                return self.from_registry(layer, way, !avoid.is_empty()).await;
+                return self.by_registry(layer, way, !avoid.is_empty()).await;
             };
             let mut way = way;
-            let (came, why) = match self.from_peer(layer, &mut *way).await {
+            let (came, why) = match self.by_peer(layer, &mut *way).await {
                 Ok(()) => {
                     way.ended(Came::Here);
                     return Ok(());
@@ -57,7 +57,7 @@ impl Pull {
     }
 
     /// `is_mixed`: what is here of it came from peers.
-    async fn from_registry(
+    async fn by_registry(
         &self,
         layer: &Descriptor,
         way: Box<dyn Way>,
@@ -89,7 +89,7 @@ impl Pull {
         Ok(ingest.map_err(ImageError::from)?)
     }
 
-    async fn from_peer(&self, layer: &Descriptor, way: &mut dyn Way) -> Result<(), Failed> {
+    async fn by_peer(&self, layer: &Descriptor, way: &mut dyn Way) -> Result<(), Failed> {
         let Some(mut ingest) = self.ingest(layer).await.map_err(Failed::Store)? else {
             return Ok(());
         };

@@ -19,7 +19,10 @@ fn key(number: u8) -> TicketKey {
 }
 
 fn arn(number: u8) -> ContainerInstanceArn {
-    ContainerInstanceArn { id: terms::ContainerInstanceId::from_bytes([number; 16]), ..instance_arn() }
+    ContainerInstanceArn {
+        id: terms::ContainerInstanceId::from_bytes([number; 16]),
+        ..instance_arn()
+    }
 }
 
 /// Connects the agent of instance `number`, which hands layers out.
@@ -42,7 +45,12 @@ async fn connect(world: &World, number: u8) -> Agent {
 async fn world(numbers: &[u8]) -> World {
     let world = World::start().await;
     for number in numbers {
-        world.put_instance(crate::model::ContainerInstance { arn: arn(*number), ..instance(InstanceStatus::Active) }).await;
+        world
+            .put_instance(crate::model::ContainerInstance {
+                arn: arn(*number),
+                ..instance(InstanceStatus::Active)
+            })
+            .await;
         let row = task(u32::from(*number), TaskStatus::Pending, DesiredStatus::Running);
         world.put_task(crate::model::Task { instance: arn(*number).id, ..row }).await;
     }
