@@ -163,7 +163,8 @@ impl Agent {
             self.ca.clone().or_else(|| NodeFiles::at(&data.node(&name)).authority_file());
         let authority = authority.filter(|_| tls.is_some());
         let (behavior, registries) = (house.pull_behavior, &self.registries);
-        let peers = self.peers.open(&name, self.peer_tls(&files, tls.as_ref())?, &self.server);
+        let peers =
+            self.peers.open(&name, self.peer_tls(&data.node(&name), tls.as_ref())?, &self.server);
         let peers = peers.await?;
         let images =
             node::open_images(&data, behavior, registries, authority.as_deref(), peers.clone())
@@ -312,7 +313,8 @@ impl Agent {
     }
 
     /// How this node speaks with others, if it has a certificate to show them.
-    fn peer_tls(&self, files: &NodeFiles, tls: Option<&TlsClient>) -> Result<Option<TlsPeers>> {
+    fn peer_tls(&self, folder: &Path, tls: Option<&TlsClient>) -> Result<Option<TlsPeers>> {
+        let files = NodeFiles::at(folder);
         let authority = match &self.ca {
             Some(ca) => Some(read_authority(ca)?),
             None => files.authority(),

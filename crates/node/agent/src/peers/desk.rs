@@ -29,6 +29,8 @@ pub(super) struct Desk {
 #[derive(Default)]
 struct State {
     last: u64,
+    /// Whether somebody waited for the server in vain since a channel began, or none has begun.
+    is_vain: bool,
     asked: BTreeMap<u64, Asked>,
     outgoing: VecDeque<AgentMessage>,
 }
@@ -57,7 +59,10 @@ impl Drop for Question<'_> {
 impl Desk {
     /// A channel stands; this goes first.
     pub(super) fn opened(&self, first: AgentMessage) {
-        self.state.lock().outgoing = VecDeque::from([first]);
+        let mut state = self.state.lock();
+        state.outgoing = VecDeque::from([first]);
+        state.is_vain = false;
+        drop(state);
         self.wake.notify_one();
     }
 
@@ -114,9 +119,7 @@ impl Desk {
     /// Asks where to fetch a layer from: a peer, or the registry (none). Ends, whatever the server
     /// does: after twice the time in which somebody else could have fetched the layer, and a while.
     pub(super) async fn ask(&self, mut wanted: LayerWanted) -> Option<LayerPeer> {
-        let mut known = self.is_known.subscribe();
-        let found = tokio::time::timeout(AWAY_MAX, known.wait_for(|known| *known)).await;
-        if !found.is_ok_and(|found| found.is_ok()) {
+        if !self.is_there().await {
             return None;
         }
         let patience = ASK_AGAIN + 2 * peering::allowed(wanted.size_bytes);
@@ -149,6 +152,19 @@ impl Desk {
             }
             self.tell(wanted.clone().into());
         }
+    }
+
+    /// Whether a server that knows of layers is there; waits for one a while, but not once a layer.
+    async fn is_there(&self) -> bool {
+        let mut known = self.is_known.subscribe();
+        let is_known = *known.borrow();
+        if is_known || self.state.lock().is_vain {
+            return is_known;
+        }
+        let found = tokio::time::timeout(AWAY_MAX, known.wait_for(|known| *known)).await;
+        let is_there = found.is_ok_and(|found| found.is_ok());
+        self.state.lock().is_vain = !is_there;
+        is_there
     }
 
     /// Returns when no server that knows of layers has been there for a while.
@@ -188,6 +204,9 @@ mod tests {
     async fn without_a_server_the_registry_is_asked() {
         let desk = Desk::default();
         assert_eq!(desk.ask(wanted()).await, None);
+        let began = Instant::now();
+        assert_eq!(desk.ask(wanted()).await, None);
+        assert_eq!(began.elapsed(), Duration::ZERO, "nobody waits for the same twice");
         // A server that does not know of layers says nothing of them.
         desk.opened(first());
         assert_eq!(desk.outgoing().await, first());
