@@ -167,7 +167,12 @@ impl Gate for LedgerGate {
         // Streams and their events lie with the server that leads.
         let is_in_log_store =
             service == "logs" && matches!(operation, "GetLogEvents" | "DescribeLogStreams");
-        if asks_for_health || is_in_log_store { Need::Lead } else { need_by_name(operation) }
+        // That an image was pulled is written down.
+        let is_noted = service == "ecr" && operation == "BatchGetImage";
+        match asks_for_health || is_in_log_store || is_noted {
+            true => Need::Lead,
+            false => need_by_name(operation),
+        }
     }
 
     async fn pass(&self, ask: Ask<'_>) -> Passage {

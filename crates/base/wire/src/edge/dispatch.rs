@@ -14,8 +14,9 @@ use tracing::{Instrument, field};
 use super::admission::{Seat, throttled};
 use super::answering::{Refusal, give, respond_error};
 use super::connections::{Exchange, held_response};
-use super::gate::{Asking, Gated};
+use super::gate::{Asking, Gated, Sent};
 use super::hearing::Hearing;
+use super::lent::Lent;
 use super::relay::Relayed;
 use super::resolve::{Target, of_forms, unknown_operation};
 use super::seen::{self, Seen};
@@ -135,7 +136,7 @@ impl Inner {
         hearing: Option<&Hearing>,
     ) -> Response<Body> {
         if route.auth == RouteAuth::Handler {
-            return Self::hand_over(route, arrival, request).await;
+            return self.hand_over(route, arrival, request).await;
         }
         let mut upgrade = request
             .headers()
@@ -161,7 +162,7 @@ impl Inner {
             let asking = Asking {
                 need: route.need,
                 parts: &parts,
-                body: &body,
+                body: Sent::Whole(&body),
                 source: arrival.source,
                 upgrade,
                 protocol,
@@ -199,6 +200,7 @@ impl Inner {
 
     /// Leaves a request to its route's handler, body and all.
     async fn hand_over(
+        &self,
         route: &Route,
         arrival: Arrival<'_>,
         request: Request<Body>,
@@ -207,7 +209,23 @@ impl Inner {
         if let Some(exchange) = arrival.exchange {
             exchange.work();
         }
-        let (parts, body) = request.into_parts();
+        let (parts, mut body) = request.into_parts();
+        if let (Some(sharing), Some(_)) = (&route.sharing, &self.gate) {
+            let lent = Lent::new(body);
+            let asking = Asking {
+                need: (sharing.need)(&parts),
+                parts: &parts,
+                body: Sent::Stream(&lent),
+                source: arrival.source,
+                upgrade: None,
+                protocol: Protocol::AwsJson11,
+            };
+            match self.gate(asking).await {
+                Gated::Here(_) => body = lent.back(),
+                Gated::Answered(response) => return response,
+                Gated::Refused(error) => return (sharing.refuse)(&error),
+            }
+        }
         let endpoint = endpoint(&parts);
         let Arrival { request_id, now, source, .. } = arrival;
         let (caller, upgrade) = (None, None);
@@ -362,7 +380,7 @@ impl Inner {
             let asking = Asking {
                 need,
                 parts,
-                body: &bytes,
+                body: Sent::Whole(&bytes),
                 source: arrival.source,
                 upgrade: None,
                 protocol,

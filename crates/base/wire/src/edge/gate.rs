@@ -12,6 +12,7 @@ use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::lent::Lent;
 use super::relay::{self, Failure};
 use super::{Body, Inner};
 use crate::{Protocol, ServiceError};
@@ -123,11 +124,20 @@ pub(super) enum Gated {
     Refused(ServiceError),
 }
 
+/// The body of a request that is sent on.
+#[derive(Clone, Copy)]
+pub(super) enum Sent<'a> {
+    /// All of it is here.
+    Whole(&'a Bytes),
+    /// It goes on as it comes.
+    Stream(&'a Lent),
+}
+
 /// A request as it is sent on.
 pub(super) struct Asking<'a> {
     pub(super) need: Need,
     pub(super) parts: &'a Parts,
-    pub(super) body: &'a Bytes,
+    pub(super) body: Sent<'a>,
     /// The client's address.
     pub(super) source: Option<SocketAddr>,
     /// The client's connection, if it asks for an upgrade.

@@ -10,6 +10,7 @@ mod dispatch;
 mod gate;
 mod hearing;
 mod intake;
+mod lent;
 mod limits;
 mod receive;
 mod relay;

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Uri, Version};
@@ -13,10 +12,11 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Body;
-use super::gate::{Asking, Unavailable};
+use super::gate::{Asking, Sent, Unavailable};
 use super::shares::{Shares, client_of};
 use crate::client::{Exchange, NotExchanged};
 use crate::tls::{Connector, FORWARDED_IDENTITY, Identity, TlsClient};
@@ -24,7 +24,8 @@ use crate::{Protocol, ServiceError};
 
 /// Another server is reached within this time, or not at all.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// It answers within this time. What an operation may take is far below.
+/// It answers within this time after it got the last of the request. What an operation may take is far
+/// below.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// A server that leads no more may still answer what it has finished, for this long.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -100,7 +101,7 @@ pub(super) struct Relay {
 
 enum Carrier {
     /// Connections that are kept.
-    Pool(Box<Pool<Connector, Full<Bytes>>>),
+    Pool(Box<Pool<Connector, Body>>),
     Given(Arc<dyn Exchange>),
 }
 
@@ -136,20 +137,22 @@ impl Relay {
     ) -> Result<Response<Body>, Failure> {
         let client = client_of(asking.parts, asking.source);
         let _share = self.under_way.take(client).ok_or(Failure::Crowded)?;
-        let request = request(url, name, asking.parts, asking.body.clone())?;
+        let (request, body) = (request(url, name, asking.parts)?, asking.body);
         // What only reads, or opens a channel, may be asked again.
         let lost = match asking.parts.method {
-            Method::GET => Failure::Unreachable,
+            Method::GET | Method::HEAD => Failure::Unreachable,
             _ => Failure::Lost,
         };
         let answer = tokio::select! {
             biased;
-            answer = self.carry(request) => answer,
-            why = patience(&end) => return Err(lost(why.to_owned())),
+            answer = self.carry(request, body) => answer,
+            why = patience(&end, body) => return Err(lost(why.to_owned())),
         };
-        let mut answer = answer.map_err(|error| match error {
-            NotExchanged::Unreached(why) => Failure::Unreachable(why),
-            NotExchanged::Broken(why) => lost(why),
+        let mut answer = answer.map_err(|error| match (error, body) {
+            // It cannot be sent from its beginning again.
+            (NotExchanged::Unreached(why), Sent::Stream(lent)) if lent.is_touched() => lost(why),
+            (NotExchanged::Unreached(why), _) => Failure::Unreachable(why),
+            (NotExchanged::Broken(why), _) => lost(why),
         })?;
         if answer.headers().contains_key(&ELSEWHERE) {
             return Err(Failure::Unreachable("it leads no more".to_owned()));
@@ -170,29 +173,62 @@ impl Relay {
         Ok(Response::from_parts(parts, body))
     }
 
-    async fn carry(&self, request: Request<Full<Bytes>>) -> Result<Response<Body>, NotExchanged> {
-        match &self.carrier {
-            Carrier::Pool(pool) => match pool.request(request).await {
-                Ok(answer) => Ok(answer.map(Body::from)),
-                Err(error) if error.is_connect() => {
-                    Err(NotExchanged::Unreached(terms::with_causes(&error)))
-                }
-                Err(error) => Err(NotExchanged::Broken(terms::with_causes(&error))),
-            },
-            Carrier::Given(exchange) => Ok(exchange.exchange(request).await?.map(Body::from)),
+    async fn carry(
+        &self,
+        request: Request<()>,
+        body: Sent<'_>,
+    ) -> Result<Response<Body>, NotExchanged> {
+        let answer = match (&self.carrier, body) {
+            (Carrier::Pool(pool), body) => {
+                let body = match body {
+                    Sent::Whole(bytes) => Body::from(bytes.clone()),
+                    Sent::Stream(lent) => lent.to_send(),
+                };
+                pool.request(request.map(|()| body)).await
+            }
+            (Carrier::Given(exchange), Sent::Whole(bytes)) => {
+                let request = request.map(|()| Full::new(bytes.clone()));
+                return Ok(exchange.exchange(request).await?.map(Body::from));
+            }
+            (Carrier::Given(_), Sent::Stream(_)) => {
+                let why = "streams are not carried by what was given";
+                return Err(NotExchanged::Unreached(why.to_owned()));
+            }
+        };
+        match answer {
+            Ok(answer) => Ok(answer.map(Body::from)),
+            Err(error) if error.is_connect() => {
+                Err(NotExchanged::Unreached(terms::with_causes(&error)))
+            }
+            Err(error) => Err(NotExchanged::Broken(terms::with_causes(&error))),
         }
     }
 }
 
 /// Runs out when an answer is waited for no longer, and says why: after its time, or a moment after
 /// its server leads no more. One that hangs, or is cut off, would hold the request for all its time.
-async fn patience(end: &CancellationToken) -> &'static str {
-    match tokio::time::timeout(ANSWER_TIMEOUT, end.cancelled()).await {
-        Err(_) => "no answer in time",
-        Ok(()) => {
+async fn patience(end: &CancellationToken, body: Sent<'_>) -> &'static str {
+    let late = async {
+        let mut until = Instant::now() + ANSWER_TIMEOUT;
+        loop {
+            tokio::time::sleep_until(until).await;
+            let moved = match body {
+                Sent::Stream(lent) => lent.moved_at() + ANSWER_TIMEOUT,
+                Sent::Whole(_) => until,
+            };
+            if moved <= until {
+                return;
+            }
+            until = moved;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = end.cancelled() => {
             tokio::time::sleep(LAST_WORDS).await;
             "it leads no more, and has not answered"
         }
+        () = late => "no answer in time",
     }
 }
 
@@ -203,18 +239,13 @@ pub(super) fn hops(headers: &HeaderMap) -> Vec<&str> {
 }
 
 /// The request as it came, with one more hop.
-fn request(
-    url: &str,
-    name: &str,
-    parts: &Parts,
-    body: Bytes,
-) -> Result<Request<Full<Bytes>>, Failure> {
+fn request(url: &str, name: &str, parts: &Parts) -> Result<Request<()>, Failure> {
     let unreachable = |what: &dyn std::fmt::Display| Failure::Unreachable(what.to_string());
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let uri = format!("{}{path}", url.trim_end_matches('/'));
     let uri: Uri = uri.parse().map_err(|error| unreachable(&error))?;
     let is_upgrade = parts.headers.contains_key(header::UPGRADE);
-    let mut request = Request::new(Full::new(body));
+    let mut request = Request::new(());
     *request.method_mut() = parts.method.clone();
     *request.uri_mut() = uri;
     let headers = request.headers_mut();

@@ -11,7 +11,7 @@ use hyper::upgrade::OnUpgrade;
 use terms::{Timestamp, Uuid};
 
 use super::{Body, Need, Priority};
-use crate::Caller;
+use crate::{Caller, ServiceError};
 
 /// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,8 +23,9 @@ pub enum RouteAuth {
     Signed(&'static str),
     /// Whom the handler lets: it is called before anything of the body is read, and finds out who
     /// calls. It may take as long as it likes, so it sees to it itself that a body moves and that
-    /// strangers are refused at once; it holds no seat meanwhile. Always answered by the server that
-    /// is asked ([`Route::here`]).
+    /// strangers are refused at once; it holds no seat meanwhile. Answered by the server that is asked
+    /// ([`Route::here`]), or where [`Route::shared`] says; a body that goes on to another server does so
+    /// as it comes.
     Handler,
 }
 
@@ -66,6 +67,15 @@ impl RouteRequest {
 pub(super) type RouteFuture = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
 type Handler = Arc<dyn Fn(RouteRequest) -> RouteFuture + Send + Sync>;
 
+type Refuse = Arc<dyn Fn(&ServiceError) -> Response<Body> + Send + Sync>;
+
+/// How several servers share a route whose handler reads bodies.
+#[derive(Clone)]
+pub(super) struct Sharing {
+    pub(super) need: Arc<dyn Fn(&Parts) -> Need + Send + Sync>,
+    pub(super) refuse: Refuse,
+}
+
 /// A path prefix with its handler. The longest prefix that fits wins; a prefix ends at a slash or
 /// at the end of the path, so `/acs/ws` does not take `/acs/wsx`.
 #[derive(Clone)]
@@ -73,6 +83,7 @@ pub struct Route {
     pub(super) prefix: &'static str,
     pub(super) auth: RouteAuth,
     pub(super) need: Need,
+    pub(super) sharing: Option<Sharing>,
     pub(super) handler: Handler,
     pub(super) priority: Option<Priority>,
 }
@@ -88,7 +99,7 @@ impl Route {
     {
         assert!(prefix.starts_with('/') && !prefix.ends_with('/'), "'{prefix}' is no path prefix");
         let handler: Handler = Arc::new(move |request| Box::pin(handler(request)));
-        Self { prefix, auth, need: Need::Lead, handler, priority: None }
+        Self { prefix, auth, need: Need::Lead, sharing: None, handler, priority: None }
     }
 
     /// The same route answered by any server, once it has seen all that was acknowledged before:
@@ -104,6 +115,20 @@ impl Route {
     #[must_use]
     pub fn here(mut self) -> Self {
         self.need = Need::Nothing;
+        self
+    }
+
+    /// The same route, of [`RouteAuth::Handler`], with requests answered by the server that `need` asks
+    /// for, told from their heads. What nobody can answer now is told in the form that `refuse` gives it.
+    #[must_use]
+    pub fn shared(
+        mut self,
+        need: impl Fn(&Parts) -> Need + Send + Sync + 'static,
+        refuse: impl Fn(&ServiceError) -> Response<Body> + Send + Sync + 'static,
+    ) -> Self {
+        assert!(self.auth == RouteAuth::Handler, "other routes' needs do not differ");
+        self.need = Need::Nothing;
+        self.sharing = Some(Sharing { need: Arc::new(need), refuse: Arc::new(refuse) });
         self
     }
 

@@ -74,8 +74,20 @@ fn gated(
     let local = Route::new("/local", RouteAuth::Unsigned, move |_| async move {
         http::Response::new(Body::from(name))
     });
+    let stream = Route::new("/stream", RouteAuth::Handler, |request| async move {
+        http::Response::new(request.body)
+    });
+    let need = |parts: &http::request::Parts| match parts.method {
+        http::Method::GET => Need::View,
+        _ => Need::Lead,
+    };
+    let stream = stream.shared(need, |error| {
+        let mut response = http::Response::new(Body::from(format!("refused: {}", error.message)));
+        *response.status_mut() = http::StatusCode::from_u16(error.status).unwrap();
+        response
+    });
     let edge = builder().service(ecs_service()).service(sts_service()).gate(gate.clone(), None);
-    (edge.route(who).route(echo).route(local.here()).build(), gate)
+    (edge.route(who).route(echo).route(stream).route(local.here()).build(), gate)
 }
 
 fn to(url: String, end: &CancellationToken) -> impl Fn(&Ask<'_>) -> Passage + use<> {
@@ -143,6 +155,56 @@ async fn http_2_is_sent_on_too() {
     let body = body.collect().await.unwrap().to_bytes();
     let answer = Answer { status: parts.status, headers: parts.headers, body };
     assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+/// Reads until `part` has come.
+async fn until(stream: &mut TcpStream, part: &str) {
+    let mut told = Vec::new();
+    while !String::from_utf8_lossy(&told).contains(part) {
+        let read = stream.read_buf(&mut told).await.unwrap();
+        assert!(read > 0, "it ended after {:?}", String::from_utf8_lossy(&told));
+    }
+}
+
+#[tokio::test]
+async fn bodies_of_shared_routes_go_to_the_leader_as_they_come() {
+    let (edge, _) = gated("first", |_| Passage::Here);
+    let first = serve(edge).await;
+    let end = CancellationToken::new();
+    let onward = to(format!("http://{}", first.address), &end);
+    // Of a leader that cannot be reached nothing was read: the next one gets all of it.
+    let dead = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let nobody = to(format!("http://{}", dead.local_addr().unwrap()), &end);
+    drop(dead);
+    let (edge, follower) = gated("second", move |ask| match ask.unreachable {
+        None => nobody(ask),
+        Some(_) => onward(ask),
+    });
+    let second = serve(edge).await;
+    let mut stream = TcpStream::connect(second.address).await.unwrap();
+    let head = "POST /stream HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    for part in ["hello", "world"] {
+        stream.write_all(part.as_bytes()).await.unwrap();
+        // It is back before the next part is sent.
+        until(&mut stream, part).await;
+    }
+    assert_eq!(follower.views.load(Ordering::Relaxed), 0);
+    let mut wire = Wire::to(&second).await;
+    wire.send(&request("GET", "/stream", &[]), "").await;
+    assert_eq!(wire.answer().await.status, 200);
+    assert_eq!(follower.views.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn shared_routes_are_refused_in_their_own_form() {
+    let shut = Unavailable { message: "nobody".to_owned(), retry_after: std::time::Duration::ZERO };
+    let (edge, _) = gated("alone", move |_| Passage::Shut(shut.clone()));
+    let server = serve(edge).await;
+    let mut wire = Wire::to(&server).await;
+    wire.send(&request("PUT", "/stream", &[]), "").await;
+    let answer = wire.answer().await;
+    assert_eq!((answer.status.as_u16(), answer.text()), (503, "refused: nobody"));
 }
 
 #[tokio::test]
