@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::Digest as _;
+use sha2::digest::common::hazmat::{SerializableState, SerializedState};
 
 /// A SHA-256 digest, printed as registries write it: `sha256:` and 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -103,6 +104,17 @@ impl Hasher {
         self.0.update(bytes);
     }
 
+    /// What it knows of the bytes that it saw, for [`Hasher::resume`] in another process.
+    pub fn state(&self) -> Vec<u8> {
+        self.0.serialize().to_vec()
+    }
+
+    /// A hasher that goes on from what [`Hasher::state`] gave; `None` if the bytes are no such state.
+    pub fn resume(state: &[u8]) -> Option<Self> {
+        let state = SerializedState::<sha2::Sha256>::try_from(state).ok()?;
+        sha2::Sha256::deserialize(&state).ok().map(Self)
+    }
+
     /// The digest of all that was taken in.
     pub fn finish(self) -> Digest {
         Digest(self.0.finalize().into())
@@ -120,6 +132,19 @@ mod tests {
         let text = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         assert_eq!(empty.to_string(), text);
         assert_eq!(text.parse(), Ok(empty));
+    }
+
+    #[test]
+    fn a_hasher_goes_on_in_another_process() {
+        for cut in [0, 1, 63, 64, 65, 200] {
+            let bytes = [7; 300];
+            let mut first = Hasher::new();
+            first.update(&bytes[..cut]);
+            let mut second = Hasher::resume(&first.state()).unwrap();
+            second.update(&bytes[cut..]);
+            assert_eq!(second.finish(), Digest::of(&bytes), "cut at {cut}");
+        }
+        assert!(Hasher::resume(b"no state").is_none());
     }
 
     #[test]

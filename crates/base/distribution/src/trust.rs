@@ -68,7 +68,10 @@ impl Authorities {
     }
 
     /// How a client checks certificates: the system's authorities, read now, and these.
-    pub(crate) fn client_config(&self) -> Result<ClientConfig, String> {
+    ///
+    /// # Errors
+    /// If the system has none that can be read, and there are none of ours.
+    pub fn client_config(&self) -> Result<ClientConfig, String> {
         let mut roots = RootCertStore::empty();
         let system = rustls_native_certs::load_native_certs();
         roots.add_parsable_certificates(system.certs);

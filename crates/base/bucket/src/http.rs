@@ -1,0 +1,78 @@
+//! How requests go out: with the HTTP and TLS that all else here uses.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use distribution::Authorities;
+use http_body_util::BodyExt;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector as Sockets;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use object_store::ClientOptions;
+use object_store::client::{
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody,
+    HttpResponse, HttpResponseBody, HttpService,
+};
+
+/// A connection is there within this time, or not at all.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A request is sent and answered within this time: a part over a slow line, or the joining of many.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// Connections that wait for their next request are closed after this long.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The client that requests of one bucket go through.
+#[derive(Clone, Debug)]
+pub(crate) struct Carrier(Client<HttpsConnector<Sockets>, HttpRequestBody>);
+
+/// Time ran out.
+#[derive(Debug, thiserror::Error)]
+#[error("no answer within {} seconds", ANSWER_TIMEOUT.as_secs())]
+struct Late;
+
+impl Carrier {
+    /// One that trusts the system's authorities and these, and sends without TLS only if `is_plain`.
+    ///
+    /// # Errors
+    /// If the system has no certificates.
+    pub(crate) fn new(authorities: &Authorities, is_plain: bool) -> Result<Self, String> {
+        let mut sockets = Sockets::new();
+        sockets.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        sockets.set_nodelay(true);
+        sockets.enforce_http(false);
+        let builder = HttpsConnectorBuilder::new().with_tls_config(authorities.client_config()?);
+        let builder = if is_plain { builder.https_or_http() } else { builder.https_only() };
+        let connector = builder.enable_http1().wrap_connector(sockets);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .build(connector);
+        Ok(Self(client))
+    }
+}
+
+impl HttpConnector for Carrier {
+    fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
+        Ok(HttpClient::new(self.clone()))
+    }
+}
+
+#[async_trait]
+impl HttpService for Carrier {
+    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let answer = match tokio::time::timeout(ANSWER_TIMEOUT, self.0.request(request)).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => {
+                let kind = match error.is_connect() {
+                    true => HttpErrorKind::Connect,
+                    false => HttpErrorKind::Interrupted,
+                };
+                return Err(HttpError::new(kind, error));
+            }
+            Err(_) => return Err(HttpError::new(HttpErrorKind::Timeout, Late)),
+        };
+        let broken = |error| HttpError::new(HttpErrorKind::Interrupted, error);
+        Ok(answer.map(|body| HttpResponseBody::new(body.map_err(broken))))
+    }
+}
