@@ -109,6 +109,12 @@ impl<T> Receiver<T> {
         RwLockReadGuard::map(kept, |kept| &kept.value)
     }
 
+    /// Whether the value has changed since this one saw it; the change counts as seen.
+    pub fn take_change(&mut self) -> bool {
+        let version = self.shared.kept.read().version;
+        std::mem::replace(&mut self.seen, version) != version
+    }
+
     /// Returns when the value has changed since this one saw it; the change counts as seen.
     /// Dropping the future loses nothing.
     ///

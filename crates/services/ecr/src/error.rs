@@ -320,6 +320,7 @@ impl From<DepotError> for Error {
     fn from(error: DepotError) -> Self {
         match error {
             DepotError::Crowded => Self::Limit(error.to_string()),
+            DepotError::Ledger(cause) => Self::Storage(cause),
             error => Self::Depot(error),
         }
     }

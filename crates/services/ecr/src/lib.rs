@@ -2,7 +2,7 @@
 //! and pull from (OCI distribution 1.1).
 //!
 //! - Tables ([`Tables`]): repositories, images, tags, which blobs a repository has, settings. Bytes are
-//!   in a [`Depot`], each once, whatever repositories have them.
+//!   in a [`Depot`], a folder or a bucket, each once, whatever repositories have them.
 //! - Operations ([`Ecr::service`]): `api/`. The registry ([`Ecr::routes`]): `registry/`, under `/v2`.
 //! - `upstream/`: what comes through from other registries by pull-through cache rules. `replication/`:
 //!   what goes to others. `scanning/`: what packages images have, and what is known to be wrong with them.
@@ -43,7 +43,7 @@ use terms::IdSource;
 use tokio_util::sync::CancellationToken;
 use wire::{Auditor, Authenticator, Route, Service};
 
-pub use depot::Depot;
+pub use depot::{Depot, InBucket, Misplaced};
 pub use registry::Challenge;
 pub use replication::Destination;
 pub use tables::{Scope, Tables};
@@ -64,7 +64,8 @@ pub struct EcrSetup {
     pub home: Scope,
     /// Whether anyone may do anything.
     pub is_open: bool,
-    /// Where bytes are kept; without one, the registry refuses everything and says why.
+    /// Where bytes are kept; without one, the registry refuses everything and says why. Servers that
+    /// share a ledger share a bucket ([`Depot::in_bucket`]).
     pub depot: Option<Depot>,
     /// What images are named by, as `registry.example:443`; the address that the client called if
     /// there is none.

@@ -4,9 +4,10 @@ use ledger::{Row, Tx, View};
 use terms::Timestamp;
 
 use crate::Tables;
+use crate::depot::Hold;
 use crate::error::Error;
 use crate::model::{
-    Child, ChildKind, ContentDigest, Image, Manifest, Progress, Pull, Replication, Repository,
+    Child, ChildKind, ContentDigest, Image, Manifest, Object, Progress, Pull, Replication, Repository,
     Scan, Status, Tag, Watch, places_of,
 };
 use crate::tables::{DigestKey, NameKey};
@@ -64,7 +65,7 @@ pub(crate) enum Origin {
     Upstream,
 }
 
-/// A manifest on its way into a repository. Its bytes are stored and held.
+/// A manifest on its way into a repository.
 pub(crate) struct Push<'a> {
     /// Where to.
     pub(crate) key: &'a NameKey,
@@ -74,8 +75,8 @@ pub(crate) struct Push<'a> {
     pub(crate) manifest: &'a Manifest,
     /// Its length.
     pub(crate) manifest_bytes: u64,
-    /// The file that holds it.
-    pub(crate) stored: blobs::Digest,
+    /// Its bytes, which are stored.
+    pub(crate) hold: &'a Hold,
     /// The tags that it gets.
     pub(crate) tags: &'a [String],
     /// Whether the same image with the same tag once more is an error (the API's way).
@@ -165,7 +166,7 @@ impl Tables {
         let image = Image {
             media_type,
             manifest_bytes: push.manifest_bytes,
-            stored: push.stored,
+            stored: push.hold.digest(),
             is_index,
             artifact_type,
             image_bytes,
@@ -176,6 +177,7 @@ impl Tables {
             archived_at: old.and_then(|old| old.archived_at),
             restored_at: if is_restored { Some(now) } else { old.and_then(|old| old.restored_at) },
         };
+        self.claim(tx, push.hold)?;
         let is_scanned = image.has_layers() && self.is_watched(tx, key, &repository);
         if old != Some(&image) {
             tx.put(&self.images, at.clone(), image);
@@ -193,6 +195,25 @@ impl Tables {
         Ok(())
     }
 
+    /// Writes down where bytes are that a row of this transaction names, if they are in a bucket.
+    ///
+    /// # Errors
+    /// If they came by an upload that is over.
+    pub(crate) fn claim(&self, tx: &mut Tx<'_>, hold: &Hold) -> Result<(), Error> {
+        let Some(fresh) = hold.fresh() else { return Ok(()) };
+        if fresh.is_upload {
+            if tx.get(&self.uploads, &fresh.name).is_none() {
+                return Err(Error::NoUpload(fresh.name.clone()));
+            }
+            tx.delete(&self.uploads, &fresh.name);
+        }
+        let at = hold.digest().to_string();
+        // Others may have brought the same; then theirs stays.
+        if tx.get(&self.objects, &at).is_none() {
+            let object = Object { name: fresh.name.clone(), size_bytes: fresh.size_bytes };
+            tx.put(&self.objects, at, object);
+        }
+        Ok(())
     /// Whether what is pushed to a repository is scanned.
     fn is_watched(&self, tx: &Tx<'_>, key: &NameKey, repository: &Repository) -> bool {
         let settings = tx.get(&self.registries, &key.0);

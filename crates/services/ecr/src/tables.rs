@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use terms::{AccountId, Region};
 
 use crate::model::{
-    CacheRule, CachedTag, Image, Layer, Preview, Progress, Pull, RegistrySettings, Replication,
-    Repository, Scan, ScanState, Tag, Template,
+    Begun, CacheRule, CachedTag, Image, Layer, Object, Preview, Progress, Pull, RegistrySettings,
+    Replication, Repository, Scan, ScanState, Tag, Template,
 };
 
 /// Account and region: the first part of every key. One registry each.
@@ -64,6 +64,8 @@ impl Record for CacheRule {}
 impl Record for CachedTag {}
 impl Record for Replication {}
 impl Record for Scan {}
+impl Record for Object {}
+impl Record for Begun {}
 
 /// The tables' handles.
 #[derive(Clone, Copy, Debug)]
@@ -108,6 +110,12 @@ pub struct Tables {
     pub(crate) scans_waiting: Index<(), DigestKey, Scan>,
     /// All of them by the file that holds what they found.
     pub(crate) scans_by_stored: Index<String, DigestKey, Scan>,
+    /// What lies in a bucket, by its SHA-256.
+    pub(crate) objects: Table<String, Object>,
+    /// The same by the objects' names.
+    pub(crate) objects_by_name: Index<String, String, Object>,
+    /// Uploads under way to a bucket.
+    pub(crate) uploads: Table<String, Begun>,
     /// One row: what tokens are sealed with.
     pub(crate) seal: Table<(), SealSecret>,
 }
@@ -121,6 +129,7 @@ impl Tables {
         let replications = schema.table("ecr.replications");
         let scans = schema.table("ecr.scans");
         let seal = schema.table("ecr.seal");
+        let objects = schema.table("ecr.objects");
         schema.secret(&seal);
         let beside =
             |key: &DigestKey, digest: &str| (key.0.clone(), key.1.clone(), digest.to_owned());
@@ -170,6 +179,10 @@ impl Tables {
             scans_by_stored: schema.index(&scans, "stored", |_, row: &Scan| {
                 row.stored().iter().map(blobs::Digest::to_string).collect()
             }),
+            objects,
+            objects_by_name: schema
+                .index(&objects, "name", |_, row: &Object| vec![row.name.clone()]),
+            uploads: schema.table("ecr.uploads"),
             seal,
         }
     }

@@ -25,7 +25,7 @@ impl Inner {
     pub(crate) fn depot(&self, operation: &'static str) -> Result<&Depot, Error> {
         self.setup.depot.as_ref().ok_or_else(|| Error::NotBuilt {
             operation,
-            what: "storage for images that several servers share".to_owned(),
+            what: "images on several servers without --registry-store".to_owned(),
         })
     }
 
@@ -113,6 +113,7 @@ impl Inner {
             return Err(Error::Limit(text));
         }
         upload.append(bytes).await?;
+        upload.save().await?;
         Ok(shapes::UploadLayerPartResponse {
             last_byte_received: Some(signed(upload.offset()) - 1),
             registry_id: Some(key.0.account.to_string()),
@@ -134,6 +135,7 @@ impl Inner {
         let digest: ContentDigest = text.parse().map_err(|_| {
             Error::Of(codes::INVALID_LAYER, format!("'{text}' is not the digest of a layer"))
         })?;
+        let depot = self.depot("CompleteLayerUpload")?;
         let upload = self.upload("CompleteLayerUpload", &key, &input.upload_id).await?;
         if self.has_layer(&key, digest.as_str()) {
             upload.cancel().await?;
@@ -145,7 +147,7 @@ impl Inner {
         let Some(stored) = upload.finish(digest.clone()).await? else {
             return Err(Error::LayerDiffers { expected: digest.to_string() });
         };
-        self.link(&key, &digest, &stored).await?;
+        self.link((&key, depot), &digest, stored).await?;
         Ok(shapes::CompleteLayerUploadResponse {
             layer_digest: Some(digest.to_string()),
             registry_id: Some(key.0.account.to_string()),

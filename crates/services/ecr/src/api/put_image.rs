@@ -70,19 +70,21 @@ impl Inner {
             return Err(Error::DigestDiffers { given, actual });
         }
         let manifest_bytes = text.len() as u64;
-        let hold = self.depot("PutImage")?.put(text.clone().into()).await?;
+        let depot = self.depot("PutImage")?;
+        let hold = depot.put(text.clone().into()).await?;
         let tags: Vec<String> = input.image_tag.clone().into_iter().collect();
         let push = Push {
             key: &key,
             digest: actual.as_str(),
             manifest: &manifest,
             manifest_bytes,
-            stored: hold.digest(),
+            hold: &hold,
             tags: &tags,
             is_strict: true,
             origin: Origin::Client,
         };
-        self.ledger.transact("put image", |tx| self.tables.push(tx, &push)).await?;
+        let done = self.ledger.transact("put image", |tx| self.tables.push(tx, &push)).await;
+        depot.settle(hold, done).await?;
         let image = shapes::Image {
             image_id: Some(shapes::ImageIdentifier {
                 image_digest: Some(actual.to_string()),

@@ -11,6 +11,7 @@ mod replication;
 mod repository;
 mod scan;
 mod settings;
+mod stored;
 
 pub(crate) use cache_rule::{CacheRule, CachedTag, ROOT, base_url, kind_of};
 pub(crate) use digest::{Algorithm, ContentDigest, NoDigest};
@@ -28,3 +29,4 @@ pub(crate) use settings::{
     Filter, Preview, PreviewItem, RegistrySettings, ScanningRule, Signing, SigningRule, Template,
     Watch,
 };
+pub(crate) use stored::{Begun, Object};

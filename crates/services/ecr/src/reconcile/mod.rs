@@ -5,8 +5,9 @@
 
 mod expire;
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
+use terms::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::Inner;
@@ -17,8 +18,8 @@ use crate::error::Error;
 const PAUSE: Duration = Duration::from_secs(600);
 /// Rows that one transaction takes away.
 const BATCH_MAX: usize = 256;
-/// An upload that nobody adds to for so long is over.
-const UPLOAD_IDLE: Duration = Duration::from_secs(24 * 3600);
+/// An upload that nobody adds to for so long is over, in milliseconds.
+const UPLOAD_IDLE_MS: i64 = 24 * 3_600_000;
 
 /// Looks now and then until `shutdown`.
 pub(crate) async fn run(inner: &Inner, shutdown: CancellationToken) {
@@ -65,18 +66,9 @@ async fn collect(inner: &Inner) -> Result<(), Error> {
         });
         done.await?;
     }
-    let seconds = u64::try_from(now.seconds()).unwrap_or(0);
-    let before = UNIX_EPOCH + Duration::from_secs(seconds).saturating_sub(UPLOAD_IDLE);
+    let before = Timestamp::from_millis(now.millis() - UPLOAD_IDLE_MS);
     depot.sweep_uploads(before).await?;
-    let ledger = inner.ledger.clone();
-    let (files, bytes) = depot
-        .collect(move |digest| {
-            let (snapshot, name) = (ledger.snapshot(), digest.to_string());
-            snapshot.index(&tables.layers_by_stored, &name).next().is_some()
-                || snapshot.index(&tables.images_by_stored, &name).next().is_some()
-                || snapshot.index(&tables.scans_by_stored, &name).next().is_some()
-        })
-        .await?;
+    let (files, bytes) = depot.collect(&inner.ledger, tables).await?;
     if files > 0 {
         tracing::info!(files, bytes, "took away blobs of the registry that nothing names");
     }

@@ -1,12 +1,11 @@
 //! Blobs: looking, downloading, deleting.
 
-use std::fs::File;
-use std::io::{ErrorKind, Read, Seek, SeekFrom};
-use std::os::unix::fs::FileExt;
+use std::io::ErrorKind;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use ::bucket::Reading;
 use ::http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderValue,
     RANGE,
@@ -25,7 +24,7 @@ use super::refusal::{Refusal, Words};
 use super::through::Source;
 use super::{Answer, CONTENT_DIGEST, Request, value};
 use crate::Inner;
-use crate::depot::blocking;
+use crate::depot::{DepotError, Reader};
 use crate::model::{ContentDigest, Layer};
 use crate::push::beside;
 use crate::tables::{DigestKey, NameKey};
@@ -109,7 +108,7 @@ impl Request<'_> {
                 drop(place);
                 match source {
                     Source::Kept(layer) => {
-                        stream(self.depot.reader(layer.stored).await?, first, count)
+                        stream(self.depot.reader(layer.stored).await?, first, count).await?
                     }
                     Source::Coming(coming, _) => follow(coming, first, count),
                 }
@@ -161,29 +160,44 @@ pub(super) fn busy() -> Refusal {
         .header(::http::header::RETRY_AFTER, HeaderValue::from_static("2"))
 }
 
-/// Some bytes of a file, read a little ahead of the client.
-fn stream(file: File, first: u64, count: u64) -> Body {
+/// Some bytes of a blob, read a little ahead of the client.
+async fn stream(reader: Reader, first: u64, count: u64) -> Result<Body, DepotError> {
     let (sender, receiver) = mpsc::channel(CHUNKS_WAITING);
+    if let Some(reading) = reader.begin(first, count).await? {
+        tokio::spawn(pass_on(reading, count, sender));
+        return Ok(Body::stream(Chunks(receiver)));
+    }
     tokio::spawn(async move {
-        let (mut file, mut left, mut is_first) = (file, count, true);
-        while left > 0 {
-            let (begin, size) = (is_first, usize::try_from(left).unwrap_or(CHUNK_BYTES));
-            let size = size.min(CHUNK_BYTES);
-            let read = blocking(move || {
-                let chunk = read_chunk(&mut file, begin.then_some(first), size);
-                (file, chunk)
-            });
-            let (back, chunk) = read.await;
-            (file, is_first) = (back, false);
+        let (mut at, end) = (first, first + count);
+        while at < end {
+            let size = (end - at).min(CHUNK_BYTES as u64);
+            let chunk = reader.read_at(at, size).await;
             let is_broken = chunk.is_err();
-            left -= size as u64;
+            at += size;
             // Nobody reads any more, or the answer breaks off here.
             if sender.send(chunk).await.is_err() || is_broken {
                 return;
             }
         }
     });
-    Body::stream(Chunks(receiver))
+    Ok(Body::stream(Chunks(receiver)))
+}
+
+/// Passes an object on as it comes. What breaks off there, or is shorter, breaks off here.
+async fn pass_on(mut reading: Reading, count: u64, sender: mpsc::Sender<std::io::Result<Bytes>>) {
+    let mut left = count;
+    while left > 0 {
+        let chunk = match reading.next().await {
+            Ok(Some(bytes)) => Ok(bytes),
+            Ok(None) => Err(ErrorKind::UnexpectedEof.into()),
+            Err(error) => Err(std::io::Error::other(error)),
+        };
+        let is_broken = chunk.is_err();
+        left = left.saturating_sub(chunk.as_ref().map_or(0, Bytes::len) as u64);
+        if sender.send(chunk).await.is_err() || is_broken {
+            return;
+        }
+    }
 }
 
 /// Some bytes of a blob that comes, as they come. What breaks off there breaks off here.
@@ -195,8 +209,7 @@ fn follow(coming: Arc<Coming>, first: u64, count: u64) -> Body {
             let chunk = match coming.readable(at).await {
                 Ok(readable) if readable > at => {
                     let size = (readable.min(end) - at).min(CHUNK_BYTES as u64);
-                    let (file, from) = (Arc::clone(&coming.file), at);
-                    blocking(move || read_at(&file, from, size)).await
+                    coming.file.read_at(at, size).await
                 }
                 Ok(_) => Err(ErrorKind::UnexpectedEof.into()),
                 Err(error) => Err(std::io::Error::other(error)),
@@ -210,21 +223,6 @@ fn follow(coming: Arc<Coming>, first: u64, count: u64) -> Body {
         }
     });
     Body::stream(Chunks(receiver))
-}
-
-fn read_at(file: &File, from: u64, size: u64) -> std::io::Result<Bytes> {
-    let mut buffer = vec![0; usize::try_from(size).unwrap_or(CHUNK_BYTES)];
-    file.read_exact_at(&mut buffer, from)?;
-    Ok(buffer.into())
-}
-
-fn read_chunk(file: &mut File, from: Option<u64>, size: usize) -> std::io::Result<Bytes> {
-    if let Some(from) = from {
-        file.seek(SeekFrom::Start(from))?;
-    }
-    let mut buffer = vec![0; size];
-    file.read_exact(&mut buffer)?;
-    Ok(buffer.into())
 }
 
 struct Chunks(mpsc::Receiver<std::io::Result<Bytes>>);

@@ -62,7 +62,7 @@ impl Request<'_> {
                     self.inner.note_pull(&self.session.caller, at).await;
                 }
                 let bytes = self.depot.read(image.stored, MANIFEST_BYTES_MAX as u64).await?;
-                Body::from(bytes::Bytes::from(bytes))
+                Body::from(bytes)
             }
         };
         Ok(answer(&image.media_type, image.manifest_bytes, &digest, body))
@@ -156,13 +156,14 @@ impl Request<'_> {
             digest: digest.as_str(),
             manifest: &manifest,
             manifest_bytes,
-            stored: hold.digest(),
+            hold: &hold,
             tags: &tags,
             is_strict: false,
             origin: self.origin(name)?,
         };
         let tables = &self.inner.tables;
-        self.inner.ledger.transact("ecr: push", |tx| tables.push(tx, &push)).await?;
+        let done = self.inner.ledger.transact("ecr: push", |tx| tables.push(tx, &push)).await;
+        self.depot.settle(hold, done).await?;
         let mut response = Self::bare(StatusCode::CREATED);
         let headers = response.headers_mut();
         headers.insert(LOCATION, value(&format!("/v2/{name}/manifests/{digest}")));

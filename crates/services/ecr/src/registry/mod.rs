@@ -10,6 +10,7 @@ mod lists;
 mod manifests;
 mod range;
 mod refusal;
+mod sharing;
 mod target;
 mod through;
 mod token;
@@ -18,6 +19,7 @@ mod uploads;
 use std::sync::Arc;
 
 use ::http::header::{ALLOW, HeaderName, HeaderValue};
+use ::http::request::Parts;
 use ::http::{HeaderMap, Method, Response, StatusCode};
 use wire::{Body, Route, RouteAuth, RouteRequest};
 
@@ -42,7 +44,7 @@ type Answer = Result<Response<Body>, Refusal>;
 
 /// The registry's paths.
 pub(crate) fn routes(inner: &Arc<Inner>) -> Vec<Route> {
-    let inner = Arc::clone(inner);
+    let (inner, asked) = (Arc::clone(inner), Arc::clone(inner));
     let handler = move |request: RouteRequest| {
         let inner = Arc::clone(&inner);
         async move {
@@ -50,13 +52,19 @@ pub(crate) fn routes(inner: &Arc<Inner>) -> Vec<Route> {
                 Ok(response) => response,
                 Err(refusal) => refusal.into_response(),
             };
-            let headers = response.headers_mut();
-            headers.insert(API_VERSION.clone(), HeaderValue::from_static("registry/2.0"));
-            headers.insert(NO_SNIFF.clone(), HeaderValue::from_static("nosniff"));
+            mark(&mut response);
             response
         }
     };
-    vec![Route::new("/v2", RouteAuth::Handler, handler).here()]
+    let need = move |parts: &Parts| sharing::need(&asked, parts);
+    vec![Route::new("/v2", RouteAuth::Handler, handler).shared(need, sharing::refuse)]
+}
+
+/// Puts on an answer what every answer of a registry has.
+fn mark(response: &mut Response<Body>) {
+    let headers = response.headers_mut();
+    headers.insert(API_VERSION.clone(), HeaderValue::from_static("registry/2.0"));
+    headers.insert(NO_SNIFF.clone(), HeaderValue::from_static("nosniff"));
 }
 
 /// A request whose caller is known.
@@ -71,8 +79,7 @@ async fn serve(inner: &Arc<Inner>, mut request: RouteRequest) -> Answer {
     let Some(depot) = &inner.setup.depot else {
         return Err(Refusal::new(Words::Unsupported, NO_DEPOT));
     };
-    let path = percent_encoding::percent_decode_str(request.parts.uri.path());
-    let path = path.decode_utf8_lossy().into_owned();
+    let path = path_of(&request.parts);
     if path == token::PATH {
         return token::serve(inner, request).await;
     }
@@ -86,9 +93,15 @@ async fn serve(inner: &Arc<Inner>, mut request: RouteRequest) -> Answer {
     request.route(target?, body).await
 }
 
+/// The path, decoded.
+fn path_of(parts: &Parts) -> String {
+    let path = percent_encoding::percent_decode_str(parts.uri.path());
+    path.decode_utf8_lossy().into_owned()
+}
+
 /// Why a server without a depot refuses.
 const NO_DEPOT: &str = "this server has no storage for images: with several servers over one store, \
-     the registry needs storage that they share, and that is not built yet; see docs/guides/registry.md";
+     the registry needs a bucket that they share (--registry-store s3://…); see docs/guides/registry.md";
 
 impl Request<'_> {
     fn method(&self) -> &Method {

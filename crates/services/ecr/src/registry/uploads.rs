@@ -16,7 +16,7 @@ use super::range;
 use super::refusal::{Refusal, Words};
 use super::target;
 use super::{Answer, CONTENT_DIGEST, Request, value};
-use crate::depot::{DepotError, Stored, Upload};
+use crate::depot::{Depot, DepotError, Stored, Upload};
 use crate::error::Error;
 use crate::model::{ContentDigest, Layer};
 use crate::push::beside;
@@ -33,22 +33,24 @@ const WRITE_BYTES: usize = 256 * 1024;
 static UPLOAD_ID: HeaderName = HeaderName::from_static("docker-upload-uuid");
 
 impl crate::Inner {
-    /// Writes down that a repository has a blob, whose file is held.
+    /// Writes down that a repository has a blob that came whole to the depot.
     pub(crate) async fn link(
         &self,
-        key: &NameKey,
+        (key, depot): (&NameKey, &Depot),
         digest: &ContentDigest,
-        stored: &Stored,
+        stored: Stored,
     ) -> Result<(), Error> {
-        let (at, size_bytes) = (beside(key, digest.as_str()), stored.size_bytes);
-        let file = stored.hold.digest();
+        let (at, Stored { hold, size_bytes }) = (beside(key, digest.as_str()), stored);
+        let file = hold.digest();
         let done = self.ledger.transact("ecr: link a blob", |tx| {
             self.tables.repository(tx, key)?;
+            self.tables.claim(tx, &hold)?;
             let kept_until = kept_until(tx.now());
             tx.put(&self.tables.layers, at.clone(), Layer { size_bytes, stored: file, kept_until });
             Ok(())
         });
-        Ok(done.await.map(drop)?)
+        let done = done.await;
+        depot.settle(hold, done).await.map(drop)
     }
 }
 
@@ -118,7 +120,11 @@ impl Request<'_> {
         let mut upload = self.upload(name, id).await?;
         let range = self.part(name, &upload)?;
         let before = upload.offset();
-        self.take_in(&mut upload, body, range).await?;
+        let taken = self.take_in(&mut upload, body, range).await;
+        // Of one that broke off, too: the client goes on after what came.
+        let saved = upload.save().await;
+        taken?;
+        saved.map_err(full)?;
         check_length(range, before, &upload)?;
         Ok(under_way(StatusCode::ACCEPTED, name, &upload))
     }
@@ -150,7 +156,7 @@ impl Request<'_> {
             let detail = serde_json::json!({ "digest": digest.as_str() });
             return Err(Refusal::new(Words::DigestInvalid, text).detail(detail));
         };
-        self.inner.link(key, digest, &stored).await?;
+        self.inner.link((key, self.depot), digest, stored).await?;
         Ok(made(&key.1, digest))
     }
 

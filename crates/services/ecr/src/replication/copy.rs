@@ -1,7 +1,5 @@
 //! One image to one place: what it names first, then it, then its tags.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -11,7 +9,7 @@ use http::HeaderValue;
 
 use super::REPLICA_OF;
 use crate::Inner;
-use crate::depot::{Depot, DepotError, blocking};
+use crate::depot::{Depot, DepotError, Reader};
 use crate::model::{ChildKind, MANIFEST_BYTES_MAX, Place};
 use crate::push::beside;
 use crate::tables::{NameKey, ReplicaKey};
@@ -150,20 +148,15 @@ async fn copy_blob(
     if remote.has_blob(digest).await? {
         return Ok(());
     }
-    let file = Arc::new(depot.reader(stored).await?);
-    remote.upload(digest, size_bytes, |from, count| read(Arc::clone(&file), from, count)).await
+    let reader = depot.reader(stored).await?;
+    remote.upload(digest, size_bytes, |from, count| read(reader.clone(), from, count)).await
 }
 
-async fn read(file: Arc<File>, from: u64, count: u64) -> Result<Bytes, Trouble> {
-    let mut buffer = vec![0; usize::try_from(count).unwrap_or(usize::MAX)];
-    blocking(move || match file.read_exact_at(&mut buffer, from) {
-        Ok(()) => Ok(Bytes::from(buffer)),
-        Err(source) => {
-            let path = std::path::PathBuf::from("a blob");
-            Err(DepotError::File { action: "read", path, source }.into())
-        }
+async fn read(reader: Reader, from: u64, count: u64) -> Result<Bytes, Trouble> {
+    reader.read_at(from, count).await.map_err(|source| {
+        let path = std::path::PathBuf::from("a blob");
+        DepotError::File { action: "read", path, source }.into()
     })
-    .await
 }
 
 /// Puts a manifest, which is read anew: what is deleted meanwhile does not go out.
@@ -177,5 +170,5 @@ async fn put(
     let image = inner.ledger.snapshot().get(&inner.tables.images, &beside(key, digest));
     let image = image.ok_or(Trouble::Gone)?;
     let bytes = depot(inner)?.read(image.stored, MANIFEST_BYTES_MAX as u64).await?;
-    Ok(remote.put_manifest(digest, tags, &image.media_type, Bytes::from(bytes)).await?)
+    Ok(remote.put_manifest(digest, tags, &image.media_type, bytes).await?)
 }

@@ -200,10 +200,10 @@ async fn gather(
             let text = format!("The layer {digest} is not in the repository.");
             return if is_there { Ok(Err(text)) } else { Err(Trouble::Over) };
         };
-        let file = depot.reader(row.stored).await?;
+        let layer = depot.reader(row.stored).await?.into_read(row.size_bytes).await?;
         let stop = shutdown.clone();
         let (back, added) = blocking(move || {
-            let added = contents.add(file, &stop);
+            let added = contents.add(layer, &stop);
             (contents, added)
         })
         .await;
@@ -280,15 +280,20 @@ async fn write(
         if tx.get(&tables.scans, at).as_deref() != Some(asked) {
             return Ok(());
         }
+        if let Some(hold) = &hold {
+            tables.claim(tx, hold)?;
+        }
         let (asked_at, changed_at) = (asked.asked_at, tx.now());
         let (state, description) = (state.clone(), Some(description.clone()));
         let scan = Scan { asked_at, state, changed_at, description, stamp };
         tx.put(&tables.scans, at.clone(), scan);
         Ok::<_, Error>(())
     });
-    done.await?;
-    drop(hold);
-    Ok(())
+    let done = done.await;
+    match (hold, &inner.setup.depot) {
+        (Some(hold), Some(depot)) => depot.settle(hold, done).await.map(drop),
+        _ => Ok(done.map(drop)?),
+    }
 }
 
 /// Findings as a file.

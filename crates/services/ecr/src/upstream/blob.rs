@@ -1,6 +1,5 @@
 //! Blobs from upstream: taken in once, and read by many while they come.
 
-use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use tokio::sync::watch;
 
 use super::{Through, UpstreamError};
 use crate::Inner;
-use crate::depot::Upload;
+use crate::depot::{Reader, Upload};
 use crate::model::ContentDigest;
 use crate::push::beside;
 use crate::registry::LAYER_BYTES_MAX;
@@ -41,7 +40,7 @@ pub(crate) struct Coming {
     /// Its length, if upstream said so.
     pub(crate) size_bytes: Option<u64>,
     /// What is here of it.
-    pub(crate) file: Arc<File>,
+    pub(crate) file: Reader,
     progress: watch::Receiver<Progress>,
 }
 
@@ -133,7 +132,7 @@ impl Inner {
         let Some(layer) = self.ledger.snapshot().get(&self.tables.layers, &at) else {
             return Ok(None);
         };
-        let file = Arc::new(self.depot("PullThroughCache")?.reader(layer.stored).await?);
+        let file = self.depot("PullThroughCache")?.reader(layer.stored).await?;
         let (_, progress) = watch::channel(Progress::Whole(layer.size_bytes));
         Ok(Some(Coming { size_bytes: Some(layer.size_bytes), file, progress }))
     }
@@ -150,7 +149,7 @@ impl Job {
         let id = Uuid::from_random(self.inner.setup.ids.next());
         let depot = self.inner.depot("PullThroughCache")?;
         let mut upload = depot.begin_upload(id, &self.key.0, &self.key.1).await?;
-        let file = Arc::new(upload.reader().await?);
+        let file = upload.reader().await?;
         let (sender, progress) = watch::channel(Progress::Coming(0));
         tokio::spawn(async move {
             let wanted = (self.key.clone(), self.digest.to_string());
@@ -182,8 +181,9 @@ impl Job {
             let text = format!("the blob {} has another digest", self.digest);
             return Err(UpstreamError::Unusable(text));
         };
-        self.inner.link(&self.key, &self.digest, &stored).await?;
-        Ok(stored.size_bytes)
+        let (size_bytes, depot) = (stored.size_bytes, self.inner.depot("PullThroughCache")?);
+        self.inner.link((&self.key, depot), &self.digest, stored).await?;
+        Ok(size_bytes)
     }
 
     /// Takes in all of it, going on where it broke off.

@@ -111,20 +111,22 @@ impl Inner {
     }
 
     async fn keep_image(&self, key: &NameKey, found: &Found) -> Result<(), UpstreamError> {
-        let hold = self.depot("PullThroughCache")?.put(found.bytes.clone()).await?;
+        let depot = self.depot("PullThroughCache")?;
+        let hold = depot.put(found.bytes.clone()).await?;
         let push = Push {
             key,
             digest: found.digest.as_str(),
             manifest: &found.manifest,
             manifest_bytes: found.bytes.len() as u64,
-            stored: hold.digest(),
+            hold: &hold,
             tags: &[],
             is_strict: false,
             origin: Origin::Upstream,
         };
         let done =
             self.ledger.transact("ecr: keep what came through", |tx| self.tables.push(tx, &push));
-        Ok(done.await.map(drop).map_err(Error::from)?)
+        let done = done.await;
+        Ok(depot.settle(hold, done).await.map(drop)?)
     }
 
     /// Gives a tag the meaning that it has upstream, unless somebody pushed it here meanwhile, or it may

@@ -11,13 +11,30 @@ use serde_json::{Value, json};
 use wire::Body;
 
 use super::upstream::{Login, PASSWORD, USER, Upstream};
-use super::world::{KEY, OCI_INDEX, OCI_MANIFEST, READER, SECRET, World, digest};
+use super::world::{KEY, Kept, OCI_INDEX, OCI_MANIFEST, READER, SECRET, World, digest, everywhere};
 
 const TAG: &str = "/v2/up/org/app/manifests/v1";
 
+everywhere! {
+    a_pull_comes_through_and_is_kept,
+    a_digest_that_nobody_pulled_before_comes_through,
+    a_blob_is_answered_while_it_comes_and_comes_once,
+    simultaneous_pulls_ask_upstream_once,
+    a_tag_is_asked_for_again_after_a_day,
+    an_index_comes_with_all_its_images,
+    a_download_that_breaks_off_goes_on,
+    bytes_of_another_digest_are_never_answered_whole,
+    creation_templates_say_what_repositories_are_like,
+}
+
+/// Each makes a world of its own.
+async fn world(kept: Kept) -> Kept {
+    kept
+}
+
 /// A world with a rule for names that begin with `up/`.
-async fn behind(upstream: &Upstream) -> World {
-    let world = World::open().await;
+async fn behind(upstream: &Upstream, kept: Kept) -> World {
+    let world = World::keeping(kept).await;
     rule(&world, "up", upstream, json!({})).await;
     world
 }
@@ -40,11 +57,10 @@ async fn begin(world: &World, path: &str) -> http::Response<Body> {
     world.edge.handle(request.unwrap(), None).await
 }
 
-#[tokio::test]
-async fn a_pull_comes_through_and_is_kept() {
+async fn a_pull_comes_through_and_is_kept(kept: Kept) {
     let upstream = Upstream::start(Login::Nobody).await;
     let named = upstream.put_image("org/app", "v1", b"a layer");
-    let world = behind(&upstream).await;
+    let world = behind(&upstream, kept).await;
     for method in ["HEAD", "GET"] {
         let answer = world.send(method, TAG, &[], b"").await;
         assert_eq!((answer.status, answer.header("docker-content-digest")), (200, named.as_str()));
@@ -74,11 +90,10 @@ async fn a_pull_comes_through_and_is_kept() {
     assert_eq!(nowhere.code(), "NAME_UNKNOWN", "no rule is for it");
 }
 
-#[tokio::test]
-async fn a_digest_that_nobody_pulled_before_comes_through() {
+async fn a_digest_that_nobody_pulled_before_comes_through(kept: Kept) {
     let upstream = Upstream::start(Login::Nobody).await;
     let named = upstream.put_image("org/app", "v1", b"layer");
-    let world = behind(&upstream).await;
+    let world = behind(&upstream, kept).await;
     let path = format!("/v2/up/org/app/manifests/{named}");
     assert_eq!(world.send("GET", &path, &[], b"").await.status, 200);
     let missing = format!("/v2/up/org/app/manifests/{}", digest(b"none"));
@@ -123,12 +138,11 @@ async fn registries_that_ask_who_we_are_are_told() {
     }
 }
 
-#[tokio::test]
-async fn a_blob_is_answered_while_it_comes_and_comes_once() {
+async fn a_blob_is_answered_while_it_comes_and_comes_once(kept: Kept) {
     let upstream = Upstream::held().await;
     let layer: Vec<u8> = (0..5 * 1024 * 1024).map(|n: u32| n.to_le_bytes()[1]).collect();
     let named = upstream.put_image("org/app", "v1", &layer);
-    let world = behind(&upstream).await;
+    let world = behind(&upstream, kept).await;
     assert_eq!(world.send("GET", TAG, &[], b"").await.status, 200);
     let path = blob(&layer);
     let (mut one, two) = tokio::join!(begin(&world, &path), begin(&world, &path));
@@ -144,11 +158,10 @@ async fn a_blob_is_answered_while_it_comes_and_comes_once() {
     assert_eq!(upstream.asked(&format!("GET {}", "/v2/org/app/manifests/v1")), 1);
 }
 
-#[tokio::test]
-async fn simultaneous_pulls_ask_upstream_once() {
+async fn simultaneous_pulls_ask_upstream_once(kept: Kept) {
     let upstream = Upstream::start(Login::Nobody).await;
     upstream.put_image("org/app", "v1", b"layer");
-    let world = Arc::new(behind(&upstream).await);
+    let world = Arc::new(behind(&upstream, kept).await);
     let pulls = (0..16).map(|_| {
         let world = Arc::clone(&world);
         async move { world.send("GET", TAG, &[], b"").await.status }
@@ -158,11 +171,10 @@ async fn simultaneous_pulls_ask_upstream_once() {
     assert_eq!(upstream.asked("manifests/v1"), 1);
 }
 
-#[tokio::test]
-async fn a_tag_is_asked_for_again_after_a_day() {
+async fn a_tag_is_asked_for_again_after_a_day(kept: Kept) {
     let upstream = Upstream::start(Login::Nobody).await;
     let old = upstream.put_image("org/app", "v1", b"old");
-    let world = behind(&upstream).await;
+    let world = behind(&upstream, kept).await;
     let shown = async || {
         let answer = world.send("GET", TAG, &[], b"").await;
         answer.header("docker-content-digest").to_owned()
@@ -203,8 +215,7 @@ async fn what_was_pushed_here_is_not_asked_for_upstream() {
     assert_eq!(answer.header("docker-content-digest"), mine);
 }
 
-#[tokio::test]
-async fn an_index_comes_with_all_its_images() {
+async fn an_index_comes_with_all_its_images(kept: Kept) {
     let upstream = Upstream::start(Login::Nobody).await;
     let (one, two) =
         (upstream.put_image("org/app", "one", b"1"), upstream.put_image("org/app", "two", b"2"));
@@ -214,7 +225,7 @@ async fn an_index_comes_with_all_its_images() {
         {"mediaType": OCI_MANIFEST, "digest": two, "size": size(&two)},
     ]});
     let named = upstream.put_manifest("org/app", "v1", OCI_INDEX, &index);
-    let world = behind(&upstream).await;
+    let world = behind(&upstream, kept).await;
     assert_eq!(world.send("GET", TAG, &[], b"").await.header("content-type"), OCI_INDEX);
     world.until_kept("up/org/app", "v1", &named).await;
     upstream.go_away(true);
@@ -227,25 +238,23 @@ async fn an_index_comes_with_all_its_images() {
     }
 }
 
-#[tokio::test]
-async fn a_download_that_breaks_off_goes_on() {
+async fn a_download_that_breaks_off_goes_on(kept: Kept) {
     let upstream = Upstream::start(Login::Nobody).await;
     let layer = vec![7_u8; 3 * 1024 * 1024];
     let named = upstream.put_image("org/app", "v1", &layer);
-    let world = behind(&upstream).await;
+    let world = behind(&upstream, kept).await;
     upstream.break_once_after(2 * 1024 * 1024);
     assert_eq!(world.send("GET", TAG, &[], b"").await.status, 200);
     world.until_kept("up/org/app", "v1", &named).await;
     assert!(world.send("GET", &blob(&layer), &[], b"").await.body == layer);
 }
 
-#[tokio::test]
-async fn bytes_of_another_digest_are_never_answered_whole() {
+async fn bytes_of_another_digest_are_never_answered_whole(kept: Kept) {
     let upstream = Upstream::start(Login::Nobody).await;
     let layer = vec![1_u8; 2 * 1024 * 1024];
     upstream.put_image("org/app", "v1", &layer);
     upstream.put_wrong_blob(&digest(&layer), &vec![2_u8; 2 * 1024 * 1024]);
-    let world = behind(&upstream).await;
+    let world = behind(&upstream, kept).await;
     world.repository("up/org/app").await;
     let answer = begin(&world, &blob(&layer)).await;
     if answer.status() == 200 {
@@ -285,11 +294,10 @@ async fn who_may_not_import_gets_what_is_kept() {
     assert_eq!((kept.status, kept.header("docker-content-digest")), (200, named.as_str()));
 }
 
-#[tokio::test]
-async fn creation_templates_say_what_repositories_are_like() {
+async fn creation_templates_say_what_repositories_are_like(kept: Kept) {
     let upstream = Upstream::start(Login::Nobody).await;
     let named = upstream.put_image("org/app", "v1", b"layer");
-    let world = behind(&upstream).await;
+    let world = behind(&upstream, kept).await;
     world
         .get(
             "CreateRepositoryCreationTemplate",

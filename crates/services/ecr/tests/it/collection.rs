@@ -6,48 +6,52 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::world::{OCI_MANIFEST, World, digest};
+use super::world::{Kept, OCI_MANIFEST, World, digest, everywhere};
 
-#[tokio::test]
-async fn what_nobody_names_goes_after_a_day() {
-    let world = World::open().await;
+everywhere! {
+    what_nobody_names_goes_after_a_day,
+    a_deleted_repository_leaves_no_files,
+    a_lifecycle_policy_takes_images,
+}
+
+async fn world(kept: Kept) -> World {
+    World::keeping(kept).await
+}
+
+async fn what_nobody_names_goes_after_a_day(world: World) {
     world.repository("app").await;
     let kept = world.image("app", Some("v1"), b"kept").await;
     let loose = world.blob("app", b"loose").await;
     world.ecr.sweep().await;
-    assert_eq!(world.files(), 4, "it was pushed just now");
+    assert_eq!(world.files().await, 4, "it was pushed just now");
     world.wait(25);
     let seen = world.send("HEAD", &format!("/v2/app/blobs/{loose}"), &[], b"").await;
     assert_eq!(seen.status, 200);
     world.ecr.sweep().await;
-    assert_eq!(world.files(), 4, "somebody who looked at it may name it");
+    assert_eq!(world.files().await, 4, "somebody who looked at it may name it");
     world.wait(25);
     world.ecr.sweep().await;
-    assert_eq!(world.files(), 3);
+    assert_eq!(world.files().await, 3);
     assert_eq!(world.send("GET", &format!("/v2/app/blobs/{loose}"), &[], b"").await.status, 404);
     world.send("DELETE", &format!("/v2/app/manifests/{kept}"), &[], b"").await;
     world.ecr.sweep().await;
-    assert_eq!(world.files(), 0, "manifest, configuration and layer");
+    assert_eq!(world.files().await, 0, "manifest, configuration and layer");
 }
 
-#[tokio::test]
-async fn a_deleted_repository_leaves_no_files() {
-    let world = World::open().await;
+async fn a_deleted_repository_leaves_no_files(world: World) {
     world.repository("app").await;
     world.repository("other").await;
     world.image("app", Some("v1"), b"shared").await;
     world.image("other", Some("v1"), b"shared").await;
     world.get("DeleteRepository", json!({"repositoryName": "app", "force": true})).await;
     world.ecr.sweep().await;
-    assert_eq!(world.files(), 3, "the other has them");
+    assert_eq!(world.files().await, 3, "the other has them");
     world.get("DeleteRepository", json!({"repositoryName": "other", "force": true})).await;
     world.ecr.sweep().await;
-    assert_eq!(world.files(), 0);
+    assert_eq!(world.files().await, 0);
 }
 
-#[tokio::test]
-async fn a_lifecycle_policy_takes_images() {
-    let world = World::open().await;
+async fn a_lifecycle_policy_takes_images(world: World) {
     world.repository("app").await;
     for tag in ["v1", "v2", "v3"] {
         world.image("app", Some(tag), tag.as_bytes()).await;
@@ -93,8 +97,8 @@ struct Model {
     images: BTreeSet<u8>,
 }
 
-async fn play(clients: Vec<Vec<Step>>) {
-    let world = World::open().await;
+async fn play(clients: &[Vec<Step>], kept: Kept) {
+    let world = World::keeping(kept).await;
     // Each client has a repository; their layers are the same bytes, so they share files.
     let runs = clients.iter().enumerate().map(|(number, steps)| {
         let world = &world;
@@ -128,7 +132,7 @@ async fn play(clients: Vec<Vec<Step>>) {
             expected.extend([digest(&[*layer]), digest(b"{}"), image(&[*layer]).1]);
         }
     }
-    assert_eq!(world.files(), expected.len(), "no more is kept than is needed");
+    assert_eq!(world.files().await, expected.len(), "no more is kept than is needed");
 }
 
 /// The manifest of a layer, and its digest.
@@ -182,6 +186,8 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(4).enable_all().build().unwrap();
-        runtime.block_on(play(clients));
+        for kept in [Kept::OnDisk, Kept::InBucket(bucket::Bucket::in_memory())] {
+            runtime.block_on(play(&clients, kept));
+        }
     }
 }

@@ -3,17 +3,34 @@
 
 use serde_json::{Value, json};
 
-use super::world::{OCI_INDEX, OCI_MANIFEST, World, digest};
+use super::world::{Kept, OCI_INDEX, OCI_MANIFEST, World, digest, everywhere};
 
-async fn world() -> World {
-    let world = World::open().await;
+async fn world(kept: Kept) -> World {
+    let world = World::keeping(kept).await;
     world.repository("app").await;
     world
 }
 
-#[tokio::test]
-async fn the_base_is_answered_with_its_version() {
-    let world = world().await;
+everywhere! {
+    sha512_names_content_too,
+    the_base_is_answered_with_its_version,
+    a_manifest_comes_back_byte_for_byte_with_its_type_and_digest,
+    what_is_not_there_is_404,
+    a_blob_comes_back_whole_or_in_parts,
+    empty_blobs_are_blobs,
+    a_type_that_is_not_accepted_is_not_given_by_tag,
+    a_moved_tag_leaves_the_old_manifest,
+    several_tags_come_with_one_digest,
+    tags_are_listed_in_order_and_in_pages,
+    referrers_are_listed_whether_or_not_their_subject_is_there,
+    a_config_type_stands_in_for_a_missing_artifact_type,
+    deleting_is_seen_at_once,
+    what_is_named_stays,
+    indexes_nest_and_name_blobs,
+    other_methods_are_told_which_there_are,
+}
+
+async fn the_base_is_answered_with_its_version(world: World) {
     for path in ["/v2", "/v2/"] {
         let answer = world.send("GET", path, &[], b"").await;
         assert_eq!((answer.status, answer.body.as_slice()), (200, &b"{}"[..]));
@@ -21,9 +38,7 @@ async fn the_base_is_answered_with_its_version() {
     }
 }
 
-#[tokio::test]
-async fn a_manifest_comes_back_byte_for_byte_with_its_type_and_digest() {
-    let world = world().await;
+async fn a_manifest_comes_back_byte_for_byte_with_its_type_and_digest(world: World) {
     let mut manifest = world.manifest("app", b"one").await;
     manifest["unknown"] = json!({"kept": [1, 2.50, "x"]});
     manifest["layers"][0]["data"] = json!("b25l");
@@ -49,9 +64,7 @@ async fn a_manifest_comes_back_byte_for_byte_with_its_type_and_digest() {
     }
 }
 
-#[tokio::test]
-async fn what_is_not_there_is_404() {
-    let world = world().await;
+async fn what_is_not_there_is_404(world: World) {
     let none = digest(b"none");
     let check = async |path: String, code: &str| {
         for method in ["GET", "HEAD"] {
@@ -75,9 +88,7 @@ async fn what_is_not_there_is_404() {
     assert_eq!(text["errors"][0]["message"], message);
 }
 
-#[tokio::test]
-async fn a_blob_comes_back_whole_or_in_parts() {
-    let world = world().await;
+async fn a_blob_comes_back_whole_or_in_parts(world: World) {
     let bytes: Vec<u8> = (0..1_300_000_u32).map(|n| (n % 251) as u8).collect();
     let named = world.blob("app", &bytes).await;
     let path = format!("/v2/app/blobs/{named}");
@@ -107,9 +118,7 @@ async fn a_blob_comes_back_whole_or_in_parts() {
     }
 }
 
-#[tokio::test]
-async fn empty_blobs_are_blobs() {
-    let world = world().await;
+async fn empty_blobs_are_blobs(world: World) {
     for bytes in [&b""[..], b"{}"] {
         let named = world.blob("app", bytes).await;
         let answer = world.send("GET", &format!("/v2/app/blobs/{named}"), &[], b"").await;
@@ -117,9 +126,7 @@ async fn empty_blobs_are_blobs() {
     }
 }
 
-#[tokio::test]
-async fn a_type_that_is_not_accepted_is_not_given_by_tag() {
-    let world = world().await;
+async fn a_type_that_is_not_accepted_is_not_given_by_tag(world: World) {
     let named = world.image("app", Some("v1"), b"one").await;
     let check = async |reference: &str, accept: &[&str], expected: u16| {
         let path = format!("/v2/app/manifests/{reference}");
@@ -134,9 +141,7 @@ async fn a_type_that_is_not_accepted_is_not_given_by_tag() {
     check(&named, &[&format!("accept: {OCI_INDEX}")], 200).await;
 }
 
-#[tokio::test]
-async fn a_moved_tag_leaves_the_old_manifest() {
-    let world = world().await;
+async fn a_moved_tag_leaves_the_old_manifest(world: World) {
     let old = world.image("app", Some("v1"), b"one").await;
     let new = world.image("app", Some("v1"), b"two").await;
     assert_ne!(old, new);
@@ -146,9 +151,7 @@ async fn a_moved_tag_leaves_the_old_manifest() {
     assert_eq!(world.image("app", Some("v1"), b"two").await, new, "the same again is no error");
 }
 
-#[tokio::test]
-async fn several_tags_come_with_one_digest() {
-    let world = world().await;
+async fn several_tags_come_with_one_digest(world: World) {
     let manifest = world.manifest("app", b"one").await.to_string();
     let named = digest(manifest.as_bytes());
     let tags: Vec<String> = (0..10).map(|number| format!("t{number}")).collect();
@@ -166,13 +169,11 @@ async fn several_tags_come_with_one_digest() {
     );
 }
 
-#[tokio::test]
-async fn sha512_names_content_too() {
+async fn sha512_names_content_too(world: World) {
     use sha2::Digest as _;
     let of = |bytes: &[u8]| {
         format!("sha512:{}", data_encoding::HEXLOWER.encode(&sha2::Sha512::digest(bytes)))
     };
-    let world = world().await;
     let layer = of(b"layer");
     let path = format!("/v2/app/blobs/uploads/?digest={layer}");
     assert_eq!(world.send("POST", &path, &[], b"layer").await.status, 201);
@@ -194,9 +195,7 @@ async fn sha512_names_content_too() {
     assert_eq!(tagged.header("docker-content-digest"), named);
 }
 
-#[tokio::test]
-async fn tags_are_listed_in_order_and_in_pages() {
-    let world = world().await;
+async fn tags_are_listed_in_order_and_in_pages(world: World) {
     let empty = world.send("GET", "/v2/app/tags/list", &[], b"").await.json();
     assert_eq!(empty, json!({"name": "app", "tags": []}), "none is an empty list");
     for tag in ["b", "a", "B", "c", "a1"] {
@@ -237,9 +236,7 @@ async fn referrer(world: &World, subject: &str, kind: &str, note: &str) -> Value
     })
 }
 
-#[tokio::test]
-async fn referrers_are_listed_whether_or_not_their_subject_is_there() {
-    let world = world().await;
+async fn referrers_are_listed_whether_or_not_their_subject_is_there(world: World) {
     let subject = digest(b"not pushed yet");
     let path = format!("/v2/app/referrers/{subject}");
     let empty = world.send("GET", &path, &[], b"").await;
@@ -275,9 +272,7 @@ async fn referrers_are_listed_whether_or_not_their_subject_is_there() {
     assert_eq!(left["manifests"].as_array().unwrap().len(), 2);
 }
 
-#[tokio::test]
-async fn a_config_type_stands_in_for_a_missing_artifact_type() {
-    let world = world().await;
+async fn a_config_type_stands_in_for_a_missing_artifact_type(world: World) {
     let subject = digest(b"s");
     let mut manifest = world.manifest("app", b"one").await;
     manifest["subject"] = json!({"mediaType": OCI_MANIFEST, "digest": subject, "size": 1});
@@ -286,9 +281,7 @@ async fn a_config_type_stands_in_for_a_missing_artifact_type() {
     assert_eq!(listed["manifests"][0]["artifactType"], "application/vnd.oci.image.config.v1+json");
 }
 
-#[tokio::test]
-async fn deleting_is_seen_at_once() {
-    let world = world().await;
+async fn deleting_is_seen_at_once(world: World) {
     let named = world.image("app", Some("v1"), b"one").await;
     world.image("app", Some("v2"), b"one").await;
     let status = async |method: &str, path: &str| world.send(method, path, &[], b"").await.status;
@@ -307,9 +300,7 @@ async fn deleting_is_seen_at_once() {
     assert_eq!(status("DELETE", &blob).await, 404);
 }
 
-#[tokio::test]
-async fn what_is_named_stays() {
-    let world = world().await;
+async fn what_is_named_stays(world: World) {
     let child = world.image("app", None, b"one").await;
     let size = world.send("HEAD", &format!("/v2/app/manifests/{child}"), &[], b"").await;
     let size: u64 = size.header("content-length").parse().unwrap();
@@ -327,9 +318,7 @@ async fn what_is_named_stays() {
     }
 }
 
-#[tokio::test]
-async fn indexes_nest_and_name_blobs() {
-    let world = world().await;
+async fn indexes_nest_and_name_blobs(world: World) {
     let layer = world.blob("app", b"cache").await;
     let cache = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [
         {"mediaType": "application/vnd.oci.image.layer.v1.tar+gzip", "digest": layer, "size": 5}]});
@@ -341,9 +330,7 @@ async fn indexes_nest_and_name_blobs() {
     world.put("app", Some("empty"), &empty, OCI_INDEX).await;
 }
 
-#[tokio::test]
-async fn other_methods_are_told_which_there_are() {
-    let world = world().await;
+async fn other_methods_are_told_which_there_are(world: World) {
     let answer = world.send("POST", "/v2/app/tags/list", &[], b"").await;
     assert_eq!((answer.status, answer.header("allow")), (405, "GET, HEAD"));
     assert_eq!(answer.code(), "UNSUPPORTED");

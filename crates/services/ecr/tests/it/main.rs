@@ -1,4 +1,4 @@
-//! The API and the registry over a ledger in memory and a folder: what clients ask, and what they
+//! The API and the registry over a ledger in memory and a folder, or a bucket: what clients ask, and what they
 //! are told.
 #![allow(clippy::unwrap_used)]
 
@@ -8,6 +8,7 @@ mod collection;
 mod distribution;
 mod golden;
 mod hostile;
+mod in_a_bucket;
 mod replicated;
 mod scans;
 mod uploads;

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use wire::Secret;
 
-use super::world::{KEY, OCI_INDEX, OCI_MANIFEST, SECRET, World, digest};
+use super::world::{KEY, Kept, OCI_INDEX, OCI_MANIFEST, SECRET, World, digest};
 
 const REGION: &str = "eu-west-1";
 
@@ -103,7 +103,7 @@ async fn what_was_to_go_goes_after_a_restart() {
     drop(nobody);
     let (folder, store) = (Arc::new(TempDir::new().unwrap()), MemoryStore::new());
     let made = async |at: SocketAddr| {
-        let (folder, store) = (Arc::clone(&folder), store.clone());
+        let (folder, store) = ((Arc::clone(&folder), Kept::OnDisk), store.clone());
         World::made(folder, store, true, Challenge::Basic, destination(at, SECRET)).await
     };
     {

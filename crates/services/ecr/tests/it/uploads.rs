@@ -2,16 +2,27 @@
 
 use std::sync::Arc;
 
-use ecr::Challenge;
 use ledger::MemoryStore;
 use serde_json::json;
 
-use super::world::{Answer, World, digest};
+use super::world::{Answer, Kept, World, digest, everywhere};
 
-async fn world() -> World {
-    let world = World::open().await;
+async fn world(kept: Kept) -> World {
+    let world = World::keeping(kept).await;
     world.repository("app").await;
     world
+}
+
+everywhere! {
+    the_apis_way,
+    post_then_put,
+    streamed_in_one_patch,
+    in_parts_that_follow_each_other,
+    at_once,
+    wrong_digests_are_told_and_nothing_stays,
+    cancelled,
+    an_upload_is_its_repositorys_alone,
+    mounts,
 }
 
 async fn begin(world: &World) -> String {
@@ -26,9 +37,7 @@ fn check(answer: &Answer, status: u16, range: &str) {
     assert_eq!((answer.status, answer.header("range")), (status, range));
 }
 
-#[tokio::test]
-async fn post_then_put() {
-    let world = world().await;
+async fn post_then_put(world: World) {
     let location = begin(&world).await;
     let named = digest(b"hello");
     let answer = world.send("PUT", &format!("{location}?digest={named}"), &[], b"hello").await;
@@ -39,9 +48,7 @@ async fn post_then_put() {
     assert_eq!((again.status, again.code()), (404, "BLOB_UPLOAD_UNKNOWN".to_owned()));
 }
 
-#[tokio::test]
-async fn streamed_in_one_patch() {
-    let world = world().await;
+async fn streamed_in_one_patch(world: World) {
     let location = begin(&world).await;
     let bytes = vec![7_u8; 2_500_000];
     check(&world.send("PATCH", &location, &[], &bytes).await, 202, "0-2499999");
@@ -49,9 +56,7 @@ async fn streamed_in_one_patch() {
     assert_eq!(world.send("PUT", &path, &[], b"").await.status, 201);
 }
 
-#[tokio::test]
-async fn in_parts_that_follow_each_other() {
-    let world = world().await;
+async fn in_parts_that_follow_each_other(world: World) {
     let location = begin(&world).await;
     let part = async |range: &str, bytes: &[u8]| {
         let (range, length) =
@@ -74,20 +79,16 @@ async fn in_parts_that_follow_each_other() {
     assert_eq!(world.send("PUT", &put, &["content-range: 10-11"], b"ld").await.status, 201);
 }
 
-#[tokio::test]
-async fn at_once() {
-    let world = world().await;
+async fn at_once(world: World) {
     let path = format!("/v2/app/blobs/uploads/?digest={}", digest(b"hello"));
     for _ in 0..2 {
         let answer = world.send("POST", &path, &[], b"hello").await;
         assert_eq!(answer.status, 201, "twice is no error");
     }
-    assert_eq!(world.files(), 1);
+    assert_eq!(world.files().await, 1);
 }
 
-#[tokio::test]
-async fn wrong_digests_are_told_and_nothing_stays() {
-    let world = world().await;
+async fn wrong_digests_are_told_and_nothing_stays(world: World) {
     let wrong = digest(b"other");
     let refused = async |method: &str, path: String, body: &[u8]| {
         let answer = world.send(method, &path, &[], body).await;
@@ -101,13 +102,11 @@ async fn wrong_digests_are_told_and_nothing_stays() {
     refused("PUT", format!("{location}?digest=sha1:00"), b"hello").await;
     refused("PUT", format!("{location}?digest={wrong}"), b"hello").await;
     assert_eq!(world.send("GET", &location, &[], b"").await.status, 404, "it is over");
-    assert_eq!(world.files(), 0);
-    assert_eq!(std::fs::read_dir(world.path().join("registry/ingest")).unwrap().count(), 0);
+    assert_eq!(world.files().await, 0);
+    assert_eq!(world.partial().await, 0);
 }
 
-#[tokio::test]
-async fn cancelled() {
-    let world = world().await;
+async fn cancelled(world: World) {
     let location = begin(&world).await;
     assert_eq!(world.send("DELETE", &location, &[], b"").await.status, 204);
     for method in ["GET", "PATCH", "DELETE"] {
@@ -116,9 +115,7 @@ async fn cancelled() {
     }
 }
 
-#[tokio::test]
-async fn an_upload_is_its_repositorys_alone() {
-    let world = world().await;
+async fn an_upload_is_its_repositorys_alone(world: World) {
     world.repository("other").await;
     let location = begin(&world).await;
     let elsewhere = location.replace("/app/", "/other/");
@@ -129,9 +126,7 @@ async fn an_upload_is_its_repositorys_alone() {
     }
 }
 
-#[tokio::test]
-async fn mounts() {
-    let world = world().await;
+async fn mounts(world: World) {
     world.repository("other").await;
     let named = world.blob("app", b"hello").await;
     let mount = async |query: &str| {
@@ -155,19 +150,23 @@ async fn mounts() {
     );
     assert_eq!(world.send("GET", answer.header("location"), &[], b"").await.body, b"hello");
     assert_eq!(mount(&format!("mount={named}")).await.status, 201, "it is here already");
-    assert_eq!(world.files(), 1, "once on the disk");
+    assert_eq!(world.files().await, 1, "once on the disk");
 }
 
 #[tokio::test]
 async fn uploads_outlive_the_process() {
-    let folder = Arc::new(tempfile::TempDir::new().unwrap());
-    let first = World::on(folder.clone(), MemoryStore::new(), true, Challenge::Basic).await;
+    outlive(Kept::OnDisk).await;
+    outlive(Kept::InBucket(bucket::Bucket::in_memory())).await;
+}
+
+async fn outlive(kept: Kept) {
+    let (folder, store) = (Arc::new(tempfile::TempDir::new().unwrap()), MemoryStore::new());
+    let first = World::restarted(folder.clone(), kept.clone(), store.clone()).await;
     first.repository("app").await;
     let location = begin(&first).await;
     first.send("PATCH", &location, &[], b"hello, ").await;
     drop(first);
-    let second = World::on(folder, MemoryStore::new(), true, Challenge::Basic).await;
-    second.repository("app").await;
+    let second = World::restarted(folder, kept, store).await;
     check(&second.send("GET", &location, &[], b"").await, 204, "0-6");
     second.send("PATCH", &location, &["content-range: 7-11"], b"world").await;
     let path = format!("{location}?digest={}", digest(b"hello, world"));
@@ -177,7 +176,7 @@ async fn uploads_outlive_the_process() {
 #[tokio::test]
 async fn what_a_node_on_the_machine_has_is_not_kept_twice() {
     use std::os::unix::fs::MetadataExt;
-    let world = world().await;
+    let world = world(Kept::OnDisk).await;
     let node = blobs::Store::open(world.path().join("images")).unwrap();
     let known = node.put(b"layer").unwrap();
     world.blob("app", b"layer").await;
@@ -189,10 +188,8 @@ async fn what_a_node_on_the_machine_has_is_not_kept_twice() {
     assert_eq!(world.send("GET", &format!("/v2/app/blobs/{known}"), &[], b"").await.body, b"layer");
 }
 
-#[tokio::test]
-async fn the_apis_way() {
+async fn the_apis_way(world: World) {
     use data_encoding::BASE64;
-    let world = world().await;
     let begun = world.get("InitiateLayerUpload", json!({"repositoryName": "app"})).await;
     let id = begun["uploadId"].as_str().unwrap();
     let part = |first: i64, bytes: &[u8]| {

@@ -3,10 +3,12 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bucket::Bucket;
 use distribution::{Authorities, Http};
-use ecr::{Challenge, Depot, Destination, Ecr, EcrSetup, Scope, Tables};
+use ecr::{Challenge, Depot, Destination, Ecr, EcrSetup, InBucket, Scope, Tables};
 use http::{HeaderMap, Method, Request, StatusCode};
 use ledger::{Ledger, MemoryStore, Schema, SecretsKeys};
 use secrets::Secrets;
@@ -106,7 +108,39 @@ impl Answer {
     }
 }
 
+/// Where bytes are kept.
+#[derive(Clone, Debug)]
+pub enum Kept {
+    OnDisk,
+    InBucket(Bucket),
+}
+
+/// The same tests wherever bytes are kept; each takes a world of the function `world` beside it.
+macro_rules! everywhere {
+    ($($name:ident),* $(,)?) => { $(
+        mod $name {
+            use crate::world::Kept;
+
+            #[tokio::test]
+            async fn on_disk() {
+                super::$name(super::world(Kept::OnDisk).await).await;
+            }
+
+            #[tokio::test]
+            async fn in_a_bucket() {
+                super::$name(super::world(Kept::InBucket(bucket::Bucket::in_memory())).await).await;
+            }
+        }
+    )* };
+}
+
+pub(crate) use everywhere;
+
+/// Ids of a world are its own, as of a process that starts anew.
+static STARTS: AtomicU64 = AtomicU64::new(1);
+
 pub struct World {
+    pub kept: Kept,
     pub edge: Edge,
     pub clock: HeldClock,
     pub ecr: Ecr,
@@ -121,9 +155,19 @@ impl World {
             .await
     }
 
+    /// The same with its bytes elsewhere.
+    pub async fn keeping(kept: Kept) -> Self {
+        Self::restarted(Arc::new(TempDir::new().unwrap()), kept, MemoryStore::new()).await
+    }
+
+    /// One over what an earlier one left.
+    pub async fn restarted(folder: Arc<TempDir>, kept: Kept, store: MemoryStore) -> Self {
+        Self::made((folder, kept), store, true, Challenge::Basic, Vec::new()).await
+    }
+
     /// The same, which can replicate.
     pub async fn with(destinations: Vec<Destination>) -> Self {
-        let folder = Arc::new(TempDir::new().unwrap());
+        let folder = (Arc::new(TempDir::new().unwrap()), Kept::OnDisk);
         Self::made(folder, MemoryStore::new(), true, Challenge::Basic, destinations).await
     }
 
@@ -139,12 +183,12 @@ impl World {
         is_open: bool,
         challenge: Challenge,
     ) -> Self {
-        Self::made(folder, store, is_open, challenge, Vec::new()).await
+        Self::made((folder, Kept::OnDisk), store, is_open, challenge, Vec::new()).await
     }
 
     /// The same, which knows these destinations.
     pub async fn made(
-        folder: Arc<TempDir>,
+        (folder, kept): (Arc<TempDir>, Kept),
         store: MemoryStore,
         is_open: bool,
         challenge: Challenge,
@@ -162,8 +206,7 @@ impl World {
         let client = Arc::new(Http::new(Duration::from_secs(60), Authorities::default()));
         let authenticator: Arc<dyn Authenticator> =
             if is_open { Arc::new(NoKeys) } else { Arc::new(TwoKeys) };
-        let depot =
-            Depot::open(&folder.path().join("registry"), &[folder.path().join("images")]).unwrap();
+        let (depot, ids) = depot(&folder, &kept, &ledger, tables);
         let home = Scope {
             account: "123456789012".parse().unwrap(),
             region: "us-east-1".parse().unwrap(),
@@ -171,7 +214,7 @@ impl World {
         let setup = EcrSetup {
             authenticator: authenticator.clone(),
             auditor: None,
-            ids: Arc::new(CountedIds::from(1_000)),
+            ids,
             home: home.clone(),
             is_open,
             depot: Some(depot),
@@ -188,7 +231,7 @@ impl World {
         let builder = builder.home(home.account, home.region).open(is_open);
         let builder = ecr.routes().into_iter().fold(builder, wire::EdgeBuilder::route);
         let edge = builder.service(ecr.service()).service(secrets.secretsmanager()).build();
-        Self { edge, clock, ecr, folder, authorization: None }
+        Self { kept, edge, clock, ecr, folder, authorization: None }
     }
 
     /// Lets others call it over a socket.
@@ -374,13 +417,60 @@ impl World {
         digest
     }
 
-    pub fn files(&self) -> usize {
-        let folder = self.folder.path().join("registry/sha256");
-        std::fs::read_dir(folder).unwrap().count()
+    /// How many blobs and manifests are kept.
+    pub async fn files(&self) -> usize {
+        self.count("sha256", "blobs").await
+    }
+
+    /// Of how many uploads something is kept.
+    pub async fn partial(&self) -> usize {
+        self.count("ingest", "uploads").await
+    }
+
+    async fn count(&self, on_disk: &str, in_bucket: &str) -> usize {
+        match &self.kept {
+            Kept::OnDisk => {
+                let folder = self.folder.path().join("registry").join(on_disk);
+                std::fs::read_dir(folder).unwrap().count()
+            }
+            Kept::InBucket(bucket) => {
+                let mut count = 0;
+                bucket.each(in_bucket, |_| count += 1).await.unwrap();
+                count
+            }
+        }
     }
 
     pub fn path(&self) -> &Path {
         self.folder.path()
+    }
+}
+
+/// The place for bytes, and the ids of what comes there.
+fn depot(
+    folder: &TempDir,
+    kept: &Kept,
+    ledger: &Ledger,
+    tables: Tables,
+) -> (Depot, Arc<CountedIds>) {
+    match kept {
+        Kept::OnDisk => {
+            let (root, sibling) = (folder.path().join("registry"), folder.path().join("images"));
+            (Depot::open(&root, &[sibling]).unwrap(), Arc::new(CountedIds::from(1_000)))
+        }
+        Kept::InBucket(bucket) => {
+            let start = STARTS.fetch_add(1, Ordering::Relaxed);
+            let ids = Arc::new(CountedIds::from(start * 1_000_000));
+            let depot = Depot::in_bucket(InBucket {
+                bucket: bucket.clone(),
+                owner: "this installation".to_owned(),
+                ledger: ledger.clone(),
+                tables,
+                ids: ids.clone(),
+                spool: folder.path().join("spool"),
+            });
+            (depot, ids)
+        }
     }
 }
 

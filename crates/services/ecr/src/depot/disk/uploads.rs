@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use terms::Uuid;
 use tokio::sync::OwnedMutexGuard;
 
-use super::{Depot, DepotError, Hold, blocking};
+use super::{DepotError, Disk, Stored, blocking};
 use crate::Scope;
 use crate::model::{Algorithm, ContentDigest};
 
@@ -48,18 +48,10 @@ pub(super) struct Uploads {
 
 /// One upload, for whoever adds to it: others wait.
 pub(crate) struct Upload {
-    depot: Depot,
+    disk: Disk,
     id: String,
     ingest: OwnedMutexGuard<Option<Ingest>>,
     offset: u64,
-}
-
-/// A blob that came whole.
-pub(crate) struct Stored {
-    /// The file, held until this is dropped.
-    pub(crate) hold: Hold,
-    /// Its length.
-    pub(crate) size_bytes: u64,
 }
 
 impl Uploads {
@@ -94,9 +86,9 @@ impl Uploads {
     }
 }
 
-impl Depot {
+impl Disk {
     /// Begins an upload to a repository under a new id.
-    pub(crate) async fn begin_upload(
+    pub(in crate::depot) async fn begin_upload(
         &self,
         id: Uuid,
         scope: &Scope,
@@ -123,11 +115,11 @@ impl Depot {
         let slot = Slot { about, ingest: Arc::clone(&ingest) };
         self.0.uploads.known.lock().insert(id.clone(), Arc::new(slot));
         let ingest = ingest.lock_owned().await;
-        Ok(Upload { depot: self.clone(), id, ingest, offset: 0 })
+        Ok(Upload { disk: self.clone(), id, ingest, offset: 0 })
     }
 
     /// The upload of this id to this repository; none if there is none, or it is another's.
-    pub(crate) async fn upload(
+    pub(in crate::depot) async fn upload(
         &self,
         id: &str,
         scope: &Scope,
@@ -162,11 +154,14 @@ impl Depot {
             return Ok(None);
         };
         let offset = ingest.offset();
-        Ok(Some(Upload { depot: self.clone(), id: id.to_owned(), ingest: held, offset }))
+        Ok(Some(Upload { disk: self.clone(), id: id.to_owned(), ingest: held, offset }))
     }
 
     /// Forgets the uploads that nobody has added to since `before`, and files of those that are over.
-    pub(crate) async fn sweep_uploads(&self, before: SystemTime) -> Result<usize, DepotError> {
+    pub(in crate::depot) async fn sweep_uploads(
+        &self,
+        before: SystemTime,
+    ) -> Result<usize, DepotError> {
         let inner = Arc::clone(&self.0);
         blocking(move || {
             // Those that are under way are locked and stay; idle ones are let go first.
@@ -197,17 +192,17 @@ impl Depot {
 
 impl Upload {
     /// Its id.
-    pub(crate) fn id(&self) -> &str {
+    pub(in crate::depot) fn id(&self) -> &str {
         &self.id
     }
 
     /// How many bytes have come.
-    pub(crate) fn offset(&self) -> u64 {
+    pub(in crate::depot) fn offset(&self) -> u64 {
         self.offset
     }
 
     /// What has come, to be read while more comes.
-    pub(crate) async fn reader(&mut self) -> Result<fs::File, DepotError> {
+    pub(in crate::depot) async fn reader(&mut self) -> Result<fs::File, DepotError> {
         let ingest = self.take().await?;
         let (ingest, file) = blocking(move || {
             let file = ingest.reader();
@@ -219,7 +214,7 @@ impl Upload {
     }
 
     /// Adds bytes at the end.
-    pub(crate) async fn append(&mut self, bytes: Bytes) -> Result<(), DepotError> {
+    pub(in crate::depot) async fn append(&mut self, bytes: Bytes) -> Result<(), DepotError> {
         let mut ingest = self.take().await?;
         let (ingest, written) = blocking(move || {
             let written = ingest.write(&bytes);
@@ -233,12 +228,12 @@ impl Upload {
 
     /// Makes a blob of what came if it has this digest; `None` if it has another. Either way the
     /// upload is over.
-    pub(crate) async fn finish(
+    pub(in crate::depot) async fn finish(
         mut self,
         expected: ContentDigest,
     ) -> Result<Option<Stored>, DepotError> {
         let ingest = self.take().await?;
-        let inner = Arc::clone(&self.depot.0);
+        let inner = Arc::clone(&self.disk.0);
         let outcome = blocking(move || {
             let (digest, size_bytes) = (ingest.digest(), ingest.offset());
             let fits = match expected.algorithm() {
@@ -252,18 +247,18 @@ impl Upload {
             }
             let hold = inner.holds.hold(&digest);
             ingest.commit_sharing(Some(&digest), Some(size_bytes), &inner.siblings)?;
-            Ok::<_, DepotError>(Some(Stored { hold, size_bytes }))
+            Ok::<_, DepotError>(Some(Stored { hold: hold.into(), size_bytes }))
         })
         .await;
-        self.depot.0.uploads.forget(&self.id);
+        self.disk.0.uploads.forget(&self.id);
         outcome
     }
 
     /// Throws away what came.
-    pub(crate) async fn cancel(mut self) -> Result<(), DepotError> {
+    pub(in crate::depot) async fn cancel(mut self) -> Result<(), DepotError> {
         let mut ingest = self.take().await?;
         blocking(move || ingest.discard()).await;
-        self.depot.0.uploads.forget(&self.id);
+        self.disk.0.uploads.forget(&self.id);
         Ok(())
     }
 
@@ -272,11 +267,11 @@ impl Upload {
         if let Some(ingest) = self.ingest.take() {
             return Ok(ingest);
         }
-        let (inner, id) = (Arc::clone(&self.depot.0), self.id.clone());
+        let (inner, id) = (Arc::clone(&self.disk.0), self.id.clone());
         let resumed = blocking(move || inner.blobs.resume_upload(&id)).await?;
         resumed.ok_or_else(|| DepotError::File {
             action: "find",
-            path: self.depot.0.uploads.path(&self.id),
+            path: self.disk.0.uploads.path(&self.id),
             source: std::io::ErrorKind::NotFound.into(),
         })
     }

@@ -12,22 +12,22 @@ pub(super) struct Holds(Arc<Mutex<BTreeMap<Digest, usize>>>);
 
 /// Keeps a blob from being collected until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Hold {
+pub(in crate::depot) struct Held {
     holds: Holds,
     digest: Digest,
 }
 
-impl Hold {
+impl Held {
     /// The blob.
-    pub(crate) fn digest(&self) -> Digest {
+    pub(in crate::depot) fn digest(&self) -> Digest {
         self.digest
     }
 }
 
 impl Holds {
-    pub(super) fn hold(&self, digest: &Digest) -> Hold {
+    pub(super) fn hold(&self, digest: &Digest) -> Held {
         *self.0.lock().entry(*digest).or_default() += 1;
-        Hold { holds: self.clone(), digest: *digest }
+        Held { holds: self.clone(), digest: *digest }
     }
 
     /// Does something to a blob that nobody holds, while nobody can begin to.
@@ -37,7 +37,7 @@ impl Holds {
     }
 }
 
-impl Drop for Hold {
+impl Drop for Held {
     fn drop(&mut self) {
         let mut held = self.holds.0.lock();
         if let Some(count) = held.get_mut(&self.digest) {
