@@ -35,13 +35,21 @@ struct Entry {
 /// If it cannot be read, others can, or an entry is wrong; no secret is in the text.
 pub fn read(file: Option<&Path>) -> Result<Vec<Destination>> {
     let Some(file) = file else { return Ok(Vec::new()) };
+    let text = read_private(file)?;
+    parse(&text).with_context(|| format!("in {}", file.display()))
+}
+
+/// The text of a file with keys in it.
+///
+/// # Errors
+/// If it cannot be read, or others than its owner can.
+pub fn read_private(file: &Path) -> Result<String> {
     let shown = file.display();
     let mode = std::fs::metadata(file).with_context(|| format!("reading {shown}"))?.permissions();
     if mode.mode() & OF_OTHERS != 0 {
         bail!("{shown} has keys in it, and others can read it: chmod 600 {shown}");
     }
-    let text = std::fs::read_to_string(file).with_context(|| format!("reading {shown}"))?;
-    parse(&text).with_context(|| format!("in {shown}"))
+    std::fs::read_to_string(file).with_context(|| format!("reading {shown}"))
 }
 
 fn parse(text: &str) -> Result<Vec<Destination>> {

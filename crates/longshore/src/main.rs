@@ -30,6 +30,7 @@ mod exit;
 mod fleet;
 mod history;
 mod housekeeping;
+mod image_store;
 mod instances;
 mod known_resources;
 mod limits;

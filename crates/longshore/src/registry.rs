@@ -21,6 +21,7 @@ use terms::IdSource;
 use crate::data_dir::{DataDir, Running};
 use crate::destinations;
 use crate::ensemble::StoreChoice;
+use crate::image_store::ImageStore;
 use crate::settings::{Auth, Resolver, ServerSettings};
 
 /// Another registry may send nothing for so long.
@@ -73,6 +74,15 @@ pub struct OwnRegistryFlags {
     /// as osv.dev gives them out, or one such zip. What changes there counts from the next scan on
     #[arg(long, value_name = "PATH")]
     pub registry_osv: Option<PathBuf>,
+    /// Keep the registry's images in a bucket, which servers of one store share:
+    /// s3://BUCKET[/PREFIX][?endpoint=URL&region=REGION]; an endpoint is https://HOST[:PORT], or
+    /// http://… for one without TLS [default: in the data folder; with several servers nowhere]
+    #[arg(long, value_name = "URL")]
+    pub registry_store: Option<String>,
+    /// A file with the keys for that, in the form of ~/.aws/credentials
+    /// [default: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN]
+    #[arg(long, value_name = "FILE")]
+    pub registry_store_credentials: Option<PathBuf>,
 }
 
 /// What they come to.
@@ -88,6 +98,8 @@ pub struct OwnRegistrySettings {
     pub upstream_ca: Option<PathBuf>,
     /// What images are scanned for.
     pub osv: Option<PathBuf>,
+    /// The bucket that images are in, if not the data folder.
+    pub store: Option<ImageStore>,
 }
 
 impl OwnRegistrySettings {
@@ -98,20 +110,30 @@ impl OwnRegistrySettings {
     pub fn read(resolver: &mut Resolver, flags: &OwnRegistryFlags) -> Result<Self> {
         let OwnRegistryFlags { registry_destinations, registry_upstream_ca, registry_osv, .. } =
             flags.clone();
+        let store = ImageStore::read(
+            resolver,
+            flags.registry_store.clone(),
+            flags.registry_store_credentials.clone(),
+        )?;
         Ok(Self {
             host: resolver.optional("registry_host", flags.registry_host.clone())?,
             challenge: resolver.optional("registry_challenge", flags.registry_challenge)?,
             destinations: resolver.file("registry_destinations", registry_destinations)?,
             upstream_ca: resolver.file("registry_upstream_ca", registry_upstream_ca)?,
             osv: resolver.file("registry_osv", registry_osv)?,
+            store,
         })
+    }
+
+    /// Whom other registries, and the bucket, may have their certificates of.
+    fn authorities(&self) -> Result<Authorities> {
+        let files: Vec<_> = self.upstream_ca.iter().collect();
+        Authorities::read(&files).context("--registry-upstream-ca")
     }
 
     /// How other registries are spoken to.
     fn client(&self) -> Result<Arc<Http>> {
-        let files: Vec<_> = self.upstream_ca.iter().collect();
-        let authorities = Authorities::read(&files).context("--registry-upstream-ca")?;
-        Ok(Arc::new(Http::new(IDLE, authorities)))
+        Ok(Arc::new(Http::new(IDLE, self.authorities()?)))
     }
 
     /// Where advisories are, which must be there when the server starts.
@@ -124,27 +146,35 @@ impl OwnRegistrySettings {
     }
 }
 
-/// The service over its tables. Where several servers share a store, it has no place for bytes yet,
-/// and says so to its clients.
+/// The service over its tables. Where several servers share a store and no bucket, it has no place for
+/// bytes, and says so to its clients.
 ///
 /// # Errors
-/// If the folder for images cannot be used.
+/// If the folder or bucket for images cannot be used.
 pub async fn join(
     tables: Tables,
     ledger: &Ledger,
     (iam, trail, secrets): (&Iam, &Trail, &Secrets),
     settings: &ServerSettings,
-    data: &DataDir,
+    (data, installation): (&DataDir, &str),
     ids: Arc<dyn IdSource>,
 ) -> Result<Ecr> {
-    let depot = match &settings.store.choice {
-        StoreChoice::Embedded => {
+    let depot = match (&settings.registry.store, &settings.store.choice) {
+        (Some(store), _) => {
+            let authorities = settings.registry.authorities()?;
+            let rows = (ledger, tables, Arc::clone(&ids));
+            Some(store.open(authorities, installation, rows, data.registry()).await?)
+        }
+        (None, StoreChoice::Embedded) => {
             let (folder, siblings) = (data.registry(), [data.images().join("blobs")]);
             let open = move || Depot::open(&folder, &siblings);
             Some(tokio::task::spawn_blocking(open).await??)
         }
-        StoreChoice::Etcd(_) => None,
+        (None, StoreChoice::Etcd(_)) => None,
     };
+    if let Some(depot) = &depot {
+        depot.check(ledger, &tables)?;
+    }
     let ServerSettings { account, region, .. } = settings;
     let setup = EcrSetup {
         authenticator: Arc::new(iam.clone()),
@@ -169,7 +199,8 @@ pub async fn join(
 /// Where agents reach the registry, and what its images are named by besides ECR's names; none where
 /// it has no place for bytes.
 pub fn beside(settings: &ServerSettings, running: &Running) -> Option<OwnRegistry> {
-    if matches!(settings.store.choice, StoreChoice::Etcd(_)) {
+    let is_shared = matches!(settings.store.choice, StoreChoice::Etcd(_));
+    if is_shared && settings.registry.store.is_none() {
         return None;
     }
     let url = settings.agent_endpoint.clone().unwrap_or_else(|| running.endpoint.clone());

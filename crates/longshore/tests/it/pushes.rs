@@ -23,7 +23,8 @@ const CALLERS: usize = 6;
 const LAYER_BYTES_MAX: usize = 10 * 1024 * 1024;
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
-fn remote(up: &Up, caller: usize) -> Remote {
+/// A client of the registry, for this caller's repository.
+pub fn remote(up: &Up, caller: usize) -> Remote {
     let (username, password) = up.keys();
     let client = Arc::new(Http::new(Duration::from_secs(60), Authorities::default()));
     let auth = Auth::Basic { username, password };
@@ -31,12 +32,13 @@ fn remote(up: &Up, caller: usize) -> Remote {
     remote.pushing(HeaderName::from_static("x-pushes"), HeaderValue::from_static("yes"))
 }
 
-fn digest(bytes: &[u8]) -> String {
+/// The digest of bytes.
+pub fn digest(bytes: &[u8]) -> String {
     blobs::Digest::of(bytes).to_string()
 }
 
 /// The layer of an image: another one each, of another length.
-fn layer(caller: usize, number: usize) -> Vec<u8> {
+pub fn layer(caller: usize, number: usize) -> Vec<u8> {
     let length = (caller * 1_310_719 + number * 2_097_143) % LAYER_BYTES_MAX + 8;
     let mut bytes = vec![u8::try_from(caller).unwrap(); length];
     bytes[..8].copy_from_slice(&number.to_le_bytes());
@@ -73,7 +75,7 @@ async fn push(remote: &Remote, caller: usize, number: usize) -> Result<(), Clien
 }
 
 /// Pushes until the server is gone; the numbers that were acknowledged.
-async fn push_on(
+pub async fn push_on(
     remote: Remote,
     (caller, mut number): (usize, usize),
     told: tokio::sync::mpsc::Sender<()>,
@@ -90,7 +92,7 @@ async fn push_on(
 }
 
 /// What was acknowledged is there, and right.
-async fn check(up: &Up, caller: usize, numbers: &[usize]) {
+pub async fn check(up: &Up, caller: usize, numbers: &[usize]) {
     let remote = remote(up, caller);
     for number in numbers {
         let layer = layer(caller, *number);
@@ -156,7 +158,7 @@ fn no_half_blob(up: &Up) {
 }
 
 /// What curl is answered: status, and one header.
-fn curl(up: &Up, args: &[&str], path: &str, header: &str) -> (String, String) {
+pub fn curl(up: &Up, args: &[&str], path: &str, header: &str) -> (String, String) {
     let (user, password) = up.keys();
     let shown = format!("\n%{{http_code}} %header{{{header}}}");
     let done = Command::new("curl")

@@ -9,7 +9,7 @@ use crate::harness::{Up, example_image, piped};
 use crate::security::{certificates, text};
 
 /// Copies with skopeo; panics with its words if it fails.
-fn skopeo(args: &[&str]) {
+pub fn skopeo(args: &[&str]) {
     let done = Command::new("skopeo").args(args).output().unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 }

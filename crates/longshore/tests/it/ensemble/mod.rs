@@ -3,6 +3,8 @@
 mod etcd;
 mod failover;
 mod guarded;
+mod images;
+mod s3;
 mod several;
 mod stage;
 

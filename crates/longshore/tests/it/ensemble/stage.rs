@@ -20,10 +20,6 @@ pub struct Server {
 }
 
 impl Server {
-    fn start(store: &str) -> Self {
-        Self::start_with(&["--store", store])
-    }
-
     /// One with these flags, and an address and folder of its own.
     pub fn start_with(flags: &[&str]) -> Self {
         let data = tempfile::tempdir().unwrap();
@@ -79,8 +75,15 @@ pub struct Ensemble {
 impl Ensemble {
     /// Starts them and waits until one leads and the others know.
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same with these flags for each server.
+    pub fn start_with(flags: &[&str]) -> Self {
         let etcd = Etcd::start();
-        let servers = (0..3).map(|_| Server::start(&etcd.store())).collect();
+        let store = etcd.store();
+        let flags = [&["--store", &store], flags].concat();
+        let servers = (0..3).map(|_| Server::start_with(&flags)).collect();
         let ensemble = Self { servers, agents: Vec::new(), etcd };
         ensemble.leader();
         ensemble
