@@ -16,6 +16,7 @@ use object_store::{
     BackoffConfig, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutPayload, RetryConfig,
 };
 
+use crate::error::{Meaning, words};
 use crate::http::Carrier;
 use crate::{Address, BucketError, Keys};
 
@@ -114,7 +115,10 @@ impl Bucket {
         key: &str,
     ) -> impl FnOnce(object_store::Error) -> BucketError {
         let (object, bucket) = (key.to_owned(), self.shown.to_string());
-        move |source| BucketError::Refused { action, object, bucket, source: Box::new(source) }
+        move |error| {
+            let (why, meaning) = (words(&error), Meaning::of(&error));
+            BucketError::Refused { action, object, bucket, why, meaning }
+        }
     }
 
     /// Sees to it that the bucket is `owner`'s: theirs already, or nobody's until now.

@@ -13,4 +13,4 @@ mod http;
 
 pub use address::{Address, AddressError, Keys};
 pub use bucket::{Bucket, Reading};
-pub use error::BucketError;
+pub use error::{BucketError, Meaning};
