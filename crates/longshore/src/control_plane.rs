@@ -105,9 +105,8 @@ impl ControlPlane {
         let certificates = certifying::join(tables.certificates, &ledger, holder, &elb);
         let trail = Trail::open(data.audit(), clock.clone())?;
         let secrets = Secrets::new(tables.secrets, ledger.clone(), ids.clone());
-        let asked = (&iam, &trail, &secrets);
-        let place = (&data, installation.as_str());
-        let ecr = registry::join(tables.ecr, &ledger, asked, &settings, place, ids.clone()).await?;
+        let asked = (&iam, &trail, &secrets, installation.as_str());
+        let ecr = registry::join(tables.ecr, &ledger, asked, &settings, &data, ids.clone()).await?;
         acquaint(&secrets, &iam, &ecs);
         let inside = observe::Inside::open(&settings, &data, &ledger, (&ecs, &elb))?;
         let mut ours = routes::all(&settings, &installation, tls.as_ref(), &iam, &ecs, &ledger);

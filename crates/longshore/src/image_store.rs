@@ -69,14 +69,10 @@ impl ImageStore {
         let connect = move || Bucket::connect(&address, &keys, &authorities);
         let bucket = tokio::task::spawn_blocking(connect).await??;
         if let Err(error) = bucket.own(installation).await {
-            let (is_transient, error) = (error.is_transient(), terms::with_causes(&error));
-            if !is_transient {
-                bail!("--registry-store {}: {error}", self.address);
+            if !error.is_transient() {
+                return Err(error).context("--registry-store");
             }
-            tracing::warn!(
-                error,
-                "the bucket for images does not answer; the registry waits for it"
-            );
+            tracing::warn!(%error, "the registry waits for its bucket");
         }
         Ok(Depot::in_bucket(InBucket {
             bucket,

@@ -154,9 +154,9 @@ impl OwnRegistrySettings {
 pub async fn join(
     tables: Tables,
     ledger: &Ledger,
-    (iam, trail, secrets): (&Iam, &Trail, &Secrets),
+    (iam, trail, secrets, installation): (&Iam, &Trail, &Secrets, &str),
     settings: &ServerSettings,
-    (data, installation): (&DataDir, &str),
+    data: &DataDir,
     ids: Arc<dyn IdSource>,
 ) -> Result<Ecr> {
     let depot = match (&settings.registry.store, &settings.store.choice) {
