@@ -7,8 +7,8 @@ use crate::Tables;
 use crate::depot::Hold;
 use crate::error::Error;
 use crate::model::{
-    Child, ChildKind, ContentDigest, Image, Manifest, Object, Progress, Pull, Replication, Repository,
-    Scan, Status, Tag, Watch, places_of,
+    Child, ChildKind, ContentDigest, Image, Manifest, Object, Progress, Pull, Replication,
+    Repository, Scan, Status, Tag, Watch, places_of,
 };
 use crate::tables::{DigestKey, NameKey};
 
@@ -214,6 +214,8 @@ impl Tables {
             tx.put(&self.objects, at, object);
         }
         Ok(())
+    }
+
     /// Whether what is pushed to a repository is scanned.
     fn is_watched(&self, tx: &Tx<'_>, key: &NameKey, repository: &Repository) -> bool {
         let settings = tx.get(&self.registries, &key.0);

@@ -16,6 +16,7 @@ use super::world::{KEY, Kept, OCI_INDEX, OCI_MANIFEST, READER, SECRET, World, di
 const TAG: &str = "/v2/up/org/app/manifests/v1";
 
 everywhere! {
+    the_api_pulls_through_as_well,
     a_pull_comes_through_and_is_kept,
     a_digest_that_nobody_pulled_before_comes_through,
     a_blob_is_answered_while_it_comes_and_comes_once,
@@ -315,11 +316,10 @@ async fn creation_templates_say_what_repositories_are_like(kept: Kept) {
     assert_eq!(answer.header("docker-content-digest"), named, "its tags do not move");
 }
 
-#[tokio::test]
-async fn the_api_pulls_through_as_well() {
+async fn the_api_pulls_through_as_well(kept: Kept) {
     let upstream = Upstream::start(Login::Nobody).await;
     let named = upstream.put_image("org/app", "v1", b"a layer");
-    let world = behind(&upstream).await;
+    let world = behind(&upstream, kept).await;
     let ask = async |id: Value| {
         let input = json!({"repositoryName": "up/org/app", "imageIds": [id]});
         world.get("BatchGetImage", input).await

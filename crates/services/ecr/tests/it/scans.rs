@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use stage::Sample;
 use tempfile::TempDir;
 
-use super::world::{OCI_INDEX, OCI_MANIFEST, World};
+use super::world::{Kept, OCI_INDEX, OCI_MANIFEST, World};
 
 const CRITICAL: &str = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H";
 
@@ -247,6 +247,19 @@ async fn what_cannot_be_scanned_is_told() {
     check("other", &other, ["UNSUPPORTED_IMAGE", "no advisories about Alpine:v3.1."]).await;
     fs::remove_dir_all(world.path().join("osv")).unwrap();
     check("without", &alpine(2), ["FINDINGS_UNAVAILABLE", "cannot be read"]).await;
+}
+
+#[tokio::test]
+async fn layers_in_a_bucket_are_read_too() {
+    let folder = Arc::new(TempDir::new().unwrap());
+    advise(&folder, "CVE-2024-1", "p0");
+    let kept = Kept::InBucket(bucket::Bucket::in_memory());
+    let world = World::restarted(folder, kept, MemoryStore::new()).await;
+    world.repository("app").await;
+    world.image("app", Some("v1"), &alpine(1)).await;
+    world.get("StartImageScan", image("v1")).await;
+    world.ecr.scan().await;
+    assert_eq!(status(&world, "v1").await, "COMPLETE");
 }
 
 #[tokio::test]
