@@ -154,7 +154,7 @@ async fn findings_come_in_pages_and_go_with_their_image() {
     world.get("BatchDeleteImage", gone).await;
     world.wait(48);
     world.ecr.sweep().await;
-    assert_eq!(world.files(), 0);
+    assert_eq!(world.files().await, 0);
     world.image("app", Some("v1"), &alpine(30)).await;
     let findings = refused(&world, "DescribeImageScanFindings", &image("v1")).await;
     assert_eq!(findings, "ScanNotFoundException", "the scan went with its image");
@@ -260,6 +260,13 @@ async fn layers_in_a_bucket_are_read_too() {
     world.get("StartImageScan", image("v1")).await;
     world.ecr.scan().await;
     assert_eq!(status(&world, "v1").await, "COMPLETE");
+    world.ecr.sweep().await;
+    let told = world.get("DescribeImageScanFindings", image("v1")).await;
+    assert_eq!(told["imageScanFindings"]["findings"].as_array().map(Vec::len), Some(1), "{told}");
+    assert_eq!(world.files().await, 4, "what was found is kept beside the image");
+    world.get("DeleteRepository", json!({"repositoryName": "app", "force": true})).await;
+    world.ecr.sweep().await;
+    assert_eq!(world.files().await, 0);
 }
 
 #[tokio::test]
