@@ -80,7 +80,7 @@ impl ArnPattern {
     }
 
     pub(crate) fn matches(&self, arn: &Arn<'_>, context: &Context) -> bool {
-        match (self, arn.fields) {
+        match (self, &arn.fields) {
             (Self::Any, _) => true,
             (Self::Fields(globs), Some(fields)) => {
                 // From the end: that is where ARNs of one service differ.

@@ -176,8 +176,19 @@ fn each_applying<Found>(
     let resource = crate::Arn::new(request.resource);
     let asked = Asked { service, name, resource: &resource, context: request.context };
     for (source, policy) in sources(sets, set).iter().enumerate() {
+        // Whether the actions of the statement before were meant, by what they are known by.
+        let mut last = None;
         for (statement, compiled) in policy.policy.of_service(service) {
-            if !wants(found, compiled) || !compiled.applies(&asked) {
+            if !wants(found, compiled) {
+                continue;
+            }
+            let actions = policy.policy.actions(statement);
+            let is_meant = match last {
+                Some((known, is_meant)) if known == actions => is_meant,
+                _ => compiled.actions.mean(&asked),
+            };
+            last = Some((actions, is_meant));
+            if !is_meant || !compiled.applies(&asked) {
                 continue;
             }
             let at = Match { set, source, statement };

@@ -20,6 +20,9 @@ pub enum Kind {
 #[derive(Debug, Clone)]
 pub struct Policy {
     pub(crate) statements: Vec<Statement>,
+    /// For each statement the first of those right before it that name the same actions: long
+    /// documents say the same of many resources.
+    same_actions: Vec<u32>,
     /// For each service that statements name, which of them; in the order of names.
     by_service: Vec<(Box<str>, Vec<u32>)>,
     /// Statements about all services.
@@ -37,7 +40,12 @@ impl Policy {
 
     /// A document that says nothing: it allows and denies nothing.
     pub fn empty() -> Self {
-        Self { statements: Vec::new(), by_service: Vec::new(), of_all: Vec::new() }
+        Self {
+            statements: Vec::new(),
+            same_actions: Vec::new(),
+            by_service: Vec::new(),
+            of_all: Vec::new(),
+        }
     }
 
     /// How many statements it has.
@@ -88,8 +96,19 @@ impl Policy {
             .map(|number| (number, &self.statements[number]))
     }
 
+    /// The same number for statements that follow each other and name the same actions.
+    pub(crate) fn actions(&self, statement: usize) -> Option<u32> {
+        self.same_actions.get(statement).copied()
+    }
+
     fn of(statements: Vec<Statement>) -> Self {
         let (mut by_service, mut of_all): (Vec<(Box<str>, Vec<u32>)>, _) = (Vec::new(), Vec::new());
+        let mut same_actions: Vec<u32> = Vec::with_capacity(statements.len());
+        for (number, statement) in (0..).zip(&statements) {
+            let before = same_actions.last().copied();
+            let is_same = |first: &u32| statements[*first as usize].actions == statement.actions;
+            same_actions.push(before.filter(is_same).unwrap_or(number));
+        }
         for (number, statement) in (0..).zip(&statements) {
             let patterns = &statement.actions.patterns;
             if statement.actions.negated || patterns.iter().any(|p| p.service.is_none()) {
@@ -104,7 +123,7 @@ impl Policy {
                 }
             }
         }
-        Self { statements, by_service, of_all }
+        Self { statements, same_actions, by_service, of_all }
     }
 }
 

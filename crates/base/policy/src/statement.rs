@@ -18,14 +18,23 @@ pub enum Effect {
 }
 
 /// `Action` or `NotAction`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Actions {
     pub(crate) negated: bool,
     pub(crate) patterns: Vec<ActionPattern>,
 }
 
+impl Actions {
+    /// Whether an action is meant; its halves are in lower case.
+    pub(crate) fn mean(&self, asked: &Asked<'_>) -> bool {
+        let Asked { service, name, context, .. } = *asked;
+        let is_listed = self.patterns.iter().any(|one| one.matches(service, name, context));
+        is_listed != self.negated
+    }
+}
+
 /// A pattern of actions, in lower case.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ActionPattern {
     /// The service's prefix; none for all services.
     pub(crate) service: Option<Box<str>>,
@@ -82,18 +91,14 @@ pub(crate) struct Statement {
 }
 
 impl Statement {
-    /// Whether action, resource and conditions are the request's.
+    /// Whether resource and conditions are the request's. Of its actions whoever asks knows.
     pub(crate) fn applies(&self, asked: &Asked<'_>) -> bool {
-        let Asked { service, name, resource, context } = *asked;
-        let is_listed =
-            self.actions.patterns.iter().any(|pattern| pattern.matches(service, name, context));
-        is_listed != self.actions.negated
-            && self.resources.as_ref().is_none_or(|resources| {
-                let listed =
-                    resources.patterns.iter().any(|pattern| pattern.matches(resource, context));
-                listed != resources.negated
-            })
-            && self.conditions.iter().all(|condition| condition.holds(context))
+        let Asked { resource, context, .. } = *asked;
+        self.resources.as_ref().is_none_or(|resources| {
+            let listed =
+                resources.patterns.iter().any(|pattern| pattern.matches(resource, context));
+            listed != resources.negated
+        }) && self.conditions.iter().all(|condition| condition.holds(context))
     }
 
     /// How it names the caller; a statement without principals names none.

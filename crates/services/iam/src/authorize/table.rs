@@ -14,7 +14,10 @@ pub(super) struct Target {
     pub(super) or: Option<String>,
 }
 
-type Table = HashMap<(&'static str, &'static str), Vec<(&'static str, Option<&'static str>)>>;
+/// The resources of an operation; each may have another spelling.
+type Resources = Vec<(Template, Option<Template>)>;
+
+type Table = HashMap<(&'static str, &'static str), Resources>;
 
 static TABLE: LazyLock<Table> = LazyLock::new(|| {
     let lines = include_str!("operations.txt").lines().filter(|line| !line.starts_with('#'));
@@ -27,10 +30,10 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
             continue;
         };
         let read = |text: &'static str| match text.split_once(" or ") {
-            Some((one, other)) => (one, Some(other)),
-            None => (text, None),
+            Some((one, other)) => (Template::new(one), Some(Template::new(other))),
+            None => (Template::new(text), None),
         };
-        let resources: Vec<_> = resources.split(" + ").map(read).collect();
+        let resources: Resources = resources.split(" + ").map(read).collect();
         for operation in operations.split(',') {
             table.insert((service, operation), resources.clone());
         }
@@ -65,7 +68,7 @@ pub(super) fn targets(place: Place<'_>, operation: &str, input: &Value) -> Optio
     let mut targets = Vec::new();
     for (template, or) in templates {
         let filled = fill(place, template, input);
-        let others = or.map(|or| fill(place, or, input)).unwrap_or_default();
+        let others = or.as_ref().map(|or| fill(place, or, input)).unwrap_or_default();
         for (at, resource) in filled.into_iter().enumerate() {
             let or = others.get(at).or(others.first()).cloned();
             targets.push(Target { resource, or });
@@ -74,32 +77,59 @@ pub(super) fn targets(place: Place<'_>, operation: &str, input: &Value) -> Optio
     Some(targets)
 }
 
-/// A piece of a template.
-enum Piece<'a> {
-    Text(&'a str),
-    Values(Vec<String>),
+/// The resource of an operation, as the table writes it.
+#[derive(Debug, Clone)]
+struct Template {
+    pieces: Vec<Piece>,
 }
 
-fn pieces<'a>(template: &'a str, input: &Value) -> Vec<Piece<'a>> {
-    let mut out = Vec::new();
-    let mut rest = template;
-    while let Some((text, after)) = rest.split_once('{') {
-        let Some((inner, after)) = after.split_once('}') else { break };
-        out.push(Piece::Text(text));
-        let (names, default) = match inner.split_once('=') {
-            Some((names, default)) => (names, Some(default)),
-            None => (inner, None),
-        };
-        let mut found = names.split('|').map(|name| members(input, name));
-        let values = found.find(|values| !values.is_empty()).unwrap_or_default();
-        out.push(Piece::Values(match (values.is_empty(), default) {
-            (true, Some(default)) => vec![default.to_owned()],
-            _ => values,
-        }));
-        rest = after;
+/// A piece of a template.
+#[derive(Debug, Clone)]
+enum Piece {
+    Text(&'static str),
+    /// Members of which the first that is there counts; and what stands for them if none is.
+    Member(Vec<&'static str>, Option<&'static str>),
+}
+
+impl Template {
+    fn new(template: &'static str) -> Self {
+        let mut pieces = Vec::new();
+        let mut rest = template;
+        while let Some((text, after)) = rest.split_once('{') {
+            let Some((inner, after)) = after.split_once('}') else { break };
+            pieces.push(Piece::Text(text));
+            let (names, default) = match inner.split_once('=') {
+                Some((names, default)) => (names, Some(default)),
+                None => (inner, None),
+            };
+            pieces.push(Piece::Member(names.split('|').collect(), default));
+            rest = after;
+        }
+        pieces.push(Piece::Text(rest));
+        Self { pieces }
     }
-    out.push(Piece::Text(rest));
-    out
+
+    /// The pieces with what the input has.
+    fn of_input(&self, input: &Value) -> Vec<Filled> {
+        let filled = |piece: &Piece| match piece {
+            Piece::Text(text) => Filled::Text(text),
+            Piece::Member(names, default) => {
+                let mut found = names.iter().map(|name| members(input, name));
+                let values = found.find(|values| !values.is_empty()).unwrap_or_default();
+                Filled::Values(match (values.is_empty(), default) {
+                    (true, Some(default)) => vec![(*default).to_owned()],
+                    _ => values,
+                })
+            }
+        };
+        self.pieces.iter().map(filled).collect()
+    }
+}
+
+/// A piece with what the input has for it.
+enum Filled {
+    Text(&'static str),
+    Values(Vec<String>),
 }
 
 /// The texts that a member has: one, or those of a list; `a.b` goes inside.
@@ -123,20 +153,22 @@ pub(super) fn members(input: &Value, name: &str) -> Vec<String> {
 }
 
 /// The resources of a template: as many as its last member has values; `*` if one is missing.
-fn fill(place: Place<'_>, template: &str, input: &Value) -> Vec<String> {
-    let pieces = pieces(template, input);
-    let last = pieces.iter().rposition(|piece| matches!(piece, Piece::Values(_)));
-    let Some(last) = last else {
-        return vec![if template == "*" { "*".to_owned() } else { place.arn(template) }];
+fn fill(place: Place<'_>, template: &Template, input: &Value) -> Vec<String> {
+    if let [Piece::Text(text)] = template.pieces[..] {
+        return vec![if text == "*" { "*".to_owned() } else { place.arn(text) }];
+    }
+    let pieces = template.of_input(input);
+    let last = pieces.iter().rposition(|piece| matches!(piece, Filled::Values(_)));
+    let Some((last, Filled::Values(values))) = last.map(|last| (last, &pieces[last])) else {
+        return vec!["*".to_owned()];
     };
-    let Piece::Values(values) = &pieces[last] else { return vec!["*".to_owned()] };
     if values.is_empty() {
         return vec!["*".to_owned()];
     }
     values.iter().map(|value| one(place, &pieces, last, value)).collect()
 }
 
-fn one(place: Place<'_>, pieces: &[Piece<'_>], last: usize, value: &str) -> String {
+fn one(place: Place<'_>, pieces: &[Filled], last: usize, value: &str) -> String {
     let mut out = String::new();
     let is_arn = value.starts_with("arn:") && takes_arns(place);
     if is_arn {
@@ -144,16 +176,16 @@ fn one(place: Place<'_>, pieces: &[Piece<'_>], last: usize, value: &str) -> Stri
     }
     for (at, piece) in pieces.iter().enumerate() {
         match piece {
-            Piece::Text(_) if is_arn && at < last => {}
-            Piece::Text(text) => out.push_str(text),
-            Piece::Values(_) if at == last => {
+            Filled::Text(_) if is_arn && at < last => {}
+            Filled::Text(text) => out.push_str(text),
+            Filled::Values(_) if at == last => {
                 if !is_arn {
                     out.push_str(plain(place, value));
                 }
             }
-            Piece::Values(_) if is_arn => {}
+            Filled::Values(_) if is_arn => {}
             // An ARN in the middle, such as a cluster's, gives its name.
-            Piece::Values(values) => {
+            Filled::Values(values) => {
                 let value = values.first().map_or("*", String::as_str);
                 out.push_str(match value.strip_prefix("arn:").filter(|_| takes_arns(place)) {
                     Some(rest) => rest.rsplit('/').next().unwrap_or_default(),
