@@ -2,11 +2,12 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use ::bucket::{Bucket, Reading};
 use bytes::{Buf, Bytes, BytesMut};
+use rustix::buffer::spare_capacity;
+use rustix::io::Errno;
 use tokio::runtime::Handle;
 
 use super::{DepotError, blocking};
@@ -93,10 +94,20 @@ impl Read for Blocking {
     }
 }
 
-/// Some bytes of a file.
+/// Some bytes of a file, into memory that nobody has written zeros to first: that is as much work as
+/// the reading.
 fn read_file(file: &File, from: u64, count: u64) -> io::Result<Bytes> {
-    let mut buffer = vec![0; usize::try_from(count).map_err(io::Error::other)?];
-    file.read_exact_at(&mut buffer, from)?;
+    let count = usize::try_from(count).map_err(io::Error::other)?;
+    let mut buffer = Vec::with_capacity(count);
+    while buffer.len() < count {
+        let at = from + buffer.len() as u64;
+        match rustix::io::pread(file, spare_capacity(&mut buffer), at) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    buffer.truncate(count);
     Ok(buffer.into())
 }
 
