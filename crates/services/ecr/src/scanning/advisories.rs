@@ -196,10 +196,10 @@ impl Advisories {
         for place in places {
             let path = &self.files[place.file as usize];
             let bytes = if is_zip(path) {
-                if open.as_ref().is_none_or(|(file, _)| *file != place.file) {
-                    open = Some((place.file, open_zip(path)?));
-                }
-                let (_, zip) = open.as_mut().expect("it was just opened");
+                let (_, zip) = match open.take().filter(|(file, _)| *file == place.file) {
+                    Some(same) => open.insert(same),
+                    None => open.insert((place.file, open_zip(path)?)),
+                };
                 read_entry(zip, place.entry as usize)?.flatten()
             } else {
                 read(File::open(path)?)?

@@ -118,17 +118,14 @@ impl Disk {
         Ok(Upload { disk: self.clone(), id, ingest, offset: 0 })
     }
 
-    /// The upload of this id to this repository; none if there is none, or it is another's.
+    /// The upload of this id, which is of the form that ids have, to this repository; none if there is
+    /// none, or it is another's.
     pub(in crate::depot) async fn upload(
         &self,
         id: &str,
         scope: &Scope,
         repository: &str,
     ) -> Result<Option<Upload>, DepotError> {
-        let is_ours = id.len() == 36 && id.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
-        if !is_ours {
-            return Ok(None);
-        }
         let known = self.0.uploads.known.lock().get(id).cloned();
         let slot = match known {
             Some(slot) => slot,
