@@ -20,6 +20,8 @@ use super::{Destination, Pace, SendError};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// An acknowledgement must come after this long.
 const ACK_TIMEOUT: Duration = Duration::from_secs(10);
+/// A router must have read what it was sent, and have closed in turn, after this long.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Lines that are sent at once, and their bytes.
 const LINES_MAX: usize = 1000;
 const BYTES_MAX: usize = 256 * 1024;
@@ -261,6 +263,17 @@ impl Destination for Fluentd {
         }
     }
 
+    /// What lies in a socket that nobody has read is lost with a router that is ended now.
+    async fn finish(&mut self) {
+        let Some(Connection::Unix(mut stream)) = self.connection.take() else { return };
+        let closed = async {
+            stream.shutdown().await?;
+            tokio::io::copy(&mut stream, &mut tokio::io::sink()).await
+        };
+        // Who does not close is waited for no longer; that is no failure of the lines.
+        _ = within(FINISH_TIMEOUT, closed).await;
+    }
+
     fn pace(&self) -> Pace {
         Pace { interval: Duration::ZERO, bytes_max: BYTES_MAX, lines_max: LINES_MAX }
     }
@@ -311,6 +324,38 @@ mod tests {
         packer.map(300);
         packer.time(5_000_000_000, false);
         assert_eq!(packer.0, [0xdc, 1, 44, 0xde, 1, 44, 0xce, 0, 0, 0, 5]);
+    }
+
+    #[tokio::test]
+    async fn a_router_is_finished_with_when_it_has_read_everything() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s.sock");
+        let server = tokio::net::UnixListener::bind(&path).unwrap();
+        let mut fluentd = Fluentd::new(FluentdOptions {
+            address: FluentdAddress::Unix(path),
+            tag: "t".to_owned(),
+            fields: BTreeMap::new(),
+            sub_second: false,
+            asks_for_ack: false,
+            write_timeout: Duration::from_secs(1),
+            retry_wait: None,
+        });
+        let line = Line { at_ns: 0, source: Source::Stdout, text: "last".to_owned(), start: 0 };
+        assert_eq!(fluentd.send(&[line]).await, Ok(1));
+        let (mut router, _) = server.accept().await.unwrap();
+        let mut finish = std::pin::pin!(fluentd.finish());
+        assert!(futures_util::poll!(&mut finish).is_pending(), "nothing was read yet");
+        let mut read = Vec::new();
+        let (all, ()) = tokio::join!(
+            async {
+                let all = router.read_to_end(&mut read).await;
+                drop(router);
+                all
+            },
+            finish
+        );
+        all.unwrap();
+        assert!(read.ends_with(b"\xa4last"), "{read:?}");
     }
 
     #[tokio::test]

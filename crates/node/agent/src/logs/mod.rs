@@ -102,6 +102,10 @@ pub trait Destination: Send {
     /// If none was taken.
     async fn send(&mut self, lines: &[Line]) -> Result<usize, SendError>;
 
+    /// After the last line: waits a while until the other side has it in hand, where it is one that
+    /// may be ended because nobody has anything more for it.
+    async fn finish(&mut self) {}
+
     /// How it wants its lines.
     fn pace(&self) -> Pace;
 

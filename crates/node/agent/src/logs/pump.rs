@@ -90,6 +90,10 @@ impl Pump {
             }
             if has_ended && self.queue.is_empty() {
                 // What is no line, at the end of a file, is nothing that anybody waits for.
+                tokio::select! {
+                    () = shutdown.cancelled() => {}
+                    () = self.destination.finish() => {}
+                }
                 return true;
             }
             let is_idle = changed_at.elapsed() >= IDLE_AFTER;
