@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use cloudtrail::Trail;
 use distribution::{Authorities, Http};
-use ecr::{Challenge, Depot, Ecr, EcrSetup, Scope, Tables};
+use ecr::{Challenge, Depot, Ecr, EcrSetup, Scope, Seal, Tables};
 use ecs::OwnRegistry;
 use iam::Iam;
 use ledger::Ledger;
@@ -20,7 +20,7 @@ use terms::IdSource;
 
 use crate::data_dir::{DataDir, Running};
 use crate::destinations;
-use crate::ensemble::StoreChoice;
+use crate::ensemble::{StoreChoice, settled};
 use crate::image_store::ImageStore;
 use crate::settings::{Auth, Resolver, ServerSettings};
 
@@ -193,7 +193,8 @@ pub async fn join(
         destinations: destinations::read(settings.registry.destinations.as_deref())?,
         advisories: settings.registry.advisories()?,
     };
-    Ok(Ecr::open(tables, ledger.clone(), setup).await?)
+    let seal = settled(async || Seal::open(ledger, &tables).await).await?;
+    Ok(Ecr::new(seal, tables, ledger.clone(), setup))
 }
 
 /// Where agents reach the registry, and what its images are named by besides ECR's names; none where

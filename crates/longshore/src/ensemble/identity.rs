@@ -2,17 +2,12 @@
 
 use anyhow::Result;
 use iam::{Iam, IamError};
-use ledger::{Ledger, LedgerError, Record, Schema, Table, TransactError};
+use ledger::{Ledger, Record, Schema, Table, TransactError};
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
 use terms::{AccountId, IdSource, Uuid};
 
+use super::settled;
 use crate::data_dir::{DataDir, Keys};
-
-/// How often a server that waits for the first leader looks again.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
-/// After this long it says what it waits for.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The table of the installation's id: one row.
 #[derive(Clone, Copy, Debug)]
@@ -99,28 +94,5 @@ async fn installation(
         Ok(committed) => Ok(committed.value),
         Err(TransactError::Ledger(error)) => Err(IamError::Ledger(error)),
         Err(TransactError::Rejected(never)) => match never {},
-    }
-}
-
-/// Tries until it is settled: each try reads before it writes, so that it may be the leader's
-/// write that it finds.
-async fn settled<T>(tried: impl AsyncFn() -> Result<T, IamError>) -> Result<T, IamError> {
-    let since = tokio::time::Instant::now();
-    let mut said = false;
-    loop {
-        match tried().await {
-            Err(IamError::Ledger(
-                error @ (LedgerError::NotLeading { .. }
-                | LedgerError::OutcomeUnknown
-                | LedgerError::Unreachable { .. }),
-            )) => {
-                if !said && since.elapsed() >= PATIENCE {
-                    said = true;
-                    tracing::warn!(%error, "this server waits for one that leads");
-                }
-                tokio::time::sleep(LOOK_AGAIN).await;
-            }
-            settled => return settled,
-        }
     }
 }

@@ -1,12 +1,15 @@
 //! Several servers over one ledger on etcd: one leads, the others are warm.
 //!
 //! - `settings`: where the ledger is kept, and under which URL other servers reach this one.
-//! - `identity`: what all servers have in common, made by the first of them.
+//! - `identity`: what all servers have in common, made by the first of them; `settled`: how the others
+//!   wait for it.
 //!
 //! Which of them answers, and what only the leader does, is in the crate `ensemble`.
 
 mod identity;
 mod settings;
+mod settled;
 
 pub use identity::{Identity, IdentityTable};
 pub use settings::{StoreChoice, StoreFlags, StoreSettings};
+pub use settled::settled;

@@ -37,7 +37,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use distribution::Http;
-use ledger::{Ledger, LedgerError};
+use ledger::Ledger;
 use secrets::Secrets;
 use terms::IdSource;
 use tokio_util::sync::CancellationToken;
@@ -46,10 +46,10 @@ use wire::{Auditor, Authenticator, Route, Service};
 pub use depot::{Depot, InBucket, Misplaced};
 pub use registry::Challenge;
 pub use replication::Destination;
+pub use sealed::Seal;
 pub use tables::{Scope, Tables};
 
 use scanning::Source;
-use sealed::Seal;
 use upstream::Upstreams;
 
 /// What the service stands on.
@@ -106,22 +106,14 @@ const READINGS_MAX: usize = 2;
 
 impl Ecr {
     /// The service over a ledger that was opened with these tables.
-    ///
-    /// # Errors
-    /// If the secret that seals tokens cannot be made at the first start.
-    pub async fn open(
-        tables: Tables,
-        ledger: Ledger,
-        setup: EcrSetup,
-    ) -> Result<Self, LedgerError> {
-        let seal = Seal::open(&ledger, &tables).await?;
+    pub fn new(seal: Seal, tables: Tables, ledger: Ledger, setup: EcrSetup) -> Self {
         let transfers = tokio::sync::Semaphore::new(TRANSFERS_MAX);
         let upstreams = Upstreams::new(Arc::clone(&setup.client));
         let advisories = Source::new(setup.advisories.clone());
         let readings = tokio::sync::Semaphore::new(READINGS_MAX);
         let inner =
             Inner { ledger, tables, seal, setup, transfers, upstreams, advisories, readings };
-        Ok(Self { inner: Arc::new(inner) })
+        Self { inner: Arc::new(inner) }
     }
 
     /// Its operations.

@@ -20,11 +20,15 @@ const TEXT_BYTES_MAX: usize = 24 * 1024;
 
 /// Seals claims and opens them. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Seal(Arc<[u8]>);
+pub struct Seal(Arc<[u8]>);
 
 impl Seal {
     /// The seal of this ledger; the first call makes its secret.
-    pub(crate) async fn open(ledger: &Ledger, tables: &Tables) -> Result<Self, LedgerError> {
+    ///
+    /// # Errors
+    /// As the ledger's, if there is no secret yet and it cannot be made: on a server that does not
+    /// lead the leader makes it.
+    pub async fn open(ledger: &Ledger, tables: &Tables) -> Result<Self, LedgerError> {
         // Before the transaction: a server that does not lead can read.
         if let Some(row) = ledger.snapshot().get(&tables.seal, &()) {
             return Ok(Self(row.0.clone().into()));

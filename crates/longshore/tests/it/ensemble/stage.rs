@@ -73,7 +73,7 @@ pub struct Ensemble {
 }
 
 impl Ensemble {
-    /// Starts them and waits until one leads and the others know.
+    /// Starts them, all at once, and waits until one leads and the others know.
     pub fn start() -> Self {
         Self::start_with(&[])
     }
@@ -83,7 +83,11 @@ impl Ensemble {
         let etcd = Etcd::start();
         let store = etcd.store();
         let flags = [&["--store", &store], flags].concat();
-        let servers = (0..3).map(|_| Server::start_with(&flags)).collect();
+        let servers = std::thread::scope(|scope| {
+            let starting: Vec<_> =
+                (0..3).map(|_| scope.spawn(|| Server::start_with(&flags))).collect();
+            starting.into_iter().map(|one| one.join().expect("it starts")).collect()
+        });
         let ensemble = Self { servers, agents: Vec::new(), etcd };
         ensemble.leader();
         ensemble

@@ -225,7 +225,10 @@ impl World {
             destinations,
             advisories: Some(folder.path().join("osv")).filter(|path| path.exists()),
         };
-        let ecr = Ecr::open(tables, ledger, setup).await.unwrap();
+        let ecr = {
+            let seal = ecr::Seal::open(&ledger, &tables).await.unwrap();
+            Ecr::new(seal, tables, ledger, setup)
+        };
         let builder =
             Edge::builder(authenticator, Arc::new(clock.clone()), Arc::new(CountedIds::default()));
         let builder = builder.home(home.account, home.region).open(is_open);
