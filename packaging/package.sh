@@ -61,7 +61,9 @@ deb() {
   done
   install -D -m 644 packaging/config/longshore.toml "$root/etc/longshore/longshore.toml"
   local doc=$root/usr/share/doc/longshore
-  install -D -m 644 packaging/config/agent.env.example "$doc/examples/agent.env"
+  for role in agent balancer; do
+    install -D -m 644 "packaging/config/$role.env.example" "$doc/examples/$role.env"
+  done
   install -m 644 packaging/debian/copyright "$doc/copyright"
   gzip -9n <CHANGELOG.md >"$doc/CHANGELOG.md.gz"
   printf '%s (%s) stable; urgency=medium\n\n  * See CHANGELOG.md.gz.\n\n -- %s  %s\n' longshore "$version" \

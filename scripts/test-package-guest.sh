@@ -25,7 +25,7 @@ say "$(uname -r), systemd $(systemctl --version | sed -n 's/^systemd \([0-9]*\).
 ip link set lo up
 
 dpkg --install /root/longshore.deb || fail "the package is not installed"
-for unit in longshore-server longshore-agent longshore-up; do
+for unit in longshore-server longshore-agent longshore-balancer longshore-up; do
   systemd-analyze verify --man=no "/lib/systemd/system/$unit.service" || fail "$unit.service"
   systemctl is-active --quiet "$unit" && fail "$unit runs without having been asked to"
 done
@@ -51,6 +51,19 @@ until_so systemctl is-active longshore-server || fail "a server that was killed 
 until_so status || fail "it does not answer again"
 [ "$(systemctl show -P MainPID longshore-server)" != "$first" ] || fail "it was not replaced"
 say "the server runs as $(ps -o user= -p "$(systemctl show -P MainPID longshore-server)")"
+
+# A balancer beside it, with the administrator's keys.
+install -m 640 -g longshore /var/lib/longshore/credentials /etc/longshore/balancer.credentials
+cat >/etc/longshore/balancer.env <<'ENV'
+LONGSHORE_ENDPOINT=http://127.0.0.1:4566
+AWS_SHARED_CREDENTIALS_FILE=/etc/longshore/balancer.credentials
+ENV
+systemctl start longshore-balancer || fail "longshore-balancer does not start"
+told=/var/lib/longshore-balancer/balancer/longshore-test/told.json
+until_so test -e "$told" || fail "the balancer is told nothing"
+systemctl stop longshore-balancer || fail "the balancer does not stop"
+[ "$(systemctl show -P Result longshore-balancer)" = success ] || fail "the balancer did not end well"
+say "a balancer was told what to serve as $(stat -c %U "$told")"
 
 # This machine as its container instance.
 token=$(longshore token create --data-dir /var/lib/longshore --output json | sed -n 's/.*"token": "\(.*\)".*/\1/p')
@@ -84,7 +97,7 @@ dpkg --remove longshore || fail "no removal"
 pgrep -f 'sleep 86400' && fail "a container outlives the package"
 [ -d /var/lib/longshore-up ] || fail "the data went with the package"
 dpkg --purge longshore || fail "no purge"
-for left in /var/lib/longshore /var/lib/longshore-up /var/lib/longshore-agent /etc/longshore; do
+for left in /var/lib/longshore /var/lib/longshore-up /var/lib/longshore-agent /var/lib/longshore-balancer /etc/longshore; do
   [ ! -e "$left" ] || fail "$left is left"
 done
 mount | grep longshore && fail "mounts are left"
