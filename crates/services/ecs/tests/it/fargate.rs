@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::server::Server;
+use super::server::{Server, committed};
 
 const FLEET: &str = "longshore-fargate-fleet";
 /// Subnets of this account and region, of zones `a` and `b`.
@@ -245,7 +245,7 @@ async fn a_spot_node_that_drains_gives_its_tasks_their_warning() {
     let mut feed = world.server.ledger.subscribe();
     let (_, told) = world.server.post("admin", "/_longshore/fleet", &asked).await;
     let stopped = told["interrupted"].as_array().unwrap();
-    assert_eq!(warned(&world, &mut feed), ids(stopped));
+    assert_eq!(warned(&world, &mut feed).await, ids(stopped));
     assert_eq!(stopped.len() as u64, on("both") - 1, "{told}");
     for id in stopped {
         let task = world.task(id.as_str().unwrap()).await;
@@ -272,10 +272,10 @@ fn ids(all: &[Value]) -> BTreeSet<String> {
 }
 
 /// The tasks of which EventBridge was told since that their Spot capacity goes, while they run.
-fn warned(world: &World, feed: &mut ledger::Feed) -> BTreeSet<String> {
+async fn warned(world: &World, feed: &mut ledger::Feed) -> BTreeSet<String> {
     let source = world.server.ecs.event_source();
     let mut warned = Vec::new();
-    while let Ok(Some(commit)) = feed.try_next() {
+    for commit in committed(feed, &world.server.ledger).await {
         let moments = source.of_commit(&commit);
         let of_tasks = moments.iter().filter(|it| it.detail_type == "ECS Task State Change");
         for moment in of_tasks {

@@ -12,7 +12,7 @@ use ecs::{
 };
 use elbv2::{Elb, ElbSetup, Instances};
 use http::{HeaderName, HeaderValue, Method};
-use ledger::{Ledger, MemoryStore, Schema, Store};
+use ledger::{Commit, Feed, Ledger, MemoryStore, Schema, Store};
 use serde_json::Value;
 use terms::{Clock, ContainerInstanceArn, IdSource, Region, Timestamp};
 use tokio::net::TcpListener;
@@ -322,4 +322,15 @@ impl Server {
         self.connect(&arn).await;
         arn
     }
+}
+
+/// What was committed since the last time, up to what the ledger shows now. It shows a commit
+/// before it tells of it, so the last may have to be waited for.
+pub async fn committed(feed: &mut Feed, ledger: &Ledger) -> Vec<Arc<Commit>> {
+    let shown = ledger.snapshot().revision();
+    let mut commits = Vec::new();
+    while feed.position() < shown {
+        commits.push(feed.next().await.expect("a test commits less than a feed holds"));
+    }
+    commits
 }

@@ -7,7 +7,7 @@ use events::Source;
 use ledger::Feed;
 use serde_json::{Value, json};
 
-use super::server::Server;
+use super::server::{Server, committed};
 
 struct World {
     server: Server,
@@ -35,9 +35,9 @@ impl World {
     }
 
     /// What was told of instances since the last time.
-    fn told(&mut self) -> Vec<Value> {
+    async fn told(&mut self) -> Vec<Value> {
         let mut told = Vec::new();
-        while let Ok(Some(commit)) = self.feed.try_next() {
+        for commit in committed(&mut self.feed, &self.server.ledger).await {
             let moments = self.source.of_commit(&commit);
             let of_instances = moments
                 .into_iter()
@@ -71,7 +71,7 @@ fn free_memory(detail: &Value) -> i64 {
 #[tokio::test]
 async fn tasks_that_come_and_go_are_told_with_growing_versions() {
     let mut world = World::new().await;
-    let told = world.told();
+    let told = world.told().await;
     let agents: Vec<_> = told.iter().map(|one| one["agentConnected"].clone()).collect();
     assert_eq!(agents, [json!(false), json!(true)], "it registered, and its agent connected");
     let mut last = version(&told[1]);
@@ -80,7 +80,7 @@ async fn tasks_that_come_and_go_are_told_with_growing_versions() {
 
     let run = json!({"taskDefinition": "web", "count": 2});
     let tasks = world.ok("RunTask", run).await["tasks"].take();
-    let told = world.told();
+    let told = world.told().await;
     assert_eq!(told.len(), 1, "both came in one commit");
     assert_eq!(free_memory(&told[0]), 400);
     assert!(version(&told[0]) > last);
@@ -91,9 +91,9 @@ async fn tasks_that_come_and_go_are_told_with_growing_versions() {
     let task = &tasks[0]["taskArn"];
     world.ok("SubmitTaskStateChange", json!({"task": task, "status": "RUNNING"})).await;
     world.ok("StopTask", json!({"task": task})).await;
-    assert!(world.told().is_empty());
+    assert!(world.told().await.is_empty());
     world.ok("SubmitTaskStateChange", json!({"task": task, "status": "STOPPED"})).await;
-    let told = world.told();
+    let told = world.told().await;
     assert_eq!((told.len(), free_memory(&told[0])), (1, 700));
     assert!(version(&told[0]) > last);
     last = version(&told[0]);
@@ -101,7 +101,7 @@ async fn tasks_that_come_and_go_are_told_with_growing_versions() {
 
     let drain = json!({"containerInstances": [world.instance], "status": "DRAINING"});
     let shown = world.ok("UpdateContainerInstancesState", drain).await;
-    let told = world.told();
+    let told = world.told().await;
     assert_eq!((told.len(), &told[0]["status"]), (1, &json!("DRAINING")));
     assert!(version(&told[0]) > last);
     assert_eq!(version(&shown["containerInstances"][0]), version(&told[0]));
@@ -113,7 +113,7 @@ async fn after_a_crash_an_instance_is_told_of_once_as_it_is() {
     let mut world = World::new().await;
     let known = world.server.ledger.snapshot().revision();
     world.ok("RunTask", json!({"taskDefinition": "web", "count": 3})).await;
-    let newest = version(&world.told().pop().unwrap());
+    let newest = version(&world.told().await.pop().unwrap());
     let snapshot = world.server.ledger.snapshot();
     let found = world.source.found_after(&snapshot, known);
     let of_instances: Vec<_> =

@@ -3,26 +3,30 @@
 use std::sync::Arc;
 
 use events::Source;
-use ledger::Feed;
+use ledger::{Feed, Ledger};
 use serde_json::{Value, json};
 
 use super::rollout::{Manner, World, is_stable, messages};
+use super::server::committed;
 
 /// What is told from now on.
 struct Ear {
     source: Arc<dyn Source>,
+    ledger: Ledger,
     feed: Feed,
 }
 
 impl Ear {
     fn of(world: &World) -> Self {
-        Self { source: world.server.ecs.event_source(), feed: world.server.ledger.subscribe() }
+        let ledger = world.server.ledger.clone();
+        let feed = ledger.subscribe();
+        Self { source: world.server.ecs.event_source(), ledger, feed }
     }
 
     /// The details of one type that were told since the last time.
-    fn told(&mut self, detail_type: &str) -> Vec<Value> {
+    async fn told(&mut self, detail_type: &str) -> Vec<Value> {
         let mut told = Vec::new();
-        while let Ok(Some(commit)) = self.feed.try_next() {
+        for commit in committed(&mut self.feed, &self.ledger).await {
             let moments = self.source.of_commit(&commit).into_iter();
             let moments = moments.filter(|moment| moment.detail_type == detail_type);
             told.extend(moments.map(|moment| {
@@ -32,8 +36,8 @@ impl Ear {
         told
     }
 
-    fn names(&mut self, detail_type: &str) -> Vec<String> {
-        let told = self.told(detail_type);
+    async fn names(&mut self, detail_type: &str) -> Vec<String> {
+        let told = self.told(detail_type).await;
         told.iter().map(|one| one["eventName"].as_str().unwrap_or_default().to_owned()).collect()
     }
 }
@@ -69,7 +73,7 @@ async fn a_rollback_that_a_person_asks_for_is_no_failure() {
     assert!(said.iter().any(|text| text.ends_with(" was stopped by a user.")), "{said:?}");
     assert!(said.iter().any(|text| text.contains("rolling back to deployment")), "{said:?}");
     assert!(said.iter().all(|text| !text.contains("deployment failed")), "{said:?}");
-    let told = ear.told(DEPLOYMENT);
+    let told = ear.told(DEPLOYMENT).await;
     let shown: Vec<_> = told.iter().map(|one| (&one["eventName"], &one["deploymentId"])).collect();
     let name = |name: &str| json!(format!("SERVICE_DEPLOYMENT_{name}"));
     let (begun, done) = (name("IN_PROGRESS"), name("COMPLETED"));
@@ -88,7 +92,7 @@ async fn a_deployment_that_a_person_stops_is_no_failure() {
     let is_told = |one: &Value| messages(one).iter().any(|said| said.ends_with(text));
     let stopped = world.until("stopped", is_told).await;
     assert_eq!(stopped["deployments"][0]["rolloutState"], "FAILED");
-    assert_eq!(ear.names(DEPLOYMENT), [""; 0]);
+    assert_eq!(ear.names(DEPLOYMENT).await, [""; 0]);
     // What is found of it after a crash is no failure either.
     let snapshot = world.server.ledger.snapshot();
     let found = world.server.ecs.event_source().found_after(&snapshot, 0);
@@ -111,7 +115,7 @@ async fn a_failure_that_the_breaker_finds_is_told() {
         is_stable(one, 2) && said.iter().any(|text| text.contains("rolling back"))
     };
     world.until("back", is_back).await;
-    let told = ear.told(DEPLOYMENT);
+    let told = ear.told(DEPLOYMENT).await;
     let shown: Vec<_> = told.iter().map(|one| one["eventName"].as_str().unwrap()).collect();
     let name = ["IN_PROGRESS", "FAILED", "IN_PROGRESS", "COMPLETED"];
     assert_eq!(shown, name.map(|one| format!("SERVICE_DEPLOYMENT_{one}")), "{told:#?}");
@@ -137,7 +141,7 @@ async fn a_daemons_count_is_told_and_a_persons_is_not() {
         let is_it = |one: &&Value| one["eventName"] == "SERVICE_DESIRED_COUNT_UPDATED";
         told.iter().filter(is_it).map(|one| one["desiredCount"].as_u64().unwrap()).collect()
     };
-    assert_eq!(counts(ear.told(ACTION)), [2, 3]);
+    assert_eq!(counts(ear.told(ACTION).await), [2, 3]);
     let said = messages(&on_three);
     assert!(said.iter().all(|text| !text.contains("desired count")), "{said:?}");
     world.ok("DeleteService", json!({"service": "web", "force": true})).await;
@@ -147,7 +151,7 @@ async fn a_daemons_count_is_told_and_a_persons_is_not() {
     world.until("stable", |one| is_stable(one, 1)).await;
     world.ok("UpdateService", json!({"service": "web", "desiredCount": 2})).await;
     world.until("larger", |one| is_stable(one, 2)).await;
-    assert_eq!(counts(ear.told(ACTION)), [0; 0]);
+    assert_eq!(counts(ear.told(ACTION).await), [0; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -168,14 +172,14 @@ async fn a_task_sets_count_is_told_when_its_scale_changes() {
         }
     };
     world.until("steady", is_steady(2)).await;
-    let told = ear.told(ACTION);
+    let told = ear.told(ACTION).await;
     let steady = told.iter().find(|one| one["eventName"] == "TASKSET_STEADY_STATE").unwrap();
     assert_eq!(steady["taskSetArns"], json!([set]), "{told:#?}");
     let body = json!({"cluster": "default", "service": "web", "taskSet": set,
         "scale": {"value": 100, "unit": "PERCENT"}});
     world.ok("UpdateTaskSet", body).await;
     world.until("steady again", is_steady(4)).await;
-    let told = ear.told(ACTION);
+    let told = ear.told(ACTION).await;
     let is_count = |one: &&Value| one["eventName"] == "SERVICE_DESIRED_COUNT_UPDATED";
     let counts: Vec<_> = told.iter().filter(is_count).collect();
     assert_eq!(counts.len(), 1, "{told:#?}");
@@ -183,5 +187,5 @@ async fn a_task_sets_count_is_told_when_its_scale_changes() {
     // A person says how many the service is to have.
     world.ok("UpdateService", json!({"service": "web", "desiredCount": 2})).await;
     world.until("smaller", is_steady(2)).await;
-    assert!(!ear.names(ACTION).contains(&"SERVICE_DESIRED_COUNT_UPDATED".to_owned()));
+    assert!(!ear.names(ACTION).await.contains(&"SERVICE_DESIRED_COUNT_UPDATED".to_owned()));
 }
