@@ -21,6 +21,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Connections that wait for their next request are closed after this long.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// What a connection reads ahead of who wants it, in bytes: many objects may be read slowly at once.
+const BUFFER_BYTES: usize = 128 * 1024;
 
 /// The client that requests of one bucket go through.
 #[derive(Clone, Debug)]
@@ -47,6 +49,7 @@ impl Carrier {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
+            .http1_max_buf_size(BUFFER_BYTES)
             .build(connector);
         Ok(Self(client))
     }

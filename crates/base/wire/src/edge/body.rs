@@ -9,12 +9,13 @@ use http_body_util::{BodyExt, Limited, combinators::BoxBody};
 use hyper::body::{Frame, Incoming, SizeHint};
 
 use super::connections::Exchange;
+use super::file::{FileBody, Lane};
 use crate::ServiceError;
 
 /// What a body's stream can fail with.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
-/// A body: bytes at hand, or a stream.
+/// A body: bytes at hand, a stream, or a part of a file.
 #[derive(Debug)]
 pub struct Body {
     kind: Kind,
@@ -28,6 +29,7 @@ enum Kind {
     Full(Option<Bytes>),
     Incoming(Incoming),
     Boxed(BoxBody<Bytes, BodyError>),
+    File(FileBody),
 }
 
 impl Body {
@@ -49,6 +51,14 @@ impl Body {
     pub(super) fn map_full(mut self, change: impl FnOnce(Bytes) -> Bytes) -> Self {
         if let Kind::Full(bytes) = &mut self.kind {
             *bytes = bytes.take().map(change);
+        }
+        self
+    }
+
+    /// The same, sent over a lane if it is a part of a file.
+    pub(super) fn over(mut self, lane: &Lane) -> Self {
+        if let Kind::File(file) = self.kind {
+            self.kind = Kind::File(file.over(lane));
         }
         self
     }
@@ -116,6 +126,12 @@ impl From<&'static str> for Body {
     }
 }
 
+impl From<FileBody> for Body {
+    fn from(file: FileBody) -> Self {
+        Kind::File(file).into()
+    }
+}
+
 impl From<Incoming> for Body {
     fn from(incoming: Incoming) -> Self {
         Kind::Incoming(incoming).into()
@@ -134,6 +150,7 @@ impl hyper::body::Body for Body {
             Kind::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Kind::Incoming(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
             Kind::Boxed(body) => Pin::new(body).poll_frame(cx),
+            Kind::File(body) => Pin::new(body).poll_frame(cx),
         }
     }
 
@@ -142,6 +159,7 @@ impl hyper::body::Body for Body {
             Kind::Full(bytes) => bytes.is_none(),
             Kind::Incoming(body) => body.is_end_stream(),
             Kind::Boxed(body) => body.is_end_stream(),
+            Kind::File(body) => body.is_end_stream(),
         }
     }
 
@@ -150,6 +168,7 @@ impl hyper::body::Body for Body {
             Kind::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
             Kind::Incoming(body) => body.size_hint(),
             Kind::Boxed(body) => body.size_hint(),
+            Kind::File(body) => body.size_hint(),
         }
     }
 }

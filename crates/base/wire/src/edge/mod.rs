@@ -7,6 +7,7 @@ mod builder;
 mod connections;
 mod counters;
 mod dispatch;
+mod file;
 mod gate;
 mod hearing;
 mod intake;

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Version;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -16,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use super::connections::{Link, Watched};
 use super::counters::count;
+use super::file::{Lane, Sending};
 use super::{Edge, EdgeLimits, intake};
 use crate::tls::{self, Connection};
 
@@ -106,7 +108,8 @@ impl Edge {
         // Answers are small and complete: they shall not wait for more.
         let _ = stream.set_nodelay(true);
         let Some(tls) = self.0.tls.clone() else {
-            let known = Connection::default();
+            let (stream, lane) = Sending::new(stream);
+            let known = (Connection::default(), Some(lane));
             return self.connection(builder, stream, known, source, shutdown, link).await;
         };
         let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream));
@@ -117,6 +120,7 @@ impl Edge {
         };
         match handshake {
             Ok(Ok((stream, known))) => {
+                let known = (known, None);
                 self.connection(builder, stream, known, source, shutdown, link).await;
             }
             Ok(Err(error)) => tracing::debug!(%error, %source, "no TLS with this client"),
@@ -129,7 +133,7 @@ impl Edge {
         self,
         builder: &Builder<TokioExecutor>,
         stream: S,
-        known: Connection,
+        (known, lane): (Connection, Option<Lane>),
         source: SocketAddr,
         shutdown: CancellationToken,
         link: &Arc<Link>,
@@ -141,10 +145,16 @@ impl Edge {
         let service = service_fn(move |mut request| {
             tls::enter(&known, &mut request);
             let (edge, exchange) = (self.clone(), heard.begin(intake::head_bytes(&request)));
+            // HTTP/2 writes pieces of several answers in turn.
+            let lane = lane.clone().filter(|_| request.version() < Version::HTTP_2);
             async move {
                 let Some(exchange) = exchange else { return Ok(intake::no_memory()) };
                 request.extensions_mut().insert(exchange);
-                Ok::<_, Infallible>(edge.handle(request, Some(source)).await)
+                let response = edge.handle(request, Some(source)).await;
+                Ok::<_, Infallible>(match lane {
+                    Some(lane) => response.map(|body| body.over(&lane)),
+                    None => response,
+                })
             }
         });
         let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);

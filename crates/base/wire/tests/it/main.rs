@@ -4,6 +4,7 @@
 mod clients;
 mod codecs;
 mod ec2;
+mod files;
 mod gates;
 mod generated;
 mod hostile;

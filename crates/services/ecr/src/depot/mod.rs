@@ -25,7 +25,7 @@ use crate::model::ContentDigest;
 use crate::{Scope, Tables};
 
 pub(crate) use bucket::Fresh;
-pub(crate) use reader::Reader;
+pub(crate) use reader::{Begun, Reader};
 
 /// Why bytes could not be stored or read.
 #[derive(Debug, thiserror::Error)]

@@ -21,6 +21,14 @@ pub(crate) enum Reader {
     Object(Bucket, String),
 }
 
+/// What [`Reader::begin`] gives.
+pub(crate) enum Begun {
+    /// A file, to be read where it is wanted.
+    File(Arc<File>),
+    /// The bytes that were asked for.
+    Object(Reading),
+}
+
 impl Reader {
     /// `count` bytes from byte `from` on, which must be there.
     ///
@@ -54,15 +62,15 @@ impl Reader {
         })
     }
 
-    /// The object's bytes as they come; `None` for a file.
+    /// The file, or an object's bytes as they come.
     ///
     /// # Errors
     /// If the bucket does not begin to send them.
-    pub(crate) async fn begin(&self, from: u64, count: u64) -> Result<Option<Reading>, DepotError> {
-        match self {
-            Self::File(_) => Ok(None),
-            Self::Object(bucket, key) => Ok(Some(bucket.read(key, from, count).await?)),
-        }
+    pub(crate) async fn begin(&self, from: u64, count: u64) -> Result<Begun, DepotError> {
+        Ok(match self {
+            Self::File(file) => Begun::File(Arc::clone(file)),
+            Self::Object(bucket, key) => Begun::Object(bucket.read(key, from, count).await?),
+        })
     }
 }
 

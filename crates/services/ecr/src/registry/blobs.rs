@@ -24,13 +24,13 @@ use super::refusal::{Refusal, Words};
 use super::through::Source;
 use super::{Answer, CONTENT_DIGEST, Request, value};
 use crate::Inner;
-use crate::depot::{DepotError, Reader};
+use crate::depot::{Begun, DepotError, Reader};
 use crate::model::{ContentDigest, Layer};
 use crate::push::beside;
 use crate::tables::{DigestKey, NameKey};
 use crate::upstream::Coming;
 
-/// What is read at a time. With many downloads, this is what the registry holds in memory.
+/// What is read at a time of a blob that comes.
 const CHUNK_BYTES: usize = 256 * 1024;
 /// Chunks that wait for a client that reads slowly.
 const CHUNKS_WAITING: usize = 1;
@@ -160,26 +160,15 @@ pub(super) fn busy() -> Refusal {
         .header(::http::header::RETRY_AFTER, HeaderValue::from_static("2"))
 }
 
-/// Some bytes of a blob, read a little ahead of the client.
+/// Some bytes of a blob that is whole.
 async fn stream(reader: Reader, first: u64, count: u64) -> Result<Body, DepotError> {
+    let reading = match reader.begin(first, count).await? {
+        // Of a blob's file nothing changes: only its name may go.
+        Begun::File(file) => return Ok(Body::file(file, first, count)),
+        Begun::Object(reading) => reading,
+    };
     let (sender, receiver) = mpsc::channel(CHUNKS_WAITING);
-    if let Some(reading) = reader.begin(first, count).await? {
-        tokio::spawn(pass_on(reading, count, sender));
-        return Ok(Body::stream(Chunks(receiver)));
-    }
-    tokio::spawn(async move {
-        let (mut at, end) = (first, first + count);
-        while at < end {
-            let size = (end - at).min(CHUNK_BYTES as u64);
-            let chunk = reader.read_at(at, size).await;
-            let is_broken = chunk.is_err();
-            at += size;
-            // Nobody reads any more, or the answer breaks off here.
-            if sender.send(chunk).await.is_err() || is_broken {
-                return;
-            }
-        }
-    });
+    tokio::spawn(pass_on(reading, count, sender));
     Ok(Body::stream(Chunks(receiver)))
 }
 

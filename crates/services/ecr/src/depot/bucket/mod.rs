@@ -16,20 +16,20 @@
 
 mod progress;
 mod strangers;
+mod tail;
 mod uploads;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use ::bucket::Bucket;
 use blobs::{Digest, StoreError};
 use bytes::Bytes;
 use ledger::{Ledger, Row};
 use parking_lot::Mutex;
 use terms::{IdSource, Uuid};
 
+use self::progress::Means;
 use self::strangers::Strangers;
 use self::uploads::Uploads;
 use super::{DepotError, Hold, HoldKind, InBucket, Reader, is_named};
@@ -46,12 +46,11 @@ const BATCH_MAX: usize = 256;
 pub(in crate::depot) struct Shelf(Arc<Inner>);
 
 struct Inner {
-    bucket: Bucket,
+    means: Means,
     owner: String,
     ledger: Ledger,
     tables: Tables,
     ids: Arc<dyn IdSource>,
-    spool: PathBuf,
     uploads: Uploads,
     strangers: Mutex<Strangers>,
     writing: Writing,
@@ -87,12 +86,11 @@ impl Shelf {
         let uploads = Uploads::new(&ledger);
         let (strangers, writing) = (Mutex::default(), Writing::default());
         Self(Arc::new(Inner {
-            bucket,
+            means: Means::new(bucket, spool),
             owner,
             ledger,
             tables,
             ids,
-            spool,
             uploads,
             strangers,
             writing,
@@ -110,7 +108,7 @@ impl Shelf {
         let digest = Digest::of(&bytes);
         let name = Uuid::from_random(self.0.ids.next()).to_string();
         let fresh = self.fresh(name, bytes.len() as u64, false);
-        self.0.bucket.put(&blob_key(&fresh.name), bytes).await?;
+        self.0.means.bucket.put(&blob_key(&fresh.name), bytes).await?;
         Ok(Hold { digest, kind: HoldKind::Bucket(Some(fresh)) })
     }
 
@@ -125,13 +123,13 @@ impl Shelf {
         if size_bytes > limit_bytes {
             return Err(StoreError::TooLarge { digest, size_bytes, limit_bytes }.into());
         }
-        let bytes = self.0.bucket.get(&blob_key(&object.name), limit_bytes).await?;
+        let bytes = self.0.means.bucket.get(&blob_key(&object.name), limit_bytes).await?;
         bytes.ok_or(DepotError::Missing(digest))
     }
 
     pub(super) fn reader(&self, digest: Digest) -> Result<Reader, DepotError> {
         let object = self.object(digest)?;
-        Ok(Reader::Object(self.0.bucket.clone(), blob_key(&object.name)))
+        Ok(Reader::Object(self.0.means.bucket.clone(), blob_key(&object.name)))
     }
 
     /// After a transaction that was to name an object: takes away what no row names, and what is left of
@@ -143,7 +141,7 @@ impl Shelf {
             (true, _) => self.end_upload(&fresh.name, is_kept).await,
             (false, true) => Ok(()),
             (false, false) => {
-                let deleted = self.0.bucket.delete(&blob_key(&fresh.name)).await;
+                let deleted = self.0.means.bucket.delete(&blob_key(&fresh.name)).await;
                 deleted.map_err(DepotError::from)
             }
         };
@@ -156,7 +154,7 @@ impl Shelf {
     /// Takes away the rows of objects that nothing names, then the objects; and what lies in the bucket
     /// without a row.
     pub(super) async fn collect(&self) -> Result<(usize, u64), DepotError> {
-        let Inner { ledger, tables, bucket, .. } = &*self.0;
+        let Inner { ledger, tables, means, .. } = &*self.0;
         let mut gone = (0, 0);
         loop {
             let snapshot = ledger.snapshot();
@@ -178,7 +176,7 @@ impl Shelf {
                 Ok::<_, std::convert::Infallible>(taken)
             });
             for object in done.await.map_err(uncommitted)?.value {
-                bucket.delete(&blob_key(&object.name)).await?;
+                means.bucket.delete(&blob_key(&object.name)).await?;
                 gone = (gone.0 + 1, gone.1 + object.size_bytes);
             }
         }
@@ -203,6 +201,6 @@ impl Drop for Fresh {
 
 impl fmt::Debug for Shelf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Shelf").field(&self.0.bucket).finish()
+        f.debug_tuple("Shelf").field(&self.0.means.bucket).finish()
     }
 }

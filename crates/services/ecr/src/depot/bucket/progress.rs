@@ -2,15 +2,18 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use ::bucket::{Bucket, BucketError};
 use blobs::Hasher;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use terms::Timestamp;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
+use super::tail::Tail;
 use super::{blob_key, state_key};
 use crate::depot::{DepotError, blocking};
 
@@ -19,9 +22,33 @@ use crate::depot::{DepotError, blocking};
 pub(super) const PART_BYTES: usize = 6 * 1024 * 1024;
 /// After so many parts the state is saved in the middle of a request, too.
 const PARTS_BETWEEN_SAVES: usize = 16;
+/// Parts that are in memory at once, of all uploads: others wait.
+const PARTS_IN_MEMORY: usize = 4;
 /// The largest state: names of all parts, and what has come since the last one, which may be a whole
 /// part of the API's.
 const STATE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// What all uploads to a bucket share.
+#[derive(Clone)]
+pub(super) struct Means {
+    pub(super) bucket: Bucket,
+    /// A folder of this machine for what is not a part yet.
+    pub(super) folder: PathBuf,
+    /// Places in memory for parts.
+    places: Arc<Semaphore>,
+}
+
+impl Means {
+    pub(super) fn new(bucket: Bucket, folder: PathBuf) -> Self {
+        Self { bucket, folder, places: Arc::new(Semaphore::new(PARTS_IN_MEMORY)) }
+    }
+
+    /// Waits for a place for a part. Whoever waits holds none: each gets one in turn.
+    async fn place(&self) -> OwnedSemaphorePermit {
+        let place = Arc::clone(&self.places).acquire_owned().await;
+        place.expect("places are never closed")
+    }
+}
 
 /// What there is of an upload. Between two awaits it is always whole: a request may break off anywhere.
 pub(super) struct Progress {
@@ -34,7 +61,7 @@ pub(super) struct Progress {
     /// The part that is on its way.
     sending: Option<JoinHandle<Result<String, BucketError>>>,
     /// What has come since.
-    tail: BytesMut,
+    tail: Tail,
     /// How far what was saved last goes.
     saved: Option<u64>,
     /// Whether the object is there.
@@ -57,14 +84,14 @@ struct State {
 
 impl Progress {
     /// Nothing has come.
-    pub(super) fn new(now: Timestamp) -> Self {
+    pub(super) fn new(means: &Means, now: Timestamp) -> Self {
         Self {
             hasher: Hasher::new(),
             offset: 0,
             upload: None,
             parts: Vec::new(),
             sending: None,
-            tail: BytesMut::new(),
+            tail: Tail::new(&means.folder),
             saved: None,
             is_complete: false,
             touched_at: now,
@@ -73,21 +100,25 @@ impl Progress {
     }
 
     /// What was saved of an upload; `None` if nothing was.
-    pub(super) async fn load(bucket: &Bucket, id: &str) -> Result<Option<Self>, DepotError> {
-        let Some(bytes) = bucket.get(&state_key(id), STATE_BYTES_MAX).await? else {
+    pub(super) async fn load(means: &Means, id: &str) -> Result<Option<Self>, DepotError> {
+        let _place = means.place().await;
+        let Some(bytes) = means.bucket.get(&state_key(id), STATE_BYTES_MAX).await? else {
             return Ok(None);
         };
-        let read = Self::read(&bytes).ok_or_else(|| DepotError::Unreadable(id.to_owned()))?;
+        let read = Self::read(means, &bytes);
+        let mut read = read.ok_or_else(|| DepotError::Unreadable(id.to_owned()))?;
+        read.tail.settle().await?;
         Ok(Some(read))
     }
 
-    fn read(bytes: &Bytes) -> Option<Self> {
+    fn read(means: &Means, bytes: &Bytes) -> Option<Self> {
         let end = bytes.iter().position(|byte| *byte == b'\n')?;
         let state: State = serde_json::from_slice(&bytes[..end]).ok()?;
         let hash = data_encoding::HEXLOWER.decode(state.hash.as_bytes()).ok()?;
-        let tail = BytesMut::from(&bytes[end + 1..]);
+        let mut tail = Tail::new(&means.folder);
+        tail.push(bytes.slice(end + 1..));
         let is_whole = (state.parts.len() * PART_BYTES + tail.len()) as u64 == state.offset;
-        is_whole.then_some(())?;
+        (is_whole && tail.len() <= PART_BYTES).then_some(())?;
         Some(Self {
             hasher: Hasher::resume(&hash)?,
             offset: state.offset,
@@ -102,7 +133,8 @@ impl Progress {
         })
     }
 
-    fn write(&self) -> Bytes {
+    async fn write(&mut self) -> Result<Bytes, DepotError> {
+        let tail = self.tail.read().await?;
         let state = State {
             offset: self.offset,
             hash: data_encoding::HEXLOWER.encode(&self.hasher.state()),
@@ -112,8 +144,8 @@ impl Progress {
         };
         let mut bytes = serde_json::to_vec(&state).expect("texts and numbers");
         bytes.push(b'\n');
-        bytes.extend_from_slice(&self.tail);
-        bytes.into()
+        bytes.extend_from_slice(&tail);
+        Ok(bytes.into())
     }
 
     /// How many bytes have come.
@@ -149,9 +181,9 @@ impl Progress {
     /// Adds bytes, and sends what makes a part. After an error, what was saved last is all there is.
     pub(super) async fn append(
         &mut self,
-        bucket: &Bucket,
+        means: &Means,
         id: &str,
-        (bytes, now): (Bytes, Timestamp),
+        (mut bytes, now): (Bytes, Timestamp),
     ) -> Result<(), DepotError> {
         if let Some(file) = self.spool.clone() {
             let bytes = bytes.clone();
@@ -161,36 +193,47 @@ impl Progress {
                 DepotError::File { action: "write", path, source }
             })?;
         }
-        self.hasher.update(&bytes);
-        self.offset += bytes.len() as u64;
-        self.touched_at = now;
-        self.tail.extend_from_slice(&bytes);
-        drop(bytes);
         let mut is_due = false;
-        while self.tail.len() >= PART_BYTES {
-            self.send_part(bucket, id).await?;
-            is_due |= self.parts.len() % PARTS_BETWEEN_SAVES == PARTS_BETWEEN_SAVES - 1;
+        loop {
+            self.tail.settle().await?;
+            if self.tail.len() >= PART_BYTES {
+                self.send_part(means, id).await?;
+                is_due |= self.parts.len() % PARTS_BETWEEN_SAVES == PARTS_BETWEEN_SAVES - 1;
+            }
+            if bytes.is_empty() {
+                break;
+            }
+            let piece = bytes.split_to(bytes.len().min(PART_BYTES - self.tail.len()));
+            self.hasher.update(&piece);
+            self.offset += piece.len() as u64;
+            self.touched_at = now;
+            self.tail.push(piece);
         }
-        if is_due { self.save(bucket, id).await } else { Ok(()) }
+        if is_due { self.save(means, id).await } else { Ok(()) }
     }
 
     /// Sends the next part, behind the one that is on its way.
-    async fn send_part(&mut self, bucket: &Bucket, id: &str) -> Result<(), DepotError> {
+    async fn send_part(&mut self, means: &Means, id: &str) -> Result<(), DepotError> {
         let upload = match &self.upload {
             Some(upload) => upload.clone(),
             None => {
-                let upload = bucket.begin_parts(&blob_key(id)).await?;
+                let upload = means.bucket.begin_parts(&blob_key(id)).await?;
                 self.upload = Some(upload.clone());
                 // From now on somebody must be able to throw the parts away.
                 self.saved = None;
-                self.save(bucket, id).await?;
+                self.save(means, id).await?;
                 upload
             }
         };
         self.sent().await?;
-        let (bytes, number) = (self.tail.split_to(PART_BYTES).freeze(), self.parts.len());
-        let (bucket, key) = (bucket.clone(), blob_key(id));
-        let send = async move { bucket.put_part(&key, &upload, number, bytes).await };
+        let place = means.place().await;
+        let (bytes, number) = (self.tail.read().await?, self.parts.len());
+        self.tail.clear();
+        let (bucket, key) = (means.bucket.clone(), blob_key(id));
+        let send = async move {
+            let _place = place;
+            bucket.put_part(&key, &upload, number, bytes).await
+        };
         self.sending = Some(tokio::spawn(send));
         Ok(())
     }
@@ -208,34 +251,37 @@ impl Progress {
     }
 
     /// Puts all that has come into the bucket.
-    pub(super) async fn save(&mut self, bucket: &Bucket, id: &str) -> Result<(), DepotError> {
+    pub(super) async fn save(&mut self, means: &Means, id: &str) -> Result<(), DepotError> {
         self.sent().await?;
         if self.is_saved() {
             return Ok(());
         }
-        let offset = self.offset;
-        bucket.put(&state_key(id), self.write()).await?;
+        let _place = means.place().await;
+        let (offset, state) = (self.offset, self.write().await?);
+        means.bucket.put(&state_key(id), state).await?;
         self.saved = Some(offset);
         Ok(())
     }
 
     /// Makes an object of all that has come.
-    pub(super) async fn complete(&mut self, bucket: &Bucket, id: &str) -> Result<(), DepotError> {
+    pub(super) async fn complete(&mut self, means: &Means, id: &str) -> Result<(), DepotError> {
         self.sent().await?;
         if !self.is_complete {
-            self.join(bucket, id).await?;
+            self.join(means, id).await?;
             self.is_complete = true;
         }
         Ok(())
     }
 
-    async fn join(&self, bucket: &Bucket, id: &str) -> Result<(), DepotError> {
-        let (key, tail) = (blob_key(id), self.tail.clone().freeze());
+    async fn join(&mut self, means: &Means, id: &str) -> Result<(), DepotError> {
+        let place = means.place().await;
+        let (bucket, key, tail) = (&means.bucket, blob_key(id), self.tail.read().await?);
         let Some(upload) = &self.upload else { return Ok(bucket.put(&key, tail).await?) };
         let mut parts = self.parts.clone();
         if !tail.is_empty() {
             parts.push(bucket.put_part(&key, upload, parts.len(), tail).await?);
         }
+        drop(place);
         match bucket.end_parts(&key, upload, &parts).await {
             // A server that died since had done so.
             Err(error) if error.is_missing() => match bucket.size_bytes(&key).await? {

@@ -22,7 +22,8 @@ pub(super) struct Strangers {
 impl Shelf {
     /// Takes away what has had no row for a day. How many blobs went.
     pub(super) async fn sweep_strangers(&self) -> Result<usize, DepotError> {
-        let Inner { bucket, owner, ledger, .. } = &*self.0;
+        let Inner { means, owner, ledger, .. } = &*self.0;
+        let bucket = &means.bucket;
         let now = ledger.clock().now();
         let looked_at = self.0.strangers.lock().looked_at;
         if looked_at.is_some_and(|at| now < at + PAUSE) {

@@ -61,7 +61,7 @@ impl Shelf {
         scope: &Scope,
         repository: &str,
     ) -> Result<Upload, DepotError> {
-        let Inner { ledger, tables, uploads, .. } = &*self.0;
+        let Inner { ledger, tables, uploads, means, .. } = &*self.0;
         if uploads.known.lock().len() >= UPLOADS_MAX {
             return Err(DepotError::Crowded);
         }
@@ -74,7 +74,7 @@ impl Shelf {
         });
         let now = begun.await.map_err(uncommitted)?.value;
         let mut progress = uploads.slot(&id).lock_owned().await;
-        *progress = Some(Progress::new(now));
+        *progress = Some(Progress::new(means, now));
         Ok(Upload { shelf: self.clone(), id, progress, offset: 0 })
     }
 
@@ -84,7 +84,7 @@ impl Shelf {
         scope: &Scope,
         repository: &str,
     ) -> Result<Option<Upload>, DepotError> {
-        let Inner { ledger, tables, uploads, bucket, .. } = &*self.0;
+        let Inner { ledger, tables, uploads, means, .. } = &*self.0;
         let row = ledger.snapshot().get(&tables.uploads, &id.to_owned());
         let is_theirs = |row: &Begun| row.scope == *scope && row.repository == repository;
         let Some(row) = row.filter(|row| is_theirs(row)) else { return Ok(None) };
@@ -95,8 +95,8 @@ impl Shelf {
         let offset = match &*progress {
             Some(progress) => progress.offset(),
             None => {
-                let saved = Progress::load(bucket, id).await?;
-                progress.insert(saved.unwrap_or_else(|| Progress::new(row.began_at))).offset()
+                let saved = Progress::load(means, id).await?;
+                progress.insert(saved.unwrap_or_else(|| Progress::new(means, row.began_at))).offset()
             }
         };
         Ok(Some(Upload { shelf: self.clone(), id: id.to_owned(), progress, offset }))
@@ -105,7 +105,8 @@ impl Shelf {
     /// Takes an upload's row away, and then what is left of it; the object that it became too, unless
     /// a row names that.
     pub(super) async fn end_upload(&self, id: &str, is_named: bool) -> Result<(), DepotError> {
-        let Inner { ledger, tables, uploads, bucket, .. } = &*self.0;
+        let Inner { ledger, tables, uploads, means, .. } = &*self.0;
+        let bucket = &means.bucket;
         let at = id.to_owned();
         if ledger.snapshot().get(&tables.uploads, &at).is_some() {
             let ended = ledger.transact("ecr: end an upload", |tx| {
@@ -118,7 +119,7 @@ impl Shelf {
         let progress = slot.and_then(|slot| slot.try_lock_owned().ok()?.take());
         let mut progress = match progress {
             Some(progress) => Some(progress),
-            None => Progress::load(bucket, id).await?,
+            None => Progress::load(means, id).await?,
         };
         if !is_named {
             if let Some(progress) = &mut progress {
@@ -137,7 +138,7 @@ impl Shelf {
         &self,
         before: Timestamp,
     ) -> Result<usize, DepotError> {
-        let Inner { ledger, tables, uploads, bucket, .. } = &*self.0;
+        let Inner { ledger, tables, uploads, means, .. } = &*self.0;
         let slots: Vec<_> = uploads.known.lock().values().cloned().collect();
         for slot in slots {
             if let Ok(mut progress) = slot.try_lock()
@@ -155,7 +156,7 @@ impl Shelf {
             // Somebody adds to it.
             let Ok(mut progress) = slot.try_lock() else { continue };
             if progress.is_none() {
-                *progress = Progress::load(bucket, &id).await?;
+                *progress = Progress::load(means, &id).await?;
             }
             let is_idle = progress.as_ref().is_none_or(|progress| progress.touched_at() < before);
             drop(progress);
@@ -192,7 +193,7 @@ impl Upload {
 
     /// A file of this machine, without a name, that all that comes is written to as well.
     pub(in crate::depot) async fn reader(&mut self) -> Result<Reader, DepotError> {
-        let spool = self.shelf.0.spool.clone();
+        let spool = self.shelf.0.means.folder.clone();
         let made = blocking(move || {
             std::fs::create_dir_all(&spool).and_then(|()| tempfile::tempfile_in(&spool)).map_err(
                 |source| DepotError::File { action: "make a file in", path: spool, source },
@@ -206,7 +207,7 @@ impl Upload {
     pub(in crate::depot) async fn append(&mut self, bytes: Bytes) -> Result<(), DepotError> {
         let (shelf, id) = (self.shelf.clone(), self.id.clone());
         let now = shelf.0.ledger.clock().now();
-        let done = self.progress()?.append(&shelf.0.bucket, &id, (bytes, now)).await;
+        let done = self.progress()?.append(&shelf.0.means, &id, (bytes, now)).await;
         self.done(done)
     }
 
@@ -216,7 +217,7 @@ impl Upload {
         if !shelf.0.ledger.leadership().borrow().is_leading() {
             return Err(DepotError::Ledger(Box::new(LedgerError::NotLeading { leader: None })));
         }
-        let done = self.progress()?.save(&shelf.0.bucket, &id).await;
+        let done = self.progress()?.save(&shelf.0.means, &id).await;
         self.done(done)
     }
 
@@ -231,7 +232,7 @@ impl Upload {
         let mut is_right = fits(digest);
         let fresh = shelf.fresh(id.clone(), self.offset, true);
         if is_right {
-            let done = self.progress()?.complete(&shelf.0.bucket, &id).await;
+            let done = self.progress()?.complete(&shelf.0.means, &id).await;
             self.done(done)?;
         }
         if is_right && !is_sha256 {
@@ -263,7 +264,7 @@ async fn sha512_of(shelf: &Shelf, id: &str, size_bytes: u64) -> Result<ContentDi
     use sha2::Digest as _;
     let mut hasher = sha2::Sha512::new();
     if size_bytes > 0 {
-        let mut reading = shelf.0.bucket.read(&blob_key(id), 0, size_bytes).await?;
+        let mut reading = shelf.0.means.bucket.read(&blob_key(id), 0, size_bytes).await?;
         while let Some(piece) = reading.next().await? {
             hasher.update(&piece);
         }
