@@ -20,6 +20,6 @@ mod trust;
 pub use self::http::{Ask, Http, Plain, host_of, is_loopback_host, refused};
 pub use challenge::Challenge;
 pub use error::ClientError;
-pub use remote::{Fetched, Remote, RemoteBlob};
+pub use remote::{Fetched, Page, Remote, RemoteBlob};
 pub use token::{Asker, Auth, answer, challenges};
 pub use trust::{Authorities, AuthoritiesError};

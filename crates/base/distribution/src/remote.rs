@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE};
+use http::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, LINK, RANGE,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use parking_lot::Mutex;
@@ -42,6 +44,15 @@ pub struct Fetched {
     pub content_type: Option<String>,
     /// Its digest, as the registry says.
     pub digest: Option<String>,
+}
+
+/// One page of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// As it came.
+    pub bytes: Vec<u8>,
+    /// The query of the next one; none on the last.
+    pub next: Option<String>,
 }
 
 /// A blob on its way.
@@ -201,6 +212,35 @@ impl Remote {
         }
     }
 
+    /// One page of what refers to a manifest, of at most `limit_bytes`, as an index; none if the registry
+    /// has no such list. The first page is asked for with nothing, each next one with what
+    /// [`Page::next`] says.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn referrers(
+        &self,
+        digest: &str,
+        next: Option<&str>,
+        limit_bytes: u64,
+    ) -> Result<Option<Page>, ClientError> {
+        let query = next.map(|next| format!("?{next}")).unwrap_or_default();
+        let url = self.url(&format!("referrers/{digest}{query}"))?;
+        let what = format!("what refers to {digest} in {}", self.name);
+        let (response, ask) =
+            self.ask(Method::GET, url, HeaderMap::new(), Bytes::new(), &what).await?;
+        match response.status() {
+            StatusCode::OK => {}
+            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => return Ok(None),
+            _ => return Err(self.http.refusal(response, &ask).await),
+        }
+        let next = text(response.headers(), &LINK);
+        let next = next.as_deref().and_then(next_query);
+        let body = response.into_body();
+        let bytes = self.http.body(body, &ask.url, "the list", limit_bytes).await?;
+        Ok(Some(Page { bytes, next }))
+    }
+
     /// Whether the registry lets these credentials in.
     ///
     /// # Errors
@@ -312,9 +352,30 @@ fn range_start(text: &str) -> Option<u64> {
     text.strip_prefix("bytes ")?.split_once('-')?.0.trim().parse().ok()
 }
 
+/// The query of `<PATH?QUERY>; rel="next"`. Its path is not looked at: it is the same list.
+fn next_query(link: &str) -> Option<String> {
+    let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
+    let is_next =
+        parameters.split(';').any(|one| matches!(one.trim(), "rel=\"next\"" | "rel=next"));
+    let (_, query) = target.split_once('?').filter(|_| is_next)?;
+    Some(query.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn links_tell_the_next_page() {
+        let check = |link: &str, expected: Option<&str>| {
+            assert_eq!(next_query(link).as_deref(), expected, "{link}");
+        };
+        check("</v2/a/referrers/x?last=b&n=5>; rel=\"next\"", Some("last=b&n=5"));
+        check("<https://h/v2/a/referrers/x?last=b>; title=t; rel=next", Some("last=b"));
+        check("</v2/a/referrers/x?last=b>; rel=\"prev\"", None);
+        check("</v2/a/referrers/x>; rel=\"next\"", None);
+        check("nonsense", None);
+    }
 
     #[test]
     fn credentials_stay_beside_their_registry() {

@@ -10,6 +10,7 @@ mod balanced;
 mod balancers;
 mod certificates;
 mod chance;
+mod conformance;
 mod corpus;
 mod counted;
 mod crash;

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
@@ -15,9 +15,9 @@ use crate::stage::{Wire, builder, request, send, serve};
 /// More than is promised or read at a time, and no multiple of it.
 const FILE_BYTES: u64 = 5 * 1024 * 1024 + 321;
 
-fn content() -> Vec<u8> {
+static CONTENT: LazyLock<Vec<u8>> = LazyLock::new(|| {
     (0..FILE_BYTES).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
-}
+});
 
 /// An edge that gives `/file/FROM/COUNT` of a file, and a text besides.
 fn edge(file: File) -> Edge {
@@ -37,7 +37,7 @@ fn edge(file: File) -> Edge {
 
 fn written() -> File {
     let mut file = tempfile::tempfile().unwrap();
-    file.write_all(&content()).unwrap();
+    file.write_all(&CONTENT).unwrap();
     file
 }
 
@@ -55,7 +55,7 @@ const PARTS: [(u64, u64); 8] = [
 
 #[track_caller]
 fn assert_is(body: &[u8], (from, count): (u64, u64)) {
-    let expected = &content()[from as usize..(from + count) as usize];
+    let expected = &CONTENT[from as usize..(from + count) as usize];
     assert!(body == expected, "{} bytes from {from} on are not the file's", body.len());
 }
 
@@ -125,5 +125,5 @@ async fn a_file_that_is_shorter_breaks_the_answer_off() {
     let rest = wire.rest().await;
     let head = rest.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
     assert!(rest.len() - head <= 2_000_000, "{} bytes", rest.len() - head);
-    assert!(content().starts_with(&rest[head..]));
+    assert!(CONTENT.starts_with(&rest[head..]));
 }

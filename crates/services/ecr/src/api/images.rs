@@ -1,11 +1,13 @@
 //! Images: listing, showing, deleting, and what refers to them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use ledger::View;
+use ledger::{Row, View};
 use serde::Deserialize;
 use shapes::{ImageFailureCode, ImageStatus, ImageStatusFilter, TagStatus};
 use shapes_ecr as shapes;
+use shapes_ecr::errors as codes;
 use wire::Context;
 
 use super::key;
@@ -18,6 +20,7 @@ use crate::error::Error;
 use crate::model::{ContentDigest, Image, MANIFEST_BYTES_MAX, Status};
 use crate::push::{Named, beside};
 use crate::tables::{DigestKey, NameKey};
+use crate::upstream::Referrer;
 
 /// Images of one page if the request does not say.
 const PAGE_ITEMS: usize = 100;
@@ -213,54 +216,112 @@ impl Inner {
         Ok(done.await?.value)
     }
 
-    /// What refers to an image, which need not be there.
+    /// What refers to an image, which need not be there; of a repository that comes through, what is
+    /// upstream besides.
     pub(super) async fn list_image_referrers(
-        &self,
+        self: &Arc<Self>,
         context: Context,
         input: shapes::ListImageReferrersRequest,
     ) -> Result<shapes::ListImageReferrersResponse, Error> {
         let key = key(&context, input.registry_id.as_deref(), &input.repository_name)?;
         let subject = input.subject_id.image_digest;
-        if subject.parse::<ContentDigest>().is_err() {
+        let Ok(subject) = subject.parse::<ContentDigest>() else {
             return Err(Error::parameter("subjectId", format!("'{subject}' is not a digest")));
-        }
+        };
         let filter = input.filter.unwrap_or_default();
         let types = filter.artifact_types.unwrap_or_default();
-        let (rows, next_token) = {
-            let snapshot = self.ledger.snapshot();
-            self.tables.repository(&snapshot, &key)?;
-            let index = &self.tables.images_by_subject;
-            let rows = snapshot.index(index, &beside(&key, &subject)).filter(|(_, row)| {
-                let kind = row.artifact_type.as_ref();
-                let is_wanted = match filter.artifact_status.map(|wanted| wanted.as_str()) {
-                    None | Some("ACTIVE") => row.status == Status::Active,
-                    Some("ARCHIVED") => row.status == Status::Archived,
-                    Some("ANY") => true,
-                    Some(_) => false,
-                };
-                is_wanted && (types.is_empty() || kind.is_some_and(|kind| types.contains(kind)))
-            });
-            let name = |(at, _): &(DigestKey, _)| at.2.clone();
-            let size = input.max_results.map(|size| size.min(REFERRERS_PAGE_MAX));
-            page(rows, name, size, REFERRERS_PAGE, input.next_token.as_deref())?
+        let status = filter.artifact_status.map(|wanted| wanted.as_str());
+        let fits = |kind: &Option<String>, is: Status| {
+            let has_status = match status {
+                None | Some("ACTIVE") => is == Status::Active,
+                Some("ARCHIVED") => is == Status::Archived,
+                Some("ANY") => true,
+                Some(_) => false,
+            };
+            has_status
+                && (types.is_empty() || kind.as_ref().is_some_and(|kind| types.contains(kind)))
         };
-        let depot = self.depot("ListImageReferrers")?;
+        self.tables.repository(&self.ledger.snapshot(), &key)?;
+        let mut all: BTreeMap<String, Result<Row<Image>, Referrer>> = BTreeMap::new();
+        for one in self.upstream_referrers(&context, &key, &subject).await?.iter() {
+            if fits(&one.artifact_type, Status::Active) {
+                all.insert(one.digest.clone(), Err(one.clone()));
+            }
+        }
+        {
+            let snapshot = self.ledger.snapshot();
+            let at = beside(&key, subject.as_str());
+            for (at, row) in snapshot.index(&self.tables.images_by_subject, &at) {
+                // One that is here is what it is here.
+                match fits(&row.artifact_type, row.status) {
+                    true => drop(all.insert(at.2, Ok(row))),
+                    false => drop(all.remove(&at.2)),
+                }
+            }
+        }
+        let size = input.max_results.map(|size| size.min(REFERRERS_PAGE_MAX));
+        let token = input.next_token.as_deref();
+        let name = |(digest, _): &(String, _)| digest.clone();
+        let (rows, next_token) = page(all.into_iter(), name, size, REFERRERS_PAGE, token)?;
         let mut referrers = Vec::new();
-        for (at, row) in rows {
-            let bytes = depot.read(row.stored, MANIFEST_BYTES_MAX as u64).await?;
-            let read = serde_json::from_slice::<Annotated>(&bytes).ok();
-            referrers.push(shapes::ImageReferrer {
-                annotations: read.and_then(|read| read.annotations),
-                artifact_status: Some(match row.status {
-                    Status::Active => shapes::ArtifactStatus::Active,
-                    Status::Archived => shapes::ArtifactStatus::Archived,
-                }),
-                artifact_type: row.artifact_type.clone(),
-                digest: at.2,
-                media_type: row.media_type.clone(),
-                size: signed(row.manifest_bytes),
-            });
+        for (digest, one) in rows {
+            referrers.push(self.show_referrer(digest, one).await?);
         }
         Ok(shapes::ListImageReferrersResponse { next_token, referrers: Some(referrers) })
+    }
+
+    /// What is upstream of it, if the caller may have it come through.
+    async fn upstream_referrers(
+        self: &Arc<Self>,
+        context: &Context,
+        key: &NameKey,
+        subject: &ContentDigest,
+    ) -> Result<Arc<Vec<Referrer>>, Error> {
+        let Some(through) = self.through(key) else { return Ok(Arc::default()) };
+        if self.check_import(context, key).is_err() {
+            return Ok(Arc::default());
+        }
+        let is_kept = {
+            let (snapshot, at) = (self.ledger.snapshot(), beside(key, subject.as_str()));
+            snapshot.index(&self.tables.images_by_subject, &at).next().is_some()
+        };
+        let found = self.referrers_through(key, &through, subject, is_kept).await;
+        found.map_err(|error| {
+            Error::Of(codes::UNABLE_TO_LIST_UPSTREAM_IMAGE_REFERRERS, error.to_string())
+        })
+    }
+
+    async fn show_referrer(
+        &self,
+        digest: String,
+        one: Result<Row<Image>, Referrer>,
+    ) -> Result<shapes::ImageReferrer, Error> {
+        let row = match one {
+            Ok(row) => row,
+            Err(one) => {
+                return Ok(shapes::ImageReferrer {
+                    annotations: one.annotations,
+                    artifact_status: Some(shapes::ArtifactStatus::Active),
+                    artifact_type: one.artifact_type,
+                    digest,
+                    media_type: one.media_type,
+                    size: signed(one.size),
+                });
+            }
+        };
+        let depot = self.depot("ListImageReferrers")?;
+        let bytes = depot.read(row.stored, MANIFEST_BYTES_MAX as u64).await?;
+        let read = serde_json::from_slice::<Annotated>(&bytes).ok();
+        Ok(shapes::ImageReferrer {
+            annotations: read.and_then(|read| read.annotations),
+            artifact_status: Some(match row.status {
+                Status::Active => shapes::ArtifactStatus::Active,
+                Status::Archived => shapes::ArtifactStatus::Archived,
+            }),
+            artifact_type: row.artifact_type.clone(),
+            digest,
+            media_type: row.media_type.clone(),
+            size: signed(row.manifest_bytes),
+        })
     }
 }

@@ -219,7 +219,7 @@ impl Inner {
     }
 
     /// Whether a caller may have a pull go through, and its repository made.
-    fn check_import(&self, context: &Context, key: &NameKey) -> Result<(), Error> {
+    pub(super) fn check_import(&self, context: &Context, key: &NameKey) -> Result<(), Error> {
         let is_there = self.tables.repository(&self.ledger.snapshot(), key).is_ok();
         let deeds = ["BatchImportUpstreamImage", "CreateRepository"];
         for action in &deeds[..if is_there { 1 } else { 2 }] {

@@ -146,8 +146,9 @@ impl Request<'_> {
         });
         match done.await.map_err(crate::error::Error::from) {
             Ok(_) => Ok(Self::bare(StatusCode::ACCEPTED)),
-            Err(error @ crate::error::Error::Referenced { .. }) => {
-                Err(Refusal::new(Words::Unsupported, error.to_string()))
+            Err(crate::error::Error::Referenced { digest, parent }) => {
+                let text = format!("the blob {digest} is part of the image {parent}");
+                Err(Refusal::new(Words::Unsupported, text))
             }
             Err(error) => Err(error.into()),
         }

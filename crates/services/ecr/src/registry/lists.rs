@@ -5,14 +5,16 @@ use std::ops::Bound;
 
 use ::http::StatusCode;
 use ::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LINK};
+use ledger::Row;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::access::{LIST_IMAGES, PULL_IMAGE};
 use super::refusal::{Refusal, Words};
 use super::{Answer, Request, json as in_json, value};
-use crate::model::{ContentDigest, MANIFEST_BYTES_MAX, OCI_INDEX};
+use crate::model::{ContentDigest, Image, MANIFEST_BYTES_MAX, OCI_INDEX};
 use crate::push::beside;
+use crate::upstream::Referrer;
 
 /// Items of one page, at most and if the request does not say.
 const PAGE_ITEMS_MAX: usize = 1_000;
@@ -27,6 +29,14 @@ static FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applie
 struct Annotated {
     #[serde(default)]
     annotations: Option<BTreeMap<String, String>>,
+}
+
+/// What refers to a manifest.
+enum Referring {
+    /// An image here.
+    Kept(Row<Image>),
+    /// One that is upstream alone.
+    Upstream(Referrer),
 }
 
 impl Request<'_> {
@@ -97,41 +107,41 @@ impl Request<'_> {
         Ok(response)
     }
 
-    /// What refers to a manifest, which need not be here.
+    /// What refers to a manifest, which need not be here; of a repository that comes through, what is
+    /// upstream besides.
     pub(super) async fn referrers(&self, name: &str, subject: &ContentDigest) -> Answer {
         self.check(PULL_IMAGE, name)?;
         let (key, tables) = (self.key(name), &self.inner.tables);
         let wanted = self.query("artifactType");
         let last = self.query("last").unwrap_or_default();
-        let rows: Vec<_> = {
+        let fits = |kind: &Option<String>| wanted.is_none() || *kind == wanted;
+        let of_subject = beside(&key, subject.as_str());
+        let is_kept = {
             let snapshot = self.inner.ledger.snapshot();
             tables.repository(&snapshot, &key)?;
-            let found = snapshot.index(&tables.images_by_subject, &beside(&key, subject.as_str()));
-            let fits = |kind: &Option<String>| wanted.is_none() || *kind == wanted;
-            let found = found.filter(|(at, row)| at.2 > last && fits(&row.artifact_type));
-            found.take(REFERRERS_MAX + 1).collect()
+            snapshot.index(&tables.images_by_subject, &of_subject).next().is_some()
         };
+        let upstream = self.referrers_through(&key, subject, is_kept).await?;
+        let upstream = upstream.iter().filter(|one| one.digest > last && fits(&one.artifact_type));
+        let mut all: BTreeMap<String, Referring> =
+            upstream.map(|one| (one.digest.clone(), Referring::Upstream(one.clone()))).collect();
+        {
+            let snapshot = self.inner.ledger.snapshot();
+            let found = snapshot.index(&tables.images_by_subject, &of_subject);
+            let found = found.filter(|(at, row)| at.2 > last && fits(&row.artifact_type));
+            let found = found.take(REFERRERS_MAX + 1);
+            all.extend(found.map(|(at, row)| (at.2, Referring::Kept(row))));
+        }
         let (mut shown, mut bytes, mut next) = (Vec::new(), 0, None);
-        for (at, row) in rows {
-            let document = self.depot.read(row.stored, MANIFEST_BYTES_MAX as u64).await?;
-            let annotations = serde_json::from_slice::<Annotated>(&document);
-            let annotations = annotations.ok().and_then(|read| read.annotations);
-            let mut told = json!({
-                "mediaType": row.media_type, "size": row.manifest_bytes, "digest": at.2,
-            });
-            if let Some(kind) = &row.artifact_type {
-                told["artifactType"] = Value::from(kind.as_str());
-            }
-            if let Some(annotations) = annotations.filter(|all| !all.is_empty()) {
-                told["annotations"] = json!(annotations);
-            }
+        for (digest, one) in all {
+            let told = self.descriptor(&digest, one).await?;
             bytes += told.to_string().len();
             let is_full = bytes > REFERRERS_BYTES_MAX || shown.len() == REFERRERS_MAX;
             if is_full && let Some((before, _)) = shown.last() {
                 next = Some(String::clone(before));
                 break;
             }
-            shown.push((at.2, told));
+            shown.push((digest, told));
         }
         let manifests: Vec<_> = shown.into_iter().map(|(_, told)| told).collect();
         let index = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": manifests});
@@ -152,5 +162,31 @@ impl Request<'_> {
             headers.insert(LINK, value(&format!("<{path}>; rel=\"next\"")));
         }
         Ok(response)
+    }
+
+    /// A referrer as lists tell of it.
+    async fn descriptor(&self, digest: &str, one: Referring) -> Result<Value, Refusal> {
+        let one = match one {
+            Referring::Upstream(one) => one,
+            Referring::Kept(row) => {
+                let document = self.depot.read(row.stored, MANIFEST_BYTES_MAX as u64).await?;
+                let annotated = serde_json::from_slice::<Annotated>(&document).ok();
+                Referrer {
+                    digest: digest.to_owned(),
+                    media_type: row.media_type.clone(),
+                    size: row.manifest_bytes,
+                    artifact_type: row.artifact_type.clone(),
+                    annotations: annotated.and_then(|read| read.annotations),
+                }
+            }
+        };
+        let mut told = json!({"mediaType": one.media_type, "size": one.size, "digest": digest});
+        if let Some(kind) = one.artifact_type {
+            told["artifactType"] = Value::from(kind);
+        }
+        if let Some(annotations) = one.annotations.filter(|all| !all.is_empty()) {
+            told["annotations"] = json!(annotations);
+        }
+        Ok(told)
     }
 }

@@ -12,7 +12,7 @@ use super::{Request, blobs};
 use crate::model::{ContentDigest, Layer};
 use crate::push::Reference;
 use crate::tables::NameKey;
-use crate::upstream::{Blocked, Coming, Found, UpstreamError};
+use crate::upstream::{Blocked, Coming, Found, Referrer, UpstreamError};
 
 /// Where a blob is read.
 pub(super) enum Source {
@@ -82,6 +82,22 @@ impl Request<'_> {
                 self.layer(name, digest).map(Source::Kept)
             }
         }
+    }
+
+    /// What refers to a manifest upstream, if its repository comes through and the caller may have it come.
+    /// `kept` says whether something is here.
+    pub(super) async fn referrers_through(
+        &self,
+        key: &NameKey,
+        subject: &ContentDigest,
+        kept: bool,
+    ) -> Result<Arc<Vec<Referrer>>, Refusal> {
+        let Some(through) = self.inner.through(key) else { return Ok(Arc::default()) };
+        if self.check_import(key).is_err() {
+            return Ok(Arc::default());
+        }
+        let found = self.inner.referrers_through(key, &through, subject, kept).await;
+        Ok(found?)
     }
 
     /// Whether the caller may have a pull go through, and its repository made. Instances may: they pull

@@ -7,6 +7,7 @@ use ::http::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderName, HeaderValue, LOC
 use ::http::{HeaderMap, Response, StatusCode};
 use bytes::BytesMut;
 use http_body_util::BodyExt;
+use ledger::View;
 use terms::Uuid;
 use wire::Body;
 
@@ -20,7 +21,7 @@ use crate::depot::{Depot, DepotError, Stored, Upload};
 use crate::error::Error;
 use crate::model::{ContentDigest, Layer};
 use crate::push::beside;
-use crate::tables::NameKey;
+use crate::tables::{DigestKey, NameKey};
 
 /// The largest layer (ECR's quota: 52,000 MiB).
 pub(crate) const LAYER_BYTES_MAX: u64 = 52_000 * 1024 * 1024;
@@ -29,6 +30,9 @@ const IDLE: Duration = Duration::from_secs(60);
 /// What is gathered before it is written. With many uploads, this and what hyper reads ahead is what
 /// the registry holds in memory.
 const WRITE_BYTES: usize = 256 * 1024;
+
+/// Repositories that are looked at for a blob that is to be mounted from anywhere.
+const SOURCES_MAX: usize = 64;
 
 static UPLOAD_ID: HeaderName = HeaderName::from_static("docker-upload-uuid");
 
@@ -93,14 +97,10 @@ impl Request<'_> {
         };
         let snapshot = self.inner.ledger.snapshot();
         let is_allowed = snapshot.get(&tables.registries, &key.0).is_none_or(|row| is_on(&row));
-        // Without `from`, only what this repository has: to look elsewhere would tell what is there.
-        let from = self.query("from").unwrap_or_else(|| key.1.clone());
-        let may_pull =
-            crate::model::is_repository_name(&from) && self.check(PULL_LAYER, &from).is_ok();
-        if !is_allowed || !may_pull {
+        if !is_allowed {
             return Ok(None);
         }
-        let source = beside(&self.key(&from), digest.as_str());
+        let Some(source) = self.source_of_mount(&snapshot, key, digest) else { return Ok(None) };
         let Some(there) = snapshot.get(&tables.layers, &source) else { return Ok(None) };
         let _hold = self.depot.hold(&there.stored);
         let at = beside(key, digest.as_str());
@@ -112,6 +112,30 @@ impl Request<'_> {
             Ok::<_, Error>(Some(()))
         });
         Ok(done.await?.value)
+    }
+
+    /// Where a blob is that is to be mounted: in the repository that is named, or without one, in this or
+    /// any. Only where the caller may pull it from: else this would tell what others have.
+    fn source_of_mount(
+        &self,
+        view: &impl View,
+        key: &NameKey,
+        digest: &ContentDigest,
+    ) -> Option<DigestKey> {
+        let may_pull = |name: &str| self.check(PULL_LAYER, name).is_ok();
+        if let Some(from) = self.query("from") {
+            let is_one = crate::model::is_repository_name(&from) && may_pull(&from);
+            return is_one.then(|| beside(&self.key(&from), digest.as_str()));
+        }
+        let (tables, own) = (&self.inner.tables, beside(key, digest.as_str()));
+        if view.get(&tables.layers, &own).is_some() {
+            return may_pull(&key.1).then_some(own);
+        }
+        // Of other hashes no table says who has one.
+        let stored = digest.stored()?.to_string();
+        let others = view.index(&tables.layers_by_stored, &stored).map(|(at, _)| at);
+        let others = others.filter(|at| at.0 == key.0 && at.2 == digest.as_str());
+        others.take(SOURCES_MAX).find(|at| may_pull(&at.1))
     }
 
     /// Adds a part.

@@ -13,6 +13,7 @@ mod error;
 mod flights;
 mod import;
 mod manifest;
+mod referrers;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ pub(crate) use blob::Coming;
 pub(crate) use error::UpstreamError;
 use flights::Flights;
 pub(crate) use manifest::{Blocked, Found};
+pub(crate) use referrers::Referrer;
 
 /// Repositories upstream whose tokens are remembered.
 const REMOTES_MAX: usize = 256;
@@ -53,6 +55,7 @@ pub(crate) struct Upstreams {
     manifests: Flights<Wanted, Shared<Option<Arc<Found>>>>,
     imports: Flights<Wanted, Shared<()>>,
     blobs: Flights<Wanted, Shared<Arc<Coming>>>,
+    referrers: Flights<Wanted, Shared<Arc<Vec<Referrer>>>>,
     /// Manifests that were answered, and are not whole here yet; by tags, too.
     pending: Mutex<HashMap<Wanted, Arc<Found>>>,
     places: Semaphore,
@@ -85,6 +88,7 @@ impl Upstreams {
             manifests: Flights::default(),
             imports: Flights::default(),
             blobs: Flights::default(),
+            referrers: Flights::default(),
             pending: Mutex::default(),
             places: Semaphore::new(BLOBS_AT_ONCE),
         }

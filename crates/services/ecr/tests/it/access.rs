@@ -81,6 +81,26 @@ async fn narrow_tokens_do_what_they_were_asked_for() {
 }
 
 #[tokio::test]
+async fn a_blob_is_mounted_from_where_the_caller_may_pull() {
+    let mut world = World::closed(Challenge::Bearer).await;
+    world.authorization = basic(KEY, SECRET);
+    for name in ["app", "other"] {
+        world.call("CreateRepository", &json!({ "repositoryName": name })).await;
+    }
+    let named = world.blob("app", b"hello").await;
+    let other = "scope=repository:other:pull,push";
+    for (scopes, status) in
+        [(other.to_owned(), 202), (format!("{other}&scope=repository:app:pull"), 201)]
+    {
+        world.authorization = basic(KEY, SECRET);
+        let token = world.send("GET", &format!("/v2/token?{scopes}"), &[], b"").await.json();
+        world.authorization = Some(format!("Bearer {}", token["token"].as_str().unwrap()));
+        let path = format!("/v2/other/blobs/uploads/?mount={named}");
+        assert_eq!(world.send("POST", &path, &[], b"").await.status, status, "{scopes}");
+    }
+}
+
+#[tokio::test]
 async fn a_login_lasts_twelve_hours() {
     let mut world = World::open().await;
     world.repository("app").await;

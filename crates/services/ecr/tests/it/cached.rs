@@ -26,6 +26,7 @@ everywhere! {
     a_download_that_breaks_off_goes_on,
     bytes_of_another_digest_are_never_answered_whole,
     creation_templates_say_what_repositories_are_like,
+    what_refers_to_an_image_upstream_is_told_and_comes_through,
 }
 
 /// Each makes a world of its own.
@@ -352,4 +353,76 @@ async fn the_api_asks_who_may_have_images_come_through() {
     assert_eq!((status, body["__type"].as_str()), (400, Some("AccessDeniedException")), "{body}");
     assert!(body["message"].as_str().unwrap().contains("ecr:BatchImportUpstreamImage"), "{body}");
     assert_eq!(world.call("BatchGetImage", &input).await["images"].as_array().unwrap().len(), 1);
+}
+
+/// A signature of an image, upstream.
+fn sign(upstream: &Upstream, subject: &str, kind: &str) -> String {
+    let empty = upstream.put_blob(b"{}");
+    let empty =
+        json!({"mediaType": "application/vnd.oci.empty.v1+json", "digest": empty, "size": 2});
+    let size = upstream.manifest_bytes("org/app", subject);
+    let manifest = json!({
+        "schemaVersion": 2, "mediaType": OCI_MANIFEST, "artifactType": kind, "config": empty,
+        "layers": [empty], "annotations": {"by": "upstream"},
+        "subject": {"mediaType": OCI_MANIFEST, "digest": subject, "size": size},
+    });
+    upstream.put_manifest("org/app", kind, OCI_MANIFEST, &manifest)
+}
+
+/// A list of referrers, as a registry or a client makes it.
+fn list(named: &[(&str, &str)]) -> Value {
+    let descriptor = |(digest, kind): &(&str, &str)| {
+        json!({"mediaType": OCI_MANIFEST, "digest": digest, "size": 1, "artifactType": kind,
+            "annotations": {"by": "upstream"}})
+    };
+    let manifests: Vec<_> = named.iter().map(descriptor).collect();
+    json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": manifests})
+}
+
+async fn what_refers_to_an_image_upstream_is_told_and_comes_through(kept: Kept) {
+    let upstream = Upstream::start(Login::Nobody).await;
+    let subject = upstream.put_image("org/app", "v1", b"a layer");
+    let (sig, sbom) = (sign(&upstream, &subject, "sig"), sign(&upstream, &subject, "sbom"));
+    let world = behind(&upstream, kept).await;
+    world.send("GET", TAG, &[], b"").await;
+    world.until_kept("up/org/app", "v1", &subject).await;
+    let path = format!("/v2/up/org/app/referrers/{subject}");
+    let told = async |path: &str| {
+        let answer = world.send("GET", path, &[], b"").await;
+        assert_eq!(answer.status, 200, "{:?}", answer.body);
+        let manifests = answer.json()["manifests"].as_array().unwrap().clone();
+        let digests = manifests.iter().map(|one| one["digest"].as_str().unwrap().to_owned());
+        digests.collect::<Vec<_>>()
+    };
+    let mut both = vec![sig.clone(), sbom.clone()];
+    both.sort();
+    assert_eq!(told(&path).await, [""; 0], "a registry without lists, where nobody keeps one");
+    // A client's list, under a tag.
+    let tag = subject.replace(':', "-");
+    upstream.put_manifest("org/app", &tag, OCI_INDEX, &list(&[(&sig, "sig")]));
+    assert_eq!(told(&path).await, [sig.as_str()]);
+    // The registry's own, in two pages.
+    upstream.put_referrers(
+        "org/app",
+        &subject,
+        &[list(&[(&sig, "sig")]), list(&[(&sbom, "sbom")])],
+    );
+    assert_eq!(told(&path).await, both);
+    assert_eq!(told(&format!("{path}?artifactType=sbom")).await, [sbom.as_str()]);
+    let input = json!({"repositoryName": "up/org/app", "subjectId": {"imageDigest": subject}});
+    let listed = world.get("ListImageReferrers", input.clone()).await;
+    assert_eq!(listed["referrers"].as_array().unwrap().len(), 2, "{listed}");
+    assert_eq!(listed["referrers"][0]["annotations"]["by"], "upstream");
+    upstream.go_away(true);
+    assert_eq!(world.send("GET", &path, &[], b"").await.status, 503, "nothing is kept");
+    let (status, body) = world.ask("ListImageReferrers", &input.to_string()).await;
+    assert!(status == 400 && body.contains("UnableToListUpstreamImageReferrers"), "{body}");
+    upstream.go_away(false);
+    // One that was pulled is kept, and told while upstream is away.
+    let pull = world.send("GET", &format!("/v2/up/org/app/manifests/{sig}"), &[], b"").await;
+    assert_eq!(pull.status, 200);
+    world.until_there("up/org/app", &sig).await;
+    assert_eq!(told(&path).await, both);
+    upstream.go_away(true);
+    assert_eq!(told(&path).await, [sig.as_str()]);
 }

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use bucket::{Bucket, BucketError};
 use bytes::Bytes;
-use ledger::MemoryStore;
+use ecr::{Misplaced, Tables};
+use ledger::{Ledger, MemoryStore, Schema};
+use stage::{CountedIds, HeldClock};
 use tempfile::TempDir;
 
-use super::world::{Kept, OCI_MANIFEST, World, digest};
+use super::world::{Kept, OCI_MANIFEST, World, depot, digest};
 
 /// More than two parts.
 const LARGE_BYTES: usize = 15 * 1024 * 1024;
@@ -177,4 +179,33 @@ async fn what_is_refused_leaves_no_object() {
     let answer = world.send("PUT", "/v2/app/manifests/v1", &[&kind], bytes.as_bytes()).await;
     assert_eq!(answer.code(), "MANIFEST_BLOB_UNKNOWN");
     assert!(names(&bucket, "blobs").await.is_empty());
+}
+
+/// What a server is told that starts on this ledger with a store of this kind.
+fn started(folder: &TempDir, kept: &Kept, store: &MemoryStore) -> Result<(), Misplaced> {
+    let mut schema = Schema::new();
+    let tables = Tables::declare(&mut schema);
+    let (clock, ids) = (Arc::new(HeldClock::default()), Arc::new(CountedIds::from(1)));
+    let ledger = Ledger::open(schema, Box::new(store.clone()), clock, ids).unwrap();
+    depot(folder, kept, &ledger, tables).0.check(&ledger, &tables)
+}
+
+#[tokio::test]
+async fn images_in_the_other_kind_of_store_are_not_lost_sight_of() {
+    let kinds = || [Kept::OnDisk, Kept::InBucket(Bucket::in_memory())];
+    for (kept, other, why) in [
+        (kinds()[0].clone(), kinds()[1].clone(), Misplaced::OnDisk),
+        (kinds()[1].clone(), kinds()[0].clone(), Misplaced::InBucket),
+    ] {
+        let (folder, store) = (Arc::new(TempDir::new().unwrap()), MemoryStore::new());
+        assert_eq!(started(&folder, &kept, &store), Ok(()), "nothing is anywhere yet");
+        assert_eq!(started(&folder, &other, &store), Ok(()), "nor there");
+        let world = World::restarted(folder.clone(), kept.clone(), store.clone()).await;
+        world.repository("app").await;
+        world.image("app", Some("v1"), b"a layer").await;
+        drop(world);
+        assert_eq!(started(&folder, &kept, &store), Ok(()));
+        assert_eq!(started(&folder, &other, &store), Err(why));
+        assert!(why.to_string().contains("--registry-store"), "{why}");
+    }
 }

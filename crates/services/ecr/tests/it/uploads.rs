@@ -136,7 +136,7 @@ async fn mounts(world: World) {
         format!("mount={named}&from=none"),
         format!("mount={named}&from=../app"),
         format!("mount={}&from=app", digest(b"none")),
-        format!("mount={named}"),
+        format!("mount={}", digest(b"none")),
     ] {
         assert_eq!(mount(&query).await.status, 202, "{query}: an upload instead");
     }
@@ -150,6 +150,11 @@ async fn mounts(world: World) {
     );
     assert_eq!(world.send("GET", answer.header("location"), &[], b"").await.body, b"hello");
     assert_eq!(mount(&format!("mount={named}")).await.status, 201, "it is here already");
+    world.repository("third").await;
+    let anywhere = format!("/v2/third/blobs/uploads/?mount={named}");
+    assert_eq!(world.send("POST", &anywhere, &[], b"").await.status, 201, "another has it");
+    let path = format!("/v2/third/blobs/{named}");
+    assert_eq!(world.send("GET", &path, &[], b"").await.body, b"hello");
     assert_eq!(world.files().await, 1, "once on the disk");
 }
 

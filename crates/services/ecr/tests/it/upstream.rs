@@ -41,6 +41,7 @@ struct Inner {
     at: SocketAddr,
     manifests: Mutex<BTreeMap<String, (String, Vec<u8>)>>,
     blobs: Mutex<BTreeMap<String, Vec<u8>>>,
+    referrers: Mutex<BTreeMap<String, Vec<Vec<u8>>>>,
     /// Each request, as `GET /v2/…`.
     asked: Mutex<Vec<String>>,
     /// Whether every request is answered with 503.
@@ -76,7 +77,18 @@ impl Upstream {
     fn with(login: Login, at: SocketAddr, gate: Semaphore) -> Self {
         let (manifests, blobs, asked) = (Mutex::default(), Mutex::default(), Mutex::default());
         let (is_away, breaks_after) = (Mutex::new(false), Mutex::new(None));
-        Self(Arc::new(Inner { login, at, manifests, blobs, asked, is_away, gate, breaks_after }))
+        let referrers = Mutex::default();
+        Self(Arc::new(Inner {
+            login,
+            at,
+            manifests,
+            blobs,
+            referrers,
+            asked,
+            is_away,
+            gate,
+            breaks_after,
+        }))
     }
 
     fn serve(&self, listener: TcpListener) {
@@ -151,6 +163,12 @@ impl Upstream {
         named
     }
 
+    /// What refers to a manifest, in pages: all but the first are asked for with `last=NUMBER`.
+    pub fn put_referrers(&self, name: &str, subject: &str, pages: &[Value]) {
+        let pages = pages.iter().map(|page| page.to_string().into_bytes()).collect();
+        self.0.referrers.lock().insert(format!("{name}/referrers/{subject}"), pages);
+    }
+
     /// The length of a manifest that it has.
     pub fn manifest_bytes(&self, name: &str, reference: &str) -> usize {
         self.0.manifests.lock()[&format!("{name}/manifests/{reference}")].1.len()
@@ -202,6 +220,15 @@ impl Upstream {
                 ("content-length", length.as_str()),
             ];
             return plain(StatusCode::OK, &headers, if is_head { &[] } else { &bytes[..] });
+        }
+        if let Some(pages) = self.0.referrers.lock().get(path) {
+            let number = request.uri().query().and_then(|text| text.strip_prefix("last="));
+            let number = number.map_or(0, |text| text.parse::<usize>().unwrap());
+            let next = format!("</v2/{path}?last={}>; rel=\"next\"", number + 1);
+            let link = (number + 1 < pages.len()).then_some(("link", next.as_str()));
+            let kind = ("content-type", "application/vnd.oci.image.index.v1+json");
+            let headers: Vec<_> = [kind].into_iter().chain(link).collect();
+            return plain(StatusCode::OK, &headers, &pages[number]);
         }
         let blob = path.rsplit_once("/blobs/").map(|(_, named)| named);
         let blob = blob.and_then(|named| self.0.blobs.lock().get(named).cloned());

@@ -260,8 +260,17 @@ impl World {
     /// Waits until the repository has an image of this tag and digest: what comes through comes behind
     /// the answer.
     pub async fn until_kept(&self, name: &str, tag: &str, digest: &str) {
+        self.until_described(name, json!({ "imageTag": tag }), digest).await;
+    }
+
+    /// Waits until the repository has an image of this digest.
+    pub async fn until_there(&self, name: &str, digest: &str) {
+        self.until_described(name, json!({ "imageDigest": digest }), digest).await;
+    }
+
+    async fn until_described(&self, name: &str, id: Value, digest: &str) {
         let mut rest = tokio::time::interval(Duration::from_millis(2));
-        let input = json!({"repositoryName": name, "imageIds": [{"imageTag": tag}]}).to_string();
+        let input = json!({"repositoryName": name, "imageIds": [id]}).to_string();
         loop {
             let (status, body) = self.ask("DescribeImages", &input).await;
             if status == 200 && body.contains(digest) {
@@ -450,7 +459,7 @@ impl World {
 }
 
 /// The place for bytes, and the ids of what comes there.
-fn depot(
+pub fn depot(
     folder: &TempDir,
     kept: &Kept,
     ledger: &Ledger,

@@ -96,7 +96,9 @@ impl Shelf {
             Some(progress) => progress.offset(),
             None => {
                 let saved = Progress::load(means, id).await?;
-                progress.insert(saved.unwrap_or_else(|| Progress::new(means, row.began_at))).offset()
+                progress
+                    .insert(saved.unwrap_or_else(|| Progress::new(means, row.began_at)))
+                    .offset()
             }
         };
         Ok(Some(Upload { shelf: self.clone(), id: id.to_owned(), progress, offset }))
