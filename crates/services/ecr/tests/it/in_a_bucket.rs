@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bucket::{Bucket, BucketError};
 use bytes::Bytes;
 use ecr::{Misplaced, Tables};
-use ledger::{Ledger, MemoryStore, Schema};
+use ledger::{Ledger, MemoryStore, Schema, SecretsKeys};
 use stage::{CountedIds, HeldClock};
 use tempfile::TempDir;
 
@@ -185,6 +185,8 @@ async fn what_is_refused_leaves_no_object() {
 fn started(folder: &TempDir, kept: &Kept, store: &MemoryStore) -> Result<(), Misplaced> {
     let mut schema = Schema::new();
     let tables = Tables::declare(&mut schema);
+    secrets::Tables::declare(&mut schema);
+    schema.seal_secrets(Arc::new(SecretsKeys::new(&[[7_u8; 32]]).unwrap()));
     let (clock, ids) = (Arc::new(HeldClock::default()), Arc::new(CountedIds::from(1)));
     let ledger = Ledger::open(schema, Box::new(store.clone()), clock, ids).unwrap();
     depot(folder, kept, &ledger, tables).0.check(&ledger, &tables)
