@@ -24,6 +24,16 @@ impl<S> Gathered<S> {
         Self { inner, is_due: false }
     }
 
+    /// The stream itself.
+    pub(crate) fn into_inner(self) -> S {
+        self.inner
+    }
+
+    /// The stream, to be looked at.
+    pub(crate) fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
     /// Ready behind all tasks that are ready now: one that wakes itself is put at their end.
     fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.is_due {

@@ -25,6 +25,7 @@ use super::answer;
 use super::answer::{Answer, Broken};
 use super::desync::{Guarded, Requests, UnderWay};
 use super::log::Entry;
+use super::plain;
 use crate::gathering::Gathered;
 use crate::listening::Plan;
 use crate::{streams, tls};
@@ -160,6 +161,22 @@ async fn serve_http1<S>(stream: S, client: Arc<Client>, plan: Plans, closing: Ca
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let left = plain::serve(stream, &client, &plan, &closing).await;
+    if let Some(left) = left {
+        // What hyper needs is kept apart, so that connections without it are small.
+        Box::pin(serve_guarded(left, client, plan, closing)).await;
+    }
+}
+
+/// Serves a connection of which something has been read.
+async fn serve_guarded<S>(
+    (stream, held): (S, Vec<u8>),
+    client: Arc<Client>,
+    plan: Plans,
+    closing: CancellationToken,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let idle = plan.load().settings.idle;
     let plans = plan.clone();
     let mut builder = http1::Builder::new();
@@ -176,7 +193,7 @@ where
             Ok::<_, Infallible>(response.map(counted))
         })
     });
-    let stream = Guarded::new(stream, plans, client.clone(), idle);
+    let stream = Guarded::new(stream, held, (plans, client.clone()), idle);
     let connection =
         builder.serve_connection(TokioIo::new(Gathered::new(stream)), service).with_upgrades();
     let mut connection = std::pin::pin!(connection);

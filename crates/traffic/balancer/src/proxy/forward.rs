@@ -16,7 +16,7 @@ use crate::listening::Plan;
 use crate::targets::{Connecting, Flow, GroupState, Lease, TargetState, Unsent, Upload};
 
 /// How many targets are tried, at most, as long as none of them has got the request.
-const TRIES: usize = 3;
+pub(super) const TRIES: usize = 3;
 
 /// How a request is forwarded.
 pub(super) struct How<'a> {

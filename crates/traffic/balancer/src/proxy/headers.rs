@@ -19,10 +19,10 @@ const TRACE_ID: HeaderName = HeaderName::from_static("x-amzn-trace-id");
 const TLS_VERSION: HeaderName = HeaderName::from_static("x-amzn-tls-version");
 const TLS_CIPHER: HeaderName = HeaderName::from_static("x-amzn-tls-cipher-suite");
 /// What is between two neighbours only, beside what `Connection` names (RFC 9110, 7.6.1).
-const BETWEEN_TWO: [&str; 5] =
+pub(super) const BETWEEN_TWO: [&str; 5] =
     ["keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"];
 /// What only the load balancer itself may tell.
-const OURS: [&str; 3] = ["x-amzn-mtls-", "x-amzn-oidc-", "x-amzn-tls-"];
+pub(super) const OURS: [&str; 3] = ["x-amzn-mtls-", "x-amzn-oidc-", "x-amzn-tls-"];
 
 /// The host that a request is for: an absolute target's, else the header's, else `usual`.
 pub(super) fn host(request: &Request<Incoming>, usual: &str) -> String {
@@ -160,7 +160,7 @@ pub(super) fn strip(headers: &mut HeaderMap, upgrade: bool) {
 
 /// Host as targets see it unless it is preserved: in small letters, with the port of listeners on
 /// other ports than the usual ones.
-fn told_host(host: &str, port: u16) -> String {
+pub(super) fn told_host(host: &str, port: u16) -> String {
     let host = host.to_ascii_lowercase();
     let name = without_port(&host);
     match port {

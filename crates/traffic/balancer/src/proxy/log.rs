@@ -96,6 +96,25 @@ impl Entry {
         Some(entry)
     }
 
+    /// Of a request of HTTP/1.1 by its method, host and target, if such are written down; `received`
+    /// is its length in bytes.
+    pub(super) fn of_usual(
+        (method, host, target): (&str, &str, &str),
+        agent: Option<&[u8]>,
+        received: usize,
+        (client, plan): (&Client, &Plan),
+    ) -> Option<Box<Self>> {
+        let log = plan.log.clone()?;
+        let kind = if client.tls.is_some() { "https" } else { "http" };
+        let mut entry = Box::new(Self::bare(log, client, plan, kind));
+        let (scheme, port) = (client.scheme(), plan.port);
+        let host = text(super::headers::without_port(host).as_bytes(), usize::MAX);
+        entry.request = format!("{method} {scheme}://{host}:{port}{target} HTTP/1.1");
+        entry.agent = agent.map(|agent| text(agent, AGENT_MAX));
+        entry.received = u64::try_from(received).unwrap_or(u64::MAX);
+        Some(entry)
+    }
+
     fn bare(log: Log, client: &Client, plan: &Plan, kind: &'static str) -> Self {
         let certificate = plan.secure.as_ref().and_then(|secure| secure.only_certificate());
         Self {
@@ -165,6 +184,13 @@ impl Entry {
             let location = response.headers().get(LOCATION);
             self.redirect = location.map(|value| text(value.as_bytes(), usize::MAX));
         }
+    }
+
+    /// An answer with a head of so many bytes goes to the client now.
+    pub(super) fn hand_usual(&mut self, status: u16, head: usize) {
+        self.handed_at = Some(Instant::now());
+        self.status = status;
+        self.sent += u64::try_from(head).unwrap_or(u64::MAX);
     }
 
     /// So many more bytes went to the client.

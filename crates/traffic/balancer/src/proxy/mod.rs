@@ -8,6 +8,7 @@ mod forward;
 mod headers;
 mod log;
 mod own;
+mod plain;
 mod redirect;
 mod trace;
 mod tunnel;
@@ -21,7 +22,7 @@ use hyper::body::Incoming;
 use crate::config::Speaks;
 use crate::listening::{Deed, Plan};
 use crate::random;
-use crate::rules::Seen;
+use crate::rules::{Fields, Seen};
 use crate::targets::GroupState;
 use answer::Answer;
 pub(crate) use clients::{Client, accept};
@@ -87,7 +88,7 @@ async fn routed(
         let seen = Seen::new(
             (request.method().as_str(), headers::without_port(&host)),
             (uri.path(), uri.query().unwrap_or_default()),
-            (request.headers(), client.peer.ip()),
+            (Fields::Map(request.headers()), client.peer.ip()),
         );
         match plan.rules.find(&seen) {
             Some(rule) => (rule.priority, &rule.deed),

@@ -38,21 +38,32 @@ fn html(status: StatusCode) -> String {
     )
 }
 
-/// The page of a failure as bytes, for a client whose request was never read, and the end of its
-/// connection.
-pub(super) fn raw_page(status: u16, shows_server: bool, now: Timestamp) -> Vec<u8> {
+/// A time as `Date` tells it.
+pub(super) fn date(now: Timestamp) -> String {
+    let since = Duration::from_millis(u64::try_from(now.millis()).unwrap_or_default());
+    httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + since)
+}
+
+/// The page of a failure as bytes. With `ends` the client is told that its connection ends.
+pub(super) fn raw_page(status: u16, shows_server: bool, now: Timestamp, ends: bool) -> Vec<u8> {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
     let body = html(status);
-    let since = Duration::from_millis(u64::try_from(now.millis()).unwrap_or_default());
-    let date = httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + since);
+    let date = date(now);
+    let end = if ends { "Connection: close\r\n" } else { "" };
     let server = if shows_server { "Server: awselb/2.0\r\n" } else { "" };
     let (reason, length) = (status.canonical_reason().unwrap_or_default(), body.len());
     let code = status.as_u16();
     format!(
         "HTTP/1.1 {code} {reason}\r\n{server}Date: {date}\r\nContent-Type: text/html\r\n\
-         Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+         Content-Length: {length}\r\n{end}\r\n{body}"
     )
     .into_bytes()
+}
+
+/// The length of a page's head with the empty line behind it.
+pub(super) fn head_length(page: &[u8]) -> usize {
+    const END: &[u8] = b"\r\n\r\n";
+    page.windows(END.len()).position(|part| part == END).map_or(page.len(), |at| at + END.len())
 }
 
 impl Own {

@@ -9,9 +9,15 @@ const LENGTH_MAX: usize = 7 * 1024;
 
 /// The header that goes to the target, from the one that came. `seconds` are since 1970.
 pub(super) fn next(came: Option<&HeaderValue>, seconds: i64) -> HeaderValue {
+    let text = next_text(came.and_then(|value| value.to_str().ok()), seconds);
+    HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+/// The same as a text.
+pub(super) fn next_text(came: Option<&str>, seconds: i64) -> String {
     let id = || format!("1-{seconds:08x}-{:016x}{:08x}", random::number(), random::number() >> 32);
-    let came = came.and_then(|value| value.to_str().ok()).filter(|text| text.len() <= LENGTH_MAX);
-    let text = match came {
+    let came = came.filter(|text| text.len() <= LENGTH_MAX);
+    match came {
         Some(text) if text.split(';').any(|field| field.trim().starts_with("Root=")) => {
             let kept = text.split(';').map(str::trim).filter(|field| !field.is_empty());
             let kept: Vec<&str> = kept.filter(|field| !field.starts_with("Self=")).collect();
@@ -19,8 +25,7 @@ pub(super) fn next(came: Option<&HeaderValue>, seconds: i64) -> HeaderValue {
         }
         Some(text) if !text.trim().is_empty() => format!("Root={};{}", id(), text.trim()),
         _ => format!("Root={}", id()),
-    };
-    HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""))
+    }
 }
 
 #[cfg(test)]

@@ -14,6 +14,31 @@ use hint::Hint;
 use index::Index;
 use pattern::{Case, Matcher};
 
+/// A request's headers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fields<'a> {
+    /// As the library keeps them.
+    Map(&'a HeaderMap),
+    /// As they came: names and values.
+    Lines(&'a [(&'a str, &'a str)]),
+}
+
+impl<'a> Fields<'a> {
+    /// Whether one of this name, which is in small letters, has a value of which this holds.
+    fn any(self, name: &str, holds: impl Fn(&str) -> bool) -> bool {
+        match self {
+            Self::Map(map) => {
+                let values = map.get_all(name).into_iter();
+                values.filter_map(|value| value.to_str().ok()).any(holds)
+            }
+            Self::Lines(lines) => {
+                let named = lines.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
+                named.map(|(_, value)| *value).any(holds)
+            }
+        }
+    }
+}
+
 /// The parts of a request that rules look at.
 #[derive(Debug)]
 pub(crate) struct Seen<'a> {
@@ -22,7 +47,7 @@ pub(crate) struct Seen<'a> {
     host: Option<&'a str>,
     path: Option<&'a str>,
     query: &'a str,
-    headers: &'a HeaderMap,
+    headers: Fields<'a>,
     source: IpAddr,
     path_head: u128,
     host_head: u128,
@@ -33,7 +58,7 @@ impl<'a> Seen<'a> {
     pub(crate) fn new(
         (method, host): (&'a str, &'a str),
         (path, query): (&'a str, &'a str),
-        (headers, source): (&'a HeaderMap, IpAddr),
+        (headers, source): (Fields<'a>, IpAddr),
     ) -> Self {
         let visible = |text: &'a str| Some(text).filter(|text| is_visible(text));
         let (path_head, host_head) = (hint::of_path(path), hint::of_host(host));
@@ -135,9 +160,7 @@ impl Ready {
             Self::Host(matchers) => one_of(matchers, seen.host),
             Self::Path(matchers) => one_of(matchers, seen.path),
             Self::Header(name, matchers) => {
-                let values = seen.headers.get_all(name.as_str()).into_iter();
-                let texts = values.filter_map(|value| value.to_str().ok());
-                texts.filter(|text| is_visible(text)).any(|text| one_of(matchers, Some(text)))
+                seen.headers.any(name, |text| is_visible(text) && one_of(matchers, Some(text)))
             }
             Self::Method(methods) => methods.iter().any(|method| method == seen.method),
             Self::Query(wanted) => {
@@ -180,7 +203,7 @@ mod tests {
     fn seen<'a>(headers: &'a HeaderMap, target: &'a str) -> Seen<'a> {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let source = IpAddr::from([192, 0, 2, 7]);
-        Seen::new(("GET", "Www.Example.com"), (path, query), (headers, source))
+        Seen::new(("GET", "Www.Example.com"), (path, query), (Fields::Map(headers), source))
     }
 
     fn patterns(all: &[&str]) -> Texts {

@@ -4,6 +4,7 @@
 mod held;
 mod pool;
 mod warming;
+mod wire;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use crate::random;
 pub(crate) use held::Held;
 pub(crate) use pool::{Connecting, Flow, Lease, Unsent, Upload};
 use warming::{Warming, Warmth};
+pub(crate) use wire::Wire;
 
 /// A group in use.
 pub(crate) struct GroupState {

@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::TargetState;
+use super::wire::{self, Stream};
 use crate::config::Speaks;
 use crate::gathering::Gathered;
 use crate::tls;
@@ -41,6 +42,8 @@ const STREAMS_MAX: usize = 100;
 pub(crate) struct Pool {
     /// Unused ones of HTTP/1.1, the youngest last.
     idle: Mutex<Vec<(http1::SendRequest<Upload>, Instant)>>,
+    /// Unused ones without a library's machinery, likewise.
+    wires: Mutex<Vec<(Stream, Instant)>>,
     /// Those of HTTP/2, used or not.
     shared: Mutex<Vec<Shared>>,
 }
@@ -90,6 +93,25 @@ impl Pool {
         None
     }
 
+    /// An unused connection that is still open, and says nothing.
+    pub(super) fn wire(&self) -> Option<Stream> {
+        let mut wires = self.wires.lock();
+        let now = Instant::now();
+        while let Some((stream, since)) = wires.pop() {
+            if now - since < IDLE && wire::is_silent(&stream) {
+                return Some(stream);
+            }
+        }
+        None
+    }
+
+    pub(super) fn keep_wire(&self, stream: Stream) {
+        let mut wires = self.wires.lock();
+        if wires.len() < IDLE_MAX {
+            wires.push((stream, Instant::now()));
+        }
+    }
+
     /// One with room for another request.
     fn roomy(&self) -> Option<Shared> {
         let mut shared = self.shared.lock();
@@ -108,15 +130,16 @@ impl Pool {
     pub(super) fn forget_idle(&self) {
         let now = Instant::now();
         self.idle.lock().retain(|(sender, since)| !sender.is_closed() && now - *since < IDLE);
+        self.wires.lock().retain(|(one, since)| now - *since < IDLE && wire::is_silent(one));
         self.shared.lock().retain(|one| !one.sender.is_closed());
     }
 }
 
 /// A request that is under way to a target, from before there is a connection for it.
-struct Counted(Arc<TargetState>);
+pub(super) struct Counted(pub(super) Arc<TargetState>);
 
 impl Counted {
-    fn begin(target: Arc<TargetState>) -> Self {
+    pub(super) fn begin(target: Arc<TargetState>) -> Self {
         target.outstanding.fetch_add(1, Ordering::SeqCst);
         Self(target)
     }
@@ -205,11 +228,17 @@ impl Drop for Lease {
     }
 }
 
-async fn connect(target: &TargetState) -> Result<Sender, Connecting> {
+/// A new connection, without anything said.
+pub(super) async fn reach(target: &TargetState) -> Result<TcpStream, Connecting> {
     let stream = tokio::time::timeout(CONNECT, TcpStream::connect(target.address())).await;
     let stream = stream.map_err(|_| Connecting::Timeout)?.map_err(|_| Connecting::Failed)?;
     // Whoever refuses this has closed the connection, which the first request tells.
     let _ = stream.set_nodelay(true);
+    Ok(stream)
+}
+
+async fn connect(target: &TargetState) -> Result<Sender, Connecting> {
+    let stream = reach(target).await?;
     if !target.tls {
         return shake(target, stream).await;
     }

@@ -9,4 +9,5 @@ mod requests;
 mod secure;
 mod shares;
 mod streams;
+mod usual;
 mod world;

@@ -7,7 +7,7 @@ const DIGITS_MAX: u32 = 15;
 
 /// Where in a chunked body the next byte is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Chunks {
+pub(in crate::proxy) struct Chunks {
     state: State,
     /// Length of the line so far.
     line: usize,
@@ -37,16 +37,16 @@ enum State {
 
 /// What is no chunked body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Broken;
+pub(in crate::proxy) struct Broken;
 
 impl Chunks {
     /// Before the first chunk.
-    pub(super) fn new() -> Self {
+    pub(in crate::proxy) fn new() -> Self {
         Self { state: State::Size(0, 0), line: 0 }
     }
 
     /// Whether the body is whole.
-    pub(super) fn is_over(&self) -> bool {
+    pub(in crate::proxy) fn is_over(&self) -> bool {
         self.state == State::End
     }
 
@@ -54,7 +54,7 @@ impl Chunks {
     ///
     /// # Errors
     /// [`Broken`].
-    pub(super) fn take(&mut self, bytes: &[u8]) -> Result<usize, Broken> {
+    pub(in crate::proxy) fn take(&mut self, bytes: &[u8]) -> Result<usize, Broken> {
         let mut at = 0;
         while at < bytes.len() && !self.is_over() {
             if let State::Data(left) = &mut self.state {

@@ -10,7 +10,7 @@ const HEADER_MAX: usize = 16 * 1024;
 
 /// How a request's body is framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Framing {
+pub(in crate::proxy) enum Framing {
     /// So many bytes; none if there is no body.
     Length(u64),
     /// In chunks.
@@ -19,18 +19,18 @@ pub(super) enum Framing {
 
 /// What a head is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Head {
+pub(in crate::proxy) struct Head {
     /// The worst that was found.
-    pub(super) class: Class,
+    pub(in crate::proxy) class: Class,
     /// Why.
-    pub(super) reason: &'static str,
+    pub(in crate::proxy) reason: &'static str,
     /// What a refusal is answered with.
-    pub(super) status: u16,
-    pub(super) framing: Framing,
+    pub(in crate::proxy) status: u16,
+    pub(in crate::proxy) framing: Framing,
     /// Whether other bytes than HTTP may follow.
-    pub(super) upgrades: bool,
+    pub(in crate::proxy) upgrades: bool,
     /// The head as it can be read in one way alone, if that is not how it came.
-    pub(super) rewritten: Option<Vec<u8>>,
+    pub(in crate::proxy) rewritten: Option<Vec<u8>>,
 }
 
 /// What is found while a head is read.
@@ -59,7 +59,7 @@ impl Findings {
 }
 
 /// Judges a head, which ends with its empty line.
-pub(super) fn judge(bytes: &[u8]) -> Head {
+pub(in crate::proxy) fn judge(bytes: &[u8]) -> Head {
     if let Some(head) = plain(bytes) {
         return head;
     }

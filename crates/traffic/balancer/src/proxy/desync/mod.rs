@@ -12,6 +12,9 @@ mod head;
 mod requests;
 mod stream;
 
+pub(super) use chunks::Chunks;
+#[cfg(test)]
+pub(super) use head::{Framing, judge};
 pub(super) use requests::{Requests, UnderWay};
 pub(super) use stream::Guarded;
 

@@ -61,15 +61,20 @@ pub(crate) struct Guarded<S> {
 }
 
 impl<S> Guarded<S> {
-    /// Guards a connection that may be idle for as long as `idle`.
-    pub(crate) fn new(inner: S, plans: Plans, client: Arc<Client>, idle: Duration) -> Self {
+    /// Guards a connection that may be idle for as long as `idle`, and of which `held` has been read.
+    pub(crate) fn new(
+        inner: S,
+        held: Vec<u8>,
+        (plans, client): (Plans, Arc<Client>),
+        idle: Duration,
+    ) -> Self {
         Self {
             inner,
             plans,
             client,
             idle,
             at: At::Head,
-            held: Vec::new(),
+            held,
             searched: 0,
             ready: Vec::new(),
             ready_at: 0,
@@ -85,7 +90,7 @@ impl<S> Guarded<S> {
     fn refuse(&mut self, status: u16, oddity: Option<(Class, &'static str)>) {
         let plan = self.plans.load();
         Entry::refused(&self.client, &plan, status, oddity);
-        let page = own::raw_page(status, plan.shows_server, plan.clock.now());
+        let page = own::raw_page(status, plan.shows_server, plan.clock.now(), true);
         self.told = Some((page, 0));
         self.at = At::End;
         self.held = Vec::new();
