@@ -8,6 +8,7 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::Sleep;
 
+use super::plain::Carried;
 use crate::targets::Lease;
 
 /// The body of an answer.
@@ -16,6 +17,8 @@ pub(crate) enum Answer {
     Own(Option<Bytes>),
     /// A target's.
     Target(Box<Stream>),
+    /// A target's, without a library between.
+    Carried(Box<Carried>),
 }
 
 /// A body that comes from a target.
@@ -32,6 +35,8 @@ pub(crate) struct Stream {
 pub(crate) enum Broken {
     /// The target's connection did.
     Target(hyper::Error),
+    /// The same, without a library between.
+    Early,
     /// Nothing came for too long.
     Idle,
 }
@@ -39,7 +44,7 @@ pub(crate) enum Broken {
 impl std::fmt::Display for Broken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Target(_) => f.write_str("the target's answer ended early"),
+            Self::Target(_) | Self::Early => f.write_str("the target's answer ended early"),
             Self::Idle => f.write_str("nothing came from the target for too long"),
         }
     }
@@ -49,7 +54,7 @@ impl std::error::Error for Broken {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Target(cause) => Some(cause),
-            Self::Idle => None,
+            Self::Early | Self::Idle => None,
         }
     }
 }
@@ -81,6 +86,7 @@ impl Body for Answer {
         match self.get_mut() {
             Self::Own(body) => Poll::Ready(body.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Target(stream) => stream.poll_frame(cx),
+            Self::Carried(carried) => carried.poll_frame(cx),
         }
     }
 
@@ -88,6 +94,7 @@ impl Body for Answer {
         match self {
             Self::Own(body) => body.is_none(),
             Self::Target(stream) => stream.body.is_end_stream(),
+            Self::Carried(carried) => carried.is_end(),
         }
     }
 
@@ -98,6 +105,7 @@ impl Body for Answer {
                 SizeHint::with_exact(u64::try_from(length).unwrap_or(u64::MAX))
             }
             Self::Target(stream) => stream.body.size_hint(),
+            Self::Carried(carried) => carried.size_hint(),
         }
     }
 }

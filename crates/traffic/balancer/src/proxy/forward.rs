@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body, Incoming};
@@ -11,7 +12,8 @@ use hyper::body::{Body, Incoming};
 use super::answer::Answer;
 use super::desync::Requests;
 use super::own::Own;
-use super::{Noted, headers, tunnel};
+use super::{Noted, headers, plain, tunnel};
+use crate::config::Speaks;
 use crate::listening::Plan;
 use crate::targets::{Connecting, Flow, GroupState, Lease, TargetState, Unsent, Upload};
 
@@ -53,6 +55,17 @@ pub(super) async fn forward(
         entry.flow = Some(flow.clone());
     }
     let is_empty = body.is_end_stream();
+    if own.version == Version::HTTP_2 && is_empty && !parts.headers.contains_key(CONTENT_LENGTH) {
+        let is_usual = group.speaks() == Speaks::Http1 && !group.is_secure();
+        if is_usual {
+            // It is kept apart, so that the other way stays small.
+            let carried = Box::pin(plain::forward(&parts, group, (pinned, idle), noted));
+            return match carried.await {
+                Ok((response, target)) => (response, Some(target)),
+                Err(status) => page(status),
+            };
+        }
+    }
     let mut spare = (is_empty && is_safe(&parts.method)).then(|| copy(&parts));
     let body = Some(body).filter(|_| !is_empty);
     let upload = Upload::new(body, flow.clone());
@@ -150,7 +163,7 @@ fn back(
 }
 
 /// Whether a method changes nothing (RFC 9110, 9.2.1).
-fn is_safe(method: &Method) -> bool {
+pub(super) fn is_safe(method: &Method) -> bool {
     [Method::GET, Method::HEAD, Method::OPTIONS].contains(method)
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use balancer::{CertificatePair, KeyPem, Speaks, State, Tls};
@@ -21,7 +22,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::world::{Backend, World, forward, group};
+use super::world::{Backend, Reply, World, forward, group};
 
 const CIPHERS: [&str; 5] = [
     "TLS_AES_128_GCM_SHA256",
@@ -319,4 +320,73 @@ async fn groups_of_http2_take_http2_alone() {
     tokio::spawn(connection);
     let request = Request::get("/").header("host", "a").body(Full::<Bytes>::default()).unwrap();
     assert_eq!(sender.send_request(request).await.unwrap().status().as_u16(), 464);
+}
+
+#[tokio::test]
+async fn answers_of_http1_go_to_clients_of_http2_as_they_end() {
+    let certificate = pair("a", &["a.example.com"], false);
+    let large = "abcdefgh".repeat(64 * 1024);
+    let length = large.len();
+    for (said, stays, expected) in [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi".to_owned(), true, Some("hi".to_owned())),
+        (
+            format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{large}"),
+            true,
+            Some(large.clone()),
+        ),
+        (
+            format!(
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n80000\r\n{large}\r\n0\r\n\r\n"
+            ),
+            true,
+            Some(format!("abc{large}")),
+        ),
+        ("HTTP/1.1 200 OK\r\n\r\nopen".to_owned(), false, Some("open".to_owned())),
+        ("HTTP/1.1 204 No Content\r\n\r\n".to_owned(), true, Some(String::new())),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort".to_owned(), false, None),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nshort".to_owned(), false, None),
+    ] {
+        let answer = said.clone();
+        let backend = Backend::begin(Arc::new(move |_| match stays {
+            true => Reply::Bytes(answer.clone()),
+            false => Reply::Last(answer.clone()),
+        }))
+        .await;
+        let mut world = World::with(&[&backend]).await;
+        world.listener().tls = Some(shows(vec![certificate.clone()], &["TLSv1.3"]));
+        world.apply();
+        let mut client = http2_client(&world, &certificate).await;
+        for _ in 0..2 {
+            let whole = async {
+                let answer = client.send_request(get("/")).await.ok()?;
+                assert!(answer.status().is_success());
+                answer.into_body().collect().await.ok().map(|whole| whole.to_bytes())
+            };
+            let whole = whole.await;
+            assert!(whole == expected.clone().map(Bytes::from), "{:.80}", said);
+        }
+        let connections = backend.connections.load(Ordering::SeqCst);
+        assert_eq!(connections, if stays { 1 } else { 2 }, "{said:.80}");
+    }
+}
+
+#[tokio::test]
+async fn requests_of_http2_that_get_no_answer_get_a_page() {
+    let certificate = pair("a", &["a.example.com"], false);
+    for (said, status) in
+        [(Some(String::new()), 502), (Some("nonsense\r\n\r\n".to_owned()), 502), (None, 504)]
+    {
+        let backend = Backend::begin(Arc::new(move |_| match &said {
+            Some(said) => Reply::Last(said.clone()),
+            None => Reply::Silence,
+        }))
+        .await;
+        let mut world = World::with(&[&backend]).await;
+        world.config.load_balancers[0].settings.idle = Duration::from_secs(2);
+        world.listener().tls = Some(shows(vec![certificate.clone()], &["TLSv1.3"]));
+        world.apply();
+        let mut client = http2_client(&world, &certificate).await;
+        let answer = client.send_request(get("/")).await.unwrap();
+        assert_eq!(answer.status().as_u16(), status);
+    }
 }

@@ -56,7 +56,8 @@ async fn both_ways_tell_the_same() {
         let (short, long) = (short.split_once("\r\n\r\n"), long.split_once("\r\n\r\n"));
         let ((short, short_got), (long, long_got)) = (short.unwrap(), long.unwrap());
         // The target's answer is as long as what it was sent.
-        let length = |lines: &mut BTreeSet<String>| lines.retain(|line| !line.starts_with("content-length"));
+        let length =
+            |lines: &mut BTreeSet<String>| lines.retain(|line| !line.starts_with("content-length"));
         let (mut short, mut long) = (lines(short), lines(long));
         length(&mut short);
         length(&mut long);
@@ -79,12 +80,21 @@ async fn answers_end_where_the_target_ends_them() {
     let large = "abcdefgh".repeat(64 * 1024);
     let chunks = format!("3\r\nabc\r\n80000\r\n{large}\r\n0\r\nX-Last: 1\r\n\r\n");
     for (text, stays, body) in [
-        (format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{large}", large.len()), true, large.clone()),
-        (format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}"), true, chunks.clone()),
+        (
+            format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{large}", large.len()),
+            true,
+            large.clone(),
+        ),
+        (
+            format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}"),
+            true,
+            chunks.clone(),
+        ),
         ("HTTP/1.1 200 OK\r\n\r\nopen".to_owned(), false, "4\r\nopen\r\n0\r\n\r\n".to_owned()),
         ("HTTP/1.1 204 No Content\r\n\r\n".to_owned(), true, String::new()),
         (
-            "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi".to_owned(),
+            "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+                .to_owned(),
             true,
             "hi".to_owned(),
         ),
@@ -147,7 +157,9 @@ async fn requests_that_come_together_are_answered_in_order() {
     // One that comes in pieces.
     let mut client = world.connect().await;
     client.stream.write_all(b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HT").await.unwrap();
-    let is_whole = |got: &str| got.matches("x-amzn-trace-id: ").count() + got.matches("X-Amzn-Trace-Id: ").count() == 1;
+    let is_whole = |got: &str| {
+        got.matches("x-amzn-trace-id: ").count() + got.matches("X-Amzn-Trace-Id: ").count() == 1
+    };
     converse(&mut client, "", is_whole).await;
     let answer = client.ask("TP/1.1\r\nHost: a\r\n\r\n").await;
     assert!(answer.contains("GET /2 HTTP/1.1\r\n"), "{answer}");

@@ -55,11 +55,24 @@ impl Chunks {
     /// # Errors
     /// [`Broken`].
     pub(in crate::proxy) fn take(&mut self, bytes: &[u8]) -> Result<usize, Broken> {
+        self.read(bytes, |_| ())
+    }
+
+    /// The same, with the chunks' data.
+    ///
+    /// # Errors
+    /// [`Broken`].
+    pub(in crate::proxy) fn read(
+        &mut self,
+        bytes: &[u8],
+        mut data: impl FnMut(&[u8]),
+    ) -> Result<usize, Broken> {
         let mut at = 0;
         while at < bytes.len() && !self.is_over() {
             if let State::Data(left) = &mut self.state {
                 let here = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len() - at);
                 *left -= here as u64;
+                data(&bytes[at..at + here]);
                 at += here;
                 if *left == 0 {
                     self.state = State::DataEnd;

@@ -1,4 +1,5 @@
 //! The short way: requests of the usual kind and their answers, from socket to socket on one task.
+//! Requests of HTTP/2 without a body take the half of it that is a target's (`carried.rs`).
 //!
 //! A client's connection begins here. As long as each request comes whole in one piece, has a head of
 //! which each byte is beyond doubt (`request.rs`), and goes to a group of the usual kind, it is written
@@ -10,26 +11,29 @@
 //! **Invariant:** nothing that is read of a request is lost when the connection goes on to hyper, and
 //! nothing of it has been sent by then.
 
+mod carried;
 mod reply;
 mod request;
 mod talk;
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio_util::sync::CancellationToken;
 
-use super::clients::{Client, Plans};
 use super::Noted;
+use super::clients::{Client, Plans};
 use super::forward::TRIES;
 use super::own;
 use crate::gathering::Gathered;
 use crate::listening::Plan;
 use crate::targets::{Connecting, GroupState, Wire};
+pub(super) use carried::{Carried, forward};
 use reply::{Framing, Reply, Told};
 use request::Asked;
-use talk::{End, Patience, poll_more};
+use talk::{End, Patience, poll_gone, poll_more};
 
 /// Buffers that are kept between requests, in bytes.
 const KEPT_MAX: usize = 2 * 1024;
@@ -142,6 +146,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Short<'_, S> {
             Err(Some(status)) => return self.fail(plan, status).await,
         };
         let ends = reply.ends;
+        self.out.extend_from_slice(b"\r\n");
         if let Some(entry) = &mut self.noted {
             entry.hand_usual(reply.status, self.out.len());
         }
@@ -201,7 +206,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Short<'_, S> {
                 Err(Failed::Late) => return Err(Some(504)),
                 // A kept connection that the target closed meanwhile: what has no body and changes
                 // nothing may be sent once more.
-                Err(Failed::Target) if wire.reused && self.is_safe && !is_second => is_second = true,
+                Err(Failed::Target) if wire.reused && self.is_safe && !is_second => {
+                    is_second = true
+                }
                 Err(Failed::Target) => return Err(Some(502)),
             }
         }
@@ -220,8 +227,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Short<'_, S> {
             if self.date.0 != now.seconds() {
                 self.date = (now.seconds(), own::date(now));
             }
-            let told =
-                Told { date: &self.date.1, is_head: self.is_head, ends: self.is_ending() };
+            let told = Told { date: &self.date.1, is_head: self.is_head, ends: self.is_ending() };
             match Reply::read(&self.came, &mut self.out, &told) {
                 Ok(Some(reply)) => {
                     if let Some(entry) = &mut self.noted {
@@ -244,13 +250,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Short<'_, S> {
                     Ok(0) | Err(_) => Err(Failed::Target),
                 });
             }
-            // Further requests wait, but not without end.
-            while self.held.len() < request::HEAD_MAX {
-                match poll_more(&mut self.stream, cx, &mut self.held) {
-                    Poll::Ready(Ok(1..)) => {}
-                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Failed::Client)),
-                    Poll::Pending => break,
-                }
+            if poll_gone(&mut self.stream, cx, &mut self.held).is_ready() {
+                return Poll::Ready(Err(Failed::Client));
             }
             self.patience.poll_late(cx).map(|()| Err(Failed::Late))
         })
@@ -281,7 +282,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Short<'_, S> {
         let mut part = vec![0; BODY_PART];
         let is_open = reply.framing == Framing::Close;
         let (came, taken) = loop {
-            let came = match self.patience.read(&mut wire.stream, &mut part).await {
+            let came = match self.read(&mut wire, &mut part).await {
                 Ok(came) => came,
                 Err(End::Closed) if is_open => {
                     return self.patience.send(&mut self.stream, LAST_CHUNK).await;
@@ -305,6 +306,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Short<'_, S> {
             wire.keep();
         }
         self.patience.send(&mut self.stream, &part[..taken]).await
+    }
+
+    /// Reads some of an answer's body; gives how much.
+    async fn read(&mut self, wire: &mut Wire, part: &mut [u8]) -> Result<usize, End> {
+        std::future::poll_fn(|cx| {
+            let mut part = ReadBuf::new(part);
+            match Pin::new(&mut wire.stream).poll_read(cx, &mut part) {
+                Poll::Ready(Ok(())) if !part.filled().is_empty() => {
+                    self.patience.moved();
+                    return Poll::Ready(Ok(part.filled().len()));
+                }
+                Poll::Ready(Ok(())) => return Poll::Ready(Err(End::Closed)),
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(End::Broken)),
+                Poll::Pending => {}
+            }
+            if poll_gone(&mut self.stream, cx, &mut self.held).is_ready() {
+                return Poll::Ready(Err(End::Broken));
+            }
+            self.patience.poll_late(cx).map(|()| Err(End::Late))
+        })
+        .await
     }
 
     /// Tells the client that something is wrong.

@@ -2,6 +2,7 @@
 
 use std::mem::MaybeUninit;
 
+use http::{HeaderName, HeaderValue};
 use httparse::{Header, ParserConfig, Response, Status};
 
 use crate::proxy::desync::Chunks;
@@ -50,6 +51,53 @@ pub(super) struct Told<'a> {
     pub(super) ends: bool,
 }
 
+/// What an answer's head is written to.
+pub(super) trait Sink {
+    /// Whether it goes to a client of HTTP/1.1, who is told of framing, too.
+    const IS_HTTP1: bool;
+    /// Begins anew.
+    fn begin(&mut self, status: u16, reason: &str);
+    /// One header more.
+    fn header(&mut self, name: &str, value: &[u8]);
+}
+
+impl Sink for Vec<u8> {
+    const IS_HTTP1: bool = true;
+
+    fn begin(&mut self, status: u16, reason: &str) {
+        self.clear();
+        self.extend_from_slice(b"HTTP/1.1 ");
+        self.extend(digits(status));
+        self.push(b' ');
+        self.extend_from_slice(reason.as_bytes());
+        self.extend_from_slice(b"\r\n");
+    }
+
+    fn header(&mut self, name: &str, value: &[u8]) {
+        self.extend_from_slice(name.as_bytes());
+        self.extend_from_slice(b": ");
+        self.extend_from_slice(value);
+        self.extend_from_slice(b"\r\n");
+    }
+}
+
+impl Sink for http::Response<()> {
+    const IS_HTTP1: bool = false;
+
+    fn begin(&mut self, status: u16, _: &str) {
+        *self.status_mut() = http::StatusCode::from_u16(status).unwrap_or_default();
+        self.headers_mut().clear();
+    }
+
+    fn header(&mut self, name: &str, value: &[u8]) {
+        let (name, value) = (HeaderName::try_from(name), HeaderValue::from_bytes(value));
+        // The parser has taken both.
+        if let (Ok(name), Ok(value)) = (name, value) {
+            self.headers_mut().append(name, value);
+        }
+    }
+}
+
 /// What headers say of the message itself.
 #[derive(Default)]
 struct Marks<'a> {
@@ -64,13 +112,13 @@ struct Marks<'a> {
 
 impl Reply {
     /// The answer that these bytes begin with, if its head is whole; then `out` is the head that the
-    /// client gets.
+    /// client gets, without the empty line behind it.
     ///
     /// # Errors
     /// [`Wrong`] if it is none, or if it can be read in two ways.
     pub(super) fn read(
         bytes: &[u8],
-        out: &mut Vec<u8>,
+        out: &mut impl Sink,
         told: &Told<'_>,
     ) -> Result<Option<Self>, Wrong> {
         let mut begin = 0;
@@ -78,11 +126,8 @@ impl Reply {
             let mut headers = [const { MaybeUninit::<Header<'_>>::uninit() }; HEADERS_MAX];
             let mut head = Response::new(&mut []);
             let config = ParserConfig::default();
-            let parsed = config.parse_response_with_uninit_headers(
-                &mut head,
-                &bytes[begin..],
-                &mut headers,
-            );
+            let parsed =
+                config.parse_response_with_uninit_headers(&mut head, &bytes[begin..], &mut headers);
             let length = match parsed {
                 Ok(Status::Complete(length)) if begin + length <= HEAD_MAX => begin + length,
                 Ok(Status::Partial) if bytes.len() <= HEAD_MAX => return Ok(None),
@@ -98,10 +143,10 @@ impl Reply {
         }
     }
 
-    fn whole(
+    fn whole<S: Sink>(
         head: &Response<'_, '_>,
         length: usize,
-        out: &mut Vec<u8>,
+        out: &mut S,
         told: &Told<'_>,
     ) -> Result<Self, Wrong> {
         let (status, is_old) = (head.code.unwrap_or_default(), head.version == Some(0));
@@ -113,34 +158,26 @@ impl Reply {
             Some(length) => Framing::Length(length),
             None => Framing::Close,
         };
-        out.clear();
-        out.extend_from_slice(b"HTTP/1.1 ");
-        out.extend(digits(status));
-        out.push(b' ');
-        out.extend_from_slice(head.reason.unwrap_or_default().as_bytes());
-        let tells_length = marks.length.is_some() && !marks.is_chunked && status != 204;
+        out.begin(status, head.reason.unwrap_or_default());
         for header in head.headers.iter() {
-            let name = header.name;
-            let is = |known: &&str| name.eq_ignore_ascii_case(known);
-            let is_framing = is(&"content-length") || BETWEEN_TWO.iter().any(|one| is(one));
-            if is_framing || is(&"connection") || marks.named.iter().any(|one| is(one)) {
-                continue;
+            if !marks.is_for_us(header.name) {
+                out.header(header.name, header.value);
             }
-            line(out, name, header.value);
         }
-        if let Some(length) = marks.length.filter(|_| tells_length) {
-            line(out, "Content-Length", length.to_string().as_bytes());
+        if let Some(length) = marks.length.filter(|_| !marks.is_chunked && status != 204) {
+            out.header("Content-Length", length.to_string().as_bytes());
         }
-        if matches!(framing, Framing::Chunked(_) | Framing::Close) {
-            line(out, "Transfer-Encoding", b"chunked");
+        if S::IS_HTTP1 {
+            if matches!(framing, Framing::Chunked(_) | Framing::Close) {
+                out.header("Transfer-Encoding", b"chunked");
+            }
+            if !marks.has_date {
+                out.header("Date", told.date.as_bytes());
+            }
+            if told.ends {
+                out.header("Connection", b"close");
+            }
         }
-        if !marks.has_date {
-            line(out, "Date", told.date.as_bytes());
-        }
-        if told.ends {
-            line(out, "Connection", b"close");
-        }
-        out.extend_from_slice(b"\r\n\r\n");
         let keeps = !marks.closes && (!is_old || marks.keeps) && framing != Framing::Close;
         Ok(Self { length, status, framing, keeps, ends: told.ends })
     }
@@ -171,6 +208,18 @@ impl<'a> Marks<'a> {
             }
         }
         Ok(marks)
+    }
+
+    /// Whether a header of this name is between the target and us.
+    fn is_for_us(&self, name: &str) -> bool {
+        let is = |known: &&str| name.eq_ignore_ascii_case(known);
+        let of_usual = match name.len() {
+            14 => is(&"content-length"),
+            10 if is(&"connection") => true,
+            2 | 7 | 10 | 16 | 17 => BETWEEN_TWO.iter().any(|one| is(one)),
+            _ => false,
+        };
+        of_usual || self.named.iter().any(|one| is(one))
     }
 
     fn connection(&mut self, value: &'a [u8]) {
@@ -204,6 +253,19 @@ impl Framing {
         }
     }
 
+    /// The same; what is neither the chunks' own nor behind the body goes to `data`.
+    ///
+    /// # Errors
+    /// [`Wrong`] if they are none.
+    pub(super) fn data(&mut self, bytes: &[u8], data: &mut Vec<u8>) -> Result<usize, Wrong> {
+        if let Self::Chunked(chunks) = self {
+            return chunks.read(bytes, |part| data.extend_from_slice(part)).map_err(|_| Wrong);
+        }
+        let taken = self.take(bytes)?;
+        data.extend_from_slice(&bytes[..taken]);
+        Ok(taken)
+    }
+
     /// Whether the body is whole.
     pub(super) fn is_over(&self) -> bool {
         match self {
@@ -212,13 +274,6 @@ impl Framing {
             Self::Close => false,
         }
     }
-}
-
-fn line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    out.extend_from_slice(b"\r\n");
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
 }
 
 /// A status of three digits.
@@ -252,8 +307,16 @@ mod tests {
         for (head, framing, keeps) in [
             ("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n", Framing::Length(3), true),
             ("HTTP/1.1 200\r\ncontent-length: 3\r\n", Framing::Length(3), true),
-            ("HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 3\r\n", Framing::Length(3), true),
-            ("HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n", Framing::Length(3), false),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 3\r\n",
+                Framing::Length(3),
+                true,
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n",
+                Framing::Length(3),
+                false,
+            ),
             ("HTTP/1.0 200 OK\r\nContent-Length: 3\r\n", Framing::Length(3), false),
             (
                 "HTTP/1.0 200 OK\r\nContent-Length: 3\r\nConnection: keep-alive\r\n",
@@ -261,15 +324,27 @@ mod tests {
                 true,
             ),
             ("HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n", chunked(), true),
-            ("HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n", chunked(), true),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n",
+                chunked(),
+                true,
+            ),
             ("HTTP/1.1 200 OK\r\n", Framing::Close, false),
             ("HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n", Framing::Length(0), true),
             ("HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n", Framing::Length(0), true),
-            ("HTTP/1.1 103 Hints\r\nLink: a\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n", Framing::Length(1), true),
+            (
+                "HTTP/1.1 103 Hints\r\nLink: a\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n",
+                Framing::Length(1),
+                true,
+            ),
         ] {
             let text = format!("{head}\r\n");
             let (reply, _) = read(&text).expect("an answer").expect("a whole head");
-            assert_eq!((reply.framing, reply.keeps, reply.length), (framing, keeps, text.len()), "{text:?}");
+            assert_eq!(
+                (reply.framing, reply.keeps, reply.length),
+                (framing, keeps, text.len()),
+                "{text:?}"
+            );
             for end in 0..text.len() {
                 assert_eq!(read(&text[..end]), Ok(None), "{:?}", &text[..end]);
             }
@@ -297,17 +372,17 @@ mod tests {
         let head = "HTTP/1.1 200 Fine\r\nx-CaSe: kept\r\nConnection: close, X-Mine\r\nX-Mine: 1\r\n\
             Keep-Alive: timeout=5\r\nUpgrade: h2c\r\nContent-Length: 3\r\n\r\n";
         let (_, out) = read(head).expect("an answer").expect("a whole head");
-        let told = "HTTP/1.1 200 Fine\r\nx-CaSe: kept\r\nContent-Length: 3\r\nDate: today\r\n\r\n";
+        let told = "HTTP/1.1 200 Fine\r\nx-CaSe: kept\r\nContent-Length: 3\r\nDate: today\r\n";
         assert_eq!(out, told);
         let head = "HTTP/1.1 200 OK\r\nDate: then\r\n\r\n";
         let (_, out) = read(head).expect("an answer").expect("a whole head");
-        assert_eq!(out, "HTTP/1.1 200 OK\r\nDate: then\r\nTransfer-Encoding: chunked\r\n\r\n");
+        assert_eq!(out, "HTTP/1.1 200 OK\r\nDate: then\r\nTransfer-Encoding: chunked\r\n");
         let mut out = Vec::new();
         let told = Told { is_head: true, ends: true, ..TOLD };
         let head = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n";
         let reply = Reply::read(head, &mut out, &told).expect("an answer").expect("a whole head");
         assert!(reply.framing.is_over() && reply.ends);
-        let told = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nDate: today\r\nConnection: close\r\n\r\n";
+        let told = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nDate: today\r\nConnection: close\r\n";
         assert_eq!(out, told);
     }
 }

@@ -121,9 +121,9 @@ impl<'a> Asked<'a> {
     fn fate(&mut self, name: &'a str, value: &'a str) -> Fate {
         let is = |known: &str| name.eq_ignore_ascii_case(known);
         let begins = |known: &&str| {
-            name.as_bytes().get(..known.len()).is_some_and(|head| {
-                head.eq_ignore_ascii_case(known.as_bytes())
-            })
+            name.as_bytes()
+                .get(..known.len())
+                .is_some_and(|head| head.eq_ignore_ascii_case(known.as_bytes()))
         };
         let once = |place: &mut Option<&'a str>| match place.replace(value) {
             None => Fate::Stays,

@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use super::reply::Wrong;
+use super::request::HEAD_MAX;
 
 /// What is read at once of a head, in bytes.
 const PART: usize = 16 * 1024;
@@ -99,30 +100,6 @@ impl Patience {
         })
         .await
     }
-
-    /// Reads some bytes into this buffer, from its beginning on; gives how many.
-    ///
-    /// # Errors
-    /// [`End`].
-    pub(super) async fn read<R: AsyncRead + Unpin>(
-        &mut self,
-        from: &mut R,
-        buffer: &mut [u8],
-    ) -> Result<usize, End> {
-        std::future::poll_fn(|cx| {
-            let mut part = ReadBuf::new(buffer);
-            match Pin::new(&mut *from).poll_read(cx, &mut part) {
-                Poll::Ready(Ok(())) if !part.filled().is_empty() => {
-                    self.moved();
-                    Poll::Ready(Ok(part.filled().len()))
-                }
-                Poll::Ready(Ok(())) => Poll::Ready(Err(End::Closed)),
-                Poll::Ready(Err(_)) => Poll::Ready(Err(End::Broken)),
-                Poll::Pending => self.poll_late(cx).map(|()| Err(End::Late)),
-            }
-        })
-        .await
-    }
 }
 
 /// Reads what there is behind what `into` has; gives how much came, nothing at the end.
@@ -137,4 +114,20 @@ pub(super) fn poll_more<R: AsyncRead + Unpin>(
         into.extend_from_slice(part.filled());
         part.filled().len()
     })
+}
+
+/// Ready when the other end has gone. What it sends meanwhile goes into `held`, but not without end.
+pub(super) fn poll_gone<R: AsyncRead + Unpin>(
+    from: &mut R,
+    cx: &mut Context<'_>,
+    held: &mut Vec<u8>,
+) -> Poll<()> {
+    while held.len() < HEAD_MAX {
+        match poll_more(from, cx, held) {
+            Poll::Ready(Ok(1..)) => {}
+            Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
+            Poll::Pending => break,
+        }
+    }
+    Poll::Pending
 }
