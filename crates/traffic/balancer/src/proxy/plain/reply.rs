@@ -216,10 +216,10 @@ impl<'a> Marks<'a> {
         let of_usual = match name.len() {
             14 => is(&"content-length"),
             10 if is(&"connection") => true,
-            2 | 7 | 10 | 16 | 17 => BETWEEN_TWO.iter().any(|one| is(one)),
+            2 | 7 | 10 | 16 | 17 => BETWEEN_TWO.iter().any(is),
             _ => false,
         };
-        of_usual || self.named.iter().any(|one| is(one))
+        of_usual || self.named.iter().any(is)
     }
 
     fn connection(&mut self, value: &'a [u8]) {

@@ -154,7 +154,7 @@ impl<'a> Asked<'a> {
             },
             b'x' if is("x-forwarded-proto") || is("x-forwarded-port") => Fate::Stays,
             b'x' if is("x-amzn-trace-id") => once(&mut self.trace),
-            b'x' if OURS.iter().any(|known| begins(known)) => Fate::Stays,
+            b'x' if OURS.iter().any(begins) => Fate::Stays,
             _ => Fate::GoesOn,
         }
     }
