@@ -9,8 +9,8 @@
 //!
 //! **Invariant:** a request is sent to a target that is not draining, once [`Balancer::apply`] has
 //! returned.
-//! **Invariant:** messages are framed anew: nothing that a client writes can end a request early
-//! for the target, for hyper has parsed it.
+//! **Invariant:** nothing that a client writes can end a request early for the target: hyper has parsed
+//! it and frames it anew, or it is of the few forms that can be read in one way alone (`proxy/plain`).
 //! **Absent on purpose:** the ledger, AWS's protocols, what a request means for ECS.
 
 mod cidr;

@@ -26,7 +26,7 @@ use super::answer::{Answer, Broken};
 use super::desync::{Guarded, Requests, UnderWay};
 use super::log::Entry;
 use super::plain;
-use crate::gathering::Gathered;
+use crate::gathering::{Batched, Gathered};
 use crate::listening::Plan;
 use crate::{streams, tls};
 
@@ -232,7 +232,7 @@ where
             Ok::<_, Infallible>(response.map(counted))
         })
     });
-    let stream = Gathered::new(stream);
+    let stream = Batched::new(stream);
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let is_over = async {

@@ -39,6 +39,27 @@ type Answered = (Response<Answer>, Option<Arc<TargetState>>);
 
 /// Sends a request to a target of the group.
 pub(super) async fn forward(
+    request: Request<Incoming>,
+    plan: &Plan,
+    group: &Arc<GroupState>,
+    how: How<'_>,
+    noted: &mut Noted,
+) -> Answered {
+    let has_body =
+        !request.body().is_end_stream() || request.headers().contains_key(CONTENT_LENGTH);
+    let is_plain = group.speaks() == Speaks::Http1 && !group.is_secure();
+    if how.own.version < Version::HTTP_2 || has_body || !is_plain {
+        // It is kept apart, so that the other way stays small.
+        return Box::pin(forward_any(request, plan, group, how, noted)).await;
+    }
+    let (parts, _) = request.into_parts();
+    match plain::forward(&parts, group, (how.pinned, plan.settings.idle), noted).await {
+        Ok((response, target)) => (response, Some(target)),
+        Err(status) => (how.own.page(status), None),
+    }
+}
+
+async fn forward_any(
     mut request: Request<Incoming>,
     plan: &Plan,
     group: &Arc<GroupState>,
@@ -55,17 +76,6 @@ pub(super) async fn forward(
         entry.flow = Some(flow.clone());
     }
     let is_empty = body.is_end_stream();
-    if own.version == Version::HTTP_2 && is_empty && !parts.headers.contains_key(CONTENT_LENGTH) {
-        let is_usual = group.speaks() == Speaks::Http1 && !group.is_secure();
-        if is_usual {
-            // It is kept apart, so that the other way stays small.
-            let carried = Box::pin(plain::forward(&parts, group, (pinned, idle), noted));
-            return match carried.await {
-                Ok((response, target)) => (response, Some(target)),
-                Err(status) => page(status),
-            };
-        }
-    }
     let mut spare = (is_empty && is_safe(&parts.method)).then(|| copy(&parts));
     let body = Some(body).filter(|_| !is_empty);
     let upload = Upload::new(body, flow.clone());

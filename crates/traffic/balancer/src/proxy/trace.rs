@@ -15,7 +15,12 @@ pub(super) fn next(came: Option<&HeaderValue>, seconds: i64) -> HeaderValue {
 
 /// The same as a text.
 pub(super) fn next_text(came: Option<&str>, seconds: i64) -> String {
-    let id = || format!("1-{seconds:08x}-{:016x}{:08x}", random::number(), random::number() >> 32);
+    let id = || {
+        let mut id = format!("1-{seconds:08x}-");
+        hex(&mut id, random::number(), 16);
+        hex(&mut id, random::number(), 8);
+        id
+    };
     let came = came.filter(|text| text.len() <= LENGTH_MAX);
     match came {
         Some(text) if text.split(';').any(|field| field.trim().starts_with("Root=")) => {
@@ -24,7 +29,15 @@ pub(super) fn next_text(came: Option<&str>, seconds: i64) -> String {
             format!("Self={};{}", id(), kept.join(";"))
         }
         Some(text) if !text.trim().is_empty() => format!("Root={};{}", id(), text.trim()),
-        _ => format!("Root={}", id()),
+        _ => "Root=".to_owned() + &id(),
+    }
+}
+
+/// So many of a number's digits, in the way that is taken with each request.
+fn hex(out: &mut String, number: u64, digits: u32) {
+    for at in (0..digits).rev() {
+        let digit = u32::try_from(number >> (4 * at) & 0xf).unwrap_or_default();
+        out.push(char::from_digit(digit, 16).unwrap_or('0'));
     }
 }
 
