@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::HOST;
 use http::request::Parts;
 use http::{HeaderName, Method, Response, StatusCode};
 use hyper::body::{Frame, SizeHint};
@@ -99,7 +100,11 @@ fn head(parts: &Parts) -> Vec<u8> {
     for text in [parts.method.as_str(), " ", target, " HTTP/1.1\r\n"] {
         out.extend_from_slice(text.as_bytes());
     }
-    for (name, value) in &parts.headers {
+    // The host comes first, as servers like it best (RFC 9112, 3.2).
+    let host = parts.headers.get(HOST).map(|value| (&HOST, value));
+    for (name, value) in
+        host.into_iter().chain(parts.headers.iter().filter(|(name, _)| *name != HOST))
+    {
         title(&mut out, name);
         out.extend_from_slice(b": ");
         out.extend_from_slice(value.as_bytes());
