@@ -2,12 +2,16 @@
 //! everything and is not evaluated, and by users whose policies are.
 //!
 //! The callers take turns, so that what else the machine does falls on all of them. Everything
-//! besides the decision is the same: signature, input, handler, trail, answer.
+//! else is the same: signature, input, handler, trail, answer. Two figures come of it: what the
+//! policy engine takes to decide over the caller's statements (measured alone, on the same
+//! statements), and all that a caller with policies costs besides: who it is, on which resources,
+//! with what conditions, and what more the trail has to tell.
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
+use policy::{Kind, Policy, PolicySets, Principal, PrincipalKind, Request, Source, decide};
 use serde_json::{Value, json};
 use shapes_iam::SERVICE as IAM;
 use wire::Secret;
@@ -16,17 +20,22 @@ use wire::sigv4::Credentials;
 
 use crate::load::{drive, signed};
 use crate::longshore::{Longshore, Place, client, ecs, run_task};
-use crate::process::{Usage, pin_self};
+use crate::process::{Usage, pin_self, processor_time};
 use crate::report::Report;
 use crate::stub_agent::StubAgent;
 
 const SERVER_CORE: usize = 0;
 const LOAD_CORE: usize = 1;
-/// The goal: the most that deciding may add, in percent of a call.
+/// The goal: the most that the decision may be of a call, in percent.
 const GOAL: f64 = 10.0;
 /// Statements of the user with many; in policies of as many as the size of one allows.
 const STATEMENTS: u32 = 100;
 const POLICY_STATEMENTS: usize = 20;
+/// Decisions that are measured alone.
+const DECISIONS: u32 = 100_000;
+/// The account of a server that was given none, and its cluster.
+const ACCOUNT: &str = "000000000000";
+const CLUSTER: &str = "arn:aws:ecs:us-east-1:000000000000:cluster/default";
 
 /// What deciding adds to a call's processor time
 #[derive(Args, Debug)]
@@ -78,9 +87,10 @@ impl Edge {
         let task = run_task(&operator, json!({"taskDefinition": "edge"})).await?;
         let everything = json!({"Effect": "Allow", "Action": "*", "Resource": "*"});
         let hundred: Vec<Value> = (0..STATEMENTS).map(statement).collect();
-        let short = user(&operator, server.port, "short", &[everything]).await?;
+        let one = [everything];
+        let short = user(&operator, server.port, "short", &one).await?;
         let long = user(&operator, server.port, "long", &hundred).await?;
-        let input = json!({"cluster": "default", "tasks": [task]});
+        let input = json!({"cluster": "default", "tasks": [&task]});
         for (operation, input) in [("DescribeTasks", input), ("DescribeClusters", json!({}))] {
             let turns =
                 |what, client: &Client| Turns { what, client: client.clone(), micros: vec![] };
@@ -99,8 +109,13 @@ impl Edge {
             report.add(&format!("{operation}, {}", all[0].what), base, "us", "");
             for turn in &all[1..] {
                 report.add(&format!("{operation}, {}", turn.what), turn.median(), "us", "");
-                let share = (turn.median() - base) / turn.median() * 100.0;
-                report.target("    of which deciding", share, GOAL, true, "%");
+                let statements: &[Value] =
+                    if turn.what.starts_with("one") { &one } else { &hundred };
+                let deciding = decision(statements, operation, resources(&task, operation))?;
+                let share = |micros: f64| micros / turn.median() * 100.0;
+                report.target("    of which the decision", share(deciding), GOAL, true, "%");
+                let whole = share(turn.median() - base);
+                report.add("    of which all that authorises", whole, "%", "");
             }
         }
         Ok(())
@@ -115,6 +130,38 @@ impl Edge {
         let used = Usage::of(server.id())?.since(&before).processor_seconds;
         Ok(used * 1e6 / outcome.latency.len() as f64)
     }
+}
+
+/// What an operation is about.
+fn resources<'a>(task: &'a str, operation: &str) -> &'a str {
+    if operation == "DescribeTasks" { task } else { CLUSTER }
+}
+
+/// Microseconds of one decision over these statements, in policies as a user has them.
+fn decision(statements: &[Value], operation: &str, resource: &str) -> Result<f64> {
+    let mut identity = Vec::new();
+    for statements in statements.chunks(POLICY_STATEMENTS) {
+        let document = json!({ "Version": "2012-10-17", "Statement": statements }).to_string();
+        let policy = Policy::parse(&document, Kind::Identity)?.into();
+        identity.push(Source { name: "bench".to_owned(), arn: None, policy });
+    }
+    let sets = PolicySets { identity: &identity, ..PolicySets::default() };
+    let arn = format!("arn:aws:iam::{ACCOUNT}:user/bench");
+    let principal = Principal {
+        kind: PrincipalKind::User,
+        account: ACCOUNT.to_owned(),
+        arn: arn.clone(),
+        entity_arn: arn,
+        entity_id: "AIDABENCH".to_owned(),
+    };
+    let (action, context) = (format!("ecs:{operation}"), policy::Context::default());
+    let (principal, owner) = (&principal, ACCOUNT);
+    let request = Request { principal, action: &action, resource, owner, context: &context };
+    let began = processor_time();
+    let allowed = (0..DECISIONS).filter(|_| decide(&request, &sets).is_allowed()).count();
+    let took = processor_time() - began;
+    ensure!(allowed == DECISIONS as usize, "{allowed} of {DECISIONS} were allowed");
+    Ok(took.as_secs_f64() * 1e6 / f64::from(DECISIONS))
 }
 
 /// Statements about others' tasks, and in the end one about those that are asked for.

@@ -164,17 +164,14 @@ const SETS: [Set; 4] = [Set::Identity, Set::Boundary, Set::Session, Set::Resourc
 /// Looks at the statements that apply to the request, one by one; at those alone that `wants` lets
 /// pass, which is asked first.
 fn each_applying<Found>(
-    request: &Request<'_>,
+    (request, asked): (&Request<'_>, &Asked<'_>),
     sets: &PolicySets<'_>,
     set: Set,
     found: &mut Found,
     wants: impl Fn(&Found, &Statement) -> bool,
     on: impl Fn(&mut Found, &Statement, Class, Match),
 ) {
-    let lower = request.action.to_ascii_lowercase();
-    let (service, name) = lower.split_once(':').unwrap_or((&lower, ""));
-    let resource = crate::Arn::new(request.resource);
-    let asked = Asked { service, name, resource: &resource, context: request.context };
+    let service = asked.service;
     for (source, policy) in sources(sets, set).iter().enumerate() {
         // Whether the actions of the statement before were meant, by what they are known by.
         let mut last = None;
@@ -185,10 +182,10 @@ fn each_applying<Found>(
             let actions = policy.policy.actions(statement);
             let is_meant = match last {
                 Some((known, is_meant)) if known == actions => is_meant,
-                _ => compiled.actions.mean(&asked),
+                _ => compiled.actions.mean(asked),
             };
             last = Some((actions, is_meant));
-            if !is_meant || !compiled.applies(&asked) {
+            if !is_meant || !compiled.applies(asked) {
                 continue;
             }
             let at = Match { set, source, statement };
@@ -201,23 +198,41 @@ fn each_applying<Found>(
     }
 }
 
-fn verdict(request: &Request<'_>, sets: &PolicySets<'_>, set: Set) -> Verdict {
+/// What statements are asked: the action in lower case, in its two parts, and the resource's fields.
+fn with_asked<T>(request: &Request<'_>, work: impl FnOnce(&Asked<'_>) -> T) -> T {
+    let lower = request.action.to_ascii_lowercase();
+    let (service, name) = lower.split_once(':').unwrap_or((&lower, ""));
+    let resource = crate::Arn::new(request.resource);
+    work(&Asked { service, name, resource: &resource, context: request.context })
+}
+
+fn verdict(asked: (&Request<'_>, &Asked<'_>), sets: &PolicySets<'_>, set: Set) -> Verdict {
     let mut verdict = Verdict::default();
     // Nothing allows more than what does directly.
     let wants = |verdict: &Verdict, statement: &Statement| {
         let is_best = verdict.allowed.is_some_and(|(class, _)| class == Class::Direct);
         statement.effect == Effect::Deny || !is_best
     };
-    each_applying(request, sets, set, &mut verdict, wants, Verdict::note);
+    each_applying(asked, sets, set, &mut verdict, wants, Verdict::note);
     verdict
 }
 
 /// Every statement that applies to the request, whatever it does; for simulations and for people.
 pub fn explain(request: &Request<'_>, sets: &PolicySets<'_>) -> Vec<Match> {
     let mut all = Vec::new();
-    for set in SETS {
-        each_applying(request, sets, set, &mut all, |_, _| true, |all, _, _, at| all.push(at));
-    }
+    with_asked(request, |asked| {
+        for set in SETS {
+            let all = &mut all;
+            each_applying(
+                (request, asked),
+                sets,
+                set,
+                all,
+                |_, _| true,
+                |all, _, _, at| all.push(at),
+            );
+        }
+    });
     all
 }
 
@@ -227,7 +242,8 @@ pub fn decide(request: &Request<'_>, sets: &PolicySets<'_>) -> Decision {
     if request.action.eq_ignore_ascii_case("sts:GetCallerIdentity") {
         return Decision::allowed(Cause::Unasked);
     }
-    let verdicts = SETS.map(|set| verdict(request, sets, set));
+    let verdicts =
+        with_asked(request, |asked| SETS.map(|set| verdict((request, asked), sets, set)));
     if let Some(denied) = verdicts.iter().find_map(|verdict| verdict.denied) {
         return Decision { outcome: Outcome::ExplicitDeny, cause: Cause::Denied(denied) };
     }

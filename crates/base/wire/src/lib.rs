@@ -32,6 +32,7 @@ mod servers;
 mod service;
 pub mod sigv4;
 pub mod tls;
+mod tree;
 pub mod value;
 
 pub use any::Any;

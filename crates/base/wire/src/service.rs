@@ -13,7 +13,8 @@ use terms::Cause;
 
 use crate::audit::{Heard, Noter};
 use crate::check::{Check, Violation, describe};
-use crate::protocol::{Form, JsonWriter, Protocol};
+use crate::protocol::{Form, Protocol};
+use crate::tree::Tree;
 use crate::value::{Value, Writer};
 use crate::{Authenticator, Context, Schema, ServiceError, edge};
 
@@ -325,9 +326,9 @@ fn authorize<O: Operation>(
         heard.parameters(noter.finish());
     }
     let as_json = || {
-        let mut writer = JsonWriter::with_capacity(512);
-        input.write(&mut writer as &mut dyn Writer, O::INPUT);
-        serde_json::from_slice(&writer.finish()).unwrap_or_default()
+        let mut tree = Tree::default();
+        input.write(&mut tree as &mut dyn Writer, O::INPUT);
+        tree.finish()
     };
     let (decided, outcome) = match authenticator.authorize(context, &as_json) {
         Ok(decided) => (decided, Ok(())),
