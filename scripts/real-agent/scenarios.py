@@ -14,6 +14,21 @@ ROLE = "arn:aws:iam::000000000000:role/shipper"
 EXECUTION_ROLE = "arn:aws:iam::000000000000:role/executor"
 
 
+TRUST = json.dumps({"Version": "2012-10-17", "Statement": {
+    "Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}, "Action": "sts:AssumeRole"}})
+
+
+def make_roles(stage):
+    """The roles that tasks name, with what they are used for."""
+    for role, actions in ((ROLE, ["ecs:UpdateTaskProtection", "ecs:GetTaskProtection"]),
+                          (EXECUTION_ROLE, ["ecr:*", "logs:*", "secretsmanager:GetSecretValue",
+                                            "ssm:GetParameters"])):
+        iam, name = stage.client("iam"), role.rsplit("/", 1)[1]
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument=TRUST)
+        policy = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": actions, "Resource": "*"}}
+        iam.put_role_policy(RoleName=name, PolicyName="own", PolicyDocument=json.dumps(policy))
+
+
 def scenario(function):
     SCENARIOS.append(function)
     return function
@@ -44,6 +59,7 @@ def attribute(instance, name):
 @scenario
 def joins(stage):
     """registers and connects"""
+    make_roles(stage)
     keys = stage.keys = stage.node_keys("real-1")
     stage.start_agent(keys)
 

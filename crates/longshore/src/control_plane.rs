@@ -34,7 +34,7 @@ use crate::certifying;
 use crate::clock::{RandomIds, SystemClock};
 use crate::data_dir::{DataDir, Running};
 use crate::deployment_hooks::DeploymentHooks;
-use crate::ensemble::{Identity, StoreChoice};
+use crate::ensemble::{Asking, Identity, Servers, ServersTable, StoreChoice, recovery_route};
 use crate::event_parts::EventParts;
 use crate::exec_parts::ExecParts;
 use crate::known_resources::KnownResources;
@@ -87,8 +87,10 @@ impl ControlPlane {
         let member = member(&settings, &running, &*ids)?;
         let ledger = open(schema, &settings, &data, &member, clock.clone(), ids.clone()).await?;
         let own = (tables.iam, tables.identity);
+        let shared = (clock.clone() as Arc<dyn Clock>, ids.clone() as Arc<dyn IdSource>);
+        let asking = |iam: &Iam| asking(&settings, iam, tls.as_ref(), &shared);
         let Identity { iam, installation } =
-            Identity::settle(&ledger, own, &settings.account, &data, &*ids).await?;
+            Identity::settle(&ledger, own, &settings.account, &data, (&*ids, asking)).await?;
         let setup = ecs_setup(&settings, &running, &iam, tables.vpc, (&clock, &ids));
         let ecs = Ecs::new(tables.ecs, ledger.clone(), setup);
         ecs.watch_alarms(tables.cloudwatch);
@@ -107,38 +109,33 @@ impl ControlPlane {
         let secrets = Secrets::new(tables.secrets, ledger.clone(), ids.clone());
         let asked = (&iam, &trail, &secrets, installation.as_str());
         let ecr = registry::join(tables.ecr, &ledger, asked, &settings, &data, ids.clone()).await?;
-        acquaint(&secrets, &iam, &ecs);
+        acquaint(&settings, &secrets, &iam, &ecs);
         let inside = observe::Inside::open(&settings, &data, &ledger, (&ecs, &elb))?;
         let mut ours = routes::all(&settings, &installation, tls.as_ref(), &iam, &ecs, &ledger);
         ours.extend(inside.routes(&settings, &ledger));
         ours.push(archive_route::export(ledger.clone()));
         ours.push(hand_out_agents(&settings, &ecs)?);
-        ours.extend(audit::routes(&trail, &iam));
+        ours.extend(audit::routes(&trail, &iam).into_iter().chain([recovery_route(&iam)]));
         ours.extend(ecs.routes().into_iter().chain(vpc.routes()));
         ours.extend(events.routes().into_iter().chain(ecr.routes()).chain(elb.routes()));
         let shutdown = CancellationToken::new();
         let mut loops = JoinSet::new();
-        let shared = (clock.clone() as Arc<dyn Clock>, ids as Arc<dyn IdSource>);
         let mut services = vec![ecs.service(), iam.sts(), vpc.service(), cloudwatch.service()];
         services.extend([events.service(), logs.service(), elb.service(), trail.service()]);
         services.extend([secrets.ssm(), secrets.secretsmanager()]);
         services.extend([certificates.service(), iam.service(), ecr.service()]);
+        let sharing = (&ledger, tables.servers, &member);
+        let servers = sharing_servers(&settings, sharing, &trail, asking(&iam));
         let edge = edge(&settings, tls.as_ref(), &iam, shared).auditor(Arc::new(trail.clone()));
         let edge = with_all(edge, services, ours);
-        let edge = match &settings.store.choice {
-            StoreChoice::Embedded => edge,
-            StoreChoice::Etcd(_) => {
-                let gate = LedgerGate::new(ledger.clone(), member.name, shutdown.clone());
-                gated(edge, gate, tls.as_ref(), &mut loops)
-            }
-        }
-        .build();
+        let sharing = (&settings, &ledger, member.name);
+        let edge = gated(edge, sharing, tls.as_ref(), (&mut loops, &shutdown)).build();
         let metrics = inside.begin(&settings, &edge, &mut loops, &shutdown).await?;
         let dns = names::answer(settings.dns, elb.zones(), (&mut loops, &shutdown)).await?;
         let running = Running { metrics, dns, ..running };
         keep_certificates(tls.as_ref(), &clock, &shutdown, &mut loops);
         keep_trail(trail, &shutdown, &mut loops);
-        let others = (events, logs, secrets, elb, certificates, iam.clone(), ecr);
+        let others = (events, logs, secrets, elb, certificates, iam.clone(), ecr, servers);
         let (of_term, token) = ((settings.clone(), data.objects()), shutdown.clone());
         loops.spawn(leading(ledger.clone(), ecs.clone(), others, of_term, token));
         let token = shutdown.clone();
@@ -197,7 +194,10 @@ impl ControlPlane {
 }
 
 /// Lets services ask those that stand above them.
-fn acquaint(secrets: &Secrets, iam: &Iam, ecs: &Ecs) {
+fn acquaint(settings: &ServerSettings, secrets: &Secrets, iam: &Iam, ecs: &Ecs) {
+    if settings.auth == Auth::Open {
+        iam.open_unknown_roles();
+    }
     secrets.ask_for_sessions(Arc::new(ExecParts(ecs.clone())));
     iam.know_resources(Arc::new(KnownResources { ecs: ecs.clone(), secrets: secrets.clone() }));
 }
@@ -262,13 +262,39 @@ fn keep_certificates(
     }
 }
 
+/// How this server asks others of its ledger.
+fn asking(
+    settings: &ServerSettings,
+    iam: &Iam,
+    tls: Option<&Tls>,
+    shared: &(Arc<dyn Clock>, Arc<dyn IdSource>),
+) -> Asking {
+    let home = (settings.account.clone(), settings.region.clone());
+    Asking::new(iam, home, shared.clone(), tls.map(|tls| tls.server.peers()))
+}
+
+/// The servers that share the ledger, if it can be shared: whose trails are asked as well.
+fn sharing_servers(
+    settings: &ServerSettings,
+    (ledger, table, member): (&Ledger, ServersTable, &Member),
+    trail: &Trail,
+    asking: Asking,
+) -> Option<Servers> {
+    let StoreChoice::Etcd(_) = settings.store.choice else { return None };
+    let servers = Servers::new((ledger.clone(), table), member.clone(), asking);
+    trail.know_others(Arc::new(servers.clone()));
+    Some(servers)
+}
+
 /// The edge of one of several servers: what the leader has to answer goes there.
 fn gated(
     edge: EdgeBuilder,
-    gate: Arc<LedgerGate>,
+    (settings, ledger, name): (&ServerSettings, &Ledger, String),
     tls: Option<&Tls>,
-    loops: &mut JoinSet<Result<()>>,
+    (loops, shutdown): (&mut JoinSet<Result<()>>, &CancellationToken),
 ) -> EdgeBuilder {
+    let StoreChoice::Etcd(_) = settings.store.choice else { return edge };
+    let gate = LedgerGate::new(ledger.clone(), name, shutdown.clone());
     let watching = gate.clone();
     loops.spawn(async move {
         watching.watch().await;
@@ -326,13 +352,13 @@ fn member(settings: &ServerSettings, running: &Running, ids: &dyn IdSource) -> R
 }
 
 /// The services that have loops of their own.
-type OfTerm = (Events, Logs, Secrets, Elb, Certificates, Iam, Ecr);
+type OfTerm = (Events, Logs, Secrets, Elb, Certificates, Iam, Ecr, Option<Servers>);
 
 /// What only the server that leads does.
 async fn leading(
     ledger: Ledger,
     ecs: Ecs,
-    (events, logs, secrets, elb, certificates, iam, ecr): OfTerm,
+    (events, logs, secrets, elb, certificates, iam, ecr, servers): OfTerm,
     (settings, objects): (ServerSettings, PathBuf),
     shutdown: CancellationToken,
 ) -> Result<()> {
@@ -341,7 +367,7 @@ async fn leading(
     let work = |term: CancellationToken| {
         let (ecs, ledger, events, logs) = (&ecs, &ledger, &events, &logs);
         let (secrets, elb, certificates) = (&secrets, &elb, &certificates);
-        let (iam, ecr, objects) = (&iam, &ecr, &objects);
+        let (iam, ecr, objects, servers) = (&iam, &ecr, &objects, &servers);
         async move {
             ledger.reseal().await?;
             if is_shared {
@@ -359,7 +385,12 @@ async fn leading(
             };
             let (logs, writer) = access_logs(objects.clone(), ledger.clock().clone(), &RandomIds);
             let balancer = Balancer::beside_others(ledger.clock().clone(), logs);
-            let (ended, (), (), (), (), (), ()) = tokio::join!(
+            let noting = async {
+                if let Some(servers) = servers {
+                    servers.keep(telling.clone()).await;
+                }
+            };
+            let (ended, (), (), (), (), (), (), ()) = tokio::join!(
                 work,
                 events.run(telling.clone()),
                 secrets.run(telling.clone()),
@@ -367,6 +398,7 @@ async fn leading(
                 certificates.run(telling.clone()),
                 ecr.run(telling.clone()),
                 writer.run(telling.clone()),
+                noting,
             );
             ended
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ledger::{Findings, Schema, SecretsKeys, Snapshot};
 
-use crate::ensemble::IdentityTable;
+use crate::ensemble::{IdentityTable, ServersTable};
 
 /// Handles of all tables. Whoever opens a store of Longshore's declares them all.
 pub struct Tables {
@@ -29,6 +29,8 @@ pub struct Tables {
     pub ecr: ecr::Tables,
     /// What the servers of one store share.
     pub identity: IdentityTable,
+    /// Who they are and were.
+    pub servers: ServersTable,
 }
 
 impl Tables {
@@ -45,6 +47,7 @@ impl Tables {
             elbv2: elbv2::Tables::declare(schema),
             ecr: ecr::Tables::declare(schema),
             identity: IdentityTable::declare(schema),
+            servers: ServersTable::declare(schema),
         }
     }
 

@@ -17,10 +17,13 @@ pub enum CallerKind {
         /// The name that the join token was exchanged for.
         name: String,
     },
-    /// A container with its task role's temporary credentials.
+    /// A container with its task role's temporary credentials, or its agent with those of the task's
+    /// execution role.
     Task {
         /// The ARN of the task that the credentials were made for.
         task_arn: String,
+        /// Whether they are the execution role's, which containers never get.
+        is_execution: bool,
     },
     /// A user of IAM, by its unique id: it may do what its policies say.
     User(String),
@@ -31,6 +34,8 @@ pub enum CallerKind {
     /// A session of `GetFederationToken`: it may do what its maker's policies and its own both say.
     /// Its `role_id` and `role_arn` are the maker's; an id that no user has means the administrator.
     Federated(Arc<RoleSession>),
+    /// Another server of the same control plane: it may ask what servers ask each other.
+    Server,
     /// Who shows something else than a signature, to an operation that takes that.
     Anonymous,
     /// Anyone, because the server runs with `--auth open`.
@@ -48,7 +53,7 @@ impl CallerKind {
             | Self::UserSession(_)
             | Self::Role(_)
             | Self::Federated(_) => true,
-            Self::Node { .. } | Self::Task { .. } | Self::Anonymous => false,
+            Self::Node { .. } | Self::Task { .. } | Self::Server | Self::Anonymous => false,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Why a call was refused: what was decided then, and what would be now.
 
-use cloudtrail::{Filter, Place, Trail};
+use cloudtrail::{Filter, Start, Trail};
 use http::StatusCode;
 use iam::{Iam, Question};
 use serde_json::{Value, json};
@@ -48,15 +48,16 @@ fn pairs(text: &str) -> Vec<(String, Vec<String>)> {
 
 async fn of_request(trail: &Trail, iam: &Iam, caller: &wire::Caller, id: &str) -> Told {
     let filter = Filter { request: Some(id.to_owned()), ..Filter::default() };
-    let found = match trail.look(filter, Place::Before(u64::MAX), 1).await {
-        Ok((found, _)) => found,
+    let page = match trail.look_everywhere(filter, Start::Newest, 1).await {
+        Ok(page) => page,
         Err(error) => return unreadable(&error),
     };
-    let Some(entry) = found.into_iter().next() else {
-        let message = format!(
-            "the trail has no request '{id}'; it is what clients show as request id, and the trail \
-             is that of the server that answered it"
-        );
+    let Some(entry) = page.lines.into_iter().next().map(|line| line.entry) else {
+        let mut message =
+            format!("no trail has the request '{id}'; it is what clients show as request id");
+        for silent in page.silent {
+            message.push_str(&format!("; {} could not be asked: {}", silent.server, silent.why));
+        }
         return refuse(StatusCode::NOT_FOUND, message);
     };
     let refusal = &entry.event["additionalEventData"]["refusal"];

@@ -2,12 +2,15 @@
 
 mod denied;
 
-use cloudtrail::{Filter, Place, Trail};
+use cloudtrail::{
+    Answer, Filter, Places, Question, SERVERS_PATH, Silent, Start, Trail, places, written,
+};
 use http::{HeaderValue, Response, StatusCode, header};
+use http_body_util::{BodyExt, Limited};
 use iam::Iam;
 use serde_json::{Value, json};
 use terms::Timestamp;
-use wire::{Body, Route, RouteAuth, RouteRequest};
+use wire::{Body, CallerKind, Route, RouteAuth, RouteRequest};
 
 use crate::observe::metrics::{forbidden, may_see};
 
@@ -17,14 +20,19 @@ pub const AUDIT_PATH: &str = "/_longshore/audit";
 pub const VERIFY_PATH: &str = "/_longshore/audit/verify";
 /// Where refusals are explained.
 pub const WHY_DENIED_PATH: &str = "/_longshore/why-denied";
+/// The longest question of another server, in bytes.
+const QUESTION_MAX_BYTES: usize = 64 << 10;
 /// Most lines of one answer.
 const LINES_MAX: usize = 1000;
+/// The place after which nothing is yet.
+const NOW: &str = "now";
 /// Lines of one answer, unless said otherwise.
 const LINES: usize = 100;
 
-/// The routes, each answered by the server that is asked: it tells of what it answered itself.
-pub fn routes(trail: &Trail, iam: &Iam) -> [Route; 3] {
-    let (lines, chain) = (trail.clone(), trail.clone());
+/// The routes, each answered by the server that is asked: it has a trail of its own, and asks the others
+/// for theirs.
+pub fn routes(trail: &Trail, iam: &Iam) -> [Route; 4] {
+    let (lines, chain, of_servers) = (trail.clone(), trail.clone(), trail.clone());
     let (of_denied, iam) = (trail.clone(), iam.clone());
     [
         Route::new(AUDIT_PATH, RouteAuth::Signed("ecs"), move |request| {
@@ -45,6 +53,11 @@ pub fn routes(trail: &Trail, iam: &Iam) -> [Route; 3] {
             }
         })
         .here(),
+        Route::new(SERVERS_PATH, RouteAuth::Signed("ecs"), move |request| {
+            let trail = of_servers.clone();
+            async move { answered(servers_question(&trail, request).await) }
+        })
+        .here(),
     ]
 }
 
@@ -62,7 +75,10 @@ async fn guarded(
     if !may_see(&request) {
         return forbidden();
     }
-    let (status, told) = answer(request).await;
+    answered(answer(request).await)
+}
+
+fn answered((status, told): Told) -> Response<Body> {
     let mut response = Response::new(Body::from(told.to_string()));
     *response.status_mut() = status;
     let json = HeaderValue::from_static("application/json");
@@ -91,34 +107,95 @@ async fn read(trail: &Trail, request: &RouteRequest) -> Told {
         only_failed: is_set("failed"),
         ..Filter::default()
     };
-    let place = match (number("after"), number("before")) {
-        (Some(after), _) => Place::After(after),
-        (None, before) => Place::Before(before.unwrap_or(u64::MAX)),
+    let named = |name: &str| match text(name).map(|text| places(&text)) {
+        Some(None) => Err(refuse(StatusCode::BAD_REQUEST, format!("{name}: no place of a trail"))),
+        read => Ok(read.flatten()),
+    };
+    let after = match text("after").as_deref() {
+        Some(NOW) => Ok(Some(Places::new())),
+        _ => named("after"),
+    };
+    let start = match (after, named("before")) {
+        (Err(refusal), _) | (_, Err(refusal)) => return refusal,
+        (Ok(Some(after)), _) => Start::After(after),
+        (Ok(None), Ok(Some(before))) => Start::Before(before),
+        (Ok(None), Ok(None)) => Start::Newest,
     };
     let limit = number("limit").and_then(|limit| usize::try_from(limit).ok());
     let limit = limit.unwrap_or(LINES).clamp(1, LINES_MAX);
-    match trail.look(filter, place, limit).await {
-        Ok((entries, next)) => {
-            let next = next.map(|(Place::Before(number) | Place::After(number))| number);
-            (StatusCode::OK, json!({ "entries": entries, "next": next }))
+    match trail.look_everywhere(filter, start, limit).await {
+        Ok(page) => {
+            let next = page.next.map(|places| written(&places));
+            let newest = Some(page.newest).filter(|newest| !newest.is_empty());
+            let newest = newest.map_or_else(|| NOW.to_owned(), |newest| written(&newest));
+            let told = json!({ "entries": page.lines, "next": next, "newest": newest,
+                "silent": page.silent });
+            (StatusCode::OK, told)
         }
         Err(error) => unreadable(&error),
     }
 }
 
+/// The chains of all servers. This one's own stands outside as well, as it does where there is one
+/// alone. A chain that is broken is an error; a server that is silent is told.
 async fn verify(trail: &Trail, request: &RouteRequest) -> Told {
     let noted = request.query("hash").filter(|hash| !hash.is_empty());
-    match trail.verify(noted.clone()).await {
-        Ok((verified, has_noted)) => {
-            let mut told = json!(verified);
-            if noted.is_some() {
-                told["hasNoted"] = has_noted.into();
+    let found = match trail.verify_everywhere(noted.clone()).await {
+        Ok(found) => found,
+        Err(error) => return unreadable(&error),
+    };
+    let (mut chains, mut broken, mut silent) = (Vec::new(), Vec::new(), Vec::new());
+    let mut has_noted_anywhere = false;
+    for (server, answer) in found {
+        let url = server.clone().unwrap_or_default();
+        match answer {
+            Ok(Answer::Holds(verified, has_noted)) => {
+                has_noted_anywhere |= has_noted;
+                let mut chain = json!(verified);
+                chain["server"] = json!(server);
+                chains.push(chain);
             }
-            (StatusCode::OK, told)
+            Ok(Answer::Broken(what)) => broken.push(match server {
+                Some(server) => format!("{server}: {what}"),
+                None => what,
+            }),
+            Ok(Answer::Lines(..)) => {
+                silent.push(Silent { server: url, why: "it answered otherwise".to_owned() });
+            }
+            Err(why) => silent.push(Silent { server: url, why }),
         }
-        Err(error @ cloudtrail::TrailError::Broken { .. }) => {
-            refuse(StatusCode::CONFLICT, format!("the chain is broken: {error}"))
-        }
+    }
+    if !broken.is_empty() {
+        let text = format!("the chain is broken: {}", broken.join("; "));
+        return refuse(StatusCode::CONFLICT, text);
+    }
+    let mut told = chains[0].clone();
+    if noted.is_some() {
+        told["hasNoted"] = has_noted_anywhere.into();
+    }
+    if told["server"].is_string() {
+        told["servers"] = json!(chains);
+        told["silent"] = json!(silent);
+    }
+    (StatusCode::OK, told)
+}
+
+/// Another server asks about this one's trail.
+async fn servers_question(trail: &Trail, request: RouteRequest) -> Told {
+    let caller = request.caller.as_ref().map(|caller| &caller.kind);
+    if caller != Some(&CallerKind::Server) {
+        return refuse(StatusCode::FORBIDDEN, "servers of one control plane alone ask this");
+    }
+    let body = match Limited::new(request.body, QUESTION_MAX_BYTES).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, error.to_string()),
+    };
+    let question: Question = match serde_json::from_slice(&body) {
+        Ok(question) => question,
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, error.to_string()),
+    };
+    match trail.answer(question).await {
+        Ok(answer) => (StatusCode::OK, json!(answer)),
         Err(error) => unreadable(&error),
     }
 }

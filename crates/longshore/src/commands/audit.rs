@@ -1,5 +1,6 @@
 //! `longshore audit`: who called what, from where, and what came of it; whether the trail holds.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -137,6 +138,8 @@ impl Show {
         let query = self.query();
         let path = format!("{AUDIT_PATH}?limit={}{query}", self.limit);
         let told = client.get(&path).await?;
+        let mut silent = BTreeSet::new();
+        tell_silent(&told, &mut silent);
         let mut entries: Vec<Value> = told["entries"].as_array().cloned().unwrap_or_default();
         entries.reverse();
         if format == Format::Json && !self.follow {
@@ -147,30 +150,30 @@ impl Show {
         if !self.follow {
             return Ok(());
         }
-        // Without a line that was shown, what comes from now on: after the newest of all.
-        let mut last = match entries.last() {
-            Some(entry) => number(entry),
-            None => {
-                let newest = client.get(&format!("{AUDIT_PATH}?limit=1")).await?;
-                newest["entries"].get(0).map(number).unwrap_or_default()
-            }
-        };
+        // From the lines that were shown on; of a server without one, what comes from now on.
+        let mut last = text(&told, "newest").to_owned();
         loop {
             let path = format!("{AUDIT_PATH}?limit={FOLLOW_LINES}&after={last}{query}");
             let told = client.get(&path).await?;
             for entry in told["entries"].as_array().into_iter().flatten() {
                 print(entry, format);
-                last = last.max(number(entry));
             }
+            tell_silent(&told, &mut silent);
             // What did not fit was looked through, and need not be again.
-            last = last.max(told["next"].as_u64().unwrap_or_default());
+            last = text(&told, "next").to_owned();
             tokio::time::sleep(FOLLOW_EVERY).await;
         }
     }
 }
 
-fn number(entry: &Value) -> u64 {
-    entry["number"].as_u64().unwrap_or_default()
+/// Says once of each server that it could not be asked.
+fn tell_silent(told: &Value, before: &mut BTreeSet<String>) {
+    for one in told["silent"].as_array().into_iter().flatten() {
+        let server = text(one, "server");
+        if before.insert(server.to_owned()) {
+            eprintln!("The trail of {server} is not in this: {}", text(one, "why"));
+        }
+    }
 }
 
 /// One call in one line: when, who, what, on what, what came of it, from where.
@@ -236,15 +239,32 @@ impl Verify {
             );
         }
         if format == Format::Json {
-            return Ok(output::json(&told)?);
+            output::json(&told)?;
+        } else {
+            match told["servers"].as_array() {
+                Some(chains) => chains.iter().for_each(say_holds),
+                None => say_holds(&told),
+            }
         }
-        say!(
-            "The chain holds: {} lines, from {} to {}.\nThe last line's hash, to be noted elsewhere:  {}",
-            told["lines"],
-            told["first"],
-            told["last"],
-            text(&told, "hash"),
-        );
-        Ok(())
+        // Nothing is known of their chains: that is no success.
+        let silent = told["silent"].as_array().cloned().unwrap_or_default();
+        let each =
+            silent.iter().map(|one| format!("{}: {}", text(one, "server"), text(one, "why")));
+        match silent.is_empty() {
+            true => Ok(()),
+            false => bail!("servers could not be asked. {}", each.collect::<Vec<_>>().join("; ")),
+        }
     }
+}
+
+/// What is found of a chain that holds.
+fn say_holds(chain: &Value) {
+    let of = chain["server"].as_str().map(|server| format!(" of {server}")).unwrap_or_default();
+    say!(
+        "The chain{of} holds: {} lines, from {} to {}.\nThe last line's hash, to be noted elsewhere:  {}",
+        chain["lines"],
+        chain["first"],
+        chain["last"],
+        text(chain, "hash"),
+    );
 }

@@ -18,8 +18,8 @@ Example:
   longshore recover && systemctl restart longshore
 
 The next start of the server that uses the data folder makes the administrator a new key and writes it to
-the folder's 'credentials'; keys that it had before work no more. Of several servers with one store, the
-others are to be stopped until then.")]
+the folder's 'credentials'; keys that it had before work no more. Of several servers with one store any
+will do; the others write the new key to their folders when they start again.")]
 pub struct Recover {
     /// The server's data folder [default: /var/lib/longshore]
     #[arg(long, value_name = "DIR")]

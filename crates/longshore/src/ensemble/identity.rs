@@ -6,7 +6,8 @@ use ledger::{Ledger, Record, Schema, Table, TransactError};
 use serde::{Deserialize, Serialize};
 use terms::{AccountId, IdSource, Uuid};
 
-use super::settled;
+use super::recovery::recover;
+use super::{Asking, settled};
 use crate::data_dir::{DataDir, Keys};
 
 /// The table of the installation's id: one row.
@@ -39,7 +40,8 @@ pub struct Identity {
 impl Identity {
     /// Reads what there is, makes what there is not. A server that does not lead waits until the
     /// one that does has made it. The data folder gets the administrator's key and the
-    /// installation's id.
+    /// installation's id. Who leads is asked by what `asking` makes, if the administrator is to
+    /// have a new key.
     ///
     /// # Errors
     /// If the ledger cannot commit, or the data folder cannot be written.
@@ -48,14 +50,14 @@ impl Identity {
         tables: (iam::Tables, IdentityTable),
         account: &AccountId,
         data: &DataDir,
-        ids: &dyn IdSource,
+        (ids, asking): (&dyn IdSource, impl FnOnce(&Iam) -> Asking),
     ) -> Result<Self> {
         let (iam_tables, table) = tables;
         let iam =
             settled(async || Iam::open(ledger.clone(), iam_tables.clone(), account.clone()).await)
                 .await?;
         let key = match data.wants_administrator() {
-            true => settled(async || iam.recover_administrator().await.map(Some)).await?,
+            true => Some(recover(&iam, ledger, &asking(&iam)).await?),
             false => settled(async || iam.administrator().await).await?,
         };
         match key {

@@ -235,6 +235,23 @@ impl Up {
         command
     }
 
+    /// Makes a role that tasks may have, which may do these actions to everything; tells its ARN.
+    pub fn role(&self, name: &str, actions: &[&str]) -> String {
+        let trust = serde_json::json!({ "Version": "2012-10-17", "Statement": { "Effect": "Allow",
+            "Principal": { "Service": "ecs-tasks.amazonaws.com" }, "Action": "sts:AssumeRole" } });
+        let create = ["iam", "create-role", "--role-name", name, "--assume-role-policy-document"];
+        let made = self.aws(&[&create[..], &[&trust.to_string()]].concat());
+        if !actions.is_empty() {
+            let policy = serde_json::json!({ "Version": "2012-10-17", "Statement": {
+                "Effect": "Allow", "Action": actions, "Resource": "*" } });
+            let put = ["iam", "put-role-policy", "--role-name", name, "--policy-name", "own"];
+            let document = policy.to_string();
+            let put = self.try_aws(&[&put[..], &["--policy-document", &document]].concat());
+            assert!(put.status.success(), "{}", String::from_utf8_lossy(&put.stderr));
+        }
+        made["Role"]["Arn"].as_str().expect("a role has an ARN").to_owned()
+    }
+
     /// Registers a definition given as JSON, runs one task of it, and gives the task's id.
     pub fn run_task(&self, definition: &Value) -> String {
         let text = definition.to_string();

@@ -1,8 +1,9 @@
 //! Tasks that may do what their roles' policies say: unmodified boto3 in a container, and the CLI.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::{Up, eventually};
+use crate::security::call;
 
 /// What the container says of each secret: its value, or the error's code.
 const SCRIPT: &str = "
@@ -169,4 +170,115 @@ fn a_task_with_an_address_gets_its_own_credentials_alone() {
     let said = up.cli(&["logs", &second]);
     assert!(said.contains("own yes {") && said.contains("role/other"), "{said}");
     assert!(said.contains("theirs no"), "{said}");
+}
+
+/// The credentials that a container has printed.
+fn told(up: &Up, task: &str) -> Value {
+    let mut logs = String::new();
+    assert!(eventually(|| {
+        logs = up.cli(&["logs", task]);
+        logs.contains("SecretAccessKey")
+    }));
+    let keys: Value = serde_json::from_str(logs.lines().next().unwrap()).unwrap();
+    json!({ "accessKeyId": keys["AccessKeyId"], "secretAccessKey": keys["SecretAccessKey"],
+        "sessionToken": keys["Token"] })
+}
+
+/// A task that prints its credentials and stays.
+fn printing(role: &str) -> Value {
+    let script = "wget -qO- http://169.254.170.2$AWS_CONTAINER_CREDENTIALS_RELATIVE_URI; echo; \
+                  trap 'exit 0' TERM; while true; do sleep 1; done";
+    json!({ "family": "printing", "taskRoleArn": role, "containerDefinitions": [{
+        "name": "main", "image": "busybox", "memory": 32, "command": ["sh", "-c", script] }] })
+}
+
+#[test]
+fn a_role_that_iam_does_not_know_opens_nothing() {
+    let up = Up::start(&["busybox"]);
+    let role = "arn:aws:iam::111122223333:role/brought";
+    let task = up.run_task(&printing(role));
+    // It runs: what never asks with its role notices nothing.
+    up.await_status(&task, "RUNNING");
+    let key = told(&up, &task);
+    let list = || call(&up, &key, "ListTasks", &json!({}));
+    let (status, answer) = list();
+    assert_eq!(status, 400, "{answer}");
+    for part in [
+        "AccessDeniedException",
+        "is not authorized to perform: ecs:ListTasks on resource: *",
+        "IAM has no role brought ('aws iam create-role --role-name brought' makes it",
+    ] {
+        assert!(answer.contains(part), "{answer}");
+    }
+    // Made for others than tasks, it opens nothing either; as it says from when it trusts them.
+    let trust = |service: &str| {
+        json!({ "Version": "2012-10-17", "Statement": { "Effect": "Allow",
+            "Principal": { "Service": service }, "Action": "sts:AssumeRole",
+            "Condition": { "StringEquals": { "aws:SourceAccount": "000000000000" } } } })
+        .to_string()
+    };
+    let create = ["iam", "create-role", "--role-name", "brought", "--assume-role-policy-document"];
+    up.aws(&[&create[..], &[&trust("ec2.amazonaws.com")]].concat());
+    let all = "arn:aws:iam::aws:policy/AmazonECS_FullAccess";
+    let attach = ["iam", "attach-role-policy", "--role-name", "brought", "--policy-arn", all];
+    assert!(up.try_aws(&attach).status.success());
+    let (status, answer) = list();
+    assert!(
+        status == 400 && answer.contains("does not trust ecs-tasks.amazonaws.com"),
+        "{status} {answer}"
+    );
+    let update = ["iam", "update-assume-role-policy", "--role-name", "brought"];
+    let document = trust("ecs-tasks.amazonaws.com");
+    let update = [&update[..], &["--policy-document", &document]].concat();
+    assert!(up.try_aws(&update).status.success());
+    let (status, answer) = list();
+    assert!(status == 200 && answer.contains(&task), "{status} {answer}");
+}
+
+#[test]
+fn an_execution_role_that_iam_does_not_know_pulls_and_logs_and_no_more() {
+    let up = Up::start(&["busybox"]);
+    let create = ["secretsmanager", "create-secret", "--name", "app/db"];
+    let secret = up.aws(&[&create[..], &["--secret-string", "shown"]].concat());
+    let definition = |more: &Value| {
+        let mut container = json!({ "name": "main", "image": "busybox", "memory": 32,
+            "command": ["echo", "hello"], "logConfiguration": { "logDriver": "awslogs", "options": {
+                "awslogs-group": "/app", "awslogs-region": "us-east-1",
+                "awslogs-stream-prefix": "of", "awslogs-create-group": "true" } } });
+        for (name, value) in more.as_object().unwrap() {
+            container[name] = value.clone();
+        }
+        json!({ "family": "app", "containerDefinitions": [container],
+            "executionRoleArn": "arn:aws:iam::111122223333:role/ecsTaskExecutionRole" })
+    };
+    let task = up.run_task(&definition(&json!({})));
+    let ended = up.await_status(&task, "STOPPED");
+    assert_eq!(ended["stopCode"], "EssentialContainerExited", "{ended:#}");
+    let stream = format!("of/main/{task}");
+    let get = ["logs", "get-log-events", "--log-group-name", "/app", "--log-stream-name", &stream];
+    assert!(eventually(|| up.aws(&get)["events"][0]["message"] == "hello"), "its line");
+    let secrets = json!({ "secrets": [{ "name": "DB", "valueFrom": secret["ARN"] }] });
+    let task = up.run_task(&definition(&secrets));
+    let ended = up.await_status(&task, "STOPPED");
+    let reason = ended["stoppedReason"].as_str().unwrap();
+    for part in [
+        "ResourceInitializationError: unable to pull secrets or registry auth: ",
+        "AccessDeniedException",
+        "IAM has no role ecsTaskExecutionRole ('aws iam create-role",
+    ] {
+        assert!(reason.contains(part), "{reason}");
+    }
+}
+
+#[test]
+fn an_open_server_lets_roles_through_that_it_does_not_know() {
+    let up = Up::start_with(&["--auth", "open"], &["busybox"]);
+    let task = up.run_task(&printing("arn:aws:iam::000000000000:role/any"));
+    let key = told(&up, &task);
+    let (status, answer) = call(&up, &key, "ListTasks", &json!({}));
+    assert!(status == 200 && answer.contains(&task), "{status} {answer}");
+    // Known ones are evaluated there, too.
+    up.role("any", &["ecs:ListClusters"]);
+    assert_eq!(call(&up, &key, "ListTasks", &json!({})).0, 400);
+    assert_eq!(call(&up, &key, "ListClusters", &json!({})).0, 200);
 }

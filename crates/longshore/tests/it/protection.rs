@@ -46,6 +46,7 @@ fn asked(up: &Up, more: &Value) -> (String, Vec<(u16, Value)>) {
 #[test]
 fn a_task_asks_in_the_name_of_its_role() {
     let up = Up::start(&["python"]);
+    up.role("app", &["ecs:GetTaskProtection", "ecs:UpdateTaskProtection"]);
     let role = json!({"taskRoleArn": "arn:aws:iam::000000000000:role/app"});
     let (arn, answers) = asked(&up, &role);
     // Only tasks of services can be protected.

@@ -21,6 +21,7 @@ fn a_container_finds_its_roles_new_credentials_where_the_old_ones_were() {
     let script = "while :; do wget -qO /shared/new \
                   http://169.254.170.2$AWS_CONTAINER_CREDENTIALS_RELATIVE_URI 2>/dev/null \
                   && mv /shared/new /shared/keys; sleep 0.2; done";
+    up.role("app", &["ecs:ListTasks"]);
     up.run_task(&json!({
         "family": "renewed", "taskRoleArn": "arn:aws:iam::000000000000:role/app",
         "volumes": [{"name": "shared", "host": {"sourcePath": shared.path()}}],

@@ -14,6 +14,14 @@ use crate::harness::{Up, example_image};
 
 const ROLE: &str = "arn:aws:iam::000000000000:role/execution";
 
+/// A server whose role for starting tasks may read all that they name.
+fn started(images: &[&str]) -> Up {
+    let up = Up::start(images);
+    let role = up.role("execution", &["ssm:GetParameters", "secretsmanager:GetSecretValue"]);
+    assert_eq!(role, ROLE);
+    up
+}
+
 /// Whether any file below holds the word.
 fn holds(folder: &Path, word: &[u8]) -> bool {
     fs::read_dir(folder).into_iter().flatten().flatten().any(|entry| {
@@ -78,7 +86,7 @@ fn definition(secret: &str) -> Value {
 
 #[test]
 fn a_container_reads_its_secrets_and_files() {
-    let up = Up::start(&["busybox"]);
+    let up = started(&["busybox"]);
     let secret = make(&up, "violet", "sesame");
     let file = up.data().join("s3/settings/app/main.env");
     fs::create_dir_all(file.parent().unwrap()).unwrap();
@@ -103,7 +111,7 @@ fn a_container_reads_its_secrets_and_files() {
 
 #[test]
 fn a_task_without_its_secrets_says_why_it_did_not_start() {
-    let up = Up::start(&["busybox"]);
+    let up = started(&["busybox"]);
     let check = |container: Value, expected: &[&str]| {
         let mut container = container;
         for (member, value) in
@@ -197,7 +205,7 @@ fn serve(mut socket: TcpStream, folder: &Path, user: &str) {
 
 #[test]
 fn an_image_is_pulled_as_the_user_of_a_secret() {
-    let up = Up::start(&[]);
+    let up = started(&[]);
     // anna:sesame
     let registry = registry("YW5uYTpzZXNhbWU=");
     let secret = |name: &str, password: &str| {

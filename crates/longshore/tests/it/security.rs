@@ -265,6 +265,7 @@ fn nobody_acts_for_an_instance_that_is_not_his() {
 #[test]
 fn a_tasks_credentials_end_with_it() {
     let up = Up::start(&["busybox"]);
+    up.role("app", &["*"]);
     let script = "wget -qO- http://169.254.170.2$AWS_CONTAINER_CREDENTIALS_RELATIVE_URI; echo; \
                   trap 'exit 0' TERM; while true; do sleep 1; done";
     let task = up.run_task(&json!({"family": "role",

@@ -209,6 +209,7 @@ const UNSEEN: &[&str] = &[
     "iam.instance_profiles",
     "iam.oidc_providers",
     "iam.policies",
+    "longshore.servers",
     "secretsmanager.secrets",
     "secretsmanager.versions",
     "ssm.parameter_versions",

@@ -2,6 +2,7 @@
 //!
 //! - [`Trail`] takes calls from the edge ([`wire::Auditor`]) and has them written ([`Trail::run`]).
 //! - `trail/`: lines in files, each chained to the one before by its hash; reading, and [`verify`].
+//!   Of several servers each has its own; questions go to all of them ([`Others`]).
 //! - `model/`: a call in the shape of CloudTrail's records.
 //! - `api/`: `LookupEvents` ([`Trail::service`]).
 //!
@@ -18,4 +19,7 @@ mod error;
 mod model;
 mod trail;
 
-pub use trail::{Entry, Filter, Place, Trail, TrailError, Verified, read, verify};
+pub use trail::{
+    Answer, Entry, Filter, Line, Others, Page, Place, Places, Question, SERVERS_PATH, Silent,
+    Start, Trail, TrailError, Verified, places, read, tag, verify, written,
+};

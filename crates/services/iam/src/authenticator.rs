@@ -114,8 +114,8 @@ impl Iam {
     fn found(&self, access_key_id: &str, key: &AccessKey, region: &Region) -> CredentialLookup {
         let account = &key.account;
         let (arn, kind) = match &key.owner {
-            Owner::User(id) => match by_id(&self.tables, &self.ledger.snapshot(), id) {
-                Some((_, user)) => (user.arn(account), CallerKind::User(id.clone())),
+            Owner::User(id) => match self.known(&self.ledger.snapshot(), account, id) {
+                Some(user) => (user.principal.arn.clone(), CallerKind::User(id.clone())),
                 None => return CredentialLookup::Unknown,
             },
             Owner::Administrator => (administrator_arn(account), CallerKind::Operator),

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use ledger::View;
 use parking_lot::Mutex;
-use policy::{Kind as DocumentKind, Policy, Source};
+use policy::{Kind as DocumentKind, Policy, Principal, PrincipalKind, Source};
 use terms::AccountId;
 
+use crate::directory::by_id;
 use crate::model::{Entity, Kind};
 use crate::tables::entity_key;
 use crate::{Iam, managed};
@@ -32,8 +33,18 @@ pub(crate) struct Compiled {
     /// For each of `identity`.
     pub(crate) origins: Vec<Origin>,
     pub(crate) boundary: Option<Source>,
-    /// The condition keys that any of them asks for, in lower case.
+    /// Of a role: who may have it.
+    pub(crate) trust: Option<Source>,
+    /// The condition keys that any of them asks for, in lower case; those of the trust apart.
     pub(crate) asked: Arc<[String]>,
+}
+
+impl Compiled {
+    /// Policies of no identity's record: they count as AWS's own.
+    pub(crate) fn of(identity: Vec<Source>) -> Self {
+        let (origins, asked) = (vec![Origin::OfAws; identity.len()], asked(identity.iter()));
+        Self { identity, origins, asked, ..Self::default() }
+    }
 }
 
 /// The condition keys that policies ask for.
@@ -42,11 +53,20 @@ fn asked<'a>(sources: impl Iterator<Item = &'a Source>) -> Arc<[String]> {
     keys.into_iter().collect()
 }
 
+/// A user or role with all that its calls are decided by.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) entity: Arc<Entity>,
+    pub(crate) compiled: Arc<Compiled>,
+    /// The entity as a caller; a session of a role has another ARN.
+    pub(crate) principal: Arc<Principal>,
+}
+
 /// What was compiled, of one generation.
 #[derive(Debug, Default)]
 pub(crate) struct Kept {
     generation: u64,
-    by_id: HashMap<String, Arc<Compiled>>,
+    by_id: HashMap<String, Arc<Known>>,
 }
 
 /// Shared by all clones.
@@ -60,6 +80,15 @@ pub(crate) fn compile(document: &str) -> Arc<Policy> {
     }))
 }
 
+/// A role's trust, compiled; one that is no policy trusts nobody.
+fn trust(document: &str) -> Source {
+    let policy = Policy::parse(document, DocumentKind::Trust).unwrap_or_else(|error| {
+        tracing::error!(%error, "a stored trust policy is none; it trusts nobody");
+        Policy::empty()
+    });
+    Source { name: "trust".to_owned(), arn: None, policy: Arc::new(policy) }
+}
+
 fn deny_all() -> Policy {
     let text =
         r#"{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"*","Resource":"*"}}"#;
@@ -67,6 +96,70 @@ fn deny_all() -> Policy {
 }
 
 impl Iam {
+    /// The user or role with this unique id, as it is now.
+    pub(crate) fn known(
+        &self,
+        view: &impl View,
+        account: &AccountId,
+        id: &str,
+    ) -> Option<Arc<Known>> {
+        self.known_or(view, account, id, || Some(by_id(&self.tables, view, id)?.1))
+    }
+
+    /// The same of an entity that was read.
+    pub(crate) fn known_of(
+        &self,
+        view: &impl View,
+        account: &AccountId,
+        entity: &Arc<Entity>,
+    ) -> Arc<Known> {
+        let known = self.known_or(view, account, &entity.id, || Some(Arc::clone(entity)));
+        known.unwrap_or_else(|| Arc::new(self.knowing(view, account, Arc::clone(entity))))
+    }
+
+    /// What is kept of an id, or is made of the entity that `read` finds. Kept is what no change of
+    /// IAM's has come after.
+    fn known_or(
+        &self,
+        view: &impl View,
+        account: &AccountId,
+        id: &str,
+        read: impl FnOnce() -> Option<Arc<Entity>>,
+    ) -> Option<Arc<Known>> {
+        let generation = view.get(&self.tables.generation, &()).map_or(0, |row| row.0);
+        {
+            let mut kept = self.cache.lock();
+            if kept.generation != generation || kept.by_id.len() > KEPT_MAX {
+                *kept = Kept { generation, by_id: HashMap::new() };
+            }
+            if let Some(found) = kept.by_id.get(id) {
+                return Some(Arc::clone(found));
+            }
+        }
+        let known = Arc::new(self.knowing(view, account, read()?));
+        let mut kept = self.cache.lock();
+        if kept.generation == generation {
+            kept.by_id.insert(id.to_owned(), Arc::clone(&known));
+        }
+        Some(known)
+    }
+
+    fn knowing(&self, view: &impl View, account: &AccountId, entity: Arc<Entity>) -> Known {
+        let compiled = Arc::new(self.compile_entity(view, account, &entity));
+        let (kind, arn) = (entity.kind, entity.arn(account));
+        let principal = Principal {
+            kind: match kind {
+                Kind::User => PrincipalKind::User,
+                Kind::Role | Kind::Group => PrincipalKind::RoleSession,
+            },
+            account: account.to_string(),
+            arn: arn.clone(),
+            entity_arn: arn,
+            entity_id: entity.id.clone(),
+        };
+        Known { entity, compiled, principal: Arc::new(principal) }
+    }
+
     /// The policies of a user or role as they are now.
     pub(crate) fn compiled(
         &self,
@@ -74,22 +167,11 @@ impl Iam {
         account: &AccountId,
         entity: &Entity,
     ) -> Arc<Compiled> {
-        let generation = view.get(&self.tables.generation, &()).map_or(0, |row| row.0);
-        {
-            let mut kept = self.cache.lock();
-            if kept.generation != generation || kept.by_id.len() > KEPT_MAX {
-                *kept = Kept { generation, by_id: HashMap::new() };
-            }
-            if let Some(found) = kept.by_id.get(&entity.id) {
-                return found.clone();
-            }
+        let read = || Some(Arc::new(entity.clone()));
+        match self.known_or(view, account, &entity.id, read) {
+            Some(known) => Arc::clone(&known.compiled),
+            None => Arc::new(self.compile_entity(view, account, entity)),
         }
-        let compiled = Arc::new(self.compile_entity(view, account, entity));
-        let mut kept = self.cache.lock();
-        if kept.generation == generation {
-            kept.by_id.insert(entity.id.clone(), compiled.clone());
-        }
-        compiled
     }
 
     fn compile_entity(&self, view: &impl View, account: &AccountId, entity: &Entity) -> Compiled {
@@ -102,6 +184,7 @@ impl Iam {
             }
         }
         compiled.boundary = entity.boundary.as_ref().map(|arn| self.managed(view, account, arn));
+        compiled.trust = entity.role.as_ref().map(|role| trust(&role.trust));
         compiled.asked = asked(compiled.identity.iter().chain(&compiled.boundary));
         compiled
     }

@@ -11,8 +11,8 @@
 //! - For higher services: [`Sessions::assume`].
 //!
 //! **Invariant:** a secret leaves this crate only to its owner and to the check of signatures.
-//! **Invariant:** users, and sessions of roles that have a record, may do what policies say
-//! (`authorize/`), and nothing else. The administrator may do everything, a node what is listed.
+//! **Invariant:** users, and sessions of roles, may do what policies say (`authorize/`), and nothing
+//! else. The administrator may do everything, a node what is listed.
 //! **Absent on purpose:** passwords, MFA, SAML, server certificates, organisations.
 
 mod api;
@@ -35,6 +35,7 @@ mod sessions;
 mod tables;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
 use ledger::Ledger;
@@ -61,6 +62,7 @@ pub struct Iam {
     resources: Arc<OnceLock<Arc<dyn Resources>>>,
     /// Roles without a record that were warned of.
     warned: Arc<Mutex<BTreeSet<String>>>,
+    opens_unknown_roles: Arc<AtomicBool>,
 }
 
 impl std::fmt::Debug for Iam {
@@ -89,6 +91,7 @@ impl Iam {
             cache: compiled::Cache::default(),
             resources: Arc::default(),
             warned: Arc::default(),
+            opens_unknown_roles: Arc::default(),
         })
     }
 

@@ -40,6 +40,9 @@ const ROUTES_OF_AGENTS: [&str; 7] = [
     "/_longshore/agent",
 ];
 
+/// Where servers of one control plane ask each other.
+const ROUTES_OF_SERVERS: [&str; 2] = ["/_longshore/servers/audit", "/_longshore/servers/recover"];
+
 /// What is said in an instance's name: never by a task, whatever its role is one day allowed.
 const IN_AN_INSTANCES_NAME: [&str; 5] = [
     "DiscoverPollEndpoint",
@@ -59,7 +62,8 @@ pub(crate) fn is_for_policies(caller: &Caller, prefix: &str) -> bool {
             | CallerKind::Role(_)
             | CallerKind::Federated(_)
     );
-    has_policies && prefix.starts_with("/_longshore/") && !ROUTES_OF_AGENTS.contains(&prefix)
+    let is_inside = ROUTES_OF_SERVERS.contains(&prefix) || ROUTES_OF_AGENTS.contains(&prefix);
+    has_policies && prefix.starts_with("/_longshore/") && !is_inside
 }
 
 /// Whether the caller may do this at all.
@@ -70,6 +74,8 @@ pub(crate) fn may(caller: &Caller, action: Action<'_>) -> bool {
             OF_AGENTS.contains(&(service, operation))
         }
         (CallerKind::Node { .. }, Action::Route(prefix)) => ROUTES_OF_AGENTS.contains(&prefix),
+        (CallerKind::Server, Action::Route(prefix)) => ROUTES_OF_SERVERS.contains(&prefix),
+        (CallerKind::Server, Action::Operation(..)) => false,
         (CallerKind::Task { .. }, Action::Operation("ecs", operation)) => {
             !IN_AN_INSTANCES_NAME.contains(&operation)
         }

@@ -32,6 +32,8 @@ pub struct SessionRequest<'a> {
     pub role_arn: &'a str,
     /// The task that the credentials are for; its id is the session's name.
     pub task: &'a TaskArn,
+    /// Whether it is the task's execution role, whose credentials its agent alone gets.
+    pub is_execution: bool,
 }
 
 /// Temporary credentials as their owner gets them.
@@ -56,12 +58,19 @@ struct Claims {
     role_arn: String,
     #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
     task: Option<TaskArn>,
+    /// Whether the role is the task's execution role. Tokens of servers that did not say are taken as
+    /// the task role's, which may do less.
+    #[serde(rename = "x", default, skip_serializing_if = "std::ops::Not::not")]
+    is_execution: bool,
     /// Of a session that STS gave out.
     #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
     granted: Option<Box<GrantedClaims>>,
     /// Of a session of a user, or of the administrator.
     #[serde(rename = "u", default, skip_serializing_if = "Option::is_none")]
     user: Option<UserClaims>,
+    /// Of a server of the control plane, that it is one; and its account.
+    #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
+    plane: Option<AccountId>,
     #[serde(rename = "e")]
     expires_at: Timestamp,
 }
@@ -167,8 +176,10 @@ impl Sessions {
             access_key_id: access_key_id.clone(),
             role_arn: request.role_arn.to_owned(),
             task: Some(request.task.clone()),
+            is_execution: request.is_execution,
             granted: None,
             user: None,
+            plane: None,
             expires_at,
         };
         self.seal(&claims)
@@ -185,8 +196,30 @@ impl Sessions {
             access_key_id: access_key_id("ASIA", &user.account, random),
             role_arn: String::new(),
             task: None,
+            is_execution: false,
             granted: None,
             user: Some(user),
+            plane: None,
+            expires_at,
+        })
+    }
+
+    /// Credentials by which one server of a control plane asks another, of the same ledger, until
+    /// `expires_at`. `random` tells them from all others.
+    pub fn of_server(
+        &self,
+        account: &AccountId,
+        expires_at: Timestamp,
+        random: [u8; 16],
+    ) -> SessionCredentials {
+        self.seal(&Claims {
+            access_key_id: access_key_id("ASIA", account, random),
+            role_arn: String::new(),
+            task: None,
+            is_execution: false,
+            granted: None,
+            user: None,
+            plane: Some(account.clone()),
             expires_at,
         })
     }
@@ -200,6 +233,7 @@ impl Sessions {
             access_key_id,
             role_arn: session.role_arn,
             task: None,
+            is_execution: false,
             granted: Some(Box::new(GrantedClaims {
                 account,
                 id: session.role_id,
@@ -214,6 +248,7 @@ impl Sessions {
                 is_federated,
             })),
             user: None,
+            plane: None,
             expires_at,
         };
         self.seal(&claims)
@@ -329,6 +364,16 @@ fn caller(claims: Claims, region: &Region) -> Option<Caller> {
         let access_key_id = claims.access_key_id;
         return Some(Caller { account, region: region.clone(), arn, user_id, access_key_id, kind });
     }
+    if let Some(account) = claims.plane {
+        return Some(Caller {
+            arn: format!("arn:aws:iam::{account}:user/server"),
+            user_id: account.to_string(),
+            account,
+            region: region.clone(),
+            access_key_id: claims.access_key_id,
+            kind: CallerKind::Server,
+        });
+    }
     let task = claims.task?;
     // Not the account that the role names: whoever may write a task definition may write any.
     let account = task.account.clone();
@@ -339,7 +384,7 @@ fn caller(claims: Claims, region: &Region) -> Option<Caller> {
         account,
         region: region.clone(),
         access_key_id: claims.access_key_id,
-        kind: CallerKind::Task { task_arn: task.to_string() },
+        kind: CallerKind::Task { task_arn: task.to_string(), is_execution: claims.is_execution },
     })
 }
 

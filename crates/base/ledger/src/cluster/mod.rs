@@ -47,6 +47,7 @@ use barrier::Barrier;
 pub use figures::ClusterFigures;
 pub(crate) use mirror::Mirror;
 pub use offline::EtcdStore;
+use pages::Pages;
 use session::Session;
 pub(crate) use thread::OwnThread;
 
@@ -209,6 +210,18 @@ impl Cluster {
         self.arrival(newest.head).await?;
         self.notes.fresh(asked);
         Ok(())
+    }
+
+    /// The servers that live, as etcd has them now.
+    pub(crate) async fn servers(&self) -> Result<Vec<Member>, LedgerError> {
+        let (mut pages, mut found) = (Pages::of(&self.keys.member("")), Vec::new());
+        let unreachable =
+            |error: EtcdError| LedgerError::Unreachable { reason: error.to_string().into() };
+        while let Some(page) = pages.next(&*self.etcd).await.map_err(unreachable)? {
+            let told = page.iter().filter_map(|pair| Announcement::decode(&pair.value));
+            found.extend(told.map(|server| server.member));
+        }
+        Ok(found)
     }
 
     async fn arrival(&self, head: i64) -> Result<(), LedgerError> {

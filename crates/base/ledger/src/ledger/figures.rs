@@ -4,6 +4,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::{Ledger, Writer};
 use crate::cluster::ClusterFigures;
+use crate::error::LedgerError;
+use crate::role::Member;
 
 /// What a table holds, in a few bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +48,18 @@ impl Ledger {
         match &self.inner.shared.writer {
             Writer::Cluster(cluster) => Some(cluster.figures()),
             Writer::Inline(_) | Writer::Thread(_) | Writer::Task(..) => None,
+        }
+    }
+
+    /// The servers of the store that live, this one included, as the store has them now; none for
+    /// [`Ledger::open`].
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn servers(&self) -> Result<Vec<Member>, LedgerError> {
+        match &self.inner.shared.writer {
+            Writer::Cluster(cluster) => cluster.servers().await,
+            Writer::Inline(_) | Writer::Thread(_) | Writer::Task(..) => Ok(Vec::new()),
         }
     }
 

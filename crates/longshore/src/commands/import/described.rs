@@ -114,7 +114,7 @@ fn remark(request: &shapes::RegisterTaskDefinitionRequest, notes: &Notes) {
         if let Some(role) = role {
             notes.add(
                 name,
-                format!("kept, though the role {role} belongs to the account it comes from"),
+                format!("kept; make a role of that name here, or it opens nothing: {role}"),
             );
         }
     }

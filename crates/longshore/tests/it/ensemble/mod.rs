@@ -7,5 +7,6 @@ mod images;
 mod s3;
 mod several;
 mod stage;
+mod trails;
 
 pub use stage::Ensemble;

@@ -8,7 +8,7 @@ use wire::Context;
 
 use crate::error::Error;
 use crate::model::username;
-use crate::trail::{Entry, Filter, Place, Trail};
+use crate::trail::{Filter, Line, Places, Start, Trail};
 
 /// Most events of one page, and as many unless said otherwise (CloudTrail API reference).
 const PAGE_MAX: usize = 50;
@@ -48,16 +48,17 @@ pub(super) async fn events(
         ..Filter::default()
     };
     let question = question(&filter);
-    let place = match &input.next_token {
-        None => Place::Before(u64::MAX),
-        Some(token) => place(token, &question).ok_or(Error::NextToken)?,
+    let start = match &input.next_token {
+        None => Start::Newest,
+        Some(token) => Start::Before(places(token, &question).ok_or(Error::NextToken)?),
     };
     let limit = input.max_results.and_then(|count| usize::try_from(count).ok());
     let limit = limit.unwrap_or(PAGE_MAX).min(PAGE_MAX);
-    let (found, next) = trail.look(filter, place, limit).await?;
+    // Who could not be asked has no place in the answer; the log tells of it.
+    let page = trail.look_everywhere(filter, start, limit).await?;
     Ok(shapes::LookupEventsResponse {
-        events: Some(found.into_iter().map(shown).collect()),
-        next_token: next.map(|place| token(place, &question)),
+        events: Some(page.lines.into_iter().map(shown).collect()),
+        next_token: page.next.map(|places| token(&places, &question)),
     })
 }
 
@@ -73,21 +74,17 @@ fn question(filter: &Filter) -> String {
     data_encoding::HEXLOWER.encode(&Sha256::digest(text)[..8])
 }
 
-fn token(place: Place, question: &str) -> String {
-    let (Place::Before(number) | Place::After(number)) = place;
-    format!("{number}-{question}")
+fn token(places: &Places, question: &str) -> String {
+    format!("{}-{question}", crate::trail::written(places))
 }
 
-fn place(token: &str, question: &str) -> Option<Place> {
-    let (number, of) = token.split_once('-')?;
-    if of != question {
-        return None;
-    }
-    Some(Place::Before(number.parse().ok()?))
+fn places(token: &str, question: &str) -> Option<Places> {
+    let (places, of) = token.split_once('-')?;
+    crate::trail::places(places).filter(|_| of == question)
 }
 
-fn shown(entry: Entry) -> shapes::Event {
-    let event = entry.event;
+fn shown(line: Line) -> shapes::Event {
+    let event = line.entry.event;
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let resources = event["resources"].as_array().into_iter().flatten();
     let resources = resources

@@ -67,7 +67,7 @@ impl<'a> Identity<'a> {
             CallerKind::Federated(session) => {
                 told.session_context = Some(session_context(caller, session, "IAMUser"));
             }
-            CallerKind::Task { task_arn } => {
+            CallerKind::Task { task_arn, .. } => {
                 let role = caller.arn.split('/').nth(1).unwrap_or_default();
                 let issuer = json!({ "type": "Role", "accountId": caller.account.as_str(),
                     "principalId": caller.user_id.split(':').next(), "userName": role });
@@ -75,7 +75,7 @@ impl<'a> Identity<'a> {
                 told.in_scope_of = Some(json!({ "sourceArn": task_arn,
                     "sourceAccount": caller.account.as_str(), "issuerType": "AWS::ECS::Task" }));
             }
-            CallerKind::Anonymous | CallerKind::Open => {}
+            CallerKind::Server | CallerKind::Anonymous | CallerKind::Open => {}
         }
         told
     }
@@ -89,6 +89,7 @@ fn kind(caller: &Caller) -> &'static str {
         | CallerKind::Node { .. } => "IAMUser",
         CallerKind::Role(_) | CallerKind::Task { .. } => "AssumedRole",
         CallerKind::Federated(_) => "FederatedUser",
+        CallerKind::Server => "AWSService",
         CallerKind::Anonymous => "WebIdentityUser",
         CallerKind::Open => "Root",
     }

@@ -1,19 +1,19 @@
 //! From the edge to the files: a queue that nobody waits for, and who writes it down.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 use terms::{Clock, Timestamp};
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
-use wire::{AuditedCall, Auditor, Service};
+use wire::{AuditedCall, Auditor, Caller, CallerKind, Service};
 
 use super::files::{Files, Limits};
 use super::verifying::verify_to;
-use super::{Entry, Filter, Place, TrailError, Verified, read};
+use super::{Entry, Filter, Others, Place, SERVERS_PATH, TrailError, Verified, read};
 use crate::{api, model};
 
 /// Calls that wait to be written; what comes when there are as many is counted as lost.
@@ -42,6 +42,7 @@ pub struct Trail {
     queue: mpsc::Sender<AuditedCall>,
     lost: Arc<AtomicU64>,
     writer: Arc<Mutex<Option<Writer>>>,
+    pub(super) others: Arc<OnceLock<Arc<dyn Others>>>,
 }
 
 struct Writer {
@@ -62,6 +63,11 @@ impl std::fmt::Debug for Trail {
 
 impl Auditor for Trail {
     fn record(&self, call: AuditedCall) {
+        // What servers ask each other for somebody is in the trail of the one that was asked first.
+        let is_servers = |caller: &Arc<Caller>| caller.kind == CallerKind::Server;
+        if call.operation == SERVERS_PATH && call.caller.as_ref().is_some_and(is_servers) {
+            return;
+        }
         if self.queue.try_send(call).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
@@ -82,7 +88,14 @@ impl Trail {
         files.append([begin.as_str()].into_iter(), now)?;
         let (queue, waiting) = mpsc::channel(QUEUE_MAX);
         let writer = Arc::new(Mutex::new(Some(Writer::new(files, waiting))));
-        Ok(Self { folder: folder.into(), clock, queue, lost: Arc::default(), writer })
+        Ok(Self {
+            folder: folder.into(),
+            clock,
+            queue,
+            lost: Arc::default(),
+            writer,
+            others: Arc::default(),
+        })
     }
 
     /// Writes what comes until `shutdown`, and then what is left. A disk that fails, or is full,
@@ -158,7 +171,7 @@ impl Trail {
         api::service(self)
     }
 
-    /// Lines that are wanted, from `place` on, and where to go on if there may be more.
+    /// Lines of this server's that are wanted, from `place` on, and where to go on if there may be more.
     ///
     /// # Errors
     /// If a file cannot be read.

@@ -24,7 +24,7 @@ pub struct Entry {
 }
 
 /// Where a question begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Place {
     /// With the newest line before this number, and on to older ones.
     Before(u64),
@@ -33,7 +33,8 @@ pub enum Place {
 }
 
 /// What lines are wanted; all that is named must hold.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Filter {
     /// Of this account.
     pub account: Option<String>,

@@ -4,14 +4,14 @@ use std::fs;
 use std::path::Path;
 
 use data_encoding::HEXLOWER;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::TrailError;
 use super::chain::Head;
 use super::files::list;
 
 /// A chain that holds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Verified {
     /// How many lines there are.

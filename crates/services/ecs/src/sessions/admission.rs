@@ -148,6 +148,7 @@ pub(crate) fn admit(
         | CallerKind::UserSession(_)
         | CallerKind::Role(_)
         | CallerKind::Federated(_)
+        | CallerKind::Server
         | CallerKind::Anonymous => return denied("the key is no instance's"),
     }
     match row.status {
@@ -191,7 +192,7 @@ mod tests {
         check(CallerKind::Open, None);
         check(node("node-1"), None);
         check(node("node-2"), Some(403));
-        check(CallerKind::Task { task_arn: "t".to_owned() }, Some(403));
+        check(CallerKind::Task { task_arn: "t".to_owned(), is_execution: false }, Some(403));
         let elsewhere = Caller {
             region: "eu-west-1".parse().expect("a region"),
             ..caller(CallerKind::Operator)

@@ -42,7 +42,9 @@ impl TaskCredentials for IamCredentials {
         &self,
         request: CredentialsRequest,
     ) -> Pin<Box<dyn Future<Output = Result<Minted, String>> + Send + '_>> {
-        let wanted = iam::SessionRequest { role_arn: &request.role_arn, task: &request.task };
+        let is_execution = request.role == RoleType::TaskExecution;
+        let wanted =
+            iam::SessionRequest { role_arn: &request.role_arn, task: &request.task, is_execution };
         let session = self.sessions.assume(&wanted, &*self.ids, self.clock.now());
         let credentials = Credentials {
             access_key_id: session.access_key_id,

@@ -38,7 +38,7 @@ fn user(context: &Context) -> Result<Option<String>, Refusal> {
         | CallerKind::Task { .. }
         | CallerKind::UserSession(_)
         | CallerKind::Federated(_) => refused(),
-        CallerKind::Node { .. } | CallerKind::Open | CallerKind::Anonymous => {
+        CallerKind::Node { .. } | CallerKind::Server | CallerKind::Open | CallerKind::Anonymous => {
             let text = format!("{operation} is for users with access keys: {} is none", caller.arn);
             Err(Refusal::Denied(text))
         }

@@ -69,7 +69,7 @@ pub(super) fn global(
             keys.set("aws:FederatedProvider", provider.as_str());
         }
     }
-    if let CallerKind::Task { task_arn } = &caller.kind {
+    if let CallerKind::Task { task_arn, .. } = &caller.kind {
         keys.set("aws:SourceArn", task_arn.as_str());
     }
 }

@@ -2,12 +2,14 @@
 //! call, before anything is looked up.
 //!
 //! **Invariant:** an operation that is not in the table is closed to all that is evaluated.
-//! **Invariant:** a role that was deleted lets nobody in: only one that never had a record is open.
+//! **Invariant:** a role that IAM does not know, or that does not trust tasks, opens nothing to a
+//! task: only an open server lets those through that it never knew.
 
 mod dependents;
 mod ecs;
 mod keys;
 mod table;
+mod tasks;
 mod who;
 
 use std::borrow::Cow;
@@ -122,8 +124,10 @@ impl Iam {
             region: caller.region.as_str(),
             account: caller.account.as_str(),
         };
-        let action = format!("{}:{}", prefix(context.service), context.operation);
-        let Some(targets) = table::targets(place, context.operation, &input) else {
+        let known = table::action(context.service, context.operation);
+        let targets = table::targets(place, context.operation, &input);
+        let (Some(action), Some(targets)) = (known, targets) else {
+            let action = format!("{}:{}", prefix(context.service), context.operation);
             let text = "because Longshore knows no resources of this operation";
             return Err(Denied::new(format!(
                 "User: {} is not authorized to perform: {action} on resource: * {text}",
@@ -133,7 +137,7 @@ impl Iam {
         let mut decided = Decided::default();
         for target in targets {
             let target = self.whole(&call, target);
-            let by = self.check(&call, &action, &target, &input)?;
+            let by = self.check(&call, action, &target, &input)?;
             decided.by = decided.by.or(by);
             decided.resources.push(target.resource);
         }
@@ -220,8 +224,8 @@ impl Iam {
         named.into_iter().map(|role| Passed { role, service }).collect()
     }
 
-    /// The ARN of a role that is handed on, from its ARN or its name. It must have a record: one
-    /// without is open, which is for those who may do everything to hand out.
+    /// The ARN of a role that is handed on, from its ARN or its name. It must have a record: tasks find
+    /// theirs by its name, and one that is made later may have another path than was allowed here.
     fn passed_arn(&self, context: &Context, role: &str) -> Result<String, Denied> {
         let account = &context.caller.account;
         let whole = match role.starts_with("arn:") {
@@ -292,7 +296,8 @@ impl Iam {
         input: &Value,
     ) -> Result<Option<String>, Denied> {
         let caller = &call.context.caller;
-        let asks = call.who.asked().is_none_or(|asked| !asked.is_empty());
+        let is_of_resource = |key: &String| key.contains("resourcetag/");
+        let asks = call.who.asked().is_none_or(|asked| asked.iter().any(is_of_resource));
         let keys = match asks {
             true => Cow::Owned(self.with_tags(call, call.keys.clone(), &target.resource, input)),
             false => Cow::Borrowed(&call.keys),
@@ -319,7 +324,16 @@ impl Iam {
         }
         // Of a refusal all keys are told, asked for or not.
         let keys = self.with_tags(call, call.all_keys(input), &target.resource, input);
-        let mut message = decision.message(&caller.arn, action, &target.resource, &sets);
+        let mut message = match &call.who.because {
+            Some(because) => {
+                let (caller, resource) = (&caller.arn, &target.resource);
+                format!(
+                    "User: {caller} is not authorized to perform: {action} on resource: {resource} \
+                     because {because}"
+                )
+            }
+            None => decision.message(&caller.arn, action, &target.resource, &sets),
+        };
         tracing::info!(caller = %caller.arn, action, resource = %target.resource, "denied");
         let (principal, resource) = (&call.who.principal, target.resource.as_str());
         let owner = caller.account.as_str();

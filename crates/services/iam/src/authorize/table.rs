@@ -17,7 +17,14 @@ pub(super) struct Target {
 /// The resources of an operation; each may have another spelling.
 type Resources = Vec<(Template, Option<Template>)>;
 
-type Table = HashMap<(&'static str, &'static str), Resources>;
+/// An operation that is built.
+struct Row {
+    /// As policies name it: `ecs:RunTask`.
+    action: String,
+    resources: Resources,
+}
+
+type Table = HashMap<(&'static str, &'static str), Row>;
 
 static TABLE: LazyLock<Table> = LazyLock::new(|| {
     let lines = include_str!("operations.txt").lines().filter(|line| !line.starts_with('#'));
@@ -35,7 +42,8 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
         };
         let resources: Resources = resources.split(" + ").map(read).collect();
         for operation in operations.split(',') {
-            table.insert((service, operation), resources.clone());
+            let action = format!("{}:{operation}", super::prefix(service));
+            table.insert((service, operation), Row { action, resources: resources.clone() });
         }
     }
     table
@@ -62,9 +70,14 @@ impl Place<'_> {
     }
 }
 
+/// What policies call an operation; `None` for one that is not in the table.
+pub(super) fn action<'a>(service: &'a str, operation: &'a str) -> Option<&'a str> {
+    TABLE.get(&(service, operation)).map(|row| row.action.as_str())
+}
+
 /// The resources of a call; `None` for an operation that is not in the table.
 pub(super) fn targets(place: Place<'_>, operation: &str, input: &Value) -> Option<Vec<Target>> {
-    let templates = TABLE.get(&(place.service, operation))?;
+    let templates = &TABLE.get(&(place.service, operation))?.resources;
     let mut targets = Vec::new();
     for (template, or) in templates {
         let filled = fill(place, template, input);

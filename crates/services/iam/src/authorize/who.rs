@@ -9,24 +9,44 @@ use terms::{AccountId, Timestamp};
 use wire::{Caller, CallerKind, Context, Denied, RoleSession};
 
 use crate::Iam;
-use crate::compiled::{Compiled, Origin, compile};
+use crate::compiled::{Compiled, Known, compile};
 use crate::directory::by_id;
 use crate::managed;
 use crate::model::{Entity, Kind};
-use crate::tables::entity_key;
 
 /// A caller that is evaluated.
 pub(crate) struct Who {
-    pub(crate) principal: Principal,
+    pub(crate) principal: Arc<Principal>,
     /// The user, or the session's role.
     pub(crate) entity: Arc<Entity>,
     pub(crate) session: Option<Arc<RoleSession>>,
     pub(crate) compiled: Arc<Compiled>,
+    /// Why its policies are none of a record's, for people: what its refusals tell.
+    pub(super) because: Option<String>,
     /// What the session was made with, if that limits it.
-    limits: Option<Vec<Source>>,
+    pub(super) limits: Option<Vec<Source>>,
 }
 
 impl Who {
+    /// One with the policies of its identity alone.
+    pub(super) fn of(principal: Principal, entity: Arc<Entity>, compiled: Arc<Compiled>) -> Self {
+        let principal = Arc::new(principal);
+        Self { principal, entity, session: None, compiled, because: None, limits: None }
+    }
+
+    /// A user, or a session of a role.
+    pub(super) fn known(caller: &Caller, known: &Known) -> Self {
+        let principal = match known.principal.arn == caller.arn {
+            true => Arc::clone(&known.principal),
+            false => {
+                let own = Principal::clone(&known.principal);
+                Arc::new(Principal { arn: caller.arn.clone(), ..own })
+            }
+        };
+        let (entity, compiled) = (Arc::clone(&known.entity), Arc::clone(&known.compiled));
+        Self { principal, entity, session: None, compiled, because: None, limits: None }
+    }
+
     /// The condition keys that its policies ask for; none if those of a session may ask for any.
     pub(super) fn asked(&self) -> Option<&Arc<[String]>> {
         self.limits.is_none().then_some(&self.compiled.asked)
@@ -55,46 +75,24 @@ impl Iam {
     fn who_is(&self, caller: &Caller) -> Result<Option<Who>, Denied> {
         let view = self.ledger.snapshot();
         let gone = || Denied::new(format!("User: {} is not there any more", caller.arn));
-        let (entity, session) = match &caller.kind {
+        let known = |id: &str| self.known(&view, &caller.account, id).ok_or_else(gone);
+        let (known, session) = match &caller.kind {
             CallerKind::Operator | CallerKind::Open | CallerKind::Node { .. } => return Ok(None),
+            CallerKind::Server => return Err(gone()),
             CallerKind::Anonymous => return Err(Denied::new("User: anonymous is not authorized")),
-            CallerKind::User(id) => {
-                let (_, user) = by_id(&self.tables, &view, id).ok_or_else(gone)?;
-                (user, None)
-            }
-            CallerKind::UserSession(session) => {
-                let (_, user) = by_id(&self.tables, &view, &session.user_id).ok_or_else(gone)?;
-                (user, None)
-            }
+            CallerKind::User(id) => (known(id)?, None),
+            CallerKind::UserSession(session) => (known(&session.user_id)?, None),
             CallerKind::Federated(session) => {
                 return self.federated(caller, session, &view).map(Some);
             }
-            CallerKind::Role(session) => {
-                let (_, role) = by_id(&self.tables, &view, &session.role_id).ok_or_else(gone)?;
-                (role, Some(session.clone()))
-            }
-            CallerKind::Task { .. } => {
-                let role = caller.arn.split('/').nth(1).unwrap_or_default();
-                let key = entity_key(&caller.account, Kind::Role, role);
-                if let Some(role) = view.get(&self.tables.entities, &key) {
-                    (Arc::clone(role.value()), None)
-                } else if view.get(&self.tables.gone_roles, &key).is_some() {
-                    return Err(gone());
-                } else {
-                    self.warn_of_unknown(&caller.account, role);
-                    return Ok(None);
-                }
+            CallerKind::Role(session) => (known(&session.role_id)?, Some(session.clone())),
+            CallerKind::Task { task_arn, is_execution } => {
+                return self.task(caller, (task_arn, *is_execution), &view);
             }
         };
-        let compiled = self.compiled(&view, &caller.account, &entity);
         let limits =
             session.as_ref().and_then(|session| self.limits(&view, &caller.account, session));
-        let kind = match entity.kind {
-            Kind::User => PrincipalKind::User,
-            Kind::Role | Kind::Group => PrincipalKind::RoleSession,
-        };
-        let principal = principal(caller, &entity, kind);
-        Ok(Some(Who { principal, entity, session, compiled, limits }))
+        Ok(Some(Who { session, limits, ..Who::known(caller, &known) }))
     }
 
     /// Whether policies let a caller use a route of the server's own: `longshore:AuditVerify` for
@@ -121,13 +119,14 @@ impl Iam {
             Some((_, user)) => {
                 let compiled = self.compiled(view, &caller.account, &user);
                 let principal = principal(caller, &user, PrincipalKind::FederatedUser);
-                Who { principal, entity: user, session: None, compiled, limits: None }
+                Who::of(principal, user, compiled)
             }
             // Made by the administrator; that there is one was seen when the key was looked up.
             None => {
                 let mut who = as_administrator(caller);
-                who.principal.kind = PrincipalKind::FederatedUser;
-                who.principal.entity_arn.clone_from(&session.role_arn);
+                let principal = Arc::make_mut(&mut who.principal);
+                principal.kind = PrincipalKind::FederatedUser;
+                principal.entity_arn.clone_from(&session.role_arn);
                 who
             }
         };
@@ -162,22 +161,7 @@ impl Iam {
         let managed = session.policy_arns.iter().map(|arn| self.managed(view, account, arn));
         Some(inline.chain(managed).collect())
     }
-
-    /// Roles without a record are open, as they were before there were records; each is warned of
-    /// once.
-    fn warn_of_unknown(&self, account: &AccountId, role: &str) {
-        let mut warned = self.warned.lock();
-        if warned.len() < WARNED_MAX && warned.insert(format!("{account}/{role}")) {
-            tracing::warn!(
-                role,
-                "tasks have a role that IAM does not know: they may do everything"
-            );
-        }
-    }
 }
-
-/// Most roles that are warned of.
-const WARNED_MAX: usize = 1000;
 
 /// What policies call a route: its words after `/_longshore/`, joined.
 fn route_action(prefix: &str) -> String {
@@ -191,7 +175,7 @@ fn route_action(prefix: &str) -> String {
     action
 }
 
-fn principal(caller: &Caller, entity: &Entity, kind: PrincipalKind) -> Principal {
+pub(super) fn principal(caller: &Caller, entity: &Entity, kind: PrincipalKind) -> Principal {
     Principal {
         kind,
         account: caller.account.to_string(),
@@ -214,11 +198,24 @@ fn as_administrator(caller: &Caller) -> Who {
         })
         .into_iter()
         .collect();
-    let origins = vec![Origin::OfAws; identity.len()];
-    let entity = Arc::new(Entity {
-        kind: if is_task { Kind::Role } else { Kind::User },
-        id: caller.user_id.clone(),
-        name,
+    let kind = if is_task { Kind::Role } else { Kind::User };
+    let entity = Arc::new(stand_in(kind, &caller.user_id, &name));
+    let principal = Principal {
+        kind: if is_task { PrincipalKind::RoleSession } else { PrincipalKind::User },
+        account: caller.account.to_string(),
+        arn: caller.arn.clone(),
+        entity_arn: caller.arn.clone(),
+        entity_id: caller.user_id.clone(),
+    };
+    Who::of(principal, entity, Arc::new(Compiled::of(identity)))
+}
+
+/// A record of who has none.
+pub(super) fn stand_in(kind: Kind, id: &str, name: &str) -> Entity {
+    Entity {
+        kind,
+        id: id.to_owned(),
+        name: name.to_owned(),
         path: "/".to_owned(),
         created_at: Timestamp::from_millis(0),
         tags: BTreeMap::new(),
@@ -227,14 +224,5 @@ fn as_administrator(caller: &Caller) -> Who {
         boundary: None,
         groups: BTreeSet::new(),
         role: None,
-    });
-    let principal = Principal {
-        kind: if is_task { PrincipalKind::RoleSession } else { PrincipalKind::User },
-        account: caller.account.to_string(),
-        arn: caller.arn.clone(),
-        entity_arn: caller.arn.clone(),
-        entity_id: caller.user_id.clone(),
-    };
-    let compiled = Arc::new(Compiled { identity, origins, ..Compiled::default() });
-    Who { principal, entity, session: None, compiled, limits: None }
+    }
 }

@@ -161,16 +161,27 @@ async fn tags_of_a_session_count_and_go_on() {
     assert!(unknown.starts_with("400 ValidationError: The specified transitive"), "{unknown}");
 }
 
+/// Credentials of a task's role, or of its execution role.
+fn of_task(plane: &Plane, is_execution: bool) -> wire::sigv4::Credentials {
+    let task = "arn:aws:ecs:us-east-1:000000000000:task/default/00000000000000000000000000000001";
+    let task = task.parse().unwrap();
+    let role_arn = "arn:aws:iam::000000000000:role/app";
+    let request = SessionRequest { role_arn, task: &task, is_execution };
+    let now = plane.world.clock.now();
+    let made = plane.world.iam.sessions().assume(&request, &*plane.world.ids, now);
+    credentials(&made.access_key_id, made.secret.expose(), Some(&made.session_token))
+}
+
 #[tokio::test]
 async fn a_task_may_do_what_its_role_says_once_it_has_a_record() {
     let plane = plane().await;
-    let task = "arn:aws:ecs:us-east-1:000000000000:task/default/00000000000000000000000000000001";
-    let task = task.parse().unwrap();
-    let request = SessionRequest { role_arn: "arn:aws:iam::000000000000:role/app", task: &task };
-    let now = plane.world.clock.now();
-    let made = plane.world.iam.sessions().assume(&request, &*plane.world.ids, now);
-    let own = credentials(&made.access_key_id, made.secret.expose(), Some(&made.session_token));
-    assert_eq!(plane.ask(&own, "ListUsers", &[]).await.0, 200, "IAM does not know the role");
+    for is_execution in [false, true] {
+        let refused = refusal(plane.ask(&of_task(&plane, is_execution), "ListUsers", &[]).await);
+        let because = "on resource: * because IAM has no role app (";
+        assert!(refused.contains(because), "{refused}");
+    }
+    let own = of_task(&plane, false);
+    assert_eq!(plane.ask(&own, "GetCallerIdentity", &[]).await.0, 200, "who it is may be asked");
 
     let service = trust(r#"{"Service":"ecs-tasks.amazonaws.com"}"#, "");
     role(&plane, "app", &service, &policy("Allow", "iam:ListRoles", "*")).await;
@@ -182,5 +193,47 @@ async fn a_task_may_do_what_its_role_says_once_it_has_a_record() {
     plane.done("DeleteRolePolicy", &[("RoleName", "app"), ("PolicyName", "p")]).await;
     plane.done("DeleteRole", &[("RoleName", "app")]).await;
     let gone = refusal(plane.ask(&own, "ListRoles", &[]).await);
-    assert!(gone.ends_with("is not there any more"), "{gone}");
+    assert!(gone.contains("because the role app was deleted"), "{gone}");
+}
+
+#[tokio::test]
+async fn an_open_plane_lets_unknown_roles_through_and_deleted_ones_not() {
+    let plane = plane().await;
+    plane.world.iam.open_unknown_roles();
+    let own = of_task(&plane, false);
+    assert_eq!(plane.ask(&own, "ListUsers", &[]).await.0, 200);
+    let service = trust(r#"{"Service":"ecs-tasks.amazonaws.com"}"#, "");
+    role(&plane, "app", &service, &policy("Allow", "iam:ListRoles", "*")).await;
+    assert_eq!(plane.ask(&own, "ListUsers", &[]).await.0, 403);
+    plane.done("DeleteRolePolicy", &[("RoleName", "app"), ("PolicyName", "p")]).await;
+    plane.done("DeleteRole", &[("RoleName", "app")]).await;
+    assert_eq!(plane.ask(&own, "ListUsers", &[]).await.0, 403);
+}
+
+#[tokio::test]
+async fn a_task_has_no_role_that_does_not_trust_tasks() {
+    let plane = plane().await;
+    let all = policy("Allow", "*", "*");
+    role(&plane, "app", &trust(r#"{"Service":"ec2.amazonaws.com"}"#, ""), &all).await;
+    let own = of_task(&plane, false);
+    let refused = refusal(plane.ask(&own, "ListUsers", &[]).await);
+    let because = "because the role app does not trust ecs-tasks.amazonaws.com (";
+    assert!(refused.contains(because), "{refused}");
+    // As AWS's documentation has trust narrowed: to an account, and to the tasks of one.
+    let of = |arn: &str| {
+        let condition = format!(
+            r#","Condition":{{"ArnLike":{{"aws:SourceArn":"{arn}"}},
+            "StringEquals":{{"aws:SourceAccount":"000000000000"}}}}"#
+        );
+        trust(r#"{"Service":"ecs-tasks.amazonaws.com"}"#, &condition)
+    };
+    for (arn, expected) in [
+        ("arn:aws:ecs:us-east-1:000000000000:*", 200),
+        ("arn:aws:ecs:us-east-1:111122223333:*", 403),
+    ] {
+        let trust = of(arn);
+        let members = [("RoleName", "app"), ("PolicyDocument", trust.as_str())];
+        plane.done("UpdateAssumeRolePolicy", &members).await;
+        assert_eq!(plane.ask(&own, "ListUsers", &[]).await.0, expected, "{arn}");
+    }
 }

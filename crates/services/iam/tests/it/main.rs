@@ -139,8 +139,11 @@ async fn a_session_is_its_task_until_it_expires() {
     let world = world().await;
     let task = "arn:aws:ecs:us-east-1:000000000000:task/default/00000000000000000000000000000001";
     let task = task.parse().unwrap();
-    let request =
-        SessionRequest { role_arn: "arn:aws:iam::000000000000:role/team/app", task: &task };
+    let request = SessionRequest {
+        role_arn: "arn:aws:iam::000000000000:role/team/app",
+        task: &task,
+        is_execution: false,
+    };
     let session = world.iam.sessions().assume(&request, &*world.ids, world.clock.now());
     let (key, token) = (session.access_key_id.as_str(), session.session_token.as_str());
     let CredentialLookup::Found { secret, caller } = world.find(key, Some(token)) else {
@@ -177,7 +180,11 @@ async fn a_session_ends_with_its_task_and_stays_in_its_account() {
     let world = world().await;
     let task = "arn:aws:ecs:us-east-1:000000000000:task/default/00000000000000000000000000000001";
     let task = task.parse().unwrap();
-    let request = SessionRequest { role_arn: "arn:aws:iam::999999999999:role/admin", task: &task };
+    let request = SessionRequest {
+        role_arn: "arn:aws:iam::999999999999:role/admin",
+        task: &task,
+        is_execution: false,
+    };
     let session = world.iam.sessions().assume(&request, &*world.ids, world.clock.now());
     let (key, token) = (session.access_key_id.as_str(), session.session_token.as_str());
     let over = std::sync::Arc::new(Over(false.into()));
@@ -199,7 +206,7 @@ async fn each_kind_of_caller_has_its_own_operations() {
     };
     let of = |kind: &CallerKind| wire::Caller { kind: kind.clone(), ..(*caller).clone() };
     let node = CallerKind::Node { name: "a".to_owned() };
-    let task = CallerKind::Task { task_arn: "t".to_owned() };
+    let task = CallerKind::Task { task_arn: "t".to_owned(), is_execution: false };
     let check = |kind: &CallerKind, action: wire::Action<'_>, expected: bool| {
         assert_eq!(world.iam.may(&of(kind), action), expected, "{kind:?} {action}");
     };

@@ -140,7 +140,7 @@ async fn every_kind_of_caller_is_told_who_it_is() {
     let task = "arn:aws:ecs:us-east-1:000000000000:task/default/00000000000000000000000000000001";
     let task = task.parse().unwrap();
     let role_arn = "arn:aws:iam::000000000000:role/app";
-    let request = SessionRequest { role_arn, task: &task };
+    let request = SessionRequest { role_arn, task: &task, is_execution: false };
     let now = terms::Clock::now(&server.world.clock);
     let session = iam.sessions().assume(&request, &*server.world.ids, now);
     let token = Some(session.session_token.as_str());
@@ -191,7 +191,11 @@ async fn nobody_is_told_why() {
 
     let task = "arn:aws:ecs:us-east-1:000000000000:task/default/00000000000000000000000000000001";
     let task = task.parse().unwrap();
-    let request = SessionRequest { role_arn: "arn:aws:iam::000000000000:role/app", task: &task };
+    let request = SessionRequest {
+        role_arn: "arn:aws:iam::000000000000:role/app",
+        task: &task,
+        is_execution: false,
+    };
     let now = terms::Clock::now(&server.world.clock);
     let session = iam.sessions().assume(&request, &*server.world.ids, now);
     let (id, secret) = (session.access_key_id.as_str(), &session.secret);

@@ -53,7 +53,7 @@ impl Priority {
     /// The class of a caller's requests: nodes sign what their agents report.
     pub(crate) fn of(caller: &Caller) -> Self {
         match caller.kind {
-            CallerKind::Node { .. } => Self::Agents,
+            CallerKind::Node { .. } | CallerKind::Server => Self::Agents,
             CallerKind::Operator
             | CallerKind::Task { .. }
             | CallerKind::User(_)

@@ -91,6 +91,7 @@ fn read(
         | CallerKind::UserSession(_)
         | CallerKind::Role(_)
         | CallerKind::Federated(_)
+        | CallerKind::Server
         | CallerKind::Anonymous
         | CallerKind::Open => None,
     };
