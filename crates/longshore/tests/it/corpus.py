@@ -4,7 +4,7 @@ registered, and with `run` runs all. Prints what became of each as JSON.
     corpus.py FOLDER SCRATCH register|run
 
 `run` puts the image `busybox` in the place of each and keeps it running; what a task needs of its
-account is made first: log groups, parameters, secrets, files of variables and of routers (in SCRATCH/s3, which
+account is made first: roles, log groups, parameters, secrets, files of variables and of routers (in SCRATCH/s3, which
 agents have as their S3), and folders of the host (in SCRATCH/host).
 
 The clients' side: `null` members, an outer `taskDefinition`, empty tags, empty modes (Go's SDK sends
@@ -56,6 +56,8 @@ CAPABILITIES = (
     " SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG"
     " WAKE_ALARM BLOCK_SUSPEND AUDIT_READ"
 ).split()
+# What execution roles are for, besides images and logs.
+FETCHED = ["secretsmanager:GetSecretValue", "ssm:GetParameters", "kms:Decrypt", "s3:Get*"]
 # How long all tasks together may take to run.
 PATIENCE_SECONDS = 240
 
@@ -146,6 +148,11 @@ def fetched(value, make):
     return ":".join([arn, *parts[7:]] if re.search("-[A-Za-z0-9]{6}$", parts[6]) else parts)
 
 
+def policy(statement):
+    """A policy's text."""
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
 class Account:
     """What tasks find in their account."""
 
@@ -153,6 +160,7 @@ class Account:
         self.logs = boto3.client("logs", config=config)
         self.ssm = boto3.client("ssm", config=config)
         self.secrets = boto3.client("secretsmanager", config=config)
+        self.iam = boto3.client("iam", config=config)
         subnets = boto3.client("ec2", config=config).describe_subnets()["Subnets"]
         self.subnet = subnets[0]["SubnetId"]
         self.scratch = pathlib.Path(scratch)
@@ -162,6 +170,18 @@ class Account:
         """A log group."""
         if name not in self.made:
             self.made[name] = self.logs.create_log_group(logGroupName=name)
+
+    def role(self, arn):
+        """A role that tasks may take, with what they fetch by it; gives its ARN."""
+        name = arn.rsplit("/", 1)[-1]
+        if name not in self.made:
+            tasks = {"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"},
+                     "Action": "sts:AssumeRole"}
+            made = self.iam.create_role(RoleName=name, AssumeRolePolicyDocument=policy(tasks))
+            fetch = policy({"Effect": "Allow", "Action": FETCHED, "Resource": "*"})
+            self.iam.put_role_policy(RoleName=name, PolicyName="fetch", PolicyDocument=fetch)
+            self.made[name] = made["Role"]["Arn"]
+        return self.made[name]
 
     def parameter(self, name):
         """A parameter; gives its name."""
@@ -204,6 +224,9 @@ def here(name, given, make, port):
     """The definition as it can run on one machine: the same settings, and nothing from elsewhere."""
     task = copy.deepcopy(given)
     task["family"] = f"run-{name}"
+    for member in ("executionRoleArn", "taskRoleArn"):
+        if member in task:
+            task[member] = make.role(task[member])
     for volume in task.get("volumes", []):
         if volume.get("host", {}).get("sourcePath"):
             volume["host"]["sourcePath"] = make.folder(volume["host"]["sourcePath"])
