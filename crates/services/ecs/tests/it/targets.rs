@@ -1,7 +1,7 @@
 //! Services behind load balancers, with agents that the test plays and a data plane that runs.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -61,6 +61,10 @@ async fn head(stream: &mut TcpStream) -> Option<String> {
     }
     String::from_utf8(read).ok()
 }
+
+/// The port of the next listener. All servers give out the same ids, so the load balancers of all tests
+/// have one address.
+static NEXT_PORT: AtomicU16 = AtomicU16::new(8080);
 
 /// A server with an instance, a load balancer that forwards to the group `blue`, and a group `idle`
 /// that nothing forwards to.
@@ -122,16 +126,17 @@ impl World {
             groups.push(element(&made, "TargetGroupArn"));
         }
         let (blue, idle) = (groups.remove(0), groups.remove(0));
+        let port = NEXT_PORT.fetch_add(1, Ordering::Relaxed);
         let made = server
             .balance(&format!(
-                "Action=CreateListener&LoadBalancerArn={balancer}&Protocol=HTTP&Port=8080&\
+                "Action=CreateListener&LoadBalancerArn={balancer}&Protocol=HTTP&Port={port}&\
                  DefaultActions.member.1.Type=forward&DefaultActions.member.1.TargetGroupArn={blue}"
             ))
             .await;
         let of = element(&made, "ListenerArn");
         let rules = server.balance(&format!("Action=DescribeRules&ListenerArn={of}")).await;
         let rule = element(&rules, "RuleArn");
-        Self { server, address: format!("{ip}:8080"), rule, blue, idle }
+        Self { server, address: format!("{ip}:{port}"), rule, blue, idle }
     }
 
     pub async fn ok(&self, operation: &str, body: Value) -> Value {
