@@ -112,7 +112,9 @@ impl ControlPlane {
         acquaint(&settings, &secrets, &iam, &ecs);
         let inside = observe::Inside::open(&settings, &data, &ledger, (&ecs, &elb))?;
         let mut ours = routes::all(&settings, &installation, tls.as_ref(), &iam, &ecs, &ledger);
-        ours.extend(inside.routes(&settings, &ledger));
+        let sharing = (&ledger, tables.servers, &member);
+        let servers = sharing_servers(&settings, sharing, &trail, asking(&iam));
+        ours.extend(inside.routes(&settings, &ledger, servers.as_ref()));
         ours.push(archive_route::export(ledger.clone()));
         ours.push(hand_out_agents(&settings, &ecs)?);
         ours.extend(audit::routes(&trail, &iam).into_iter().chain([recovery_route(&iam)]));
@@ -124,8 +126,6 @@ impl ControlPlane {
         services.extend([events.service(), logs.service(), elb.service(), trail.service()]);
         services.extend([secrets.ssm(), secrets.secretsmanager()]);
         services.extend([certificates.service(), iam.service(), ecr.service()]);
-        let sharing = (&ledger, tables.servers, &member);
-        let servers = sharing_servers(&settings, sharing, &trail, asking(&iam));
         let edge = edge(&settings, tls.as_ref(), &iam, shared).auditor(Arc::new(trail.clone()));
         let edge = with_all(edge, services, ours);
         let sharing = (&settings, &ledger, member.name);

@@ -73,7 +73,7 @@ pub use archive::{
     IfNotEmpty, Sum, TableContents, examine, export, fingerprint, import,
 };
 pub use bytes::Bytes;
-pub use cluster::{ClusterFigures, ETCD_FORMAT, EtcdStore, connect as connect_etcd};
+pub use cluster::{ClusterFigures, ETCD_FORMAT, EtcdStore, REPLICATED, connect as connect_etcd};
 pub use error::{LedgerError, TransactError};
 pub use feed::{Change, Commit, FEED_COMMITS, Feed, Lagged};
 pub use fork::SnapshotStore;

@@ -73,6 +73,10 @@ impl History {
             return Ok(output::json(&told)?);
         }
         say!("{}", text(&told, "resource"));
+        for one in told["silent"].as_array().into_iter().flatten() {
+            let (server, why) = (text(one, "server"), text(one, "why"));
+            eprintln!("What {server} saw while it led is not in this: {why}");
+        }
         let mut last = print(&told, since, (0, 0))?;
         if !self.follow {
             return Ok(());

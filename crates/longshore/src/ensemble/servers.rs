@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use cloudtrail::{Answer, Others, Question, SERVERS_PATH};
 use ledger::{Ledger, Member, Record, Schema, Table};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use terms::{AccountId, Clock, IdSource, Region, Timestamp};
 use tokio_util::sync::CancellationToken;
@@ -147,6 +148,21 @@ impl Servers {
         }
     }
 
+    /// What another server answers at one of the paths that servers have for each other.
+    ///
+    /// # Errors
+    /// Why it does not, for people.
+    pub async fn post<A: DeserializeOwned>(
+        &self,
+        server: &str,
+        path: &str,
+        question: &impl Serialize,
+    ) -> Result<A, String> {
+        let answer = self.asking.at(server).post(path, &serde_json::json!(question)).await;
+        let answer = answer.map_err(|error| terms::with_causes(&error))?;
+        serde_json::from_value(answer).map_err(|error| error.to_string())
+    }
+
     fn rows(&self) -> BTreeMap<String, Timestamp> {
         self.ledger.snapshot().range(&self.table.0, ..).map(|(url, row)| (url, row.at)).collect()
     }
@@ -169,10 +185,6 @@ impl Others for Servers {
     }
 
     async fn ask(&self, server: &str, question: Question) -> Result<Answer, String> {
-        let client = self.asking.at(server);
-        let question = serde_json::json!(question);
-        let answer = client.post(SERVERS_PATH, &question).await;
-        let answer = answer.map_err(|error| terms::with_causes(&error))?;
-        serde_json::from_value(answer).map_err(|error| error.to_string())
+        self.post(server, SERVERS_PATH, &question).await
     }
 }

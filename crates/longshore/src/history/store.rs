@@ -55,6 +55,13 @@ pub struct Entry {
     pub request: Option<Request>,
 }
 
+impl Entry {
+    /// Whether it was written by the server that led then, which knows what the change was made for.
+    pub fn is_of_leader(&self) -> bool {
+        !self.transaction.is_empty() && self.transaction != ledger::REPLICATED
+    }
+}
+
 /// A request as a cause.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -68,7 +75,7 @@ pub struct Request {
 }
 
 /// What a history is of: `task/<id>`, `instance/<id>`, `cluster/<ARN>` or `service/<ARN>`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Subject(String);
 
 impl Subject {

@@ -24,6 +24,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::data_dir::DataDir;
+use crate::ensemble::Servers;
 use crate::history::{self, Recorder};
 use crate::settings::ServerSettings;
 use metrics::Metrics;
@@ -90,13 +91,19 @@ impl Inside {
     }
 
     /// The signed paths of all that.
-    pub fn routes(&self, settings: &ServerSettings, ledger: &Ledger) -> [Route; 3] {
+    pub fn routes(
+        &self,
+        settings: &ServerSettings,
+        ledger: &Ledger,
+        servers: Option<&Servers>,
+    ) -> [Route; 4] {
         let bundle = bundle::Inside {
             settings: settings.clone(),
             ledger: ledger.clone(),
             metrics: self.metrics.clone(),
         };
-        [self.metrics.route(), history::route(self.history.store()), bundle.route()]
+        let [history, of_servers] = history::routes(self.history.store(), servers);
+        [self.metrics.route(), history, of_servers, bundle.route()]
     }
 
     /// Begins to record, and to serve metrics where the settings say so: at the URL that it gives.

@@ -41,7 +41,8 @@ const ROUTES_OF_AGENTS: [&str; 7] = [
 ];
 
 /// Where servers of one control plane ask each other.
-const ROUTES_OF_SERVERS: [&str; 2] = ["/_longshore/servers/audit", "/_longshore/servers/recover"];
+const ROUTES_OF_SERVERS: [&str; 3] =
+    ["/_longshore/servers/audit", "/_longshore/servers/history", "/_longshore/servers/recover"];
 
 /// What is said in an instance's name: never by a task, whatever its role is one day allowed.
 const IN_AN_INSTANCES_NAME: [&str; 5] = [

@@ -23,7 +23,7 @@ use crate::store::{
 const LOADS: u32 = 5;
 
 /// The name of commits that another server made.
-const REPLICATED: &str = "replicated";
+pub const REPLICATED: &str = "replicated";
 
 /// All of etcd's keys as of one revision.
 pub(crate) struct Mirror {

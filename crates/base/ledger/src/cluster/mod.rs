@@ -46,6 +46,7 @@ use crate::watch;
 use barrier::Barrier;
 pub use figures::ClusterFigures;
 pub(crate) use mirror::Mirror;
+pub use mirror::REPLICATED;
 pub use offline::EtcdStore;
 use pages::Pages;
 use session::Session;

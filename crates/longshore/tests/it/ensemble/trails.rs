@@ -106,11 +106,57 @@ fn servers_alone_ask_what_servers_ask() {
     assert!(fetch(&format!("{}/_longshore/servers/audit", server.url())).is_none());
     let (key, secret) = server.up.keys();
     let keys = json!({ "accessKeyId": key, "secretAccessKey": secret });
-    for path in ["/_longshore/servers/audit", "/_longshore/servers/recover"] {
+    let paths = ["audit", "history", "recover"].map(|name| format!("/_longshore/servers/{name}"));
+    for path in &paths {
         let (status, told) = crate::security::curl(&server.up, path, Some(&keys), &[]);
         assert_eq!(status, 403, "{told}");
     }
     assert_eq!(server.up.keys().0, key);
+    ensemble.end();
+}
+
+#[test]
+fn what_was_done_for_whom_is_known_after_its_leader_has_gone() {
+    let mut ensemble = Ensemble::start();
+    let first = ensemble.leader();
+    let up = &ensemble.servers[ensemble.follower()].up;
+    up.aws(&["ecs", "create-cluster", "--cluster-name", "told"]);
+    let history = |server: &Server| said(&server.up.try_cli(&["history", "told"]));
+    let is_told = |told: &str| told.contains("CreateCluster by administrator");
+    let mut told = String::new();
+    assert!(
+        eventually(|| {
+            told = history(&ensemble.servers[first]);
+            is_told(&told)
+        }),
+        "{told}"
+    );
+
+    assert!(eventually(|| has_noted(&ensemble.servers[first], 3)), "they are noted");
+    ensemble.servers[first].end(Signal::SIGKILL);
+    let second = ensemble.leader();
+    assert!(
+        eventually(|| {
+            told = history(&ensemble.servers[second]);
+            told.contains("replicated")
+        }),
+        "who followed knows that it was made: {told}"
+    );
+    let lost = ensemble.servers[first].url();
+    assert!(told.contains(&format!("What {lost} saw while it led is not in this")), "{told}");
+
+    ensemble.servers[first].resume();
+    ensemble.leader();
+    for server in &ensemble.servers {
+        assert!(
+            eventually(|| {
+                told = history(server);
+                is_told(&told)
+            }),
+            "{told}"
+        );
+        assert!(!told.contains("replicated"), "once each: {told}");
+    }
     ensemble.end();
 }
 

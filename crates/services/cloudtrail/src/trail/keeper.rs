@@ -13,7 +13,7 @@ use wire::{AuditedCall, Auditor, Caller, CallerKind, Service};
 
 use super::files::{Files, Limits};
 use super::verifying::verify_to;
-use super::{Entry, Filter, Others, Place, SERVERS_PATH, TrailError, Verified, read};
+use super::{Entry, Filter, Others, Place, SERVERS_PATHS, TrailError, Verified, read};
 use crate::{api, model};
 
 /// Calls that wait to be written; what comes when there are as many is counted as lost.
@@ -65,7 +65,8 @@ impl Auditor for Trail {
     fn record(&self, call: AuditedCall) {
         // What servers ask each other for somebody is in the trail of the one that was asked first.
         let is_servers = |caller: &Arc<Caller>| caller.kind == CallerKind::Server;
-        if call.operation == SERVERS_PATH && call.caller.as_ref().is_some_and(is_servers) {
+        if call.operation.starts_with(SERVERS_PATHS) && call.caller.as_ref().is_some_and(is_servers)
+        {
             return;
         }
         if self.queue.try_send(call).is_err() {

@@ -10,7 +10,7 @@ mod verifying;
 
 pub use everywhere::{Line, Page, Places, Silent, Start, places, tag, written};
 pub use keeper::Trail;
-pub use others::{Answer, Others, Question, SERVERS_PATH};
+pub use others::{Answer, Others, Question, SERVERS_PATH, SERVERS_PATHS};
 pub use reading::{Entry, Filter, Place, read};
 pub use verifying::{Verified, verify};
 

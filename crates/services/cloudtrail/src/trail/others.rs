@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Entry, Filter, Place, Trail, TrailError, Verified};
 
-/// Where servers answer each other.
+/// What all paths begin with at which servers answer each other.
+pub const SERVERS_PATHS: &str = "/_longshore/servers/";
+/// Where servers answer each other about their trails.
 pub const SERVERS_PATH: &str = "/_longshore/servers/audit";
 
 /// A question about one server's trail.
