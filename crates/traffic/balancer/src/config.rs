@@ -297,12 +297,17 @@ pub struct Group {
     pub targets: Vec<Target>,
     /// What they speak.
     pub speaks: Speaks,
-    /// Whether they are told first who connects, by the PROXY protocol; of streams alone.
+    /// Whether they are told first who connects, and before each datagram who sent it, by the PROXY
+    /// protocol; of streams alone.
     pub greets: bool,
     /// Whether a client's connections all go to the same target; of streams alone.
     pub by_source: bool,
     /// Whether the connections to a target that turns unhealthy are reset; of streams alone.
     pub cuts_unhealthy: bool,
+    /// Whether the connections to a target that is gone, its deregistration delay over, are reset; of
+    /// streams alone.
+    #[serde(default)]
+    pub cuts_gone: bool,
     /// Whether they are spoken to over TLS. Their certificates are not verified.
     pub tls: bool,
     /// How they are checked.

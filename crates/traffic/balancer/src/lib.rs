@@ -9,14 +9,16 @@
 //!
 //! **Invariant:** a request is sent to a target that is not draining, once [`Balancer::apply`] has
 //! returned.
-//! **Invariant:** nothing that a client writes can end a request early for the target: hyper has parsed
-//! it and frames it anew, or it is of the few forms that can be read in one way alone (`proxy/plain`).
+//! **Invariant:** nothing that a client writes can end a request early for the target: it is framed anew,
+//! having been parsed by hyper, or come in frames of HTTP/2 (`proxy/h2`), or it is of the few forms that
+//! can be read in one way alone (`proxy/plain`).
 //! **Absent on purpose:** the ledger, AWS's protocols, what a request means for ECS.
 
 mod cidr;
 mod config;
 mod gathering;
 mod health;
+mod inbound;
 mod listening;
 mod messages;
 mod proxy;

@@ -81,14 +81,6 @@ fn check_built(row: &TargetGroup, set: &Set) -> Result<(), Error> {
             "You cannot enable stickiness on target groups with the TLS protocol".to_owned(),
         ));
     }
-    let is_datagrams = matches!(row.protocol, Protocol::Udp | Protocol::TcpUdp);
-    if is_datagrams && get("proxy_protocol_v2.enabled") == "true" {
-        return Err(Error::not_built(operation, "proxy_protocol_v2.enabled of UDP target groups"));
-    }
-    if get("deregistration_delay.connection_termination.enabled") == "true" {
-        let key = "deregistration_delay.connection_termination.enabled";
-        return Err(Error::not_built(operation, key));
-    }
     if get("target_health_state.unhealthy.draining_interval_seconds") != "0" {
         let key = "target_health_state.unhealthy.draining_interval_seconds";
         return Err(Error::not_built(operation, key));

@@ -1,5 +1,7 @@
 //! Target groups.
 
+use std::collections::BTreeMap;
+
 use ledger::View;
 use shapes_elbv2 as shapes;
 use shapes_elbv2::{ProtocolEnum, TargetTypeEnum};
@@ -61,7 +63,7 @@ impl Inner {
                 port,
                 vpc: vpc.clone(),
                 check: check.clone(),
-                attributes: Default::default(),
+                attributes: first_attributes(protocol),
                 tags: tags.clone(),
                 made_at: tx.now(),
                 version,
@@ -246,4 +248,14 @@ fn target_type(input: &shapes::CreateTargetGroupInput) -> Result<TargetType, Err
         return refused("TargetControlPort".to_owned());
     }
     Ok(target_type)
+}
+
+/// What a new group's attributes are beside the defaults of all: flows of datagrams end with their
+/// target (Network Load Balancer guide, "Edit target group attributes").
+fn first_attributes(protocol: Protocol) -> BTreeMap<String, String> {
+    let key = "deregistration_delay.connection_termination.enabled".to_owned();
+    match protocol {
+        Protocol::Udp | Protocol::TcpUdp => BTreeMap::from([(key, "true".to_owned())]),
+        _ => BTreeMap::new(),
+    }
 }

@@ -320,6 +320,7 @@ fn group(name: String, row: &TargetGroup, targets: Vec<balancer::Target>) -> Gro
         by_source: is_network && get("stickiness.enabled") == "true",
         cuts_unhealthy: get("target_health_state.unhealthy.connection_termination.enabled")
             == "true",
+        cuts_gone: get("deregistration_delay.connection_termination.enabled") == "true",
         check: Check {
             speaks: speaks(row.check.protocol, row.version),
             tls: row.check.protocol == Protocol::Https,

@@ -11,9 +11,9 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::Request;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
@@ -25,8 +25,9 @@ use super::answer;
 use super::answer::{Answer, Broken};
 use super::desync::{Guarded, Requests, UnderWay};
 use super::log::Entry;
-use super::plain;
-use crate::gathering::{Batched, Gathered};
+use super::{h2, plain};
+use crate::gathering::Gathered;
+use crate::inbound::Inbound;
 use crate::listening::Plan;
 use crate::{streams, tls};
 
@@ -34,15 +35,8 @@ use crate::{streams, tls};
 const HEAD_MAX: usize = 64 * 1024;
 /// Most bytes that are kept of a client of HTTP/1: a head as it is written anew, and more.
 const BUFFER_MAX: usize = 4 * HEAD_MAX;
-/// Most requests at the same time over one connection of HTTP/2 (Application Load Balancer guide,
-/// "Listener configuration").
-const STREAMS_MAX: u32 = 128;
-/// Most requests over one connection of HTTP/2; then the client is to make another.
-const REQUESTS_MAX: u64 = 10_000;
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// How long a connection of HTTP/2 may take to end once it has been told to, with nothing under way.
-const FAREWELL: Duration = Duration::from_secs(5);
 /// The pause after the system gave no connection, for lack of descriptors mostly.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
@@ -59,7 +53,7 @@ pub(crate) struct Client {
     /// The requests of its connection.
     pub(crate) requests: Arc<Requests>,
     /// From when on its connection is to end.
-    ends_at: Instant,
+    pub(super) ends_at: Instant,
 }
 
 impl Client {
@@ -145,7 +139,7 @@ async fn serve(
     let client = Client { peer, tls: Some(agreed(&stream)), server_name, requests, ends_at };
     let client = Arc::new(client);
     match stream.get_ref().1.alpn_protocol() {
-        Some(b"h2") => Box::pin(serve_http2(stream, client, plan, closing)).await,
+        Some(b"h2") => Box::pin(h2::serve(stream, client, plan, closing)).await,
         _ => Box::pin(serve_http1(stream, client, plan, closing)).await,
     }
 }
@@ -183,14 +177,14 @@ async fn serve_guarded<S>(
     // Time-outs are the guard's.
     builder.preserve_header_case(true).title_case_headers(true).max_buf_size(BUFFER_MAX);
     let of_requests = client.clone();
-    let service = service_fn(move |request| {
+    let service = service_fn(move |request: Request<Incoming>| {
         let (plan, client) = (plan.load_full(), of_requests.clone());
         let under_way = client.requests.begin();
         // Hyper moves it about, and keeps room for one in each connection of HTTP/1.
         Box::pin(async move {
+            let request = request.map(Inbound::Library);
             let (response, entry) = answer(request, &client, &plan, &under_way).await;
-            let counted = |body| Counted { body, entry, _under_way: under_way };
-            Ok::<_, Infallible>(response.map(counted))
+            Ok::<_, Infallible>(response.map(|body| Counted::new(body, entry, under_way)))
         })
     });
     let stream = Guarded::new(stream, held, (plans, client.clone()), idle);
@@ -210,87 +204,18 @@ async fn serve_guarded<S>(
     }
 }
 
-async fn serve_http2<S>(stream: S, client: Arc<Client>, plan: Plans, closing: CancellationToken)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let idle = plan.load().settings.idle;
-    let mut builder = http2::Builder::new(TokioExecutor::new());
-    let head_max = u32::try_from(HEAD_MAX).unwrap_or(u32::MAX);
-    builder
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS_MAX)
-        .max_header_list_size(head_max);
-    let of_requests = client.clone();
-    let service = service_fn(move |request: Request<Incoming>| {
-        let (plan, client) = (plan.load_full(), of_requests.clone());
-        let under_way = client.requests.begin();
-        // Hyper moves it about, and keeps room for one in each connection of HTTP/1.
-        Box::pin(async move {
-            let (response, entry) = answer(request, &client, &plan, &under_way).await;
-            let counted = |body| Counted { body, entry, _under_way: under_way };
-            Ok::<_, Infallible>(response.map(counted))
-        })
-    });
-    let stream = Batched::new(stream);
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
-    let is_over = async {
-        tokio::select! {
-            biased;
-            () = closing.cancelled() => {}
-            () = is_done(&client.requests, idle) => {}
-            () = tokio::time::sleep_until(client.ends_at) => {}
-        }
-    };
-    let ended = tokio::select! {
-        biased;
-        ended = connection.as_mut() => ended,
-        () = is_over => {
-            connection.as_mut().graceful_shutdown();
-            tokio::select! {
-                biased;
-                ended = connection.as_mut() => ended,
-                () = is_quiet(&client.requests, FAREWELL) => Ok(()),
-            }
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, peer = %client.peer, "a connection of a client ended");
-    }
-}
-
-/// Returns when there were enough requests over a connection of HTTP/2, or nothing was under way for
-/// `idle`.
-async fn is_done(requests: &Requests, idle: Duration) {
-    /// How often the number of requests is looked at.
-    const LOOK: Duration = Duration::from_millis(500);
-    while requests.count() < REQUESTS_MAX {
-        if tokio::time::timeout(LOOK, is_quiet(requests, idle)).await.is_ok() {
-            return;
-        }
-    }
-}
-
-/// Returns when nothing was under way for `long`.
-async fn is_quiet(requests: &Requests, long: Duration) {
-    loop {
-        let quiet_from = requests.moved() + long;
-        if !requests.is_quiet() {
-            tokio::time::sleep(long).await;
-        } else if quiet_from <= Instant::now() {
-            return;
-        } else {
-            tokio::time::sleep_until(quiet_from).await;
-        }
-    }
-}
-
 /// An answer's body that tells when it has ended.
-struct Counted {
+pub(super) struct Counted {
     body: Answer,
     entry: Option<Box<Entry>>,
     _under_way: UnderWay,
+}
+
+impl Counted {
+    /// This body of a request's answer, with what is written down of it.
+    pub(super) fn new(body: Answer, entry: Option<Box<Entry>>, under_way: UnderWay) -> Self {
+        Self { body, entry, _under_way: under_way }
+    }
 }
 
 impl Body for Counted {

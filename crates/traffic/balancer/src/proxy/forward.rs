@@ -14,6 +14,7 @@ use super::desync::Requests;
 use super::own::Own;
 use super::{Noted, headers, plain, tunnel};
 use crate::config::Speaks;
+use crate::inbound::Inbound;
 use crate::listening::Plan;
 use crate::targets::{Connecting, Flow, GroupState, Lease, TargetState, Unsent, Upload};
 
@@ -39,7 +40,7 @@ type Answered = (Response<Answer>, Option<Arc<TargetState>>);
 
 /// Sends a request to a target of the group.
 pub(super) async fn forward(
-    request: Request<Incoming>,
+    request: Request<Inbound>,
     plan: &Plan,
     group: &Arc<GroupState>,
     how: How<'_>,
@@ -60,7 +61,7 @@ pub(super) async fn forward(
 }
 
 async fn forward_any(
-    mut request: Request<Incoming>,
+    mut request: Request<Inbound>,
     plan: &Plan,
     group: &Arc<GroupState>,
     how: How<'_>,

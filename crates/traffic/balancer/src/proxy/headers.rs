@@ -1,15 +1,16 @@
 //! Headers on their way to a target and back (Application Load Balancer guide, "X-Forwarded
 //! headers", "Host header preservation").
 
+use std::io::Write;
 use std::net::SocketAddr;
 
 use http::header::{CONNECTION, COOKIE, HOST, HeaderName, TE, TRANSFER_ENCODING, UPGRADE};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Request, Uri, Version};
-use hyper::body::Incoming;
 
 use super::{Client, trace};
 use crate::config::{Forwarded, Speaks};
+use crate::inbound::Inbound;
 use crate::listening::Plan;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -25,7 +26,7 @@ pub(super) const BETWEEN_TWO: [&str; 5] =
 pub(super) const OURS: [&str; 3] = ["x-amzn-mtls-", "x-amzn-oidc-", "x-amzn-tls-"];
 
 /// The host that a request is for: an absolute target's, else the header's, else `usual`.
-pub(super) fn host(request: &Request<Incoming>, usual: &str) -> String {
+pub(super) fn host(request: &Request<Inbound>, usual: &str) -> String {
     if let Some(authority) = request.uri().authority() {
         return authority.as_str().to_owned();
     }
@@ -59,7 +60,7 @@ pub(super) struct Way<'a> {
 }
 
 /// Makes of a client's request the one that goes to a target.
-pub(super) fn prepare(request: &mut Request<Incoming>, plan: &Plan, way: &Way<'_>) {
+pub(super) fn prepare(request: &mut Request<Inbound>, plan: &Plan, way: &Way<'_>) {
     let Way { client, host, upgrade, speaks } = *way;
     let settings = &plan.settings;
     let headers = request.headers_mut();
@@ -99,7 +100,7 @@ pub(super) fn prepare(request: &mut Request<Incoming>, plan: &Plan, way: &Way<'_
     }
 }
 
-fn to_http1(request: &mut Request<Incoming>, host: &str) {
+fn to_http1(request: &mut Request<Inbound>, host: &str) {
     let is_http2 = request.version() == Version::HTTP_2;
     *request.version_mut() = Version::HTTP_11;
     if request.uri().authority().is_some() {
@@ -118,7 +119,7 @@ fn to_http1(request: &mut Request<Incoming>, host: &str) {
     }
 }
 
-fn to_http2(request: &mut Request<Incoming>, host: &str, takes_trailers: bool) {
+fn to_http2(request: &mut Request<Inbound>, host: &str, takes_trailers: bool) {
     *request.version_mut() = Version::HTTP_2;
     let target = request.uri().path_and_query().cloned();
     let target = target.unwrap_or_else(|| PathAndQuery::from_static("/"));
@@ -161,13 +162,23 @@ pub(super) fn strip(headers: &mut HeaderMap, upgrade: bool) {
 /// Host as targets see it unless it is preserved: in small letters, with the port of listeners on
 /// other ports than the usual ones.
 pub(super) fn told_host(host: &str, port: u16) -> String {
-    let host = host.to_ascii_lowercase();
-    let name = without_port(&host);
+    let mut told = Vec::new();
+    write_told_host(&mut told, host, port);
+    String::from_utf8(told).unwrap_or_default()
+}
+
+/// The same behind what there is.
+pub(super) fn write_told_host(out: &mut Vec<u8>, host: &str, port: u16) {
+    let (begin, name) = (out.len(), without_port(host));
     match port {
-        80 | 443 => name.to_owned(),
-        _ if name.len() < host.len() => host,
-        port => format!("{host}:{port}"),
+        80 | 443 => out.extend_from_slice(name.as_bytes()),
+        _ if name.len() < host.len() => out.extend_from_slice(host.as_bytes()),
+        port => {
+            // Writing to a buffer cannot fail.
+            let _ = write!(out, "{host}:{port}");
+        }
     }
+    out[begin..].make_ascii_lowercase();
 }
 
 fn append_client(headers: &mut HeaderMap, peer: SocketAddr, with_port: bool) {

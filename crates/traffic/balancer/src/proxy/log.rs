@@ -8,13 +8,13 @@ use std::sync::atomic::Ordering;
 
 use http::header::{HOST, HeaderMap, LOCATION, USER_AGENT};
 use http::{Request, Response, Version};
-use hyper::body::Incoming;
 use terms::{Clock, Timestamp};
 use tokio::time::Instant;
 
 use super::Client;
 use super::desync::Class;
 use crate::config::LogPlace;
+use crate::inbound::Inbound;
 use crate::listening::Plan;
 use crate::targets::Flow;
 
@@ -32,6 +32,14 @@ pub trait Journal: Send + Sync + 'static {
 pub(crate) struct Log {
     pub(crate) place: Arc<LogPlace>,
     pub(crate) journal: Arc<dyn Journal>,
+}
+
+/// What came of a request, without its body.
+pub(super) enum Came<I> {
+    /// So many bytes of HTTP/1.1, a body with them.
+    Whole(usize),
+    /// Headers of HTTP/2: the lengths of their names and values, in bytes.
+    Fields(I),
 }
 
 /// What became of a request; written down when this is dropped.
@@ -73,7 +81,7 @@ pub(crate) struct Entry {
 impl Entry {
     /// Of a request that has just come, if such are written down.
     pub(super) fn begin(
-        request: &Request<Incoming>,
+        request: &Request<Inbound>,
         client: &Client,
         plan: &Plan,
     ) -> Option<Box<Self>> {
@@ -96,21 +104,31 @@ impl Entry {
         Some(entry)
     }
 
-    /// Of a request of HTTP/1.1 by its method, host and target, if such are written down; `received`
-    /// is its length in bytes.
+    /// Of a request of the usual kind by its method, host and target, if such are written down.
     pub(super) fn of_usual(
         (method, host, target): (&str, &str, &str),
         agent: Option<&[u8]>,
-        received: usize,
+        came: Came<impl Iterator<Item = (usize, usize)>>,
         (client, plan): (&Client, &Plan),
     ) -> Option<Box<Self>> {
         let log = plan.log.clone()?;
-        let kind = if client.tls.is_some() { "https" } else { "http" };
+        let (kind, version) = match (&came, client.tls) {
+            (_, None) => ("http", "HTTP/1.1"),
+            (Came::Whole(_), Some(_)) => ("https", "HTTP/1.1"),
+            (Came::Fields(_), Some(_)) => ("h2", "HTTP/2.0"),
+        };
         let mut entry = Box::new(Self::bare(log, client, plan, kind));
         let (scheme, port) = (client.scheme(), plan.port);
         let host = text(super::headers::without_port(host).as_bytes(), usize::MAX);
-        entry.request = format!("{method} {scheme}://{host}:{port}{target} HTTP/1.1");
+        entry.request = format!("{method} {scheme}://{host}:{port}{target} {version}");
         entry.agent = agent.map(|agent| text(agent, AGENT_MAX));
+        let received = match came {
+            Came::Whole(length) => length,
+            Came::Fields(fields) => {
+                let fields = fields.map(|(name, value)| name + value + ": \r\n".len());
+                entry.request.len() + 4 + fields.sum::<usize>()
+            }
+        };
         entry.received = u64::try_from(received).unwrap_or(u64::MAX);
         Some(entry)
     }
@@ -267,7 +285,7 @@ impl Drop for Entry {
 }
 
 /// `GET http://example.com:80/path?query HTTP/1.1`.
-fn line_of(request: &Request<Incoming>, client: &Client, plan: &Plan) -> String {
+fn line_of(request: &Request<Inbound>, client: &Client, plan: &Plan) -> String {
     let authority = request.uri().authority().map(|authority| authority.as_str().as_bytes());
     let host = authority.or_else(|| request.headers().get(HOST).map(|value| value.as_bytes()));
     let host = text(host.unwrap_or_default(), usize::MAX);

@@ -5,6 +5,7 @@ mod clients;
 mod cookies;
 mod desync;
 mod forward;
+mod h2;
 mod headers;
 mod log;
 mod own;
@@ -17,9 +18,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, Request, Response, StatusCode, Version, header};
-use hyper::body::Incoming;
 
 use crate::config::Speaks;
+use crate::inbound::Inbound;
 use crate::listening::{Deed, Plan};
 use crate::random;
 use crate::rules::{Fields, Seen};
@@ -43,7 +44,7 @@ type Noted = Option<Box<Entry>>;
 
 /// Answers a request as the rules say; gives what is to be written down of it, too.
 async fn answer(
-    request: Request<Incoming>,
+    request: Request<Inbound>,
     client: &Client,
     plan: &Plan,
     under_way: &UnderWay,
@@ -69,7 +70,7 @@ async fn answer(
 
 /// With `is_last` the connections that the request takes end with it.
 async fn routed(
-    request: Request<Incoming>,
+    request: Request<Inbound>,
     client: &Client,
     plan: &Plan,
     (is_last, noted): (bool, &mut Noted),
@@ -137,7 +138,7 @@ struct Place<'a> {
 
 /// Forwards a request to one of these groups.
 async fn to_group(
-    mut request: Request<Incoming>,
+    mut request: Request<Inbound>,
     (weighted, sticky): (&[(Arc<GroupState>, u32)], Option<Duration>),
     Place { client, plan, host, own, is_last }: Place<'_>,
     noted: &mut Noted,
@@ -189,7 +190,7 @@ async fn to_group(
 }
 
 /// Whether a request is gRPC's (its HTTP/2 mapping, "Requests").
-fn speaks_grpc(request: &Request<Incoming>) -> bool {
+fn speaks_grpc(request: &Request<Inbound>) -> bool {
     let kind = request.headers().get(header::CONTENT_TYPE);
     request.version() == Version::HTTP_2
         && kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
@@ -197,7 +198,7 @@ fn speaks_grpc(request: &Request<Incoming>) -> bool {
 
 /// 464 if a client's protocol does not go with a group's (Application Load Balancer guide,
 /// "Protocol version").
-fn mismatch(request: &Request<Incoming>, own: Own, speaks: Speaks) -> Option<StatusCode> {
+fn mismatch(request: &Request<Inbound>, own: Own, speaks: Speaks) -> Option<StatusCode> {
     let is_http2 = request.version() == Version::HTTP_2;
     let fits = match speaks {
         Speaks::Http1 => !own.is_grpc,
@@ -209,7 +210,7 @@ fn mismatch(request: &Request<Incoming>, own: Own, speaks: Speaks) -> Option<Sta
 }
 
 /// Why a request is refused before any rule is asked.
-fn refusal(request: &Request<Incoming>) -> Option<StatusCode> {
+fn refusal(request: &Request<Inbound>) -> Option<StatusCode> {
     let headers = request.headers();
     if request.method() == Method::TRACE {
         return Some(StatusCode::METHOD_NOT_ALLOWED);

@@ -9,35 +9,50 @@ const LENGTH_MAX: usize = 7 * 1024;
 
 /// The header that goes to the target, from the one that came. `seconds` are since 1970.
 pub(super) fn next(came: Option<&HeaderValue>, seconds: i64) -> HeaderValue {
-    let text = next_text(came.and_then(|value| value.to_str().ok()), seconds);
-    HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""))
+    let mut text = Vec::new();
+    write_next(&mut text, came.and_then(|value| value.to_str().ok()), seconds);
+    HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
-/// The same as a text.
-pub(super) fn next_text(came: Option<&str>, seconds: i64) -> String {
-    let id = || {
-        let mut id = format!("1-{seconds:08x}-");
-        hex(&mut id, random::number(), 16);
-        hex(&mut id, random::number(), 8);
-        id
-    };
-    let came = came.filter(|text| text.len() <= LENGTH_MAX);
+/// The same behind what there is.
+pub(super) fn write_next(out: &mut Vec<u8>, came: Option<&str>, seconds: i64) {
+    let came = came.filter(|text| text.len() <= LENGTH_MAX).map(str::trim);
     match came {
         Some(text) if text.split(';').any(|field| field.trim().starts_with("Root=")) => {
+            out.extend_from_slice(b"Self=");
+            id(out, seconds);
             let kept = text.split(';').map(str::trim).filter(|field| !field.is_empty());
-            let kept: Vec<&str> = kept.filter(|field| !field.starts_with("Self=")).collect();
-            format!("Self={};{}", id(), kept.join(";"))
+            for field in kept.filter(|field| !field.starts_with("Self=")) {
+                out.push(b';');
+                out.extend_from_slice(field.as_bytes());
+            }
         }
-        Some(text) if !text.trim().is_empty() => format!("Root={};{}", id(), text.trim()),
-        _ => "Root=".to_owned() + &id(),
+        Some(text) if !text.is_empty() => {
+            out.extend_from_slice(b"Root=");
+            id(out, seconds);
+            out.push(b';');
+            out.extend_from_slice(text.as_bytes());
+        }
+        _ => {
+            out.extend_from_slice(b"Root=");
+            id(out, seconds);
+        }
     }
 }
 
+/// A new one's, by chance.
+fn id(out: &mut Vec<u8>, seconds: i64) {
+    out.extend_from_slice(b"1-");
+    hex(out, seconds.cast_unsigned(), 8);
+    out.push(b'-');
+    hex(out, random::number(), 16);
+    hex(out, random::number(), 8);
+}
+
 /// So many of a number's digits, in the way that is taken with each request.
-fn hex(out: &mut String, number: u64, digits: u32) {
+fn hex(out: &mut Vec<u8>, number: u64, digits: u32) {
     for at in (0..digits).rev() {
-        let digit = u32::try_from(number >> (4 * at) & 0xf).unwrap_or_default();
-        out.push(char::from_digit(digit, 16).unwrap_or('0'));
+        out.push(b"0123456789abcdef"[(number >> (4 * at) & 0xf) as usize]);
     }
 }
 

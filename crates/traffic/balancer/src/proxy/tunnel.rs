@@ -5,19 +5,19 @@ use std::time::Duration;
 
 use http::header::{CONNECTION, UPGRADE};
 use http::{Request, Version};
-use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::Noted;
+use crate::inbound::Inbound;
 use crate::targets::Lease;
 
 /// What is read at once, in bytes.
 const PART: usize = 16 * 1024;
 
 /// Whether the client asks for a WebSocket.
-pub(super) fn wanted(request: &Request<Incoming>) -> bool {
+pub(super) fn wanted(request: &Request<Inbound>) -> bool {
     let has = |name, wanted: &str| {
         let values = request.headers().get_all(name).iter();
         let texts = values.filter_map(|value| value.to_str().ok());

@@ -13,6 +13,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::greeting::{LONGEST, Over, greeting};
 use crate::listening::{Deed, Plan};
 use crate::proxy::choose;
 use crate::targets::{Held, TargetState};
@@ -28,6 +29,8 @@ const PART: usize = 64 * 1024;
 struct Flow {
     to: Arc<UdpSocket>,
     target: Arc<TargetState>,
+    /// What goes before each datagram, so that a target needs to remember none.
+    greeting: Vec<u8>,
     /// Tells it from an earlier one of the same client.
     number: u64,
     life: Arc<Life>,
@@ -81,7 +84,7 @@ pub(crate) async fn serve_datagrams(
     let socket = Arc::new(socket);
     let mut flows =
         Flows { socket: socket.clone(), by_client: HashMap::new(), backs: JoinSet::new(), next: 0 };
-    let mut part = vec![0; PART];
+    let mut part = vec![0; LONGEST + PART];
     loop {
         tokio::select! {
             biased;
@@ -91,8 +94,8 @@ pub(crate) async fn serve_datagrams(
                     flows.forget(client, number);
                 }
             }
-            came = socket.recv_from(&mut part) => match came {
-                Ok((length, client)) => flows.pass(&part[..length], client, &plan).await,
+            came = socket.recv_from(&mut part[LONGEST..]) => match came {
+                Ok((length, client)) => flows.pass(&mut part[..LONGEST + length], client, &plan).await,
                 // The system tells so of what an earlier answer met.
                 Err(error) => tracing::debug!(%error, "a datagram did not come"),
             },
@@ -101,8 +104,8 @@ pub(crate) async fn serve_datagrams(
 }
 
 impl Flows {
-    /// Passes a datagram on; what cannot be is lost, as datagrams may be.
-    async fn pass(&mut self, datagram: &[u8], client: SocketAddr, plan: &ArcSwap<Plan>) {
+    /// Passes on a datagram that has room before it; what cannot be is lost, as datagrams may be.
+    async fn pass(&mut self, datagram: &mut [u8], client: SocketAddr, plan: &ArcSwap<Plan>) {
         let left = self.by_client.get(&client).is_some_and(|flow| flow.target.is_leaving());
         if left {
             self.by_client.remove(&client);
@@ -112,7 +115,9 @@ impl Flows {
         }
         let Some(flow) = self.by_client.get(&client) else { return };
         flow.life.move_on();
-        if let Err(error) = flow.to.send(datagram).await {
+        let begin = LONGEST - flow.greeting.len();
+        datagram[begin..LONGEST].copy_from_slice(&flow.greeting);
+        if let Err(error) = flow.to.send(&datagram[begin..]).await {
             tracing::debug!(%error, %client, "a datagram was lost");
         }
     }
@@ -121,11 +126,16 @@ impl Flows {
         if self.by_client.len() >= FLOWS_MAX {
             return None;
         }
-        let target = {
+        let (target, greets) = {
             let plan = plan.load();
             let Deed::Forward(weighted, _) = &plan.default else { return None };
             plan.counts.connection();
-            choose(weighted)?.pick_of(client, None)?
+            let group = choose(weighted)?;
+            (group.pick_of(client, None)?, group.greets())
+        };
+        let greeting = match greets {
+            true => greeting(Over::Datagram, client, self.socket.local_addr().ok()?),
+            false => Vec::new(),
         };
         let address = target.address();
         let from: SocketAddr = match address {
@@ -142,7 +152,7 @@ impl Flows {
             way.await;
             (client, number)
         });
-        self.by_client.insert(client, Flow { to, target, number, life, back });
+        self.by_client.insert(client, Flow { to, target, greeting, number, life, back });
         Some(())
     }
 

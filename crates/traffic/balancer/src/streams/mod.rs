@@ -24,7 +24,7 @@ use crate::proxy::choose;
 use crate::targets::{GroupState, Held};
 use crate::tls;
 pub(crate) use datagrams::serve_datagrams;
-use greeting::greeting;
+use greeting::{Over, greeting};
 
 /// How long a connection to a target, or a handshake, may take to come about.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -115,7 +115,7 @@ async fn reach(
         let mut stream = TcpStream::connect(address).await.ok()?;
         let _ = stream.set_nodelay(true);
         if group.greets() {
-            stream.write_all(&greeting(peer, local)).await.ok()?;
+            stream.write_all(&greeting(Over::Stream, peer, local)).await.ok()?;
         }
         if !group.is_secure() {
             return Some(Reached::Plain(stream));

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use tokio::sync::watch;
 
 use super::{GroupState, TargetState};
+use crate::config::{Group, Target};
 
 /// A connection to a target, which counts as under way until this is dropped.
 pub(crate) struct Held {
@@ -41,6 +42,19 @@ impl GroupState {
     /// Whether its targets are told who connects.
     pub(crate) fn greets(&self) -> bool {
         self.told.greets
+    }
+
+    /// Cuts the connections to targets that the group's next configuration has no more.
+    pub(super) fn cut_gone(&self, next: &Group) {
+        let stays = |target: &Target| {
+            let is_it = |one: &&Target| (&one.id, one.address) == (&target.id, target.address);
+            next.targets.iter().find(is_it).is_some()
+        };
+        let staying = self.targets.iter().map(|watched| &watched.state);
+        let leaving = self.leaving.iter().filter_map(|(_, state)| state.as_ref());
+        for state in staying.chain(leaving).filter(|state| !stays(&state.target)) {
+            state.cut.send_replace(());
+        }
     }
 
     /// Whether its targets are spoken to over TLS.

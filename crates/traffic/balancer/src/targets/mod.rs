@@ -24,7 +24,7 @@ use crate::random;
 pub(crate) use held::Held;
 pub(crate) use pool::{Connecting, Flow, Lease, Unsent, Upload};
 use warming::{Warming, Warmth};
-pub(crate) use wire::Wire;
+pub(crate) use wire::{Begun, Wire};
 
 /// A group in use.
 pub(crate) struct GroupState {
@@ -87,6 +87,9 @@ impl GroupState {
     ) -> Arc<Self> {
         if let Some(same) = before.filter(|before| before.told == *group) {
             return same.clone();
+        }
+        if let Some(before) = before.filter(|_| group.cuts_gone) {
+            before.cut_gone(group);
         }
         let warming = before.map(|before| before.warming.clone()).unwrap_or_default();
         warming.set(group.slow_start);

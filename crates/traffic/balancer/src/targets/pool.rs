@@ -21,6 +21,7 @@ use super::TargetState;
 use super::wire::{self, Stream};
 use crate::config::Speaks;
 use crate::gathering::Gathered;
+use crate::inbound::{Inbound, Lost};
 use crate::tls;
 
 /// Most connections to one target that are kept unused.
@@ -292,25 +293,25 @@ pub(crate) struct Flow {
 /// A request's body on its way to a target, which tells that it moves.
 pub(crate) struct Upload {
     /// None if there is none.
-    body: Option<Incoming>,
+    body: Option<Inbound>,
     flow: Arc<Flow>,
 }
 
 impl Upload {
     /// This body.
-    pub(crate) fn new(body: Option<Incoming>, flow: Arc<Flow>) -> Self {
+    pub(crate) fn new(body: Option<Inbound>, flow: Arc<Flow>) -> Self {
         Self { body, flow }
     }
 }
 
 impl Body for Upload {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = Lost;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Lost>>> {
         let this = self.get_mut();
         let Some(body) = &mut this.body else { return Poll::Ready(None) };
         let polled = Pin::new(body).poll_frame(cx);
@@ -330,10 +331,10 @@ impl Body for Upload {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(Incoming::is_end_stream)
+        self.body.as_ref().is_none_or(Inbound::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Incoming::size_hint)
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Inbound::size_hint)
     }
 }

@@ -22,12 +22,44 @@ pub(crate) struct Wire {
     pub(crate) reused: bool,
 }
 
+/// A connection that is there, or is to be made.
+pub(crate) enum Begun {
+    Kept(Wire),
+    New(Unmade),
+}
+
+/// A request that is under way to a target to which there is no connection yet.
+pub(crate) struct Unmade(Counted);
+
+impl Unmade {
+    /// Makes the connection.
+    ///
+    /// # Errors
+    /// [`Connecting`] if none comes about.
+    pub(crate) async fn make(self) -> Result<Wire, Connecting> {
+        let stream = Gathered::new(reach(&self.0.0).await?);
+        Ok(Wire { target: self.0, stream, reused: false })
+    }
+}
+
 impl Wire {
     /// A connection to the target: one that is kept, unless `fresh`, else a new one.
     ///
     /// # Errors
     /// [`Connecting`] if none comes about.
     pub(crate) async fn take(target: Arc<TargetState>, fresh: bool) -> Result<Self, Connecting> {
+        match Self::begin(target, fresh)? {
+            Begun::Kept(wire) => Ok(wire),
+            // Seldom, and much larger than all else that a request keeps while it waits.
+            Begun::New(unmade) => Box::pin(unmade.make()).await,
+        }
+    }
+
+    /// The same, for one who makes a new one as it likes.
+    ///
+    /// # Errors
+    /// [`Connecting`] if none comes about.
+    pub(crate) fn begin(target: Arc<TargetState>, fresh: bool) -> Result<Begun, Connecting> {
         let target = Counted::begin(target);
         // It may have been told to be idle between the choice and the count. One that was tried
         // before is the only one that there is.
@@ -35,12 +67,10 @@ impl Wire {
             return Err(Connecting::Failed);
         }
         let kept = if fresh { None } else { target.0.pool.wire() };
-        if let Some(stream) = kept {
-            return Ok(Self { target, stream, reused: true });
-        }
-        // Seldom, and much larger than all else that a request keeps while it waits.
-        let stream = Gathered::new(Box::pin(reach(&target.0)).await?);
-        Ok(Self { target, stream, reused: false })
+        Ok(match kept {
+            Some(stream) => Begun::Kept(Self { target, stream, reused: true }),
+            None => Begun::New(Unmade(target)),
+        })
     }
 
     /// The answer is there, whole, and nothing behind it: the connection may be used again.

@@ -8,6 +8,8 @@ use stage::HeldClock;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 
+use super::modern::{Peer, line, request};
+use super::secure::{pair, shows};
 use super::world::{Backend, World, group};
 
 struct Lines(mpsc::Sender<String>);
@@ -112,6 +114,50 @@ async fn a_client_that_goes_is_told_of() {
     client.stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
     silent.until_asked().await;
     drop(client);
+    let told = next(&mut lines).await;
+    assert_eq!([told[8].as_str(), told[9].as_str()], ["460", "-"]);
+}
+
+#[tokio::test]
+async fn both_ways_of_http2_are_written_down_alike() {
+    let backend = Backend::named("well").await;
+    let (mut world, mut lines) = world(&backend).await;
+    let pair = pair("one", &["a.example.com"], false);
+    world.listener().tls = Some(shows(vec![pair.clone()], &["TLSv1.3"]));
+    world.apply();
+    let mut peer = Peer::begin(&world, &pair).await;
+    let mut told = Vec::new();
+    for (id, odd) in [(1, &[][..]), (3, &[("x_y", "1")])] {
+        let more = [("user-agent", "a \"b\""), ("cookie", "a"), ("cookie", "b")];
+        let fields = [&line("GET", "/a?b=c")[..], &more, odd].concat();
+        peer.send(&request(id, &fields, true)).await;
+        peer.answer(id).await;
+        told.push(next(&mut lines).await);
+    }
+    let port = world.address.port();
+    assert_eq!(
+        [told[0][0].as_str(), told[0][8].as_str(), told[0][9].as_str()],
+        ["h2", "200", "200"]
+    );
+    assert_eq!(told[0][12], format!("GET https://a.example.com:{port}/a?b=c HTTP/2.0"));
+    let received = |line: &[String]| line[10].parse::<usize>().unwrap();
+    assert_eq!(received(&told[0]) + "x_y: 1\r\n".len(), received(&told[1]));
+    for line in &mut told {
+        // Times, what came, and what it is traced by.
+        for at in [1, 5, 6, 7, 10] {
+            line[at].clear();
+        }
+        line.iter_mut().filter(|field| field.starts_with("Root=")).for_each(String::clear);
+    }
+    assert_eq!(told[0], told[1]);
+
+    // One that goes before there is an answer.
+    let silent = Backend::begin(Arc::new(|_: &str| super::world::Reply::Silence)).await;
+    world.config.groups = vec![group("blue", &[&silent])];
+    world.apply();
+    peer.send(&request(5, &line("GET", "/"), true)).await;
+    silent.until_asked().await;
+    drop(peer);
     let told = next(&mut lines).await;
     assert_eq!([told[8].as_str(), told[9].as_str()], ["460", "-"]);
 }

@@ -33,7 +33,7 @@ const CIPHERS: [&str; 5] = [
 ];
 
 /// A certificate for these names that trusts itself.
-fn pair(name: &str, names: &[&str], wide: bool) -> CertificatePair {
+pub fn pair(name: &str, names: &[&str], wide: bool) -> CertificatePair {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let key = match wide {
         true => KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap(),
@@ -43,7 +43,7 @@ fn pair(name: &str, names: &[&str], wide: bool) -> CertificatePair {
     CertificatePair { name: name.to_owned(), chain, key: KeyPem::new(key.serialize_pem()) }
 }
 
-fn shows(certificates: Vec<CertificatePair>, protocols: &[&str]) -> Tls {
+pub fn shows(certificates: Vec<CertificatePair>, protocols: &[&str]) -> Tls {
     let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
     Tls { certificates, protocols: texts(protocols), ciphers: texts(&CIPHERS) }
 }
@@ -53,7 +53,7 @@ fn der(pair: &CertificatePair) -> CertificateDer<'static> {
 }
 
 /// A connection that trusts these certificates.
-async fn connect(
+pub async fn connect(
     world: &World,
     trusted: &[&CertificatePair],
     name: &str,
@@ -80,9 +80,9 @@ async fn shown(world: &World, all: &[&CertificatePair], name: &str) -> String {
     all.iter().find(|pair| der(pair) == got).unwrap().name.clone()
 }
 
-type Client2 = http2::SendRequest<Full<Bytes>>;
+pub type Client2 = http2::SendRequest<Full<Bytes>>;
 
-async fn http2_client(world: &World, pair: &CertificatePair) -> Client2 {
+pub async fn http2_client(world: &World, pair: &CertificatePair) -> Client2 {
     let stream = connect(world, &[pair], "a.example.com", &[b"h2", b"http/1.1"]).await.unwrap();
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
     let builder = http2::Builder::new(TokioExecutor::new());
@@ -91,20 +91,20 @@ async fn http2_client(world: &World, pair: &CertificatePair) -> Client2 {
     sender
 }
 
-async fn body(response: Response<Incoming>) -> (String, HeaderMap) {
+pub async fn body(response: Response<Incoming>) -> (String, HeaderMap) {
     let whole = response.into_body().collect().await.unwrap();
     let trailers = whole.trailers().cloned().unwrap_or_default();
     (String::from_utf8(whole.to_bytes().to_vec()).unwrap(), trailers)
 }
 
-fn get(path: &str) -> Request<Full<Bytes>> {
+pub fn get(path: &str) -> Request<Full<Bytes>> {
     let uri = format!("https://a.example.com{path}");
     Request::builder().uri(uri).body(Full::default()).unwrap()
 }
 
 /// A target that speaks HTTP/2 and answers with what it was sent and, if it is asked so, trailers.
-struct Modern {
-    address: SocketAddr,
+pub struct Modern {
+    pub address: SocketAddr,
     serving: JoinHandle<()>,
 }
 
@@ -115,7 +115,7 @@ impl Drop for Modern {
 }
 
 impl Modern {
-    async fn begin() -> Self {
+    pub async fn begin() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let serving = tokio::spawn(async move {
@@ -131,7 +131,7 @@ impl Modern {
         Self { address, serving }
     }
 
-    fn group(&self, speaks: Speaks, codes: (u16, u16)) -> balancer::Group {
+    pub fn group(&self, speaks: Speaks, codes: (u16, u16)) -> balancer::Group {
         let mut group = group("blue", &[]);
         group.targets.push(balancer::Target {
             id: self.address.ip().to_string(),

@@ -1,6 +1,7 @@
 //! Network load balancers: bytes both ways, and what targets are told of clients.
 
-use std::net::SocketAddr;
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use balancer::{Kind, Speaks, State};
@@ -41,20 +42,21 @@ impl Echo {
     }
 }
 
+fn target(address: &SocketAddr) -> balancer::Target {
+    balancer::Target {
+        id: address.ip().to_string(),
+        port: address.port(),
+        address: *address,
+        registration: 1,
+        draining: false,
+    }
+}
+
 /// A load balancer for streams before these.
 async fn before(targets: &[&Echo], change: impl FnOnce(&mut balancer::Group)) -> World {
     let mut world = World::new();
     let mut blue = group("blue", &[]);
-    blue.targets = targets
-        .iter()
-        .map(|target| balancer::Target {
-            id: target.address.ip().to_string(),
-            port: target.address.port(),
-            address: target.address,
-            registration: 1,
-            draining: false,
-        })
-        .collect();
+    blue.targets = targets.iter().map(|echo| target(&echo.address)).collect();
     blue.speaks = Speaks::Bytes;
     blue.check.speaks = Speaks::Bytes;
     change(&mut blue);
@@ -143,7 +145,7 @@ async fn connections_that_are_idle_or_whose_target_turns_unhealthy_are_reset() {
     let mut client = world.connect().await.stream;
     let mut got = Vec::new();
     let ended = client.read_to_end(&mut got).await;
-    assert!(ended.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset));
+    assert!(ended.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset));
     assert_eq!(got, b"hi");
 
     let echo = Echo::named("hi").await;
@@ -158,7 +160,7 @@ async fn connections_that_are_idle_or_whose_target_turns_unhealthy_are_reset() {
     client.read_exact(&mut [0; 2]).await.unwrap();
     drop(checked);
     let ended = client.read_to_end(&mut Vec::new()).await;
-    assert!(ended.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset));
+    assert!(ended.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset));
 }
 
 #[tokio::test]
@@ -183,6 +185,84 @@ async fn a_target_that_refuses_is_passed_over_and_nobody_resets() {
 }
 
 #[tokio::test]
+async fn connections_to_a_target_that_is_gone_end_if_they_are_to() {
+    let (stays, goes) = (Echo::named("stays").await, Echo::named("goes").await);
+    for cuts_gone in [false, true] {
+        let mut world = before(&[&stays, &goes], |group| group.cuts_gone = cuts_gone).await;
+        let mut clients = Vec::new();
+        while clients.len() < 2 {
+            let mut client = world.connect().await.stream;
+            let mut name = [0; 4];
+            client.read_exact(&mut name).await.unwrap();
+            if name == *b"goes" {
+                clients.push(client);
+            }
+        }
+        world.config.groups[0].targets[1].draining = true;
+        world.apply();
+        for client in &mut clients {
+            echoes(client).await;
+        }
+        world.config.groups[0].targets.pop();
+        world.apply();
+        for client in &mut clients {
+            match cuts_gone {
+                false => echoes(client).await,
+                true => {
+                    let ended = client.read_to_end(&mut Vec::new()).await;
+                    assert!(ended.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset));
+                }
+            }
+        }
+    }
+}
+
+/// Takes that a connection is open both ways.
+async fn echoes(client: &mut TcpStream) {
+    client.write_all(b"still").await.unwrap();
+    let mut got = [0; 5];
+    client.read_exact(&mut got).await.unwrap();
+    assert_eq!(got, *b"still");
+}
+
+#[tokio::test]
+async fn each_datagram_tells_who_sent_it() {
+    let (socket, checked) = both_of_a_port().await;
+    let address = socket.local_addr().unwrap();
+    let mut serving = tokio::task::JoinSet::new();
+    serving.spawn(async move { while checked.accept().await.is_ok() {} });
+    let mut world = before(&[], |group| {
+        group.targets = vec![target(&address)];
+        group.greets = true;
+    })
+    .await;
+    world.listener().kind = Kind::Datagrams;
+    world.apply();
+    let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    client.connect(world.address).await.unwrap();
+    let mut part = [0; 2048];
+    for text in ["one", "two"] {
+        client.send(text.as_bytes()).await.unwrap();
+        let came = tokio::time::timeout(PATIENCE, socket.recv_from(&mut part)).await;
+        let (length, from) = came.expect("it comes").unwrap();
+        let (header, datagram) = part[..length].split_at(28);
+        assert_eq!(header[..16], *b"\r\n\r\n\0\r\nQUIT\n\x21\x12\0\x0c");
+        let ends = [client.local_addr().unwrap(), world.address];
+        let octets = ends.map(|end| match end.ip() {
+            IpAddr::V4(ip) => ip.octets(),
+            IpAddr::V6(_) => panic!("all is over IPv4"),
+        });
+        assert_eq!(header[16..24], octets.concat());
+        assert_eq!(header[24..], ends.map(|end| end.port().to_be_bytes()).concat());
+        assert_eq!(datagram, text.as_bytes());
+        // What goes back is the target's alone.
+        socket.send_to(b"back", from).await.unwrap();
+        let came = tokio::time::timeout(PATIENCE, client.recv(&mut part)).await;
+        assert_eq!(&part[..came.expect("it comes").unwrap()], b"back");
+    }
+}
+
+#[tokio::test]
 async fn datagrams_of_a_client_go_to_one_target_and_back() {
     let mut targets = Vec::new();
     let mut serving = tokio::task::JoinSet::new();
@@ -200,13 +280,6 @@ async fn datagrams_of_a_client_go_to_one_target_and_back() {
         targets.push(address);
     }
     let mut world = before(&[], |group| {
-        let target = |address: &SocketAddr| balancer::Target {
-            id: address.ip().to_string(),
-            port: address.port(),
-            address: *address,
-            registration: 1,
-            draining: false,
-        };
         group.targets = targets.iter().map(target).collect();
     })
     .await;

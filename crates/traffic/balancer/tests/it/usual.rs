@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::modern::{self, Peer, line};
 use super::world::{Backend, Client, PATIENCE, Reply, World, ok};
 
 /// What takes a connection to the long way.
@@ -63,6 +64,46 @@ async fn both_ways_tell_the_same() {
         length(&mut long);
         assert_eq!(short, long, "{request:?}");
         assert_eq!(lines(short_got), lines(long_got), "{request:?}");
+    }
+}
+
+#[tokio::test]
+async fn both_ways_of_http2_tell_the_same() {
+    let backend = Backend::echo().await;
+    let (mut world, pair) = modern::world(&[&backend]).await;
+    world.config.load_balancers[0].settings.tells_tls = true;
+    world.apply();
+    let mut id = 1;
+    let mut peer = Peer::begin(&world, &pair).await;
+    let trace = "Root=1-67891233-abcdef012345678912345678";
+    for (method, path, more) in [
+        ("GET", "/a?b=c", &[("accept", "*/*"), ("user-agent", "x")][..]),
+        ("GET", "/", &[("te", "trailers"), ("x-same", "1"), ("x-same", "2")]),
+        ("GET", "/", &[("x-forwarded-for", "192.0.2.1"), ("x-forwarded-proto", "http")]),
+        (
+            "GET",
+            "/",
+            &[("cookie", "a=b"), ("accept", "x"), ("cookie", "c=d; e=f"), ("cookie", "g")],
+        ),
+        ("GET", "/", &[("cookie", "a=b; c=d")]),
+        ("DELETE", "/x", &[("x-amzn-mtls-clientcert", "x"), ("x-amzn-tls-version", "SSLv2")]),
+        ("OPTIONS", "/x", &[("origin", "https://a"), ("x-amzn-trace-id", trace)]),
+    ] {
+        let mut told = Vec::new();
+        for odd in [&[][..], &[("x_y", "1")]] {
+            let fields = [&line(method, path)[..], more, odd].concat();
+            peer.send(&modern::request(id, &fields, true)).await;
+            let (mut head, body, _) = peer.answer(id).await;
+            for differs in ["date", "content-length"] {
+                head.remove(differs);
+            }
+            let mut got = lines(&String::from_utf8(body).unwrap());
+            assert_eq!(got.remove("x_y: 1"), !odd.is_empty());
+            told.push((head, got));
+            id += 2;
+        }
+        assert_eq!(told[0], told[1], "{method} {path} {more:?}");
+        assert_eq!(told[0].0[":status"], "200");
     }
 }
 

@@ -266,6 +266,7 @@ pub fn group(name: &str, backends: &[&Backend]) -> Group {
         greets: false,
         by_source: false,
         cuts_unhealthy: false,
+        cuts_gone: false,
         check: check("/"),
         algorithm: Algorithm::RoundRobin,
         sticky: None,

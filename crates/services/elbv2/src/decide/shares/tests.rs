@@ -21,6 +21,7 @@ fn group(name: &str) -> Group {
         greets: false,
         by_source: false,
         cuts_unhealthy: false,
+        cuts_gone: false,
         tls: false,
         check: Check {
             speaks: Speaks::Http1,

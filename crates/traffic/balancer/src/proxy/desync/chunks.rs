@@ -55,10 +55,10 @@ impl Chunks {
     /// # Errors
     /// [`Broken`].
     pub(in crate::proxy) fn take(&mut self, bytes: &[u8]) -> Result<usize, Broken> {
-        self.read(bytes, |_| ())
+        self.read(bytes, |_| (), |_| ())
     }
 
-    /// The same, with the chunks' data.
+    /// The same, with the chunks' data, and all bytes behind the last chunk, the line that ends them, too.
     ///
     /// # Errors
     /// [`Broken`].
@@ -66,6 +66,7 @@ impl Chunks {
         &mut self,
         bytes: &[u8],
         mut data: impl FnMut(&[u8]),
+        mut behind: impl FnMut(u8),
     ) -> Result<usize, Broken> {
         let mut at = 0;
         while at < bytes.len() && !self.is_over() {
@@ -79,7 +80,11 @@ impl Chunks {
                 }
                 continue;
             }
+            let is_behind = matches!(self.state, State::Trailer | State::TrailerEnd);
             self.step(bytes[at])?;
+            if is_behind {
+                behind(bytes[at]);
+            }
             at += 1;
         }
         Ok(at)

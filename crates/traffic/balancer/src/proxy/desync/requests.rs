@@ -65,11 +65,6 @@ impl Requests {
         UnderWay { requests: self.clone(), number }
     }
 
-    /// How many there were.
-    pub(crate) fn count(&self) -> u64 {
-        self.taken.load(Ordering::Relaxed)
-    }
-
     /// How many were answered, though the answer may not have been written yet.
     pub(super) fn ended(&self) -> u64 {
         self.ended.load(Ordering::Relaxed)

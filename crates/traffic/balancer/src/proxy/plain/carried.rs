@@ -8,11 +8,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::HOST;
 use http::request::Parts;
-use http::{HeaderName, Method, Response, StatusCode};
+use http::{Method, Response, StatusCode};
 use hyper::body::{Frame, SizeHint};
 
 use super::reply::{Framing, Reply, Told};
+use super::request::title;
 use super::talk::{End, Patience, poll_more};
+use super::trailers::Trailers;
 use super::{Failed, Noted, TRIES};
 use crate::proxy::answer::{Answer, Broken};
 use crate::targets::{Connecting, GroupState, TargetState, Wire};
@@ -88,7 +90,8 @@ async fn exchange(
             Err(_) => return Err(Failed::Target),
         }
     };
-    let carried = Carried { wire: Some(wire), reply, came, patience };
+    let trailers = Trailers::default();
+    let carried = Carried { wire: Some(wire), reply, came, trailers, patience };
     let body = carried.begun().map_err(|_| Failed::Target)?;
     Ok(response.map(|()| body))
 }
@@ -105,21 +108,13 @@ fn head(parts: &Parts) -> Vec<u8> {
     for (name, value) in
         host.into_iter().chain(parts.headers.iter().filter(|(name, _)| *name != HOST))
     {
-        title(&mut out, name);
+        title(&mut out, name.as_str());
         out.extend_from_slice(b": ");
         out.extend_from_slice(value.as_bytes());
         out.extend_from_slice(b"\r\n");
     }
     out.extend_from_slice(b"\r\n");
     out
-}
-
-fn title(out: &mut Vec<u8>, name: &HeaderName) {
-    let mut begins = true;
-    for byte in name.as_str().bytes() {
-        out.push(if begins { byte.to_ascii_uppercase() } else { byte });
-        begins = byte == b'-';
-    }
 }
 
 /// The body of a target's answer, as it comes.
@@ -129,6 +124,8 @@ pub(in crate::proxy) struct Carried {
     reply: Reply,
     /// What came and was not passed on yet, behind the head at first.
     came: Vec<u8>,
+    /// What came behind its chunks.
+    trailers: Trailers,
     patience: Patience,
 }
 
@@ -146,7 +143,7 @@ impl Carried {
             }
             false => Bytes::from(self.read(&came[length..])?),
         };
-        if self.wire.is_none() {
+        if self.wire.is_none() && self.trailers.is_empty() {
             return Ok(Answer::own(first));
         }
         self.came = first.into();
@@ -156,7 +153,7 @@ impl Carried {
     /// The data in these bytes of the body.
     fn read(&mut self, bytes: &[u8]) -> Result<Vec<u8>, End> {
         let mut data = Vec::with_capacity(bytes.len());
-        let taken = self.reply.framing.data(bytes, &mut data)?;
+        let taken = self.reply.framing.data(bytes, &mut data, &mut self.trailers)?;
         self.settle(taken == bytes.len());
         Ok(data)
     }
@@ -181,7 +178,10 @@ impl Carried {
                 let data = std::mem::take(&mut self.came);
                 return Poll::Ready(Some(Ok(Frame::data(data.into()))));
             }
-            let Some(wire) = &mut self.wire else { return Poll::Ready(None) };
+            let Some(wire) = &mut self.wire else {
+                let trailers = std::mem::take(&mut self.trailers).map();
+                return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))));
+            };
             let mut came = Vec::new();
             match poll_more(&mut wire.stream, cx, &mut came) {
                 Poll::Ready(Ok(0)) if self.reply.framing == Framing::Close => self.wire = None,
@@ -203,7 +203,7 @@ impl Carried {
 
     /// Whether all of it has been passed on.
     pub(in crate::proxy) fn is_end(&self) -> bool {
-        self.wire.is_none() && self.came.is_empty()
+        self.wire.is_none() && self.came.is_empty() && self.trailers.is_empty()
     }
 
     pub(in crate::proxy) fn size_hint(&self) -> SizeHint {

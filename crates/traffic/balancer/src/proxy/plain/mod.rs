@@ -15,6 +15,7 @@ mod carried;
 mod reply;
 mod request;
 mod talk;
+mod trailers;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -31,9 +32,10 @@ use crate::gathering::Gathered;
 use crate::listening::Plan;
 use crate::targets::{Connecting, GroupState, Wire};
 pub(super) use carried::{Carried, forward};
-use reply::{Framing, Reply, Told};
-use request::Asked;
+pub(super) use reply::{Framing, Reply, Sink, Told};
+pub(super) use request::Asked;
 use talk::{End, Patience, poll_gone, poll_more};
+pub(super) use trailers::{Trailers, goes_on};
 
 /// Buffers that are kept between requests, in bytes.
 const KEPT_MAX: usize = 2 * 1024;
@@ -169,6 +171,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Short<'_, S> {
         let trace = asked.write(&mut self.out, plan, self.client);
         if let Some(entry) = &mut self.noted {
             (entry.priority, entry.action) = (Some(priority), Some("forward"));
+            let trace = String::from_utf8_lossy(&self.out[trace]).into_owned();
             (entry.trace, entry.group) = (Some(trace), Some(group.name().to_owned()));
         }
         let length = asked.length();

@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 use http::{HeaderName, HeaderValue};
 use httparse::{Header, ParserConfig, Response, Status};
 
+use super::trailers::Trailers;
 use crate::proxy::desync::Chunks;
 use crate::proxy::headers::BETWEEN_TWO;
 
@@ -15,7 +16,7 @@ const HEADERS_MAX: usize = 100;
 
 /// How an answer's body ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Framing {
+pub(in crate::proxy) enum Framing {
     /// After so many bytes more.
     Length(u64),
     /// In chunks, which go on as they are.
@@ -26,43 +27,49 @@ pub(super) enum Framing {
 
 /// What is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Wrong;
+pub(in crate::proxy) struct Wrong;
 
 /// An answer whose head has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Reply {
+pub(in crate::proxy) struct Reply {
     /// The length of its head, with those of interim answers before it, in bytes.
-    pub(super) length: usize,
-    pub(super) status: u16,
-    pub(super) framing: Framing,
+    pub(in crate::proxy) length: usize,
+    pub(in crate::proxy) status: u16,
+    pub(in crate::proxy) framing: Framing,
     /// Whether the target keeps the connection behind it.
-    pub(super) keeps: bool,
+    pub(in crate::proxy) keeps: bool,
     /// Whether the client's connection ends with it.
-    pub(super) ends: bool,
+    pub(in crate::proxy) ends: bool,
 }
 
 /// What a client is told beside what the target said.
-pub(super) struct Told<'a> {
+pub(in crate::proxy) struct Told<'a> {
     /// `Date`, if the target says none.
-    pub(super) date: &'a str,
+    pub(in crate::proxy) date: &'a str,
     /// Whether the client wants no body.
-    pub(super) is_head: bool,
+    pub(in crate::proxy) is_head: bool,
     /// Whether the client's connection ends.
-    pub(super) ends: bool,
+    pub(in crate::proxy) ends: bool,
 }
 
 /// What an answer's head is written to.
-pub(super) trait Sink {
+pub(in crate::proxy) trait Sink {
     /// Whether it goes to a client of HTTP/1.1, who is told of framing, too.
     const IS_HTTP1: bool;
     /// Begins anew.
     fn begin(&mut self, status: u16, reason: &str);
     /// One header more.
     fn header(&mut self, name: &str, value: &[u8]);
+    /// The date, if the target said none.
+    fn date(&mut self, date: &str);
 }
 
 impl Sink for Vec<u8> {
     const IS_HTTP1: bool = true;
+
+    fn date(&mut self, date: &str) {
+        self.header("Date", date.as_bytes());
+    }
 
     fn begin(&mut self, status: u16, reason: &str) {
         self.clear();
@@ -83,6 +90,9 @@ impl Sink for Vec<u8> {
 
 impl Sink for http::Response<()> {
     const IS_HTTP1: bool = false;
+
+    /// Whoever sends it says it.
+    fn date(&mut self, _: &str) {}
 
     fn begin(&mut self, status: u16, _: &str) {
         *self.status_mut() = http::StatusCode::from_u16(status).unwrap_or_default();
@@ -116,7 +126,7 @@ impl Reply {
     ///
     /// # Errors
     /// [`Wrong`] if it is none, or if it can be read in two ways.
-    pub(super) fn read(
+    pub(in crate::proxy) fn read(
         bytes: &[u8],
         out: &mut impl Sink,
         told: &Told<'_>,
@@ -165,18 +175,17 @@ impl Reply {
             }
         }
         if let Some(length) = marks.length.filter(|_| !marks.is_chunked && status != 204) {
-            out.header("Content-Length", length.to_string().as_bytes());
+            let mut digits = [0; 20];
+            out.header("Content-Length", decimal(length, &mut digits));
         }
-        if S::IS_HTTP1 {
-            if matches!(framing, Framing::Chunked(_) | Framing::Close) {
-                out.header("Transfer-Encoding", b"chunked");
-            }
-            if !marks.has_date {
-                out.header("Date", told.date.as_bytes());
-            }
-            if told.ends {
-                out.header("Connection", b"close");
-            }
+        if S::IS_HTTP1 && matches!(framing, Framing::Chunked(_) | Framing::Close) {
+            out.header("Transfer-Encoding", b"chunked");
+        }
+        if !marks.has_date {
+            out.date(told.date);
+        }
+        if S::IS_HTTP1 && told.ends {
+            out.header("Connection", b"close");
         }
         let keeps = !marks.closes && (!is_old || marks.keeps) && framing != Framing::Close;
         Ok(Self { length, status, framing, keeps, ends: told.ends })
@@ -241,7 +250,7 @@ impl Framing {
     ///
     /// # Errors
     /// [`Wrong`] if they are none.
-    pub(super) fn take(&mut self, bytes: &[u8]) -> Result<usize, Wrong> {
+    pub(in crate::proxy) fn take(&mut self, bytes: &[u8]) -> Result<usize, Wrong> {
         match self {
             Self::Length(left) => {
                 let here = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
@@ -253,13 +262,21 @@ impl Framing {
         }
     }
 
-    /// The same; what is neither the chunks' own nor behind the body goes to `data`.
+    /// The same; what is neither the chunks' own nor behind the body goes to `data`, what follows the
+    /// last chunk to `trailers`.
     ///
     /// # Errors
-    /// [`Wrong`] if they are none.
-    pub(super) fn data(&mut self, bytes: &[u8], data: &mut Vec<u8>) -> Result<usize, Wrong> {
+    /// [`Wrong`] if they are none, or if there are too many trailers.
+    pub(in crate::proxy) fn data(
+        &mut self,
+        bytes: &[u8],
+        data: &mut Vec<u8>,
+        trailers: &mut Trailers,
+    ) -> Result<usize, Wrong> {
         if let Self::Chunked(chunks) = self {
-            return chunks.read(bytes, |part| data.extend_from_slice(part)).map_err(|_| Wrong);
+            let data = |part: &[u8]| data.extend_from_slice(part);
+            let taken = chunks.read(bytes, data, |byte| trailers.push(byte)).map_err(|_| Wrong)?;
+            return trailers.check().map(|()| taken);
         }
         let taken = self.take(bytes)?;
         data.extend_from_slice(&bytes[..taken]);
@@ -267,7 +284,7 @@ impl Framing {
     }
 
     /// Whether the body is whole.
-    pub(super) fn is_over(&self) -> bool {
+    pub(in crate::proxy) fn is_over(&self) -> bool {
         match self {
             Self::Length(left) => *left == 0,
             Self::Chunked(chunks) => chunks.is_over(),
@@ -280,6 +297,19 @@ impl Framing {
 fn digits(status: u16) -> [u8; 3] {
     let digit = |at: u16| b'0' + u8::try_from(status / at % 10).unwrap_or_default();
     [digit(100), digit(10), digit(1)]
+}
+
+/// A number, at the end of the room for its digits.
+fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            return &digits[at..];
+        }
+    }
 }
 
 /// Digits and nothing else.

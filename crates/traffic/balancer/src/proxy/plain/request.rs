@@ -1,12 +1,13 @@
 //! Requests of the usual kind: what they ask for, and how they go on to a target.
 
 use std::io::Write;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::config::{Forwarded, Speaks};
 use crate::listening::{Deed, Plan};
-use crate::proxy::headers::{OURS, told_host, without_port};
-use crate::proxy::log::Entry;
+use crate::proxy::headers::{OURS, without_port, write_told_host};
+use crate::proxy::log::{Came, Entry};
 use crate::proxy::{Client, FORWARDED_MAX, Noted, choose, trace};
 use crate::rules::{Fields, Seen};
 use crate::targets::GroupState;
@@ -26,7 +27,7 @@ const HEADERS_USUAL: usize = 12;
 
 /// A request as it came: whole, each byte of its head beyond doubt.
 #[derive(Debug, Default)]
-pub(super) struct Asked<'a> {
+pub(in crate::proxy) struct Asked<'a> {
     method: &'a str,
     /// Path and query.
     target: &'a str,
@@ -41,6 +42,9 @@ pub(super) struct Asked<'a> {
     /// The length of its head, in bytes.
     head: usize,
     body: &'a [u8],
+    /// Whether it came over HTTP/2: its names are in small letters, its cookies may be in parts.
+    is_modern: bool,
+    cookies: usize,
 }
 
 /// What is done with a header.
@@ -91,21 +95,56 @@ impl<'a> Asked<'a> {
     }
 
     /// Whether it may be sent twice: it has no body and changes nothing.
-    pub(super) fn is_safe(&self) -> bool {
+    pub(in crate::proxy) fn is_safe(&self) -> bool {
         self.body.is_empty() && SAFE.contains(&self.method)
     }
 
     /// Whether its answer has a head alone.
-    pub(super) fn is_head(&self) -> bool {
+    pub(in crate::proxy) fn is_head(&self) -> bool {
         self.method == "HEAD"
     }
 
     /// What is written down of it, if anything is.
-    pub(super) fn entry(&self, plan: &Plan, client: &Client) -> Noted {
+    pub(in crate::proxy) fn entry(&self, plan: &Plan, client: &Client) -> Noted {
         let agent = self.lines.iter().find(|(name, _)| name.eq_ignore_ascii_case("user-agent"));
         let agent = agent.map(|(_, value)| value.as_bytes());
         let line = (self.method, self.host, self.target);
-        Entry::of_usual(line, agent, self.length(), (client, plan))
+        let came = match self.is_modern {
+            true => Came::Fields(self.lines.iter().map(|(name, value)| (name.len(), value.len()))),
+            false => Came::Whole(self.length()),
+        };
+        Entry::of_usual(line, agent, came, (client, plan))
+    }
+
+    /// The request of a stream of HTTP/2 by its method, target and host, and its headers; none if it
+    /// is not of the usual kind. It has no body.
+    pub(in crate::proxy) fn of_stream(
+        (method, target, host): (&'a [u8], &'a [u8], &'a [u8]),
+        fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    ) -> Option<Self> {
+        let text = |bytes| std::str::from_utf8(bytes).ok();
+        let (method, target, host) = (text(method)?, text(target)?, text(host)?);
+        let is_usual = METHODS.contains(&method) && target.starts_with('/') && !host.is_empty();
+        if !is_usual || !target.bytes().all(is_of_target) || !host.bytes().all(is_of_host) {
+            return None;
+        }
+        let lines = Vec::with_capacity(HEADERS_USUAL);
+        let mut asked = Self { method, target, host, lines, is_modern: true, ..Self::default() };
+        for (name, value) in fields {
+            let is_usual = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
+            let is_whole =
+                name.iter().all(is_usual) && value.iter().all(|byte| is_printable(*byte));
+            if name.is_empty() || !is_whole || asked.lines.len() == HEADERS_MAX {
+                return None;
+            }
+            let (name, value) = (text(name)?, text(value)?);
+            let is_grpc = name == "content-type" && value.starts_with("application/grpc");
+            if is_grpc || name == "content-length" {
+                return None;
+            }
+            asked.take(name, value)?;
+        }
+        Some(asked)
     }
 
     fn take(&mut self, name: &'a str, value: &'a str) -> Option<()> {
@@ -142,6 +181,10 @@ impl<'a> Asked<'a> {
                 false => Fate::Special,
             },
             b'c' if is("content-length") => self.content_length(value),
+            b'c' if self.is_modern && name == "cookie" => {
+                self.cookies += 1;
+                Fate::GoesOn
+            }
             b't' if is("transfer-encoding") => Fate::Special,
             b'u' if is("upgrade") => Fate::Special,
             b'e' if is("expect") => Fate::Special,
@@ -175,7 +218,7 @@ impl<'a> Asked<'a> {
 
     /// The rule's priority, 0 for the default one, and the group that it goes to; none if that is not
     /// of the usual kind.
-    pub(super) fn group<'p>(
+    pub(in crate::proxy) fn group<'p>(
         &self,
         plan: &'p Plan,
         client: &Client,
@@ -197,19 +240,47 @@ impl<'a> Asked<'a> {
         Some((priority, all_are.then(|| choose(weighted)).flatten()?))
     }
 
-    /// Writes what goes to the target. Gives what it is traced by.
-    pub(super) fn write(&self, out: &mut Vec<u8>, plan: &Plan, client: &Client) -> String {
+    /// Writes the headers that go on as they came.
+    fn write_lines(&self, out: &mut Vec<u8>) {
+        let mut has_cookies = false;
+        for (number, (name, value)) in self.lines.iter().enumerate() {
+            if self.goes_on & (1 << number) == 0 {
+                continue;
+            }
+            if !self.is_modern {
+                push(out, &["\r\n", name, ": ", value]);
+                continue;
+            }
+            // Parts of cookies are one header for targets (RFC 9113, 8.2.3).
+            let is_part = self.cookies > 1 && *name == "cookie";
+            if is_part && has_cookies {
+                continue;
+            }
+            push(out, &["\r\n"]);
+            title(out, name);
+            push(out, &[": ", value]);
+            if is_part {
+                has_cookies = true;
+                let more = self.lines[number + 1..].iter().filter(|(name, _)| *name == "cookie");
+                more.for_each(|(_, value)| push(out, &["; ", value]));
+            }
+        }
+    }
+
+    /// Writes what goes to the target. Gives where in it stands what it is traced by.
+    pub(in crate::proxy) fn write(
+        &self,
+        out: &mut Vec<u8>,
+        plan: &Plan,
+        client: &Client,
+    ) -> Range<usize> {
         let settings = &plan.settings;
         push(out, &[self.method, " ", self.target, " HTTP/1.1\r\nHost: "]);
         match settings.preserve_host {
             true => push(out, &[self.host]),
-            false => push(out, &[&told_host(self.host, plan.port)]),
+            false => write_told_host(out, self.host, plan.port),
         }
-        for (number, (name, value)) in self.lines.iter().enumerate() {
-            if self.goes_on & (1 << number) != 0 {
-                push(out, &["\r\n", name, ": ", value]);
-            }
-        }
+        self.write_lines(out);
         let came = self.forwarded_for;
         // Writing to a buffer cannot fail.
         let _ = match settings.forwarded {
@@ -232,8 +303,11 @@ impl<'a> Asked<'a> {
             push(out, &["\r\nX-Amzn-Tls-Version: ", version]);
             push(out, &["\r\nX-Amzn-Tls-Cipher-Suite: ", cipher]);
         }
-        let traced = trace::next_text(self.trace, plan.clock.now().seconds());
-        push(out, &["\r\nX-Amzn-Trace-Id: ", &traced, "\r\n\r\n"]);
+        push(out, &["\r\nX-Amzn-Trace-Id: "]);
+        let begin = out.len();
+        trace::write_next(out, self.trace, plan.clock.now().seconds());
+        let traced = begin..out.len();
+        push(out, &["\r\n\r\n"]);
         out.extend_from_slice(self.body);
         traced
     }
@@ -255,6 +329,20 @@ fn is_printable(byte: u8) -> bool {
 /// What a path and a query have that nobody reads in two ways.
 fn is_of_target(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"/?-._~%!$&'()*+,;=:@".contains(&byte)
+}
+
+/// What a host has that nobody reads in two ways.
+fn is_of_host(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte)
+}
+
+/// A name as people write it.
+pub(super) fn title(out: &mut Vec<u8>, name: &str) {
+    let mut begins = true;
+    for byte in name.bytes() {
+        out.push(if begins { byte.to_ascii_uppercase() } else { byte });
+        begins = byte == b'-';
+    }
 }
 
 fn push(out: &mut Vec<u8>, texts: &[&str]) {
