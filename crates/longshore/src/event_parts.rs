@@ -1,9 +1,10 @@
 //! EventBridge and CloudWatch Logs with what they reach in other services: rules run tasks and
-//! write logs, and what ECS commits becomes events.
+//! write logs, and what ECS and ECR commit becomes events.
 
 use std::sync::Arc;
 
 use cloudwatch::{LogTarget, Logs};
+use ecr::Ecr;
 use ecs::Ecs;
 use events::{Events, EventsSetup, HttpTarget, Target};
 use ledger::Ledger;
@@ -25,7 +26,7 @@ impl EventParts {
         tables: (events::Tables, cloudwatch::Tables),
         ledger: &Ledger,
         data: &DataDir,
-        ecs: &Ecs,
+        (ecs, ecr): (&Ecs, &Ecr),
         ids: Arc<dyn IdSource>,
     ) -> Self {
         let (of_events, of_cloudwatch) = tables;
@@ -35,7 +36,8 @@ impl EventParts {
             Arc::new(LogTarget::new(logs.clone())),
             Arc::new(HttpTarget::default()),
         ];
-        let setup = EventsSetup { ids, targets, sources: vec![ecs.event_source()] };
+        let sources = vec![ecs.event_source(), ecr.event_source()];
+        let setup = EventsSetup { ids, targets, sources };
         Self { events: Events::new(of_events, ledger.clone(), setup), logs }
     }
 }

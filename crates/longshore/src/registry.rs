@@ -178,6 +178,7 @@ pub async fn join(
     let ServerSettings { account, region, .. } = settings;
     let setup = EcrSetup {
         authenticator: Arc::new(iam.clone()),
+        identities: Some(iam.clone()),
         auditor: Some(Arc::new(trail.clone())),
         ids,
         home: Scope { account: account.clone(), region: region.clone() },

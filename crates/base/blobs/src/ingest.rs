@@ -11,6 +11,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use crate::store::io_error;
+use crate::writeback::Writeback;
 use crate::{Digest, Durability, Hasher, Store, StoreError};
 
 /// How unnamed partial files begin; resumable ones are named by 64 hexadecimal digits.
@@ -60,6 +61,7 @@ pub struct Ingest {
     path: PathBuf,
     file: File,
     hasher: Hasher,
+    writeback: Writeback,
     offset: u64,
     /// The digest that names the file; `None` for uploads and unnamed ones.
     key: Option<Digest>,
@@ -87,6 +89,7 @@ impl Ingest {
                 path,
                 file,
                 hasher: Hasher::new(),
+                writeback: Writeback::default(),
                 offset: 0,
                 key: Some(*digest),
                 is_kept: true,
@@ -118,6 +121,7 @@ impl Ingest {
                 path,
                 file,
                 hasher: Hasher::new(),
+                writeback: Writeback::default(),
                 offset: 0,
                 key: None,
                 is_kept: false,
@@ -147,6 +151,7 @@ impl Ingest {
             path,
             file,
             hasher: Hasher::new(),
+            writeback: Writeback::default(),
             offset: 0,
             key: None,
             is_kept: true,
@@ -200,6 +205,9 @@ impl Ingest {
         }
         self.hasher.update(bytes);
         self.offset += bytes.len() as u64;
+        if self.store.durability == Durability::Synced {
+            self.writeback.reached(&self.file, self.offset);
+        }
         Ok(())
     }
 
@@ -210,7 +218,7 @@ impl Ingest {
     pub fn restart(&mut self) -> Result<(), IngestError> {
         self.file.set_len(0).map_err(io_error("truncate", &self.path))?;
         self.file.seek(SeekFrom::Start(0)).map_err(io_error("seek in", &self.path))?;
-        self.hasher = Hasher::new();
+        (self.hasher, self.writeback) = (Hasher::new(), Writeback::default());
         self.offset = 0;
         Ok(())
     }

@@ -17,6 +17,7 @@
 mod digest;
 mod ingest;
 mod store;
+mod writeback;
 
 pub use digest::{Digest, Hasher, ParseDigestError};
 pub use ingest::{Ingest, IngestError};

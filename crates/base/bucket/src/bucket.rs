@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use distribution::Authorities;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
-use object_store::aws::AmazonS3Builder;
+use object_store::aws::{AmazonS3Builder, AwsCredential};
 use object_store::memory::InMemory;
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
@@ -16,16 +16,18 @@ use object_store::{
     BackoffConfig, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutPayload, RetryConfig,
 };
 
+use crate::direct::{Direct, MaybeDirect, Refusal};
 use crate::error::{Meaning, words};
 use crate::http::Carrier;
-use crate::{Address, BucketError, Keys};
+use crate::{Address, BucketError, Content, Keys};
 
 /// How often a request is sent again that its server did not answer, or answered with 5xx.
-const RETRIES_MAX: usize = 4;
+pub(crate) const RETRIES_MAX: usize = 4;
 /// No more of that after this time.
-const RETRY_TIMEOUT: Duration = Duration::from_secs(20);
+pub(crate) const RETRY_TIMEOUT: Duration = Duration::from_secs(20);
 /// The first wait before that, and the longest.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+pub(crate) const BACKOFF: (Duration, Duration) =
+    (Duration::from_millis(100), Duration::from_secs(5));
 /// The server may send nothing for so long in the middle of an object.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// The object that says whose the bucket is.
@@ -43,6 +45,7 @@ impl<T: ObjectStore + MultipartStore> Objects for T {}
 #[derive(Clone)]
 pub struct Bucket {
     store: Arc<dyn Objects>,
+    direct: MaybeDirect,
     prefix: Arc<str>,
     shown: Arc<str>,
 }
@@ -84,7 +87,7 @@ impl Bucket {
             // One by one, as every server knows it.
             .with_disable_bulk_delete(true)
             .with_retry(retry)
-            .with_http_connector(carrier);
+            .with_http_connector(carrier.clone());
         if let Some(token) = &keys.session_token {
             builder = builder.with_token(token);
         }
@@ -92,14 +95,24 @@ impl Bucket {
             builder = builder.with_endpoint(endpoint);
         }
         let store = builder.build().map_err(|error| unusable(error.to_string()))?;
+        let Address { bucket, endpoint, region, .. } = address.clone();
+        let endpoint = endpoint.unwrap_or_else(|| format!("https://s3.{region}.amazonaws.com"));
+        let credential = AwsCredential {
+            key_id: keys.access_key_id.clone(),
+            secret_key: keys.secret_access_key.clone(),
+            token: keys.session_token.clone(),
+        };
+        let base = format!("{endpoint}/{bucket}");
+        let direct = Some(Arc::new(Direct { base, credential, region, carrier }));
         let shown = address.to_string().into();
-        Ok(Self { store: Arc::new(store), prefix: address.prefix.as_str().into(), shown })
+        Ok(Self { store: Arc::new(store), direct, prefix: address.prefix.as_str().into(), shown })
     }
 
     /// A bucket in this process's memory, for tests: clones share it.
     pub fn in_memory() -> Self {
         let store = Arc::new(InMemory::new());
-        Self { store, prefix: "test".into(), shown: "a bucket in memory".into() }
+        let shown = "a bucket in memory".into();
+        Self { store, direct: None, prefix: "test".into(), shown }
     }
 
     fn path(&self, key: &str) -> Path {
@@ -154,11 +167,7 @@ impl Bucket {
     /// # Errors
     /// If it is larger, or cannot be read.
     pub async fn get(&self, key: &str, limit_bytes: u64) -> Result<Option<Bytes>, BucketError> {
-        let mut reading = match self.open(key, None).await {
-            Ok(reading) => reading,
-            Err(error) if error.is_missing() => return Ok(None),
-            Err(error) => return Err(error),
-        };
+        let Some(mut reading) = self.read_whole(key).await? else { return Ok(None) };
         let mut bytes = BytesMut::new();
         while let Some(piece) = reading.next().await? {
             if bytes.len() as u64 + piece.len() as u64 > limit_bytes {
@@ -177,6 +186,18 @@ impl Bucket {
     pub async fn size_bytes(&self, key: &str) -> Result<Option<u64>, BucketError> {
         match self.store.head(&self.path(key)).await.map_err(self.refused("look at", key)) {
             Ok(told) => Ok(Some(told.size)),
+            Err(error) if error.is_missing() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Begins to read a whole object; `None` if there is none.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub async fn read_whole(&self, key: &str) -> Result<Option<Reading>, BucketError> {
+        match self.open(key, None).await {
+            Ok(reading) => Ok(Some(reading)),
             Err(error) if error.is_missing() => Ok(None),
             Err(error) => Err(error),
         }
@@ -254,6 +275,51 @@ impl Bucket {
         let (path, upload) = (self.path(key), upload.to_owned());
         let put = self.store.put_part(&path, &upload, number, PutPayload::from(bytes)).await;
         Ok(put.map_err(self.refused("write a part of", key))?.content_id)
+    }
+
+    /// Writes an object over one that is there, without having all of it in memory.
+    ///
+    /// # Errors
+    /// If it cannot be read, or the server does not take it.
+    pub async fn put_content(&self, key: &str, content: &Content) -> Result<(), BucketError> {
+        let Some(direct) = &self.direct else {
+            return self.put(key, self.read_content(key, content).await?).await;
+        };
+        let put = direct.put(self.path(key).as_ref(), content).await;
+        put.map_err(|refusal| self.told("write", key, refusal))
+    }
+
+    /// The same of a part, as [`Bucket::put_part`].
+    ///
+    /// # Errors
+    /// If it cannot be read, or the server does not take it.
+    pub async fn put_part_content(
+        &self,
+        key: &str,
+        upload: &str,
+        number: usize,
+        content: &Content,
+    ) -> Result<String, BucketError> {
+        let Some(direct) = &self.direct else {
+            let bytes = self.read_content(key, content).await?;
+            return self.put_part(key, upload, number, bytes).await;
+        };
+        let put = direct.put_part(self.path(key).as_ref(), (upload, number), content).await;
+        put.map_err(|refusal| self.told("write a part of", key, refusal))
+    }
+
+    async fn read_content(&self, key: &str, content: &Content) -> Result<Bytes, BucketError> {
+        let content = content.clone();
+        let read = tokio::task::spawn_blocking(move || content.read()).await;
+        read.map_err(std::io::Error::other).flatten().map_err(|error| {
+            self.told("write", key, Refusal { why: error.to_string(), meaning: Meaning::Away })
+        })
+    }
+
+    fn told(&self, action: &'static str, key: &str, refusal: Refusal) -> BucketError {
+        let Refusal { why, meaning } = refusal;
+        let (object, bucket) = (key.to_owned(), self.shown.to_string());
+        BucketError::Refused { action, object, bucket, why, meaning }
     }
 
     /// Makes the object of its parts, which are named as they came back. Before this, nobody sees

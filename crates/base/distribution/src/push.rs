@@ -90,12 +90,26 @@ impl Remote {
     ) -> Result<(), ClientError> {
         let query: Vec<String> = tags.iter().map(|tag| format!("tag={tag}")).collect();
         let separator = if query.is_empty() { "" } else { "?" };
-        let url = self.url(&format!("manifests/{digest}{separator}{}", query.join("&")))?;
+        let place = format!("{digest}{separator}{}", query.join("&"));
+        self.put_manifest_as(&place, content_type, bytes).await
+    }
+
+    /// Puts a manifest whose blobs are there under a tag, or its digest.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn put_manifest_as(
+        &self,
+        reference: &str,
+        content_type: &str,
+        bytes: Bytes,
+    ) -> Result<(), ClientError> {
+        let url = self.url(&format!("manifests/{reference}"))?;
         let mut headers = HeaderMap::new();
         let content_type = HeaderValue::from_str(content_type)
             .map_err(|_| ClientError::malformed("the manifest's type", content_type))?;
         headers.insert(CONTENT_TYPE, content_type);
-        let what = format!("manifest {digest}");
+        let what = format!("manifest {reference}");
         let (response, ask) = self.ask(Method::PUT, url, headers, bytes, &what).await?;
         match response.status() {
             StatusCode::CREATED => Ok(()),

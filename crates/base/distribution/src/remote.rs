@@ -92,12 +92,18 @@ impl Remote {
         })
     }
 
+    /// The same, to push to.
+    #[must_use]
+    pub fn to_push(mut self) -> Self {
+        self.actions = "pull,push";
+        self
+    }
+
     /// The same, to push to, with a header beside each request.
     #[must_use]
     pub fn pushing(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.actions = "pull,push";
         self.said.insert(name, value);
-        self
+        self.to_push()
     }
 
     /// The registry's host.

@@ -368,6 +368,7 @@ fn check_error<O: Operation>(error: &ServiceError) {
         "AccessDenied",
         "AccessDeniedException",
         "InternalFailure",
+        "InvalidParameterValue",
         "NotImplementedException",
         "ServiceUnavailable",
         "ThrottlingException",

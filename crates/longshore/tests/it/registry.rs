@@ -80,3 +80,95 @@ fn what_is_pushed_runs() {
     }
     assert!(shared >= 2, "configuration and layer");
 }
+
+#[test]
+fn what_a_node_has_is_pushed() {
+    let up = Up::start(&["busybox"]);
+    let made = up.aws(&["ecr", "create-repository", "--repository-name", "app"]);
+    let uri = made["repository"]["repositoryUri"].as_str().unwrap();
+    let told = up.cli(&["image", "push", "busybox", "--to", &format!("{uri}:v1")]);
+    let images = up.aws(&["ecr", "describe-images", "--repository-name", "app"]);
+    let digest = images["imageDetails"][0]["imageDigest"].as_str().unwrap().to_owned();
+    assert_eq!(told.trim_end(), format!("pushed {uri}:v1 {digest}"));
+    assert_eq!(images["imageDetails"][0]["imageTags"], json!(["v1"]));
+    // By ECR's name for it, too; and what is there already is not sent again.
+    let of_ecr = "000000000000.dkr.ecr.us-east-1.amazonaws.com/app:v2";
+    up.cli(&["image", "push", "busybox", "--to", of_ecr]);
+    let told = up.cli(&["image", "pull", of_ecr]);
+    assert_eq!(told.trim_end(), format!("pulled {of_ecr} {digest}"));
+    let nowhere = uri.replace("/app", "/nowhere");
+    for (image, to, why) in [
+        ("busybox", nowhere.as_str(), "The repository with name 'nowhere' does not exist"),
+        ("nothing", uri, "there is no image docker.io/library/nothing:latest"),
+    ] {
+        let refused = up.try_cli(&["image", "push", image, "--to", to]);
+        let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success() && told.contains(why), "{told}");
+    }
+}
+
+/// Whether skopeo may; its words if not.
+fn tried(args: &[&str]) -> Result<(), String> {
+    let done = Command::new("skopeo").args(args).output().unwrap();
+    match done.status.success() {
+        true => Ok(()),
+        false => Err(String::from_utf8_lossy(&done.stderr).into_owned()),
+    }
+}
+
+fn of_resource(effect: &str, user: &str, actions: &[&str]) -> String {
+    let statement = json!({ "Effect": effect, "Principal": { "AWS": user }, "Action": actions });
+    json!({ "Version": "2012-10-17", "Statement": statement }).to_string()
+}
+
+#[test]
+fn policies_of_repositories_hold_for_their_clients() {
+    let up = Up::server(&[]);
+    let made = up.aws(&["ecr", "create-repository", "--repository-name", "app"]);
+    let uri = made["repository"]["repositoryUri"].as_str().unwrap();
+    let (key, secret) = up.keys();
+    let image = format!("oci-archive:{}", example_image("busybox"));
+    let (there, to) = (format!("docker://{uri}:v1"), format!("docker://{uri}:v2"));
+    let login = format!("{key}:{secret}");
+    skopeo(&["copy", "--dest-tls-verify=false", "--dest-creds", &login, &image, &there]);
+    let made = up.aws(&["iam", "create-user", "--user-name", "ada"]);
+    let ada = made["User"]["Arn"].as_str().unwrap();
+    let made = up.aws(&["iam", "create-access-key", "--user-name", "ada"]);
+    let key = |member: &str| made["AccessKey"][member].as_str().unwrap();
+    let login = format!("{}:{}", key("AccessKeyId"), key("SecretAccessKey"));
+    let pull = || {
+        let folder = tempfile::tempdir().unwrap();
+        let into = format!("dir:{}", folder.path().display());
+        tried(&["copy", "--src-tls-verify=false", "--src-creds", &login, &there, &into])
+    };
+    let push = || tried(&["copy", "--dest-tls-verify=false", "--dest-creds", &login, &image, &to]);
+    let set = |text: &str| {
+        let set = ["ecr", "set-repository-policy", "--repository-name", "app", "--policy-text"];
+        up.aws(&[&set[..], &[text]].concat());
+    };
+    let refused = pull().unwrap_err();
+    let because = "no identity-based policy allows the ecr:BatchGetImage action";
+    assert!(refused.contains(because), "{refused}");
+
+    // She has no policy of her own: the repository's lets her pull, and nothing else.
+    let pulling = ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"];
+    set(&of_resource("Allow", ada, &pulling));
+    pull().unwrap();
+    // Skopeo looks for the layers first, and says no more of why it may not.
+    let refused = push().unwrap_err();
+    assert!(refused.contains("403 (Forbidden)"), "{refused}");
+
+    // The registry's counts for each repository; the repository's own denial stays one.
+    let put = |text: &str| up.aws(&["ecr", "put-registry-policy", "--policy-text", text]);
+    put(&of_resource("Allow", ada, &["ecr:*"]));
+    push().unwrap();
+    set(&of_resource("Deny", ada, &["ecr:BatchGetImage"]));
+    let refused = pull().unwrap_err();
+    let because = "with an explicit deny in a resource-based policy";
+    assert!(refused.contains(because), "{refused}");
+    put(&of_resource("Deny", ada, &["ecr:PutImage"]));
+    set(&of_resource("Allow", ada, &["ecr:*"]));
+    pull().unwrap();
+    let refused = push().unwrap_err();
+    assert!(refused.contains(because) && refused.contains("ecr:PutImage"), "{refused}");
+}

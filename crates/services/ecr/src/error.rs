@@ -217,6 +217,12 @@ pub(crate) enum Error {
         /// What it must be.
         why: String,
     },
+    /// A policy that is none; what is wrong with it stands beside ECR's words, which do not say.
+    #[error(
+        "Invalid parameter at 'PolicyText' failed to satisfy constraint: 'Invalid repository policy \
+         provided'"
+    )]
+    Policy(String),
     /// There is as much as there may be.
     #[error("{0}")]
     Limit(String),
@@ -276,6 +282,7 @@ impl Error {
             | Self::SizeDiffers { .. }
             | Self::Manifest(_)
             | Self::PartLength { .. }
+            | Self::Policy(_)
             | Self::Parameter { .. } => codes::INVALID_PARAMETER,
         };
         (model.code, model.status)
@@ -311,6 +318,7 @@ impl From<Error> for ServiceError {
                 .field("repositoryName", name)
                 .field("uploadId", upload)
                 .field("lastValidByteReceived", expected.saturating_sub(1)),
+            Error::Policy(why) => told.field("Detail", why),
             _ => told,
         }
     }

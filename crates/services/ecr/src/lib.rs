@@ -20,8 +20,10 @@ mod creation;
 mod decide;
 mod depot;
 mod error;
+mod event_source;
 mod expiry;
 mod model;
+mod peer;
 mod pulls;
 mod push;
 mod reconcile;
@@ -37,6 +39,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use distribution::Http;
+use iam::Iam;
 use ledger::Ledger;
 use secrets::Secrets;
 use terms::IdSource;
@@ -56,6 +59,8 @@ use upstream::Upstreams;
 pub struct EcrSetup {
     /// Who knows keys, and what their owners may do.
     pub authenticator: Arc<dyn Authenticator>,
+    /// Who is there for policies of repositories to name; without it, policies are kept as they are put.
+    pub identities: Option<Iam>,
     /// Who is told of each thing that the registry's clients do.
     pub auditor: Option<Arc<dyn Auditor>>,
     /// Where ids come from.

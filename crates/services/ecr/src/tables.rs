@@ -88,6 +88,8 @@ pub struct Tables {
     pub(crate) layers: Table<DigestKey, Layer>,
     /// The same, of all repositories, by the file that holds their bytes.
     pub(crate) layers_by_stored: Index<String, DigestKey, Layer>,
+    /// Those of them that are named by another hash than files are, by that.
+    pub(crate) layers_by_digest: Index<String, DigestKey, Layer>,
     /// When images were pulled last.
     pub(crate) pulls: Table<DigestKey, Pull>,
     /// Previews of lifecycle policies, one a repository.
@@ -155,6 +157,10 @@ impl Tables {
             layers,
             layers_by_stored: schema
                 .index(&layers, "stored", |_, row: &Layer| vec![row.stored.to_string()]),
+            layers_by_digest: schema.index(&layers, "digest", |at: &DigestKey, _: &Layer| {
+                let is_other = !at.2.starts_with("sha256:");
+                is_other.then(|| at.2.clone()).into_iter().collect()
+            }),
             pulls: schema.table("ecr.pulls"),
             previews: schema.table("ecr.previews"),
             registries: schema.table("ecr.registries"),

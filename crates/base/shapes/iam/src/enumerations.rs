@@ -74,6 +74,50 @@ impl Value for ContextKeyTypeEnum {
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DeletionTaskStatusType {
+    #[default]
+    Succeeded,
+    InProgress,
+    Failed,
+    NotStarted,
+}
+
+impl Enumeration for DeletionTaskStatusType {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "SUCCEEDED" => Self::Succeeded,
+            "IN_PROGRESS" => Self::InProgress,
+            "FAILED" => Self::Failed,
+            "NOT_STARTED" => Self::NotStarted,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Succeeded => "SUCCEEDED",
+            Self::InProgress => "IN_PROGRESS",
+            Self::Failed => "FAILED",
+            Self::NotStarted => "NOT_STARTED",
+        }
+    }
+}
+
+impl DeletionTaskStatusType {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for DeletionTaskStatusType {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EntityType {
     #[default]
     User,
@@ -279,6 +323,47 @@ impl PolicyUsageType {
 }
 
 impl Value for PolicyUsageType {
+    fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
+        read_enumeration(reader, schema)
+    }
+    fn write(&self, writer: &mut dyn Writer, schema: &'static Schema) {
+        writer.string(self.as_str(), schema);
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AssignmentStatusType {
+    #[default]
+    Assigned,
+    Unassigned,
+    Any,
+}
+
+impl Enumeration for AssignmentStatusType {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "Assigned" => Self::Assigned,
+            "Unassigned" => Self::Unassigned,
+            "Any" => Self::Any,
+            _ => return None,
+        })
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Assigned => "Assigned",
+            Self::Unassigned => "Unassigned",
+            Self::Any => "Any",
+        }
+    }
+}
+
+impl AssignmentStatusType {
+    pub fn as_str(self) -> &'static str {
+        Enumeration::as_str(self)
+    }
+}
+
+impl Value for AssignmentStatusType {
     fn read(reader: &mut dyn Reader, schema: &'static Schema) -> Read<Self> {
         read_enumeration(reader, schema)
     }

@@ -20,4 +20,6 @@ pub const POLICY_EVALUATION: ErrorModel = ErrorModel { code: "PolicyEvaluation",
 pub const POLICY_NOT_ATTACHABLE: ErrorModel =
     ErrorModel { code: "PolicyNotAttachable", status: 400 };
 pub const SERVICE_FAILURE: ErrorModel = ErrorModel { code: "ServiceFailure", status: 500 };
+pub const SERVICE_NOT_SUPPORTED: ErrorModel =
+    ErrorModel { code: "NotSupportedService", status: 404 };
 pub const UNMODIFIABLE_ENTITY: ErrorModel = ErrorModel { code: "UnmodifiableEntity", status: 400 };

@@ -406,6 +406,19 @@ impl Operation for DeleteRolePolicy {
 }
 
 #[derive(Debug, Clone, Copy)]
+pub struct DeleteServiceLinkedRole;
+
+impl Operation for DeleteServiceLinkedRole {
+    type Input = structures::DeleteServiceLinkedRoleRequest;
+    type Output = structures::DeleteServiceLinkedRoleResponse;
+    const NAME: &'static str = "DeleteServiceLinkedRole";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::DELETE_SERVICE_LINKED_ROLE_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::DELETE_SERVICE_LINKED_ROLE_RESPONSE;
+    const ERRORS: &'static [&'static str] = &["NoSuchEntity", "LimitExceeded", "ServiceFailure"];
+}
+
+#[derive(Debug, Clone, Copy)]
 pub struct DeleteUser;
 
 impl Operation for DeleteUser {
@@ -506,6 +519,19 @@ impl Operation for GetAccountAuthorizationDetails {
 }
 
 #[derive(Debug, Clone, Copy)]
+pub struct GetAccountPasswordPolicy;
+
+impl Operation for GetAccountPasswordPolicy {
+    type Input = wire::Unit;
+    type Output = structures::GetAccountPasswordPolicyResponse;
+    const NAME: &'static str = "GetAccountPasswordPolicy";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &wire::value::UNIT;
+    const OUTPUT: &'static Schema = &schemas::GET_ACCOUNT_PASSWORD_POLICY_RESPONSE;
+    const ERRORS: &'static [&'static str] = &["NoSuchEntity", "ServiceFailure"];
+}
+
+#[derive(Debug, Clone, Copy)]
 pub struct GetAccountSummary;
 
 impl Operation for GetAccountSummary {
@@ -584,6 +610,19 @@ impl Operation for GetInstanceProfile {
 }
 
 #[derive(Debug, Clone, Copy)]
+pub struct GetLoginProfile;
+
+impl Operation for GetLoginProfile {
+    type Input = structures::GetLoginProfileRequest;
+    type Output = structures::GetLoginProfileResponse;
+    const NAME: &'static str = "GetLoginProfile";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::GET_LOGIN_PROFILE_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::GET_LOGIN_PROFILE_RESPONSE;
+    const ERRORS: &'static [&'static str] = &["NoSuchEntity", "ServiceFailure"];
+}
+
+#[derive(Debug, Clone, Copy)]
 pub struct GetOpenIDConnectProvider;
 
 impl Operation for GetOpenIDConnectProvider {
@@ -649,6 +688,19 @@ impl Operation for GetRolePolicy {
 }
 
 #[derive(Debug, Clone, Copy)]
+pub struct GetServiceLinkedRoleDeletionStatus;
+
+impl Operation for GetServiceLinkedRoleDeletionStatus {
+    type Input = structures::GetServiceLinkedRoleDeletionStatusRequest;
+    type Output = structures::GetServiceLinkedRoleDeletionStatusResponse;
+    const NAME: &'static str = "GetServiceLinkedRoleDeletionStatus";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::GET_SERVICE_LINKED_ROLE_DELETION_STATUS_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::GET_SERVICE_LINKED_ROLE_DELETION_STATUS_RESPONSE;
+    const ERRORS: &'static [&'static str] = &["NoSuchEntity", "InvalidInput", "ServiceFailure"];
+}
+
+#[derive(Debug, Clone, Copy)]
 pub struct GetUser;
 
 impl Operation for GetUser {
@@ -685,6 +737,19 @@ impl Operation for ListAccessKeys {
     const INPUT: &'static Schema = &schemas::LIST_ACCESS_KEYS_REQUEST;
     const OUTPUT: &'static Schema = &schemas::LIST_ACCESS_KEYS_RESPONSE;
     const ERRORS: &'static [&'static str] = &["NoSuchEntity", "ServiceFailure"];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct ListAccountAliases;
+
+impl Operation for ListAccountAliases {
+    type Input = structures::ListAccountAliasesRequest;
+    type Output = structures::ListAccountAliasesResponse;
+    const NAME: &'static str = "ListAccountAliases";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::LIST_ACCOUNT_ALIASES_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::LIST_ACCOUNT_ALIASES_RESPONSE;
+    const ERRORS: &'static [&'static str] = &["ServiceFailure"];
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -818,6 +883,19 @@ impl Operation for ListInstanceProfilesForRole {
 }
 
 #[derive(Debug, Clone, Copy)]
+pub struct ListMFADevices;
+
+impl Operation for ListMFADevices {
+    type Input = structures::ListMFADevicesRequest;
+    type Output = structures::ListMFADevicesResponse;
+    const NAME: &'static str = "ListMFADevices";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::LIST_MFA_DEVICES_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::LIST_MFA_DEVICES_RESPONSE;
+    const ERRORS: &'static [&'static str] = &["NoSuchEntity", "ServiceFailure"];
+}
+
+#[derive(Debug, Clone, Copy)]
 pub struct ListOpenIDConnectProviderTags;
 
 impl Operation for ListOpenIDConnectProviderTags {
@@ -922,6 +1000,71 @@ impl Operation for ListRoles {
 }
 
 #[derive(Debug, Clone, Copy)]
+pub struct ListSAMLProviders;
+
+impl Operation for ListSAMLProviders {
+    type Input = structures::ListSAMLProvidersRequest;
+    type Output = structures::ListSAMLProvidersResponse;
+    const NAME: &'static str = "ListSAMLProviders";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::LIST_SAML_PROVIDERS_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::LIST_SAML_PROVIDERS_RESPONSE;
+    const ERRORS: &'static [&'static str] = &["ServiceFailure"];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct ListSSHPublicKeys;
+
+impl Operation for ListSSHPublicKeys {
+    type Input = structures::ListSSHPublicKeysRequest;
+    type Output = structures::ListSSHPublicKeysResponse;
+    const NAME: &'static str = "ListSSHPublicKeys";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::LIST_SSH_PUBLIC_KEYS_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::LIST_SSH_PUBLIC_KEYS_RESPONSE;
+    const ERRORS: &'static [&'static str] = &["NoSuchEntity"];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct ListServerCertificates;
+
+impl Operation for ListServerCertificates {
+    type Input = structures::ListServerCertificatesRequest;
+    type Output = structures::ListServerCertificatesResponse;
+    const NAME: &'static str = "ListServerCertificates";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::LIST_SERVER_CERTIFICATES_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::LIST_SERVER_CERTIFICATES_RESPONSE;
+    const ERRORS: &'static [&'static str] = &["ServiceFailure"];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct ListServiceSpecificCredentials;
+
+impl Operation for ListServiceSpecificCredentials {
+    type Input = structures::ListServiceSpecificCredentialsRequest;
+    type Output = structures::ListServiceSpecificCredentialsResponse;
+    const NAME: &'static str = "ListServiceSpecificCredentials";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::LIST_SERVICE_SPECIFIC_CREDENTIALS_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::LIST_SERVICE_SPECIFIC_CREDENTIALS_RESPONSE;
+    const ERRORS: &'static [&'static str] = &["NoSuchEntity", "NotSupportedService"];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct ListSigningCertificates;
+
+impl Operation for ListSigningCertificates {
+    type Input = structures::ListSigningCertificatesRequest;
+    type Output = structures::ListSigningCertificatesResponse;
+    const NAME: &'static str = "ListSigningCertificates";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::LIST_SIGNING_CERTIFICATES_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::LIST_SIGNING_CERTIFICATES_RESPONSE;
+    const ERRORS: &'static [&'static str] = &["NoSuchEntity", "ServiceFailure"];
+}
+
+#[derive(Debug, Clone, Copy)]
 pub struct ListUserPolicies;
 
 impl Operation for ListUserPolicies {
@@ -958,6 +1101,19 @@ impl Operation for ListUsers {
     const INPUT: &'static Schema = &schemas::LIST_USERS_REQUEST;
     const OUTPUT: &'static Schema = &schemas::LIST_USERS_RESPONSE;
     const ERRORS: &'static [&'static str] = &["ServiceFailure"];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct ListVirtualMFADevices;
+
+impl Operation for ListVirtualMFADevices {
+    type Input = structures::ListVirtualMFADevicesRequest;
+    type Output = structures::ListVirtualMFADevicesResponse;
+    const NAME: &'static str = "ListVirtualMFADevices";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::LIST_VIRTUAL_MFA_DEVICES_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::LIST_VIRTUAL_MFA_DEVICES_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[];
 }
 
 #[derive(Debug, Clone, Copy)]

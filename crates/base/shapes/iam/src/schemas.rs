@@ -54,6 +54,8 @@ pub static ADD_USER_TO_GROUP_REQUEST: Schema = Schema::new(
         Member::new("UserName", &EXISTING_USER_NAME_TYPE).required(),
     ]),
 );
+pub static ARN_LIST_TYPE: Schema =
+    Schema::new("ArnListType", Kind::List(&Member::new("member", &ARN_TYPE)));
 pub static ATTACH_GROUP_POLICY_REQUEST: Schema = Schema::new(
     "AttachGroupPolicyRequest",
     Kind::Structure(&[
@@ -89,6 +91,14 @@ pub static ATTACHED_POLICY: Schema = Schema::new(
         Member::new("PolicyName", &POLICY_NAME_TYPE),
     ]),
 );
+pub static BOOTSTRAP_DATUM: Schema = Schema {
+    name: "BootstrapDatum",
+    kind: Kind::Blob,
+    length: None,
+    range: None,
+    pattern: None,
+    sensitive: true,
+};
 pub static COLUMN_NUMBER: Schema = Schema::new("ColumnNumber", Kind::Integer);
 pub static CONTEXT_ENTRY: Schema = Schema::new(
     "ContextEntry",
@@ -290,6 +300,14 @@ pub static DELETE_ROLE_REQUEST: Schema = Schema::new(
     "DeleteRoleRequest",
     Kind::Structure(&[Member::new("RoleName", &ROLE_NAME_TYPE).required()]),
 );
+pub static DELETE_SERVICE_LINKED_ROLE_REQUEST: Schema = Schema::new(
+    "DeleteServiceLinkedRoleRequest",
+    Kind::Structure(&[Member::new("RoleName", &ROLE_NAME_TYPE).required()]),
+);
+pub static DELETE_SERVICE_LINKED_ROLE_RESPONSE: Schema = Schema::new(
+    "DeleteServiceLinkedRoleResponse",
+    Kind::Structure(&[Member::new("DeletionTaskId", &DELETION_TASK_ID_TYPE).required()]),
+);
 pub static DELETE_USER_PERMISSIONS_BOUNDARY_REQUEST: Schema = Schema::new(
     "DeleteUserPermissionsBoundaryRequest",
     Kind::Structure(&[Member::new("UserName", &USER_NAME_TYPE).required()]),
@@ -304,6 +322,25 @@ pub static DELETE_USER_POLICY_REQUEST: Schema = Schema::new(
 pub static DELETE_USER_REQUEST: Schema = Schema::new(
     "DeleteUserRequest",
     Kind::Structure(&[Member::new("UserName", &EXISTING_USER_NAME_TYPE).required()]),
+);
+pub static DELETION_TASK_FAILURE_REASON_TYPE: Schema = Schema::new(
+    "DeletionTaskFailureReasonType",
+    Kind::Structure(&[
+        Member::new("Reason", &REASON_TYPE),
+        Member::new("RoleUsageList", &ROLE_USAGE_LIST_TYPE),
+    ]),
+);
+pub static DELETION_TASK_ID_TYPE: Schema = Schema {
+    name: "DeletionTaskIdType",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: Some(1000) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static DELETION_TASK_STATUS_TYPE: Schema = Schema::new(
+    "DeletionTaskStatusType",
+    Kind::Enum(&["SUCCEEDED", "IN_PROGRESS", "FAILED", "NOT_STARTED"]),
 );
 pub static DETACH_GROUP_POLICY_REQUEST: Schema = Schema::new(
     "DetachGroupPolicyRequest",
@@ -382,6 +419,10 @@ pub static GET_ACCOUNT_AUTHORIZATION_DETAILS_RESPONSE: Schema = Schema::new(
         Member::new("UserDetailList", &USER_DETAIL_LIST_TYPE),
     ]),
 );
+pub static GET_ACCOUNT_PASSWORD_POLICY_RESPONSE: Schema = Schema::new(
+    "GetAccountPasswordPolicyResponse",
+    Kind::Structure(&[Member::new("PasswordPolicy", &PASSWORD_POLICY).required()]),
+);
 pub static GET_ACCOUNT_SUMMARY_RESPONSE: Schema = Schema::new(
     "GetAccountSummaryResponse",
     Kind::Structure(&[Member::new("SummaryMap", &SUMMARY_MAP_TYPE)]),
@@ -441,6 +482,14 @@ pub static GET_INSTANCE_PROFILE_RESPONSE: Schema = Schema::new(
     "GetInstanceProfileResponse",
     Kind::Structure(&[Member::new("InstanceProfile", &INSTANCE_PROFILE).required()]),
 );
+pub static GET_LOGIN_PROFILE_REQUEST: Schema = Schema::new(
+    "GetLoginProfileRequest",
+    Kind::Structure(&[Member::new("UserName", &USER_NAME_TYPE)]),
+);
+pub static GET_LOGIN_PROFILE_RESPONSE: Schema = Schema::new(
+    "GetLoginProfileResponse",
+    Kind::Structure(&[Member::new("LoginProfile", &LOGIN_PROFILE).required()]),
+);
 pub static GET_OPEN_ID_CONNECT_PROVIDER_REQUEST: Schema = Schema::new(
     "GetOpenIDConnectProviderRequest",
     Kind::Structure(&[Member::new("OpenIDConnectProviderArn", &ARN_TYPE).required()]),
@@ -493,6 +542,17 @@ pub static GET_ROLE_REQUEST: Schema = Schema::new(
 );
 pub static GET_ROLE_RESPONSE: Schema =
     Schema::new("GetRoleResponse", Kind::Structure(&[Member::new("Role", &ROLE).required()]));
+pub static GET_SERVICE_LINKED_ROLE_DELETION_STATUS_REQUEST: Schema = Schema::new(
+    "GetServiceLinkedRoleDeletionStatusRequest",
+    Kind::Structure(&[Member::new("DeletionTaskId", &DELETION_TASK_ID_TYPE).required()]),
+);
+pub static GET_SERVICE_LINKED_ROLE_DELETION_STATUS_RESPONSE: Schema = Schema::new(
+    "GetServiceLinkedRoleDeletionStatusResponse",
+    Kind::Structure(&[
+        Member::new("Reason", &DELETION_TASK_FAILURE_REASON_TYPE),
+        Member::new("Status", &DELETION_TASK_STATUS_TYPE).required(),
+    ]),
+);
 pub static GET_USER_POLICY_REQUEST: Schema = Schema::new(
     "GetUserPolicyRequest",
     Kind::Structure(&[
@@ -561,6 +621,21 @@ pub static LIST_ACCESS_KEYS_RESPONSE: Schema = Schema::new(
     "ListAccessKeysResponse",
     Kind::Structure(&[
         Member::new("AccessKeyMetadata", &ACCESS_KEY_METADATA_LIST_TYPE).required(),
+        Member::new("IsTruncated", &BOOLEAN_TYPE),
+        Member::new("Marker", &RESPONSE_MARKER_TYPE),
+    ]),
+);
+pub static LIST_ACCOUNT_ALIASES_REQUEST: Schema = Schema::new(
+    "ListAccountAliasesRequest",
+    Kind::Structure(&[
+        Member::new("Marker", &MARKER_TYPE),
+        Member::new("MaxItems", &MAX_ITEMS_TYPE),
+    ]),
+);
+pub static LIST_ACCOUNT_ALIASES_RESPONSE: Schema = Schema::new(
+    "ListAccountAliasesResponse",
+    Kind::Structure(&[
+        Member::new("AccountAliases", &ACCOUNT_ALIAS_LIST_TYPE).required(),
         Member::new("IsTruncated", &BOOLEAN_TYPE),
         Member::new("Marker", &RESPONSE_MARKER_TYPE),
     ]),
@@ -733,6 +808,22 @@ pub static LIST_INSTANCE_PROFILES_RESPONSE: Schema = Schema::new(
         Member::new("Marker", &RESPONSE_MARKER_TYPE),
     ]),
 );
+pub static LIST_MFA_DEVICES_REQUEST: Schema = Schema::new(
+    "ListMFADevicesRequest",
+    Kind::Structure(&[
+        Member::new("Marker", &MARKER_TYPE),
+        Member::new("MaxItems", &MAX_ITEMS_TYPE),
+        Member::new("UserName", &EXISTING_USER_NAME_TYPE),
+    ]),
+);
+pub static LIST_MFA_DEVICES_RESPONSE: Schema = Schema::new(
+    "ListMFADevicesResponse",
+    Kind::Structure(&[
+        Member::new("IsTruncated", &BOOLEAN_TYPE),
+        Member::new("MFADevices", &MFA_DEVICE_LIST_TYPE).required(),
+        Member::new("Marker", &RESPONSE_MARKER_TYPE),
+    ]),
+);
 pub static LIST_OPEN_ID_CONNECT_PROVIDER_TAGS_REQUEST: Schema = Schema::new(
     "ListOpenIDConnectProviderTagsRequest",
     Kind::Structure(&[
@@ -857,6 +948,79 @@ pub static LIST_ROLES_RESPONSE: Schema = Schema::new(
         Member::new("Roles", &ROLE_LIST_TYPE).required(),
     ]),
 );
+pub static LIST_SAML_PROVIDERS_REQUEST: Schema =
+    Schema::new("ListSAMLProvidersRequest", Kind::Structure(&[]));
+pub static LIST_SAML_PROVIDERS_RESPONSE: Schema = Schema::new(
+    "ListSAMLProvidersResponse",
+    Kind::Structure(&[Member::new("SAMLProviderList", &SAML_PROVIDER_LIST_TYPE)]),
+);
+pub static LIST_SSH_PUBLIC_KEYS_REQUEST: Schema = Schema::new(
+    "ListSSHPublicKeysRequest",
+    Kind::Structure(&[
+        Member::new("Marker", &MARKER_TYPE),
+        Member::new("MaxItems", &MAX_ITEMS_TYPE),
+        Member::new("UserName", &USER_NAME_TYPE),
+    ]),
+);
+pub static LIST_SSH_PUBLIC_KEYS_RESPONSE: Schema = Schema::new(
+    "ListSSHPublicKeysResponse",
+    Kind::Structure(&[
+        Member::new("IsTruncated", &BOOLEAN_TYPE),
+        Member::new("Marker", &RESPONSE_MARKER_TYPE),
+        Member::new("SSHPublicKeys", &SSH_PUBLIC_KEY_LIST_TYPE),
+    ]),
+);
+pub static LIST_SERVER_CERTIFICATES_REQUEST: Schema = Schema::new(
+    "ListServerCertificatesRequest",
+    Kind::Structure(&[
+        Member::new("Marker", &MARKER_TYPE),
+        Member::new("MaxItems", &MAX_ITEMS_TYPE),
+        Member::new("PathPrefix", &PATH_PREFIX_TYPE),
+    ]),
+);
+pub static LIST_SERVER_CERTIFICATES_RESPONSE: Schema = Schema::new(
+    "ListServerCertificatesResponse",
+    Kind::Structure(&[
+        Member::new("IsTruncated", &BOOLEAN_TYPE),
+        Member::new("Marker", &RESPONSE_MARKER_TYPE),
+        Member::new("ServerCertificateMetadataList", &SERVER_CERTIFICATE_METADATA_LIST_TYPE)
+            .required(),
+    ]),
+);
+pub static LIST_SERVICE_SPECIFIC_CREDENTIALS_REQUEST: Schema = Schema::new(
+    "ListServiceSpecificCredentialsRequest",
+    Kind::Structure(&[
+        Member::new("AllUsers", &ALL_USERS),
+        Member::new("Marker", &MARKER_TYPE),
+        Member::new("MaxItems", &MAX_ITEMS_TYPE),
+        Member::new("ServiceName", &SERVICE_NAME),
+        Member::new("UserName", &USER_NAME_TYPE),
+    ]),
+);
+pub static LIST_SERVICE_SPECIFIC_CREDENTIALS_RESPONSE: Schema = Schema::new(
+    "ListServiceSpecificCredentialsResponse",
+    Kind::Structure(&[
+        Member::new("IsTruncated", &BOOLEAN_TYPE),
+        Member::new("Marker", &RESPONSE_MARKER_TYPE),
+        Member::new("ServiceSpecificCredentials", &SERVICE_SPECIFIC_CREDENTIALS_LIST_TYPE),
+    ]),
+);
+pub static LIST_SIGNING_CERTIFICATES_REQUEST: Schema = Schema::new(
+    "ListSigningCertificatesRequest",
+    Kind::Structure(&[
+        Member::new("Marker", &MARKER_TYPE),
+        Member::new("MaxItems", &MAX_ITEMS_TYPE),
+        Member::new("UserName", &EXISTING_USER_NAME_TYPE),
+    ]),
+);
+pub static LIST_SIGNING_CERTIFICATES_RESPONSE: Schema = Schema::new(
+    "ListSigningCertificatesResponse",
+    Kind::Structure(&[
+        Member::new("Certificates", &CERTIFICATE_LIST_TYPE).required(),
+        Member::new("IsTruncated", &BOOLEAN_TYPE),
+        Member::new("Marker", &RESPONSE_MARKER_TYPE),
+    ]),
+);
 pub static LIST_USER_POLICIES_REQUEST: Schema = Schema::new(
     "ListUserPoliciesRequest",
     Kind::Structure(&[
@@ -905,6 +1069,38 @@ pub static LIST_USERS_RESPONSE: Schema = Schema::new(
         Member::new("Users", &USER_LIST_TYPE).required(),
     ]),
 );
+pub static LIST_VIRTUAL_MFA_DEVICES_REQUEST: Schema = Schema::new(
+    "ListVirtualMFADevicesRequest",
+    Kind::Structure(&[
+        Member::new("AssignmentStatus", &ASSIGNMENT_STATUS_TYPE),
+        Member::new("Marker", &MARKER_TYPE),
+        Member::new("MaxItems", &MAX_ITEMS_TYPE),
+    ]),
+);
+pub static LIST_VIRTUAL_MFA_DEVICES_RESPONSE: Schema = Schema::new(
+    "ListVirtualMFADevicesResponse",
+    Kind::Structure(&[
+        Member::new("IsTruncated", &BOOLEAN_TYPE),
+        Member::new("Marker", &RESPONSE_MARKER_TYPE),
+        Member::new("VirtualMFADevices", &VIRTUAL_MFA_DEVICE_LIST_TYPE).required(),
+    ]),
+);
+pub static LOGIN_PROFILE: Schema = Schema::new(
+    "LoginProfile",
+    Kind::Structure(&[
+        Member::new("CreateDate", &DATE_TYPE).required(),
+        Member::new("PasswordResetRequired", &BOOLEAN_TYPE),
+        Member::new("UserName", &USER_NAME_TYPE).required(),
+    ]),
+);
+pub static MFA_DEVICE: Schema = Schema::new(
+    "MFADevice",
+    Kind::Structure(&[
+        Member::new("EnableDate", &DATE_TYPE).required(),
+        Member::new("SerialNumber", &SERIAL_NUMBER_TYPE).required(),
+        Member::new("UserName", &USER_NAME_TYPE).required(),
+    ]),
+);
 pub static MANAGED_POLICY_DETAIL: Schema = Schema::new(
     "ManagedPolicyDetail",
     Kind::Structure(&[
@@ -945,6 +1141,21 @@ pub static OPEN_ID_CONNECT_PROVIDER_URL_TYPE: Schema = Schema {
 pub static ORGANIZATIONS_DECISION_DETAIL: Schema = Schema::new(
     "OrganizationsDecisionDetail",
     Kind::Structure(&[Member::new("AllowedByOrganizations", &BOOLEAN_TYPE)]),
+);
+pub static PASSWORD_POLICY: Schema = Schema::new(
+    "PasswordPolicy",
+    Kind::Structure(&[
+        Member::new("AllowUsersToChangePassword", &BOOLEAN_TYPE),
+        Member::new("ExpirePasswords", &BOOLEAN_TYPE),
+        Member::new("HardExpiry", &BOOLEAN_OBJECT_TYPE),
+        Member::new("MaxPasswordAge", &MAX_PASSWORD_AGE_TYPE),
+        Member::new("MinimumPasswordLength", &MINIMUM_PASSWORD_LENGTH_TYPE),
+        Member::new("PasswordReusePrevention", &PASSWORD_REUSE_PREVENTION_TYPE),
+        Member::new("RequireLowercaseCharacters", &BOOLEAN_TYPE),
+        Member::new("RequireNumbers", &BOOLEAN_TYPE),
+        Member::new("RequireSymbols", &BOOLEAN_TYPE),
+        Member::new("RequireUppercaseCharacters", &BOOLEAN_TYPE),
+    ]),
 );
 pub static PERMISSIONS_BOUNDARY_ATTACHMENT_TYPE: Schema =
     Schema::new("PermissionsBoundaryAttachmentType", Kind::Enum(&["PermissionsBoundaryPolicy"]));
@@ -1059,6 +1270,22 @@ pub static PUT_USER_POLICY_REQUEST: Schema = Schema::new(
         Member::new("UserName", &EXISTING_USER_NAME_TYPE).required(),
     ]),
 );
+pub static REASON_TYPE: Schema = Schema {
+    name: "ReasonType",
+    kind: Kind::String,
+    length: Some(Length { min: None, max: Some(1000) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
+pub static REGION_NAME_TYPE: Schema = Schema {
+    name: "RegionNameType",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: Some(100) }),
+    range: None,
+    pattern: None,
+    sensitive: false,
+};
 pub static REMOVE_CLIENT_ID_FROM_OPEN_ID_CONNECT_PROVIDER_REQUEST: Schema = Schema::new(
     "RemoveClientIDFromOpenIDConnectProviderRequest",
     Kind::Structure(&[
@@ -1153,11 +1380,83 @@ pub static ROLE_LAST_USED: Schema = Schema::new(
         Member::new("Region", &STRING_TYPE),
     ]),
 );
+pub static ROLE_USAGE_LIST_TYPE: Schema =
+    Schema::new("RoleUsageListType", Kind::List(&Member::new("member", &ROLE_USAGE_TYPE)));
+pub static ROLE_USAGE_TYPE: Schema = Schema::new(
+    "RoleUsageType",
+    Kind::Structure(&[
+        Member::new("Region", &REGION_NAME_TYPE),
+        Member::new("Resources", &ARN_LIST_TYPE),
+    ]),
+);
+pub static SAML_PROVIDER_LIST_ENTRY: Schema = Schema::new(
+    "SAMLProviderListEntry",
+    Kind::Structure(&[
+        Member::new("Arn", &ARN_TYPE),
+        Member::new("CreateDate", &DATE_TYPE),
+        Member::new("ValidUntil", &DATE_TYPE),
+    ]),
+);
+pub static SAML_PROVIDER_LIST_TYPE: Schema = Schema::new(
+    "SAMLProviderListType",
+    Kind::List(&Member::new("member", &SAML_PROVIDER_LIST_ENTRY)),
+);
+pub static SSH_PUBLIC_KEY_LIST_TYPE: Schema = Schema::new(
+    "SSHPublicKeyListType",
+    Kind::List(&Member::new("member", &SSH_PUBLIC_KEY_METADATA)),
+);
+pub static SSH_PUBLIC_KEY_METADATA: Schema = Schema::new(
+    "SSHPublicKeyMetadata",
+    Kind::Structure(&[
+        Member::new("SSHPublicKeyId", &PUBLIC_KEY_ID_TYPE).required(),
+        Member::new("Status", &STATUS_TYPE).required(),
+        Member::new("UploadDate", &DATE_TYPE).required(),
+        Member::new("UserName", &USER_NAME_TYPE).required(),
+    ]),
+);
+pub static SERVER_CERTIFICATE_METADATA: Schema = Schema::new(
+    "ServerCertificateMetadata",
+    Kind::Structure(&[
+        Member::new("Arn", &ARN_TYPE).required(),
+        Member::new("Expiration", &DATE_TYPE),
+        Member::new("Path", &PATH_TYPE).required(),
+        Member::new("ServerCertificateId", &ID_TYPE).required(),
+        Member::new("ServerCertificateName", &SERVER_CERTIFICATE_NAME_TYPE).required(),
+        Member::new("UploadDate", &DATE_TYPE),
+    ]),
+);
+pub static SERVICE_SPECIFIC_CREDENTIAL_METADATA: Schema = Schema::new(
+    "ServiceSpecificCredentialMetadata",
+    Kind::Structure(&[
+        Member::new("CreateDate", &DATE_TYPE).required(),
+        Member::new("ExpirationDate", &DATE_TYPE),
+        Member::new("ServiceCredentialAlias", &SERVICE_CREDENTIAL_ALIAS),
+        Member::new("ServiceName", &SERVICE_NAME).required(),
+        Member::new("ServiceSpecificCredentialId", &SERVICE_SPECIFIC_CREDENTIAL_ID).required(),
+        Member::new("ServiceUserName", &SERVICE_USER_NAME),
+        Member::new("Status", &STATUS_TYPE).required(),
+        Member::new("UserName", &USER_NAME_TYPE).required(),
+    ]),
+);
+pub static SERVICE_SPECIFIC_CREDENTIALS_LIST_TYPE: Schema = Schema::new(
+    "ServiceSpecificCredentialsListType",
+    Kind::List(&Member::new("member", &SERVICE_SPECIFIC_CREDENTIAL_METADATA)),
+);
 pub static SET_DEFAULT_POLICY_VERSION_REQUEST: Schema = Schema::new(
     "SetDefaultPolicyVersionRequest",
     Kind::Structure(&[
         Member::new("PolicyArn", &ARN_TYPE).required(),
         Member::new("VersionId", &POLICY_VERSION_ID_TYPE).required(),
+    ]),
+);
+pub static SIGNING_CERTIFICATE: Schema = Schema::new(
+    "SigningCertificate",
+    Kind::Structure(&[
+        Member::new("CertificateBody", &CERTIFICATE_BODY_TYPE).required(),
+        Member::new("CertificateId", &CERTIFICATE_ID_TYPE).required(),
+        Member::new("Status", &STATUS_TYPE).required(),
+        Member::new("UploadDate", &DATE_TYPE),
+        Member::new("UserName", &USER_NAME_TYPE).required(),
     ]),
 );
 pub static SIMULATE_CUSTOM_POLICY_REQUEST: Schema = Schema::new(
@@ -1377,6 +1676,17 @@ pub static USER_DETAIL: Schema = Schema::new(
         Member::new("UserPolicyList", &POLICY_DETAIL_LIST_TYPE),
     ]),
 );
+pub static VIRTUAL_MFA_DEVICE: Schema = Schema::new(
+    "VirtualMFADevice",
+    Kind::Structure(&[
+        Member::new("Base32StringSeed", &BOOTSTRAP_DATUM),
+        Member::new("EnableDate", &DATE_TYPE),
+        Member::new("QRCodePNG", &BOOTSTRAP_DATUM),
+        Member::new("SerialNumber", &SERIAL_NUMBER_TYPE).required(),
+        Member::new("Tags", &TAG_LIST_TYPE),
+        Member::new("User", &USER),
+    ]),
+);
 pub static ACCESS_KEY_ID_TYPE: Schema = Schema {
     name: "accessKeyIdType",
     kind: Kind::String,
@@ -1397,6 +1707,17 @@ pub static ACCESS_KEY_SECRET_TYPE: Schema = Schema {
     pattern: None,
     sensitive: true,
 };
+pub static ACCOUNT_ALIAS_LIST_TYPE: Schema =
+    Schema::new("accountAliasListType", Kind::List(&Member::new("member", &ACCOUNT_ALIAS_TYPE)));
+pub static ACCOUNT_ALIAS_TYPE: Schema = Schema {
+    name: "accountAliasType",
+    kind: Kind::String,
+    length: Some(Length { min: Some(3), max: Some(63) }),
+    range: None,
+    pattern: Some(Pattern::new("^[a-z0-9]([a-z0-9]|-(?!-)){1,61}[a-z0-9]$")),
+    sensitive: false,
+};
+pub static ALL_USERS: Schema = Schema::new("allUsers", Kind::Boolean);
 pub static ARN_TYPE: Schema = Schema {
     name: "arnType",
     kind: Kind::String,
@@ -1405,10 +1726,31 @@ pub static ARN_TYPE: Schema = Schema {
     pattern: None,
     sensitive: false,
 };
+pub static ASSIGNMENT_STATUS_TYPE: Schema =
+    Schema::new("assignmentStatusType", Kind::Enum(&["Assigned", "Unassigned", "Any"]));
 pub static ATTACHED_POLICIES_LIST_TYPE: Schema =
     Schema::new("attachedPoliciesListType", Kind::List(&Member::new("member", &ATTACHED_POLICY)));
 pub static ATTACHMENT_COUNT_TYPE: Schema = Schema::new("attachmentCountType", Kind::Integer);
+pub static BOOLEAN_OBJECT_TYPE: Schema = Schema::new("booleanObjectType", Kind::Boolean);
 pub static BOOLEAN_TYPE: Schema = Schema::new("booleanType", Kind::Boolean);
+pub static CERTIFICATE_BODY_TYPE: Schema = Schema {
+    name: "certificateBodyType",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: Some(16384) }),
+    range: None,
+    pattern: Some(Pattern::new("[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+")),
+    sensitive: false,
+};
+pub static CERTIFICATE_ID_TYPE: Schema = Schema {
+    name: "certificateIdType",
+    kind: Kind::String,
+    length: Some(Length { min: Some(24), max: Some(128) }),
+    range: None,
+    pattern: Some(Pattern::new("[\\w]+")),
+    sensitive: false,
+};
+pub static CERTIFICATE_LIST_TYPE: Schema =
+    Schema::new("certificateListType", Kind::List(&Member::new("member", &SIGNING_CERTIFICATE)));
 pub static CLIENT_ID_LIST_TYPE: Schema =
     Schema::new("clientIDListType", Kind::List(&Member::new("member", &CLIENT_ID_TYPE)));
 pub static CLIENT_ID_TYPE: Schema = Schema {
@@ -1486,6 +1828,32 @@ pub static MAX_ITEMS_TYPE: Schema = Schema {
     pattern: None,
     sensitive: false,
 };
+pub static MAX_PASSWORD_AGE_TYPE: Schema = Schema {
+    name: "maxPasswordAgeType",
+    kind: Kind::Integer,
+    length: None,
+    range: Some(Range { min: Some(1.0), max: Some(1095.0) }),
+    pattern: None,
+    sensitive: false,
+};
+pub static MFA_DEVICE_LIST_TYPE: Schema =
+    Schema::new("mfaDeviceListType", Kind::List(&Member::new("member", &MFA_DEVICE)));
+pub static MINIMUM_PASSWORD_LENGTH_TYPE: Schema = Schema {
+    name: "minimumPasswordLengthType",
+    kind: Kind::Integer,
+    length: None,
+    range: Some(Range { min: Some(6.0), max: Some(128.0) }),
+    pattern: None,
+    sensitive: false,
+};
+pub static PASSWORD_REUSE_PREVENTION_TYPE: Schema = Schema {
+    name: "passwordReusePreventionType",
+    kind: Kind::Integer,
+    length: None,
+    range: Some(Range { min: Some(1.0), max: Some(24.0) }),
+    pattern: None,
+    sensitive: false,
+};
 pub static PATH_PREFIX_TYPE: Schema = Schema {
     name: "pathPrefixType",
     kind: Kind::String,
@@ -1554,6 +1922,14 @@ pub static POLICY_VERSION_ID_TYPE: Schema = Schema {
     pattern: Some(Pattern::new("v[1-9][0-9]*(\\.[A-Za-z0-9-]*)?")),
     sensitive: false,
 };
+pub static PUBLIC_KEY_ID_TYPE: Schema = Schema {
+    name: "publicKeyIdType",
+    kind: Kind::String,
+    length: Some(Length { min: Some(20), max: Some(128) }),
+    range: None,
+    pattern: Some(Pattern::new("[\\w]+")),
+    sensitive: false,
+};
 pub static RESPONSE_MARKER_TYPE: Schema = Schema::new("responseMarkerType", Kind::String);
 pub static ROLE_DESCRIPTION_TYPE: Schema = Schema {
     name: "roleDescriptionType",
@@ -1581,6 +1957,51 @@ pub static ROLE_NAME_TYPE: Schema = Schema {
     length: Some(Length { min: Some(1), max: Some(64) }),
     range: None,
     pattern: Some(Pattern::new("[\\w+=,.@-]+")),
+    sensitive: false,
+};
+pub static SERIAL_NUMBER_TYPE: Schema = Schema {
+    name: "serialNumberType",
+    kind: Kind::String,
+    length: Some(Length { min: Some(9), max: Some(256) }),
+    range: None,
+    pattern: Some(Pattern::new("[\\w+=/:,.@-]+")),
+    sensitive: false,
+};
+pub static SERVER_CERTIFICATE_METADATA_LIST_TYPE: Schema = Schema::new(
+    "serverCertificateMetadataListType",
+    Kind::List(&Member::new("member", &SERVER_CERTIFICATE_METADATA)),
+);
+pub static SERVER_CERTIFICATE_NAME_TYPE: Schema = Schema {
+    name: "serverCertificateNameType",
+    kind: Kind::String,
+    length: Some(Length { min: Some(1), max: Some(128) }),
+    range: None,
+    pattern: Some(Pattern::new("[\\w+=,.@-]+")),
+    sensitive: false,
+};
+pub static SERVICE_CREDENTIAL_ALIAS: Schema = Schema {
+    name: "serviceCredentialAlias",
+    kind: Kind::String,
+    length: Some(Length { min: Some(0), max: Some(200) }),
+    range: None,
+    pattern: Some(Pattern::new("[\\w+=,.@-]+")),
+    sensitive: false,
+};
+pub static SERVICE_NAME: Schema = Schema::new("serviceName", Kind::String);
+pub static SERVICE_SPECIFIC_CREDENTIAL_ID: Schema = Schema {
+    name: "serviceSpecificCredentialId",
+    kind: Kind::String,
+    length: Some(Length { min: Some(20), max: Some(128) }),
+    range: None,
+    pattern: Some(Pattern::new("[\\w]+")),
+    sensitive: false,
+};
+pub static SERVICE_USER_NAME: Schema = Schema {
+    name: "serviceUserName",
+    kind: Kind::String,
+    length: Some(Length { min: Some(0), max: Some(200) }),
+    range: None,
+    pattern: Some(Pattern::new("[\\w+=,.@-]*")),
     sensitive: false,
 };
 pub static STATUS_TYPE: Schema =
@@ -1687,3 +2108,7 @@ pub static USER_NAME_TYPE: Schema = Schema {
     pattern: Some(Pattern::new("[\\w+=,.@-]+")),
     sensitive: false,
 };
+pub static VIRTUAL_MFA_DEVICE_LIST_TYPE: Schema = Schema::new(
+    "virtualMFADeviceListType",
+    Kind::List(&Member::new("member", &VIRTUAL_MFA_DEVICE)),
+);

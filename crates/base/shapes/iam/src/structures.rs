@@ -1289,6 +1289,64 @@ impl Value for DeleteRoleRequest {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteServiceLinkedRoleRequest {
+    pub role_name: String,
+}
+
+impl Structure for DeleteServiceLinkedRoleRequest {
+    const SCHEMA: &'static Schema = &schemas::DELETE_SERVICE_LINKED_ROLE_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.role_name, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.role_name, 0, writer, members);
+    }
+}
+
+impl Value for DeleteServiceLinkedRoleRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteServiceLinkedRoleResponse {
+    pub deletion_task_id: String,
+}
+
+impl Structure for DeleteServiceLinkedRoleResponse {
+    const SCHEMA: &'static Schema = &schemas::DELETE_SERVICE_LINKED_ROLE_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.deletion_task_id, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.deletion_task_id, 0, writer, members);
+    }
+}
+
+impl Value for DeleteServiceLinkedRoleResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct DeleteUserPermissionsBoundaryRequest {
     pub user_name: String,
 }
@@ -1370,6 +1428,38 @@ impl Structure for DeleteUserRequest {
 }
 
 impl Value for DeleteUserRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeletionTaskFailureReasonType {
+    pub reason: Option<String>,
+    pub role_usage_list: Option<Vec<RoleUsageType>>,
+}
+
+impl Structure for DeletionTaskFailureReasonType {
+    const SCHEMA: &'static Schema = &schemas::DELETION_TASK_FAILURE_REASON_TYPE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.reason, reader, member),
+            1 => read_optional(&mut self.role_usage_list, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.reason, 0, writer, members);
+        write_optional(&self.role_usage_list, 1, writer, members);
+    }
+}
+
+impl Value for DeletionTaskFailureReasonType {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }
@@ -1599,6 +1689,35 @@ impl Structure for GetAccountAuthorizationDetailsResponse {
 }
 
 impl Value for GetAccountAuthorizationDetailsResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetAccountPasswordPolicyResponse {
+    pub password_policy: PasswordPolicy,
+}
+
+impl Structure for GetAccountPasswordPolicyResponse {
+    const SCHEMA: &'static Schema = &schemas::GET_ACCOUNT_PASSWORD_POLICY_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.password_policy, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.password_policy, 0, writer, members);
+    }
+}
+
+impl Value for GetAccountPasswordPolicyResponse {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }
@@ -1925,6 +2044,64 @@ impl Value for GetInstanceProfileResponse {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetLoginProfileRequest {
+    pub user_name: Option<String>,
+}
+
+impl Structure for GetLoginProfileRequest {
+    const SCHEMA: &'static Schema = &schemas::GET_LOGIN_PROFILE_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.user_name, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.user_name, 0, writer, members);
+    }
+}
+
+impl Value for GetLoginProfileRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetLoginProfileResponse {
+    pub login_profile: LoginProfile,
+}
+
+impl Structure for GetLoginProfileResponse {
+    const SCHEMA: &'static Schema = &schemas::GET_LOGIN_PROFILE_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.login_profile, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.login_profile, 0, writer, members);
+    }
+}
+
+impl Value for GetLoginProfileResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct GetOpenIDConnectProviderRequest {
     pub open_id_connect_provider_arn: String,
 }
@@ -2230,6 +2407,67 @@ impl Structure for GetRoleResponse {
 }
 
 impl Value for GetRoleResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetServiceLinkedRoleDeletionStatusRequest {
+    pub deletion_task_id: String,
+}
+
+impl Structure for GetServiceLinkedRoleDeletionStatusRequest {
+    const SCHEMA: &'static Schema = &schemas::GET_SERVICE_LINKED_ROLE_DELETION_STATUS_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.deletion_task_id, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.deletion_task_id, 0, writer, members);
+    }
+}
+
+impl Value for GetServiceLinkedRoleDeletionStatusRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetServiceLinkedRoleDeletionStatusResponse {
+    pub reason: Option<DeletionTaskFailureReasonType>,
+    pub status: DeletionTaskStatusType,
+}
+
+impl Structure for GetServiceLinkedRoleDeletionStatusResponse {
+    const SCHEMA: &'static Schema = &schemas::GET_SERVICE_LINKED_ROLE_DELETION_STATUS_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.reason, reader, member),
+            1 => read_required(&mut self.status, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.reason, 0, writer, members);
+        write_required(&self.status, 1, writer, members);
+    }
+}
+
+impl Value for GetServiceLinkedRoleDeletionStatusResponse {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }
@@ -2560,6 +2798,73 @@ impl Structure for ListAccessKeysResponse {
 }
 
 impl Value for ListAccessKeysResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListAccountAliasesRequest {
+    pub marker: Option<String>,
+    pub max_items: Option<i32>,
+}
+
+impl Structure for ListAccountAliasesRequest {
+    const SCHEMA: &'static Schema = &schemas::LIST_ACCOUNT_ALIASES_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.marker, reader, member),
+            1 => read_optional(&mut self.max_items, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.marker, 0, writer, members);
+        write_optional(&self.max_items, 1, writer, members);
+    }
+}
+
+impl Value for ListAccountAliasesRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListAccountAliasesResponse {
+    pub account_aliases: Vec<String>,
+    pub is_truncated: Option<bool>,
+    pub marker: Option<String>,
+}
+
+impl Structure for ListAccountAliasesResponse {
+    const SCHEMA: &'static Schema = &schemas::LIST_ACCOUNT_ALIASES_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.account_aliases, reader, member),
+            1 => read_optional(&mut self.is_truncated, reader, member),
+            2 => read_optional(&mut self.marker, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.account_aliases, 0, writer, members);
+        write_optional(&self.is_truncated, 1, writer, members);
+        write_optional(&self.marker, 2, writer, members);
+    }
+}
+
+impl Value for ListAccountAliasesResponse {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }
@@ -3293,6 +3598,76 @@ impl Value for ListInstanceProfilesResponse {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListMFADevicesRequest {
+    pub marker: Option<String>,
+    pub max_items: Option<i32>,
+    pub user_name: Option<String>,
+}
+
+impl Structure for ListMFADevicesRequest {
+    const SCHEMA: &'static Schema = &schemas::LIST_MFA_DEVICES_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.marker, reader, member),
+            1 => read_optional(&mut self.max_items, reader, member),
+            2 => read_optional(&mut self.user_name, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.marker, 0, writer, members);
+        write_optional(&self.max_items, 1, writer, members);
+        write_optional(&self.user_name, 2, writer, members);
+    }
+}
+
+impl Value for ListMFADevicesRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListMFADevicesResponse {
+    pub is_truncated: Option<bool>,
+    pub mfa_devices: Vec<MFADevice>,
+    pub marker: Option<String>,
+}
+
+impl Structure for ListMFADevicesResponse {
+    const SCHEMA: &'static Schema = &schemas::LIST_MFA_DEVICES_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.is_truncated, reader, member),
+            1 => read_required(&mut self.mfa_devices, reader, member),
+            2 => read_optional(&mut self.marker, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.is_truncated, 0, writer, members);
+        write_required(&self.mfa_devices, 1, writer, members);
+        write_optional(&self.marker, 2, writer, members);
+    }
+}
+
+impl Value for ListMFADevicesResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ListOpenIDConnectProviderTagsRequest {
     pub marker: Option<String>,
     pub max_items: Option<i32>,
@@ -3841,6 +4216,341 @@ impl Value for ListRolesResponse {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListSAMLProvidersRequest {}
+
+impl Structure for ListSAMLProvidersRequest {
+    const SCHEMA: &'static Schema = &schemas::LIST_SAML_PROVIDERS_REQUEST;
+    fn read_member(&mut self, _: usize, _: &mut dyn Reader) -> Result<bool, Malformed> {
+        Ok(false)
+    }
+    fn write_members(&self, _: &mut dyn Writer) {}
+}
+
+impl Value for ListSAMLProvidersRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListSAMLProvidersResponse {
+    pub saml_provider_list: Option<Vec<SAMLProviderListEntry>>,
+}
+
+impl Structure for ListSAMLProvidersResponse {
+    const SCHEMA: &'static Schema = &schemas::LIST_SAML_PROVIDERS_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.saml_provider_list, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.saml_provider_list, 0, writer, members);
+    }
+}
+
+impl Value for ListSAMLProvidersResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListSSHPublicKeysRequest {
+    pub marker: Option<String>,
+    pub max_items: Option<i32>,
+    pub user_name: Option<String>,
+}
+
+impl Structure for ListSSHPublicKeysRequest {
+    const SCHEMA: &'static Schema = &schemas::LIST_SSH_PUBLIC_KEYS_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.marker, reader, member),
+            1 => read_optional(&mut self.max_items, reader, member),
+            2 => read_optional(&mut self.user_name, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.marker, 0, writer, members);
+        write_optional(&self.max_items, 1, writer, members);
+        write_optional(&self.user_name, 2, writer, members);
+    }
+}
+
+impl Value for ListSSHPublicKeysRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListSSHPublicKeysResponse {
+    pub is_truncated: Option<bool>,
+    pub marker: Option<String>,
+    pub ssh_public_keys: Option<Vec<SSHPublicKeyMetadata>>,
+}
+
+impl Structure for ListSSHPublicKeysResponse {
+    const SCHEMA: &'static Schema = &schemas::LIST_SSH_PUBLIC_KEYS_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.is_truncated, reader, member),
+            1 => read_optional(&mut self.marker, reader, member),
+            2 => read_optional(&mut self.ssh_public_keys, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.is_truncated, 0, writer, members);
+        write_optional(&self.marker, 1, writer, members);
+        write_optional(&self.ssh_public_keys, 2, writer, members);
+    }
+}
+
+impl Value for ListSSHPublicKeysResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListServerCertificatesRequest {
+    pub marker: Option<String>,
+    pub max_items: Option<i32>,
+    pub path_prefix: Option<String>,
+}
+
+impl Structure for ListServerCertificatesRequest {
+    const SCHEMA: &'static Schema = &schemas::LIST_SERVER_CERTIFICATES_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.marker, reader, member),
+            1 => read_optional(&mut self.max_items, reader, member),
+            2 => read_optional(&mut self.path_prefix, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.marker, 0, writer, members);
+        write_optional(&self.max_items, 1, writer, members);
+        write_optional(&self.path_prefix, 2, writer, members);
+    }
+}
+
+impl Value for ListServerCertificatesRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListServerCertificatesResponse {
+    pub is_truncated: Option<bool>,
+    pub marker: Option<String>,
+    pub server_certificate_metadata_list: Vec<ServerCertificateMetadata>,
+}
+
+impl Structure for ListServerCertificatesResponse {
+    const SCHEMA: &'static Schema = &schemas::LIST_SERVER_CERTIFICATES_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.is_truncated, reader, member),
+            1 => read_optional(&mut self.marker, reader, member),
+            2 => read_required(&mut self.server_certificate_metadata_list, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.is_truncated, 0, writer, members);
+        write_optional(&self.marker, 1, writer, members);
+        write_required(&self.server_certificate_metadata_list, 2, writer, members);
+    }
+}
+
+impl Value for ListServerCertificatesResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListServiceSpecificCredentialsRequest {
+    pub all_users: Option<bool>,
+    pub marker: Option<String>,
+    pub max_items: Option<i32>,
+    pub service_name: Option<String>,
+    pub user_name: Option<String>,
+}
+
+impl Structure for ListServiceSpecificCredentialsRequest {
+    const SCHEMA: &'static Schema = &schemas::LIST_SERVICE_SPECIFIC_CREDENTIALS_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.all_users, reader, member),
+            1 => read_optional(&mut self.marker, reader, member),
+            2 => read_optional(&mut self.max_items, reader, member),
+            3 => read_optional(&mut self.service_name, reader, member),
+            4 => read_optional(&mut self.user_name, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.all_users, 0, writer, members);
+        write_optional(&self.marker, 1, writer, members);
+        write_optional(&self.max_items, 2, writer, members);
+        write_optional(&self.service_name, 3, writer, members);
+        write_optional(&self.user_name, 4, writer, members);
+    }
+}
+
+impl Value for ListServiceSpecificCredentialsRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListServiceSpecificCredentialsResponse {
+    pub is_truncated: Option<bool>,
+    pub marker: Option<String>,
+    pub service_specific_credentials: Option<Vec<ServiceSpecificCredentialMetadata>>,
+}
+
+impl Structure for ListServiceSpecificCredentialsResponse {
+    const SCHEMA: &'static Schema = &schemas::LIST_SERVICE_SPECIFIC_CREDENTIALS_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.is_truncated, reader, member),
+            1 => read_optional(&mut self.marker, reader, member),
+            2 => read_optional(&mut self.service_specific_credentials, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.is_truncated, 0, writer, members);
+        write_optional(&self.marker, 1, writer, members);
+        write_optional(&self.service_specific_credentials, 2, writer, members);
+    }
+}
+
+impl Value for ListServiceSpecificCredentialsResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListSigningCertificatesRequest {
+    pub marker: Option<String>,
+    pub max_items: Option<i32>,
+    pub user_name: Option<String>,
+}
+
+impl Structure for ListSigningCertificatesRequest {
+    const SCHEMA: &'static Schema = &schemas::LIST_SIGNING_CERTIFICATES_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.marker, reader, member),
+            1 => read_optional(&mut self.max_items, reader, member),
+            2 => read_optional(&mut self.user_name, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.marker, 0, writer, members);
+        write_optional(&self.max_items, 1, writer, members);
+        write_optional(&self.user_name, 2, writer, members);
+    }
+}
+
+impl Value for ListSigningCertificatesRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListSigningCertificatesResponse {
+    pub certificates: Vec<SigningCertificate>,
+    pub is_truncated: Option<bool>,
+    pub marker: Option<String>,
+}
+
+impl Structure for ListSigningCertificatesResponse {
+    const SCHEMA: &'static Schema = &schemas::LIST_SIGNING_CERTIFICATES_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.certificates, reader, member),
+            1 => read_optional(&mut self.is_truncated, reader, member),
+            2 => read_optional(&mut self.marker, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.certificates, 0, writer, members);
+        write_optional(&self.is_truncated, 1, writer, members);
+        write_optional(&self.marker, 2, writer, members);
+    }
+}
+
+impl Value for ListSigningCertificatesResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ListUserPoliciesRequest {
     pub marker: Option<String>,
     pub max_items: Option<i32>,
@@ -4051,6 +4761,146 @@ impl Value for ListUsersResponse {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListVirtualMFADevicesRequest {
+    pub assignment_status: Option<AssignmentStatusType>,
+    pub marker: Option<String>,
+    pub max_items: Option<i32>,
+}
+
+impl Structure for ListVirtualMFADevicesRequest {
+    const SCHEMA: &'static Schema = &schemas::LIST_VIRTUAL_MFA_DEVICES_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.assignment_status, reader, member),
+            1 => read_optional(&mut self.marker, reader, member),
+            2 => read_optional(&mut self.max_items, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.assignment_status, 0, writer, members);
+        write_optional(&self.marker, 1, writer, members);
+        write_optional(&self.max_items, 2, writer, members);
+    }
+}
+
+impl Value for ListVirtualMFADevicesRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListVirtualMFADevicesResponse {
+    pub is_truncated: Option<bool>,
+    pub marker: Option<String>,
+    pub virtual_mfa_devices: Vec<VirtualMFADevice>,
+}
+
+impl Structure for ListVirtualMFADevicesResponse {
+    const SCHEMA: &'static Schema = &schemas::LIST_VIRTUAL_MFA_DEVICES_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.is_truncated, reader, member),
+            1 => read_optional(&mut self.marker, reader, member),
+            2 => read_required(&mut self.virtual_mfa_devices, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.is_truncated, 0, writer, members);
+        write_optional(&self.marker, 1, writer, members);
+        write_required(&self.virtual_mfa_devices, 2, writer, members);
+    }
+}
+
+impl Value for ListVirtualMFADevicesResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LoginProfile {
+    pub create_date: terms::Timestamp,
+    pub password_reset_required: Option<bool>,
+    pub user_name: String,
+}
+
+impl Structure for LoginProfile {
+    const SCHEMA: &'static Schema = &schemas::LOGIN_PROFILE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.create_date, reader, member),
+            1 => read_optional(&mut self.password_reset_required, reader, member),
+            2 => read_required(&mut self.user_name, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.create_date, 0, writer, members);
+        write_optional(&self.password_reset_required, 1, writer, members);
+        write_required(&self.user_name, 2, writer, members);
+    }
+}
+
+impl Value for LoginProfile {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct MFADevice {
+    pub enable_date: terms::Timestamp,
+    pub serial_number: String,
+    pub user_name: String,
+}
+
+impl Structure for MFADevice {
+    const SCHEMA: &'static Schema = &schemas::MFA_DEVICE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.enable_date, reader, member),
+            1 => read_required(&mut self.serial_number, reader, member),
+            2 => read_required(&mut self.user_name, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.enable_date, 0, writer, members);
+        write_required(&self.serial_number, 1, writer, members);
+        write_required(&self.user_name, 2, writer, members);
+    }
+}
+
+impl Value for MFADevice {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ManagedPolicyDetail {
     pub arn: Option<String>,
     pub attachment_count: Option<i32>,
@@ -4162,6 +5012,62 @@ impl Structure for OrganizationsDecisionDetail {
 }
 
 impl Value for OrganizationsDecisionDetail {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PasswordPolicy {
+    pub allow_users_to_change_password: Option<bool>,
+    pub expire_passwords: Option<bool>,
+    pub hard_expiry: Option<bool>,
+    pub max_password_age: Option<i32>,
+    pub minimum_password_length: Option<i32>,
+    pub password_reuse_prevention: Option<i32>,
+    pub require_lowercase_characters: Option<bool>,
+    pub require_numbers: Option<bool>,
+    pub require_symbols: Option<bool>,
+    pub require_uppercase_characters: Option<bool>,
+}
+
+impl Structure for PasswordPolicy {
+    const SCHEMA: &'static Schema = &schemas::PASSWORD_POLICY;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.allow_users_to_change_password, reader, member),
+            1 => read_optional(&mut self.expire_passwords, reader, member),
+            2 => read_optional(&mut self.hard_expiry, reader, member),
+            3 => read_optional(&mut self.max_password_age, reader, member),
+            4 => read_optional(&mut self.minimum_password_length, reader, member),
+            5 => read_optional(&mut self.password_reuse_prevention, reader, member),
+            6 => read_optional(&mut self.require_lowercase_characters, reader, member),
+            7 => read_optional(&mut self.require_numbers, reader, member),
+            8 => read_optional(&mut self.require_symbols, reader, member),
+            9 => read_optional(&mut self.require_uppercase_characters, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.allow_users_to_change_password, 0, writer, members);
+        write_optional(&self.expire_passwords, 1, writer, members);
+        write_optional(&self.hard_expiry, 2, writer, members);
+        write_optional(&self.max_password_age, 3, writer, members);
+        write_optional(&self.minimum_password_length, 4, writer, members);
+        write_optional(&self.password_reuse_prevention, 5, writer, members);
+        write_optional(&self.require_lowercase_characters, 6, writer, members);
+        write_optional(&self.require_numbers, 7, writer, members);
+        write_optional(&self.require_symbols, 8, writer, members);
+        write_optional(&self.require_uppercase_characters, 9, writer, members);
+    }
+}
+
+impl Value for PasswordPolicy {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }
@@ -4924,6 +5830,205 @@ impl Value for RoleLastUsed {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct RoleUsageType {
+    pub region: Option<String>,
+    pub resources: Option<Vec<String>>,
+}
+
+impl Structure for RoleUsageType {
+    const SCHEMA: &'static Schema = &schemas::ROLE_USAGE_TYPE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.region, reader, member),
+            1 => read_optional(&mut self.resources, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.region, 0, writer, members);
+        write_optional(&self.resources, 1, writer, members);
+    }
+}
+
+impl Value for RoleUsageType {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SAMLProviderListEntry {
+    pub arn: Option<String>,
+    pub create_date: Option<terms::Timestamp>,
+    pub valid_until: Option<terms::Timestamp>,
+}
+
+impl Structure for SAMLProviderListEntry {
+    const SCHEMA: &'static Schema = &schemas::SAML_PROVIDER_LIST_ENTRY;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.arn, reader, member),
+            1 => read_optional(&mut self.create_date, reader, member),
+            2 => read_optional(&mut self.valid_until, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.arn, 0, writer, members);
+        write_optional(&self.create_date, 1, writer, members);
+        write_optional(&self.valid_until, 2, writer, members);
+    }
+}
+
+impl Value for SAMLProviderListEntry {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SSHPublicKeyMetadata {
+    pub ssh_public_key_id: String,
+    pub status: StatusType,
+    pub upload_date: terms::Timestamp,
+    pub user_name: String,
+}
+
+impl Structure for SSHPublicKeyMetadata {
+    const SCHEMA: &'static Schema = &schemas::SSH_PUBLIC_KEY_METADATA;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.ssh_public_key_id, reader, member),
+            1 => read_required(&mut self.status, reader, member),
+            2 => read_required(&mut self.upload_date, reader, member),
+            3 => read_required(&mut self.user_name, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.ssh_public_key_id, 0, writer, members);
+        write_required(&self.status, 1, writer, members);
+        write_required(&self.upload_date, 2, writer, members);
+        write_required(&self.user_name, 3, writer, members);
+    }
+}
+
+impl Value for SSHPublicKeyMetadata {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServerCertificateMetadata {
+    pub arn: String,
+    pub expiration: Option<terms::Timestamp>,
+    pub path: String,
+    pub server_certificate_id: String,
+    pub server_certificate_name: String,
+    pub upload_date: Option<terms::Timestamp>,
+}
+
+impl Structure for ServerCertificateMetadata {
+    const SCHEMA: &'static Schema = &schemas::SERVER_CERTIFICATE_METADATA;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.arn, reader, member),
+            1 => read_optional(&mut self.expiration, reader, member),
+            2 => read_required(&mut self.path, reader, member),
+            3 => read_required(&mut self.server_certificate_id, reader, member),
+            4 => read_required(&mut self.server_certificate_name, reader, member),
+            5 => read_optional(&mut self.upload_date, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.arn, 0, writer, members);
+        write_optional(&self.expiration, 1, writer, members);
+        write_required(&self.path, 2, writer, members);
+        write_required(&self.server_certificate_id, 3, writer, members);
+        write_required(&self.server_certificate_name, 4, writer, members);
+        write_optional(&self.upload_date, 5, writer, members);
+    }
+}
+
+impl Value for ServerCertificateMetadata {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceSpecificCredentialMetadata {
+    pub create_date: terms::Timestamp,
+    pub expiration_date: Option<terms::Timestamp>,
+    pub service_credential_alias: Option<String>,
+    pub service_name: String,
+    pub service_specific_credential_id: String,
+    pub service_user_name: Option<String>,
+    pub status: StatusType,
+    pub user_name: String,
+}
+
+impl Structure for ServiceSpecificCredentialMetadata {
+    const SCHEMA: &'static Schema = &schemas::SERVICE_SPECIFIC_CREDENTIAL_METADATA;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.create_date, reader, member),
+            1 => read_optional(&mut self.expiration_date, reader, member),
+            2 => read_optional(&mut self.service_credential_alias, reader, member),
+            3 => read_required(&mut self.service_name, reader, member),
+            4 => read_required(&mut self.service_specific_credential_id, reader, member),
+            5 => read_optional(&mut self.service_user_name, reader, member),
+            6 => read_required(&mut self.status, reader, member),
+            7 => read_required(&mut self.user_name, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.create_date, 0, writer, members);
+        write_optional(&self.expiration_date, 1, writer, members);
+        write_optional(&self.service_credential_alias, 2, writer, members);
+        write_required(&self.service_name, 3, writer, members);
+        write_required(&self.service_specific_credential_id, 4, writer, members);
+        write_optional(&self.service_user_name, 5, writer, members);
+        write_required(&self.status, 6, writer, members);
+        write_required(&self.user_name, 7, writer, members);
+    }
+}
+
+impl Value for ServiceSpecificCredentialMetadata {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct SetDefaultPolicyVersionRequest {
     pub policy_arn: String,
     pub version_id: String,
@@ -4947,6 +6052,47 @@ impl Structure for SetDefaultPolicyVersionRequest {
 }
 
 impl Value for SetDefaultPolicyVersionRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SigningCertificate {
+    pub certificate_body: String,
+    pub certificate_id: String,
+    pub status: StatusType,
+    pub upload_date: Option<terms::Timestamp>,
+    pub user_name: String,
+}
+
+impl Structure for SigningCertificate {
+    const SCHEMA: &'static Schema = &schemas::SIGNING_CERTIFICATE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.certificate_body, reader, member),
+            1 => read_required(&mut self.certificate_id, reader, member),
+            2 => read_required(&mut self.status, reader, member),
+            3 => read_optional(&mut self.upload_date, reader, member),
+            4 => read_required(&mut self.user_name, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.certificate_body, 0, writer, members);
+        write_required(&self.certificate_id, 1, writer, members);
+        write_required(&self.status, 2, writer, members);
+        write_optional(&self.upload_date, 3, writer, members);
+        write_required(&self.user_name, 4, writer, members);
+    }
+}
+
+impl Value for SigningCertificate {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }
@@ -5884,6 +7030,61 @@ impl Structure for UserDetail {
 }
 
 impl Value for UserDetail {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct VirtualMFADevice {
+    pub base32_string_seed: Option<wire::Blob>,
+    pub enable_date: Option<terms::Timestamp>,
+    pub qr_code_png: Option<wire::Blob>,
+    pub serial_number: String,
+    pub tags: Option<Vec<Tag>>,
+    pub user: Option<User>,
+}
+
+impl std::fmt::Debug for VirtualMFADevice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("VirtualMFADevice")
+            .field("enable_date", &self.enable_date)
+            .field("serial_number", &self.serial_number)
+            .field("tags", &self.tags)
+            .field("user", &self.user)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Structure for VirtualMFADevice {
+    const SCHEMA: &'static Schema = &schemas::VIRTUAL_MFA_DEVICE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.base32_string_seed, reader, member),
+            1 => read_optional(&mut self.enable_date, reader, member),
+            2 => read_optional(&mut self.qr_code_png, reader, member),
+            3 => read_required(&mut self.serial_number, reader, member),
+            4 => read_optional(&mut self.tags, reader, member),
+            5 => read_optional(&mut self.user, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.base32_string_seed, 0, writer, members);
+        write_optional(&self.enable_date, 1, writer, members);
+        write_optional(&self.qr_code_png, 2, writer, members);
+        write_required(&self.serial_number, 3, writer, members);
+        write_optional(&self.tags, 4, writer, members);
+        write_optional(&self.user, 5, writer, members);
+    }
+}
+
+impl Value for VirtualMFADevice {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }

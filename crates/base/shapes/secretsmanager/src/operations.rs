@@ -49,6 +49,24 @@ impl Operation for CreateSecret {
 }
 
 #[derive(Debug, Clone, Copy)]
+pub struct DeleteResourcePolicy;
+
+impl Operation for DeleteResourcePolicy {
+    type Input = structures::DeleteResourcePolicyRequest;
+    type Output = structures::DeleteResourcePolicyResponse;
+    const NAME: &'static str = "DeleteResourcePolicy";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::DELETE_RESOURCE_POLICY_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::DELETE_RESOURCE_POLICY_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "ResourceNotFoundException",
+        "InternalServiceError",
+        "InvalidRequestException",
+        "InvalidParameterException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
 pub struct DeleteSecret;
 
 impl Operation for DeleteSecret {
@@ -168,6 +186,26 @@ impl Operation for ListSecrets {
 }
 
 #[derive(Debug, Clone, Copy)]
+pub struct PutResourcePolicy;
+
+impl Operation for PutResourcePolicy {
+    type Input = structures::PutResourcePolicyRequest;
+    type Output = structures::PutResourcePolicyResponse;
+    const NAME: &'static str = "PutResourcePolicy";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::PUT_RESOURCE_POLICY_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::PUT_RESOURCE_POLICY_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "MalformedPolicyDocumentException",
+        "ResourceNotFoundException",
+        "InvalidParameterException",
+        "InternalServiceError",
+        "InvalidRequestException",
+        "PublicPolicyException",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
 pub struct PutSecretValue;
 
 impl Operation for PutSecretValue {
@@ -283,5 +321,24 @@ impl Operation for UpdateSecretVersionStage {
         "InvalidRequestException",
         "LimitExceededException",
         "InternalServiceError",
+    ];
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct ValidateResourcePolicy;
+
+impl Operation for ValidateResourcePolicy {
+    type Input = structures::ValidateResourcePolicyRequest;
+    type Output = structures::ValidateResourcePolicyResponse;
+    const NAME: &'static str = "ValidateResourcePolicy";
+    const SERVICE: &'static ServiceModel = &crate::SERVICE;
+    const INPUT: &'static Schema = &schemas::VALIDATE_RESOURCE_POLICY_REQUEST;
+    const OUTPUT: &'static Schema = &schemas::VALIDATE_RESOURCE_POLICY_RESPONSE;
+    const ERRORS: &'static [&'static str] = &[
+        "MalformedPolicyDocumentException",
+        "ResourceNotFoundException",
+        "InvalidParameterException",
+        "InternalServiceError",
+        "InvalidRequestException",
     ];
 }

@@ -81,6 +81,14 @@ pub static CREATE_SECRET_RESPONSE: Schema = Schema::new(
     ]),
 );
 pub static CREATED_DATE_TYPE: Schema = Schema::new("CreatedDateType", Kind::Timestamp(None));
+pub static DELETE_RESOURCE_POLICY_REQUEST: Schema = Schema::new(
+    "DeleteResourcePolicyRequest",
+    Kind::Structure(&[Member::new("SecretId", &SECRET_ID_TYPE).required()]),
+);
+pub static DELETE_RESOURCE_POLICY_RESPONSE: Schema = Schema::new(
+    "DeleteResourcePolicyResponse",
+    Kind::Structure(&[Member::new("ARN", &SECRET_ARN_TYPE), Member::new("Name", &NAME_TYPE)]),
+);
 pub static DELETE_SECRET_REQUEST: Schema = Schema::new(
     "DeleteSecretRequest",
     Kind::Structure(&[
@@ -397,6 +405,18 @@ pub static PASSWORD_LENGTH_TYPE: Schema = Schema {
     pattern: None,
     sensitive: false,
 };
+pub static PUT_RESOURCE_POLICY_REQUEST: Schema = Schema::new(
+    "PutResourcePolicyRequest",
+    Kind::Structure(&[
+        Member::new("BlockPublicPolicy", &BOOLEAN_TYPE),
+        Member::new("ResourcePolicy", &NON_EMPTY_RESOURCE_POLICY_TYPE).required(),
+        Member::new("SecretId", &SECRET_ID_TYPE).required(),
+    ]),
+);
+pub static PUT_RESOURCE_POLICY_RESPONSE: Schema = Schema::new(
+    "PutResourcePolicyResponse",
+    Kind::Structure(&[Member::new("ARN", &SECRET_ARN_TYPE), Member::new("Name", &NAME_TYPE)]),
+);
 pub static PUT_SECRET_VALUE_REQUEST: Schema = Schema::new(
     "PutSecretValueRequest",
     Kind::Structure(&[
@@ -733,4 +753,29 @@ pub static UPDATE_SECRET_VERSION_STAGE_RESPONSE: Schema = Schema::new(
         Member::new("ARN", &SECRET_ARN_TYPE),
         Member::new("Name", &SECRET_NAME_TYPE),
     ]),
+);
+pub static VALIDATE_RESOURCE_POLICY_REQUEST: Schema = Schema::new(
+    "ValidateResourcePolicyRequest",
+    Kind::Structure(&[
+        Member::new("ResourcePolicy", &NON_EMPTY_RESOURCE_POLICY_TYPE).required(),
+        Member::new("SecretId", &SECRET_ID_TYPE),
+    ]),
+);
+pub static VALIDATE_RESOURCE_POLICY_RESPONSE: Schema = Schema::new(
+    "ValidateResourcePolicyResponse",
+    Kind::Structure(&[
+        Member::new("PolicyValidationPassed", &BOOLEAN_TYPE),
+        Member::new("ValidationErrors", &VALIDATION_ERRORS_TYPE),
+    ]),
+);
+pub static VALIDATION_ERRORS_ENTRY: Schema = Schema::new(
+    "ValidationErrorsEntry",
+    Kind::Structure(&[
+        Member::new("CheckName", &NAME_TYPE),
+        Member::new("ErrorMessage", &ERROR_MESSAGE),
+    ]),
+);
+pub static VALIDATION_ERRORS_TYPE: Schema = Schema::new(
+    "ValidationErrorsType",
+    Kind::List(&Member::new("member", &VALIDATION_ERRORS_ENTRY)),
 );

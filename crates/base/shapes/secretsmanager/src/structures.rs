@@ -229,6 +229,67 @@ impl Value for CreateSecretResponse {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteResourcePolicyRequest {
+    pub secret_id: String,
+}
+
+impl Structure for DeleteResourcePolicyRequest {
+    const SCHEMA: &'static Schema = &schemas::DELETE_RESOURCE_POLICY_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.secret_id, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.secret_id, 0, writer, members);
+    }
+}
+
+impl Value for DeleteResourcePolicyRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteResourcePolicyResponse {
+    pub arn: Option<String>,
+    pub name: Option<String>,
+}
+
+impl Structure for DeleteResourcePolicyResponse {
+    const SCHEMA: &'static Schema = &schemas::DELETE_RESOURCE_POLICY_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.arn, reader, member),
+            1 => read_optional(&mut self.name, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.arn, 0, writer, members);
+        write_optional(&self.name, 1, writer, members);
+    }
+}
+
+impl Value for DeleteResourcePolicyResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct DeleteSecretRequest {
     pub force_delete_without_recovery: Option<bool>,
     pub recovery_window_in_days: Option<i64>,
@@ -867,6 +928,73 @@ impl Structure for ListSecretsResponse {
 }
 
 impl Value for ListSecretsResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutResourcePolicyRequest {
+    pub block_public_policy: Option<bool>,
+    pub resource_policy: String,
+    pub secret_id: String,
+}
+
+impl Structure for PutResourcePolicyRequest {
+    const SCHEMA: &'static Schema = &schemas::PUT_RESOURCE_POLICY_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.block_public_policy, reader, member),
+            1 => read_required(&mut self.resource_policy, reader, member),
+            2 => read_required(&mut self.secret_id, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.block_public_policy, 0, writer, members);
+        write_required(&self.resource_policy, 1, writer, members);
+        write_required(&self.secret_id, 2, writer, members);
+    }
+}
+
+impl Value for PutResourcePolicyRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutResourcePolicyResponse {
+    pub arn: Option<String>,
+    pub name: Option<String>,
+}
+
+impl Structure for PutResourcePolicyResponse {
+    const SCHEMA: &'static Schema = &schemas::PUT_RESOURCE_POLICY_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.arn, reader, member),
+            1 => read_optional(&mut self.name, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.arn, 0, writer, members);
+        write_optional(&self.name, 1, writer, members);
+    }
+}
+
+impl Value for PutResourcePolicyResponse {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }
@@ -1574,6 +1702,102 @@ impl Structure for UpdateSecretVersionStageResponse {
 }
 
 impl Value for UpdateSecretVersionStageResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ValidateResourcePolicyRequest {
+    pub resource_policy: String,
+    pub secret_id: Option<String>,
+}
+
+impl Structure for ValidateResourcePolicyRequest {
+    const SCHEMA: &'static Schema = &schemas::VALIDATE_RESOURCE_POLICY_REQUEST;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_required(&mut self.resource_policy, reader, member),
+            1 => read_optional(&mut self.secret_id, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_required(&self.resource_policy, 0, writer, members);
+        write_optional(&self.secret_id, 1, writer, members);
+    }
+}
+
+impl Value for ValidateResourcePolicyRequest {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ValidateResourcePolicyResponse {
+    pub policy_validation_passed: Option<bool>,
+    pub validation_errors: Option<Vec<ValidationErrorsEntry>>,
+}
+
+impl Structure for ValidateResourcePolicyResponse {
+    const SCHEMA: &'static Schema = &schemas::VALIDATE_RESOURCE_POLICY_RESPONSE;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.policy_validation_passed, reader, member),
+            1 => read_optional(&mut self.validation_errors, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.policy_validation_passed, 0, writer, members);
+        write_optional(&self.validation_errors, 1, writer, members);
+    }
+}
+
+impl Value for ValidateResourcePolicyResponse {
+    fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
+        read_structure(reader)
+    }
+    fn write(&self, writer: &mut dyn Writer, _: &'static Schema) {
+        write_structure(self, writer);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ValidationErrorsEntry {
+    pub check_name: Option<String>,
+    pub error_message: Option<String>,
+}
+
+impl Structure for ValidationErrorsEntry {
+    const SCHEMA: &'static Schema = &schemas::VALIDATION_ERRORS_ENTRY;
+    fn read_member(&mut self, index: usize, reader: &mut dyn Reader) -> Result<bool, Malformed> {
+        let member = &Self::SCHEMA.members()[index];
+        match index {
+            0 => read_optional(&mut self.check_name, reader, member),
+            1 => read_optional(&mut self.error_message, reader, member),
+            _ => Ok(false),
+        }
+    }
+    fn write_members(&self, writer: &mut dyn Writer) {
+        let members = Self::SCHEMA.members();
+        write_optional(&self.check_name, 0, writer, members);
+        write_optional(&self.error_message, 1, writer, members);
+    }
+}
+
+impl Value for ValidationErrorsEntry {
     fn read(reader: &mut dyn Reader, _: &'static Schema) -> Read<Self> {
         read_structure(reader)
     }

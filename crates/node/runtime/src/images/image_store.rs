@@ -16,7 +16,7 @@ use super::store::Shelves;
 use super::unpack::Limits;
 use super::{
     Held, Image, ImageError, ImageReference, Images, LoadError, Peers, Platform, Progress, Pruned,
-    PullBehavior, PullError, Pulled, RegistryAuth, RetryPolicy, RootFs, SnapshotError,
+    PullBehavior, PullError, Pulled, PushError, RegistryAuth, RetryPolicy, RootFs, SnapshotError,
 };
 use crate::ContainerId;
 
@@ -104,7 +104,8 @@ impl ImageStore {
         Ok(Self { shelves, puller: Arc::new(puller), pulls, behavior, pull_timeout })
     }
 
-    /// As [`Images::load`], for callers without a runtime (`longshore image load`). Blocks.
+    /// As [`Images::load`], for callers without a runtime (`longshore image load`). Blocks, and tells
+    /// `watch` now and then how many bytes of how many were read of the file.
     ///
     /// # Errors
     /// As [`Images::load`].
@@ -112,8 +113,24 @@ impl ImageStore {
         &self,
         file: &Path,
         name: Option<&ImageReference>,
+        watch: &dyn Fn(u64, u64),
     ) -> Result<Vec<Image>, LoadError> {
-        load::load(&self.shelves, file, name)
+        load::load(&self.shelves, file, name, watch)
+    }
+
+    /// Pushes an image of the store to the registry that `to` names, under its tag; tells the digest of
+    /// its manifest. Of an image for many machines, the one of this machine goes.
+    ///
+    /// # Errors
+    /// If it is not here, or the registry does not take it.
+    pub async fn push(
+        &self,
+        reference: &ImageReference,
+        to: &ImageReference,
+        auth: &RegistryAuth,
+        progress: &Progress,
+    ) -> Result<blobs::Digest, PushError> {
+        self.puller.push(reference, to, auth, progress).await
     }
 
     /// Asks the registry, together with everybody who asks for the same at this time.
@@ -192,7 +209,7 @@ impl Images for ImageStore {
         name: Option<&ImageReference>,
     ) -> Result<Vec<Image>, LoadError> {
         let (file, name) = (file.to_owned(), name.cloned());
-        self.on_shelves(move |shelves| load::load(shelves, &file, name.as_ref())).await
+        self.on_shelves(move |shelves| load::load(shelves, &file, name.as_ref(), &|_, _| {})).await
     }
 
     async fn remove(&self, reference: &ImageReference) -> Result<bool, ImageError> {

@@ -25,6 +25,7 @@ mod lock;
 mod manifest;
 mod peers;
 mod pull;
+mod push;
 mod reference;
 mod references;
 mod registry;
@@ -44,6 +45,7 @@ pub use image::{Image, ImageConfig, Layer};
 pub use image_store::{ImageStore, Settings};
 pub use manifest::Platform;
 pub use peers::{Came, Peers, Sought, Way};
+pub use push::PushError;
 pub use reference::{DEFAULT_REGISTRY, DEFAULT_TAG, ImageReference, ParseReferenceError};
 pub use registry::{Authorities, AuthoritiesError};
 pub use retry::RetryPolicy;
@@ -123,7 +125,7 @@ impl std::fmt::Debug for RegistryAuth {
     }
 }
 
-/// How far a pull has come.
+/// How far a pull has come, or a push.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PullEvent {
     /// The manifest is known.
@@ -135,7 +137,8 @@ pub enum PullEvent {
         /// How many layers there are.
         layers: usize,
     },
-    /// Some bytes of a layer came. At most a few of these a second and layer.
+    /// Some bytes of a layer came, or went where the image is pushed. At most a few of these a second
+    /// and layer.
     Fetching {
         /// The layer's blob.
         layer: blobs::Digest,

@@ -89,6 +89,8 @@ pub(super) struct Inner {
     pub(super) bridge_index: u32,
     /// The bridge address of the namespace that [`Networks::listen`] listens in.
     pub(super) endpoints: Ipv4Addr,
+    /// Whether the route of the host to it is this instance's.
+    is_found_from_host: bool,
     pub(super) options: NetworkOptions,
     pub(super) route: Mutex<Socket>,
     pub(super) firewall: Mutex<Firewall>,
@@ -263,7 +265,7 @@ impl Inner {
             taken,
             ports,
         };
-        let inner = Self {
+        let mut inner = Self {
             folder,
             namespaces,
             run,
@@ -273,6 +275,7 @@ impl Inner {
             bridge,
             bridge_index,
             endpoints,
+            is_found_from_host: false,
             options,
             route: Mutex::new(route),
             firewall: Mutex::new(firewall),
@@ -281,7 +284,7 @@ impl Inner {
             making: Mutex::default(),
             closed: AtomicBool::new(false),
         };
-        inner.make_endpoints()?;
+        inner.is_found_from_host = inner.make_endpoints()?;
         Ok(inner)
     }
 
@@ -361,6 +364,10 @@ impl Networks for LinuxNetworks {
 
     async fn task_networks(&self) -> Vec<TaskNetwork> {
         self.inner.state.lock().tasks.values().cloned().collect()
+    }
+
+    fn is_found_from_host(&self) -> bool {
+        self.inner.is_found_from_host
     }
 
     fn own(&self) -> Option<OwnNetwork> {

@@ -9,24 +9,39 @@ use super::bridge::{io_error, mac};
 use super::leftovers::{interface, remove_namespace};
 use super::linux::Inner;
 use super::netlink::{Family, Message, Socket};
+use super::vpc::host_routes;
 use super::{NetworkError, links, namespaces};
 
 /// The loopback interface's index, in every namespace.
 const LOOPBACK: u32 = 1;
 
 impl Inner {
-    /// Makes the namespace of the instance's own endpoints, a neighbour of the containers'.
-    pub(super) fn make_endpoints(&self) -> Result<(), NetworkError> {
+    /// Makes the namespace of the instance's own endpoints, a neighbour of the containers'; whether
+    /// the host finds it.
+    pub(super) fn make_endpoints(&self) -> Result<bool, NetworkError> {
         let (endpoint, gateway) = (self.options.endpoint, self.bridge.subnet.gateway());
         self.make_neighbour(self.endpoints, |eth0| links::add_address(eth0, endpoint, 32))?;
         // Containers in host mode find it by this route. Of several instances in one namespace,
         // which is then the host's, the first answers them.
         let route = links::add_neighbour_route(endpoint, self.bridge_index, gateway);
         match self.route.lock().request(vec![route]) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                Err(io_error(format!("cannot add a route to {endpoint}"))(error))
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let known = host_routes().into_iter().find(|(known, _)| *known == endpoint);
+                let holder = known.map(|(_, interface)| interface).unwrap_or_default();
+                let is_own = holder == self.bridge.name;
+                if !is_own {
+                    tracing::warn!(
+                        %endpoint,
+                        holder,
+                        "another instance on this machine answers there in the machine's network: \
+                         tasks in host mode that have a role do not start here; start it with \
+                         --instances 2, and each instance has a network of its own"
+                    );
+                }
+                Ok(is_own)
             }
-            _ => Ok(()),
+            Err(error) => Err(io_error(format!("cannot add a route to {endpoint}"))(error)),
         }
     }
 

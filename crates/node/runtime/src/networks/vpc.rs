@@ -230,7 +230,7 @@ fn folder(name: &str) -> Result<PathBuf, NetworkError> {
 }
 
 /// The single addresses that the host has routes to, and through which interface.
-fn host_routes() -> Vec<(Ipv4Addr, String)> {
+pub(super) fn host_routes() -> Vec<(Ipv4Addr, String)> {
     let text = fs::read_to_string("/proc/thread-self/net/route").unwrap_or_default();
     let single = |(network, mask, interface): (u32, u32, String)| {
         (mask == u32::MAX).then(|| (Ipv4Addr::from(network), interface))

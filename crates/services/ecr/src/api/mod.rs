@@ -19,6 +19,8 @@ mod storage_class;
 mod tags;
 mod templates;
 
+pub(crate) use scans::scan_status;
+
 use std::sync::Arc;
 
 use shapes_ecr as shapes;
@@ -128,8 +130,8 @@ fn explain(_: &'static str, broken: &[Violation]) -> ServiceError {
     ServiceError::new(INVALID_PARAMETER.code, INVALID_PARAMETER.status, text)
 }
 
-/// The registry that a request means. Another account's is closed: policies of repositories are kept
-/// and shown, and nobody of another account is let in by them yet.
+/// The registry that a request means. Another account's is closed: policies of repositories hold within
+/// their account alone.
 fn scope(context: &Context, registry: Option<&str>) -> Result<Scope, Error> {
     let scope = Scope::of(context);
     match registry {
@@ -155,7 +157,7 @@ fn key(context: &Context, registry: Option<&str>, name: &str) -> Result<NameKey,
 }
 
 /// `arn:aws:ecr:…:repository/…`.
-fn arn(key: &NameKey) -> String {
+pub(crate) fn arn(key: &NameKey) -> String {
     let (Scope { account, region }, name) = key;
     format!("arn:aws:ecr:{region}:{account}:repository/{name}")
 }

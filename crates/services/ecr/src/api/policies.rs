@@ -1,8 +1,11 @@
-//! Policies of repositories and of the registry: checked for their form, kept and shown.
+//! Policies of repositories and of the registry: kept with users and roles by their ids, and asked
+//! where calls are decided.
 
+use iam::UnfitPolicy;
 use serde_json::Value;
 use shapes_ecr as shapes;
 use shapes_ecr::errors as codes;
+use terms::AccountId;
 use wire::Context;
 
 use super::key;
@@ -13,30 +16,35 @@ use crate::{Inner, Scope};
 
 /// The longest policy, in bytes.
 const POLICY_BYTES_MAX: usize = 10_240;
+/// The setting that says which actions a registry's policy may name.
+pub(super) const POLICY_SCOPE: &str = "REGISTRY_POLICY_SCOPE";
+/// Those of its first version.
+const OF_OLD_SCOPE: [&str; 3] =
+    ["ecr:ReplicateImage", "ecr:BatchImportUpstreamImage", "ecr:CreateRepository"];
 
 /// Checks the form of a policy: statements, each with an effect, principals and ECR's actions.
 ///
 /// # Errors
 /// What is wrong, as a wrong `policyText`.
-pub(super) fn check(text: &str) -> Result<(), Error> {
-    let wrong = |why: &str| Err(Error::parameter("PolicyText", why));
+fn check(text: &str) -> Result<(), Error> {
+    let wrong = |why: &str| Err(Error::Policy(why.to_owned()));
     if text.len() > POLICY_BYTES_MAX {
-        return wrong("has more than 10240 bytes");
+        return Err(Error::parameter("PolicyText", "has more than 10240 bytes"));
     }
     let Ok(document) = serde_json::from_str::<Value>(text) else {
-        return wrong("Invalid repository policy provided");
+        return wrong("it is no JSON");
     };
     let statements = match &document["Statement"] {
         Value::Array(statements) => statements.iter().collect(),
         Value::Object(_) => vec![&document["Statement"]],
-        _ => return wrong("Invalid repository policy provided: Statement is missing"),
+        _ => return wrong("Statement is missing"),
     };
     for statement in statements {
         if !matches!(statement["Effect"].as_str(), Some("Allow" | "Deny")) {
-            return wrong("Invalid repository policy provided: Effect must be Allow or Deny");
+            return wrong("Effect must be Allow or Deny");
         }
         if statement["Principal"].is_null() && statement["NotPrincipal"].is_null() {
-            return wrong("Invalid repository policy provided: Principal is missing");
+            return wrong("Principal is missing");
         }
         let actions = match &statement["Action"] {
             Value::Null => &statement["NotAction"],
@@ -50,10 +58,36 @@ pub(super) fn check(text: &str) -> Result<(), Error> {
             action => is_ours(action),
         };
         if !are_ours {
-            return wrong("Invalid repository policy provided: Action must name actions of ecr");
+            return wrong("Action must name actions of ecr");
         }
     }
     Ok(())
+}
+
+/// Refuses a registry whose policy has actions that its old scope does not know (ECR guide, "Private
+/// registry permissions", version 1 of the scope).
+pub(super) fn fits_scope(registry: &RegistrySettings) -> Result<(), Error> {
+    let is_old = registry.account.get(POLICY_SCOPE).is_some_and(|value| value == "V1");
+    let Some(text) = registry.policy.as_deref().filter(|_| is_old) else { return Ok(()) };
+    let document = serde_json::from_str::<Value>(text).unwrap_or_default();
+    let one = std::slice::from_ref(&document["Statement"]);
+    let statements = document["Statement"].as_array().map_or(one, Vec::as_slice);
+    let is_known = |action: &Value| {
+        action.as_str().is_some_and(|action| {
+            OF_OLD_SCOPE.iter().any(|known| known.eq_ignore_ascii_case(action))
+        })
+    };
+    let are_known = |statement: &Value| match &statement["Action"] {
+        Value::Array(actions) => actions.iter().all(is_known),
+        action => is_known(action),
+    };
+    match statements.iter().all(are_known) {
+        true => Ok(()),
+        false => Err(Error::Policy(format!(
+            "while {POLICY_SCOPE} is V1, a registry's policy names {} alone",
+            OF_OLD_SCOPE.join(", ")
+        ))),
+    }
 }
 
 fn no_policy(key: &NameKey) -> Error {
@@ -81,9 +115,9 @@ impl Inner {
         input: shapes::SetRepositoryPolicyRequest,
     ) -> Result<shapes::SetRepositoryPolicyResponse, Error> {
         let key = key(&context, input.registry_id.as_deref(), &input.repository_name)?;
-        check(&input.policy_text)?;
+        let kept = self.policy_to_keep(&key.0.account, &input.policy_text)?;
         self.change_repository(&key, |row| {
-            row.policy = Some(input.policy_text.clone());
+            row.policy = Some(kept.clone());
             Ok(())
         })
         .await?;
@@ -102,9 +136,9 @@ impl Inner {
     ) -> Result<shapes::GetRepositoryPolicyResponse, Error> {
         let key = key(&context, input.registry_id.as_deref(), &input.repository_name)?;
         let row = self.tables.repository(&self.ledger.snapshot(), &key)?;
-        let policy_text = row.policy.clone().ok_or_else(|| no_policy(&key))?;
+        let kept = row.policy.as_deref().ok_or_else(|| no_policy(&key))?;
         Ok(shapes::GetRepositoryPolicyResponse {
-            policy_text: Some(policy_text),
+            policy_text: Some(self.policy_to_show(&key.0.account, kept)),
             registry_id: Some(key.0.account.to_string()),
             repository_name: Some(key.1),
         })
@@ -121,7 +155,7 @@ impl Inner {
             .change_repository(&key, |row| row.policy.take().ok_or_else(|| no_policy(&key)))
             .await?;
         Ok(shapes::DeleteRepositoryPolicyResponse {
-            policy_text: Some(gone),
+            policy_text: Some(self.policy_to_show(&key.0.account, &gone)),
             registry_id: Some(key.0.account.to_string()),
             repository_name: Some(key.1),
         })
@@ -133,10 +167,11 @@ impl Inner {
         context: Context,
         input: shapes::PutRegistryPolicyRequest,
     ) -> Result<shapes::PutRegistryPolicyResponse, Error> {
-        check(&input.policy_text)?;
         let scope = Scope::of(&context);
+        let kept = self.policy_to_keep(&scope.account, &input.policy_text)?;
         self.change_registry(&scope, |row| {
-            row.policy = Some(input.policy_text.clone());
+            row.policy = Some(kept.clone());
+            fits_scope(row)?;
             Ok(())
         })
         .await?;
@@ -153,9 +188,9 @@ impl Inner {
         _: shapes::GetRegistryPolicyRequest,
     ) -> Result<shapes::GetRegistryPolicyResponse, Error> {
         let scope = Scope::of(&context);
-        let text = self.registry(&scope).policy;
+        let kept = self.registry(&scope).policy.ok_or_else(|| no_registry_policy(&scope))?;
         Ok(shapes::GetRegistryPolicyResponse {
-            policy_text: Some(text.ok_or_else(|| no_registry_policy(&scope))?),
+            policy_text: Some(self.policy_to_show(&scope.account, &kept)),
             registry_id: Some(scope.account.to_string()),
         })
     }
@@ -173,9 +208,34 @@ impl Inner {
             })
             .await?;
         Ok(shapes::DeleteRegistryPolicyResponse {
-            policy_text: Some(gone),
+            policy_text: Some(self.policy_to_show(&scope.account, &gone)),
             registry_id: Some(scope.account.to_string()),
         })
+    }
+
+    /// A policy as it is to be kept: users and roles by their ids.
+    ///
+    /// # Errors
+    /// What is wrong with it, or who in it is not there, as a wrong `policyText`.
+    pub(super) fn policy_to_keep(&self, account: &AccountId, text: &str) -> Result<String, Error> {
+        check(text)?;
+        let Some(identities) = &self.setup.identities else { return Ok(text.to_owned()) };
+        let kept = identities.policy_to_keep(account, text).map_err(|unfit| {
+            let why = match unfit {
+                UnfitPolicy::Syntax(text) => text,
+                UnfitPolicy::Principal(name) => format!("there is no principal {name}"),
+            };
+            Error::Policy(why)
+        })?;
+        Ok(kept.text)
+    }
+
+    /// A kept policy as it is shown.
+    pub(super) fn policy_to_show(&self, account: &AccountId, kept: &str) -> String {
+        match &self.setup.identities {
+            Some(identities) => identities.policy_to_show(account, kept),
+            None => kept.to_owned(),
+        }
     }
 
     /// Changes a repository's row.

@@ -78,7 +78,7 @@ impl Inner {
     fn check_place(&self, scope: &Scope, place: &Place) -> Result<(), Error> {
         let Place { region, registry } = place;
         if (registry.as_str(), region.as_str()) == (scope.account.as_str(), scope.region.as_str()) {
-            let why = format!("registry {registry} in {region} would be replicated to itself");
+            let why = "Replication destination cannot be the same as the source registry";
             return Err(Error::parameter(FIELD, why));
         }
         let is_known =

@@ -23,13 +23,18 @@ const ATTRIBUTE_CHARS_MAX: usize = 256;
 pub(super) fn status_of(scan: &Scan) -> shapes::ImageScanStatus {
     shapes::ImageScanStatus {
         description: scan.description.clone(),
-        status: Some(match scan.state {
-            ScanState::Waiting => ScanStatus::InProgress,
-            ScanState::Complete { .. } => ScanStatus::Complete,
-            ScanState::Failed => ScanStatus::Failed,
-            ScanState::Unsupported => ScanStatus::UnsupportedImage,
-            ScanState::Unavailable => ScanStatus::FindingsUnavailable,
-        }),
+        status: Some(scan_status(scan)),
+    }
+}
+
+/// The same in one word.
+pub(crate) fn scan_status(scan: &Scan) -> ScanStatus {
+    match scan.state {
+        ScanState::Waiting => ScanStatus::InProgress,
+        ScanState::Complete { .. } => ScanStatus::Complete,
+        ScanState::Failed => ScanStatus::Failed,
+        ScanState::Unsupported => ScanStatus::UnsupportedImage,
+        ScanState::Unavailable => ScanStatus::FindingsUnavailable,
     }
 }
 

@@ -5,6 +5,7 @@ use shapes_ecr::errors as codes;
 use wire::Context;
 
 use super::paging::page;
+use super::policies::{POLICY_SCOPE, fits_scope};
 use crate::error::Error;
 use crate::{Inner, Scope};
 
@@ -13,7 +14,7 @@ use crate::{Inner, Scope};
 const SETTINGS: [(&str, &[&str], &str); 3] = [
     ("BASIC_SCAN_TYPE_VERSION", &["AWS_NATIVE", "CLAIR"], "AWS_NATIVE"),
     ("BLOB_MOUNTING", &["ENABLED", "DISABLED"], "ENABLED"),
-    ("REGISTRY_POLICY_SCOPE", &["V1", "V2"], "V2"),
+    (POLICY_SCOPE, &["V1", "V2"], "V2"),
 ];
 /// Exclusions of one registry, and of one page if the request does not say.
 const EXCLUSIONS_MAX: usize = 100;
@@ -40,7 +41,10 @@ impl Inner {
         }
         self.change_registry(&Scope::of(&context), |row| {
             row.account.insert(input.name.clone(), input.value.clone());
-            Ok(())
+            fits_scope(row).map_err(|_| {
+                let why = "the registry's policy names actions that V1 does not know";
+                Error::parameter("value", why)
+            })
         })
         .await?;
         let (name, value) = (Some(input.name), Some(input.value));

@@ -124,9 +124,6 @@ fn of_arn(context: &Context, text: &str) -> Result<NameKey, Error> {
     let key = key(context, None, name);
     match key {
         Ok(key) if arn(&key) == text => Ok(key),
-        _ => Err(Error::parameter(
-            "resourceArn",
-            format!("'{text}' is not the ARN of a repository of this registry"),
-        )),
+        _ => Err(Error::parameter("resourceArn", "Invalid ARN")),
     }
 }

@@ -6,7 +6,7 @@ use shapes_ecr::errors as codes;
 use wire::Context;
 
 use super::paging::page;
-use super::{lifecycle, mutability, policies, repositories, tags};
+use super::{lifecycle, mutability, repositories, tags};
 use crate::error::Error;
 use crate::model::{ROOT, Template, is_repository_name};
 use crate::tables::NameKey;
@@ -65,7 +65,7 @@ fn show(prefix: &str, row: &Template) -> shapes::RepositoryCreationTemplate {
         image_tag_mutability_exclusion_filters: filters,
         lifecycle_policy: row.lifecycle.clone(),
         prefix: Some(prefix.to_owned()),
-        repository_policy: row.policy.clone(),
+        repository_policy: None,
         resource_tags: Some(row.tags.iter().map(tag).collect()),
         updated_at: Some(row.updated_at),
     }
@@ -83,6 +83,16 @@ fn prefix(text: &str) -> Result<String, Error> {
 }
 
 impl Inner {
+    /// A template as it is shown: whom its policy names by their ARNs.
+    fn show_template(
+        &self,
+        (scope, prefix): &NameKey,
+        row: &Template,
+    ) -> shapes::RepositoryCreationTemplate {
+        let policy = row.policy.as_ref().map(|kept| self.policy_to_show(&scope.account, kept));
+        shapes::RepositoryCreationTemplate { repository_policy: policy, ..show(prefix, row) }
+    }
+
     /// Makes a template.
     pub(super) async fn create_repository_creation_template(
         &self,
@@ -90,7 +100,8 @@ impl Inner {
         input: shapes::CreateRepositoryCreationTemplateRequest,
     ) -> Result<shapes::CreateRepositoryCreationTemplateResponse, Error> {
         let key = (Scope::of(&context), prefix(&input.prefix)?);
-        input.repository_policy.as_deref().map(policies::check).transpose()?;
+        let kept = |text: &str| self.policy_to_keep(&key.0.account, text);
+        let policy = input.repository_policy.as_deref().map(kept).transpose()?;
         input.lifecycle_policy.as_deref().map(lifecycle::check).transpose()?;
         let template = Template {
             description: input.description,
@@ -101,7 +112,7 @@ impl Inner {
             )?,
             encryption: encryption(input.encryption_configuration)?,
             tags: tags::read(input.resource_tags.as_deref().unwrap_or_default())?,
-            policy: input.repository_policy,
+            policy,
             lifecycle: input.lifecycle_policy,
             role: input.custom_role_arn,
             created_at: context.now,
@@ -121,7 +132,7 @@ impl Inner {
         done.await?;
         Ok(shapes::CreateRepositoryCreationTemplateResponse {
             registry_id: Some(key.0.account.to_string()),
-            repository_creation_template: Some(show(&key.1, &template)),
+            repository_creation_template: Some(self.show_template(&key, &template)),
         })
     }
 
@@ -132,7 +143,8 @@ impl Inner {
         input: shapes::UpdateRepositoryCreationTemplateRequest,
     ) -> Result<shapes::UpdateRepositoryCreationTemplateResponse, Error> {
         let key = (Scope::of(&context), prefix(&input.prefix)?);
-        input.repository_policy.as_deref().map(policies::check).transpose()?;
+        let kept = |text: &str| self.policy_to_keep(&key.0.account, text);
+        let policy = input.repository_policy.as_deref().map(kept).transpose()?;
         input.lifecycle_policy.as_deref().map(lifecycle::check).transpose()?;
         let applied = input.applied_for.as_deref().map(applied_for).transpose()?;
         let filters = &input.image_tag_mutability_exclusion_filters;
@@ -151,7 +163,7 @@ impl Inner {
                 mutability: mutability.clone().unwrap_or(old.mutability),
                 encryption: wished.clone().unwrap_or(old.encryption),
                 tags: new_tags.clone().unwrap_or(old.tags),
-                policy: input.repository_policy.clone().or(old.policy),
+                policy: policy.clone().or(old.policy),
                 lifecycle: input.lifecycle_policy.clone().or(old.lifecycle),
                 role: input.custom_role_arn.clone().or(old.role),
                 created_at: old.created_at,
@@ -163,7 +175,7 @@ impl Inner {
         let row = done.await?.value;
         Ok(shapes::UpdateRepositoryCreationTemplateResponse {
             registry_id: Some(key.0.account.to_string()),
-            repository_creation_template: Some(show(&key.1, &row)),
+            repository_creation_template: Some(self.show_template(&key, &row)),
         })
     }
 
@@ -177,9 +189,9 @@ impl Inner {
         let done = self.ledger.transact("delete a template", |tx| {
             let row = tx.get(&self.tables.templates, &key).ok_or_else(|| missing(&key.1))?;
             tx.delete(&self.tables.templates, &key);
-            Ok::<_, Error>(show(&key.1, &row))
+            Ok::<_, Error>(Template::clone(&row))
         });
-        let shown = done.await?.value;
+        let shown = self.show_template(&key, &done.await?.value);
         Ok(shapes::DeleteRepositoryCreationTemplateResponse {
             registry_id: Some(key.0.account.to_string()),
             repository_creation_template: Some(shown),
@@ -200,7 +212,7 @@ impl Inner {
         let name = |(key, _): &(NameKey, _)| key.1.clone();
         let token = input.next_token.as_deref();
         let (rows, next_token) = page(rows, name, input.max_results, PAGE_ITEMS, token)?;
-        let shown = rows.iter().map(|(key, row)| show(&key.1, row)).collect();
+        let shown = rows.iter().map(|(key, row)| self.show_template(key, row)).collect();
         Ok(shapes::DescribeRepositoryCreationTemplatesResponse {
             next_token,
             registry_id: Some(scope.account.to_string()),

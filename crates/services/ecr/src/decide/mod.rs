@@ -1,7 +1,9 @@
-//! Pure decisions: what goes.
+//! Pure decisions: what goes, and what is told of what happens.
 
 mod lifecycle;
+mod news;
 mod unused;
 
 pub(crate) use lifecycle::{Candidate, Taken, take};
+pub(crate) use news::{Deed, Told, found_after, of_commit};
 pub(crate) use unused::unused;

@@ -339,6 +339,15 @@ impl Upload {
         }
     }
 
+    /// Whether what is added waits until the uploads of others are on: then nothing should lie in memory
+    /// beside it.
+    pub(crate) fn waits_for_others(&self) -> bool {
+        match self {
+            Self::Disk(_) => false,
+            Self::Bucket(_) => true,
+        }
+    }
+
     /// Adds bytes at the end.
     pub(crate) async fn append(&mut self, bytes: Bytes) -> Result<(), DepotError> {
         match self {

@@ -213,7 +213,7 @@ fn media_type(
     }
     let named = told.or(content_type);
     let Some(named) = named else {
-        return invalid("neither the manifest nor the request says what media type it has");
+        return invalid("image manifest mediatype not provided in manifest or parameter");
     };
     if named == OCI_ARTIFACT {
         return Err(ManifestError::Unsupported(named.to_owned()));
@@ -308,7 +308,7 @@ mod tests {
         let none = |_: &mut Value| {};
         check(&none, Some(DOCKER_MANIFEST), "but the manifest was sent as");
         check(&none, Some("application/json"), "but the manifest was sent as");
-        check(&|v| v["mediaType"] = Value::Null, None, "neither the manifest nor the request");
+        check(&|v| v["mediaType"] = Value::Null, None, "not provided in manifest or parameter");
         check(&|v| v["mediaType"] = json!("text/plain"), None, "is not a type of manifests");
         check(&|v| v["mediaType"] = json!(SCHEMA_1[1]), None, "schema 1");
         check(&|v| v["mediaType"] = json!(OCI_ARTIFACT), None, "are not supported");

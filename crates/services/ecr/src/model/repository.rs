@@ -73,7 +73,7 @@ pub(crate) struct Repository {
     pub(crate) scan_on_push: bool,
     /// Its tags (not those of its images).
     pub(crate) tags: BTreeMap<String, String>,
-    /// Its policy, as it was put.
+    /// Its policy; users and roles in it by their ids.
     pub(crate) policy: Option<String>,
     /// Its lifecycle policy.
     pub(crate) lifecycle: Option<Lifecycle>,

@@ -59,7 +59,7 @@ pub(crate) struct ScanningRule {
 /// What holds for a whole registry.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RegistrySettings {
-    /// Its policy, as it was put.
+    /// Its policy; users and roles in it by their ids.
     pub(crate) policy: Option<String>,
     /// `BASIC` if none was put, or `ENHANCED`.
     pub(crate) scan_type: Option<String>,

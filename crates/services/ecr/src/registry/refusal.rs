@@ -156,6 +156,7 @@ impl From<Error> for Refusal {
             | Error::LayerExists(_)
             | Error::None { .. }
             | Error::Of(..)
+            | Error::Policy(_)
             | Error::Parameter { .. } => Words::Unknown,
         };
         error.log();

@@ -30,7 +30,10 @@ const IDLE: Duration = Duration::from_secs(60);
 /// What is gathered before it is written. With many uploads, this and what hyper reads ahead is what
 /// the registry holds in memory.
 const WRITE_BYTES: usize = 256 * 1024;
-
+/// The same where uploads wait for each other: two pieces of each are in memory then, one on its way to a file.
+const WAITING_BYTES: usize = 64 * 1024;
+/// The most that a connection gives at a time.
+const FRAME_BYTES: usize = 64 * 1024;
 /// Repositories that are looked at for a blob that is to be mounted from anywhere.
 const SOURCES_MAX: usize = 64;
 
@@ -131,9 +134,11 @@ impl Request<'_> {
         if view.get(&tables.layers, &own).is_some() {
             return may_pull(&key.1).then_some(own);
         }
-        // Of other hashes no table says who has one.
-        let stored = digest.stored()?.to_string();
-        let others = view.index(&tables.layers_by_stored, &stored).map(|(at, _)| at);
+        let (index, named) = match digest.stored() {
+            Some(stored) => (&tables.layers_by_stored, stored.to_string()),
+            None => (&tables.layers_by_digest, digest.to_string()),
+        };
+        let others = view.index(index, &named).map(|(at, _)| at);
         let others = others.filter(|at| at.0 == key.0 && at.2 == digest.as_str());
         others.take(SOURCES_MAX).find(|at| may_pull(&at.1))
     }
@@ -233,8 +238,8 @@ impl Request<'_> {
         }
     }
 
-    /// Adds a body to an upload: a piece is hashed and written while the next one comes. What came stays
-    /// if it breaks off.
+    /// Adds a body to an upload: a piece is hashed and written while the next one comes, unless that
+    /// may have to wait for others. What came stays if it breaks off.
     async fn take_in(
         &self,
         upload: &mut Upload,
@@ -245,12 +250,19 @@ impl Request<'_> {
         let limit = range.map_or(LAYER_BYTES_MAX, |(_, last)| last.saturating_add(1));
         let limit = limit.min(LAYER_BYTES_MAX);
         let mut came = upload.offset();
-        let mut piece = gather(&mut body, came, limit).await;
+        let waits = upload.waits_for_others();
+        let size = if waits { WAITING_BYTES } else { WRITE_BYTES };
+        let mut piece = gather(&mut body, came, limit, size).await;
         loop {
             let Piece { bytes, ended } = piece;
             came += bytes.len() as u64;
             let Some(ended) = ended else {
-                let next = gather(&mut body, came, limit);
+                if waits {
+                    upload.append(bytes.freeze()).await.map_err(full)?;
+                    piece = gather(&mut body, came, limit, size).await;
+                    continue;
+                }
+                let next = gather(&mut body, came, limit, size);
                 let (written, next) = tokio::join!(upload.append(bytes.freeze()), next);
                 written.map_err(full)?;
                 piece = next;
@@ -270,8 +282,10 @@ struct Piece {
     ended: Option<Result<(), Refusal>>,
 }
 
-/// Waits for the next bytes of a body, of which `came` are here and `limit` may come.
-async fn gather(body: &mut Body, came: u64, limit: u64) -> Piece {
+/// Waits for the next bytes of a body, of which `came` are here and `limit` may come: for so many as are
+/// a piece.
+async fn gather(body: &mut Body, came: u64, limit: u64, piece: usize) -> Piece {
+    // Of its whole size when the first byte comes: one that grew would be copied, and take twice as much.
     let mut bytes = BytesMut::new();
     let ended = loop {
         let frame = match tokio::time::timeout(IDLE, body.frame()).await {
@@ -287,8 +301,11 @@ async fn gather(body: &mut Body, came: u64, limit: u64) -> Piece {
             let text = format!("the upload has more than {limit} bytes");
             break Err(Refusal::new(Words::SizeInvalid, text));
         }
+        if bytes.capacity() == 0 {
+            bytes.reserve(piece + FRAME_BYTES);
+        }
         bytes.extend_from_slice(&data);
-        if bytes.len() >= WRITE_BYTES {
+        if bytes.len() >= piece {
             return Piece { bytes, ended: None };
         }
     };

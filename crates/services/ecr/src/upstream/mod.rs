@@ -66,6 +66,8 @@ pub(crate) struct Upstreams {
 pub(crate) struct Through {
     /// The rule.
     pub(crate) rule: CacheRule,
+    /// The prefix that it is known by here.
+    pub(crate) prefix: String,
     /// What the repository is called upstream.
     pub(crate) name: String,
 }
@@ -108,14 +110,14 @@ impl Inner {
         let meant = rules.filter_map(|(at, rule)| {
             let name = rule.upstream_name(&at.1, &key.1)?;
             let length = if at.1 == crate::model::ROOT { 0 } else { at.1.len() };
-            Some((length, Through { rule: CacheRule::clone(&rule), name }))
+            Some((length, Through { rule: CacheRule::clone(&rule), prefix: at.1, name }))
         });
         meant.max_by_key(|(length, _)| *length).map(|(_, through)| through)
     }
 
     /// The repository at its registry, with the rule's credentials as they are now.
     fn remote(&self, scope: &Scope, through: &Through) -> Result<Arc<Remote>, UpstreamError> {
-        let Through { rule, name } = through;
+        let Through { rule, name, .. } = through;
         let auth = self.upstream_auth(scope, rule)?;
         let base = base_url(&rule.url).ok_or_else(|| {
             UpstreamError::Unusable(format!("'{}' is not a registry's URL", rule.url))
@@ -153,7 +155,11 @@ impl Inner {
 
     /// Whether a rule's registry lets its credentials in; else why not.
     pub(crate) async fn knock(&self, scope: &Scope, rule: &CacheRule) -> Result<(), UpstreamError> {
-        let through = Through { rule: rule.clone(), name: "longshore/validation".to_owned() };
+        let through = Through {
+            rule: rule.clone(),
+            prefix: String::new(),
+            name: "longshore/validation".to_owned(),
+        };
         let remote = self.remote(scope, &through)?;
         Ok(remote.knock().await?)
     }

@@ -181,6 +181,13 @@ async fn sha512_names_content_too(world: World) {
     assert_eq!((answer.status, answer.body.as_slice()), (200, &b"layer"[..]));
     assert_eq!(answer.header("docker-content-digest"), layer);
     assert_eq!(world.send("POST", &path, &[], b"other").await.code(), "DIGEST_INVALID");
+    // Mounted from whichever repository has it.
+    world.repository("other").await;
+    let mount = |digest: &str| format!("/v2/other/blobs/uploads/?mount={digest}");
+    assert_eq!(world.send("POST", &mount(&of(b"none")), &[], b"").await.status, 202);
+    let mounted = world.send("POST", &mount(&layer), &[], b"").await;
+    assert_eq!((mounted.status, mounted.header("docker-content-digest")), (201, layer.as_str()));
+    assert_eq!(world.send("GET", mounted.header("location"), &[], b"").await.body, b"layer");
     let mut manifest = world.manifest("app", b"x").await;
     manifest["layers"][0]["digest"] = json!(layer);
     manifest["layers"][0]["size"] = json!(5);

@@ -144,6 +144,7 @@ pub struct World {
     pub edge: Edge,
     pub clock: HeldClock,
     pub ecr: Ecr,
+    pub ledger: Ledger,
     pub folder: Arc<TempDir>,
     pub authorization: Option<String>,
 }
@@ -213,6 +214,7 @@ impl World {
         };
         let setup = EcrSetup {
             authenticator: authenticator.clone(),
+            identities: None,
             auditor: None,
             ids,
             home: home.clone(),
@@ -227,14 +229,14 @@ impl World {
         };
         let ecr = {
             let seal = ecr::Seal::open(&ledger, &tables).await.unwrap();
-            Ecr::new(seal, tables, ledger, setup)
+            Ecr::new(seal, tables, ledger.clone(), setup)
         };
         let builder =
             Edge::builder(authenticator, Arc::new(clock.clone()), Arc::new(CountedIds::default()));
         let builder = builder.home(home.account, home.region).open(is_open);
         let builder = ecr.routes().into_iter().fold(builder, wire::EdgeBuilder::route);
         let edge = builder.service(ecr.service()).service(secrets.secretsmanager()).build();
-        Self { kept, edge, clock, ecr, folder, authorization: None }
+        Self { kept, edge, clock, ecr, ledger, folder, authorization: None }
     }
 
     /// Lets others call it over a socket.

@@ -6,7 +6,6 @@ mod name;
 mod oci;
 mod source;
 
-use std::fs::File;
 use std::path::Path;
 
 use blobs::Digest;
@@ -33,28 +32,34 @@ struct Found {
 }
 
 /// Loads every image that `file` holds. What was taken in and is of no use (everything, if it fails) is
-/// taken away again.
+/// taken away again. `watch` is told how many bytes of how many were read.
 pub(super) fn load(
     shelves: &Shelves,
     file: &Path,
     name: Option<&ImageReference>,
+    watch: &dyn Fn(u64, u64),
 ) -> Result<Vec<Image>, LoadError> {
     let mut added = Vec::new();
     let loaded = {
         let _lock = shelves.lock().map_err(image_error(file))?;
-        find(shelves, file, &mut added).and_then(|found| store(shelves, file, name, &found))
+        find(shelves, file, watch, &mut added).and_then(|found| store(shelves, file, name, &found))
     };
     shelves.forget(&added, loaded.is_err());
     loaded
 }
 
-fn find(shelves: &Shelves, file: &Path, added: &mut Vec<Digest>) -> Result<Vec<Found>, LoadError> {
+fn find(
+    shelves: &Shelves,
+    file: &Path,
+    watch: &dyn Fn(u64, u64),
+    added: &mut Vec<Digest>,
+) -> Result<Vec<Found>, LoadError> {
     let source = match source::look(file)? {
         Contents::RootFs => {
-            return root_fs(shelves, file, added).map(|found| vec![found]);
+            return root_fs(shelves, file, watch, added).map(|found| vec![found]);
         }
         Contents::Folder => Source::folder(file),
-        Contents::Archive => Source::archive(shelves, file, added)?,
+        Contents::Archive => Source::archive(shelves, file, watch, added)?,
     };
     let documents = oci::find(shelves, &source, added).and_then(|found| match found {
         // Docker's own document may know names that the index does not.
@@ -111,9 +116,14 @@ fn unpack(shelves: &Shelves, manifest: &Digest) -> Result<(), ImageError> {
 }
 
 /// A tar that is a root file system: one layer, and a configuration that says nothing.
-fn root_fs(shelves: &Shelves, file: &Path, added: &mut Vec<Digest>) -> Result<Found, LoadError> {
+fn root_fs(
+    shelves: &Shelves,
+    file: &Path,
+    watch: &dyn Fn(u64, u64),
+    added: &mut Vec<Digest>,
+) -> Result<Found, LoadError> {
     let error = image_error(file);
-    let opened = File::open(file).map_err(source::unreadable(file))?;
+    let opened = source::Watched::open(file, watch)?;
     let (layer, size) = source::take_in(shelves, file, opened, added)?;
     let diff_id = shelves.unpack(&layer, None).map_err(&error)?;
     let document = ConfigDocument::compose(&diff_id, &shelves.platform);

@@ -41,7 +41,7 @@ pub(super) fn look(file: &Path) -> Result<Contents, LoadError> {
     if !metadata.is_file() {
         return Err(unknown("it is neither a file nor a folder"));
     }
-    let mut tar = open_tar(file)?;
+    let mut tar = open_tar(file, &|_, _| {})?;
     let mut count = 0_u64;
     let mut is_archive = false;
     loop {
@@ -64,10 +64,38 @@ pub(super) fn look(file: &Path) -> Result<Contents, LoadError> {
     }
 }
 
-fn open_tar(file: &Path) -> Result<TarReader<impl Read + use<>>, LoadError> {
-    let opened = File::open(file).map_err(unreadable(file))?;
+fn open_tar<'a>(
+    file: &Path,
+    watch: &'a dyn Fn(u64, u64),
+) -> Result<TarReader<impl Read + use<'a>>, LoadError> {
+    let opened = Watched::open(file, watch)?;
     let plain = Compression::reader(opened).map_err(unreadable(file))?;
     Ok(TarReader::new(plain))
+}
+
+/// A file whose reader is watched.
+pub(super) struct Watched<'a> {
+    file: File,
+    read_bytes: u64,
+    size_bytes: u64,
+    watch: &'a dyn Fn(u64, u64),
+}
+
+impl<'a> Watched<'a> {
+    pub(super) fn open(file: &Path, watch: &'a dyn Fn(u64, u64)) -> Result<Self, LoadError> {
+        let opened = File::open(file).map_err(unreadable(file))?;
+        let size_bytes = opened.metadata().map_err(unreadable(file))?.len();
+        Ok(Self { file: opened, read_bytes: 0, size_bytes, watch })
+    }
+}
+
+impl Read for Watched<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        self.read_bytes += count as u64;
+        (self.watch)(self.read_bytes, self.size_bytes);
+        Ok(count)
+    }
 }
 
 pub(super) fn unreadable(file: &Path) -> impl Fn(io::Error) -> LoadError {
@@ -101,9 +129,10 @@ impl Source {
     pub(super) fn archive(
         shelves: &Shelves,
         file: &Path,
+        watch: &dyn Fn(u64, u64),
         added: &mut Vec<Digest>,
     ) -> Result<Self, LoadError> {
-        let mut tar = open_tar(file)?;
+        let mut tar = open_tar(file, watch)?;
         let (mut files, mut links) = (HashMap::new(), HashMap::new());
         while let Some(entry) = tar.next_entry().map_err(|error| broken(file, &error))? {
             let name = clean(&entry.name);

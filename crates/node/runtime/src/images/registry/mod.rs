@@ -7,7 +7,7 @@
 use blobs::Digest;
 use bytes::Bytes;
 use distribution::{
-    Ask, Asker, Auth, ClientError, Http, Plain, host_of, is_loopback_host, refused,
+    Ask, Asker, Auth, ClientError, Http, Plain, Remote, host_of, is_loopback_host, refused,
 };
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_RANGE, CONTENT_TYPE, RANGE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri};
@@ -27,7 +27,7 @@ const ADDRESS: &str = "the registry's address";
 
 /// A client for all registries.
 pub(super) struct Registries {
-    http: Http,
+    http: Arc<Http>,
 }
 
 /// A manifest or index as it came.
@@ -61,7 +61,7 @@ pub(super) struct Session {
 
 impl Registries {
     pub(super) fn new(idle_timeout: Duration, authorities: Authorities) -> Self {
-        Self { http: Http::new(idle_timeout, authorities) }
+        Self { http: Arc::new(Http::new(idle_timeout, authorities)) }
     }
 
     /// Opens a session with the registry of `reference`.
@@ -74,6 +74,35 @@ impl Registries {
             let auth = Auth::Basic { username: username.clone(), password: password.clone() };
             return self.session_at(reference, url, auth);
         }
+        let (url, plain) =
+            self.place(reference).await.map_err(|error| PullError::of_client(error, reference))?;
+        Ok(Session {
+            registries: self,
+            reference: reference.clone(),
+            auth: auth.plain(),
+            base: format!("{url}/v2"),
+            plain,
+            is_named: false,
+            authorization: Mutex::new(None),
+        })
+    }
+
+    /// The repository of `reference` at its registry, for requests that are no pull's.
+    pub(super) async fn remote(
+        &self,
+        reference: &ImageReference,
+        auth: &RegistryAuth,
+    ) -> Result<Remote, ClientError> {
+        let url = match auth {
+            RegistryAuth::At { url, .. } => url.clone(),
+            _ => self.place(reference).await?.0,
+        };
+        Remote::new(Arc::clone(&self.http), &url, reference.repository(), auth.plain())
+    }
+
+    /// Where the registry of a reference is: scheme, host and port; and whether it may be spoken to
+    /// without TLS.
+    async fn place(&self, reference: &ImageReference) -> Result<(String, Plain), ClientError> {
         let host = match reference.registry() {
             DEFAULT_REGISTRY => DOCKER_HUB_HOST,
             host => host,
@@ -82,22 +111,9 @@ impl Registries {
             Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
             _ => host,
         };
-        let is_local = is_loopback_host(name);
-        let scheme = match is_local {
-            true => {
-                let found = self.local_scheme(host).await;
-                found.map_err(|error| PullError::of_client(error, reference))?
-            }
-            false => "https",
-        };
-        Ok(Session {
-            registries: self,
-            reference: reference.clone(),
-            auth: auth.plain(),
-            base: format!("{scheme}://{host}/v2"),
-            plain: if is_local { Plain::ToLoopback } else { Plain::Never },
-            is_named: false,
-            authorization: Mutex::new(None),
+        Ok(match is_loopback_host(name) {
+            true => (format!("{}://{host}", self.local_scheme(host).await?), Plain::ToLoopback),
+            false => (format!("https://{host}"), Plain::Never),
         })
     }
 

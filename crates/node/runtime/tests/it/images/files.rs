@@ -180,7 +180,7 @@ async fn what_is_loaded_is_seen_at_once_by_others() {
     assert_eq!(running.find(&name).await.unwrap(), None);
     let file = write(&folder, "web.tar", &archive(&made().layout(full_name("web:1"))));
     let beside = open(folder.path(), PullBehavior::PreferCached);
-    beside.load_blocking(&file, None).unwrap();
+    beside.load_blocking(&file, None, &|_, _| {}).unwrap();
     assert!(running.find(&name).await.unwrap().is_some());
     assert_eq!(running.list().await.unwrap().len(), 1);
     assert!(running.remove(&name).await.unwrap());

@@ -18,7 +18,7 @@ fn child() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
     let folder = Path::new(&folder);
     let store = open(folder, PullBehavior::PreferCached);
-    store.load_blocking(&folder.join("image.tar"), None).unwrap();
+    store.load_blocking(&folder.join("image.tar"), None, &|_, _| {}).unwrap();
 }
 
 fn start_child(folder: &Path) -> Child {

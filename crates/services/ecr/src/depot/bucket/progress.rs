@@ -5,9 +5,9 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ::bucket::{Bucket, BucketError};
+use ::bucket::{Bucket, BucketError, Content};
 use blobs::Hasher;
-use bytes::Bytes;
+use bytes::{Buf, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 use terms::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -22,11 +22,11 @@ use crate::depot::{DepotError, blocking};
 pub(super) const PART_BYTES: usize = 6 * 1024 * 1024;
 /// After so many parts the state is saved in the middle of a request, too.
 const PARTS_BETWEEN_SAVES: usize = 16;
-/// Parts that are in memory at once, of all uploads: others wait.
-const PARTS_IN_MEMORY: usize = 4;
-/// The largest state: names of all parts, and what has come since the last one, which may be a whole
-/// part of the API's.
-const STATE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// What is on its way to the bucket at once, of all uploads: others wait. Each takes the memory of a piece
+/// that is read of its file, and a connection.
+const SENT_AT_ONCE: usize = 8;
+/// The longest first line of a state: the names of all parts.
+const LINE_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// What all uploads to a bucket share.
 #[derive(Clone)]
@@ -34,16 +34,16 @@ pub(super) struct Means {
     pub(super) bucket: Bucket,
     /// A folder of this machine for what is not a part yet.
     pub(super) folder: PathBuf,
-    /// Places in memory for parts.
+    /// Places on the way.
     places: Arc<Semaphore>,
 }
 
 impl Means {
     pub(super) fn new(bucket: Bucket, folder: PathBuf) -> Self {
-        Self { bucket, folder, places: Arc::new(Semaphore::new(PARTS_IN_MEMORY)) }
+        Self { bucket, folder, places: Arc::new(Semaphore::new(SENT_AT_ONCE)) }
     }
 
-    /// Waits for a place for a part. Whoever waits holds none: each gets one in turn.
+    /// Waits for a place. Whoever waits holds none: each gets one in turn.
     async fn place(&self) -> OwnedSemaphorePermit {
         let place = Arc::clone(&self.places).acquire_owned().await;
         place.expect("places are never closed")
@@ -102,23 +102,33 @@ impl Progress {
     /// What was saved of an upload; `None` if nothing was.
     pub(super) async fn load(means: &Means, id: &str) -> Result<Option<Self>, DepotError> {
         let _place = means.place().await;
-        let Some(bytes) = means.bucket.get(&state_key(id), STATE_BYTES_MAX).await? else {
+        let Some(mut reading) = means.bucket.read_whole(&state_key(id)).await? else {
             return Ok(None);
         };
-        let read = Self::read(means, &bytes);
-        let mut read = read.ok_or_else(|| DepotError::Unreadable(id.to_owned()))?;
-        read.tail.settle().await?;
-        Ok(Some(read))
+        let unreadable = || DepotError::Unreadable(id.to_owned());
+        let (mut line, mut tail) = (BytesMut::new(), Tail::new(&means.folder));
+        let mut is_line = true;
+        while let Some(mut piece) = reading.next().await? {
+            if is_line {
+                let end = piece.iter().position(|byte| *byte == b'\n');
+                line.extend_from_slice(&piece.split_to(end.unwrap_or(piece.len())));
+                is_line = end.is_none();
+                piece.advance(usize::from(!is_line));
+            }
+            if line.len() > LINE_BYTES_MAX || tail.len() + piece.len() > PART_BYTES {
+                return Err(unreadable());
+            }
+            tail.push(piece);
+            tail.settle().await?;
+        }
+        Self::read(&line, tail).map(Some).ok_or_else(unreadable)
     }
 
-    fn read(means: &Means, bytes: &Bytes) -> Option<Self> {
-        let end = bytes.iter().position(|byte| *byte == b'\n')?;
-        let state: State = serde_json::from_slice(&bytes[..end]).ok()?;
+    fn read(line: &[u8], tail: Tail) -> Option<Self> {
+        let state: State = serde_json::from_slice(line).ok()?;
         let hash = data_encoding::HEXLOWER.decode(state.hash.as_bytes()).ok()?;
-        let mut tail = Tail::new(&means.folder);
-        tail.push(bytes.slice(end + 1..));
         let is_whole = (state.parts.len() * PART_BYTES + tail.len()) as u64 == state.offset;
-        (is_whole && tail.len() <= PART_BYTES).then_some(())?;
+        is_whole.then_some(())?;
         Some(Self {
             hasher: Hasher::resume(&hash)?,
             offset: state.offset,
@@ -133,8 +143,8 @@ impl Progress {
         })
     }
 
-    async fn write(&mut self) -> Result<Bytes, DepotError> {
-        let tail = self.tail.read().await?;
+    async fn write(&mut self) -> Result<Content, DepotError> {
+        self.tail.settle().await?;
         let state = State {
             offset: self.offset,
             hash: data_encoding::HEXLOWER.encode(&self.hasher.state()),
@@ -144,8 +154,7 @@ impl Progress {
         };
         let mut bytes = serde_json::to_vec(&state).expect("texts and numbers");
         bytes.push(b'\n');
-        bytes.extend_from_slice(&tail);
-        Ok(bytes.into())
+        Ok(self.tail.content().behind(bytes.into()))
     }
 
     /// How many bytes have come.
@@ -227,12 +236,12 @@ impl Progress {
         };
         self.sent().await?;
         let place = means.place().await;
-        let (bytes, number) = (self.tail.read().await?, self.parts.len());
-        self.tail.clear();
+        self.tail.settle().await?;
+        let (content, number) = (self.tail.take(), self.parts.len());
         let (bucket, key) = (means.bucket.clone(), blob_key(id));
         let send = async move {
             let _place = place;
-            bucket.put_part(&key, &upload, number, bytes).await
+            bucket.put_part_content(&key, &upload, number, &content).await
         };
         self.sending = Some(tokio::spawn(send));
         Ok(())
@@ -258,7 +267,7 @@ impl Progress {
         }
         let _place = means.place().await;
         let (offset, state) = (self.offset, self.write().await?);
-        means.bucket.put(&state_key(id), state).await?;
+        means.bucket.put_content(&state_key(id), &state).await?;
         self.saved = Some(offset);
         Ok(())
     }
@@ -275,11 +284,12 @@ impl Progress {
 
     async fn join(&mut self, means: &Means, id: &str) -> Result<(), DepotError> {
         let place = means.place().await;
-        let (bucket, key, tail) = (&means.bucket, blob_key(id), self.tail.read().await?);
-        let Some(upload) = &self.upload else { return Ok(bucket.put(&key, tail).await?) };
+        self.tail.settle().await?;
+        let (bucket, key, tail) = (&means.bucket, blob_key(id), self.tail.content());
+        let Some(upload) = &self.upload else { return Ok(bucket.put_content(&key, &tail).await?) };
         let mut parts = self.parts.clone();
         if !tail.is_empty() {
-            parts.push(bucket.put_part(&key, upload, parts.len(), tail).await?);
+            parts.push(bucket.put_part_content(&key, upload, parts.len(), &tail).await?);
         }
         drop(place);
         match bucket.end_parts(&key, upload, &parts).await {

@@ -7,10 +7,11 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ::bucket::Content;
 use bytes::{Bytes, BytesMut};
 use tokio::task::JoinHandle;
 
-use crate::depot::{DepotError, blocking};
+use crate::depot::DepotError;
 
 /// So much is kept in memory; most blobs but layers are smaller.
 const MEMORY_BYTES: usize = 64 * 1024;
@@ -84,28 +85,19 @@ impl Tail {
         DepotError::File { action, path: self.folder.clone(), source }
     }
 
-    /// All of it.
-    pub(super) async fn read(&mut self) -> Result<Bytes, DepotError> {
-        self.settle().await?;
-        let Some(file) = self.file.clone().filter(|_| self.in_file > 0) else {
-            return Ok(Bytes::copy_from_slice(&self.memory));
-        };
-        let (in_file, memory) = (self.in_file, self.memory.clone());
-        let read = blocking(move || {
-            let mut bytes = vec![0; in_file];
-            bytes.reserve_exact(memory.len());
-            file.read_exact_at(&mut bytes, 0)?;
-            bytes.extend_from_slice(&memory);
-            Ok(bytes.into())
-        });
-        read.await.map_err(|source| self.failed("read a file in", source))
+    /// All of it, to be sent. What was added must have been waited for ([`Tail::settle`]).
+    pub(super) fn content(&self) -> Content {
+        debug_assert!(self.writing.is_none(), "who sends it has waited for it");
+        let file = self.file.clone().filter(|_| self.in_file > 0);
+        let file = file.map(|file| (file, self.in_file as u64));
+        Content::new(Bytes::new(), file, Bytes::copy_from_slice(&self.memory))
     }
 
-    /// Forgets what was read. The file is used again.
-    pub(super) fn clear(&mut self) {
-        debug_assert!(self.writing.is_none(), "who read it has waited for it");
-        self.in_file = 0;
-        self.memory = BytesMut::new();
+    /// The same, and begins anew with another file: this one is read while it is sent.
+    pub(super) fn take(&mut self) -> Content {
+        let content = self.content();
+        *self = Self::new(&self.folder);
+        content
     }
 }
 
@@ -131,11 +123,15 @@ mod tests {
                     tail.settle().await.unwrap();
                 }
             }
-            assert!(tail.read().await.unwrap() == expected);
+            tail.settle().await.unwrap();
+            assert!(tail.content().read().unwrap() == expected);
             assert!(tail.memory.len() <= MEMORY_BYTES + 7, "the rest is in the file");
-            assert!(tail.read().await.unwrap() == expected, "it is still there");
-            tail.clear();
-            assert_eq!((tail.len(), tail.read().await.unwrap().len()), (0, 0));
+            let taken = tail.take();
+            assert_eq!((tail.len(), tail.content().read().unwrap().len()), (0, 0));
+            tail.push(vec![9; 100_000].into());
+            tail.settle().await.unwrap();
+            assert!(taken.read().unwrap() == expected, "what comes next goes elsewhere");
+            tail.take();
         }
     }
 
