@@ -91,6 +91,15 @@ impl ArnPattern {
         }
     }
 
+    /// Whether it fits ARNs of any account.
+    pub(crate) fn is_of_any_account(&self) -> bool {
+        match self {
+            Self::Any | Self::Whole(Glob::Any) => true,
+            Self::Fields(globs) => globs[4] == Glob::Any,
+            Self::Whole(_) | Self::Never => false,
+        }
+    }
+
     /// The keys of its variables.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
         let globs: &[Glob] = match self {

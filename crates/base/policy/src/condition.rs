@@ -9,6 +9,20 @@ use value::Wanted;
 
 use crate::{Context, Values};
 
+/// Keys that say who or where a caller is, in lower case.
+const OF_CALLERS: [&str; 10] = [
+    "aws:principalaccount",
+    "aws:principalarn",
+    "aws:principalorgid",
+    "aws:sourceaccount",
+    "aws:sourcearn",
+    "aws:sourceip",
+    "aws:sourcevpc",
+    "aws:sourcevpce",
+    "aws:userid",
+    "aws:username",
+];
+
 /// One key under one operator, with the values that it is compared to.
 #[derive(Debug, Clone)]
 pub(crate) struct Condition {
@@ -59,6 +73,19 @@ impl Condition {
             Some(SetOperator::Any) => false,
             None => self.operator.negated,
         }
+    }
+
+    /// Whether it holds for few callers alone: it compares a key that says who or where one is with
+    /// given values, and does not hold without the key.
+    pub(crate) fn narrows(&self) -> bool {
+        let compares = matches!(
+            self.operator.base,
+            Base::Text | Base::TextIgnoreCase | Base::Like | Base::Arn | Base::Address
+        );
+        let is_strict = !self.operator.negated
+            && !self.operator.if_exists
+            && self.operator.set != Some(SetOperator::All);
+        compares && is_strict && OF_CALLERS.contains(&self.key.as_str()) && !self.wanted.is_any()
     }
 
     /// The keys that it asks for: its own, and those of its variables.

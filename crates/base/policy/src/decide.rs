@@ -42,8 +42,8 @@ pub struct PolicySets<'a> {
     pub boundary: Option<&'a Source>,
     /// What the session was made with; none means no limits of the session's own.
     pub session: Option<&'a [Source]>,
-    /// The resource's policy, or the role's trust policy.
-    pub resource: Option<&'a Source>,
+    /// The resource's policies, or the role's trust policy.
+    pub resource: &'a [Source],
     /// Whether the resource's policy must allow, too: assuming a role.
     pub needs_resource: bool,
 }
@@ -155,7 +155,7 @@ fn sources<'a>(sets: &PolicySets<'a>, set: Set) -> &'a [Source] {
         Set::Identity => sets.identity,
         Set::Boundary => sets.boundary.map(std::slice::from_ref).unwrap_or_default(),
         Set::Session => sets.session.unwrap_or_default(),
-        Set::Resource => sets.resource.map(std::slice::from_ref).unwrap_or_default(),
+        Set::Resource => sets.resource,
     }
 }
 

@@ -1,5 +1,6 @@
 //! A policy document, compiled.
 
+use crate::condition::Condition;
 use crate::json::{self, Entry, Node, Value};
 use crate::malformed::{Malformed, Wrong};
 use crate::statement::{Statement, find};
@@ -56,6 +57,16 @@ impl Policy {
     /// Whether it has no statement.
     pub fn is_empty(&self) -> bool {
         self.statements.is_empty()
+    }
+
+    /// Whether it lets everybody at its resource: a statement allows all principals, or all but some,
+    /// and no condition says who or from where (Secrets Manager API reference, `BlockPublicPolicy`).
+    pub fn is_public(&self) -> bool {
+        self.statements.iter().any(|statement| {
+            let everyone = statement.principals.as_ref().is_some_and(|one| one.mean_everyone());
+            let is_narrow = statement.conditions.iter().any(Condition::narrows);
+            statement.effect == Effect::Allow && everyone && !is_narrow
+        })
     }
 
     /// The statement's `Sid`, if it has one.

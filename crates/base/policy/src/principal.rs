@@ -152,6 +152,11 @@ impl Principals {
         applies.then_some(Class::Direct)
     }
 
+    /// Whether everybody is meant, or everybody but some.
+    pub(crate) fn mean_everyone(&self) -> bool {
+        self.negated || self.named.contains(&Named::Everyone)
+    }
+
     fn lists(&self, identity: &Identity<'_>) -> bool {
         self.named.iter().any(|named| match (named, identity) {
             (Named::Everyone, _) => true,

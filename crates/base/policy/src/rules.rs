@@ -60,7 +60,8 @@ pub(crate) fn check(nodes: &[Node], statements: &[Statement], kind: Kind) -> Res
                         satisfies the regular expression [0-9A-Za-z]*";
             return Err(Wrong::new(text, format!("{place}.Sid"), node.start));
         }
-        if !sid.is_empty() && seen.contains(&sid) {
+        // ECR's policies may say one twice.
+        if kind != Kind::Resource && !sid.is_empty() && seen.contains(&sid) {
             let text = "Statement IDs (SID) in a single policy must be unique.";
             return Err(Wrong::new(text, format!("{place}.Sid"), node.start));
         }

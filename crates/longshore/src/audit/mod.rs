@@ -5,19 +5,22 @@ mod denied;
 use cloudtrail::{
     Answer, Filter, Places, Question, SERVERS_PATH, Silent, Start, Trail, places, written,
 };
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use iam::Iam;
 use serde_json::{Value, json};
 use terms::Timestamp;
 use wire::{Body, CallerKind, Route, RouteAuth, RouteRequest};
 
+use crate::ensemble::{NotForgotten, Servers};
 use crate::observe::metrics::{forbidden, may_see};
 
 /// Where lines are read.
 pub const AUDIT_PATH: &str = "/_longshore/audit";
 /// Where the chain is followed.
 pub const VERIFY_PATH: &str = "/_longshore/audit/verify";
+/// Where servers are forgotten that will not come back; host and port follow.
+pub const FORGET_PATH: &str = "/_longshore/audit/forget";
 /// Where refusals are explained.
 pub const WHY_DENIED_PATH: &str = "/_longshore/why-denied";
 /// The longest question of another server, in bytes.
@@ -59,6 +62,39 @@ pub fn routes(trail: &Trail, iam: &Iam) -> [Route; 4] {
         })
         .here(),
     ]
+}
+
+/// The route that forgets a server which will not come back, so that it is missed no more: answered by
+/// the server that leads, whose trail then has the call with the server in its path.
+pub fn forgetting(servers: Option<&Servers>) -> Route {
+    let servers = servers.cloned();
+    Route::new(FORGET_PATH, RouteAuth::Signed("ecs"), move |request| {
+        let servers = servers.clone();
+        async move { guarded(request, async |request| forget(servers.as_ref(), &request).await).await }
+    })
+}
+
+async fn forget(servers: Option<&Servers>, request: &RouteRequest) -> Told {
+    if request.parts.method != Method::POST {
+        return refuse(StatusCode::METHOD_NOT_ALLOWED, "forgetting a server is a POST");
+    }
+    let named = request.rest(FORGET_PATH).trim_start_matches('/');
+    let Some(servers) = servers else {
+        return refuse(StatusCode::NOT_FOUND, "this control plane has one server alone");
+    };
+    match servers.forget(named).await {
+        Ok(server) => (StatusCode::OK, json!({ "server": server })),
+        Err(NotForgotten::Unknown) => {
+            let text = "is missed; 'longshore audit verify' names those that are";
+            refuse(StatusCode::NOT_FOUND, format!("no server '{named}' {text}"))
+        }
+        Err(NotForgotten::Alive(server)) => {
+            refuse(StatusCode::CONFLICT, format!("{server} runs: stop it for good first"))
+        }
+        Err(NotForgotten::Ledger(error)) => {
+            refuse(StatusCode::SERVICE_UNAVAILABLE, terms::with_causes(&error))
+        }
+    }
 }
 
 /// An answer, or why there is none.

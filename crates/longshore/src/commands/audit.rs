@@ -11,9 +11,10 @@ use terms::Clock;
 
 use super::history::{age, percent};
 use crate::api::{short, text};
-use crate::audit::{AUDIT_PATH, VERIFY_PATH};
+use crate::audit::{AUDIT_PATH, FORGET_PATH, VERIFY_PATH};
 use crate::clock::SystemClock;
 use crate::connection::Connection;
+use crate::ensemble::bare;
 use crate::output::{self, Format, say};
 
 /// How often `--follow` asks.
@@ -47,6 +48,15 @@ Examples:
   longshore audit verify --expect 5f3b…     (a hash that was noted before: nothing was cut off)
   longshore audit verify --folder /backup/audit")]
     Verify(Verify),
+    /// Miss a server no more that will not come back; its part of the trail is gone with it
+    #[command(after_help = "\
+Examples:
+  longshore audit forget http://10.0.0.3:4566
+
+Several servers have a trail each. One that was taken away for good is missed, by 'audit verify' most of \
+all, for as long as calls are kept. Copy its folder DATA/audit first, if you still can; 'longshore audit \
+verify --folder' checks a copy. That it was forgotten, and by whom, is in the trail.")]
+    Forget(Forget),
 }
 
 #[derive(Args, Debug)]
@@ -94,8 +104,17 @@ struct Verify {
     connection: Connection,
 }
 
+#[derive(Args, Debug)]
+struct Forget {
+    /// Its URL, as 'longshore audit verify' names it
+    #[arg(value_name = "SERVER")]
+    server: String,
+    #[command(flatten)]
+    connection: Connection,
+}
+
 impl Audit {
-    /// Shows calls, or follows the chain.
+    /// Shows calls, follows the chain, or forgets a server.
     ///
     /// # Errors
     /// If the server cannot be reached, or the chain is broken.
@@ -104,6 +123,7 @@ impl Audit {
             None => self.show.run(format).await,
             Some(Action::Show(show)) => show.run(format).await,
             Some(Action::Verify(verify)) => verify.run(format).await,
+            Some(Action::Forget(forget)) => forget.run(format).await,
         }
     }
 }
@@ -254,6 +274,19 @@ impl Verify {
             true => Ok(()),
             false => bail!("servers could not be asked. {}", each.collect::<Vec<_>>().join("; ")),
         }
+    }
+}
+
+impl Forget {
+    async fn run(self, format: Format) -> Result<()> {
+        let client = self.connection.client()?;
+        let path = format!("{FORGET_PATH}/{}", bare(&self.server));
+        let told = client.post(&path, &json!({})).await?;
+        if format == Format::Json {
+            return Ok(output::json(&told)?);
+        }
+        say!("{} is missed no more.", text(&told, "server"));
+        Ok(())
     }
 }
 

@@ -136,6 +136,11 @@ fn explained(now: &Value, is_again: bool) {
     if let Some(boundary) = now["policies"]["boundary"].as_str() {
         say!("  Its permissions boundary: {boundary}");
     }
+    let of_resource = now["policies"]["resource"].as_array().into_iter().flatten();
+    let of_resource: Vec<&str> = of_resource.filter_map(Value::as_str).collect();
+    if !of_resource.is_empty() {
+        say!("  The resource's own policies: {}", of_resource.join(", "));
+    }
     for item in now["detail"]["matchedStatements"]["items"].as_array().into_iter().flatten() {
         say!(
             "  {} by {}, statement {} (line {}){}",

@@ -80,6 +80,21 @@ pub(crate) fn compile(document: &str) -> Arc<Policy> {
     }))
 }
 
+/// Most policies of resources that are kept compiled.
+const OF_RESOURCES_MAX: usize = 1024;
+
+/// Policies of resources, compiled, by their texts.
+pub(crate) type OfResources = Arc<Mutex<HashMap<String, Arc<Policy>>>>;
+
+/// A policy of a resource, compiled. One that is none denies everything to everybody.
+fn compile_of_resource(document: &str) -> Policy {
+    Policy::parse(document, DocumentKind::Resource).unwrap_or_else(|error| {
+        tracing::error!(%error, "a stored policy of a resource is none; it denies everything");
+        let text = r#"{"Version":"2012-10-17","Statement":{"Effect":"Deny","Principal":"*","Action":"*","Resource":"*"}}"#;
+        Policy::parse(text, DocumentKind::Resource).unwrap_or_else(|_| Policy::empty())
+    })
+}
+
 /// A role's trust, compiled; one that is no policy trusts nobody.
 fn trust(document: &str) -> Source {
     let policy = Policy::parse(document, DocumentKind::Trust).unwrap_or_else(|error| {
@@ -211,6 +226,24 @@ impl Iam {
             let is_aws = managed::find(arn).is_some();
             compiled.origins.push(if is_aws { Origin::OfAws } else { Origin::OfAccount });
         }
+    }
+
+    /// The policies of a resource by what they are called, compiled.
+    pub(crate) fn of_resource(&self, policies: Vec<(String, String)>) -> Vec<Source> {
+        let compiled = |text: String| {
+            let mut kept = self.of_resources.lock();
+            if let Some(found) = kept.get(&text) {
+                return Arc::clone(found);
+            }
+            if kept.len() >= OF_RESOURCES_MAX {
+                kept.clear();
+            }
+            let policy = Arc::new(compile_of_resource(&text));
+            kept.insert(text, Arc::clone(&policy));
+            policy
+        };
+        let source = |(name, text)| Source { name, arn: None, policy: compiled(text) };
+        policies.into_iter().map(source).collect()
     }
 
     /// A managed policy, compiled; one that is not there any more denies everything.

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use terms::AccountId;
 
 use crate::authenticator::administrator_arn;
+use crate::authorize::owner_of;
 use crate::compiled::Compiled;
 use crate::model::{Entity, Kind};
 use crate::{Iam, denial};
@@ -26,13 +27,14 @@ pub struct Question {
 impl Iam {
     /// What policies of the principal say of the action now, as JSON: `decision`, `sentence`, `policies`
     /// that were asked, `detail` as `sts:DecodeAuthorizationMessage` tells it, `missingKeys` that
-    /// policies ask for and the question does not have. Policies that a session was made with are not
-    /// known here, nor is a role's trust asked.
+    /// policies ask for and the question does not have. Those of the resource itself are among
+    /// them. Policies that a session was made with are not known here, nor is a role's trust asked.
     ///
     /// # Errors
     /// A sentence, if the principal is none of the account, or is not decided on by policies.
     pub fn explain(&self, account: &AccountId, question: &Question) -> Result<Value, String> {
-        let Question { principal: arn, action, resource, .. } = question;
+        let Question { principal: arn, action, .. } = question;
+        let resource = &self.whole_arn(account, &question.resource);
         if *arn == administrator_arn(account) {
             return Err("the administrator may do everything: no policy is asked".to_owned());
         }
@@ -44,6 +46,7 @@ impl Iam {
         let view = self.ledger.snapshot();
         let entity = self.entity_behind(account, arn)?;
         let compiled = self.compiled(&view, account, &entity);
+        let of_resource = self.policies_of(resource);
         let keys = self.keys_of(account, &entity, question);
         let kind = match entity.kind {
             Kind::User => PrincipalKind::User,
@@ -59,9 +62,10 @@ impl Iam {
         let sets = PolicySets {
             identity: &compiled.identity,
             boundary: compiled.boundary.as_ref(),
+            resource: &of_resource,
             ..PolicySets::default()
         };
-        let owner = account.as_str();
+        let owner = owner_of(resource).unwrap_or(account.as_str());
         let request = Request { principal: &principal, action, resource, owner, context: &keys };
         let decision = decide(&request, &sets);
         let sentence = match decision.is_allowed() {
@@ -80,10 +84,18 @@ impl Iam {
             "decision": word,
             "decidedBy": denial::by(&sets, &decision),
             "sentence": sentence,
-            "policies": policies(&compiled),
-            "missingKeys": missing(&compiled, &keys),
+            "policies": policies(&compiled, &of_resource),
+            "missingKeys": missing(&compiled, &of_resource, &keys),
             "detail": denial::told(&request, &sets, &decision),
         }))
+    }
+
+    /// The whole ARN of what a question's resource means, if its service knows it.
+    fn whole_arn(&self, account: &AccountId, resource: &str) -> String {
+        let region = resource.split(':').nth(3).and_then(|region| region.parse().ok());
+        let known = region.zip(self.resources.get());
+        let whole = known.and_then(|(region, known)| known.whole(account, &region, resource));
+        whole.unwrap_or_else(|| resource.to_owned())
     }
 
     /// The user or role behind an ARN.
@@ -137,16 +149,17 @@ fn named(source: &Source) -> &str {
 }
 
 /// The policies that are asked, by their sets.
-fn policies(compiled: &Compiled) -> Value {
+fn policies(compiled: &Compiled, of_resource: &[Source]) -> Value {
     json!({
         "identity": compiled.identity.iter().map(named).collect::<Vec<_>>(),
         "boundary": compiled.boundary.as_ref().map(named),
+        "resource": of_resource.iter().map(named).collect::<Vec<_>>(),
     })
 }
 
 /// The keys that policies ask for and the question does not have.
-fn missing(compiled: &Compiled, keys: &Keys) -> Vec<String> {
-    let all = compiled.identity.iter().chain(&compiled.boundary);
+fn missing(compiled: &Compiled, of_resource: &[Source], keys: &Keys) -> Vec<String> {
+    let all = compiled.identity.iter().chain(&compiled.boundary).chain(of_resource);
     let mut wanted: Vec<String> = all.flat_map(|source| source.policy.keys()).collect();
     wanted.retain(|key| keys.get(key).is_none());
     wanted.sort_unstable();

@@ -8,7 +8,8 @@
 //! - Users, groups, roles and policies: operations in `api/iam/` ([`Iam::service`]); STS in
 //!   `api/sts.rs` and its neighbours ([`Iam::sts`]); tokens of identity providers in `oidc/`.
 //! - Whether a call is allowed: `authorize/`, asked by the edge with the input.
-//! - For higher services: [`Sessions::assume`].
+//! - For higher services: [`Sessions::assume`]; [`Iam::policy_to_keep`] for policies of their
+//!   resources, which [`Resources`] then tells to decisions.
 //!
 //! **Invariant:** a secret leaves this crate only to its owner and to the check of signatures.
 //! **Invariant:** users, and sessions of roles, may do what policies say (`authorize/`), and nothing
@@ -30,6 +31,7 @@ mod managed;
 mod model;
 mod oidc;
 mod permission;
+mod principals;
 mod refusal;
 mod sessions;
 mod tables;
@@ -42,11 +44,12 @@ use ledger::Ledger;
 use parking_lot::Mutex;
 use terms::AccountId;
 
-pub use authorize::Resources;
+pub use authorize::{Resources, RoleOfTask};
 pub use error::IamError;
 pub use explaining::Question;
 pub use join::{JOIN_TOKEN_LIFE_DEFAULT, TokenSummary, TokenTerms};
 pub use keys::KeyPair;
+pub use principals::{KeptPolicy, UnfitPolicy};
 pub use sessions::{SESSION_LIFE, SessionCredentials, SessionRequest, Sessions, TaskLife};
 pub use tables::Tables;
 
@@ -58,6 +61,7 @@ pub struct Iam {
     account: AccountId,
     sessions: Sessions,
     cache: compiled::Cache,
+    of_resources: compiled::OfResources,
     issuers: oidc::Issuers,
     resources: Arc<OnceLock<Arc<dyn Resources>>>,
     /// Roles without a record that were warned of.
@@ -89,6 +93,7 @@ impl Iam {
             account,
             sessions,
             cache: compiled::Cache::default(),
+            of_resources: Arc::default(),
             resources: Arc::default(),
             warned: Arc::default(),
             opens_unknown_roles: Arc::default(),

@@ -81,9 +81,8 @@ impl From<Refusal> for ServiceError {
             }
             Refusal::Invalid(_) => codes::INVALID_INPUT.with(text),
             Refusal::Protected(_) => codes::UNMODIFIABLE_ENTITY.with(text),
-            Refusal::Validation(_) | Refusal::Plain(_) | Refusal::Parameter(_) => {
-                Self::new("ValidationError", 400, text)
-            }
+            Refusal::Validation(_) | Refusal::Plain(_) => Self::new("ValidationError", 400, text),
+            Refusal::Parameter(_) => Self::new("InvalidParameterValue", 400, text),
             Refusal::Denied(_) => Self::new("AccessDenied", 403, text),
             Refusal::Sts(model, _) => model.with(text),
             Refusal::Ledger(LedgerError::NotLeading { .. }) => Self::elsewhere(),

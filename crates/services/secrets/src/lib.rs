@@ -10,8 +10,8 @@
 //! or log line has one.
 //! **Invariant:** what reads writes nothing, so any server may answer it; so nobody is told when a
 //! secret was read last.
-//! **Absent on purpose:** keys of KMS (their ids are kept and shown), rotation, replicas, policies of
-//! resources, and all of Systems Manager that is not the Parameter Store. Its sessions are those of ECS
+//! **Absent on purpose:** keys of KMS (their ids are kept and shown), rotation, replicas, and all
+//! of Systems Manager that is not the Parameter Store. Its sessions are those of ECS
 //! Exec, which another service has ([`CommandSessions`]).
 
 mod hidden;
@@ -26,6 +26,7 @@ mod tables;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use iam::Iam;
 use ledger::Ledger;
 use terms::IdSource;
 use tokio_util::sync::CancellationToken;
@@ -41,6 +42,8 @@ pub struct Secrets {
     ledger: Ledger,
     tables: Tables,
     ids: Arc<dyn IdSource>,
+    /// Who is there for policies of secrets to name.
+    identities: Option<Iam>,
     /// Who has sessions of ECS Exec, once that is known.
     sessions: Arc<OnceLock<Arc<dyn CommandSessions>>>,
 }
@@ -48,7 +51,13 @@ pub struct Secrets {
 impl Secrets {
     /// The services over a ledger that was opened with these tables; passwords are made of `ids`.
     pub fn new(tables: Tables, ledger: Ledger, ids: Arc<dyn IdSource>) -> Self {
-        Self { ledger, tables, ids, sessions: Arc::default() }
+        Self { ledger, tables, ids, identities: None, sessions: Arc::default() }
+    }
+
+    /// The same with policies of secrets, which name users and roles. Without them, no secret can be
+    /// given a policy.
+    pub fn with_identities(self, identities: Iam) -> Self {
+        Self { identities: Some(identities), ..self }
     }
 
     /// The operations of Systems Manager that are built: those of the Parameter

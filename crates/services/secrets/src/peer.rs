@@ -24,9 +24,19 @@ impl Secrets {
         region: &Region,
         arn: &str,
     ) -> Option<(String, Vec<(String, String)>)> {
-        let scope = Scope { account: account.clone(), region: region.clone() };
+        let here = || Scope { account: account.clone(), region: region.clone() };
+        let scope = Scope::of_arn(arn).unwrap_or_else(here);
         let (snapshot, now) = (self.ledger.snapshot(), self.ledger.clock().now());
         secretsmanager::known(&self.tables, &snapshot, &scope, arn, now)
+    }
+
+    /// The policy of the secret that a whole ARN means, if it has one: its ARN, and the text with users
+    /// and roles by their ids.
+    pub fn policy_of(&self, arn: &str) -> Option<(String, String)> {
+        let (snapshot, now) = (self.ledger.snapshot(), self.ledger.clock().now());
+        let scope = Scope::of_arn(arn)?;
+        let policy = secretsmanager::policy(&self.tables, &snapshot, &scope, arn, now)?;
+        Some((arn.to_owned(), policy))
     }
 
     /// The current text of the secret that an ARN means, for a service that an operator gave it to.

@@ -21,6 +21,27 @@ impl Scope {
         let caller = &context.caller;
         Self { account: caller.account.clone(), region: caller.region.clone() }
     }
+
+    /// Where the secret is that a request means: where its caller looks, or in the account that an ARN
+    /// names, whose policies then have let the caller at it.
+    pub(crate) fn meant(context: &wire::Context, id: &str) -> Self {
+        let here = Self::of(context);
+        match Self::of_arn(id) {
+            Some(named) if named.region == here.region => named,
+            _ => here,
+        }
+    }
+
+    /// The account and the region in a secret's ARN.
+    pub(crate) fn of_arn(arn: &str) -> Option<Self> {
+        let mut parts = arn.strip_prefix("arn:")?.split(':');
+        let [_, "secretsmanager", region, account] =
+            std::array::from_fn(|_| parts.next().unwrap_or(""))
+        else {
+            return None;
+        };
+        Some(Self { account: account.parse().ok()?, region: region.parse().ok()? })
+    }
 }
 
 impl Key for Scope {

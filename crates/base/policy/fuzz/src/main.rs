@@ -55,7 +55,7 @@ fn asked(text: &str, kind: Kind, policy: Policy) {
         let sets = match kind {
             Kind::Identity => PolicySets { identity: sources, ..PolicySets::default() },
             Kind::Trust | Kind::Resource => {
-                PolicySets { resource: sources.first(), ..PolicySets::default() }
+                PolicySets { resource: sources, ..PolicySets::default() }
             }
         };
         (decide(&request, &sets).outcome, explain(&request, &sets))

@@ -89,6 +89,20 @@ impl Wanted {
         }
     }
 
+    /// Whether any value will do, or any account's ARN.
+    pub(crate) fn is_any(&self) -> bool {
+        match self {
+            Self::Texts(globs) | Self::TextsIgnoreCase(globs) => globs.contains(&Glob::Any),
+            Self::Arns(patterns) => patterns.iter().any(ArnPattern::is_of_any_account),
+            Self::Addresses(ranges) => ranges.iter().any(Range::is_all),
+            Self::Numbers(..)
+            | Self::Dates(..)
+            | Self::Booleans(_)
+            | Self::Bytes(_)
+            | Self::Null { .. } => false,
+        }
+    }
+
     /// The keys of its variables.
     pub(crate) fn keys(&self) -> Box<dyn Iterator<Item = &str> + '_> {
         match self {
@@ -147,6 +161,11 @@ impl Range {
         let host = width - prefix;
         let mask = if host == 128 { 0 } else { u128::MAX << host };
         Some(Self { first: bits & mask, mask, is_v6: address.is_ipv6() })
+    }
+
+    /// Whether every address of its kind is in it.
+    fn is_all(&self) -> bool {
+        self.mask & if self.is_v6 { u128::MAX } else { u128::from(u32::MAX) } == 0
     }
 
     fn contains(&self, address: IpAddr) -> bool {

@@ -130,3 +130,31 @@ fn a_place_is_told() {
     assert!(malformed.located().ends_with("(Statement[1].Action, line 5, column 31)"));
     assert_eq!(size_of("{ \"a\" :\n1 }"), 7);
 }
+
+#[test]
+fn what_lets_everybody_in_is_public() {
+    let check = |statement: &str, expected: bool| {
+        let text = format!(
+            r#"{{"Version":"2012-10-17","Statement":[{{"Action":"a:*","Resource":"*",{statement}}}]}}"#
+        );
+        let policy = Policy::parse(&text, Kind::Resource).unwrap();
+        assert_eq!(policy.is_public(), expected, "{statement}");
+    };
+    let allow = r#""Effect":"Allow","Principal":"*""#;
+    let when = |condition: &str| format!(r#"{allow},"Condition":{{{condition}}}"#);
+    check(allow, true);
+    check(r#""Effect":"Allow","Principal":{"AWS":["111122223333","*"]}"#, true);
+    check(r#""Effect":"Allow","NotPrincipal":{"AWS":"111122223333"}"#, true);
+    check(r#""Effect":"Allow","Principal":{"AWS":"111122223333"}"#, false);
+    check(r#""Effect":"Deny","Principal":"*""#, false);
+    check(&when(r#""StringEquals":{"aws:PrincipalAccount":"111122223333"}"#), false);
+    check(&when(r#""ArnLike":{"aws:PrincipalArn":"arn:aws:iam::111122223333:role/*"}"#), false);
+    check(&when(r#""IpAddress":{"aws:SourceIp":"10.0.0.0/8"}"#), false);
+    // None of these keeps anybody out.
+    check(&when(r#""StringNotEquals":{"aws:PrincipalAccount":"111122223333"}"#), true);
+    check(&when(r#""StringEqualsIfExists":{"aws:PrincipalAccount":"111122223333"}"#), true);
+    check(&when(r#""StringLike":{"aws:PrincipalArn":"*"}"#), true);
+    check(&when(r#""ArnLike":{"aws:PrincipalArn":"arn:aws:iam::*:role/app"}"#), true);
+    check(&when(r#""IpAddress":{"aws:SourceIp":"0.0.0.0/0"}"#), true);
+    check(&when(r#""Bool":{"aws:SecureTransport":"true"}"#), true);
+}

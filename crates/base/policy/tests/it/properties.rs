@@ -144,7 +144,7 @@ fn outcome(documents: &Documents, call: &(Principal, String, String, Context)) -
         identity: &identity,
         boundary: boundary.first(),
         session: (!session.is_empty()).then_some(&session[..]),
-        resource: resource.first(),
+        resource: &resource,
         needs_resource: call.1.starts_with("sts:AssumeRole"),
     };
     let request = Request {

@@ -122,7 +122,7 @@ fn outcome(
         identity: &identity,
         boundary: boundary.first(),
         session: (!limits.is_empty()).then_some(&limits[..]),
-        resource: resources.first(),
+        resource: &resources,
         needs_resource: action.starts_with("sts:AssumeRole"),
     };
     let request = Request { principal: caller, action, resource, owner: ACCOUNT, context };

@@ -17,7 +17,7 @@ const DOCKER_API_VERSIONS: [&str; 13] = [
 ];
 
 /// Capabilities in the old form, without their prefix.
-const CAPABILITIES_OLD: [&str; 10] = [
+const CAPABILITIES_OLD: [&str; 9] = [
     "ecr-auth",
     "privileged-container",
     "logging-driver.awsfirelens",
@@ -27,8 +27,10 @@ const CAPABILITIES_OLD: [&str; 10] = [
     "logging-driver.json-file",
     "logging-driver.none",
     "task-iam-role",
-    "task-iam-role-network-host",
 ];
+
+/// The same, where tasks in host mode find their credentials.
+const ROLES_IN_HOST_MODE: &str = "task-iam-role-network-host";
 
 /// Capabilities in the new form, without their prefix: those that this agent really has.
 const CAPABILITIES: [&str; 25] = [
@@ -59,10 +61,11 @@ const CAPABILITIES: [&str; 25] = [
     "task-eni",
 ];
 
-/// Registers, or registers again as `saved`; tries until it is taken, refused for good, or the
+/// Registers, or registers again as `saved`; `is_found_from_host` tells whether tasks in host mode
+/// find their credentials; tries until it is taken, refused for good, or the
 /// agent is to end (`None`).
 pub(crate) async fn register(
-    config: &Config,
+    (config, is_found_from_host): (&Config, bool),
     saved: Option<String>,
     transport: &dyn Transport,
     ids: &dyn IdSource,
@@ -72,7 +75,7 @@ pub(crate) async fn register(
         cluster: config.cluster.to_string(),
         container_instance_arn: saved,
         client_token: Uuid::from_random(ids.next()).to_string(),
-        attributes: attributes(config),
+        attributes: attributes(config, is_found_from_host),
         cpu: config.capacity.cpu,
         memory: config.capacity.memory,
         tcp_ports: config.capacity.tcp.iter().copied().collect(),
@@ -155,14 +158,16 @@ fn is_final(error: &CallError) -> bool {
     }
 }
 
-fn attributes(config: &Config) -> Vec<(String, Option<String>)> {
+fn attributes(config: &Config, is_found_from_host: bool) -> Vec<(String, Option<String>)> {
     let plain = |name: String| (name, None);
     let with = |name: &str, value: &str| (name.to_owned(), Some(value.to_owned()));
     let old = "com.amazonaws.ecs.capability";
     let mut attributes: Vec<_> = config.attributes.iter().map(|(n, v)| with(n, v)).collect();
     let versions = DOCKER_API_VERSIONS.iter();
     attributes.extend(versions.map(|version| plain(format!("{old}.docker-remote-api.{version}"))));
-    attributes.extend(CAPABILITIES_OLD.iter().map(|name| plain(format!("{old}.{name}"))));
+    let in_host_mode = is_found_from_host.then_some(&ROLES_IN_HOST_MODE);
+    let capabilities = CAPABILITIES_OLD.iter().chain(in_host_mode);
+    attributes.extend(capabilities.map(|name| plain(format!("{old}.{name}"))));
     attributes.extend(CAPABILITIES.iter().map(|name| plain(format!("ecs.capability.{name}"))));
     let stand_ins = [
         (&config.stand_ins.efs, &["efs", "efsAuth"][..]),

@@ -76,6 +76,10 @@ impl Networks for Seen {
         self.host.state.lock().networks.values().cloned().collect()
     }
 
+    fn is_found_from_host(&self) -> bool {
+        true
+    }
+
     fn own(&self) -> Option<OwnNetwork> {
         None
     }

@@ -7,7 +7,7 @@ use terms::Timestamp;
 use wire::Context;
 
 use crate::error::Error;
-use crate::model::username;
+use crate::model::{resources, username};
 use crate::trail::{Filter, Line, Places, Start, Trail};
 
 /// Most events of one page, and as many unless said otherwise (CloudTrail API reference).
@@ -86,9 +86,11 @@ fn places(token: &str, question: &str) -> Option<Places> {
 fn shown(line: Line) -> shapes::Event {
     let event = line.entry.event;
     let text = |value: &Value| value.as_str().map(str::to_owned);
-    let resources = event["resources"].as_array().into_iter().flatten();
-    let resources = resources
-        .map(|one| shapes::Resource { resource_name: text(&one["ARN"]), resource_type: None });
+    let about = |(name, kind): (&str, Option<&str>)| shapes::Resource {
+        resource_name: Some(name.to_owned()),
+        resource_type: kind.map(str::to_owned),
+    };
+    let resources: Vec<_> = resources(&event).into_iter().map(about).collect();
     let at = event["eventTime"].as_str().and_then(wire::protocol::parse_iso8601);
     shapes::Event {
         access_key_id: text(&event["userIdentity"]["accessKeyId"]),
@@ -98,7 +100,7 @@ fn shown(line: Line) -> shapes::Event {
         event_source: text(&event["eventSource"]),
         event_time: at,
         read_only: Some(event["readOnly"].to_string()),
-        resources: Some(resources.collect()),
+        resources: Some(resources),
         username: username(&event).map(str::to_owned),
     }
 }

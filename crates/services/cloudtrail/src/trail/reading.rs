@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::TrailError;
 use super::chain::parts;
 use super::files::list;
-use crate::model::username;
+use crate::model::{resources, username};
 
 /// Bytes of files that one question looks through; it is told where to go on.
 const LOOK_MAX_BYTES: u64 = 64 << 20;
@@ -141,7 +141,7 @@ fn attribute(event: &Value, name: &str, value: &str) -> bool {
         "Username" => username(event) == Some(value),
         "AccessKeyId" => event["userIdentity"]["accessKeyId"] == value,
         "ResourceName" => names(event, value),
-        // Types of resources are not told.
+        "ResourceType" => resources(event).iter().any(|(_, kind)| *kind == Some(value)),
         _ => false,
     }
 }

@@ -73,7 +73,7 @@ pub(super) fn trusts(
     let policy = Policy::parse(trust, DocumentKind::Trust);
     let policy = Arc::new(policy.unwrap_or_else(|_| Policy::empty()));
     let trust = Source { name: "trust".to_owned(), arn: None, policy };
-    let sets = PolicySets { resource: Some(&trust), needs_resource: true, ..own };
+    let sets = PolicySets { resource: std::slice::from_ref(&trust), needs_resource: true, ..own };
     let (arn, owner) = (role.arn(account), account.as_str());
     let request = Request { principal, action, resource: &arn, owner, context: keys };
     decide(&request, &sets).is_allowed()

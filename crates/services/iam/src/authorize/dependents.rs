@@ -14,11 +14,13 @@ const REFERENCE: &str = "aws/reference/secretsmanager/";
 /// Further actions, each with its resource.
 pub(super) fn others(context: &Context, input: &Value) -> Vec<(&'static str, String)> {
     match (context.service, context.operation) {
-        // Each secret of a batch is read; without a list, any may be.
+        // Each secret of a batch is read. Which ones filters fit, their service knows, and asks.
         ("secretsmanager", "BatchGetSecretValue") => {
             let ids = members(input, "SecretIdList");
-            let all = if ids.is_empty() { vec!["*".to_owned()] } else { ids };
-            all.into_iter().map(|id| (READ, secret(context, &id))).collect()
+            match ids.is_empty() {
+                true => vec![("secretsmanager:ListSecrets", "*".to_owned())],
+                false => ids.into_iter().map(|id| (READ, secret(context, &id))).collect(),
+            }
         }
         ("ssm", "GetParameter" | "GetParameters" | "GetParameterHistory") => {
             let names = members(input, "Name").into_iter().chain(members(input, "Names"));
@@ -43,7 +45,7 @@ const READ: &str = "secretsmanager:GetSecretValue";
 
 fn secret(context: &Context, id: &str) -> String {
     let caller = &context.caller;
-    if id == "*" || id.starts_with("arn:") {
+    if id.starts_with("arn:") {
         return id.to_owned();
     }
     format!("arn:aws:secretsmanager:{}:{}:secret:{id}", caller.region, caller.account)

@@ -111,14 +111,27 @@ pub(super) fn keys(keys: &mut Keys, context: &Context, input: &Value) {
             "configuration.managedStorageConfiguration.fargateEphemeralStorageKmsKeyId",
         ),
         ("ecs:enable-service-connect", "serviceConnectConfiguration.enabled"),
-        ("ecs:task-cpu", "cpu"),
-        ("ecs:task-memory", "memory"),
-        ("ecs:task-cpu", "overrides.cpu"),
-        ("ecs:task-memory", "overrides.memory"),
     ] {
         plain(keys, input, key, member);
     }
+    for (key, member, unit) in [
+        ("ecs:task-cpu", "cpu", "vcpu"),
+        ("ecs:task-memory", "memory", "gb"),
+        ("ecs:task-cpu", "overrides.cpu", "vcpu"),
+        ("ecs:task-memory", "overrides.memory", "gb"),
+    ] {
+        if let Some(text) = first(member) {
+            keys.set(key, in_units(&text, unit));
+        }
+    }
     of_launch(keys, context, input);
+}
+
+/// A size as the number that policies compare: `0.5 vCPU` is 512, `1 GB` is 1024.
+fn in_units(text: &str, unit: &str) -> String {
+    let lower = text.trim().to_ascii_lowercase();
+    let count = lower.strip_suffix(unit).and_then(|count| count.trim().parse::<f64>().ok());
+    count.map_or(lower, |count| (count * 1024.0).to_string())
 }
 
 /// Keys of what is launched or defined: networks, volumes, what it can run on.
@@ -325,12 +338,14 @@ mod tests {
         );
         check(
             "RegisterTaskDefinition",
-            json!({ "family": "web", "requiresCompatibilities": ["FARGATE"], "cpu": "256",
+            json!({ "family": "web", "requiresCompatibilities": ["FARGATE"], "cpu": ".25 vCPU",
+                "memory": "1 GB",
                 "containerDefinitions": [{ "privileged": false }, { "privileged": true }] }),
             &[
                 ("ecs:compute-compatibility", "FARGATE"),
                 ("ecs:privileged", "true"),
                 ("ecs:task-cpu", "256"),
+                ("ecs:task-memory", "1024"),
             ],
         );
         check("DescribeClusters", json!({ "clusters": ["prod"] }), &[]);

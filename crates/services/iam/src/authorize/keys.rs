@@ -120,6 +120,10 @@ pub(super) fn of_input(keys: &mut Keys, context: &Context, input: &Value) {
                 ("secretsmanager:VersionStage", "VersionStage"),
                 ("secretsmanager:KmsKeyId", "KmsKeyId"),
                 ("secretsmanager:Description", "Description"),
+                ("secretsmanager:SecretId", "SecretId"),
+                ("secretsmanager:RecoveryWindowInDays", "RecoveryWindowInDays"),
+                ("secretsmanager:ForceDeleteWithoutRecovery", "ForceDeleteWithoutRecovery"),
+                ("secretsmanager:BlockPublicPolicy", "BlockPublicPolicy"),
             ] {
                 plain(keys, input, key, member);
             }

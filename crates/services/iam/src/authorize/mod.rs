@@ -15,7 +15,7 @@ mod who;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use policy::{Context as Keys, Outcome, Request, decide};
+use policy::{Context as Keys, Outcome, PolicySets, Request, Source, decide};
 use serde_json::Value;
 use terms::{AccountId, Region};
 use wire::{Context, Decided, Denied, ErrorModel};
@@ -25,6 +25,7 @@ use crate::model::Kind;
 use crate::{Iam, denial};
 use ecs::Passed;
 use table::{Place, Target, members};
+pub use tasks::RoleOfTask;
 pub(crate) use who::Who;
 
 /// The condition keys of a call and its input.
@@ -68,6 +69,10 @@ pub trait Resources: Send + Sync + 'static {
         region: &Region,
         arn: &str,
     ) -> Option<Vec<(String, String)>>;
+
+    /// The policies of the resource that a whole ARN means, each with what it is called and its text;
+    /// users and roles in it are named by their unique ids.
+    fn policies(&self, arn: &str) -> Vec<(String, String)>;
 
     /// The roles that a task definition names, by its ARN, its family, or both with a revision.
     fn roles_of(&self, account: &AccountId, region: &Region, definition: &str) -> Vec<String>;
@@ -255,6 +260,11 @@ impl Iam {
                         | "ListAccessKeys"
                         | "UpdateAccessKey"
                         | "DeleteAccessKey"
+                        | "GetLoginProfile"
+                        | "ListMFADevices"
+                        | "ListSSHPublicKeys"
+                        | "ListServiceSpecificCredentials"
+                        | "ListSigningCertificates"
                 );
             if target.resource == "*" && is_user_call {
                 return Target { resource: call.who.entity.arn(account), or: None };
@@ -296,27 +306,26 @@ impl Iam {
         input: &Value,
     ) -> Result<Option<String>, Denied> {
         let caller = &call.context.caller;
-        let is_of_resource = |key: &String| key.contains("resourcetag/");
-        let asks = call.who.asked().is_none_or(|asked| asked.iter().any(is_of_resource));
-        let keys = match asks {
-            true => Cow::Owned(self.with_tags(call, call.keys.clone(), &target.resource, input)),
-            false => Cow::Borrowed(&call.keys),
-        };
-        let sets = call.who.sets();
-        let ask = |resource: &str| {
-            let owner = resource.split(':').nth(4).filter(|owner| !owner.is_empty());
-            let owner = owner.filter(|owner| *owner != "aws").unwrap_or(caller.account.as_str());
+        let of_resource = self.policies_of(&target.resource);
+        let keys = self.keys_for(call, target, &of_resource, input);
+        let sets = PolicySets { resource: &of_resource, ..call.who.sets() };
+        let ask = |resource: &str, sets: &PolicySets<'_>| {
+            let owner = owner_of(resource).unwrap_or(caller.account.as_str());
             let principal = &call.who.principal;
-            decide(&Request { principal, action, resource, owner, context: &keys }, &sets)
+            decide(&Request { principal, action, resource, owner, context: &keys }, sets)
         };
-        let mut decision = ask(&target.resource);
+        let mut decision = ask(&target.resource, &sets);
         if decision.outcome == Outcome::ImplicitDeny
             && let Some(or) = &target.or
         {
-            let other = ask(or);
+            let other = ask(or, &sets);
             if other.outcome != Outcome::ImplicitDeny {
                 decision = other;
             }
+        }
+        // A role that IAM does not know is nobody whom a policy of a resource could let in.
+        if call.who.because.is_some() && decision.is_allowed() {
+            decision = ask(&target.resource, &call.who.sets());
         }
         let by = denial::by(&sets, &decision);
         if decision.is_allowed() {
@@ -336,19 +345,49 @@ impl Iam {
         };
         tracing::info!(caller = %caller.arn, action, resource = %target.resource, "denied");
         let (principal, resource) = (&call.who.principal, target.resource.as_str());
-        let owner = caller.account.as_str();
+        let account = caller.account.as_str();
+        let owner = owner_of(resource).unwrap_or(account);
         let asked = Request { principal, action, resource, owner, context: &keys };
         let told = denial::told(&asked, &sets, &decision);
         // EC2 is the one of our services whose refusals carry all of it (STS API reference,
         // DecodeAuthorizationMessage).
         if call.context.service == "ec2"
-            && let Some(encoded) = self.sessions.encode(call.context.request_id, owner, &told)
+            && let Some(encoded) = self.sessions.encode(call.context.request_id, account, &told)
         {
             message.push_str(&format!(". Encoded authorization failure message: {encoded}"));
         }
         let resources = vec![target.resource.clone()];
         let decided = Decided { by, resources, refusal: Some(Box::new(told)) };
         Err(Denied { message, error: None, decided })
+    }
+
+    /// The policies of a resource itself, by its whole ARN.
+    pub(crate) fn policies_of(&self, resource: &str) -> Vec<Source> {
+        let found = self.resources.get().map(|known| known.policies(resource));
+        found.filter(|found| !found.is_empty()).map_or_else(Vec::new, |all| self.of_resource(all))
+    }
+
+    /// The keys that one target is decided with: those that the caller's policies ask for, or all if
+    /// the target has policies of its own, which may ask for any.
+    fn keys_for<'a>(
+        &self,
+        call: &'a Call<'_>,
+        target: &Target,
+        of_resource: &[Source],
+        input: &Value,
+    ) -> Cow<'a, Keys> {
+        if !of_resource.is_empty() {
+            let mut keys = call.all_keys(input);
+            if let Some(owner) = owner_of(&target.resource) {
+                keys.set("aws:ResourceAccount", owner);
+            }
+            return Cow::Owned(self.with_tags(call, keys, &target.resource, input));
+        }
+        let is_of_resource = |key: &String| key.contains("resourcetag/");
+        match call.who.asked().is_none_or(|asked| asked.iter().any(is_of_resource)) {
+            true => Cow::Owned(self.with_tags(call, call.keys.clone(), &target.resource, input)),
+            false => Cow::Borrowed(&call.keys),
+        }
     }
 
     /// The keys with the tags of what a call is about.
@@ -416,6 +455,12 @@ fn check_session(context: &Context) -> Result<(), Denied> {
         }
         _ => Ok(()),
     }
+}
+
+/// The account that an ARN is of; none of what has none, or is AWS's own.
+pub(crate) fn owner_of(resource: &str) -> Option<&str> {
+    let owner = resource.split(':').nth(4)?;
+    (!owner.is_empty() && owner != "aws").then_some(owner)
 }
 
 /// What a service's actions begin with.

@@ -39,7 +39,32 @@ static AS_INSTANCES: LazyLock<Arc<Compiled>> = LazyLock::new(|| {
 
 static NOTHING: LazyLock<Arc<Compiled>> = LazyLock::new(Arc::default);
 
+/// What a role is to a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RoleOfTask {
+    /// IAM knows it, and it trusts tasks.
+    Fit,
+    /// IAM has no such role: it opens nothing, and becomes the task's once it is made.
+    Unknown,
+    /// IAM knows it, and it does not trust tasks.
+    Untrusting,
+}
+
 impl Iam {
+    /// What a role of the account, by its ARN or its name, is to a task of this ARN.
+    pub fn role_of_task(&self, account: &AccountId, role: &str, task_arn: &str) -> RoleOfTask {
+        let view = self.ledger.snapshot();
+        let name = role.rsplit('/').next().unwrap_or_default();
+        let row = view.get(&self.tables.entities, &entity_key(account, Kind::Role, name));
+        let Some(row) = row else { return RoleOfTask::Unknown };
+        let role = row.value();
+        let known = self.known_of(&view, account, role);
+        match trusts_tasks(account, role, &known.compiled, task_arn) {
+            true => RoleOfTask::Fit,
+            false => RoleOfTask::Untrusting,
+        }
+    }
+
     /// Lets tasks do everything whose role IAM never knew, on all clones: for servers that accept
     /// anybody's requests anyway (`--auth open`).
     pub fn open_unknown_roles(&self) {
@@ -138,7 +163,7 @@ fn trusts_tasks(account: &AccountId, role: &Entity, compiled: &Compiled, task_ar
     keys.set("aws:SourceArn", task_arn);
     keys.set("aws:PrincipalIsAWSService", "true");
     let sets = PolicySets {
-        resource: compiled.trust.as_ref(),
+        resource: compiled.trust.as_slice(),
         needs_resource: true,
         ..PolicySets::default()
     };

@@ -58,7 +58,7 @@ impl Who {
             identity: &self.compiled.identity,
             boundary: self.compiled.boundary.as_ref(),
             session: self.limits.as_deref(),
-            resource: None,
+            resource: &[],
             needs_resource: false,
         }
     }

@@ -158,7 +158,10 @@ async fn tags_of_a_session_count_and_go_on() {
     assert_eq!(plane.ask(&session(&made), "ListUsers", &[]).await.0, 200);
     let unknown = [base[0], base[1], ("TransitiveTagKeys.member.1", "x")];
     let unknown = plane.refused("AssumeRole", &unknown).await;
-    assert!(unknown.starts_with("400 ValidationError: The specified transitive"), "{unknown}");
+    assert!(
+        unknown.starts_with("400 InvalidParameterValue: The specified transitive"),
+        "{unknown}"
+    );
 }
 
 /// Credentials of a task's role, or of its execution role.

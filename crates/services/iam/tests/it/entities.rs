@@ -61,6 +61,27 @@ async fn users_are_made_named_and_deleted_when_bare() {
 }
 
 #[tokio::test]
+async fn the_administrator_can_be_named_and_nobody_else_has_its_name() {
+    let plane = plane().await;
+    let taken = plane.refused("CreateUser", &[("UserName", "Administrator")]).await;
+    assert_eq!(taken, "409 EntityAlreadyExists: User with name Administrator already exists.");
+    plane.done("CreateUser", &[("UserName", "ada")]).await;
+    let rename = [("UserName", "ada"), ("NewUserName", "administrator")];
+    let taken = plane.refused("UpdateUser", &rename).await;
+    assert_eq!(taken, "409 EntityAlreadyExists: Entity with name administrator already exists.");
+    plane.done("CreateGroup", &[("GroupName", "administrator")]).await;
+
+    let own = ("UserName", "administrator");
+    let arn = "arn:aws:iam::000000000000:user/administrator";
+    assert_eq!(element(&plane.done("GetUser", &[own]).await, "Arn"), arn);
+    let made = plane.done("CreateAccessKey", &[own]).await;
+    let key = element(&made, "AccessKeyId");
+    assert!(plane.done("ListAccessKeys", &[own]).await.contains(&key));
+    plane.done("DeleteAccessKey", &[own, ("AccessKeyId", &key)]).await;
+    assert!(!plane.done("ListAccessKeys", &[own]).await.contains(&key));
+}
+
+#[tokio::test]
 async fn groups_hold_users_and_keep_them_when_renamed() {
     let plane = plane().await;
     plane.done("CreateUser", &[("UserName", "ada")]).await;
@@ -202,6 +223,12 @@ async fn profiles_providers_and_reports() {
     plane.done("AddClientIDToOpenIDConnectProvider", &client).await;
     let shown = plane.done("GetOpenIDConnectProvider", &client[..1]).await;
     assert!(shown.contains("<member>me</member>"), "{shown}");
+    // To delete one that is gone already is no error.
+    for _ in 0..2 {
+        plane.done("DeleteOpenIDConnectProvider", &client[..1]).await;
+    }
+    let gone = plane.refused("GetOpenIDConnectProvider", &client[..1]).await;
+    assert!(gone.starts_with("404 NoSuchEntity"), "{gone}");
 
     let summary = plane.done("GetAccountSummary", &[]).await;
     assert!(summary.contains("<key>Roles</key><value>1</value>"), "{summary}");
@@ -238,4 +265,80 @@ async fn a_simulation_tells_which_statement() {
     let asked = [source, ("ActionNames.member.1", "ecs:RunTask")];
     let of = plane.done("SimulatePrincipalPolicy", &asked);
     assert_eq!(element(&of.await, "EvalDecision"), "implicitDeny");
+}
+
+#[tokio::test]
+async fn a_role_of_a_service_goes_unless_the_service_works_with_it() {
+    let plane = plane().await;
+    plane.world.iam.ensure_service_role().await.unwrap();
+    let service = "ecs.application-autoscaling.amazonaws.com";
+    plane.done("CreateServiceLinkedRole", &[("AWSServiceName", service)]).await;
+    for (name, expected) in [
+        ("AWSServiceRoleForApplicationAutoScaling_ECSService", "SUCCEEDED"),
+        ("AWSServiceRoleForECS", "FAILED"),
+    ] {
+        let begun = plane.done("DeleteServiceLinkedRole", &[("RoleName", name)]).await;
+        let id = element(&begun, "DeletionTaskId");
+        assert!(id.starts_with("task/aws-service-role/") && id.contains(name), "{id}");
+        let asked = [("DeletionTaskId", id.as_str())];
+        let told = plane.done("GetServiceLinkedRoleDeletionStatus", &asked).await;
+        assert_eq!(element(&told, "Status"), expected, "{name}");
+    }
+    let gone = "AWSServiceRoleForApplicationAutoScaling_ECSService";
+    assert!(plane.refused("GetRole", &[("RoleName", gone)]).await.starts_with("404 NoSuchEntity"));
+    plane.done("GetRole", &[("RoleName", "AWSServiceRoleForECS")]).await;
+    role(&plane, "own", r#"{"AWS":"000000000000"}"#).await;
+    let own = plane.refused("DeleteServiceLinkedRole", &[("RoleName", "own")]).await;
+    assert_eq!(own, "404 NoSuchEntity: The role with name own cannot be found.");
+    for (id, code) in [("task/x", "400 InvalidInput"), ("task/aws-service-role/a/b/c", "404")] {
+        let asked = [("DeletionTaskId", id)];
+        let told = plane.refused("GetServiceLinkedRoleDeletionStatus", &asked).await;
+        assert!(told.starts_with(code), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn what_nobody_has_here_is_listed_as_none() {
+    let plane = plane().await;
+    plane.done("CreateUser", &[("UserName", "ada")]).await;
+    let of_users = [
+        "ListMFADevices",
+        "ListSSHPublicKeys",
+        "ListServiceSpecificCredentials",
+        "ListSigningCertificates",
+    ];
+    for operation in of_users {
+        let told = plane.done(operation, &[("UserName", "ada")]).await;
+        assert_eq!(element(&told, "IsTruncated"), "false", "{operation}");
+        let nobody = plane.refused(operation, &[("UserName", "bob")]).await;
+        assert_eq!(nobody, "404 NoSuchEntity: The user with name bob cannot be found.");
+    }
+    let of_account = [
+        "ListAccountAliases",
+        "ListVirtualMFADevices",
+        "ListServerCertificates",
+        "ListSAMLProviders",
+    ];
+    for operation in of_account {
+        let told = plane.done(operation, &[]).await;
+        assert!(!told.contains("<member>"), "{told}");
+    }
+    let none = plane.refused("GetLoginProfile", &[("UserName", "ada")]).await;
+    assert_eq!(none, "404 NoSuchEntity: Login Profile for User ada cannot be found.");
+    let none = plane.refused("GetAccountPasswordPolicy", &[]).await;
+    assert!(none.starts_with("404 NoSuchEntity: The Password Policy with domain name"), "{none}");
+}
+
+#[tokio::test]
+async fn a_look_at_one_shows_that_it_has_no_tags() {
+    let plane = plane().await;
+    let made = plane.done("CreatePolicy", &[("PolicyName", "p"), ("PolicyDocument", ALL)]).await;
+    assert!(!made.contains("<Tags"), "{made}");
+    let arn = element(&made, "Arn");
+    let shown = plane.done("GetPolicy", &[("PolicyArn", &arn)]).await;
+    assert!(shown.contains("<Tags"), "{shown}");
+    let profile = [("InstanceProfileName", "i")];
+    plane.done("CreateInstanceProfile", &profile).await;
+    let shown = plane.done("GetInstanceProfile", &profile).await;
+    assert!(shown.contains("<Tags"), "{shown}");
 }

@@ -4,6 +4,7 @@
 mod authorization;
 mod entities;
 mod plane;
+mod resources;
 mod sessions;
 mod sts;
 mod web_identity;

@@ -69,7 +69,7 @@ impl Secrets {
         let stages = input.version_stages.clone().filter(|stages| !stages.is_empty());
         let stages = stages.unwrap_or_else(|| vec![CURRENT.to_owned()]);
         let new = NewVersion { id, value, stages };
-        let (scope, tables) = (Scope::of(&context), self.tables);
+        let (scope, tables) = (Scope::meant(&context, &input.secret_id), self.tables);
         let done = self.ledger.transact("put secret value", |tx| {
             let now = tx.now();
             let (name, row) = find_live(&tables, tx, &scope, &input.secret_id, now)?;
@@ -107,7 +107,7 @@ impl Secrets {
                 Some(NewVersion { id, value, stages: vec![CURRENT.to_owned()] })
             }
         };
-        let (scope, tables) = (Scope::of(&context), self.tables);
+        let (scope, tables) = (Scope::meant(&context, &input.secret_id), self.tables);
         let done = self.ledger.transact("update secret", |tx| {
             let now = tx.now();
             let (name, row) = find_live(&tables, tx, &scope, &input.secret_id, now)?;

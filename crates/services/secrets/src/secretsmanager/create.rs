@@ -112,6 +112,7 @@ impl Wish {
             changed_at: now,
             deleted_at: None,
             tags: self.tags.clone(),
+            policy: None,
             versions: BTreeMap::new(),
         };
         if let Some(value) = &self.value {

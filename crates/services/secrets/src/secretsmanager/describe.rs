@@ -22,7 +22,7 @@ impl Secrets {
         context: Context,
         input: shapes::DescribeSecretRequest,
     ) -> Result<shapes::DescribeSecretResponse, Error> {
-        let (scope, snapshot) = (Scope::of(&context), self.ledger.snapshot());
+        let (scope, snapshot) = (Scope::meant(&context, &input.secret_id), self.ledger.snapshot());
         let (name, secret) = find(&self.tables, &snapshot, &scope, &input.secret_id, context.now)?;
         Ok(shapes::DescribeSecretResponse {
             arn: Some(name::arn(&scope, &name, &secret.suffix)),
@@ -38,7 +38,7 @@ impl Secrets {
         })
     }
 
-    /// Lists secrets, by their names if nothing else is asked for.
+    /// Lists secrets, the oldest first if nothing else is asked for; equals by their names.
     pub(super) async fn list_secrets(
         &self,
         context: Context,
@@ -56,8 +56,8 @@ impl Secrets {
         });
         let mut rows: Vec<_> = rows.map(|((_, name), row)| (name, row)).collect();
         match input.sort_by {
-            None | Some(shapes::SortByType::Name) => {}
-            Some(shapes::SortByType::CreatedDate | shapes::SortByType::LastAccessedDate) => {
+            Some(shapes::SortByType::Name) => {}
+            None | Some(shapes::SortByType::CreatedDate | shapes::SortByType::LastAccessedDate) => {
                 rows.sort_by_key(|(_, row)| row.created_at);
             }
             Some(shapes::SortByType::LastChangedDate) => {
@@ -70,18 +70,6 @@ impl Secrets {
         let (rows, next_token) = page.take_sorted(rows, |(name, _)| name.clone());
         let list = rows.iter().map(|(name, row)| entry(&scope, name, row)).collect();
         Ok(shapes::ListSecretsResponse { next_token, secret_list: Some(list) })
-    }
-
-    /// No secret has a policy of its own yet.
-    pub(super) async fn get_resource_policy(
-        &self,
-        context: Context,
-        input: shapes::GetResourcePolicyRequest,
-    ) -> Result<shapes::GetResourcePolicyResponse, Error> {
-        let (scope, snapshot) = (Scope::of(&context), self.ledger.snapshot());
-        let (name, secret) = find(&self.tables, &snapshot, &scope, &input.secret_id, context.now)?;
-        let arn = Some(name::arn(&scope, &name, &secret.suffix));
-        Ok(shapes::GetResourcePolicyResponse { arn, name: Some(name), resource_policy: None })
     }
 }
 

@@ -39,6 +39,20 @@ pub(super) enum Error {
         "You can't use ClientRequestToken {0} because that value is already in use for a version of secret {1}."
     )]
     TokenInUse(String, String),
+    /// Who asks may not read this one of many.
+    #[error("{0}")]
+    Denied(String),
+    /// A policy that is none.
+    #[error("This policy has invalid syntax. {0}")]
+    PolicySyntax(String),
+    /// A policy names somebody who is not there.
+    #[error("This resource policy contains an unsupported principal: {0}.")]
+    PolicyPrincipal(String),
+    /// A policy that lets everybody in, where that is to be refused.
+    #[error(
+        "The BlockPublicPolicy parameter is set to true, and the resource policy did not prevent broad access to the secret."
+    )]
+    PublicPolicy,
     /// Not a name.
     #[error(
         "Invalid name. Must be a valid name containing alphanumeric characters, or any of the following: -/_+=.@!"
@@ -83,6 +97,11 @@ impl Error {
             | Self::NameIsScheduled
             | Self::AlreadyScheduled => ("InvalidRequestException", 400),
             Self::Exists(_) | Self::TokenInUse(..) => ("ResourceExistsException", 400),
+            Self::PolicySyntax(_) | Self::PolicyPrincipal(_) => {
+                ("MalformedPolicyDocumentException", 400)
+            }
+            Self::PublicPolicy => ("PublicPolicyException", 400),
+            Self::Denied(_) => ("AccessDeniedException", 400),
             Self::Name => ("ValidationException", 400),
             Self::TooMuch(_) => ("LimitExceededException", 400),
             Self::NextToken => ("InvalidNextTokenException", 400),

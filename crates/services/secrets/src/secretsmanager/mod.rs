@@ -9,6 +9,7 @@ mod filter;
 mod model;
 mod name;
 mod password;
+mod policies;
 mod read;
 mod remove;
 mod stages;
@@ -48,6 +49,7 @@ pub(crate) fn service(room: &Secrets) -> Service {
     operations! { room, Service::new(&shapes::SERVICE),
         BatchGetSecretValue => batch_get_secret_value;
         CreateSecret => create_secret;
+        DeleteResourcePolicy => delete_resource_policy;
         DeleteSecret => delete_secret;
         DescribeSecret => describe_secret;
         GetRandomPassword => get_random_password;
@@ -55,12 +57,14 @@ pub(crate) fn service(room: &Secrets) -> Service {
         GetSecretValue => get_secret_value;
         ListSecretVersionIds => list_secret_version_ids;
         ListSecrets => list_secrets;
+        PutResourcePolicy => put_resource_policy;
         PutSecretValue => put_secret_value;
         RestoreSecret => restore_secret;
         TagResource => tag_secret;
         UntagResource => untag_secret;
         UpdateSecret => update_secret;
         UpdateSecretVersionStage => update_secret_version_stage;
+        ValidateResourcePolicy => validate_resource_policy;
     }
 }
 
@@ -99,6 +103,17 @@ pub(crate) fn known(
     let (name, row) = find(tables, view, scope, id, now).ok()?;
     let tags = row.tags.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
     Some((name::arn(scope, &name, &row.suffix), tags))
+}
+
+/// The policy of the secret that an id means.
+pub(crate) fn policy(
+    tables: &Tables,
+    view: &impl View,
+    scope: &Scope,
+    id: &str,
+    now: Timestamp,
+) -> Option<String> {
+    find(tables, view, scope, id, now).ok()?.1.policy.clone()
 }
 
 /// As [`find`], of one that was not deleted.

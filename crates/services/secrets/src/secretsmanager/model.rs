@@ -31,6 +31,9 @@ pub(crate) struct Secret {
     pub(crate) deleted_at: Option<Timestamp>,
     /// Tags.
     pub(crate) tags: BTreeMap<String, String>,
+    /// Who may do what with it, besides whom their own policies let; users and roles by their ids.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) policy: Option<String>,
     /// Its versions by their ids.
     pub(crate) versions: BTreeMap<String, Version>,
 }
@@ -137,6 +140,7 @@ mod tests {
             changed_at: start,
             deleted_at: None,
             tags: BTreeMap::new(),
+            policy: None,
             versions: BTreeMap::new(),
         }
     }

@@ -91,7 +91,8 @@ impl Secrets {
             stage: input.version_stage.as_deref(),
         };
         let snapshot = self.ledger.snapshot();
-        value(&self.tables, &snapshot, &Scope::of(&context), &lookup, context.now)
+        let scope = Scope::meant(&context, &input.secret_id);
+        value(&self.tables, &snapshot, &scope, &lookup, context.now)
     }
 
     /// A value that is a text, for who reads secrets as parameters; none if there is none.

@@ -46,7 +46,7 @@ impl Secrets {
             ));
         }
         let window = DAY * u32::try_from(days).unwrap_or(30);
-        let (scope, tables) = (Scope::of(&context), self.tables);
+        let (scope, tables) = (Scope::meant(&context, &input.secret_id), self.tables);
         let done = self.ledger.transact("delete secret", |tx| {
             let now = tx.now();
             let (name, row) = match find(&tables, tx, &scope, &input.secret_id, now) {
@@ -89,7 +89,7 @@ impl Secrets {
         context: Context,
         input: shapes::RestoreSecretRequest,
     ) -> Result<shapes::RestoreSecretResponse, Error> {
-        let (scope, tables) = (Scope::of(&context), self.tables);
+        let (scope, tables) = (Scope::meant(&context, &input.secret_id), self.tables);
         let done = self.ledger.transact("restore secret", |tx| {
             let now = tx.now();
             let (name, row) = find(&tables, tx, &scope, &input.secret_id, now)?;

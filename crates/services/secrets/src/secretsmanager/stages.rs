@@ -15,7 +15,7 @@ impl Secrets {
         context: Context,
         input: shapes::UpdateSecretVersionStageRequest,
     ) -> Result<shapes::UpdateSecretVersionStageResponse, Error> {
-        let (scope, tables) = (Scope::of(&context), self.tables);
+        let (scope, tables) = (Scope::meant(&context, &input.secret_id), self.tables);
         let done = self.ledger.transact("update secret version stage", |tx| {
             let now = tx.now();
             let (name, row) = find_live(&tables, tx, &scope, &input.secret_id, now)?;

@@ -71,7 +71,7 @@ impl Secrets {
         id: &str,
         change: impl Fn(&mut BTreeMap<String, String>),
     ) -> Result<Unit, Error> {
-        let (scope, tables) = (Scope::of(context), self.tables);
+        let (scope, tables) = (Scope::meant(context, id), self.tables);
         let done = self.ledger.transact("tag secret", |tx| {
             let now = tx.now();
             let (name, row) = find_live(&tables, tx, &scope, id, now)?;

@@ -20,7 +20,7 @@ impl Secrets {
         context: Context,
         input: shapes::ListSecretVersionIdsRequest,
     ) -> Result<shapes::ListSecretVersionIdsResponse, Error> {
-        let (scope, snapshot) = (Scope::of(&context), self.ledger.snapshot());
+        let (scope, snapshot) = (Scope::meant(&context, &input.secret_id), self.ledger.snapshot());
         let (name, secret) = find(&self.tables, &snapshot, &scope, &input.secret_id, context.now)?;
         let token = input.next_token.as_deref();
         let page = Page::open("ListSecretVersionIds", input.max_results, PAGE, token);

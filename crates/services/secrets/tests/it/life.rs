@@ -151,4 +151,12 @@ async fn secrets_are_listed_page_by_page_in_the_wanted_order() {
         }
     }
     assert_eq!(names, ["s6", "s5", "s4", "s3", "s2", "s1", "s0"]);
+
+    // By their age if nothing is said.
+    world.wait_days(1);
+    let make = json!({ "Name": "a", "ClientRequestToken": token(9), "SecretString": "young" });
+    world.get("secretsmanager.CreateSecret", make).await;
+    let page = world.get("secretsmanager.ListSecrets", json!({})).await;
+    let list = page["SecretList"].as_array().unwrap();
+    assert_eq!((&list[0]["Name"], &list[7]["Name"]), (&json!("s0"), &json!("a")));
 }

@@ -4,5 +4,6 @@
 
 mod golden;
 mod life;
+mod policies;
 mod sealed;
 mod world;

@@ -25,7 +25,7 @@ pub(super) async fn create(
     input: shapes::CreateAccessKeyRequest,
 ) -> Result<shapes::CreateAccessKeyResponse, Refusal> {
     let account = account(&context);
-    if root_keys::are_meant(&context, &input.user_name) {
+    if root_keys::are_meant(&context, input.user_name.as_deref()) {
         return root_keys::create(iam, &context).await;
     }
     let name = iam.meant(&context, input.user_name)?;
@@ -65,7 +65,7 @@ pub(super) async fn list(
     context: Context,
     input: shapes::ListAccessKeysRequest,
 ) -> Result<shapes::ListAccessKeysResponse, Refusal> {
-    if root_keys::are_meant(&context, &input.user_name) {
+    if root_keys::are_meant(&context, input.user_name.as_deref()) {
         return root_keys::list(iam);
     }
     let name = iam.meant(&context, input.user_name)?;
@@ -117,7 +117,7 @@ async fn change(
     id: &str,
     status: Option<KeyStatus>,
 ) -> Result<Unit, Refusal> {
-    if root_keys::are_meant(context, &user_name) {
+    if root_keys::are_meant(context, user_name.as_deref()) {
         return root_keys::change(iam, id, status).await;
     }
     let (account, name) = (account(context), iam.meant(context, user_name)?);

@@ -9,10 +9,10 @@ use wire::Context;
 
 use super::account;
 use super::show::Detail;
-use crate::directory::unique_id;
+use crate::directory::{by_id, missing, unique_id};
 use crate::model::{Entity, Kind, RolePart};
 use crate::refusal::Refusal;
-use crate::tables::entity_key;
+use crate::tables::{Gone, entity_key};
 use crate::{Iam, IamError};
 
 /// Services that have such a role here: the service, the role, its policy.
@@ -113,4 +113,61 @@ pub(super) async fn create(
     let role = role.await?;
     let role = iam.show_role(&iam.ledger.snapshot(), account, &role, Detail::Created);
     Ok(shapes::CreateServiceLinkedRoleResponse { role: Some(role) })
+}
+
+/// What the id of a deletion begins with: the service, the role and its unique id come after it.
+const DELETION: &str = "task/aws-service-role/";
+
+/// Deletes a role that is linked to a service, unless the service works with it: that is told by the
+/// deletion's status, as AWS does.
+pub(super) async fn delete(
+    iam: &Iam,
+    context: Context,
+    input: shapes::DeleteServiceLinkedRoleRequest,
+) -> Result<shapes::DeleteServiceLinkedRoleResponse, Refusal> {
+    let (account, name) = (account(&context), &input.role_name);
+    let deletion_task_id = iam.change("iam: delete service-linked role", |tx| {
+        let role = iam.entity(tx, account, Kind::Role, name)?;
+        let service = role.role.as_ref().and_then(|part| part.linked.clone());
+        let service = service.ok_or_else(|| missing(Kind::Role, name))?;
+        if !is_in_use(&role.name) {
+            let key = entity_key(account, Kind::Role, name);
+            tx.delete(&iam.tables.entities, &key);
+            tx.put(&iam.tables.gone_roles, key, Gone);
+        }
+        Ok(format!("{DELETION}{service}/{}/{}", role.name, role.id))
+    });
+    Ok(shapes::DeleteServiceLinkedRoleResponse { deletion_task_id: deletion_task_id.await? })
+}
+
+/// Whether a service works with the role as long as there is a control plane.
+fn is_in_use(role: &str) -> bool {
+    role == LINKED[0].1
+}
+
+/// How a deletion went: it is over when it is answered.
+pub(super) async fn deletion(
+    iam: &Iam,
+    context: Context,
+    input: shapes::GetServiceLinkedRoleDeletionStatusRequest,
+) -> Result<shapes::GetServiceLinkedRoleDeletionStatusResponse, Refusal> {
+    use shapes::DeletionTaskStatusType::{Failed, Succeeded};
+    let id = &input.deletion_task_id;
+    let parts: Vec<&str> = id.strip_prefix(DELETION).unwrap_or_default().split('/').collect();
+    let [service, role, unique] = parts[..] else {
+        return Err(Refusal::Invalid(format!("The deletion task ID {id} is not valid.")));
+    };
+    if !LINKED.iter().any(|(of, name, _)| *of == service && *name == role) {
+        return Err(Refusal::Missing(format!("Deletion task {id} cannot be found.")));
+    }
+    let is_there = by_id(&iam.tables, &iam.ledger.snapshot(), unique).is_some();
+    let reason = is_there.then(|| shapes::DeletionTaskFailureReasonType {
+        reason: Some(format!("{service} works with the role {role} of this control plane.")),
+        role_usage_list: Some(vec![shapes::RoleUsageType {
+            region: Some(context.caller.region.to_string()),
+            resources: None,
+        }]),
+    });
+    let status = if is_there { Failed } else { Succeeded };
+    Ok(shapes::GetServiceLinkedRoleDeletionStatusResponse { reason, status })
 }

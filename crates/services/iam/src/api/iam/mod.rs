@@ -1,5 +1,6 @@
 //! The operations of IAM, each with its handler.
 
+mod absent;
 mod boundaries;
 mod explain;
 mod groups;
@@ -43,7 +44,7 @@ macro_rules! operations {
 /// The service with every operation that is built.
 pub(crate) fn service(iam: &Iam) -> Service {
     let service = entities(iam, Service::new(&shapes_iam::SERVICE).explain(explain::explain));
-    others(iam, of_policies(iam, service))
+    of_absent(iam, others(iam, of_policies(iam, service)))
 }
 
 fn entities(iam: &Iam, service: Service) -> Service {
@@ -57,9 +58,11 @@ fn entities(iam: &Iam, service: Service) -> Service {
         DeleteAccessKey => keys::delete;
         DeleteGroup => groups::delete;
         DeleteRole => roles::delete;
+        DeleteServiceLinkedRole => linked::delete;
         DeleteUser => users::delete;
         GetGroup => groups::get;
         GetRole => roles::get;
+        GetServiceLinkedRoleDeletionStatus => linked::deletion;
         GetUser => users::get;
         ListAccessKeys => keys::list;
         ListGroups => groups::list;
@@ -153,6 +156,21 @@ fn others(iam: &Iam, service: Service) -> Service {
         UntagInstanceProfile => profiles::untag;
         UntagOpenIDConnectProvider => providers::untag;
         UpdateOpenIDConnectProviderThumbprint => providers::update_thumbprints;
+    }
+}
+
+fn of_absent(iam: &Iam, service: Service) -> Service {
+    operations! { iam, service,
+        GetAccountPasswordPolicy => absent::password_policy;
+        GetLoginProfile => absent::password;
+        ListAccountAliases => absent::aliases;
+        ListMFADevices => absent::factors;
+        ListSAMLProviders => absent::saml_providers;
+        ListServerCertificates => absent::server_certificates;
+        ListServiceSpecificCredentials => absent::service_credentials;
+        ListSigningCertificates => absent::signing_certificates;
+        ListSSHPublicKeys => absent::ssh_keys;
+        ListVirtualMFADevices => absent::virtual_factors;
     }
 }
 

@@ -181,7 +181,9 @@ pub(super) async fn get(
             iam.show_policy(&snapshot, account, &policy)
         }
     };
-    Ok(shapes::GetPolicyResponse { policy: Some(policy) })
+    // A look at one shows its tags, if there are none, too; lists and the answer to a creation do not.
+    let tags = policy.tags.clone().or_else(|| Some(Vec::new()));
+    Ok(shapes::GetPolicyResponse { policy: Some(shapes::Policy { tags, ..policy }) })
 }
 
 pub(super) async fn delete(

@@ -103,7 +103,9 @@ pub(super) async fn get(
 ) -> Result<shapes::GetInstanceProfileResponse, Refusal> {
     let (account, snapshot) = (account(&context), iam.ledger.snapshot());
     let profile = iam.profile(&snapshot, account, &input.instance_profile_name)?;
-    let instance_profile = iam.show_profile(&snapshot, account, &profile);
+    let mut instance_profile = iam.show_profile(&snapshot, account, &profile);
+    // A look at one shows its tags, if there are none, too.
+    instance_profile.tags.get_or_insert_default();
     Ok(shapes::GetInstanceProfileResponse { instance_profile })
 }
 

@@ -168,8 +168,10 @@ pub(super) async fn delete(
 ) -> Result<Unit, Refusal> {
     let account = account(&context);
     iam.change("iam: delete provider", |tx| {
-        let (key, _) = iam.provider(tx, account, &input.open_id_connect_provider_arn)?;
-        tx.delete(&iam.tables.providers, &key);
+        // One that is not there is as good as deleted (API reference, DeleteOpenIDConnectProvider).
+        if let Ok((key, _)) = iam.provider(tx, account, &input.open_id_connect_provider_arn) {
+            tx.delete(&iam.tables.providers, &key);
+        }
         Ok(Unit)
     })
     .await

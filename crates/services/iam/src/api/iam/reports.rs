@@ -123,7 +123,7 @@ impl Iam {
                 Item::Role(Box::new(shapes::RoleDetail {
                     arn,
                     assume_role_policy_document: trust
-                        .map(|trust| show::document(&self.shown_trust(view, account, trust))),
+                        .map(|trust| show::document(&self.named_by_arns(view, account, trust))),
                     attached_managed_policies,
                     create_date,
                     instance_profile_list: Some(profiles.map(|(_, profile)| profile).collect()),

@@ -1,5 +1,6 @@
 //! Keys of the administrator, whom the first start makes: the same operations as for users, for whoever
-//! calls with one of these keys and names no user (as on AWS, for the account's root).
+//! calls with one of these keys and names no user (as on AWS, for the account's root), or the
+//! administrator.
 
 use shapes_iam as shapes;
 use wire::{CallerKind, Context, Unit};
@@ -11,12 +12,14 @@ use crate::keys::make;
 use crate::model::{AccessKey, KeyStatus, Owner};
 use crate::refusal::Refusal;
 
-/// The last part of the administrator's ARN.
-const NAME: &str = "administrator";
+/// The last part of the administrator's ARN. No user can have it as a name: policies that name the
+/// administrator would mean both.
+pub(super) const NAME: &str = "administrator";
 
-/// Whether the administrator's own keys are meant.
-pub(super) fn are_meant(context: &Context, user_name: &Option<String>) -> bool {
-    context.caller.kind == CallerKind::Operator && user_name.is_none()
+/// Whether the administrator is meant, who calls, or its own keys.
+pub(super) fn are_meant(context: &Context, user_name: Option<&str>) -> bool {
+    let is_own = user_name.is_none_or(|name| name.eq_ignore_ascii_case(NAME));
+    context.caller.kind == CallerKind::Operator && is_own
 }
 
 fn is_there(key: &AccessKey) -> bool {

@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 
 use ledger::View;
-use policy::{Kind as DocumentKind, Named, Policy, size_of};
+use policy::{Kind as DocumentKind, Policy, size_of};
 use shapes_iam as shapes;
 use terms::AccountId;
 
 use crate::Iam;
-use crate::directory::by_id;
 use crate::managed;
 use crate::model::{Entity, Kind};
 use crate::refusal::Refusal;
@@ -126,39 +125,8 @@ impl Iam {
             let quota = format!("Cannot exceed quota for ACLSizePerRole: {TRUST_MAX}");
             return Err(Refusal::Limit(quota));
         }
-        let mut unknown = None;
-        let kept = Named::rename(text, |name| {
-            let rest = name.strip_prefix(&format!("arn:aws:iam::{account}:"))?;
-            let (kind, path) = rest.split_once('/')?;
-            let kind = match kind {
-                "user" => Kind::User,
-                "role" => Kind::Role,
-                _ => return None,
-            };
-            let last = path.rsplit('/').next().unwrap_or_default();
-            let entity = self.entity(view, account, kind, last).ok();
-            let entity = entity.filter(|entity| entity.arn(account) == name);
-            // The administrator has no record, and is always there.
-            let is_administrator = kind == Kind::User && path == "administrator";
-            if entity.is_none() && !is_administrator {
-                unknown.get_or_insert_with(|| name.to_owned());
-            }
-            entity.map(|entity| entity.id)
-        });
-        match unknown {
-            Some(name) => {
-                Err(Refusal::Malformed(format!("Invalid principal in policy: \"AWS\":\"{name}\"")))
-            }
-            None => Ok(kept),
-        }
-    }
-
-    /// A kept trust policy as it is shown: ids of who is still there by their ARNs.
-    pub(super) fn shown_trust(&self, view: &impl View, account: &AccountId, kept: &str) -> String {
-        Named::rename(kept, |name| {
-            let is_id = name.starts_with("AIDA") || name.starts_with("AROA");
-            let (_, entity) = is_id.then(|| by_id(&self.tables, view, name)).flatten()?;
-            Some(entity.arn(account))
+        self.named_by_ids(view, account, text).map_err(|name| {
+            Refusal::Malformed(format!("Invalid principal in policy: \"AWS\":\"{name}\""))
         })
     }
 

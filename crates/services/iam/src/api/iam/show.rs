@@ -84,7 +84,7 @@ impl Iam {
         shapes::Role {
             arn: role.arn(account),
             assume_role_policy_document: part
-                .map(|part| document(&self.shown_trust(view, account, &part.trust))),
+                .map(|part| document(&self.named_by_arns(view, account, &part.trust))),
             create_date: role.created_at,
             description: part.and_then(|part| part.description.clone()),
             max_session_duration: part

@@ -133,7 +133,7 @@ impl Simulation {
             identity: &self.identity,
             boundary: self.boundary.as_ref(),
             session: None,
-            resource: self.resource_policy.as_ref(),
+            resource: self.resource_policy.as_slice(),
             needs_resource: false,
         }
     }

@@ -8,7 +8,7 @@ use terms::AccountId;
 use wire::{CallerKind, Context, Unit};
 
 use super::paging::page;
-use super::{account, rules, show};
+use super::{account, root_keys, rules, show};
 use crate::Iam;
 use crate::directory::{missing, unique_id};
 use crate::model::{Entity, Kind, RolePart};
@@ -40,7 +40,7 @@ impl Iam {
             Kind::Group => "Group",
             Kind::Role => "Role",
         };
-        if tx.get(&self.tables.entities, &key).is_some() {
+        if is_reserved(*kind, name) || tx.get(&self.tables.entities, &key).is_some() {
             return Err(Refusal::Exists(format!("{word} with name {name} already exists.")));
         }
         let prefix = (key.0.clone(), key.1.clone());
@@ -81,7 +81,9 @@ impl Iam {
             let mut entity = self.entity(tx, account, kind, name)?;
             let old = entity_key(account, kind, name);
             let new = entity_key(account, kind, new_name.as_deref().unwrap_or(&entity.name));
-            if new != old && tx.get(&self.tables.entities, &new).is_some() {
+            let is_taken =
+                is_reserved(kind, &new.2) || tx.get(&self.tables.entities, &new).is_some();
+            if new != old && is_taken {
                 let text = format!("Entity with name {} already exists.", new.2);
                 return Err(Refusal::Exists(text));
             }
@@ -104,6 +106,11 @@ impl Iam {
         })
         .await
     }
+}
+
+/// Whether a name is the administrator's, who has no record.
+fn is_reserved(kind: Kind, name: &str) -> bool {
+    kind == Kind::User && name.eq_ignore_ascii_case(root_keys::NAME)
 }
 
 /// Fails while policies are still on the entity.
@@ -145,11 +152,14 @@ pub(super) async fn get(
 ) -> Result<shapes::GetUserResponse, Refusal> {
     let account = account(&context);
     let snapshot = iam.ledger.snapshot();
+    if root_keys::are_meant(&context, input.user_name.as_deref()) {
+        return Ok(shapes::GetUserResponse { user: iam.operator(&context) });
+    }
     let name = match input.user_name {
         Some(name) => name,
         None => match own_name(&context) {
             Some(name) => name,
-            None if matches!(context.caller.kind, CallerKind::Operator | CallerKind::Open) => {
+            None if context.caller.kind == CallerKind::Open => {
                 let user = iam.operator(&context);
                 return Ok(shapes::GetUserResponse { user });
             }
