@@ -99,17 +99,18 @@ impl ControlPlane {
         iam.sessions().end_with_tasks(Arc::new(ecs.clone()));
         let vpc = Vpc::new(tables.vpc, ledger.clone());
         let cloudwatch = CloudWatch::new(tables.cloudwatch, ledger.clone());
-        let of_events = (tables.events, tables.cloudwatch);
-        let EventParts { events, logs } =
-            EventParts::join(of_events, &ledger, &data, &ecs, ids.clone());
         let elb = balancing::join(tables.elbv2, (tables.vpc, tables.certificates), &ledger, &ecs);
         let holder = (tls.as_ref(), &data);
         let certificates = certifying::join(tables.certificates, &ledger, holder, &elb);
         let trail = Trail::open(data.audit(), clock.clone())?;
-        let secrets = Secrets::new(tables.secrets, ledger.clone(), ids.clone());
+        let secrets =
+            Secrets::new(tables.secrets, ledger.clone(), ids.clone()).with_identities(iam.clone());
         let asked = (&iam, &trail, &secrets, installation.as_str());
         let ecr = registry::join(tables.ecr, &ledger, asked, &settings, &data, ids.clone()).await?;
-        acquaint(&settings, &secrets, &iam, &ecs);
+        acquaint(&settings, (&secrets, &ecr), &iam, &ecs);
+        let of_events = (tables.events, tables.cloudwatch);
+        let EventParts { events, logs } =
+            EventParts::join(of_events, &ledger, &data, (&ecs, &ecr), ids.clone());
         let inside = observe::Inside::open(&settings, &data, &ledger, (&ecs, &elb))?;
         let mut ours = routes::all(&settings, &installation, tls.as_ref(), &iam, &ecs, &ledger);
         let sharing = (&ledger, tables.servers, &member);
@@ -117,7 +118,8 @@ impl ControlPlane {
         ours.extend(inside.routes(&settings, &ledger, servers.as_ref()));
         ours.push(archive_route::export(ledger.clone()));
         ours.push(hand_out_agents(&settings, &ecs)?);
-        ours.extend(audit::routes(&trail, &iam).into_iter().chain([recovery_route(&iam)]));
+        ours.extend([audit::forgetting(servers.as_ref()), recovery_route(&iam)]);
+        ours.extend(audit::routes(&trail, &iam));
         ours.extend(ecs.routes().into_iter().chain(vpc.routes()));
         ours.extend(events.routes().into_iter().chain(ecr.routes()).chain(elb.routes()));
         let shutdown = CancellationToken::new();
@@ -194,12 +196,14 @@ impl ControlPlane {
 }
 
 /// Lets services ask those that stand above them.
-fn acquaint(settings: &ServerSettings, secrets: &Secrets, iam: &Iam, ecs: &Ecs) {
+fn acquaint(settings: &ServerSettings, (secrets, ecr): (&Secrets, &Ecr), iam: &Iam, ecs: &Ecs) {
     if settings.auth == Auth::Open {
         iam.open_unknown_roles();
     }
+    ecs.check_roles_with(iam.clone());
     secrets.ask_for_sessions(Arc::new(ExecParts(ecs.clone())));
-    iam.know_resources(Arc::new(KnownResources { ecs: ecs.clone(), secrets: secrets.clone() }));
+    let (ecs, secrets, ecr) = (ecs.clone(), secrets.clone(), ecr.clone());
+    iam.know_resources(Arc::new(KnownResources { ecs, secrets, ecr }));
 }
 
 /// The path at which agents fetch the program that they are replaced by.

@@ -1,5 +1,6 @@
 //! What decisions of IAM need to know of the resources of other services.
 
+use ecr::Ecr;
 use ecs::Ecs;
 use iam::Resources;
 use secrets::Secrets;
@@ -9,8 +10,10 @@ use terms::{AccountId, Region};
 pub struct KnownResources {
     /// Tags of its resources, newest revisions of families, roles of definitions.
     pub ecs: Ecs,
-    /// Whole ARNs and tags of secrets.
+    /// Whole ARNs, tags and policies of secrets.
     pub secrets: Secrets,
+    /// Policies of repositories and registries.
+    pub ecr: Ecr,
 }
 
 impl Resources for KnownResources {
@@ -34,6 +37,14 @@ impl Resources for KnownResources {
                 self.secrets.known_secret(account, region, arn).map(|(_, tags)| tags)
             }
             _ => None,
+        }
+    }
+
+    fn policies(&self, arn: &str) -> Vec<(String, String)> {
+        match arn.split(':').nth(2) {
+            Some("secretsmanager") => self.secrets.policy_of(arn).into_iter().collect(),
+            Some("ecr") => self.ecr.policies_of(arn),
+            _ => Vec::new(),
         }
     }
 

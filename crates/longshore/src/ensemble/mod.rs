@@ -16,6 +16,6 @@ mod settled;
 
 pub use identity::{Identity, IdentityTable};
 pub use recovery::route as recovery_route;
-pub use servers::{Asking, Servers, ServersTable};
+pub use servers::{Asking, NotForgotten, Servers, ServersTable, bare};
 pub use settings::{StoreChoice, StoreFlags, StoreSettings};
 pub use settled::settled;

@@ -87,6 +87,17 @@ impl Asking {
     }
 }
 
+/// Why a server is not forgotten.
+#[derive(Debug)]
+pub enum NotForgotten {
+    /// None of this name was there in the time that calls are kept.
+    Unknown,
+    /// It runs, at this URL.
+    Alive(String),
+    /// It cannot be written now.
+    Ledger(ledger::LedgerError),
+}
+
 /// The servers of one ledger.
 #[derive(Clone)]
 pub struct Servers {
@@ -148,6 +159,30 @@ impl Servers {
         }
     }
 
+    /// Takes a server off the list of those that are missed, for it will not come back: by its URL, or
+    /// by host and port alone. Its URL. If it comes back all the same, it is missed from then on.
+    ///
+    /// # Errors
+    /// If it is not known, or runs.
+    pub async fn forget(&self, named: &str) -> Result<String, NotForgotten> {
+        let is_it = |url: &str| url == named || bare(url) == bare(named);
+        let alive = self.ledger.servers().await.map_err(NotForgotten::Ledger)?;
+        if let Some(server) = alive.into_iter().find(|server| is_it(&server.url)) {
+            return Err(NotForgotten::Alive(server.url));
+        }
+        let known = self.rows().into_keys().find(|url| is_it(url));
+        let url = known.ok_or(NotForgotten::Unknown)?;
+        let gone = self.ledger.transact("server forgotten", |tx| {
+            tx.delete(&self.table.0, &url);
+            Ok::<_, std::convert::Infallible>(())
+        });
+        match gone.await {
+            Ok(_) => Ok(url),
+            Err(ledger::TransactError::Ledger(error)) => Err(NotForgotten::Ledger(error)),
+            Err(ledger::TransactError::Rejected(never)) => match never {},
+        }
+    }
+
     /// What another server answers at one of the paths that servers have for each other.
     ///
     /// # Errors
@@ -166,6 +201,11 @@ impl Servers {
     fn rows(&self) -> BTreeMap<String, Timestamp> {
         self.ledger.snapshot().range(&self.table.0, ..).map(|(url, row)| (url, row.at)).collect()
     }
+}
+
+/// A URL without its scheme and the slash at its end.
+pub fn bare(url: &str) -> &str {
+    url.split_once("://").map_or(url, |(_, rest)| rest).trim_end_matches('/')
 }
 
 #[async_trait]

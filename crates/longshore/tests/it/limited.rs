@@ -60,7 +60,7 @@ fn a_task_reads_one_secret_and_not_another() {
 }
 
 /// A role that tasks may have, with one inline policy if there is one.
-fn role(up: &Up, name: &str, policy: Option<&serde_json::Value>) -> String {
+pub fn role(up: &Up, name: &str, policy: Option<&serde_json::Value>) -> String {
     let trust = json!({ "Version": "2012-10-17", "Statement": { "Effect": "Allow",
         "Principal": { "Service": "ecs-tasks.amazonaws.com" }, "Action": "sts:AssumeRole" } });
     let create = ["iam", "create-role", "--role-name", name, "--assume-role-policy-document"];
@@ -121,20 +121,56 @@ fn a_container_finds_no_credentials_but_its_own() {
          get $AWS_ENDPOINT_URL/_longshore/tokens plane; \
          ls {data}/credentials >/dev/null 2>&1 && echo keys yes || echo keys no"
     );
-    for mode in ["bridge", "host"] {
-        let task = up.run_task(&json!({ "family": "curious", "taskRoleArn": own,
-            "networkMode": mode, "containerDefinitions": [{ "name": "main", "image": "busybox",
-                "memory": 32, "command": ["sh", "-c", script] }] }));
-        up.await_status(&task, "STOPPED");
-        let said = up.cli(&["logs", &task]);
-        // The machine has one route to 169.254.170.2: with others beside this one it may be theirs.
-        if mode == "bridge" {
-            assert!(said.contains("own yes {") && said.contains("role/own"), "{said}");
-        }
+    for (mode, role) in [("bridge", Some(&own)), ("host", None)] {
+        let said = curious(&up, mode, role, &script);
+        assert!(
+            role.is_none() || said.contains("own yes {") && said.contains("role/own"),
+            "{said}"
+        );
         for closed in ["theirs no", "all no", "machine no", "plane no", "keys no"] {
             assert!(said.contains(closed), "{mode}, {closed}: {said}");
         }
     }
+    // Instances with a network each have a route each to 169.254.170.2, whoever else is on the machine.
+    let two = Up::start_with(&["--instances", "2"], &["busybox"]);
+    let own = role(&two, "own", None);
+    let said = curious(&two, "host", Some(&own), &script);
+    assert!(said.contains("own yes {") && said.contains("role/own"), "{said}");
+}
+
+/// What a task finds out in a network mode.
+fn curious(up: &Up, mode: &str, role: Option<&String>, script: &str) -> String {
+    let mut definition = json!({ "family": "curious", "networkMode": mode,
+        "containerDefinitions": [{ "name": "main", "image": "busybox", "memory": 32,
+            "command": ["sh", "-c", script] }] });
+    if let Some(role) = role {
+        definition["taskRoleArn"] = json!(role);
+    }
+    let task = up.run_task(&definition);
+    up.await_status(&task, "STOPPED");
+    up.cli(&["logs", &task])
+}
+
+/// An instance whose tasks in host mode would not find their credentials takes none that need them.
+#[test]
+fn host_mode_and_a_role_go_where_credentials_are_found() {
+    // One of the two has the machine's route, or neither has it: then somebody else's has.
+    let (one, other) = (Up::start(&["busybox"]), Up::start(&["busybox"]));
+    let name = "com.amazonaws.ecs.capability.task-iam-role-network-host";
+    let claims = |up: &Up| {
+        let listed = ["ecs", "list-attributes", "--target-type", "container-instance"];
+        let found = up.aws(&[&listed[..], &["--attribute-name", name]].concat());
+        !found["attributes"].as_array().unwrap().is_empty()
+    };
+    assert!(!claims(&one) || !claims(&other), "the machine has one route there");
+    let without = if claims(&other) { &one } else { &other };
+    let own = role(without, "own", None);
+    let definition = json!({ "family": "host", "networkMode": "host", "taskRoleArn": own,
+        "containerDefinitions": [{ "name": "main", "image": "busybox", "memory": 32 }] });
+    let text = definition.to_string();
+    without.aws(&["ecs", "register-task-definition", "--cli-input-json", &text]);
+    let told = without.aws(&["ecs", "run-task", "--task-definition", "host"]);
+    assert_eq!(told["failures"][0]["reason"], "ATTRIBUTE", "{told:#}");
 }
 
 /// A task on an interface of its own, with this role.

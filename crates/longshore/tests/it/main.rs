@@ -23,6 +23,7 @@ mod ensemble;
 mod exec;
 mod fargate;
 mod fronts;
+mod granted;
 mod harm;
 mod harness;
 mod hostile;

@@ -160,6 +160,7 @@ impl Ecs {
             alarms: std::sync::OnceLock::new(),
             balancers: std::sync::OnceLock::new(),
             hooks: std::sync::OnceLock::new(),
+            identities: std::sync::OnceLock::new(),
             mistake: std::sync::OnceLock::new(),
         };
         let api = Arc::new(api);
@@ -183,6 +184,12 @@ impl Ecs {
     /// every call fails.
     pub fn call_hooks_by(&self, caller: Arc<dyn HookCaller>) {
         let _ = self.api.hooks.set(caller);
+    }
+
+    /// Lets no task start with a role that does not trust tasks. Only the first call counts; without
+    /// one, roles are not looked at when tasks start.
+    pub fn check_roles_with(&self, identities: iam::Iam) {
+        let _ = self.api.identities.set(identities);
     }
 
     /// Lets the scheduler of services make a mistake on purpose, so that a simulation shows that it

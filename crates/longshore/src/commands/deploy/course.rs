@@ -181,10 +181,10 @@ fn verdict(told: Told<'_>, id: &str, all: &[Value]) -> Verdict {
         "ROLLBACK_FAILED" => Verdict::Failed(format!("{} It could not be rolled back.", cause())),
         "ROLLBACK_REQUESTED" | "ROLLBACK_IN_PROGRESS" => Verdict::GoingBack(cause()),
         // From here on without a service deployment, or with one that says no more than this.
-        // One that a person stopped is FAILED too, but nothing found it so.
-        "STOPPED" if rollout == "FAILED" && !was_found(told.service_deployment) => {
-            Verdict::Stopped(cause())
-        }
+        // One that a person stopped is FAILED too, but nothing found it so. The service may have been
+        // looked at a moment before it was.
+        "STOPPED" if was_found(told.service_deployment) => Verdict::Failed(cause()),
+        "STOPPED" if rollout == "FAILED" => Verdict::Stopped(cause()),
         _ if rollout == "FAILED" => Verdict::Failed(cause()),
         _ if !primary.is_null() && text(primary, "id") != id => {
             Verdict::Replaced(short(text(primary, "taskDefinition")).to_owned())
@@ -296,6 +296,18 @@ mod tests {
         check(&primary("FAILED"), "STOP_REQUESTED", "FAILED", Some(3));
         check(&primary("FAILED"), "STOPPED", "STOPPED", Some(4));
         check(&primary("IN_PROGRESS"), "STOPPED", "STOPPED", Some(4));
+        for rollout in ["IN_PROGRESS", "FAILED"] {
+            let told = Told {
+                service: &service(&primary(rollout)),
+                service_deployment: &json!({
+                    "status": "STOPPED", "deploymentCircuitBreaker": {"status": "TRIGGERED"},
+                }),
+                healthy: None,
+                brings: "",
+            };
+            let verdict = look(told, "ecs-svc/2", WaitFor::Completed).verdict;
+            assert_eq!(verdict.exit_code(), Some(3), "the service was looked at before or after");
+        }
         check(&primary("FAILED"), "ROLLBACK_IN_PROGRESS", "ROLLING_BACK", None);
         check(&[other("PRIMARY")], "ROLLBACK_IN_PROGRESS", "ROLLING_BACK", None);
         check(&[other("PRIMARY")], "ROLLBACK_SUCCESSFUL", "ROLLED_BACK", Some(3));

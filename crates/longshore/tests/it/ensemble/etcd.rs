@@ -1,7 +1,9 @@
 //! A real etcd for a test: its own ports and folder, gone when dropped.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
+use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -49,20 +51,29 @@ impl Etcd {
     /// Starts it on its old folder.
     pub fn resume(&mut self) {
         let (clients, peers) = (self.endpoint(), format!("http://{}", self.peers));
+        // etcd tells systemd when it serves clients; here, a socket of ours. Its port alone says less:
+        // who knocks at a closed port of their own machine may meet themselves.
+        let socket = self.data.path().join("ready");
+        let _ = std::fs::remove_file(&socket);
+        let ready = UnixDatagram::bind(&socket).unwrap();
+        ready.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
         let mut command = Command::new("etcd");
         command
             .arg("--data-dir")
-            .arg(self.data.path())
+            .arg(self.data.path().join("etcd"))
             .args(["--listen-client-urls", &clients, "--advertise-client-urls", &clients])
             .args(["--listen-peer-urls", &peers, "--initial-advertise-peer-urls", &peers])
             .args(["--initial-cluster", &format!("default={peers}"), "--log-level", "error"])
             .args(&self.extra)
+            .env("NOTIFY_SOCKET", &socket)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         self.child = Some(command.spawn().expect("etcd is installed: ./x test does it"));
-        let answers = || TcpStream::connect(&self.clients).is_ok();
-        assert!(eventually(answers), "etcd does not start");
+        let mut word = [0; 64];
+        let mut serves =
+            || ready.recv(&mut word).is_ok_and(|length| word[..length].starts_with(b"READY=1"));
+        assert!(eventually(&mut serves), "etcd does not start");
     }
 
     /// Kills it with SIGKILL; [`Etcd::resume`] starts it again.

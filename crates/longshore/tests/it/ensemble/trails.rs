@@ -100,6 +100,57 @@ fn every_server_tells_what_all_of_them_were_asked() {
 }
 
 #[test]
+fn a_server_that_will_not_come_back_is_forgotten() {
+    let mut ensemble = Ensemble::start();
+    let (leader, follower) = (ensemble.leader(), ensemble.follower());
+    assert!(eventually(|| has_noted(&ensemble.servers[leader], 3)), "they are noted");
+    let lost = ensemble.servers[follower].url();
+    let forget = |server: &Server, url: &str| server.up.try_cli(&["audit", "forget", url]);
+    let refused = forget(&ensemble.servers[leader], &lost);
+    assert!(said(&refused).contains("runs: stop it for good first"), "{}", said(&refused));
+    let refused = forget(&ensemble.servers[leader], "http://10.9.8.7:1");
+    assert!(said(&refused).contains("no server '10.9.8.7:1' is missed"), "{}", said(&refused));
+
+    ensemble.servers[follower].end(Signal::SIGKILL);
+    let other = ensemble.servers.iter().enumerate();
+    let other = other.map(|(at, _)| at).find(|at| *at != leader && *at != follower).unwrap();
+    let verified = ensemble.servers[leader].up.try_cli(&["audit", "verify"]);
+    assert!(!verified.status.success() && said(&verified).contains(&lost), "{}", said(&verified));
+    // Until its lease is over, it counts as running. Asked of one that follows, the leader does it.
+    let mut told = String::new();
+    assert!(
+        eventually(|| {
+            let forgotten = forget(&ensemble.servers[other], &lost);
+            told = said(&forgotten);
+            forgotten.status.success()
+        }),
+        "{told}"
+    );
+    assert_eq!(told, format!("{lost} is missed no more.\n"));
+    let mut told = String::new();
+    assert!(
+        eventually(|| {
+            let verified = ensemble.servers[other].up.try_cli(&["audit", "verify"]);
+            told = said(&verified);
+            verified.status.success()
+        }),
+        "{told}"
+    );
+    assert!(!told.contains(&lost), "{told}");
+    let show = ["audit", "--who", "administrator", "--output", "json"];
+    let bare = lost.trim_start_matches("http://");
+    let mut told = String::new();
+    assert!(
+        eventually(|| {
+            told = ensemble.servers[other].up.cli(&show);
+            told.contains(&format!("/_longshore/audit/forget/{bare}"))
+        }),
+        "{told}"
+    );
+    ensemble.end();
+}
+
+#[test]
 fn servers_alone_ask_what_servers_ask() {
     let ensemble = Ensemble::start();
     let server = &ensemble.servers[0];

@@ -64,6 +64,8 @@ pub(crate) struct Api {
     pub(crate) balancers: std::sync::OnceLock<elbv2::Tables>,
     /// Who calls the functions of lifecycle hooks, once it is known.
     pub(crate) hooks: std::sync::OnceLock<Arc<dyn crate::HookCaller>>,
+    /// Who knows the roles of tasks, once it is known.
+    pub(crate) identities: std::sync::OnceLock<iam::Iam>,
     /// What the scheduler of services gets wrong; nothing, but in simulations.
     pub(crate) mistake: std::sync::OnceLock<crate::Mistake>,
 }

@@ -224,6 +224,30 @@ impl Template {
         }
     }
 
+    /// Refuses roles that do not trust tasks, in the words that were observed on ECS. A role that IAM
+    /// does not know opens nothing, and keeps no task from starting (decision 0139).
+    pub(super) fn check_roles(&self, api: &Api) -> Result<(), Error> {
+        let Some(identities) = api.identities.get() else { return Ok(()) };
+        let (given, document) = (&self.overrides, &self.definition.document);
+        let roles = [
+            given.task_role_arn.as_ref().or(document.task_role_arn.as_ref()),
+            given.execution_role_arn.as_ref().or(document.execution_role_arn.as_ref()),
+        ];
+        // Its id is not known yet: trust is narrowed by the cluster at most.
+        let task = self.cluster.task_arn(TaskId::from_bytes([0; 16])).to_string();
+        let account = &self.cluster.scope.account;
+        for role in roles.into_iter().flatten().filter(|role| !role.is_empty()) {
+            if identities.role_of_task(account, role, &task) == iam::RoleOfTask::Untrusting {
+                return Err(Error::client(format!(
+                    "ECS was unable to assume the role '{role}' that was provided for this task. \
+                     Please verify that the role being passed has the proper trust relationship \
+                     and permissions and that your IAM user has permissions to pass this role."
+                )));
+            }
+        }
+        Ok(())
+    }
+
     /// Gives its tasks one more tag.
     pub(super) fn add_tag(&mut self, tag: Tag) {
         self.tags.push(tag);

@@ -35,6 +35,11 @@ impl ServiceTemplate {
         self
     }
 
+    /// Refuses roles that do not trust tasks.
+    pub(crate) fn check_roles(&self, api: &Api) -> Result<(), Error> {
+        self.template.check_roles(api)
+    }
+
     /// Where its tasks' instances are: the cluster, or the fleet.
     pub(crate) fn ground(&self) -> ClusterKey {
         self.template.ground()

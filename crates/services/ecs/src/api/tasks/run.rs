@@ -89,6 +89,7 @@ impl Api {
         let Choice { strategy, platform } = capacity.check(&row, &definition)?;
         let launch = Launch { platform, ..*launch };
         let mut template = Template::read(self, snapshot, cluster, &launch, definition)?;
+        template.check_roles(self)?;
         template.by_providers = !strategy.is_empty();
         let mut request = wishes::request(input, &template, *count)?;
         if template.fargate.is_some() {

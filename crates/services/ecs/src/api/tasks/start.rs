@@ -43,6 +43,7 @@ impl Api {
         let targets = targets.collect::<Result<Vec<_>, Error>>()?;
         let definition = definition(&snapshot, &self.tables, &cluster, launch.definition)?;
         let template = Template::read(self, &snapshot, &cluster, &launch, definition)?;
+        template.check_roles(self)?;
         let request = wishes::started(&template);
         let tables = self.tables;
         let done = self.ledger.transact("start task", |tx| {

@@ -20,6 +20,9 @@ const BAKE_MAX: Duration = Duration::from_secs(5 * 60);
 const STAGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 const WHOLE_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
+/// With the next look.
+const AT_ONCE: Duration = Duration::from_millis(1);
+
 /// Why a deployment is given up.
 struct Fault {
     /// As events end, without their full stop; none if a person wanted it.
@@ -275,7 +278,9 @@ impl Look<'_> {
         let is_last = stage.is_none_or(|stage| stage == Stage::CleanUp);
         let is_success = is_last && (is_rolled_out || self.is_early(at, left.is_empty()));
         if state == RolloutState::InProgress {
-            if is_success && self.has_baked(at) {
+            if is_success && self.was_complete(at) {
+                self.look_again(Some(self.now + AT_ONCE));
+            } else if is_success && self.has_baked(at) {
                 self.complete(at);
             } else if !is_success {
                 self.rows.deployments[at].baking_since = None;
@@ -295,6 +300,14 @@ impl Look<'_> {
         for one in self.rows.deployments.iter_mut().filter(|one| one.id != primary) {
             end(one, primary, is_complete, now);
         }
+    }
+
+    /// Whether the deployment was COMPLETED when this look began, and the service has gone back to it
+    /// since. Then it completes with the next look: both changes are told of (ECS semantics §17).
+    fn was_complete(&self, at: usize) -> bool {
+        let id = self.rows.deployments[at].id;
+        let mut before = self.view.deployments.iter();
+        before.any(|one| one.id == id && one.rollout == RolloutState::Completed)
     }
 
     /// Whether the deployment is a success before it is whole; `is_alone` says that nothing is

@@ -239,9 +239,18 @@ fn refusal(code: &str) -> String {
     known.to_owned()
 }
 
+/// Whether a line tells that a task could not be started, which the next start makes good.
+pub(crate) fn is_of_shortage(text: &str) -> bool {
+    text.contains("was unable to place") || text.contains("failed to launch a task")
+}
+
 /// A task could not be made from what the service says.
 pub(crate) fn unmade(service: &str, why: &str) -> (Kind, String) {
-    let text = format!("(service {service}) was unable to place a task. Reason: {why}.");
+    // As observed on ECS, whose words for roles are others than for all else.
+    let text = match why.starts_with("ECS was unable to assume the role") {
+        true => format!("(service {service}) failed to launch a task with (error {why}.)."),
+        false => format!("(service {service}) was unable to place a task. Reason: {why}."),
+    };
     (Kind::ConfigurationFailure(why.to_owned()), text)
 }
 

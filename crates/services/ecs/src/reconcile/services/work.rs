@@ -103,6 +103,7 @@ impl<'a> Work<'a> {
         let workload = revision.map(|one| &one.workload).or(set.map(|one| &one.workload))?;
         let facts = tx.facts();
         let made = self.api.service_template(&facts, &rows.service, start.of, workload, revision);
+        let made = made.and_then(|made| made.check_roles(self.api).map(|()| made));
         match made {
             Ok(template) => {
                 let is_alternate = deployment.is_some_and(|one| one.is_alternate);
@@ -308,7 +309,7 @@ impl<'a> Work<'a> {
         if has_room && decision.starts.iter().any(|start| start.count > 0) {
             // The next shortage is a new one.
             let said = &mut self.rows.service.course.said;
-            said.retain(|(text, _)| !text.contains("was unable to place"));
+            said.retain(|(text, _)| !texts::is_of_shortage(text));
         }
     }
 

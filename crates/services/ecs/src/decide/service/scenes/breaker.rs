@@ -86,6 +86,21 @@ fn what_it_says_when_it_trips() {
 }
 
 #[test]
+fn what_is_gone_back_to_is_in_progress_before_it_is_complete() {
+    let breaker = CircuitBreaker { threshold: Threshold::Count(1), ..with_breaker(true).breaker };
+    let mut scene = Scene::steady(DeploymentConfiguration { breaker, ..with_breaker(true) }, 1);
+    let (first, next) = (scene.primary().id, scene.deploy());
+    scene.settle();
+    // Nothing is left of what failed, and nothing is missing of what was before.
+    scene.fail(next, 1);
+    scene.look();
+    assert_eq!((scene.primary().id, scene.primary().rollout), (first, RolloutState::InProgress));
+    scene.pass(1);
+    scene.look();
+    assert_eq!(scene.primary().rollout, RolloutState::Completed);
+}
+
+#[test]
 fn a_healthy_task_makes_the_count_begin_anew_unless_it_is_cumulative() {
     for resets in [true, false] {
         let breaker = CircuitBreaker { reset_on_healthy: resets, ..with_breaker(false).breaker };

@@ -55,6 +55,11 @@ fn every_text_is_as_it_was_observed() {
         "(service web) was unable to place a task. Reason: TaskDefinition not found.",
     );
     check(
+        unmade("web", "ECS was unable to assume the role 'r' that was provided for this task"),
+        "(service web) failed to launch a task with (error ECS was unable to assume the role 'r' \
+         that was provided for this task.).",
+    );
+    check(
         rebalancing("web", 2),
         "(service web) is not AZ balanced with 2 tasks to move. AZ Rebalancing in progress.",
     );
