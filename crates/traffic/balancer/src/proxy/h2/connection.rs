@@ -85,7 +85,11 @@ pub(super) struct Connection<S> {
     pub(super) taken: u64,
     /// Streams that were reset lately: the client may not know yet.
     pub(super) forgotten: VecDeque<u32>,
+    /// What frames may cost that ask for nothing.
     pub(super) budget: Budget,
+    /// The same of streams that end without an answer. Parts of bodies give nothing back: a byte of
+    /// one would pay for a stream.
+    pub(super) streams_budget: Budget,
     pub(super) phase: Phase,
     /// When a stream ended last, or the connection began.
     pub(super) moved: Instant,
@@ -142,6 +146,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             taken: 0,
             forgotten: VecDeque::new(),
             budget: Budget::new(now),
+            streams_budget: Budget::new(now),
             phase: Phase::Open,
             moved: now,
             timer: Box::pin(tokio::time::sleep_until(now)),

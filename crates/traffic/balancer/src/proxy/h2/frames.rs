@@ -104,6 +104,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.budget.spend(self.link.now) { Ok(()) } else { Err(Fault(Code::EnhanceYourCalm)) }
     }
 
+    /// A stream ends without an answer.
+    fn spend_stream(&mut self) -> Handled {
+        let has_one = self.streams_budget.spend(self.link.now);
+        if has_one { Ok(()) } else { Err(Fault(Code::EnhanceYourCalm)) }
+    }
+
     /// The answer is with the client.
     pub(super) fn finish(&mut self, place: usize) {
         let Some(stream) = &mut self.slots[place].stream else { return };
@@ -116,6 +122,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             false => self.free(place),
         }
         self.budget.earn(1);
+        self.streams_budget.earn(1);
     }
 
     /// A stream ends at once.
@@ -143,7 +150,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.forget(stream);
             }
         }
-        self.spend()
+        self.spend_stream()
     }
 
     fn reset_by_client(&mut self, stream: u32) -> Handled {
@@ -153,7 +160,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if let Some(place) = self.find(stream) {
             self.free(place);
         }
-        self.spend()
+        self.spend_stream()
     }
 
     fn settings(&mut self, settings: Settings<'_>) -> Handled {
@@ -394,7 +401,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             write::reset(&mut self.link.out, id, Code::NoError);
             self.forget(id);
         }
-        self.spend()
+        self.spend_stream()
     }
 
     /// A request's body, as it comes and as it is read.
