@@ -77,6 +77,19 @@ async fn a_table_that_clients_keep_is_read() {
 }
 
 #[tokio::test]
+async fn a_client_hears_of_its_table_though_a_head_comes_in_parts() {
+    // More than is read at once stands before the head that goes on.
+    let hints = format!("HTTP/1.1 103 Early Hints\r\nLink: {}\r\n\r\n", "x".repeat(40_000));
+    let answer = hints + "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    let backend = Backend::begin(Arc::new(move |_: &str| Reply::Bytes(answer.clone()))).await;
+    let (world, pair) = world(&[&backend]).await;
+    let mut peer = Peer::with(&world, &pair, &[(1, 0)]).await;
+    peer.send(&get(1, "/")).await;
+    assert_eq!(peer.answer(1).await.0[":status"], "200");
+    assert_eq!(peer.block.first(), Some(&0x20));
+}
+
+#[tokio::test]
 async fn answers_have_what_they_have() {
     let backend = Backend::begin(Arc::new(|request: &str| {
         let path = request.split(' ').nth(1).unwrap_or_default();

@@ -396,7 +396,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn refuse(&mut self, id: u32, is_last: bool) -> Handled {
         let (at, mut block) = self.link.list();
         block.status(431);
-        write::end_headers(&mut self.link.out, at, id, true);
+        self.link.end_list(at, id, true);
         if !is_last {
             write::reset(&mut self.link.out, id, Code::NoError);
             self.forget(id);

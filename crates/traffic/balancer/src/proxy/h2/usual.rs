@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::StatusCode;
-use http2::{Code, write};
+use http2::Code;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::PART;
@@ -272,7 +272,7 @@ impl Usual {
             false => Some(wire),
         };
         let is_all = is_over && data.is_empty() && self.trailers.is_empty();
-        write::end_headers(&mut link.out, at, way.id, is_all);
+        link.end_list(at, way.id, is_all);
         if is_all {
             return Ok(Err((Stage::Choosing, Step::Done)));
         }
