@@ -86,11 +86,6 @@ impl Link {
         self.out.len() < OUT_MAX
     }
 
-    /// Whether a stream could send something.
-    pub(super) fn is_open(&self, way: &Way) -> bool {
-        self.has_room() && self.window.room() > 0 && way.window.room() > 0
-    }
-
     /// Begins a head: where it begins, what it is written to, and the date. It ends with
     /// [`Self::end_list`], or is cut off again.
     pub(super) fn begin(&mut self, plan: &Plan) -> (usize, Head<'_>, &str) {

@@ -315,7 +315,8 @@ impl Usual {
             self.came = came;
             self.came.drain(..sent);
         }
-        if !self.came.is_empty() || !link.is_open(way) {
+        // Without a window, too: what ends the body needs none (RFC 9113, 6.9.1).
+        if !self.came.is_empty() || !link.has_room() {
             return Err((Stage::Passing(wire, framing, keeps), Step::Blocked));
         }
         let broken = || Err((Stage::Choosing, Step::Broken(Code::InternalError)));
