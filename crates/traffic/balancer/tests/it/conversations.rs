@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use balancer::{Action, Condition, Texts};
 use http2::{Code, PREFACE, write};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::Semaphore;
 
 use super::modern::{Event, Peer, Target, block, frame, get, head, line, literal, request, world};
 use super::world::{Backend, PATIENCE, Reply, ok};
@@ -148,19 +147,10 @@ async fn answers_have_what_they_have() {
 
 #[tokio::test]
 async fn trailers_come_behind_all_of_a_body() {
-    let may_end = Arc::new(Semaphore::new(0));
-    let may = may_end.clone();
-    let target = Target::begin(move |mut stream| {
-        let may = may.clone();
-        async move {
-            while head(&mut stream).await.is_some() {
-                let begin = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n";
-                stream.write_all(begin).await.unwrap();
-                may.acquire().await.unwrap().forget();
-                stream.write_all(b"2\r\nde\r\n0\r\nX-Late: 1\r\n\r\n").await.unwrap();
-            }
-        }
-    })
+    let (target, may_end) = Target::halting(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
+        "2\r\nde\r\n0\r\nX-Late: 1\r\n\r\n",
+    )
     .await;
     let (world, pair) = target.world().await;
     // The usual way, that of all, and one with a body.
@@ -287,19 +277,8 @@ async fn the_rest_of_a_request_may_come_behind_its_answer() {
 
 #[tokio::test]
 async fn a_connection_ends_when_all_is_answered() {
-    let may_answer = Arc::new(Semaphore::new(0));
-    let may = may_answer.clone();
-    let target = Target::begin(move |mut stream| {
-        let may = may.clone();
-        async move {
-            while head(&mut stream).await.is_some() {
-                may.acquire().await.unwrap().forget();
-                let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate";
-                stream.write_all(answer).await.unwrap();
-            }
-        }
-    })
-    .await;
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate";
+    let (target, may_answer) = Target::halting("", answer).await;
     let (mut world, pair) = target.world().await;
     let mut peer = Peer::begin(&world, &pair).await;
     peer.send(&get(1, "/")).await;
