@@ -84,14 +84,16 @@ async fn to_target(client: impl Ended, peer: SocketAddr, local: SocketAddr, plan
     let mut not = None;
     for _ in 0..TRIES {
         let Some(target) = group.pick_of(peer, not.as_ref()) else { break };
+        // From now on: the target may turn unhealthy, or go, while a connection to it is made.
+        let held = target.hold();
         match Box::pin(reach(&group, target.address(), peer, local)).await {
             Some(Reached::Plain(target_end)) => {
                 drop((group, not));
-                return join(client, target_end, target.hold(), idle).await;
+                return join(client, target_end, held, idle).await;
             }
             Some(Reached::Secure(target_end)) => {
                 drop((group, not));
-                return Box::pin(join(client, *target_end, target.hold(), idle)).await;
+                return Box::pin(join(client, *target_end, held, idle)).await;
             }
             None => not = Some(target),
         }

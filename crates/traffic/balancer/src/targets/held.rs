@@ -47,8 +47,7 @@ impl GroupState {
     /// Cuts the connections to targets that the group's next configuration has no more.
     pub(super) fn cut_gone(&self, next: &Group) {
         let stays = |target: &Target| {
-            let is_it = |one: &&Target| (&one.id, one.address) == (&target.id, target.address);
-            next.targets.iter().find(is_it).is_some()
+            next.targets.iter().any(|one| (&one.id, one.address) == (&target.id, target.address))
         };
         let staying = self.targets.iter().map(|watched| &watched.state);
         let leaving = self.leaving.iter().filter_map(|(_, state)| state.as_ref());

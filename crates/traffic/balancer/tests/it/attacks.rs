@@ -28,6 +28,14 @@ async fn floods_end() {
     // Streams that are begun and reset at once (CVE-2023-44487).
     let reset = |at: u32| [get(2 * at + 1, "/"), frame(3, 0, 2 * at + 1, &[0, 0, 0, 8])].concat();
     assert_eq!(flood(&mut peer, reset).await, CALM);
+    // The same with a byte of a body each, which is no work that was worth it.
+    let mut peer = Peer::begin(&world, &pair).await;
+    let reset = |at: u32| {
+        let id = 2 * at + 1;
+        let post = request(id, &line("POST", "/"), false);
+        [post, frame(0, 0, id, b"x"), frame(3, 0, id, &[0, 0, 0, 8])].concat()
+    };
+    assert_eq!(flood(&mut peer, reset).await, CALM);
     // The server resets them (CVE-2025-8671).
     let mut peer = Peer::begin(&world, &pair).await;
     let reset = |at: u32| [get(2 * at + 1, "/"), frame(8, 0, 2 * at + 1, &[0; 4])].concat();

@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use balancer::{Action, Condition, Texts};
 use http2::{Code, PREFACE, write};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::Semaphore;
 
 use super::modern::{Event, Peer, Target, block, frame, get, head, line, literal, request, world};
 use super::world::{Backend, PATIENCE, Reply, ok};
@@ -77,6 +76,19 @@ async fn a_table_that_clients_keep_is_read() {
 }
 
 #[tokio::test]
+async fn a_client_hears_of_its_table_though_a_head_comes_in_parts() {
+    // More than is read at once stands before the head that goes on.
+    let hints = format!("HTTP/1.1 103 Early Hints\r\nLink: {}\r\n\r\n", "x".repeat(40_000));
+    let answer = hints + "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    let backend = Backend::begin(Arc::new(move |_: &str| Reply::Bytes(answer.clone()))).await;
+    let (world, pair) = world(&[&backend]).await;
+    let mut peer = Peer::with(&world, &pair, &[(1, 0)]).await;
+    peer.send(&get(1, "/")).await;
+    assert_eq!(peer.answer(1).await.0[":status"], "200");
+    assert_eq!(peer.block.first(), Some(&0x20));
+}
+
+#[tokio::test]
 async fn answers_have_what_they_have() {
     let backend = Backend::begin(Arc::new(|request: &str| {
         let path = request.split(' ').nth(1).unwrap_or_default();
@@ -135,19 +147,10 @@ async fn answers_have_what_they_have() {
 
 #[tokio::test]
 async fn trailers_come_behind_all_of_a_body() {
-    let may_end = Arc::new(Semaphore::new(0));
-    let may = may_end.clone();
-    let target = Target::begin(move |mut stream| {
-        let may = may.clone();
-        async move {
-            while head(&mut stream).await.is_some() {
-                let begin = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n";
-                stream.write_all(begin).await.unwrap();
-                may.acquire().await.unwrap().forget();
-                stream.write_all(b"2\r\nde\r\n0\r\nX-Late: 1\r\n\r\n").await.unwrap();
-            }
-        }
-    })
+    let (target, may_end) = Target::halting(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
+        "2\r\nde\r\n0\r\nX-Late: 1\r\n\r\n",
+    )
     .await;
     let (world, pair) = target.world().await;
     // The usual way, that of all, and one with a body.
@@ -274,19 +277,8 @@ async fn the_rest_of_a_request_may_come_behind_its_answer() {
 
 #[tokio::test]
 async fn a_connection_ends_when_all_is_answered() {
-    let may_answer = Arc::new(Semaphore::new(0));
-    let may = may_answer.clone();
-    let target = Target::begin(move |mut stream| {
-        let may = may.clone();
-        async move {
-            while head(&mut stream).await.is_some() {
-                may.acquire().await.unwrap().forget();
-                let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate";
-                stream.write_all(answer).await.unwrap();
-            }
-        }
-    })
-    .await;
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate";
+    let (target, may_answer) = Target::halting("", answer).await;
     let (mut world, pair) = target.world().await;
     let mut peer = Peer::begin(&world, &pair).await;
     peer.send(&get(1, "/")).await;

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use balancer::{CertificatePair, State, Verdict};
 use http2::{Decoder, Fields, Frame, HEAD_LENGTH, Head, PREFACE, Read, Setting, write};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_rustls::client::TlsStream;
 
@@ -102,6 +104,24 @@ impl Target {
             }
         });
         Self { address, serving }
+    }
+
+    /// One that answers each request with `first`, and with `rest` once there is a permit.
+    pub async fn halting(first: &'static str, rest: &'static str) -> (Self, Arc<Semaphore>) {
+        let may_go_on = Arc::new(Semaphore::new(0));
+        let may = may_go_on.clone();
+        let target = Self::begin(move |mut stream| {
+            let may = may.clone();
+            async move {
+                while head(&mut stream).await.is_some() {
+                    stream.write_all(first.as_bytes()).await.unwrap();
+                    may.acquire().await.unwrap().forget();
+                    stream.write_all(rest.as_bytes()).await.unwrap();
+                }
+            }
+        })
+        .await;
+        (target, may_go_on)
     }
 
     /// A load balancer that speaks HTTP/2 before it.

@@ -74,6 +74,29 @@ async fn no_more_is_sent_than_a_client_takes() {
 }
 
 #[tokio::test]
+async fn a_body_ends_though_nothing_more_may_be_sent() {
+    let first = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n";
+    for (rest, has_trailers) in [("0\r\n\r\n", false), ("0\r\nX-Late: 1\r\n\r\n", true)] {
+        let (target, may_end) = Target::halting(first, rest).await;
+        let (world, pair) = target.world().await;
+        // The usual way, and that of all.
+        for more in [&[][..], &[("x_y", "1")]] {
+            let mut peer = Peer::with(&world, &pair, &[(4, 3)]).await;
+            peer.send(&request(1, &[&line("GET", "/")[..], more].concat(), true)).await;
+            let all = peer.until(|event| matches!(event, Event::Data { .. })).await;
+            assert_eq!(all, Event::Data { stream: 1, data: b"abc".to_vec(), is_last: false });
+            peer.settle().await;
+            may_end.add_permits(1);
+            match peer.next().await {
+                Event::Data { data, is_last: true, .. } if !has_trailers => assert_eq!(data, b""),
+                Event::Headers { fields, is_last: true, .. } => assert_eq!(fields["x-late"], "1"),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn streams_share_what_all_may_send() {
     let backend = large(1024 * 1024).await;
     let (world, pair) = world(&[&backend]).await;

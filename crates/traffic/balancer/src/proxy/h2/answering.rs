@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use bytes::{Buf, Bytes};
 use http::header::{CONTENT_LENGTH, DATE};
 use http::{HeaderMap, Request, Response};
-use http2::{Code, write};
+use http2::Code;
 use hyper::body::Body;
 
 use super::link::{Link, Way};
@@ -64,7 +64,7 @@ impl Sending {
             head.header("content-length", length.to_string().as_bytes());
         }
         let is_over = is_head || body.is_end_stream();
-        write::end_headers(&mut link.out, at, way.id, is_over);
+        link.end_list(at, way.id, is_over);
         let body = Box::pin(body);
         (!is_over).then(|| Self { body, part: Bytes::new(), is_last: false })
     }
@@ -114,5 +114,5 @@ fn end(trailers: &HeaderMap, way: &Way, link: &mut Link) {
     for (name, value) in trailers.iter().filter(|(name, _)| plain::goes_on(name.as_str())) {
         block.field(name.as_str().as_bytes(), value.as_bytes());
     }
-    write::end_headers(&mut link.out, at, way.id, true);
+    link.end_list(at, way.id, true);
 }

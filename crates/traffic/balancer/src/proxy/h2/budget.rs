@@ -1,8 +1,8 @@
 //! How much a client may do that leads to nothing.
 //!
 //! Resets, pings, settings, empty frames, streams that are refused: each is what some client needs, and
-//! in masses what attacks are made of. Each takes one of what a client may spend; bytes of bodies,
-//! answers, and time give it back.
+//! in masses what attacks are made of. Each takes one of what a client may spend; answers and time give
+//! it back, and parts of bodies what frames took, but not what streams did.
 
 use std::time::Duration;
 

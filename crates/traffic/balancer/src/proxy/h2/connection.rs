@@ -67,7 +67,10 @@ pub(super) struct Connection<S> {
     /// The streams of the slots; 0 where there is none.
     pub(super) ids: Vec<u32>,
     pub(super) ready: Places,
+    /// Streams that wait for what all may send together.
     pub(super) blocked: Places,
+    /// Those that wait until some of what is to be written is.
+    pub(super) crowded: Places,
     /// Where the next round begins.
     pub(super) turn: usize,
     pub(super) decoder: Decoder,
@@ -85,7 +88,11 @@ pub(super) struct Connection<S> {
     pub(super) taken: u64,
     /// Streams that were reset lately: the client may not know yet.
     pub(super) forgotten: VecDeque<u32>,
+    /// What frames may cost that ask for nothing.
     pub(super) budget: Budget,
+    /// The same of streams that end without an answer. Parts of bodies give nothing back: a byte of
+    /// one would pay for a stream.
+    pub(super) streams_budget: Budget,
     pub(super) phase: Phase,
     /// When a stream ended last, or the connection began.
     pub(super) moved: Instant,
@@ -130,6 +137,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             ids: Vec::new(),
             ready: Places::default(),
             blocked: Places::default(),
+            crowded: Places::default(),
             turn: 0,
             decoder: Decoder::new(TABLE_MAX),
             fields: Fields::new(LIST_MAX),
@@ -142,6 +150,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             taken: 0,
             forgotten: VecDeque::new(),
             budget: Budget::new(now),
+            streams_budget: Budget::new(now),
             phase: Phase::Open,
             moved: now,
             timer: Box::pin(tokio::time::sleep_until(now)),
@@ -211,9 +220,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.link.out.len() >= OUT_STOP
     }
 
-    /// Whether streams that were blocked may go on.
+    /// Whether streams that could not send may go on.
     fn can_go_on(&self) -> bool {
-        !self.blocked.is_empty() && self.link.has_room() && self.link.window.room() > 0
+        let may_send = self.link.window.room() > 0 && !self.blocked.is_empty();
+        self.link.has_room() && (may_send || !self.crowded.is_empty())
     }
 
     /// Handles what was read, and reads more. Whether there was anything.
@@ -262,8 +272,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Lets all streams go on that can. Whether any did.
     fn run(&mut self) -> bool {
         if self.can_go_on() {
-            let blocked = std::mem::take(&mut self.blocked);
-            self.ready.join(blocked);
+            self.ready.join(std::mem::take(&mut self.crowded));
+            self.ready.join(std::mem::take(&mut self.blocked));
         }
         let mut ready = std::mem::take(&mut self.ready);
         let has_any = !ready.is_empty();
@@ -275,11 +285,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             match stream.poll(&mut cx, &mut self.link, &self.client) {
                 Step::Pending => {}
                 Step::Blocked => {
-                    // One that has no window of its own waits for that.
-                    if stream.way.window.room() > 0 {
-                        self.blocked.add(place);
-                        self.turn = place + 1;
-                    }
+                    let waiting = match self.link.has_room() {
+                        false => &mut self.crowded,
+                        // It waits for a window of its own.
+                        true if stream.way.window.room() == 0 => continue,
+                        true => &mut self.blocked,
+                    };
+                    waiting.add(place);
+                    self.turn = place + 1;
                 }
                 Step::Done | Step::Page(_) => self.finish(place),
                 Step::Broken(code) => self.reset_place(place, code),

@@ -8,7 +8,6 @@ use tokio::time::Instant;
 
 use super::FAREWELL;
 use super::connection::Connection;
-use super::ready::Places;
 
 /// What a farewell's PING has.
 pub(super) const FAREWELL_PING: [u8; 8] = *b"farewell";
@@ -53,7 +52,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             slot.stream = None;
         }
         self.ids.fill(0);
-        (self.ready, self.blocked) = (Places::default(), Places::default());
+        (self.ready, self.blocked, self.crowded) = Default::default();
     }
 
     /// Tells the client to begin nothing more.

@@ -104,6 +104,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.budget.spend(self.link.now) { Ok(()) } else { Err(Fault(Code::EnhanceYourCalm)) }
     }
 
+    /// A stream ends without an answer.
+    fn spend_stream(&mut self) -> Handled {
+        let has_one = self.streams_budget.spend(self.link.now);
+        if has_one { Ok(()) } else { Err(Fault(Code::EnhanceYourCalm)) }
+    }
+
     /// The answer is with the client.
     pub(super) fn finish(&mut self, place: usize) {
         let Some(stream) = &mut self.slots[place].stream else { return };
@@ -116,6 +122,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             false => self.free(place),
         }
         self.budget.earn(1);
+        self.streams_budget.earn(1);
     }
 
     /// A stream ends at once.
@@ -143,7 +150,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.forget(stream);
             }
         }
-        self.spend()
+        self.spend_stream()
     }
 
     fn reset_by_client(&mut self, stream: u32) -> Handled {
@@ -153,7 +160,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if let Some(place) = self.find(stream) {
             self.free(place);
         }
-        self.spend()
+        self.spend_stream()
     }
 
     fn settings(&mut self, settings: Settings<'_>) -> Handled {
@@ -389,12 +396,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn refuse(&mut self, id: u32, is_last: bool) -> Handled {
         let (at, mut block) = self.link.list();
         block.status(431);
-        write::end_headers(&mut self.link.out, at, id, true);
+        self.link.end_list(at, id, true);
         if !is_last {
             write::reset(&mut self.link.out, id, Code::NoError);
             self.forget(id);
         }
-        self.spend()
+        self.spend_stream()
     }
 
     /// A request's body, as it comes and as it is read.

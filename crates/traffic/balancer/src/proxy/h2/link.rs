@@ -20,7 +20,7 @@ pub(super) struct Link {
     pub(super) window: Window,
     /// What new streams may send at first, in bytes.
     pub(super) initial: u32,
-    /// Whether the client has to be told that no table is kept.
+    /// Whether the next list has to tell the client that no table is kept.
     pub(super) keeps_nothing: bool,
     /// When the task was run.
     pub(super) now: Instant,
@@ -86,24 +86,19 @@ impl Link {
         self.out.len() < OUT_MAX
     }
 
-    /// Whether a stream could send something.
-    pub(super) fn is_open(&self, way: &Way) -> bool {
-        self.has_room() && self.window.room() > 0 && way.window.room() > 0
-    }
-
-    /// Begins a head: where it begins, what it is written to, and the date.
+    /// Begins a head: where it begins, what it is written to, and the date. It ends with
+    /// [`Self::end_list`], or is cut off again.
     pub(super) fn begin(&mut self, plan: &Plan) -> (usize, Head<'_>, &str) {
         if self.dated.is_none_or(|dated| self.now - dated >= DATE_AGE) {
             self.date = own::date(plan.clock.now());
             self.dated = Some(self.now);
         }
-        let (at, block) = list(&mut self.out, &mut self.keeps_nothing);
+        let (at, block) = list(&mut self.out, self.keeps_nothing);
         (at, Head { block, length: 0 }, &self.date)
     }
 
     /// Sends what comes behind a body; the stream ends with it.
     pub(super) fn trailers(&mut self, way: &Way, trailers: &plain::Trailers) {
-        let (from, keeps_nothing) = (self.out.len(), self.keeps_nothing);
         let (at, mut block) = self.list();
         let mut is_any = false;
         trailers.each(|name, value| {
@@ -111,18 +106,24 @@ impl Link {
             block.field(name.as_bytes(), value);
         });
         match is_any {
-            true => write::end_headers(&mut self.out, at, way.id, true),
+            true => self.end_list(at, way.id, true),
             false => {
-                self.out.truncate(from);
-                self.keeps_nothing = keeps_nothing;
+                self.out.truncate(at);
                 write::data(&mut self.out, way.id, &[], true);
             }
         }
     }
 
-    /// Begins a list of headers: where it begins, and what it is written to.
+    /// Begins a list of headers: where it begins, and what it is written to. It ends as a head does.
     pub(super) fn list(&mut self) -> (usize, Block<'_>) {
-        list(&mut self.out, &mut self.keeps_nothing)
+        list(&mut self.out, self.keeps_nothing)
+    }
+
+    /// All behind `at` is a list of headers of this stream, which nothing follows if it is the last.
+    pub(super) fn end_list(&mut self, at: usize, stream: u32, is_last: bool) {
+        write::end_headers(&mut self.out, at, stream, is_last);
+        // Only one that goes out tells the client: heads that are cut off do not.
+        self.keeps_nothing = false;
     }
 
     /// Sends as much of this as may be sent; with `is_last` the stream ends behind all of it. Gives how
@@ -156,10 +157,10 @@ impl Link {
     }
 }
 
-fn list<'o>(out: &'o mut Vec<u8>, keeps_nothing: &mut bool) -> (usize, Block<'o>) {
+fn list(out: &mut Vec<u8>, keeps_nothing: bool) -> (usize, Block<'_>) {
     let at = write::begin_headers(out);
     let mut block = Block::new(out);
-    if std::mem::take(keeps_nothing) {
+    if keeps_nothing {
         block.keep_nothing();
     }
     (at, block)

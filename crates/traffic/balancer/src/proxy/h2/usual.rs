@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::StatusCode;
-use http2::{Code, write};
+use http2::Code;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::PART;
@@ -272,7 +272,7 @@ impl Usual {
             false => Some(wire),
         };
         let is_all = is_over && data.is_empty() && self.trailers.is_empty();
-        write::end_headers(&mut link.out, at, way.id, is_all);
+        link.end_list(at, way.id, is_all);
         if is_all {
             return Ok(Err((Stage::Choosing, Step::Done)));
         }
@@ -315,7 +315,8 @@ impl Usual {
             self.came = came;
             self.came.drain(..sent);
         }
-        if !self.came.is_empty() || !link.is_open(way) {
+        // Without a window, too: what ends the body needs none (RFC 9113, 6.9.1).
+        if !self.came.is_empty() || !link.has_room() {
             return Err((Stage::Passing(wire, framing, keeps), Step::Blocked));
         }
         let broken = || Err((Stage::Choosing, Step::Broken(Code::InternalError)));
