@@ -1,5 +1,4 @@
 //! What is taken in goes to the disk while more of it comes, so that less is left to wait for at the end.
-#![allow(unsafe_code)] // sync_file_range, which no crate of ours wraps
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
@@ -15,7 +14,10 @@ pub(crate) struct Writeback {
 }
 
 impl Writeback {
-    /// The file has so many bytes now. May have the system begin to write them, and does not wait for it.
+    /// The file has so many bytes now. Each [`STEP_BYTES`] the system is told to begin to write them. That
+    /// is not waited for, but a disk that has too much to do already makes the call wait
+    /// (sync_file_range(2)): only for threads that may block.
+    #[allow(unsafe_code)] // sync_file_range, which no crate of ours wraps
     pub(crate) fn reached(&mut self, file: &File, bytes: u64) {
         let Some(step) = bytes.checked_sub(self.begun_bytes).filter(|step| *step >= STEP_BYTES)
         else {

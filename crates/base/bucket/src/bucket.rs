@@ -16,7 +16,7 @@ use object_store::{
     BackoffConfig, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutPayload, RetryConfig,
 };
 
-use crate::direct::{Direct, MaybeDirect, Refusal};
+use crate::direct::{Direct, Refusal};
 use crate::error::{Meaning, words};
 use crate::http::Carrier;
 use crate::{Address, BucketError, Content, Keys};
@@ -45,7 +45,8 @@ impl<T: ObjectStore + MultipartStore> Objects for T {}
 #[derive(Clone)]
 pub struct Bucket {
     store: Arc<dyn Objects>,
-    direct: MaybeDirect,
+    /// None for a store in memory.
+    direct: Option<Arc<Direct>>,
     prefix: Arc<str>,
     shown: Arc<str>,
 }

@@ -1,16 +1,17 @@
 //! Objects and parts that are sent from a file: requests of our own, because `object_store` wants all of
 //! a body in memory.
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::ETAG;
 use http::{HeaderMap, Method, Response, StatusCode};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::Body;
 use object_store::aws::{AwsAuthorizer, AwsCredential};
 use object_store::client::{HttpRequest, HttpRequestBody};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use tokio::time::Instant;
 
 use crate::bucket::{BACKOFF, RETRIES_MAX, RETRY_TIMEOUT};
 use crate::content::Content;
@@ -21,6 +22,10 @@ use crate::http::{Carrier, Sent};
 const SERVICE: &str = "s3";
 /// How much of a refusal is read.
 const REFUSAL_BYTES_MAX: usize = 64 * 1024;
+/// What comes behind an answer's head is waited for so long: its status says enough.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(5);
+/// What S3 says, with status 400, of a body that came too slowly (S3 API reference, "Error responses").
+const REQUEST_TIMEOUT: &str = "<Code>RequestTimeout</Code>";
 
 /// The bucket's server, spoken to without a library.
 pub(crate) struct Direct {
@@ -69,20 +74,7 @@ impl Direct {
             why: format!("what is to be sent cannot be read: {error}"),
             meaning: Meaning::Away,
         })?;
-        let (mut wait, longest) = BACKOFF;
-        let mut waited = Duration::ZERO;
-        for _ in 0..RETRIES_MAX {
-            match self.once(&url, content, &digest).await {
-                Err(refusal) if refusal.meaning == Meaning::Away && waited < RETRY_TIMEOUT => {
-                    tracing::debug!(why = refusal.why, "a bucket is asked again");
-                }
-                done => return done,
-            }
-            tokio::time::sleep(wait).await;
-            waited += wait;
-            wait = (wait * 2).min(longest);
-        }
-        self.once(&url, content, &digest).await
+        again(|| self.once(&url, content, &digest)).await
     }
 
     async fn once(
@@ -106,48 +98,78 @@ impl Direct {
     }
 }
 
+/// Tries, and tries again what was not answered, or with 5xx: as often and as long as `object_store` does.
+async fn again<T, F>(mut once: impl FnMut() -> F) -> Result<T, Refusal>
+where
+    F: Future<Output = Result<T, Refusal>>,
+{
+    let (mut wait, longest) = BACKOFF;
+    let begun = Instant::now();
+    let mut retries = 0;
+    loop {
+        let refusal = match once().await {
+            Err(refusal) if refusal.meaning == Meaning::Away => refusal,
+            done => return done,
+        };
+        if retries == RETRIES_MAX || begun.elapsed() > RETRY_TIMEOUT {
+            return Err(refusal);
+        }
+        tracing::debug!(why = refusal.why, "a bucket is asked again");
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(longest);
+        retries += 1;
+    }
+}
+
 /// The headers of an answer, or what it refuses with.
-async fn judge(answer: Response<Incoming>) -> Result<HeaderMap, Refusal> {
+async fn judge<B>(answer: Response<B>) -> Result<HeaderMap, Refusal>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
     let (parts, mut body) = answer.into_parts();
     let mut text = Vec::new();
-    // Read to its end, so that the connection can be used again.
-    while let Some(Ok(frame)) = body.frame().await {
-        let Ok(data) = frame.into_data() else { continue };
-        if text.len() + data.len() > REFUSAL_BYTES_MAX {
-            break;
+    // To its end, so that the connection can be used again.
+    let read = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            let Ok(data) = frame.into_data() else { continue };
+            if text.len() + data.len() > REFUSAL_BYTES_MAX {
+                break;
+            }
+            text.extend_from_slice(&data);
         }
-        text.extend_from_slice(&data);
-    }
+    };
+    // Who waits here holds a place that others wait for.
+    let _ = tokio::time::timeout(REFUSAL_TIMEOUT, read).await;
     if parts.status.is_success() {
         return Ok(parts.headers);
     }
-    let said =
-        std::io::Error::other(format!("{}: {}", parts.status, String::from_utf8_lossy(&text)));
+    let text = format!("{}: {}", parts.status, String::from_utf8_lossy(&text));
     let meaning = match parts.status {
         StatusCode::NOT_FOUND => Meaning::Missing,
         StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => Meaning::Away,
+        StatusCode::BAD_REQUEST if text.contains(REQUEST_TIMEOUT) => Meaning::Away,
         status if status.is_server_error() => Meaning::Away,
         _ => Meaning::No,
     };
-    Err(Refusal { why: words(&said), meaning })
+    Err(Refusal { why: words(&std::io::Error::other(text)), meaning })
 }
-
-/// None for a store in memory.
-pub(crate) type MaybeDirect = Option<Arc<Direct>>;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::cell::Cell;
     use std::fs::File;
     use std::io::Write;
 
-    use bytes::Bytes;
     use distribution::Authorities;
+    use http_body_util::{Full, StreamBody};
+    use hyper::body::Frame;
     use sha2::{Digest, Sha256};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
-    use crate::{Bucket, Content, Keys};
+    use super::*;
+    use crate::{Bucket, Keys};
 
     const REFUSED: &str = "<Error><Code>AccessDenied</Code><Message>Not you</Message></Error>";
 
@@ -211,6 +233,52 @@ mod tests {
             assert!(head.contains(signed), "{head}");
             assert!(*body == expected);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_bucket_that_is_away_is_not_asked_for_ever() {
+        let check = async |took: Duration, meaning: Meaning, expected: usize| {
+            let asked = Cell::new(0);
+            let once = || async {
+                asked.set(asked.get() + 1);
+                tokio::time::sleep(took).await;
+                Err::<(), _>(Refusal { why: "no".to_owned(), meaning })
+            };
+            assert!(again(once).await.is_err_and(|refusal| refusal.meaning == meaning));
+            assert_eq!(asked.get(), expected, "{took:?} {meaning:?}");
+        };
+        check(Duration::ZERO, Meaning::Away, RETRIES_MAX + 1).await;
+        check(RETRY_TIMEOUT / 2, Meaning::Away, 2).await;
+        check(2 * RETRY_TIMEOUT, Meaning::Away, 1).await;
+        check(Duration::ZERO, Meaning::No, 1).await;
+        check(Duration::ZERO, Meaning::Missing, 1).await;
+    }
+
+    #[tokio::test]
+    async fn a_status_says_whether_to_ask_again() {
+        let check = async |status: u16, text: &'static str, expected: Option<Meaning>| {
+            let body = Full::new(Bytes::from_static(text.as_bytes()));
+            let answer = Response::builder().status(status).body(body).unwrap();
+            let meaning = judge(answer).await.err().map(|refusal| refusal.meaning);
+            assert_eq!(meaning, expected, "{status} {text}");
+        };
+        check(200, "", None).await;
+        check(404, "", Some(Meaning::Missing)).await;
+        check(429, "", Some(Meaning::Away)).await;
+        check(503, "", Some(Meaning::Away)).await;
+        check(400, "<Error><Code>RequestTimeout</Code></Error>", Some(Meaning::Away)).await;
+        check(400, "<Error><Code>BadDigest</Code></Error>", Some(Meaning::No)).await;
+        check(403, REFUSED, Some(Meaning::No)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_does_not_end_is_judged_by_its_status() {
+        let answer = |status: u16| {
+            let nothing = futures_util::stream::pending::<Result<Frame<Bytes>, std::io::Error>>();
+            Response::builder().status(status).body(StreamBody::new(nothing)).unwrap()
+        };
+        assert!(judge(answer(200)).await.is_ok());
+        assert!(judge(answer(503)).await.is_err_and(|refusal| refusal.meaning == Meaning::Away));
     }
 
     fn hex(bytes: &[u8]) -> String {

@@ -91,7 +91,7 @@ impl Remote {
         let query: Vec<String> = tags.iter().map(|tag| format!("tag={tag}")).collect();
         let separator = if query.is_empty() { "" } else { "?" };
         let place = format!("{digest}{separator}{}", query.join("&"));
-        self.put_manifest_as(&place, content_type, bytes).await
+        self.put_manifest_at(&place, digest, content_type, bytes).await
     }
 
     /// Puts a manifest whose blobs are there under a tag, or its digest.
@@ -104,12 +104,23 @@ impl Remote {
         content_type: &str,
         bytes: Bytes,
     ) -> Result<(), ClientError> {
-        let url = self.url(&format!("manifests/{reference}"))?;
+        self.put_manifest_at(reference, reference, content_type, bytes).await
+    }
+
+    /// Puts what errors call `name`.
+    async fn put_manifest_at(
+        &self,
+        place: &str,
+        name: &str,
+        content_type: &str,
+        bytes: Bytes,
+    ) -> Result<(), ClientError> {
+        let url = self.url(&format!("manifests/{place}"))?;
         let mut headers = HeaderMap::new();
         let content_type = HeaderValue::from_str(content_type)
             .map_err(|_| ClientError::malformed("the manifest's type", content_type))?;
         headers.insert(CONTENT_TYPE, content_type);
-        let what = format!("manifest {reference}");
+        let what = format!("manifest {name}");
         let (response, ask) = self.ask(Method::PUT, url, headers, bytes, &what).await?;
         match response.status() {
             StatusCode::CREATED => Ok(()),

@@ -7,7 +7,7 @@ use ledger::{Commit, Revision, Snapshot};
 use serde_json::{Value, json};
 
 use crate::api::scan_status;
-use crate::decide::{self, Deed, Told};
+use crate::decide::{self, ActionType, Told};
 use crate::model::{Image, Progress, ROOT, Replication, Scan, ScanState, Status};
 use crate::push::beside;
 use crate::tables::{DigestKey, NameKey, ReplicaKey};
@@ -46,9 +46,9 @@ impl EventSource {
     /// The events that something is told by: one for each tag, where they name one.
     fn moments(&self, told: Told) -> Vec<Moment> {
         match told {
-            Told::Image { at, tag, deed, is_referrer } => {
+            Told::Image { at, tag, action, is_referrer } => {
                 let kind = if is_referrer { REFERRER_ACTION } else { IMAGE_ACTION };
-                vec![moment(&at.0.clone(), kind, None, move || image(&at, tag.as_deref(), deed))]
+                vec![moment(&at.0.clone(), kind, None, move || image(&at, tag.as_deref(), action))]
             }
             Told::Storage(at, row) => {
                 let kind = if row.subject.is_some() { REFERRER_ACTION } else { IMAGE_ACTION };
@@ -127,16 +127,16 @@ fn moment(
     }
 }
 
-fn image(at: &DigestKey, tag: Option<&str>, deed: Deed) -> Value {
-    let deed = match deed {
-        Deed::Push => "PUSH",
-        Deed::Delete => "DELETE",
+fn image(at: &DigestKey, tag: Option<&str>, action: ActionType) -> Value {
+    let action = match action {
+        ActionType::Push => "PUSH",
+        ActionType::Delete => "DELETE",
     };
     let mut detail = json!({
         "result": "SUCCESS",
         "repository-name": at.1,
         "image-digest": at.2,
-        "action-type": deed,
+        "action-type": action,
     });
     if let Some(tag) = tag {
         detail["image-tag"] = json!(tag);

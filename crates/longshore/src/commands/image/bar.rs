@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
 
-use runtime::images::PullEvent;
+use runtime::images::{Progress, PullEvent};
 
 use crate::output::Format;
 
@@ -12,6 +12,29 @@ use crate::output::Format;
 const CELLS: u64 = 30;
 /// One in so many is told where nobody sees a bar.
 const STEPS: u64 = 10;
+
+/// What a pull or a push has to tell and nobody has read.
+const PROGRESS_EVENTS: usize = 256;
+
+/// Waits for a pull or a push, and shows how far it is.
+pub(super) async fn watched<F: Future>(
+    format: Format,
+    begin: impl FnOnce(Progress) -> F,
+) -> F::Output {
+    let (progress, mut events) = Progress::channel(PROGRESS_EVENTS);
+    let work = begin(progress);
+    tokio::pin!(work);
+    let mut bar = Bar::new(format);
+    let done = loop {
+        tokio::select! {
+            biased;
+            Some(event) = events.recv() => bar.note(event),
+            done = &mut work => break done,
+        }
+    };
+    bar.end();
+    done
+}
 
 /// How far something is, told on standard error.
 pub(super) struct Bar {

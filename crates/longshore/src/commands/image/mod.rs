@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use runtime::Images;
-use runtime::images::{self, Image, ImageReference, ImageStore, Progress};
+use runtime::images::{self, Image, ImageReference, ImageStore};
 
 use crate::data_dir::DataDir;
 use crate::output::{self, Format, say};
@@ -17,9 +17,6 @@ use crate::registries::RegistryFlags;
 use crate::{node, settings};
 
 use bar::Bar;
-
-/// What a pull has to tell and nobody has read.
-const PROGRESS_EVENTS: usize = 256;
 
 /// Flags of `longshore image`.
 #[derive(Args, Debug)]
@@ -225,6 +222,20 @@ async fn inspect(named: Named) -> Result<()> {
     Ok(())
 }
 
+/// Tells what became of an image, and by what digest it is known there.
+fn tell(
+    deed: &str,
+    (reference, digest): (&ImageReference, &blobs::Digest),
+    format: Format,
+) -> Result<()> {
+    if format == Format::Json {
+        let (reference, digest) = (reference.to_string(), digest.to_string());
+        return Ok(output::json(&serde_json::json!({ "reference": reference, "digest": digest }))?);
+    }
+    say!("{deed} {reference} {digest}");
+    Ok(())
+}
+
 /// Forgets an image.
 async fn remove(named: Named, format: Format) -> Result<()> {
     let store = open(named.data_dir)?;
@@ -247,27 +258,9 @@ impl Pull {
         let store =
             node::open_images(&data, behavior, &self.registries, authority.as_deref(), None)
                 .await?;
-        let (progress, mut events) = Progress::channel(PROGRESS_EVENTS);
-        let pulling = store.pull(&self.reference, &auth, progress);
-        tokio::pin!(pulling);
-        let mut bar = Bar::new(format);
-        let pulled = loop {
-            tokio::select! {
-                biased;
-                Some(event) = events.recv() => bar.note(event),
-                pulled = &mut pulling => break pulled,
-            }
-        };
-        bar.end();
-        let image = pulled?.image;
-        if format == Format::Json {
-            let (reference, digest) = (image.reference.to_string(), image.digest.to_string());
-            return Ok(output::json(
-                &serde_json::json!({ "reference": reference, "digest": digest }),
-            )?);
-        }
-        say!("pulled {} {}", image.reference, image.digest);
-        Ok(())
+        let pulled = bar::watched(format, |progress| store.pull(&self.reference, &auth, progress));
+        let image = pulled.await?.image;
+        tell("pulled", (&image.reference, &image.digest), format)
     }
 }
 

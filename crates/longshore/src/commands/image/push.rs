@@ -4,13 +4,12 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use runtime::images::{self, ImageReference, Progress, RegistryAuth};
+use runtime::images::{self, ImageReference, RegistryAuth};
 
-use super::bar::Bar;
-use super::{PROGRESS_EVENTS, existing};
+use super::{bar, existing, tell};
 use crate::data_dir::DataDir;
 use crate::node;
-use crate::output::{self, Format, say};
+use crate::output::Format;
 use crate::registries::{self, RegistryFlags};
 
 #[derive(Args, Debug)]
@@ -37,27 +36,12 @@ impl Push {
         let store =
             node::open_images(&data, behavior, &self.registries, authority.as_deref(), None)
                 .await?;
-        let (progress, mut events) = Progress::channel(PROGRESS_EVENTS);
-        let pushing = store.push(&self.reference, &to, &auth, &progress);
-        tokio::pin!(pushing);
-        let mut bar = Bar::new(format);
-        let pushed = loop {
-            tokio::select! {
-                biased;
-                Some(event) = events.recv() => bar.note(event),
-                pushed = &mut pushing => break pushed,
-            }
-        };
-        bar.end();
-        let digest = pushed.with_context(|| format!("pushing {to}"))?;
-        if format == Format::Json {
-            let (reference, digest) = (to.to_string(), digest.to_string());
-            return Ok(output::json(
-                &serde_json::json!({ "reference": reference, "digest": digest }),
-            )?);
-        }
-        say!("pushed {to} {digest}");
-        Ok(())
+        let (here, there) = (&self.reference, &to);
+        let pushed = bar::watched(format, |progress| async move {
+            store.push(here, there, &auth, &progress).await
+        });
+        let digest = pushed.await.with_context(|| format!("pushing {to}"))?;
+        tell("pushed", (&to, &digest), format)
     }
 }
 

@@ -43,10 +43,10 @@ pub enum PushError {
     #[error(transparent)]
     Image(#[from] ImageError),
     /// A part of it cannot be read.
-    #[error("reading a blob: {0}")]
+    #[error("a part of the image cannot be read")]
     Blob(#[from] io::Error),
     /// The registry said no, or nothing.
-    #[error("{0}")]
+    #[error(transparent)]
     Registry(#[from] ClientError),
 }
 

@@ -68,9 +68,9 @@ pub trait Networks: Send + Sync + 'static {
     /// the machine's own network only the first has the route there.
     fn is_found_from_host(&self) -> bool;
 
-    /// Opens a listener where the instance's containers find it, those in the host's network
-    /// too (see [`Networks::is_found_from_host`]): at a link-local address such as 169.254.170.2, in a namespace of its own on the
-    /// bridge. No port of a container or of the host is taken by it.
+    /// Opens a listener where the instance's containers find it, those in the host's network too (see
+    /// [`Networks::is_found_from_host`]): at a link-local address such as 169.254.170.2, in a namespace of
+    /// its own on the bridge. No port of a container or of the host is taken by it.
     async fn listen(&self, address: SocketAddr) -> Result<Box<dyn Listener>, NetworkError>;
 
     /// Every attachment, those included that an earlier process made.

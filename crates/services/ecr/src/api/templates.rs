@@ -39,7 +39,12 @@ fn missing(prefix: &str) -> Error {
     Error::Of(codes::TEMPLATE_NOT_FOUND, text)
 }
 
-fn show(prefix: &str, row: &Template) -> shapes::RepositoryCreationTemplate {
+/// A template with its policy as that is shown.
+fn show(
+    prefix: &str,
+    row: &Template,
+    repository_policy: Option<String>,
+) -> shapes::RepositoryCreationTemplate {
     let (kind, filters) = mutability::show(&row.mutability);
     let encryption = repositories::show_encryption(&row.encryption);
     let applied = row.applied_for.iter().filter_map(|text| match text.as_str() {
@@ -65,7 +70,7 @@ fn show(prefix: &str, row: &Template) -> shapes::RepositoryCreationTemplate {
         image_tag_mutability_exclusion_filters: filters,
         lifecycle_policy: row.lifecycle.clone(),
         prefix: Some(prefix.to_owned()),
-        repository_policy: None,
+        repository_policy,
         resource_tags: Some(row.tags.iter().map(tag).collect()),
         updated_at: Some(row.updated_at),
     }
@@ -90,7 +95,7 @@ impl Inner {
         row: &Template,
     ) -> shapes::RepositoryCreationTemplate {
         let policy = row.policy.as_ref().map(|kept| self.policy_to_show(&scope.account, kept));
-        shapes::RepositoryCreationTemplate { repository_policy: policy, ..show(prefix, row) }
+        show(prefix, row, policy)
     }
 
     /// Makes a template.

@@ -5,5 +5,5 @@ mod news;
 mod unused;
 
 pub(crate) use lifecycle::{Candidate, Taken, take};
-pub(crate) use news::{Deed, Told, found_after, of_commit};
+pub(crate) use news::{ActionType, Told, found_after, of_commit};
 pub(crate) use unused::unused;

@@ -6,13 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use ledger::{Change, Commit, Revision, Row, Snapshot, View};
 
 use crate::Tables;
-use crate::model::{Image, Progress, Replication, Scan, ScanState, Status};
+use crate::model::{Image, Progress, Replication, Scan, ScanState, Status, Tag};
 use crate::push::beside;
 use crate::tables::{DigestKey, ReplicaKey, TagKey};
 
-/// What was done to an image.
+/// What was done to an image, as `action-type` has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Deed {
+pub(crate) enum ActionType {
     /// It came, or a tag of it did.
     Push,
     /// It went, or a tag of it did.
@@ -29,7 +29,7 @@ pub(crate) enum Told {
         /// The tag, if it is told of one.
         tag: Option<String>,
         /// What was done.
-        deed: Deed,
+        action: ActionType,
         /// Whether it refers to another.
         is_referrer: bool,
     },
@@ -60,28 +60,28 @@ pub(crate) fn of_commit(commit: &Commit, snapshot: &Snapshot, tables: &Tables) -
             let digest = row.as_ref().map(|row| row.digest.as_str());
             digest.map(|digest| beside(&(change.key.0.clone(), change.key.1.clone()), digest))
         });
-        let (at, deed) = match (before, after) {
-            (before, Some(after)) if before.as_ref() != Some(&after) => (after, Deed::Push),
-            (Some(before), None) => (before, Deed::Delete),
+        let (at, action) = match (before, after) {
+            (before, Some(after)) if before.as_ref() != Some(&after) => (after, ActionType::Push),
+            (Some(before), None) => (before, ActionType::Delete),
             _ => continue,
         };
-        by_tag.insert((at.clone(), deed));
+        by_tag.insert((at.clone(), action));
         let is_referrer = is_referrer(&at);
-        told.push(Told::Image { at, tag: Some(change.key.2), deed, is_referrer });
+        told.push(Told::Image { at, tag: Some(change.key.2), action, is_referrer });
     }
     for (at, change) in &images {
-        let deed = match (&change.before, &change.after) {
-            (None, Some(_)) => Deed::Push,
-            (Some(_), None) => Deed::Delete,
+        let action = match (&change.before, &change.after) {
+            (None, Some(_)) => ActionType::Push,
+            (Some(_), None) => ActionType::Delete,
             (Some(before), Some(after)) if before.status != after.status => {
                 told.push(Told::Storage(at.clone(), after.clone()));
                 continue;
             }
             _ => continue,
         };
-        if !by_tag.contains(&(at.clone(), deed)) {
+        if !by_tag.contains(&(at.clone(), action)) {
             let is_referrer = is_referrer(at);
-            told.push(Told::Image { at: at.clone(), tag: None, deed, is_referrer });
+            told.push(Told::Image { at: at.clone(), tag: None, action, is_referrer });
         }
     }
     for Change { key, before, after } in commit.changes_of(&tables.scans) {
@@ -116,19 +116,29 @@ pub(crate) fn found_after(
             let at = beside(&(key.0.clone(), key.1.clone()), &row.digest);
             by_tag.insert(at.clone());
             let is_referrer = refers(snapshot, tables, &at);
-            let deed = Deed::Push;
-            told.push((row.version(), Told::Image { at, tag: Some(key.2), deed, is_referrer }));
+            let action = ActionType::Push;
+            told.push((row.version(), Told::Image { at, tag: Some(key.2), action, is_referrer }));
         }
     }
     for (at, row) in snapshot.prefix(&tables.images, &()) {
         if row.version() <= revision {
             continue;
         }
-        if row.status == Status::Archived {
+        let is_new = row.created() > revision;
+        if row.status == Status::Archived || (!is_new && row.restored_at.is_some()) {
             told.push((row.version(), Told::Storage(at, row)));
-        } else if !by_tag.contains(&at) {
-            let (is_referrer, deed) = (row.subject.is_some(), Deed::Push);
-            told.push((row.version(), Told::Image { at, tag: None, deed, is_referrer }));
+        } else if is_new && !by_tag.contains(&at) {
+            let (is_referrer, action) = (row.subject.is_some(), ActionType::Push);
+            told.push((row.version(), Told::Image { at, tag: None, action, is_referrer }));
+        }
+    }
+    for (at, row) in snapshot.prefix(&tables.cached_tags, &()) {
+        // One that upstream was only asked about has a newer row, too.
+        let came = |tag: Row<Tag>| tag.version() > revision && tag.digest == row.digest;
+        let is_new = row.created() > revision;
+        if row.version() > revision && (is_new || snapshot.get(&tables.tags, &at).is_some_and(came))
+        {
+            told.push((row.version(), Told::Through(at, row.digest.clone())));
         }
     }
     let scans = snapshot.prefix(&tables.scans, &());

@@ -163,6 +163,7 @@ async fn what_comes_through_is_told() {
     let input = json!({"ecrRepositoryPrefix": "up", "upstreamRegistryUrl": upstream.url()});
     world.get("CreatePullThroughCacheRule", input).await;
     let mut hearing = Hearing::of(&world);
+    let before = world.ledger.snapshot().revision();
     assert_eq!(world.send("GET", "/v2/up/org/app/manifests/v1", &[], b"").await.status, 200);
     world.until_kept("up/org/app", "v1", &named).await;
     let heard = hearing.heard(&world).await;
@@ -175,6 +176,18 @@ async fn what_comes_through_is_told() {
         Some(&json!(["ECR Pull Through Cache Action", [arn], detail])),
         "{heard:?}"
     );
+    // By those who did not see it, too; not what upstream was only asked about since.
+    let found = |since| -> Vec<Value> {
+        let found = world.ecr.event_source().found_after(&world.ledger.snapshot(), since);
+        let found = found.iter().map(|(_, moment)| told(moment));
+        found.filter(|one| one[0] == "ECR Pull Through Cache Action").collect()
+    };
+    assert_eq!(found(before), heard[heard.len() - 1..]);
+    let since = world.ledger.snapshot().revision();
+    world.wait(25);
+    assert_eq!(world.send("GET", "/v2/up/org/app/manifests/v1", &[], b"").await.status, 200);
+    assert!(world.ledger.snapshot().revision() > since, "when it was asked is written down");
+    assert_eq!(found(since), [] as [Value; 0]);
 }
 
 #[tokio::test]
@@ -182,20 +195,31 @@ async fn what_nobody_saw_is_told_as_it_is() {
     let world = World::open().await;
     world.repository("app").await;
     world.image("app", Some("old"), b"old").await;
+    let restored = world.image("app", Some("v0"), b"zero").await;
+    let class = async |tag: &str, class: &str| {
+        let input = json!({"repositoryName": "app", "imageId": {"imageTag": tag},
+            "targetStorageClass": class});
+        world.get("UpdateImageStorageClass", input).await;
+    };
+    class("v0", "ARCHIVE").await;
     let before = world.ledger.snapshot().revision();
     let tagged = world.image("app", Some("v1"), b"one").await;
     let untagged = world.image("app", None, b"two").await;
     let put_away = world.image("app", Some("v3"), b"three").await;
-    let input = json!({"repositoryName": "app", "imageId": {"imageTag": "v3"},
-        "targetStorageClass": "ARCHIVE"});
-    world.get("UpdateImageStorageClass", input).await;
+    class("v3", "ARCHIVE").await;
+    class("v0", "STANDARD").await;
+    class("old", "STANDARD").await; // It is.
     let found = world.ecr.event_source().found_after(&world.ledger.snapshot(), before);
     assert!(found.is_sorted_by_key(|(revision, _)| *revision));
     let found: Vec<Value> = found.iter().map(|(_, moment)| told(moment)).collect();
     for expected in [action(&tagged, "PUSH", Some("v1")), action(&untagged, "PUSH", None)] {
         assert_eq!(found.iter().filter(|one| **one == expected).count(), 1, "{found:?}");
     }
-    let archived = |one: &&Value| one[2]["target-storage-class"] == "ARCHIVE";
-    assert_eq!(found.iter().find(archived).unwrap()[2]["image-digest"], json!(put_away));
+    for (class, digest) in [("ARCHIVE", put_away), ("STANDARD", restored)] {
+        let is_of = |one: &&Value| one[2]["target-storage-class"] == class;
+        assert_eq!(found.iter().find(is_of).unwrap()[2]["image-digest"], json!(digest));
+    }
+    let pushes = found.iter().filter(|one| one[2]["action-type"] == "PUSH");
+    assert_eq!(pushes.count(), 3, "what was there before did not come: {found:?}");
     assert!(!found.iter().any(|one| one[2]["image-tag"] == "old"), "{found:?}");
 }
