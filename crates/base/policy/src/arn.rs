@@ -94,9 +94,9 @@ impl ArnPattern {
     /// Whether it fits ARNs of any account.
     pub(crate) fn is_of_any_account(&self) -> bool {
         match self {
-            Self::Any | Self::Whole(Glob::Any) => true,
-            Self::Fields(globs) => globs[4] == Glob::Any,
-            Self::Whole(_) | Self::Never => false,
+            Self::Any | Self::Whole(_) => true,
+            Self::Fields(globs) => !matches!(globs[4], Glob::Exact(_)),
+            Self::Never => false,
         }
     }
 

@@ -85,7 +85,10 @@ impl Condition {
         let is_strict = !self.operator.negated
             && !self.operator.if_exists
             && self.operator.set != Some(SetOperator::All);
-        compares && is_strict && OF_CALLERS.contains(&self.key.as_str()) && !self.wanted.is_any()
+        compares
+            && is_strict
+            && OF_CALLERS.contains(&self.key.as_str())
+            && !self.wanted.is_anybodys(self.key.ends_with("arn"))
     }
 
     /// The keys that it asks for: its own, and those of its variables.

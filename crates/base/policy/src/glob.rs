@@ -114,6 +114,18 @@ impl Glob {
         }
     }
 
+    /// The text that all begin with which it matches, before any wildcard and variable.
+    pub(crate) fn beginning(&self) -> &str {
+        match self {
+            Self::Any => "",
+            Self::Exact(text) | Self::Prefix(text) => text,
+            Self::General(tokens) | Self::Template(tokens) => match tokens.first() {
+                Some(Token::Text(text)) => text,
+                Some(Token::One | Token::Run | Token::Variable(_)) | None => "",
+            },
+        }
+    }
+
     /// The text that this stands for, if it has no wildcards and its variables have values.
     pub(crate) fn literal(&self, context: &Context) -> Option<Cow<'_, str>> {
         match self {

@@ -8,6 +8,7 @@ use cloudtrail::{
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use iam::Iam;
+use ledger::LedgerError;
 use serde_json::{Value, json};
 use terms::Timestamp;
 use wire::{Body, CallerKind, Route, RouteAuth, RouteRequest};
@@ -92,7 +93,14 @@ async fn forget(servers: Option<&Servers>, request: &RouteRequest) -> Told {
             refuse(StatusCode::CONFLICT, format!("{server} runs: stop it for good first"))
         }
         Err(NotForgotten::Ledger(error)) => {
-            refuse(StatusCode::SERVICE_UNAVAILABLE, terms::with_causes(&error))
+            // 503 means that nothing was done.
+            let status = match error {
+                LedgerError::NotLeading { .. }
+                | LedgerError::Crowded
+                | LedgerError::Unreachable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+                _ => StatusCode::INTERNAL_SERVER_ERROR,
+            };
+            refuse(status, terms::with_causes(&error))
         }
     }
 }

@@ -72,7 +72,7 @@ fn a_secret_says_who_may_read_it() {
 }
 
 #[test]
-fn what_filters_find_is_read_as_far_as_each_secret_lets() {
+fn many_secrets_are_read_as_far_as_each_lets() {
     let up = Up::server(&[]);
     for name in ["app/open", "app/shut", "other"] {
         let create = ["secretsmanager", "create-secret", "--name", name];
@@ -91,19 +91,31 @@ fn what_filters_find_is_read_as_far_as_each_secret_lets() {
     let denies = policy("Deny", &json!("*"), "secretsmanager:GetSecretValue");
     up.aws(&[&shut[..], &["--resource-policy", &denies]].concat());
 
-    let asked =
-        ["secretsmanager", "batch-get-secret-value", "--filters", "Key=name,Values=app,other"];
-    let told: Value = serde_json::from_str(&says(&up, &key, &asked)).unwrap();
-    let names = |list: &str, member: &str| -> Vec<String> {
-        let all = told[list].as_array().unwrap().iter();
-        all.map(|one| one[member].as_str().unwrap().to_owned()).collect()
-    };
-    assert_eq!(names("SecretValues", "Name"), ["app/open"], "{told:#}");
-    assert_eq!(names("Errors", "SecretId"), ["app/shut", "other"], "{told:#}");
-    for (at, because) in [(0, "an explicit deny in a resource-based"), (1, "no identity-based")] {
-        let error = &told["Errors"][at];
-        assert_eq!(error["ErrorCode"], "AccessDeniedException");
-        assert!(error["Message"].as_str().unwrap().contains(because), "{error:#}");
+    for (which, refused) in [
+        (&["--filters", "Key=name,Values=app,other"][..], &["app/shut", "other"][..]),
+        // What is not there is refused like what may not be read.
+        (
+            &["--secret-id-list", "app/open", "app/shut", "other", "none", "app/none"],
+            &["app/shut", "other", "none", "app/none"],
+        ),
+    ] {
+        let asked = [&["secretsmanager", "batch-get-secret-value"], which].concat();
+        let told: Value = serde_json::from_str(&says(&up, &key, &asked)).unwrap();
+        let names = |list: &str, member: &str| -> Vec<String> {
+            let all = told[list].as_array().unwrap().iter();
+            all.map(|one| one[member].as_str().unwrap().to_owned()).collect()
+        };
+        assert_eq!(names("SecretValues", "Name"), ["app/open"], "{told:#}");
+        assert_eq!(names("Errors", "SecretId"), refused, "{told:#}");
+        let reasons = [
+            "with an explicit deny in a resource-based policy",
+            "because no identity-based policy allows",
+            "because no identity-based policy allows",
+        ];
+        for (error, because) in told["Errors"].as_array().unwrap().iter().zip(reasons) {
+            assert_eq!(error["ErrorCode"], "AccessDeniedException");
+            assert!(error["Message"].as_str().unwrap().contains(because), "{error:#}");
+        }
     }
 }
 

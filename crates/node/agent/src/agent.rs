@@ -193,9 +193,11 @@ impl Running {
         let mut core = tokio::spawn(core.run());
         let keeper = keeper(&config, &tools, &handle, &view);
         let life = async {
-            let about = (&config, tools.networks.is_found_from_host());
+            let is_found_from_host = tools.networks.is_found_from_host();
+            let transport = &*tools.transport;
             let registered =
-                sessions::register(about, saved, &*tools.transport, &*ids, &ended).await?;
+                sessions::register(&config, is_found_from_host, saved, transport, &*ids, &ended);
+            let registered = registered.await?;
             let Some(registered) = registered else { return Ok(()) };
             let told = |name: &str| registered.attributes.get(name).cloned();
             let zone = told("ecs.availability-zone").or_else(|| config.zone.clone());

@@ -139,9 +139,13 @@ impl Iam {
     }
 }
 
-/// The ARN of who has the key that the first start makes.
+/// The name of who has the key that the first start makes, and who has no record. No user can have it:
+/// policies that name the administrator would mean both.
+pub(crate) const ADMINISTRATOR: &str = "administrator";
+
+/// The administrator's ARN.
 pub(crate) fn administrator_arn(account: &AccountId) -> String {
-    format!("arn:aws:iam::{account}:user/administrator")
+    format!("arn:aws:iam::{account}:user/{ADMINISTRATOR}")
 }
 
 /// Whether a caller shows credentials of `GetSessionToken` or `GetFederationToken`.

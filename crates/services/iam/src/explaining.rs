@@ -47,7 +47,8 @@ impl Iam {
         let entity = self.entity_behind(account, arn)?;
         let compiled = self.compiled(&view, account, &entity);
         let of_resource = self.policies_of(resource);
-        let keys = self.keys_of(account, &entity, question);
+        let owner = owner_of(resource).unwrap_or(account.as_str());
+        let keys = self.keys_of((account, owner), &entity, question);
         let kind = match entity.kind {
             Kind::User => PrincipalKind::User,
             Kind::Role | Kind::Group => PrincipalKind::RoleSession,
@@ -65,7 +66,6 @@ impl Iam {
             resource: &of_resource,
             ..PolicySets::default()
         };
-        let owner = owner_of(resource).unwrap_or(account.as_str());
         let request = Request { principal: &principal, action, resource, owner, context: &keys };
         let decision = decide(&request, &sets);
         let sentence = match decision.is_allowed() {
@@ -119,11 +119,16 @@ impl Iam {
     }
 
     /// The keys that were given, and those that follow from who it is.
-    fn keys_of(&self, account: &AccountId, entity: &Entity, question: &Question) -> Keys {
+    fn keys_of(
+        &self,
+        (account, owner): (&AccountId, &str),
+        entity: &Entity,
+        question: &Question,
+    ) -> Keys {
         let mut keys = Keys::default();
         keys.set("aws:PrincipalArn", entity.arn(account));
         keys.set("aws:PrincipalAccount", account.as_str());
-        keys.set("aws:ResourceAccount", account.as_str());
+        keys.set("aws:ResourceAccount", owner);
         if entity.kind == Kind::User {
             keys.set("aws:username", entity.name.as_str());
             keys.set("aws:userid", entity.id.as_str());

@@ -6,6 +6,7 @@ use policy::{Kind as DocumentKind, Named, Policy};
 use terms::AccountId;
 
 use crate::Iam;
+use crate::authenticator::ADMINISTRATOR;
 use crate::directory::by_id;
 use crate::model::Kind;
 
@@ -72,7 +73,7 @@ impl Iam {
             let entity = self.entity(view, account, kind, last).ok();
             let entity = entity.filter(|entity| entity.arn(account) == name);
             // The administrator has no record, and is always there.
-            let is_administrator = kind == Kind::User && path == "administrator";
+            let is_administrator = kind == Kind::User && path == ADMINISTRATOR;
             if entity.is_none() && !is_administrator {
                 unknown.get_or_insert_with(|| name.to_owned());
             }

@@ -89,10 +89,17 @@ impl Wanted {
         }
     }
 
-    /// Whether any value will do, or any account's ARN.
-    pub(crate) fn is_any(&self) -> bool {
+    /// Whether values of anybody's will do, those of a key that has ARNs or of another: one that begins
+    /// with a wildcard or a variable, or an ARN of any account.
+    pub(crate) fn is_anybodys(&self, has_arns: bool) -> bool {
+        // An ARN's account is before its fifth colon.
+        let fixed = if has_arns { 5 } else { 0 };
+        let is_open = |glob: &Glob| {
+            let beginning = glob.beginning();
+            beginning.is_empty() || beginning.matches(':').count() < fixed
+        };
         match self {
-            Self::Texts(globs) | Self::TextsIgnoreCase(globs) => globs.contains(&Glob::Any),
+            Self::Texts(globs) | Self::TextsIgnoreCase(globs) => globs.iter().any(is_open),
             Self::Arns(patterns) => patterns.iter().any(ArnPattern::is_of_any_account),
             Self::Addresses(ranges) => ranges.iter().any(Range::is_all),
             Self::Numbers(..)

@@ -154,7 +154,14 @@ fn what_lets_everybody_in_is_public() {
     check(&when(r#""StringNotEquals":{"aws:PrincipalAccount":"111122223333"}"#), true);
     check(&when(r#""StringEqualsIfExists":{"aws:PrincipalAccount":"111122223333"}"#), true);
     check(&when(r#""StringLike":{"aws:PrincipalArn":"*"}"#), true);
+    check(&when(r#""StringLike":{"aws:PrincipalArn":"arn:aws:iam::111122223333:role/*"}"#), false);
+    check(&when(r#""StringLike":{"aws:userid":"AROAEXAMPLE:*"}"#), false);
+    check(&when(r#""StringLike":{"aws:PrincipalArn":"arn:aws:iam::*:role/app"}"#), true);
+    check(&when(r#""StringLike":{"aws:userid":"*:app"}"#), true);
+    check(&when(r#""StringEquals":{"aws:PrincipalArn":"${aws:PrincipalArn}"}"#), true);
+    check(&when(r#""ArnEquals":{"aws:PrincipalArn":"${aws:PrincipalArn}"}"#), true);
     check(&when(r#""ArnLike":{"aws:PrincipalArn":"arn:aws:iam::*:role/app"}"#), true);
+    check(&when(r#""ArnLike":{"aws:PrincipalArn":"arn:aws:iam::????????????:role/app"}"#), true);
     check(&when(r#""IpAddress":{"aws:SourceIp":"0.0.0.0/0"}"#), true);
     check(&when(r#""Bool":{"aws:SecureTransport":"true"}"#), true);
 }

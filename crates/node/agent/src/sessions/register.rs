@@ -61,11 +61,12 @@ const CAPABILITIES: [&str; 25] = [
     "task-eni",
 ];
 
-/// Registers, or registers again as `saved`; `is_found_from_host` tells whether tasks in host mode
-/// find their credentials; tries until it is taken, refused for good, or the
-/// agent is to end (`None`).
+/// Registers, or registers again as `saved`; tries until it is taken, refused for good, or the
+/// agent is to end (`None`). `is_found_from_host` tells whether tasks in host mode find their
+/// credentials.
 pub(crate) async fn register(
-    (config, is_found_from_host): (&Config, bool),
+    config: &Config,
+    is_found_from_host: bool,
     saved: Option<String>,
     transport: &dyn Transport,
     ids: &dyn IdSource,

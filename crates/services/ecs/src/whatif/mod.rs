@@ -130,7 +130,7 @@ fn imagine(api: &Api, ledger: Ledger) -> Api {
         agent_endpoint: api.agent_endpoint.clone(),
         alarms: std::sync::OnceLock::new(),
         hooks: std::sync::OnceLock::new(),
-        identities: std::sync::OnceLock::new(),
+        identities: api.identities.clone(),
         balancers: api.balancers.clone(),
         mistake: std::sync::OnceLock::new(),
         vpc: api.vpc,

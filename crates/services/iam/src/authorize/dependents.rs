@@ -14,13 +14,9 @@ const REFERENCE: &str = "aws/reference/secretsmanager/";
 /// Further actions, each with its resource.
 pub(super) fn others(context: &Context, input: &Value) -> Vec<(&'static str, String)> {
     match (context.service, context.operation) {
-        // Each secret of a batch is read. Which ones filters fit, their service knows, and asks.
-        ("secretsmanager", "BatchGetSecretValue") => {
-            let ids = members(input, "SecretIdList");
-            match ids.is_empty() {
-                true => vec![("secretsmanager:ListSecrets", "*".to_owned())],
-                false => ids.into_iter().map(|id| (READ, secret(context, &id))).collect(),
-            }
+        // Whether each secret of a batch may be read, their service asks: it refuses one by one.
+        ("secretsmanager", "BatchGetSecretValue") if members(input, "SecretIdList").is_empty() => {
+            vec![("secretsmanager:ListSecrets", "*".to_owned())]
         }
         ("ssm", "GetParameter" | "GetParameters" | "GetParameterHistory") => {
             let names = members(input, "Name").into_iter().chain(members(input, "Names"));

@@ -79,6 +79,12 @@ async fn the_administrator_can_be_named_and_nobody_else_has_its_name() {
     assert!(plane.done("ListAccessKeys", &[own]).await.contains(&key));
     plane.done("DeleteAccessKey", &[own, ("AccessKeyId", &key)]).await;
     assert!(!plane.done("ListAccessKeys", &[own]).await.contains(&key));
+    for meant in [&[own][..], &[]] {
+        plane.done("ListMFADevices", meant).await;
+        let none = plane.refused("GetLoginProfile", meant).await;
+        let expected = "404 NoSuchEntity: Login Profile for User administrator cannot be found.";
+        assert_eq!(none, expected);
+    }
 }
 
 #[tokio::test]

@@ -4,15 +4,20 @@
 use shapes_iam as shapes;
 use wire::{Context, Unit};
 
-use super::account;
+use super::{account, root_keys};
 use crate::Iam;
+use crate::authenticator::ADMINISTRATOR;
 use crate::model::Kind;
 use crate::refusal::Refusal;
 
-/// Fails if a user is named who is not there.
-fn must_be_there(iam: &Iam, context: &Context, user: &Option<String>) -> Result<(), Refusal> {
-    let Some(name) = user else { return Ok(()) };
-    iam.entity(&iam.ledger.snapshot(), account(context), Kind::User, name).map(drop)
+/// The name of the user that is meant, who must be there: the caller's if none is said.
+fn of_user(iam: &Iam, context: &Context, named: Option<String>) -> Result<String, Refusal> {
+    if root_keys::are_meant(context, named.as_deref()) {
+        return Ok(ADMINISTRATOR.to_owned());
+    }
+    let name = iam.meant(context, named)?;
+    let user = iam.entity(&iam.ledger.snapshot(), account(context), Kind::User, &name)?;
+    Ok(user.name)
 }
 
 pub(super) async fn password(
@@ -20,9 +25,7 @@ pub(super) async fn password(
     context: Context,
     input: shapes::GetLoginProfileRequest,
 ) -> Result<shapes::GetLoginProfileResponse, Refusal> {
-    must_be_there(iam, &context, &input.user_name)?;
-    let own = context.caller.arn.rsplit('/').next().unwrap_or_default();
-    let name = input.user_name.as_deref().unwrap_or(own);
+    let name = of_user(iam, &context, input.user_name)?;
     Err(Refusal::Missing(format!("Login Profile for User {name} cannot be found.")))
 }
 
@@ -54,7 +57,7 @@ pub(super) async fn factors(
     context: Context,
     input: shapes::ListMFADevicesRequest,
 ) -> Result<shapes::ListMFADevicesResponse, Refusal> {
-    must_be_there(iam, &context, &input.user_name)?;
+    of_user(iam, &context, input.user_name)?;
     let mfa_devices = Vec::new();
     Ok(shapes::ListMFADevicesResponse { mfa_devices, is_truncated: Some(false), marker: None })
 }
@@ -77,7 +80,7 @@ pub(super) async fn ssh_keys(
     context: Context,
     input: shapes::ListSSHPublicKeysRequest,
 ) -> Result<shapes::ListSSHPublicKeysResponse, Refusal> {
-    must_be_there(iam, &context, &input.user_name)?;
+    of_user(iam, &context, input.user_name)?;
     let ssh_public_keys = Some(Vec::new());
     Ok(shapes::ListSSHPublicKeysResponse {
         ssh_public_keys,
@@ -91,7 +94,7 @@ pub(super) async fn signing_certificates(
     context: Context,
     input: shapes::ListSigningCertificatesRequest,
 ) -> Result<shapes::ListSigningCertificatesResponse, Refusal> {
-    must_be_there(iam, &context, &input.user_name)?;
+    of_user(iam, &context, input.user_name)?;
     let certificates = Vec::new();
     Ok(shapes::ListSigningCertificatesResponse {
         certificates,
@@ -105,7 +108,7 @@ pub(super) async fn service_credentials(
     context: Context,
     input: shapes::ListServiceSpecificCredentialsRequest,
 ) -> Result<shapes::ListServiceSpecificCredentialsResponse, Refusal> {
-    must_be_there(iam, &context, &input.user_name)?;
+    of_user(iam, &context, input.user_name)?;
     let service_specific_credentials = Some(Vec::new());
     Ok(shapes::ListServiceSpecificCredentialsResponse {
         service_specific_credentials,

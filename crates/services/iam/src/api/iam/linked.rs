@@ -15,13 +15,19 @@ use crate::refusal::Refusal;
 use crate::tables::{Gone, entity_key};
 use crate::{Iam, IamError};
 
-/// Services that have such a role here: the service, the role, its policy.
-const LINKED: [(&str, &str, &str); 2] = [
-    (
-        "ecs.amazonaws.com",
-        "AWSServiceRoleForECS",
-        "arn:aws:iam::aws:policy/aws-service-role/AmazonECSServiceRolePolicy",
-    ),
+/// The service, the role, its policy.
+type Linked = (&'static str, &'static str, &'static str);
+
+/// ECS works with its role as long as there is a control plane.
+const OF_ECS: Linked = (
+    "ecs.amazonaws.com",
+    "AWSServiceRoleForECS",
+    "arn:aws:iam::aws:policy/aws-service-role/AmazonECSServiceRolePolicy",
+);
+
+/// Services that have such a role here.
+const LINKED: [Linked; 2] = [
+    OF_ECS,
     (
         "ecs.application-autoscaling.amazonaws.com",
         "AWSServiceRoleForApplicationAutoScaling_ECSService",
@@ -35,14 +41,14 @@ impl Iam {
     /// # Errors
     /// If the ledger cannot commit.
     pub async fn ensure_service_role(&self) -> Result<(), IamError> {
-        let key = entity_key(&self.account, Kind::Role, LINKED[0].1);
+        let key = entity_key(&self.account, Kind::Role, OF_ECS.1);
         if self.ledger.snapshot().get(&self.tables.entities, &key).is_some() {
             return Ok(());
         }
         let made = self.change("iam: service-linked role", |tx| {
             match tx.get(&self.tables.entities, &key) {
                 Some(_) => Ok(()),
-                None => self.put_linked(tx, &self.account, LINKED[0], None).map(drop),
+                None => self.put_linked(tx, &self.account, OF_ECS, None).map(drop),
             }
         });
         match made.await {
@@ -59,7 +65,7 @@ impl Iam {
         &self,
         tx: &mut Tx<'_>,
         account: &AccountId,
-        (service, name, policy): (&str, &str, &str),
+        (service, name, policy): Linked,
         description: Option<String>,
     ) -> Result<Entity, Refusal> {
         let trust = format!(
@@ -130,7 +136,7 @@ pub(super) async fn delete(
         let role = iam.entity(tx, account, Kind::Role, name)?;
         let service = role.role.as_ref().and_then(|part| part.linked.clone());
         let service = service.ok_or_else(|| missing(Kind::Role, name))?;
-        if !is_in_use(&role.name) {
+        if role.name != OF_ECS.1 {
             let key = entity_key(account, Kind::Role, name);
             tx.delete(&iam.tables.entities, &key);
             tx.put(&iam.tables.gone_roles, key, Gone);
@@ -138,11 +144,6 @@ pub(super) async fn delete(
         Ok(format!("{DELETION}{service}/{}/{}", role.name, role.id))
     });
     Ok(shapes::DeleteServiceLinkedRoleResponse { deletion_task_id: deletion_task_id.await? })
-}
-
-/// Whether a service works with the role as long as there is a control plane.
-fn is_in_use(role: &str) -> bool {
-    role == LINKED[0].1
 }
 
 /// How a deletion went: it is over when it is answered.
@@ -160,7 +161,8 @@ pub(super) async fn deletion(
     if !LINKED.iter().any(|(of, name, _)| *of == service && *name == role) {
         return Err(Refusal::Missing(format!("Deletion task {id} cannot be found.")));
     }
-    let is_there = by_id(&iam.tables, &iam.ledger.snapshot(), unique).is_some();
+    let found = by_id(&iam.tables, &iam.ledger.snapshot(), unique);
+    let is_there = found.is_some_and(|(_, entity)| entity.name == role);
     let reason = is_there.then(|| shapes::DeletionTaskFailureReasonType {
         reason: Some(format!("{service} works with the role {role} of this control plane.")),
         role_usage_list: Some(vec![shapes::RoleUsageType {

@@ -8,17 +8,14 @@ use wire::{CallerKind, Context, Unit};
 use super::keys::shown;
 use super::rules;
 use crate::Iam;
+use crate::authenticator::ADMINISTRATOR;
 use crate::keys::make;
 use crate::model::{AccessKey, KeyStatus, Owner};
 use crate::refusal::Refusal;
 
-/// The last part of the administrator's ARN. No user can have it as a name: policies that name the
-/// administrator would mean both.
-pub(super) const NAME: &str = "administrator";
-
 /// Whether the administrator is meant, who calls, or its own keys.
 pub(super) fn are_meant(context: &Context, user_name: Option<&str>) -> bool {
-    let is_own = user_name.is_none_or(|name| name.eq_ignore_ascii_case(NAME));
+    let is_own = user_name.is_none_or(|name| name.eq_ignore_ascii_case(ADMINISTRATOR));
     context.caller.kind == CallerKind::Operator && is_own
 }
 
@@ -45,7 +42,7 @@ pub(super) async fn create(
             create_date: Some(created_at),
             secret_access_key: made.secret.expose().to_owned(),
             status: shapes::StatusType::Active,
-            user_name: NAME.to_owned(),
+            user_name: ADMINISTRATOR.to_owned(),
         },
     })
 }
@@ -57,7 +54,7 @@ pub(super) fn list(iam: &Iam) -> Result<shapes::ListAccessKeysResponse, Refusal>
         access_key_id: Some(id),
         create_date: Some(key.created_at),
         status: Some(shown(key.status)),
-        user_name: Some(NAME.to_owned()),
+        user_name: Some(ADMINISTRATOR.to_owned()),
     });
     Ok(shapes::ListAccessKeysResponse {
         access_key_metadata: shown.collect(),

@@ -10,6 +10,7 @@ use wire::{CallerKind, Context, Unit};
 use super::paging::page;
 use super::{account, root_keys, rules, show};
 use crate::Iam;
+use crate::authenticator::ADMINISTRATOR;
 use crate::directory::{missing, unique_id};
 use crate::model::{Entity, Kind, RolePart};
 use crate::refusal::Refusal;
@@ -110,7 +111,7 @@ impl Iam {
 
 /// Whether a name is the administrator's, who has no record.
 fn is_reserved(kind: Kind, name: &str) -> bool {
-    kind == Kind::User && name.eq_ignore_ascii_case(root_keys::NAME)
+    kind == Kind::User && name.eq_ignore_ascii_case(ADMINISTRATOR)
 }
 
 /// Fails while policies are still on the entity.
