@@ -193,12 +193,10 @@ impl Running {
         let mut core = tokio::spawn(core.run());
         let keeper = keeper(&config, &tools, &handle, &view);
         let life = async {
-            let is_found_from_host = tools.networks.is_found_from_host();
-            let transport = &*tools.transport;
+            let found = tools.networks.is_found_from_host();
             let registered =
-                sessions::register(&config, is_found_from_host, saved, transport, &*ids, &ended);
-            let registered = registered.await?;
-            let Some(registered) = registered else { return Ok(()) };
+                sessions::register(&config, found, saved, &*tools.transport, &*ids, &ended);
+            let Some(registered) = registered.await? else { return Ok(()) };
             let told = |name: &str| registered.attributes.get(name).cloned();
             let zone = told("ecs.availability-zone").or_else(|| config.zone.clone());
             let arn = registered.container_instance_arn;
