@@ -252,7 +252,7 @@ async fn remove(named: Named, format: Format) -> Result<()> {
 impl Pull {
     async fn run(self, format: Format) -> Result<()> {
         let data = receiving(self.data_dir)?;
-        let auth = push::credentials(&self.registries, &data, &self.reference)?;
+        let auth = push::credentials(&self.registries, &data, &self.reference).await?;
         let behavior = images::PullBehavior::Always;
         let authority = data.running().and_then(|running| running.ca);
         let store =

@@ -1,13 +1,21 @@
 //! `longshore image push`, and whom registries know `push` and `pull` as.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use clap::Args;
+use data_encoding::BASE64;
 use runtime::images::{self, ImageReference, RegistryAuth};
+use serde_json::json;
+use wire::Secret;
+use wire::client::Client;
+use wire::sigv4::Credentials;
+use wire::tls::TlsClient;
 
 use super::{bar, existing, tell};
-use crate::data_dir::DataDir;
+use crate::clock::SystemClock;
+use crate::data_dir::{DataDir, Keys, Running};
 use crate::node;
 use crate::output::Format;
 use crate::registries::{self, RegistryFlags};
@@ -30,7 +38,7 @@ impl Push {
     pub(super) async fn run(self, format: Format) -> Result<()> {
         let data = existing(self.data_dir)?;
         let to = self.to.unwrap_or_else(|| self.reference.clone());
-        let auth = credentials(&self.registries, &data, &to)?;
+        let auth = credentials(&self.registries, &data, &to).await?;
         let authority = data.running().and_then(|running| running.ca);
         let behavior = images::PullBehavior::default();
         let store =
@@ -47,7 +55,7 @@ impl Push {
 
 /// Whom the registry of a reference knows us as: whom the file says; the administrator, if it is the
 /// server's that runs with the data folder; else nobody.
-pub(super) fn credentials(
+pub(super) async fn credentials(
     flags: &RegistryFlags,
     data: &DataDir,
     reference: &ImageReference,
@@ -66,14 +74,35 @@ pub(super) fn credentials(
     let is_own = own_names(&running.endpoint, running.account.as_str(), running.region.as_str())
         .iter()
         .any(|name| name == registry);
-    Ok(match is_own {
-        true => RegistryAuth::At {
-            url: running.endpoint,
-            username: keys.access_key_id,
-            password: keys.secret_access_key,
-        },
-        false => RegistryAuth::Anonymous,
-    })
+    match is_own {
+        true => token(running, keys).await,
+        false => Ok(RegistryAuth::Anonymous),
+    }
+}
+
+/// A token of the server's own for its registry. The administrator's key only signs the question: by the
+/// time of the call something else may listen where the server did.
+async fn token(server: Running, keys: Keys) -> Result<RegistryAuth> {
+    let credentials = Credentials {
+        access_key_id: keys.access_key_id.as_str().into(),
+        secret: Secret::new(keys.secret_access_key.as_str()),
+        session_token: None,
+    };
+    let (url, clock) = (server.endpoint, Arc::new(SystemClock));
+    let mut client = Client::new(&url, Some(credentials), server.region, clock);
+    if let Some(ca) = server.ca.filter(|_| url.starts_with("https://")) {
+        let pem = std::fs::read(&ca).with_context(|| format!("reading {}", ca.display()))?;
+        client = client.with_tls(TlsClient::with_authorities(&ca.display().to_string(), &pem)?);
+    }
+    let asked = client.invoke(&shapes_ecr::SERVICE, "GetAuthorizationToken", &json!({})).await;
+    let answer = asked.with_context(|| format!("asking {url} for a token of its registry"))?;
+    let told = answer["authorizationData"][0]["authorizationToken"].as_str().unwrap_or_default();
+    let pair = BASE64.decode(told.as_bytes()).ok().and_then(|pair| String::from_utf8(pair).ok());
+    let pair = pair.as_ref().and_then(|pair| pair.split_once(':'));
+    let (username, password) =
+        pair.with_context(|| format!("{url} gave no token that can be read"))?;
+    let (username, password) = (username.to_owned(), password.to_owned());
+    Ok(RegistryAuth::At { url, username, password })
 }
 
 /// What references call the registry of a server: its address, that of the loopback address by its name,
@@ -87,6 +116,9 @@ fn own_names(endpoint: &str, account: &str, region: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
     use super::*;
 
     #[test]
@@ -95,5 +127,35 @@ mod tests {
         let of_ecr = "000000000000.dkr.ecr.us-east-1.amazonaws.com";
         assert_eq!(names, ["127.0.0.1:4566", of_ecr, "localhost:4566"]);
         assert_eq!(own_names("https://plane.test:1", "1", "r")[0], "plane.test:1");
+    }
+
+    #[tokio::test]
+    async fn the_administrators_secret_is_told_to_nobody() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = Running {
+            endpoint: format!("http://{}", listener.local_addr().unwrap()),
+            ca: None,
+            pid: 1,
+            account: "000000000000".parse().unwrap(),
+            region: "us-east-1".parse().unwrap(),
+            metrics: None,
+            dns: None,
+        };
+        let (access_key_id, secret) = ("AKIA1".to_owned(), "hush".to_owned());
+        let keys = Keys { access_key_id, secret_access_key: secret };
+        // Whoever listens there now asks for a password.
+        let impostor = async {
+            let mut stream = listener.accept().await.unwrap().0;
+            let mut asked = vec![0; 16 * 1024];
+            let count = stream.read(&mut asked).await.unwrap();
+            let answer = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"x\"\r\n\
+                          Content-Length: 0\r\nConnection: close\r\n\r\n";
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            String::from_utf8(asked[..count].to_vec()).unwrap()
+        };
+        let (refused, asked) = tokio::join!(token(server, keys), impostor);
+        assert!(refused.is_err());
+        assert!(asked.contains("AWS4-HMAC-SHA256 Credential=AKIA1/"), "{asked}");
+        assert!(!asked.contains("hush") && !asked.contains("Basic"), "{asked}");
     }
 }
