@@ -1,6 +1,7 @@
 //! Processes that a benchmark starts, and ends by their ids.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
@@ -8,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::signal::{Signal, kill};
 use nix::time::{ClockId, clock_gettime};
@@ -109,9 +111,30 @@ pub fn processor_time() -> Duration {
 
 /// Holds this process to one core from here on.
 pub fn pin_self(core: usize) -> Result<()> {
-    let mut cores = CpuSet::new();
-    cores.set(core)?;
-    sched_setaffinity(Pid::from_raw(0), &cores).context("holding the load generator to one core")
+    let set = cores([core])?;
+    sched_setaffinity(Pid::from_raw(0), &set).context("holding the load generator to one core")
+}
+
+/// Holds what threads a process has, and those that they start, to these cores from here on.
+pub fn hold(process: u32, to: impl IntoIterator<Item = usize>) -> Result<()> {
+    let set = cores(to)?;
+    for thread in fs::read_dir(format!("/proc/{process}/task"))? {
+        let id = thread?.file_name().to_string_lossy().parse()?;
+        // One that has ended since needs no core.
+        match sched_setaffinity(Pid::from_raw(id), &set) {
+            Ok(()) | Err(Errno::ESRCH) => {}
+            Err(error) => return Err(error).context("holding a server to cores"),
+        }
+    }
+    Ok(())
+}
+
+fn cores(to: impl IntoIterator<Item = usize>) -> Result<CpuSet> {
+    let mut set = CpuSet::new();
+    for core in to {
+        set.set(core)?;
+    }
+    Ok(set)
 }
 
 /// A loopback port that nobody had a moment ago.

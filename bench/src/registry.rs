@@ -3,7 +3,9 @@
 //!
 //! Both are spoken to by the same small client on loopback: an upload is a POST and a PUT of the whole blob,
 //! as containerd does it. Ours runs with `--auth open`, theirs without authentication. What was pushed is on the
-//! disk before one pull after another is measured, so that none runs beside the writing of what was pushed.
+//! disk before one pull after another is measured, so that none runs beside the writing of what was pushed; the
+//! registry has the first core then and the client the second: else the kernel may keep both on one, and a pull
+//! takes two or three times as long, of either registry.
 //! docker-registry 2.8 knows no pages of tags: its page has all of them.
 
 mod speech;
@@ -21,7 +23,7 @@ use serde_json::{Value, json};
 use self::speech::Speech;
 use crate::longshore::{Longshore, Place};
 use crate::memory::rss_kib;
-use crate::process::{Process, free_port};
+use crate::process::{Process, free_port, hold};
 use crate::report::{Report, Sample, ms};
 
 const NAME: &str = "bench/app";
@@ -32,6 +34,9 @@ const TAGS_PER_IMAGE: u32 = 1_000;
 const TAGGERS: u32 = 16;
 /// Items of one page: as many as the registries give at most.
 const PAGE_ITEMS: u32 = 1_000;
+/// Where registry and client are while single pulls are measured.
+const REGISTRY_CORE: usize = 0;
+const CLIENT_CORE: usize = 1;
 /// How often each blob is pulled by itself: a pull is short, and a host may take time from any of them.
 const PULLS_OF_EACH: usize = 3;
 /// How often memory is looked at.
@@ -185,11 +190,17 @@ impl Measured<'_> {
             push.push(begin.elapsed());
         }
         nix::unistd::sync();
+        let cores = std::thread::available_parallelism()?.get();
+        ensure!(cores > CLIENT_CORE, "registry and client need a core each");
+        hold(self.id, [REGISTRY_CORE])?;
+        hold(std::process::id(), [CLIENT_CORE])?;
         for blob in blobs.iter().cycle().take(PULLS_OF_EACH * blobs.len()) {
             let begin = Instant::now();
             speech.pull(NAME, blob)?;
             pull.push(begin.elapsed());
         }
+        hold(self.id, 0..cores)?;
+        hold(std::process::id(), 0..cores)?;
         let blobs: Vec<_> = (0..transfers).map(|number| self.blob(rounds + number)).collect();
         let peak = Peak::default();
         let (push_all, pull_all) = peak.watch(self.id, || {
