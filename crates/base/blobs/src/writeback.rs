@@ -17,7 +17,7 @@ impl Writeback {
     /// The file has so many bytes now. Each [`STEP_BYTES`] the system is told to begin to write them. That
     /// is not waited for, but a disk that has too much to do already makes the call wait
     /// (sync_file_range(2)): only for threads that may block.
-    #[allow(unsafe_code)] // sync_file_range, which no crate of ours wraps
+    #[allow(unsafe_code)] // decision 168
     pub(crate) fn reached(&mut self, file: &File, bytes: u64) {
         let Some(step) = bytes.checked_sub(self.begun_bytes).filter(|step| *step >= STEP_BYTES)
         else {
