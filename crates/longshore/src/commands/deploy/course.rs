@@ -181,14 +181,16 @@ fn verdict(told: Told<'_>, id: &str, all: &[Value]) -> Verdict {
         "ROLLBACK_FAILED" => Verdict::Failed(format!("{} It could not be rolled back.", cause())),
         "ROLLBACK_REQUESTED" | "ROLLBACK_IN_PROGRESS" => Verdict::GoingBack(cause()),
         // From here on without a service deployment, or with one that says no more than this.
-        // One that a person stopped is FAILED too, but nothing found it so. The service may have been
-        // looked at a moment before it was.
+        // One that a person stopped is FAILED too, but nothing found it so.
         "STOPPED" if was_found(told.service_deployment) => Verdict::Failed(cause()),
         "STOPPED" if rollout == "FAILED" => Verdict::Stopped(cause()),
         _ if rollout == "FAILED" => Verdict::Failed(cause()),
         _ if !primary.is_null() && text(primary, "id") != id => {
             Verdict::Replaced(short(text(primary, "taskDefinition")).to_owned())
         }
+        // The service was looked at a moment before: whether a person stopped it or a newer one took
+        // its place is for the next look.
+        "STOPPED" if rollout == "IN_PROGRESS" => Verdict::GoingOn,
         "STOPPED" => Verdict::Stopped(cause()),
         _ if rollout == "COMPLETED" => Verdict::Reached,
         _ => Verdict::GoingOn,
@@ -295,7 +297,8 @@ mod tests {
         check(&primary("FAILED"), "", "FAILED", Some(3));
         check(&primary("FAILED"), "STOP_REQUESTED", "FAILED", Some(3));
         check(&primary("FAILED"), "STOPPED", "STOPPED", Some(4));
-        check(&primary("IN_PROGRESS"), "STOPPED", "STOPPED", Some(4));
+        check(&primary("IN_PROGRESS"), "STOPPED", "IN_PROGRESS", None);
+        check(&[], "STOPPED", "STOPPED", Some(4));
         for rollout in ["IN_PROGRESS", "FAILED"] {
             let told = Told {
                 service: &service(&primary(rollout)),
