@@ -149,7 +149,7 @@ pub(crate) enum Error {
         actual: u64,
     },
     /// The manifest cannot be kept.
-    #[error("Invalid parameter at 'ImageManifest' failed to satisfy constraint: '{0}'")]
+    #[error("{}", of_manifest(.0))]
     Manifest(#[from] ManifestError),
     /// No such upload, or it has ended.
     #[error("The upload with id '{0}' could not be found")]
@@ -339,6 +339,19 @@ impl From<TransactError<Self>> for Error {
         match error {
             TransactError::Rejected(error) => error,
             TransactError::Ledger(cause) => Self::Storage(Box::new(cause)),
+        }
+    }
+}
+
+/// ECR tells of a manifest without a type in other words than of one with a fault.
+fn of_manifest(error: &ManifestError) -> String {
+    match error {
+        ManifestError::Untyped => error.to_string(),
+        ManifestError::TooLarge
+        | ManifestError::Json(_)
+        | ManifestError::Unsupported(_)
+        | ManifestError::Invalid(_) => {
+            format!("Invalid parameter at 'ImageManifest' failed to satisfy constraint: '{error}'")
         }
     }
 }

@@ -121,7 +121,11 @@ impl Inner {
                     failure_code: Some(
                         shapes::ScanningConfigurationFailureCode::RepositoryNotFound,
                     ),
-                    failure_reason: Some(crate::push::no_repository(&key).to_string()),
+                    failure_reason: Some(
+                        shapes::ScanningConfigurationFailureCode::RepositoryNotFound
+                            .as_str()
+                            .to_owned(),
+                    ),
                     repository_name: Some(key.1),
                 });
                 continue;
@@ -136,7 +140,8 @@ impl Inner {
                 repository_arn: Some(arn(&key)),
                 repository_name: Some(key.1),
                 scan_frequency: Some(scan_frequency),
-                scan_on_push: Some(scan_frequency == ScanFrequency::ScanOnPush),
+                // The repository's own setting, whatever the registry's rules make of it.
+                scan_on_push: Some(row.scan_on_push),
             });
         }
         Ok(shapes::BatchGetRepositoryScanningConfigurationResponse {

@@ -58,6 +58,9 @@ pub(crate) enum ManifestError {
     /// A type that this registry does not take, though others do.
     #[error("manifests of the type '{0}' are not supported")]
     Unsupported(String),
+    /// Nobody says of which type it is.
+    #[error("image manifest mediatype not provided in manifest or parameter")]
+    Untyped,
     /// Anything else.
     #[error("{0}")]
     Invalid(String),
@@ -213,7 +216,7 @@ fn media_type(
     }
     let named = told.or(content_type);
     let Some(named) = named else {
-        return invalid("image manifest mediatype not provided in manifest or parameter");
+        return Err(ManifestError::Untyped);
     };
     if named == OCI_ARTIFACT {
         return Err(ManifestError::Unsupported(named.to_owned()));

@@ -44,8 +44,13 @@ impl Inner {
         let scope = scope(&context);
         let done = self.ledger.transact("create load balancer", |tx| {
             let groups = input.security_groups.as_deref().unwrap_or_default();
-            let Placement { vpc, subnets, groups } =
-                self.place(tx, &scope, &wanted, (groups, is_network))?;
+            let placed = self.place(tx, &scope, &wanted, (groups, is_network))?;
+            if !is_network && !placed.spans_zones() {
+                return Err(Error::invalid(
+                    "At least two subnets in two different Availability Zones must be specified",
+                ));
+            }
+            let Placement { vpc, subnets, groups } = placed;
             if let Some((key, row)) = self.load_balancer_named(tx, &scope, &input.name) {
                 let same = arn::is_network(&key.1) == is_network
                     && row.internal == internal

@@ -24,6 +24,13 @@ pub(super) struct Placement {
     pub(super) groups: Vec<String>,
 }
 
+impl Placement {
+    /// Whether it has as many zones as an application load balancer needs.
+    pub(super) fn spans_zones(&self) -> bool {
+        self.subnets.len() >= ZONES_MIN
+    }
+}
+
 /// The ids of the subnets that a request names in either way.
 pub(super) fn placed(
     subnets: Option<&[String]>,
@@ -59,7 +66,7 @@ fn mapped(mapping: &shapes::SubnetMapping, operation: &'static str) -> Result<St
 
 impl Inner {
     /// What these ids of subnets and security groups mean, checked as ELB checks them; a network
-    /// load balancer may be in one zone alone, and has no security groups unless they are named.
+    /// load balancer has no security groups unless they are named.
     pub(super) fn place(
         &self,
         view: &impl View,
@@ -82,11 +89,6 @@ impl Inner {
                 "More than 1 subnet cannot be specified for 1 availability zone".to_owned(),
             ));
         }
-        if subnets.len() < ZONES_MIN && !is_network {
-            return Err(Error::Configuration(
-                "More than 1 availability zone must be specified".to_owned(),
-            ));
-        }
         let groups = if is_network && groups.is_empty() { Vec::new() } else { network.groups };
         Ok(Placement { vpc: network.vpc, subnets, groups })
     }
@@ -105,7 +107,13 @@ impl Inner {
         let row = self.change_load_balancer(&context, &input.load_balancer_arn, |tx, row| {
             let scope = scope(&context);
             let groups = (&row.security_groups[..], is_network);
-            row.subnets = self.place(tx, &scope, &wanted, groups)?.subnets;
+            let placed = self.place(tx, &scope, &wanted, groups)?;
+            if !is_network && !placed.spans_zones() {
+                return Err(Error::Configuration(
+                    "More than 1 availability zone must be specified".to_owned(),
+                ));
+            }
+            row.subnets = placed.subnets;
             Ok(())
         });
         Ok(shapes::SetSubnetsOutput {

@@ -87,17 +87,20 @@ impl Security<'_> {
     }
 
     fn with_tls(&self, before: Option<&Secure>) -> Result<Secure, Error> {
-        let exactly_one = || {
-            let protocol = if self.is_network { "TLS" } else { "HTTPS" };
-            Error::invalid(format!(
-                "You must provide a list containing exactly one certificate if the listener \
-                 protocol is {protocol}."
-            ))
-        };
-        let certificate = match (self.certificates.unwrap_or_default(), before) {
-            ([only], _) => one(only)?,
-            ([], Some(before)) => before.certificate.clone(),
-            _ => return Err(exactly_one()),
+        let protocol = if self.is_network { "TLS" } else { "HTTPS" };
+        let certificate = match (self.certificates, before) {
+            (Some([only]), _) => one(only)?,
+            (None | Some([]), Some(before)) => before.certificate.clone(),
+            (None, None) => {
+                let text = format!("A certificate must be specified for {protocol} listeners");
+                return Err(Error::invalid(text));
+            }
+            (Some(_), _) => {
+                return Err(Error::Configuration(format!(
+                    "You must provide a list containing exactly one certificate if the listener \
+                     protocol is {protocol}."
+                )));
+            }
         };
         let usual = || before.map_or(policies::USUAL, |before| before.policy.as_str());
         let policy = self.policy.unwrap_or_else(usual);

@@ -22,7 +22,9 @@ impl Inner {
                 let one = |name: &String| {
                     policies::named(name).map(show).ok_or_else(|| Error::Policy(name.clone()))
                 };
-                named.iter().map(one).collect::<Result<Vec<_>, Error>>()?
+                let is_first = |(index, name): &(usize, &String)| !named[..*index].contains(*name);
+                let once = named.iter().enumerate().filter(is_first).map(|(_, name)| name);
+                once.map(one).collect::<Result<Vec<_>, Error>>()?
             }
         };
         let is_gateway = input.load_balancer_type == Some(shapes::LoadBalancerTypeEnum::Gateway);
