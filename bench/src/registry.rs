@@ -208,14 +208,14 @@ impl Measured<'_> {
             let pull_all = self.at_once(&blobs, |speech, blob| speech.pull(NAME, blob))?;
             anyhow::Ok((push_all, pull_all))
         })?;
-        self.make_tags(&mut speech)?;
+        self.make_tags()?;
         Ok(Found {
             push: Sample::new(push),
             pull: Sample::new(pull),
             push_all,
             pull_all,
             peak_mib: peak.0.load(Ordering::Relaxed) as f64 / 1024.0,
-            pages: self.pages(&mut speech)?,
+            pages: self.pages()?,
         })
     }
 
@@ -250,9 +250,9 @@ impl Measured<'_> {
     }
 
     /// As many tags as are to be listed, of as few images as may have them.
-    fn make_tags(&self, speech: &mut Speech) -> Result<()> {
+    fn make_tags(&self) -> Result<()> {
         let config = speech::Content::new(u32::MAX, 16);
-        speech.push(NAME, &config)?;
+        Speech::open(self.port)?.push(NAME, &config)?;
         let tags = self.options.tags;
         std::thread::scope(|scope| {
             let running: Vec<_> = (0..TAGGERS)
@@ -273,7 +273,8 @@ impl Measured<'_> {
     }
 
     /// How long each page takes, from the first to the last.
-    fn pages(&self, speech: &mut Speech) -> Result<Sample> {
+    fn pages(&self) -> Result<Sample> {
+        let mut speech = Speech::open(self.port)?;
         let (mut times, mut seen, mut last) = (Vec::new(), 0, String::new());
         loop {
             let path = format!("/v2/{NAME}/tags/list?n={PAGE_ITEMS}&last={last}");
