@@ -5,7 +5,8 @@
 //! as containerd does it. Ours runs with `--auth open`, theirs without authentication. What was pushed is on the
 //! disk before one pull after another is measured, so that none runs beside the writing of what was pushed; the
 //! registry has the first core then and the client the second: else the kernel may keep both on one, and a pull
-//! takes two or three times as long, of either registry.
+//! takes two or three times as long, of either registry. Pulls at once of blobs that together are larger than
+//! memory read the disk; with `--cold` the system forgets smaller ones, too.
 //! docker-registry 2.8 knows no pages of tags: its page has all of them.
 
 mod speech;
@@ -41,6 +42,7 @@ const CLIENT_CORE: usize = 1;
 const PULLS_OF_EACH: usize = 3;
 /// How often memory is looked at.
 const LOOK: Duration = Duration::from_millis(20);
+const DROP_CACHES: &str = "/proc/sys/vm/drop_caches";
 const START_LIMIT: Duration = Duration::from_secs(20);
 
 /// How much faster than docker-registry transfers are to be.
@@ -68,6 +70,9 @@ pub struct Registry {
     /// Leave the peer out
     #[arg(long)]
     no_peers: bool,
+    /// Let the system forget what was pushed before pulls at once, so that they read the disk; needs root
+    #[arg(long)]
+    cold: bool,
 }
 
 /// A registry that is measured.
@@ -84,7 +89,8 @@ struct Found {
     pull: Sample,
     push_all: Duration,
     pull_all: Duration,
-    peak_mib: f64,
+    push_mib: f64,
+    pull_mib: f64,
     pages: Sample,
 }
 
@@ -105,7 +111,8 @@ impl Registry {
             Measured { name: "longshore", port, id, options: self }.measure()?
         };
         self.tell(&mut report, "longshore", &ours);
-        report.target("longshore, memory at most", ours.peak_mib, GOAL_MIB, true, "MiB");
+        let memory = ours.push_mib.max(ours.pull_mib);
+        report.target("longshore, memory at most", memory, GOAL_MIB, true, "MiB");
         let page = ms(ours.pages.median());
         report.target("longshore, a page of tags", page, GOAL_PAGE_MS, true, "ms");
         if self.no_peers {
@@ -148,7 +155,9 @@ impl Registry {
         let many = format!("{} at once", self.transfers);
         report.add(&format!("{name}, pushes, {many}"), rate(all, found.push_all), "MB/s", "");
         report.add(&format!("{name}, pulls, {many}"), rate(all, found.pull_all), "MB/s", "");
-        report.add(&format!("{name}, memory with {many}"), found.peak_mib, "MiB", "resident, peak");
+        for (what, mib) in [("pushes", found.push_mib), ("pulls", found.pull_mib)] {
+            report.add(&format!("{name}, memory, {what}"), mib, "MiB", "resident, peak");
+        }
         report.add_sample(
             &format!("{name}, page of {PAGE_ITEMS} of {} tags", self.tags),
             &found.pages,
@@ -202,19 +211,22 @@ impl Measured<'_> {
         hold(self.id, 0..cores)?;
         hold(std::process::id(), 0..cores)?;
         let blobs: Vec<_> = (0..transfers).map(|number| self.blob(rounds + number)).collect();
-        let peak = Peak::default();
-        let (push_all, pull_all) = peak.watch(self.id, || {
-            let push_all = self.at_once(&blobs, |speech, blob| speech.push(NAME, blob))?;
-            let pull_all = self.at_once(&blobs, |speech, blob| speech.pull(NAME, blob))?;
-            anyhow::Ok((push_all, pull_all))
-        })?;
+        let (push_all, push_mib) =
+            self.watched(|| self.at_once(&blobs, |speech, blob| speech.push(NAME, blob)))?;
+        if self.options.cold {
+            nix::unistd::sync();
+            fs::write(DROP_CACHES, "1").context("only root lets the system forget files")?;
+        }
+        let (pull_all, pull_mib) =
+            self.watched(|| self.at_once(&blobs, |speech, blob| speech.pull(NAME, blob)))?;
         self.make_tags()?;
         Ok(Found {
             push: Sample::new(push),
             pull: Sample::new(pull),
             push_all,
             pull_all,
-            peak_mib: peak.0.load(Ordering::Relaxed) as f64 / 1024.0,
+            push_mib,
+            pull_mib,
             pages: self.pages()?,
         })
     }
@@ -247,6 +259,23 @@ impl Measured<'_> {
             })
         })?;
         Ok(begin.elapsed())
+    }
+
+    /// Does something, and tells the most memory that the registry was seen to hold meanwhile.
+    fn watched<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<(T, f64)> {
+        let (peak_kib, is_over) = (AtomicU64::new(0), AtomicBool::new(false));
+        let done = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    peak_kib.fetch_max(rss_kib(self.id).unwrap_or(0), Ordering::Relaxed);
+                    std::thread::sleep(LOOK);
+                }
+            });
+            let done = work();
+            is_over.store(true, Ordering::Relaxed);
+            done
+        });
+        Ok((done?, peak_kib.into_inner() as f64 / 1024.0))
     }
 
     /// As many tags as are to be listed, of as few images as may have them.
@@ -308,25 +337,4 @@ fn tag(speech: &mut Speech, config: &speech::Content, number: u32) -> Result<()>
     let told = speech.ask("PUT", &path, &headers, manifest.to_string().as_bytes())?;
     ensure!(told.status == 201, "{path}: {}", told.text());
     Ok(())
-}
-
-/// The most memory that a process was seen to hold, in KiB.
-#[derive(Default)]
-struct Peak(AtomicU64);
-
-impl Peak {
-    fn watch<T>(&self, id: u32, work: impl FnOnce() -> T) -> T {
-        let is_over = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                while !is_over.load(Ordering::Relaxed) {
-                    self.0.fetch_max(rss_kib(id).unwrap_or(0), Ordering::Relaxed);
-                    std::thread::sleep(LOOK);
-                }
-            });
-            let done = work();
-            is_over.store(true, Ordering::Relaxed);
-            done
-        })
-    }
 }
