@@ -70,8 +70,19 @@ impl Profile {
         changes.iter().for_each(show);
         if !self.dry_run {
             say!("Use it with:  export AWS_PROFILE={}", self.name);
+            if let Some(other) = self.other_authority() {
+                // Clients take the variable before the profile's `ca_bundle`.
+                say!("and without AWS_CA_BUNDLE, which names {other}:  unset AWS_CA_BUNDLE");
+            }
         }
         Ok(())
+    }
+
+    /// The file that the environment has clients trust, if it is not the server's authority.
+    fn other_authority(&self) -> Option<String> {
+        let ca = DataDir::at(settings::data_dir(self.data_dir.clone()).ok()?).running()?.ca?;
+        let said = PathBuf::from(std::env::var_os("AWS_CA_BUNDLE")?);
+        (said != ca).then(|| said.display().to_string())
     }
 
     fn changes(&self) -> Result<[Change; 2]> {

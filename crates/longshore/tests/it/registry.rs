@@ -96,6 +96,12 @@ fn what_a_node_has_is_pushed() {
     up.cli(&["image", "push", "busybox", "--to", of_ecr]);
     let told = up.cli(&["image", "pull", of_ecr]);
     assert_eq!(told.trim_end(), format!("pulled {of_ecr} {digest}"));
+    // Who has nothing to do with the server is told how to be somebody.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let folder = elsewhere.path().to_str().unwrap();
+    let refused = up.try_cli(&["image", "pull", &format!("{uri}:v1"), "--data-dir", folder]);
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && told.contains("--registry-auth"), "{told}");
     let nowhere = uri.replace("/app", "/nowhere");
     for (image, to, why) in [
         ("busybox", nowhere.as_str(), "The repository with name 'nowhere' does not exist"),

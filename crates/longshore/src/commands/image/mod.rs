@@ -259,7 +259,11 @@ impl Pull {
             node::open_images(&data, behavior, &self.registries, authority.as_deref(), None)
                 .await?;
         let pulled = bar::watched(format, |progress| store.pull(&self.reference, &auth, progress));
-        let image = pulled.await?.image;
+        let pulled = pulled.await.map_err(|error| {
+            let is_denied = error.is_denied();
+            push::or_log_in(error.into(), is_denied, &auth)
+        });
+        let image = pulled?.image;
         tell("pulled", (&image.reference, &image.digest), format)
     }
 }

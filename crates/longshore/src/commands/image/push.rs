@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result, anyhow};
 use clap::Args;
 use data_encoding::BASE64;
 use runtime::images::{self, ImageReference, RegistryAuth};
@@ -44,11 +44,14 @@ impl Push {
         let store =
             node::open_images(&data, behavior, &self.registries, authority.as_deref(), None)
                 .await?;
-        let (here, there) = (&self.reference, &to);
+        let (here, there, who) = (&self.reference, &to, &auth);
         let pushed = bar::watched(format, |progress| async move {
-            store.push(here, there, &auth, &progress).await
+            store.push(here, there, who, &progress).await
         });
-        let digest = pushed.await.with_context(|| format!("pushing {to}"))?;
+        let digest = pushed.await.map_err(|error| {
+            let is_denied = error.is_denied();
+            or_log_in(anyhow::Error::new(error).context(format!("pushing {to}")), is_denied, &auth)
+        })?;
         tell("pushed", (&to, &digest), format)
     }
 }
@@ -78,6 +81,17 @@ pub(super) async fn credentials(
         true => token(running, keys).await,
         false => Ok(RegistryAuth::Anonymous),
     }
+}
+
+/// What to do besides, where a registry turned away somebody whom it does not know.
+pub(super) fn or_log_in(error: Error, is_denied: bool, auth: &RegistryAuth) -> Error {
+    if !is_denied || !matches!(auth, RegistryAuth::Anonymous) {
+        return error;
+    }
+    anyhow!(
+        "{error:#}\nName a file with credentials by --registry-auth (docker login writes \
+         ~/.docker/config.json), or by --data-dir the folder of the server whose registry it is"
+    )
 }
 
 /// A token of the server's own for its registry. The administrator's key only signs the question: by the

@@ -271,6 +271,11 @@ pub enum SnapshotError {
 }
 
 impl PullError {
+    /// Whether the registry wants other credentials, or some.
+    pub fn is_denied(&self) -> bool {
+        matches!(self, Self::Denied { .. })
+    }
+
     /// What went wrong with a registry, as trouble with an image.
     pub(crate) fn of_client(error: ClientError, reference: &ImageReference) -> Self {
         match error {

@@ -50,6 +50,13 @@ pub enum PushError {
     Registry(#[from] ClientError),
 }
 
+impl PushError {
+    /// Whether the registry wants other credentials, or some.
+    pub fn is_denied(&self) -> bool {
+        matches!(self, Self::Registry(ClientError::Denied { .. }))
+    }
+}
+
 /// What is pushed: blobs, then the manifest.
 struct Parts {
     digest: Digest,
