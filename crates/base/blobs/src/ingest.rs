@@ -176,6 +176,11 @@ impl Ingest {
 
     /// Hashes what an earlier attempt left and goes to its end.
     fn rehash(&mut self) -> Result<(), StoreError> {
+        let here = self.file.metadata().map_err(io_error("read", &self.path))?.len();
+        // Of most there is nothing yet: many that begin at once need no buffers.
+        if here == 0 {
+            return Ok(());
+        }
         let mut buffer = vec![0; REHASH_BUFFER_BYTES];
         loop {
             let count = self.file.read(&mut buffer).map_err(io_error("read", &self.path))?;

@@ -109,6 +109,13 @@ const TRANSFERS_MAX: usize = 512;
 /// Files of findings that are read at once, of some 10 MB each at most; more wait.
 const READINGS_MAX: usize = 2;
 
+impl Inner {
+    /// Blobs that are on their way in or out now.
+    pub(crate) fn transfers_under_way(&self) -> usize {
+        TRANSFERS_MAX.saturating_sub(self.transfers.available_permits())
+    }
+}
+
 impl Ecr {
     /// The service over a ledger that was opened with these tables.
     pub fn new(seal: Seal, tables: Tables, ledger: Ledger, setup: EcrSetup) -> Self {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ::http::header::RANGE;
 use ::http::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderName, HeaderValue, LOCATION};
 use ::http::{HeaderMap, Response, StatusCode};
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use ledger::View;
 use terms::Uuid;
@@ -27,11 +27,13 @@ use crate::tables::{DigestKey, NameKey};
 pub(crate) const LAYER_BYTES_MAX: u64 = 52_000 * 1024 * 1024;
 /// A client may send nothing for so long.
 const IDLE: Duration = Duration::from_secs(60);
-/// What is gathered before it is written. With many uploads, this and what hyper reads ahead is what
-/// the registry holds in memory.
+/// What is gathered before it is written. With few uploads the next piece is gathered meanwhile.
 const WRITE_BYTES: usize = 256 * 1024;
-/// The same where uploads wait for each other: two pieces of each are in memory then, one on its way to a file.
-const WAITING_BYTES: usize = 64 * 1024;
+/// The same where uploads wait for each other, or many share the processors: with what hyper reads ahead, this is
+/// what each holds in memory.
+const CROWDED_BYTES: usize = 128 * 1024;
+/// So many transfers at once are few.
+const FEW: usize = 8;
 /// The most that a connection gives at a time.
 const FRAME_BYTES: usize = 64 * 1024;
 /// Repositories that are looked at for a blob that is to be mounted from anywhere.
@@ -250,30 +252,38 @@ impl Request<'_> {
         let limit = range.map_or(LAYER_BYTES_MAX, |(_, last)| last.saturating_add(1));
         let limit = limit.min(LAYER_BYTES_MAX);
         let mut came = upload.offset();
-        let waits = upload.waits_for_others();
-        let size = if waits { WAITING_BYTES } else { WRITE_BYTES };
-        let mut piece = gather(&mut body, came, limit, size).await;
+        let mut room = BytesMut::new();
+        let mut piece = gather(&mut body, BytesMut::new(), came, limit, CROWDED_BYTES).await;
         loop {
             let Piece { bytes, ended } = piece;
             came += bytes.len() as u64;
-            let Some(ended) = ended else {
-                if waits {
-                    upload.append(bytes.freeze()).await.map_err(full)?;
-                    piece = gather(&mut body, came, limit, size).await;
-                    continue;
+            let bytes = bytes.freeze();
+            if let Some(ended) = ended {
+                if !bytes.is_empty() {
+                    upload.append(bytes).await.map_err(full)?;
                 }
-                let next = gather(&mut body, came, limit, size);
-                let (written, next) = tokio::join!(upload.append(bytes.freeze()), next);
-                written.map_err(full)?;
-                piece = next;
-                continue;
-            };
-            if !bytes.is_empty() {
-                upload.append(bytes.freeze()).await.map_err(full)?;
+                return ended;
             }
-            return ended;
+            if upload.waits_for_others() || self.inner.transfers_under_way() > FEW {
+                upload.append(bytes.clone()).await.map_err(full)?;
+                piece = gather(&mut body, again(bytes), came, limit, CROWDED_BYTES).await;
+                room = BytesMut::new();
+            } else {
+                let next = gather(&mut body, room, came, limit, WRITE_BYTES);
+                let (written, next) = tokio::join!(upload.append(bytes.clone()), next);
+                written.map_err(full)?;
+                (piece, room) = (next, again(bytes));
+            }
         }
     }
+}
+
+/// The memory of a piece that was written, for the next one: threads that take turns with large pieces would
+/// leave much of it with the allocator.
+fn again(bytes: Bytes) -> BytesMut {
+    let mut room = bytes.try_into_mut().unwrap_or_default();
+    room.clear();
+    room
 }
 
 /// Some bytes of a body, and how it ended if it did.
@@ -283,10 +293,10 @@ struct Piece {
 }
 
 /// Waits for the next bytes of a body, of which `came` are here and `limit` may come: for so many as are
-/// a piece.
-async fn gather(body: &mut Body, came: u64, limit: u64, piece: usize) -> Piece {
-    // Of its whole size when the first byte comes: one that grew would be copied, and take twice as much.
-    let mut bytes = BytesMut::new();
+/// a piece, in this room if it has the size.
+async fn gather(body: &mut Body, room: BytesMut, came: u64, limit: u64, piece: usize) -> Piece {
+    let size = piece + FRAME_BYTES;
+    let mut bytes = if room.capacity() == size { room } else { BytesMut::new() };
     let ended = loop {
         let frame = match tokio::time::timeout(IDLE, body.frame()).await {
             Err(_) => break Err(Refusal::new(Words::Slow, "the body stopped coming")),
@@ -301,8 +311,9 @@ async fn gather(body: &mut Body, came: u64, limit: u64, piece: usize) -> Piece {
             let text = format!("the upload has more than {limit} bytes");
             break Err(Refusal::new(Words::SizeInvalid, text));
         }
+        // Of its whole size when the first byte comes: one that grew would be copied, and take twice as much.
         if bytes.capacity() == 0 {
-            bytes.reserve(piece + FRAME_BYTES);
+            bytes.reserve(size);
         }
         bytes.extend_from_slice(&data);
         if bytes.len() >= piece {
@@ -362,4 +373,30 @@ fn made(name: &str, digest: &ContentDigest) -> Response<Body> {
     headers.insert(CONTENT_DIGEST.clone(), value(digest.as_str()));
     headers.insert(CONTENT_LENGTH, HeaderValue::from(0));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memory_of_a_piece_is_used_again() {
+        let mut piece = BytesMut::new();
+        piece.reserve(CROWDED_BYTES + FRAME_BYTES);
+        piece.extend_from_slice(&[7; CROWDED_BYTES]);
+        let at = piece.as_ptr();
+        let written = piece.freeze();
+        drop(written.clone());
+        let room = again(written);
+        assert_eq!((room.as_ptr(), room.len()), (at, 0));
+        assert_eq!(room.capacity(), CROWDED_BYTES + FRAME_BYTES);
+    }
+
+    #[test]
+    fn the_memory_of_a_piece_that_somebody_holds_is_not() {
+        let written = BytesMut::from(&b"held"[..]).freeze();
+        let held = written.clone();
+        assert_eq!(again(written).capacity(), 0);
+        assert_eq!(held, "held");
+    }
 }
