@@ -34,8 +34,6 @@ const WRITE_BYTES: usize = 256 * 1024;
 const CROWDED_BYTES: usize = 128 * 1024;
 /// So many transfers at once are few.
 const FEW: usize = 8;
-/// The most that a connection gives at a time.
-const FRAME_BYTES: usize = 64 * 1024;
 /// Repositories that are looked at for a blob that is to be mounted from anywhere.
 const SOURCES_MAX: usize = 64;
 
@@ -245,19 +243,18 @@ impl Request<'_> {
     async fn take_in(
         &self,
         upload: &mut Upload,
-        mut body: Body,
+        body: Body,
         range: Option<(u64, u64)>,
     ) -> Result<(), Refusal> {
         let _place = self.inner.transfers.try_acquire().map_err(|_| busy())?;
         let limit = range.map_or(LAYER_BYTES_MAX, |(_, last)| last.saturating_add(1));
-        let limit = limit.min(LAYER_BYTES_MAX);
-        let mut came = upload.offset();
+        let limit_bytes = limit.min(LAYER_BYTES_MAX);
+        let mut coming =
+            Coming { body, frame: Bytes::new(), came_bytes: upload.offset(), limit_bytes };
         let mut room = BytesMut::new();
-        let mut piece = gather(&mut body, BytesMut::new(), came, limit, CROWDED_BYTES).await;
+        let mut piece = coming.gather(BytesMut::new(), CROWDED_BYTES).await;
         loop {
             let Piece { bytes, ended } = piece;
-            came += bytes.len() as u64;
-            let bytes = bytes.freeze();
             if let Some(ended) = ended {
                 if !bytes.is_empty() {
                     upload.append(bytes).await.map_err(full)?;
@@ -266,14 +263,77 @@ impl Request<'_> {
             }
             if upload.waits_for_others() || self.inner.transfers_under_way() > FEW {
                 upload.append(bytes.clone()).await.map_err(full)?;
-                piece = gather(&mut body, again(bytes), came, limit, CROWDED_BYTES).await;
+                piece = coming.gather(again(bytes), CROWDED_BYTES).await;
                 room = BytesMut::new();
             } else {
-                let next = gather(&mut body, room, came, limit, WRITE_BYTES);
+                let next = coming.gather(room, WRITE_BYTES);
                 let (written, next) = tokio::join!(upload.append(bytes.clone()), next);
                 written.map_err(full)?;
                 (piece, room) = (next, again(bytes));
             }
+        }
+    }
+}
+
+/// A body that comes in pieces.
+struct Coming {
+    body: Body,
+    /// What has come and is in no piece yet.
+    frame: Bytes,
+    /// How many bytes of the upload have come.
+    came_bytes: u64,
+    /// How many may come.
+    limit_bytes: u64,
+}
+
+/// Some bytes of a body, and how it ended if it did.
+struct Piece {
+    bytes: Bytes,
+    ended: Option<Result<(), Refusal>>,
+}
+
+impl Coming {
+    /// Waits for the next piece of this size, in this room if it has the size.
+    async fn gather(&mut self, room: BytesMut, size: usize) -> Piece {
+        let mut bytes = if room.capacity() == size { room } else { BytesMut::new() };
+        let ended = loop {
+            if self.frame.is_empty() {
+                match self.next().await {
+                    Ok(Some(frame)) => self.frame = frame,
+                    Ok(None) => break Some(Ok(())),
+                    Err(refusal) => break Some(Err(refusal)),
+                }
+            }
+            // Of its whole size when the first byte comes, and never more: one that grew would be copied, and
+            // take twice as much. What a connection gives at a time has any size.
+            bytes.reserve(size - bytes.len());
+            let fits = self.frame.len().min(size - bytes.len());
+            bytes.extend_from_slice(&self.frame.split_to(fits));
+            if bytes.len() == size {
+                break None;
+            }
+        };
+        Piece { bytes: bytes.freeze(), ended }
+    }
+
+    /// What the connection gives next; none at the end.
+    async fn next(&mut self) -> Result<Option<Bytes>, Refusal> {
+        loop {
+            let frame = match tokio::time::timeout(IDLE, self.body.frame()).await {
+                Err(_) => return Err(Refusal::new(Words::Slow, "the body stopped coming")),
+                Ok(None) => return Ok(None),
+                Ok(Some(Err(_))) => {
+                    return Err(Refusal::new(Words::UploadInvalid, "the body broke off"));
+                }
+                Ok(Some(Ok(frame))) => frame,
+            };
+            let Ok(data) = frame.into_data() else { continue };
+            self.came_bytes += data.len() as u64;
+            if self.came_bytes > self.limit_bytes {
+                let text = format!("the upload has more than {} bytes", self.limit_bytes);
+                return Err(Refusal::new(Words::SizeInvalid, text));
+            }
+            return Ok(Some(data));
         }
     }
 }
@@ -284,43 +344,6 @@ fn again(bytes: Bytes) -> BytesMut {
     let mut room = bytes.try_into_mut().unwrap_or_default();
     room.clear();
     room
-}
-
-/// Some bytes of a body, and how it ended if it did.
-struct Piece {
-    bytes: BytesMut,
-    ended: Option<Result<(), Refusal>>,
-}
-
-/// Waits for the next bytes of a body, of which `came` are here and `limit` may come: for so many as are
-/// a piece, in this room if it has the size.
-async fn gather(body: &mut Body, room: BytesMut, came: u64, limit: u64, piece: usize) -> Piece {
-    let size = piece + FRAME_BYTES;
-    let mut bytes = if room.capacity() == size { room } else { BytesMut::new() };
-    let ended = loop {
-        let frame = match tokio::time::timeout(IDLE, body.frame()).await {
-            Err(_) => break Err(Refusal::new(Words::Slow, "the body stopped coming")),
-            Ok(None) => break Ok(()),
-            Ok(Some(Err(_))) => {
-                break Err(Refusal::new(Words::UploadInvalid, "the body broke off"));
-            }
-            Ok(Some(Ok(frame))) => frame,
-        };
-        let Ok(data) = frame.into_data() else { continue };
-        if came + (bytes.len() + data.len()) as u64 > limit {
-            let text = format!("the upload has more than {limit} bytes");
-            break Err(Refusal::new(Words::SizeInvalid, text));
-        }
-        // Of its whole size when the first byte comes: one that grew would be copied, and take twice as much.
-        if bytes.capacity() == 0 {
-            bytes.reserve(size);
-        }
-        bytes.extend_from_slice(&data);
-        if bytes.len() >= piece {
-            return Piece { bytes, ended: None };
-        }
-    };
-    Piece { bytes, ended: Some(ended) }
 }
 
 /// A full disk is told as what it is.
@@ -376,24 +399,41 @@ fn made(name: &str, digest: &ContentDigest) -> Response<Body> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_memory_of_a_piece_is_used_again() {
-        let mut piece = BytesMut::new();
-        piece.reserve(CROWDED_BYTES + FRAME_BYTES);
-        piece.extend_from_slice(&[7; CROWDED_BYTES]);
-        let at = piece.as_ptr();
-        let written = piece.freeze();
-        drop(written.clone());
-        let room = again(written);
-        assert_eq!((room.as_ptr(), room.len()), (at, 0));
-        assert_eq!(room.capacity(), CROWDED_BYTES + FRAME_BYTES);
+    fn coming(bytes: &'static [u8], limit_bytes: u64) -> Coming {
+        let body = Body::from(Bytes::from_static(bytes));
+        Coming { body, frame: Bytes::new(), came_bytes: 0, limit_bytes }
+    }
+
+    #[tokio::test]
+    async fn a_body_comes_in_pieces_of_one_size_in_one_room() {
+        let mut coming = coming(b"0123456789abcdefghijABCDEFGHIJ", 30);
+        let (mut room, mut told, mut places) = (BytesMut::new(), Vec::new(), Vec::new());
+        loop {
+            let Piece { bytes, ended } = coming.gather(room, 12).await;
+            told.push(bytes.to_vec());
+            places.push(bytes.as_ptr());
+            if let Some(ended) = ended {
+                ended.unwrap();
+                break;
+            }
+            room = again(bytes);
+        }
+        assert_eq!(told, [&b"0123456789ab"[..], b"cdefghijABCD", b"EFGHIJ"]);
+        assert!(places.iter().all(|place| *place == places[0]), "{places:?}");
+    }
+
+    #[tokio::test]
+    async fn what_is_too_long_is_refused() {
+        let mut coming = coming(b"0123456789", 9);
+        assert!(coming.gather(BytesMut::new(), 4).await.ended.unwrap().is_err());
     }
 
     #[test]
-    fn the_memory_of_a_piece_that_somebody_holds_is_not() {
+    fn the_memory_of_a_piece_that_somebody_holds_is_not_used_again() {
         let written = BytesMut::from(&b"held"[..]).freeze();
         let held = written.clone();
         assert_eq!(again(written).capacity(), 0);
