@@ -36,6 +36,8 @@ const READ_BYTES: u64 = 256 * 1024;
 const WINDOW_BYTES: u64 = 1024 * 1024;
 /// So far apart are the bytes of a window that are asked after, to see whether the disk has to be read.
 const PROBE_BYTES: usize = 256 * 1024;
+/// So far ahead of what is sent the disk is read, once it has to be: disks give large pieces faster than many small ones.
+const AHEAD_BYTES: u64 = 8 * 1024 * 1024;
 /// What is read at a time to have it in the kernel's memory.
 const WARM_BYTES: u64 = 64 * 1024;
 /// Windows that were promised and not sent. hyper holds fewer; more would mean that somebody copied
@@ -97,14 +99,47 @@ impl Part {
         (first..last).step_by(PROBE_BYTES).all(has) && has(last)
     }
 
-    /// Sees to it that the kernel has it in memory, and begins to read as much again.
-    fn warm(mut self) -> io::Result<()> {
+    /// Sees to it that the kernel has it in memory, and has it begin to read what is `ahead`.
+    fn warm(mut self, ahead: &Self) -> io::Result<()> {
         // It reads ahead by itself, only less far.
-        let _ = fadvise(&*self.file, self.at, NonZero::new(2 * self.left), Advice::WillNeed);
+        if let Some(count) = NonZero::new(ahead.left) {
+            let _ = fadvise(&*ahead.file, ahead.at, Some(count), Advice::WillNeed);
+        }
         while self.left > 0 {
             self.split(WARM_BYTES).read()?;
         }
         Ok(())
+    }
+}
+
+/// What is done so that the kernel has in memory what it is to send.
+#[derive(Debug, Default)]
+struct Warming {
+    /// Up to which byte of the file the disk was asked for; 0 as long as all was there.
+    asked_to: u64,
+    work: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl Warming {
+    /// Waits until the kernel seems to have the first window of a part. Once the disk had to be read, it is
+    /// kept at it.
+    fn poll(&mut self, part: &Part, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.work.is_none() {
+            let window = Part { left: part.left.min(WINDOW_BYTES), ..part.clone() };
+            let end = part.at + part.left;
+            let is_behind = (1..end.min(part.at + AHEAD_BYTES / 2)).contains(&self.asked_to);
+            if !is_behind && window.is_warm() {
+                return Poll::Ready(Ok(()));
+            }
+            let from = self.asked_to.max(part.at);
+            self.asked_to = end.min(part.at + AHEAD_BYTES);
+            let ahead = Part { at: from, left: self.asked_to - from, ..part.clone() };
+            self.work = Some(blocking(move || window.warm(&ahead)));
+        }
+        let Some(work) = &mut self.work else { return Poll::Ready(Ok(())) };
+        let warmed = ready!(poll_blocking(work, cx));
+        self.work = None;
+        Poll::Ready(warmed)
     }
 }
 
@@ -135,7 +170,7 @@ enum Way {
     /// By reading: what is being read, and its length.
     Reading(Option<(JoinHandle<io::Result<Bytes>>, u64)>),
     /// By the kernel: over this lane; what is not in its memory yet comes there first.
-    Sending(Lane, Option<JoinHandle<io::Result<()>>>),
+    Sending(Lane, Warming),
 }
 
 impl Body {
@@ -152,7 +187,9 @@ impl FileBody {
     /// The same over a lane, if nothing has been read.
     pub(super) fn over(self, lane: &Lane) -> Self {
         match self.way {
-            Way::Reading(None) => Self { way: Way::Sending(lane.clone(), None), ..self },
+            Way::Reading(None) => {
+                Self { way: Way::Sending(lane.clone(), Warming::default()), ..self }
+            }
             _ => self,
         }
     }
@@ -180,15 +217,7 @@ impl FileBody {
                 Poll::Ready(read)
             }
             Way::Sending(lane, warming) => {
-                let window = Part { left: part.left.min(WINDOW_BYTES), ..part.clone() };
-                if warming.is_none() && !window.is_warm() {
-                    *warming = Some(blocking(move || window.warm()));
-                }
-                if let Some(work) = warming {
-                    let warmed = ready!(poll_blocking(work, cx));
-                    *warming = None;
-                    warmed?;
-                }
+                ready!(warming.poll(part, cx))?;
                 let window = part.split(WINDOW_BYTES);
                 let count = usize::try_from(window.left).map_err(io::Error::other)?;
                 lane.promise(window)?;
@@ -378,6 +407,22 @@ mod tests {
         let mut text = String::new();
         client.read_to_string(&mut text).await.unwrap();
         assert_eq!(text, "head 234567 tail");
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_had_to_be_read_is_kept_at_it() {
+        const MIB: u64 = 1024 * 1024;
+        let end = 20 * MIB;
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(end).unwrap();
+        let file = Arc::new(file);
+        // The first window had to be read; then at each byte of the file, up to where it was asked for.
+        let mut warming = Warming { asked_to: 1, work: None };
+        for (at, asked_to) in [(0, 8), (3, 8), (5, 13), (8, 13), (12, 20), (19, 20)] {
+            let part = Part { file: Arc::clone(&file), at: at * MIB, left: end - at * MIB };
+            std::future::poll_fn(|cx| warming.poll(&part, cx)).await.unwrap();
+            assert_eq!(warming.asked_to, asked_to * MIB, "at {at}");
+        }
     }
 
     #[tokio::test]
