@@ -79,6 +79,20 @@ fn join(up: &Up, token: &str, name: &str) -> (u16, String) {
     curl(up, "/_longshore/join", None, &["-d", &body])
 }
 
+/// Clients take `AWS_CA_BUNDLE` before the profile that is written for them, which is told.
+fn tells_of_a_variable_that_wins(up: &Up, tls: &TempDir) {
+    let ca = tls.path().join("ca.crt");
+    for (bundle, is_other) in [(ca.as_path(), false), (Path::new("/etc/other.crt"), true)] {
+        let mut profile = Command::new(LONGSHORE);
+        profile.arg("profile").env("LONGSHORE_DATA_DIR", up.data()).env("AWS_CA_BUNDLE", bundle);
+        profile.env("AWS_CONFIG_FILE", tls.path().join("config"));
+        profile.env("AWS_SHARED_CREDENTIALS_FILE", tls.path().join("credentials"));
+        let told = String::from_utf8(profile.output().unwrap().stdout).unwrap();
+        assert!(told.contains("ca_bundle") || told.contains("(as it is)"), "{told}");
+        assert_eq!(told.contains("unset AWS_CA_BUNDLE"), is_other, "{told}");
+    }
+}
+
 #[test]
 fn tls_holds_from_the_cli_to_the_container() {
     let tls = certificates();
@@ -102,16 +116,7 @@ fn tls_holds_from_the_cli_to_the_container() {
     let told = String::from_utf8_lossy(&strange.stderr).into_owned();
     assert!(!strange.status.success() && told.contains("certificate"), "{told}");
     assert!(up.cli(&["status"]).contains("https://"));
-    // The variable wins over the profile that is written, which is told.
-    for (bundle, is_other) in [(ca.as_path(), false), (Path::new("/etc/other.crt"), true)] {
-        let mut profile = Command::new(LONGSHORE);
-        profile.arg("profile").env("LONGSHORE_DATA_DIR", up.data()).env("AWS_CA_BUNDLE", bundle);
-        profile.env("AWS_CONFIG_FILE", tls.path().join("config"));
-        profile.env("AWS_SHARED_CREDENTIALS_FILE", tls.path().join("credentials"));
-        let told = String::from_utf8(profile.output().unwrap().stdout).unwrap();
-        assert!(told.contains("ca_bundle") || told.contains("(as it is)"), "{told}");
-        assert_eq!(told.contains("unset AWS_CA_BUNDLE"), is_other, "{told}");
-    }
+    tells_of_a_variable_that_wins(&up, &tls);
 
     // A key alone is not enough here, as Amazon's agent would have it.
     let bare = node_key(&up, "bare");
