@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::{Value, json};
 use terms::{Clock, Timestamp};
+use tokio::signal::unix::Signal;
 use wire::client::{Client, ClientError};
 
 use super::course::{self, Look, Told, Verdict};
@@ -64,11 +65,16 @@ struct Following<'a> {
 
 impl Plan {
     /// Follows the primary deployment of `after`, the service as it is since the deployment began;
-    /// `before` is how it was until then.
+    /// `before` is how it was until then. Leaves it alone once `interrupted`.
     ///
     /// # Errors
     /// [`Exit`] for everything but a deployment that succeeded; if the server is away for too long.
-    pub async fn follow(&self, client: &Client, before: &Value, after: &Value) -> Result<()> {
+    pub async fn follow(
+        &self,
+        client: &Client,
+        mut interrupted: Signal,
+        (before, after): (&Value, &Value),
+    ) -> Result<()> {
         let id = primary(after);
         if id.is_empty() {
             anyhow::bail!("the service {} has no deployment", self.named.service);
@@ -88,7 +94,7 @@ impl Plan {
         };
         let end = tokio::select! {
             biased;
-            _ = tokio::signal::ctrl_c() => End::Interrupted,
+            _ = interrupted.recv() => End::Interrupted,
             looked = tokio::time::timeout(self.limit, following.follow()) => match looked {
                 Ok(look) => End::Verdict(look?),
                 Err(_) => End::OutOfTime,

@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use anyhow::{Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
 use wire::client::Client;
 
 use crate::api::{ecs, short, text};
@@ -151,6 +152,8 @@ impl Deploy {
                 named.service
             );
         }
+        // From before the change on: whoever interrupts while the server answers means what follows.
+        let interrupted = signal(SignalKind::interrupt())?;
         let after =
             if self.attach { before.clone() } else { self.begin(client, &named, &before).await? };
         let has_begun = follow::primary(&before) != follow::primary(&after);
@@ -163,7 +166,7 @@ impl Deploy {
             limit: std::time::Duration::from_secs(self.timeout),
             format,
         };
-        plan.follow(client, &before, &after).await
+        plan.follow(client, interrupted, (&before, &after)).await
     }
 
     /// Registers what is to be registered and updates the service; gives the service as it is then.
