@@ -20,6 +20,7 @@ mod program {
     pub(crate) mod enter;
     pub(crate) mod execs;
     pub(crate) mod filter;
+    pub(crate) mod hierarchies;
     pub(crate) mod hold;
     pub(crate) mod init;
     pub(crate) mod last_record;

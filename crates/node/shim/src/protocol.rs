@@ -43,6 +43,8 @@ pub mod file {
     pub const STATE: &str = "state";
     /// The empty directory where the root file system is mounted, for the container alone.
     pub const ROOTFS: &str = "rootfs";
+    /// The empty directory where what it sees of cgroups of version 1 is mounted, for the container alone.
+    pub const CGROUPS: &str = "cgroup";
     /// The container's output; older parts are `output.json.1`, `.2`, ….
     pub const LOG: &str = "output.json";
     /// Up to where the output is sent on, if somebody sends it: written by who does.

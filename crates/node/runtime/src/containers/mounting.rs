@@ -5,9 +5,13 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::statfs;
 use serde_json::{Value, json};
+use shim::cgroup::Hierarchies;
 
 use super::bundle::{SHM_BYTES_DEFAULT, Surroundings, wrong};
 use super::{ContainerSpec, CreateError, IpcMode, Mount, MountSource};
+
+/// Where a container finds its cgroups.
+const CGROUPS: &str = "/sys/fs/cgroup";
 
 /// What `statfs` says of a procfs (`man 2 statfs`).
 const PROC_SUPER_MAGIC: u64 = 0x9fa0;
@@ -53,7 +57,7 @@ pub(super) fn mounts(
     let is_folder_of_devices =
         own.iter().any(|(target, _, source)| target == Path::new("/dev") && is_bind(source));
 
-    let mut all: Vec<Value> = usual(spec)
+    let mut all: Vec<Value> = usual(spec, around)
         .into_iter()
         .filter(|(target, _)| !(has(target) || covers_devices && target.starts_with("/dev/")))
         .map(|(_, mount)| mount)
@@ -122,7 +126,7 @@ fn check(target: &Path, mount: &Mount) -> Result<(), CreateError> {
 }
 
 /// What every container has, and where.
-fn usual(spec: &ContainerSpec) -> Vec<(&'static str, Value)> {
+fn usual(spec: &ContainerSpec, around: &Surroundings<'_>) -> Vec<(&'static str, Value)> {
     let access = if spec.privileged { "rw" } else { "ro" };
     let mount = |target: &'static str, kind: &str, options: &[&str]| {
         (target, of_kind(target, kind, options))
@@ -136,9 +140,22 @@ fn usual(spec: &ContainerSpec) -> Vec<(&'static str, Value)> {
             &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
         ),
         mount("/sys", "sysfs", &["nosuid", "noexec", "nodev", access]),
-        mount("/sys/fs/cgroup", "cgroup", &[access, "nosuid", "noexec", "nodev"]),
+        (CGROUPS, cgroups(spec, around)),
         mount("/dev/mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
     ]
+}
+
+/// `/sys/fs/cgroup`: of version 1 what the shim mounts in the container's directory.
+fn cgroups(spec: &ContainerSpec, around: &Surroundings<'_>) -> Value {
+    let access = if spec.privileged { "rw" } else { "ro" };
+    if matches!(around.hierarchies, Hierarchies::V2(_)) {
+        return of_kind(CGROUPS, "cgroup", &[access, "nosuid", "noexec", "nodev"]);
+    }
+    let source = around.directory.join(shim::file::CGROUPS);
+    // Each of the trees is a mount of its own.
+    let access = format!("r{access}");
+    let options = ["rbind", "rprivate", "rnosuid", "rnoexec", "rnodev", &access];
+    json!({"destination": CGROUPS, "type": "bind", "source": source, "options": options})
 }
 
 fn devices() -> Value {
@@ -188,8 +205,6 @@ fn volume(mount: &Mount, target: &Path) -> Value {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use std::collections::HashSet;
-
-    use shim::cgroup::Hierarchies;
 
     use super::*;
     use crate::{ContainerId, RootFs};

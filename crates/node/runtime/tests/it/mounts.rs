@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use runtime::containers::{Mount, MountSource};
+use runtime::containers::{Mount, MountSource, PidMode};
 use runtime::{Containers, CreateError};
 
 use crate::ground::Ground;
@@ -119,5 +119,46 @@ async fn mounts_that_would_hide_processes_are_refused() {
     spec.mounts = vec![bind(&emulated, "/proc/uptime")];
     let (exit, said) = ground.run(spec).await;
     assert_eq!((exit.code, said.as_str()), (0, "1.00 1.00\n"));
+    ground.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_sees_its_limits_and_may_not_lift_them() {
+    let ground = Ground::new().await;
+    let files = "cd /sys/fs/cgroup; for f in memory.max memory/memory.limit_in_bytes; \
+                 do test -e $f || continue;";
+    let limited = |script: &str| {
+        let mut spec = ground.shell(&format!("{files} {script}; done"));
+        spec.resources.memory_limit_bytes = Some(64 << 20);
+        spec
+    };
+    let (_, said) = ground.run(limited("cat $f; echo 134217728 > $f; cat $f; touch own")).await;
+    assert_eq!(said.matches("67108864\n").count(), 2, "{said}");
+    assert_eq!(said.matches("Read-only file system").count(), 2, "{said}");
+    let mut privileged = limited("echo 33554432 > $f; cat $f");
+    privileged.privileged = true;
+    let (_, said) = ground.run(privileged).await;
+    assert_eq!(said, "33554432\n");
+    ground.end().await;
+}
+
+/// The cgroups were once those of the host's process with the container's number, if there was one.
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_of_a_tasks_processes_mean_nothing_to_the_host() {
+    let ground = Ground::new().await;
+    let shared = |script: &str| {
+        let mut spec = ground.shell(script);
+        spec.pid_mode = PidMode::Task;
+        spec.resources.memory_limit_bytes = Some(64 << 20);
+        spec
+    };
+    let is_free = |pid: &u32| !Path::new(&format!("/proc/{pid}")).exists();
+    let last = (300..30_000).step_by(100).find(|last| (*last..last + 100).all(|pid| is_free(&pid)));
+    let mut counting = shared(&format!("echo {} > /proc/sys/kernel/ns_last_pid", last.unwrap()));
+    counting.privileged = true;
+    assert_eq!(ground.run(counting).await.0.code, 0);
+    let look = "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes";
+    let (_, said) = ground.run(shared(look)).await;
+    assert!(said.contains("67108864\n"), "{said}");
     ground.end().await;
 }

@@ -115,6 +115,7 @@ impl Shim {
     fn begin(holding: Holding) -> io::Result<Self> {
         fs::create_dir_all(file::STATE)?;
         fs::create_dir_all(file::ROOTFS)?;
+        fs::create_dir_all(file::CGROUPS)?;
         forget_earlier_run(&holding)?;
         last_record::reserve()?;
         let console = match holding.input {

@@ -14,12 +14,13 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use serde::{Deserialize, Serialize};
+use shim::cgroup::Hierarchies;
 use shim::{Holding, Input, file};
 
 use super::filter::Filter;
 use super::root::{Root, mount_overlay};
 use super::workload::Command;
-use super::{loopback, users};
+use super::{hierarchies, loopback, users};
 
 /// libcontainer's name for the container, within its own directory.
 pub(crate) const INNER_ID: &str = "c";
@@ -93,6 +94,9 @@ fn build(stdout: OwnedFd, stderr: OwnedFd) -> Result<i32, String> {
     let rootfs = directory.join(file::ROOTFS);
     mount_overlay(&holding.rootfs, &rootfs)?;
     std::env::set_current_dir(&directory).map_err(|e| e.to_string())?;
+    Hierarchies::detect()
+        .and_then(|all| hierarchies::mount_all(&all, &holding.cgroup, Path::new(file::CGROUPS)))
+        .map_err(|error| format!("cannot mount the container's cgroups: {error}"))?;
     let spec = settle(&holding, &rootfs, &directory.join(file::BUNDLE))?;
     let command = Command {
         filter: holding.filter.as_deref().map(Filter::read).transpose()?,
