@@ -8,6 +8,7 @@ mod access;
 mod blobs;
 mod lists;
 mod manifests;
+mod pieces;
 mod range;
 mod refusal;
 mod sharing;
