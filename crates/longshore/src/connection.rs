@@ -11,22 +11,24 @@ use wire::sigv4::Credentials;
 use wire::tls::TlsClient;
 
 use crate::clock::SystemClock;
-use crate::data_dir::{DataDir, Keys, PROFILE};
-use crate::profile_files;
+use crate::data_dir::{DataDir, Keys};
 use crate::settings;
+use crate::shell::Shell;
 
 /// Flags of every command that calls a server.
 #[derive(Args, Clone, Debug)]
 pub struct Connection {
     /// The server's URL, or those of several with commas between [default:
-    /// LONGSHORE_SERVER, else the server of the data folder, else the AWS profile's]
+    /// LONGSHORE_SERVER, else the server of the data folder, else the AWS profile's, else
+    /// AWS_ENDPOINT_URL]
     #[arg(long, alias = "server", global = true, value_name = "URL,…", env = "LONGSHORE_ENDPOINT")]
     pub endpoint: Option<String>,
     /// The authority that the server's certificate must be of (PEM) [default: the server's on this
     /// machine, else the profile's ca_bundle, else this machine's]
     #[arg(long, global = true, value_name = "FILE", env = "LONGSHORE_CA")]
     pub ca: Option<PathBuf>,
-    /// The AWS profile with the keys (and the URL) of a server elsewhere
+    /// The AWS profile with the keys (and the URL) of a server elsewhere [default: AWS_PROFILE if it is
+    /// for such a URL, else longshore]
     #[arg(long, global = true, value_name = "NAME")]
     pub profile: Option<String>,
     /// The data folder of a server on this machine [default: /var/lib/longshore]
@@ -35,12 +37,17 @@ pub struct Connection {
 }
 
 /// What a client needs.
-struct Target {
-    endpoint: String,
-    region: String,
-    keys: Keys,
-    session_token: Option<String>,
-    ca: Option<PathBuf>,
+pub struct Target {
+    /// The server's URL, or those of several.
+    pub endpoint: String,
+    /// The region that is meant.
+    pub region: String,
+    /// What it signs with.
+    pub keys: Keys,
+    /// What goes with keys that end by themselves.
+    pub session_token: Option<String>,
+    /// The authority to trust.
+    pub ca: Option<PathBuf>,
 }
 
 /// How a server is reached, without keys.
@@ -55,10 +62,10 @@ pub struct Known {
 
 impl Connection {
     /// A client with the named profile's keys; without one, with those of the server that runs
-    /// on this machine; else with the profile `longshore`.
+    /// on this machine; else with what the shell says to AWS's SDKs; else with the profile `longshore`.
     ///
     /// # Errors
-    /// If none of the three is there.
+    /// If none of them is there.
     pub fn client(&self) -> Result<Client> {
         let target = self.target()?;
         let region: Region = target.region.parse()?;
@@ -79,13 +86,15 @@ impl Connection {
     }
 
     fn target(&self) -> Result<Target> {
-        let target = match &self.profile {
-            Some(name) => from_profile(name, self.endpoint.as_deref()),
-            None => {
-                self.local_target()?.or_else(|| from_profile(PROFILE, self.endpoint.as_deref()))
-            }
-        };
-        target.with_context(|| self.what_is_missing())
+        self.found()?.with_context(|| self.what_is_missing())
+    }
+
+    fn found(&self) -> Result<Option<Target>> {
+        let (shell, endpoint) = (Shell::own(), self.endpoint.as_deref());
+        match &self.profile {
+            Some(name) => Ok(shell.profile(name, endpoint)),
+            None => Ok(self.local_target()?.or_else(|| shell.target(endpoint))),
+        }
     }
 
     /// How the server is reached, to be written into a profile.
@@ -102,14 +111,8 @@ impl Connection {
 
     /// What this command would sign with, so that it can be kept out of what is written down.
     pub fn secrets(&self) -> Vec<String> {
-        let target = match &self.profile {
-            Some(name) => from_profile(name, self.endpoint.as_deref()),
-            None => {
-                let here = self.local_target().ok().flatten();
-                here.or_else(|| from_profile(PROFILE, self.endpoint.as_deref()))
-            }
-        };
-        target.map(|target| target.keys.secret_access_key).into_iter().collect()
+        let found = self.found().ok().flatten();
+        found.map(|target| target.keys.secret_access_key).into_iter().collect()
     }
 
     fn local_target(&self) -> Result<Option<Target>> {
@@ -130,41 +133,10 @@ impl Connection {
             ),
             None => {
                 "no server runs on this machine with an administrator's key, and there is no AWS \
-                     profile 'longshore'; start one with 'longshore up', or name a profile with \
-                     --profile"
+                     profile 'longshore'; start one with 'longshore up', or name its folder with \
+                     --data-dir or a profile with --profile"
                     .to_owned()
             }
         }
     }
-}
-
-/// What the SDKs' shared files say of a profile, if that is enough to call a server, which may be
-/// named otherwise.
-fn from_profile(name: &str, endpoint: Option<&str>) -> Option<Target> {
-    let home = PathBuf::from(std::env::var_os("HOME")?).join(".aws");
-    let file = |variable: &str, default: &str| {
-        let path = std::env::var_os(variable).map_or_else(|| home.join(default), PathBuf::from);
-        std::fs::read_to_string(path).unwrap_or_default()
-    };
-    let section = if name == "default" { name.to_owned() } else { format!("profile {name}") };
-    let mut config = profile_files::section(&file("AWS_CONFIG_FILE", "config"), &section);
-    let credentials = file("AWS_SHARED_CREDENTIALS_FILE", "credentials");
-    let mut credentials = profile_files::section(&credentials, name);
-    Some(Target {
-        // Clients of AWS take one URL; ours take a list besides.
-        endpoint: config
-            .remove("longshore_servers")
-            .or_else(|| config.remove("endpoint_url"))
-            .or_else(|| endpoint.map(str::to_owned))?,
-        ca: config
-            .remove("ca_bundle")
-            .map(PathBuf::from)
-            .or_else(|| std::env::var_os("AWS_CA_BUNDLE").map(PathBuf::from)),
-        region: config.remove("region").unwrap_or_else(|| "us-east-1".to_owned()),
-        session_token: credentials.remove("aws_session_token"),
-        keys: Keys {
-            access_key_id: credentials.remove("aws_access_key_id")?,
-            secret_access_key: credentials.remove("aws_secret_access_key")?,
-        },
-    })
 }

@@ -51,6 +51,7 @@ mod security;
 mod service_rules;
 mod serving;
 mod settings;
+mod shell;
 mod shorthand;
 mod signals;
 mod storage;

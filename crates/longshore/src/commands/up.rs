@@ -26,7 +26,7 @@ use crate::observe::ObserveSettings;
 use crate::output::{self, Format};
 use crate::registries::RegistryFlags;
 use crate::service_rules::LOST_AFTER_HERE;
-use crate::settings::{ServerFlags, ServerSettings};
+use crate::settings::{self, ServerFlags, ServerSettings};
 use crate::storage::DeviceFlags;
 use crate::{pki, port, signals};
 
@@ -351,13 +351,16 @@ fn how_to_call(settings: &ServerSettings, endpoint: &str) -> String {
              with\n  longshore recover --data-dir {folder}"
         );
     }
+    // Where commands look by themselves.
+    let usual = settings::data_dir(None).is_ok_and(|usual| usual == settings.data_dir);
+    let at = if usual { String::new() } else { format!(" --data-dir {folder}") };
     format!(
         "Point clients at it, as the administrator:\n  \
-         longshore profile && export AWS_PROFILE=longshore\n\
+         longshore profile{at} && export AWS_PROFILE=longshore\n\
          or, for this shell alone:\n  \
          export AWS_ENDPOINT_URL={endpoint} AWS_REGION={region} AWS_DEFAULT_REGION={region} \
          AWS_PROFILE=longshore AWS_SHARED_CREDENTIALS_FILE={folder}/credentials\n\
          or with credentials that end by themselves:\n  \
-         longshore login && export AWS_PROFILE=longshore-session"
+         longshore login{at} && export AWS_PROFILE=longshore-session"
     )
 }
