@@ -72,13 +72,13 @@ fn one_leads_and_the_other_follows() {
 
 #[test]
 fn a_dead_leader_is_replaced() {
-    let settings = shared_settings("one");
+    let settings = EtcdSettings { lease: Duration::from_secs(2), ..shared_settings("one") };
     let doomed = runtime();
     let one = doomed.block_on(async {
         let etcd = ledger::connect_etcd(&settings).await.unwrap();
         World::join(Some(etcd), settings.clone()).await.unwrap()
     });
-    doomed.block_on(one.put_when_leading(key("red", 1)));
+    doomed.block_on(put_anywhere(&[&one], key("red", 1)));
     run(async {
         let other = join(&settings, "other").await;
         assert!(!other.ledger.leadership().borrow().is_leading());
@@ -86,7 +86,7 @@ fn a_dead_leader_is_replaced() {
         doomed.shutdown_background();
         other.leads().await;
         assert_eq!(other.all().len(), 1);
-        other.put(key("red", 2), ship("Oslo", 1)).await;
+        put_anywhere(&[&other], key("red", 2)).await;
     });
     drop(one);
 }
@@ -100,27 +100,26 @@ fn etcd_may_be_killed_and_started_again() {
         one.leads().await;
         let other = join(&settings, "other").await;
         for round in 0..3_u32 {
-            put_anywhere(&[&one, &other], key("red", round)).await;
+            let (leads, follows) = match put_anywhere(&[&one, &other], key("red", round)).await {
+                0 => (&one, &other),
+                _ => (&other, &one),
+            };
             server.kill();
-            let put = one.ledger.transact("put", |tx| {
-                tx.put(&one.ships, key("lost", round), ship("Oslo", 1));
+            let put = leads.ledger.transact("put", |tx| {
+                tx.put(&leads.ships, key("lost", round), ship("Oslo", 1));
                 Ok::<_, ()>(())
             });
             // Nobody can say that it was written, and nobody does.
-            let other_reads = other.ledger.current();
-            let (put, read) = tokio::join!(timeout(PATIENCE, put), timeout(PATIENCE, other_reads));
+            let read = follows.ledger.current();
+            let (put, read) = tokio::join!(timeout(PATIENCE, put), timeout(PATIENCE, read));
             assert!(matches!(put.unwrap(), Err(TransactError::Ledger(_))));
             assert!(matches!(read.unwrap(), Err(LedgerError::Unreachable { .. })));
             server.start_again();
             put_anywhere(&[&one, &other], key("red", 100 + round)).await;
         }
-        let snapshot = loop {
-            if let Ok(snapshot) = other.ledger.current().await {
-                break snapshot;
-            }
-        };
+        let snapshot = other.reached().await;
         assert_eq!(snapshot.prefix(&other.ships, &"red".to_owned()).count(), 6);
-        one.ledger.current().await.unwrap();
+        one.reached().await;
         assert_eq!(one.all(), other.all());
     });
 }

@@ -23,6 +23,8 @@ const LOOK: Duration = Duration::from_millis(200);
 
 /// Ports that another process took meanwhile are tried again so often.
 const TRIES: u32 = 5;
+/// A term for tests in which none may end: one of two seconds does where the machine is busy.
+pub const LONG_LEASE: Duration = Duration::from_secs(60);
 
 /// One etcd; it ends with the value, or with the thread that started it.
 pub struct EtcdServer {
@@ -143,9 +145,10 @@ impl EtcdServer {
         File::options().write(true).open(self.log()).unwrap().set_len(0).unwrap();
     }
 
-    /// Whether it leads the members of its cluster.
+    /// Whether it leads the members of its cluster. None does while they vote.
     pub fn leads(&self) -> bool {
-        let status = etcdctl(&self.endpoint, &["endpoint", "status", "--write-out", "json"]);
+        let asked = ["endpoint", "status", "--write-out", "json"];
+        let Ok(status) = try_etcdctl(&self.endpoint, &asked) else { return false };
         let status: serde_json::Value = serde_json::from_str(&status).unwrap();
         let status = &status[0]["Status"];
         status["leader"] == status["header"]["member_id"]
@@ -196,7 +199,7 @@ pub fn try_etcdctl(endpoint: &str, arguments: &[&str]) -> Result<String, String>
     }
 }
 
-/// A prefix of its own of one etcd that all tests of this process share.
+/// A prefix of its own of one etcd that all tests of this process share. Terms do not end while the machine is busy.
 pub fn shared_settings(name: &str) -> EtcdSettings {
     static ENDPOINT: OnceLock<String> = OnceLock::new();
     static PREFIXES: AtomicU32 = AtomicU32::new(0);
@@ -213,5 +216,5 @@ pub fn shared_settings(name: &str) -> EtcdSettings {
         endpoint.recv().unwrap()
     });
     let number = PREFIXES.fetch_add(1, Ordering::Relaxed);
-    settings(name, endpoint, &format!("/test-{number}"))
+    EtcdSettings { lease: LONG_LEASE, ..settings(name, endpoint, &format!("/test-{number}")) }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use ledger::{EtcdSettings, LedgerError, Secret, TransactError};
 
 use crate::etcd::{join, named, put_anywhere, run};
-use crate::etcd_server::{EtcdServer, etcdctl, try_etcdctl};
+use crate::etcd_server::{EtcdServer, LONG_LEASE, etcdctl, try_etcdctl};
 use crate::world::{World, key, settings, ship};
 
 /// Far more than anything here takes.
@@ -47,8 +47,8 @@ fn tokens_that_expire_or_are_forgotten_are_asked_for_anew() {
     ask_for_passwords(&endpoint);
     run(async {
         let user = Some(("root".to_owned(), Secret::new("hush")));
-        // A long lease, so that its renewals do not keep the token in use.
-        let lease = Duration::from_secs(60);
+        // Its renewals do not keep the token in use.
+        let lease = LONG_LEASE;
         let settings = EtcdSettings { user, lease, ..settings("one", &endpoint, "/longshore") };
         let one = join(&settings, "one").await;
         one.leads().await;
@@ -60,7 +60,7 @@ fn tokens_that_expire_or_are_forgotten_are_asked_for_anew() {
         // Users change: tokens of another kind (JWT) end with that.
         etcdctl(&endpoint, &["--user", "root:hush", "user", "add", "guest:guest"]);
         put_surely(&one, 2, 10).await;
-        let shown = other.ledger.current().await.unwrap();
+        let shown = other.reached().await;
         assert_eq!(shown.prefix(&other.ships, &"red".to_owned()).count(), 3);
         // After a restart etcd knows no tokens at all.
         server.kill();
@@ -71,11 +71,7 @@ fn tokens_that_expire_or_are_forgotten_are_asked_for_anew() {
                 () = other.leads() => {}
             }
         }
-        let shown = loop {
-            if let Ok(shown) = other.ledger.current().await {
-                break shown;
-            }
-        };
+        let shown = other.reached().await;
         assert_eq!(shown.prefix(&other.ships, &"red".to_owned()).count(), 4);
     });
 }
@@ -109,14 +105,7 @@ fn signed_tokens_expire_and_end_with_a_change_of_users() {
         let last = numbers.next().unwrap();
         put_anywhere(&both, key("red", last)).await;
         // The first question with the old token may be refused; the next has a new one.
-        let shown = loop {
-            match other.ledger.current().await {
-                Ok(shown) => break shown,
-                Err(error) => {
-                    assert!(matches!(error, LedgerError::Unreachable { .. }), "{error:?}")
-                }
-            }
-        };
+        let shown = other.reached().await;
         let rows = shown.prefix(&other.ships, &"red".to_owned()).count();
         assert_eq!(rows, last as usize + 1);
     });
@@ -200,7 +189,7 @@ fn new_rows_are_refused_before_the_quota_and_all_goes_on_behind_an_alarm() {
         assert!(told.contains("nearly as large as its quota") && told.contains("defrag"), "{told}");
         // Changes are taken, until etcd itself takes nothing more from anybody.
         let is_full = || etcdctl(&endpoint, &["alarm", "list"]).contains("NOSPACE");
-        put(&one, 0, LARGE).await.expect("changes are taken");
+        put_surely(&one, 0, LARGE).await;
         let mut changes = 0;
         while !is_full() {
             let _ = put(&one, 0, 9 * LARGE).await;
@@ -216,7 +205,7 @@ fn new_rows_are_refused_before_the_quota_and_all_goes_on_behind_an_alarm() {
         etcdctl(&endpoint, &["alarm", "disarm"]);
         one.leads().await;
         put_surely(&one, 0, 12).await;
-        one.ledger.current().await.unwrap();
+        one.reached().await;
         assert_eq!(one.all().len() as u32, rows);
     });
 }

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use ledger::{
-    EmbeddedStore, Etcd, EtcdSettings, Index, Leadership, Ledger, Member, MemoryEtcd, MemoryStore,
-    Record, Schema, Store, StoreError, Table,
+    EmbeddedStore, Etcd, EtcdSettings, Index, Leadership, Ledger, LedgerError, Member, MemoryEtcd,
+    MemoryStore, Record, Schema, Snapshot, Store, StoreError, Table,
 };
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
@@ -98,6 +98,16 @@ impl World {
     /// Returns when it leads.
     pub async fn leads(&self) {
         self.ledger.leadership().wait_for(Leadership::is_leading).await.unwrap();
+    }
+
+    /// Reads what is current as soon as it can be reached.
+    pub async fn reached(&self) -> Snapshot {
+        loop {
+            match self.ledger.current().await {
+                Ok(snapshot) => break snapshot,
+                Err(error) => assert!(matches!(error, LedgerError::Unreachable { .. }), "{error}"),
+            }
+        }
     }
 
     /// Writes one ship in a transaction of its own.

@@ -1,5 +1,6 @@
 //! Several servers behind one gate each: who answers, and what reaches the one that leads.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -9,7 +10,7 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
 use wire::{Ask, Body, Edge, Gate, Need, Passage, Route, RouteAuth, Unavailable};
 
@@ -17,6 +18,13 @@ use crate::stage::{
     Answer, IDENTITY, Wire, assert_marked, builder, ecs_call, ecs_service, request, serve, signed,
     sts_call, sts_service,
 };
+
+/// An address at which nobody listens, for as long as this is held.
+fn nobody() -> TcpSocket {
+    let held = TcpSocket::new_v4().unwrap();
+    held.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    held
+}
 
 /// A gate that says what it is told to say to those that need the leader.
 struct Told {
@@ -173,9 +181,8 @@ async fn bodies_of_shared_routes_go_to_the_leader_as_they_come() {
     let end = CancellationToken::new();
     let onward = to(format!("http://{}", first.address), &end);
     // Of a leader that cannot be reached nothing was read: the next one gets all of it.
-    let dead = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let dead = nobody();
     let nobody = to(format!("http://{}", dead.local_addr().unwrap()), &end);
-    drop(dead);
     let (edge, follower) = gated("second", move |ask| match ask.unreachable {
         None => nobody(ask),
         Some(_) => onward(ask),
@@ -248,7 +255,8 @@ async fn loops_are_cut() {
 async fn a_leader_that_cannot_be_reached_is_named_and_the_next_one_is_asked() {
     let (edge, _) = gated("new", |_| Passage::Here);
     let new = serve(edge).await;
-    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let nobody = nobody();
+    let gone = nobody.local_addr().unwrap();
     let (gone, new) = (format!("http://{gone}"), format!("http://{}", new.address));
     let end = CancellationToken::new();
     let named = gone.clone();

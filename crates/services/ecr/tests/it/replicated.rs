@@ -7,7 +7,7 @@ use ecr::{Challenge, Destination};
 use ledger::MemoryStore;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 use wire::Secret;
 
 use super::world::{KEY, Kept, OCI_INDEX, OCI_MANIFEST, SECRET, World, digest};
@@ -22,6 +22,13 @@ fn destination(at: SocketAddr, password: &str) -> Vec<Destination> {
         username: KEY.to_owned(),
         password: Secret::new(password),
     }]
+}
+
+/// An address at which nobody listens, for as long as this is held.
+fn nobody() -> TcpSocket {
+    let held = TcpSocket::new_v4().unwrap();
+    held.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    held
 }
 
 async fn replicate_all(world: &World, filters: Value) {
@@ -98,9 +105,8 @@ async fn a_replica_goes_no_further() {
 
 #[tokio::test]
 async fn what_was_to_go_goes_after_a_restart() {
-    let nobody = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let nobody = nobody();
     let away = nobody.local_addr().unwrap();
-    drop(nobody);
     let (folder, store) = (Arc::new(TempDir::new().unwrap()), MemoryStore::new());
     let made = async |at: SocketAddr| {
         let (folder, store) = ((Arc::clone(&folder), Kept::OnDisk), store.clone());
@@ -132,9 +138,8 @@ async fn what_never_works_fails() {
     here.ecr.replicate().await;
     let failed = ("FAILED".to_owned(), json!("AccessDenied"));
     assert_eq!(status(&here, "app", "v1").await, failed);
-    let nobody = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let nobody = nobody();
     let away = nobody.local_addr().unwrap();
-    drop(nobody);
     let here = World::with(destination(away, SECRET)).await;
     replicate_all(&here, Value::Null).await;
     here.repository("app").await;

@@ -1,7 +1,7 @@
 //! Services behind load balancers, with agents that the test plays and a data plane that runs.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -62,10 +62,6 @@ async fn head(stream: &mut TcpStream) -> Option<String> {
     String::from_utf8(read).ok()
 }
 
-/// The port of the next listener. All servers give out the same ids, so the load balancers of all tests
-/// have one address.
-static NEXT_PORT: AtomicU16 = AtomicU16::new(8080);
-
 /// A server with an instance, a load balancer that forwards to the group `blue`, and a group `idle`
 /// that nothing forwards to.
 pub struct World {
@@ -75,6 +71,12 @@ pub struct World {
     pub rule: String,
     pub blue: String,
     pub idle: String,
+}
+
+/// A port that nobody listens on there now.
+async fn free_port(ip: &str) -> u16 {
+    let free = TcpListener::bind((ip, 0)).await.unwrap();
+    free.local_addr().unwrap().port()
 }
 
 fn element(text: &str, name: &str) -> String {
@@ -126,7 +128,8 @@ impl World {
             groups.push(element(&made, "TargetGroupArn"));
         }
         let (blue, idle) = (groups.remove(0), groups.remove(0));
-        let port = NEXT_PORT.fetch_add(1, Ordering::Relaxed);
+        // All servers give out the same ids, so the load balancers of all tests have one address.
+        let port = free_port(&ip).await;
         let made = server
             .balance(&format!(
                 "Action=CreateListener&LoadBalancerArn={balancer}&Protocol=HTTP&Port={port}&\
@@ -243,7 +246,8 @@ async fn a_task_is_a_target_before_it_runs_and_until_nothing_is_under_way_to_it(
     assert!(answer(world.ask("/").await).await.ends_with("\r\n\r\nwell"));
 
     let held = world.ask("/held").await;
-    backend.asked.notified().await;
+    let asked = tokio::time::timeout(WITHIN, backend.asked.notified());
+    asked.await.expect("the backend is asked");
     world.ok("UpdateService", json!({"service": "web", "desiredCount": 0})).await;
     world.until_task_is(&task, "DEACTIVATING").await;
     let shown = world.task(&task).await;

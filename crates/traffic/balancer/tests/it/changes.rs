@@ -86,9 +86,12 @@ async fn a_port_that_is_taken_is_told() {
     let world = World::with(&[&backend]).await;
     let other = World::new();
     let mut config = other.config.clone();
-    config.load_balancers[0].address = world.address.ip();
+    let (ip, port) = (world.address.ip(), world.address.port());
+    config.load_balancers[0].address = ip;
+    config.load_balancers[0].listeners[0].port = port;
     let troubles = other.balancer.apply(&config);
-    assert!(troubles["web"].starts_with("Port 8080 cannot be listened on: "), "{troubles:?}");
+    let expected = format!("Port {port} cannot be listened on: ");
+    assert!(troubles["web"].starts_with(&expected), "{troubles:?}");
     assert!(world.get("/").await.ends_with("one"));
     drop(world);
 }
@@ -211,8 +214,10 @@ async fn two_load_balancers_do_not_listen_on_one_port() {
     other.name = "zoo".to_owned();
     config.load_balancers.push(other);
     let troubles = world.balancer.apply(&config);
-    let expected = "Port 8080 cannot be listened on: another load balancer listens there";
-    assert_eq!(troubles, [("zoo".to_owned(), expected.to_owned())].into());
+    let port = world.address.port();
+    let expected =
+        format!("Port {port} cannot be listened on: another load balancer listens there");
+    assert_eq!(troubles, [("zoo".to_owned(), expected)].into());
 }
 
 #[tokio::test]

@@ -284,7 +284,9 @@ async fn grpc_goes_through_with_its_trailers() {
         .header("te", "trailers");
     let request = request.body(Full::from("\0\0\0\0\x02hi")).unwrap();
     let (told, trailers) = body(client.send_request(request).await.unwrap()).await;
-    assert!(told.starts_with("POST http://a.example.com:8080/shop.Cart/Add\n"), "{told}");
+    let port = world.address.port();
+    let line = format!("POST http://a.example.com:{port}/shop.Cart/Add\n");
+    assert!(told.starts_with(&line), "{told}");
     assert!(told.contains("te: trailers\n") && told.ends_with("hi"), "{told}");
     assert_eq!(trailers["grpc-status"], "0");
     let refused = client.send_request(get("/")).await.unwrap();
@@ -314,7 +316,8 @@ async fn groups_of_http2_take_http2_alone() {
     world.settle("blue", |health| health.state == State::Healthy).await;
     let mut client = http2_client(&world, &pair).await;
     let (told, _) = body(client.send_request(get("/x")).await.unwrap()).await;
-    assert!(told.starts_with("GET http://a.example.com:8080/x\n"), "{told}");
+    let line = format!("GET http://a.example.com:{}/x\n", world.address.port());
+    assert!(told.starts_with(&line), "{told}");
     let stream = connect(&world, &[&pair], "a.example.com", &[b"http/1.1"]).await.unwrap();
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);

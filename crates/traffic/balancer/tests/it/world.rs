@@ -1,6 +1,6 @@
 //! A load balancer, and targets that answer as they are told.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -135,7 +135,7 @@ async fn read_request(stream: &mut TcpStream) -> Option<String> {
     }
 }
 
-/// A load balancer with one listener on port 80 of an address of its own.
+/// A load balancer with one listener on an address of its own.
 pub struct World {
     pub balancer: Balancer,
     pub config: Config,
@@ -152,8 +152,10 @@ impl World {
     pub fn of(balancer: Balancer) -> Self {
         let number = u32::try_from(NEXT.fetch_add(1, Ordering::SeqCst)).unwrap();
         // Other processes of this test have others.
-        let base = u32::from(Ipv4Addr::new(127, 32, 0, 0)) + (std::process::id() % 60_000) * 64;
-        let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::from(base + number)), 8080);
+        let base = u32::from(Ipv4Addr::new(127, 32, 0, 0)) + (std::process::id() % 2_048) * 1_024;
+        // Others may listen on any port of all addresses: a free one.
+        let free = std::net::TcpListener::bind((Ipv4Addr::from(base + number), 0)).unwrap();
+        let address = free.local_addr().unwrap();
         let listener = Listener {
             port: address.port(),
             kind: Kind::Requests,
