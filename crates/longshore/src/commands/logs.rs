@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use clap::Args;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -110,7 +110,16 @@ impl Logs {
             let input = json!({
                 "cluster": self.cluster, "serviceName": short(&self.task), "desiredStatus": status,
             });
-            let arns = list(client, "ListTasks", input, "taskArns").await?;
+            let listed = list(client, "ListTasks", input, "taskArns").await;
+            let arns = listed.map_err(|error| match code(&error) {
+                Some("ServiceNotFoundException") => anyhow!(
+                    "{} is neither a task's id nor a service of the cluster {}; 'longshore status' \
+                     lists what is there",
+                    self.task,
+                    self.cluster
+                ),
+                _ => error,
+            })?;
             found.extend(arns.iter().filter_map(|arn| Some(short(arn.as_str()?).to_owned())));
         }
         Ok(found)
@@ -170,10 +179,15 @@ impl Logs {
 
 /// Whether a task's instance cannot be asked for its output, or has removed it.
 fn is_away(error: &anyhow::Error) -> bool {
-    let Some(ClientError::Service { code, .. }) = error.downcast_ref::<ClientError>() else {
-        return false;
-    };
-    matches!(code.as_str(), "TargetNotConnectedException" | "ClientException")
+    matches!(code(error), Some("TargetNotConnectedException" | "ClientException"))
+}
+
+/// What the server calls the error, if it is the server's.
+fn code(error: &anyhow::Error) -> Option<&str> {
+    match error.downcast_ref::<ClientError>()? {
+        ClientError::Service { code, .. } => Some(code),
+        _ => None,
+    }
 }
 
 async fn pass_on(task: String, mut lines: Lines, sender: mpsc::Sender<(String, String)>) {

@@ -41,7 +41,10 @@ fn the_line_for_this_shell_is_all_that_clients_need() {
     let mut up = Up::start(&[]);
     let line = up.process().await_line("export AWS_ENDPOINT_URL");
     let boto3 = "import boto3; print(boto3.client('ecs').list_clusters()['clusterArns'])";
-    for client in ["aws ecs list-clusters".to_owned(), format!("python3 -c \"{boto3}\"")] {
+    let (aws, boto3) = ("aws ecs list-clusters".to_owned(), format!("python3 -c \"{boto3}\""));
+    // Ours looks for a server of this machine before.
+    let ours = format!("{LONGSHORE} status --data-dir /nonexistent --output json");
+    for client in [aws, boto3, ours] {
         let mut shell = Command::new("env");
         shell.args(["-u", "AWS_REGION", "-u", "AWS_DEFAULT_REGION", "sh", "-c"]);
         let output = shell.arg(format!("{line}\n{client}")).output().unwrap();
@@ -60,6 +63,7 @@ fn mistakes_are_told_with_the_next_step() {
     };
     assert!(error(&["run", "/nowhere.json"]).contains("reading /nowhere.json"));
     assert!(error(&["why", "00000000000000000000000000000000"]).contains("there is no task"));
+    assert!(error(&["logs", "nothing"]).contains("nor a service of the cluster default"));
     assert!(error(&["down"]).contains("still runs; end it first"));
     let taken = up.endpoint();
     let address = taken.trim_start_matches("http://");
