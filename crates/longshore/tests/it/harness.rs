@@ -357,6 +357,6 @@ pub fn piped(program: &str, args: &[&str], input: &str) -> String {
 
 /// Fetches a page and gives its body, if the server answers with success.
 pub fn fetch(url: &str) -> Option<String> {
-    let output = Command::new("curl").args(["-sSf", "--max-time", "5", url]).output().ok()?;
+    let output = Command::new("curl").args(["-sSf", "--max-time", "30", url]).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }

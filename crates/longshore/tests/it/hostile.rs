@@ -1,6 +1,6 @@
 //! The real server beside clients that mean harm, without descriptors, and stopped under load.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 
@@ -146,9 +146,15 @@ async fn a_stop_under_load_ends_well_and_loses_nothing() {
 #[test]
 fn a_second_signal_ends_the_server_at_once() {
     let (mut server, up) = serve(&[]);
-    // Half a body is waited for.
-    let beginning = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\nhalf";
-    let held = crowd(&up, 1, beginning);
+    // Half a body is waited for, once it is asked for.
+    let beginning = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\
+                     expect: 100-continue\r\n\r\n";
+    let mut held = crowd(&up, 1, beginning);
+    let expected = b"HTTP/1.1 100 Continue\r\n\r\n";
+    let mut told = vec![0; expected.len()];
+    held[0].read_exact(&mut told).unwrap();
+    assert_eq!(told, expected);
+    held[0].write_all(b"half").unwrap();
     let (pid, address) = (pid(&up), address(&up));
     kill(pid, Signal::SIGTERM).unwrap();
     assert!(eventually(|| TcpStream::connect(address).is_err()));

@@ -48,8 +48,8 @@ fn connected(ecs: &Watched) -> Option<String> {
 
 #[test]
 fn a_node_lost_in_the_midst_of_a_deployment_is_made_up_for() {
-    // New tasks are healthy after seven seconds; an agent is away, and lost, after five and a half.
-    let flags = ["--settle-seconds", "7", "--lost-after-seconds", "0.5"];
+    // New tasks are healthy after half a minute; an agent is away, and lost, after five and a half seconds.
+    let flags = ["--settle-seconds", "30", "--lost-after-seconds", "0.5"];
     let up = Up::start_with(&flags, &["busybox"]);
     let ecs = Watched::of(&up);
     let second = Second::of(&up);

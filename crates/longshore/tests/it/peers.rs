@@ -150,11 +150,12 @@ fn nodes_hand_layers_to_each_other() {
         let task = up.await_status(task["taskArn"].as_str().unwrap(), "STOPPED");
         assert_eq!(task["containers"][0]["exitCode"], 7, "{task:#}");
     }
-    // All asked whether they may have the image, and few for its layers.
+    // All asked whether they may have the image, and not all for its layers: three, where none of the others was
+    // too busy to answer.
     assert_eq!(registry.count("/manifests/v1"), NODES);
     for layer in &registry.layers {
         let count = registry.count(layer);
-        assert!((1..=3).contains(&count), "{count} nodes fetched {layer} from the registry");
+        assert!((1..NODES).contains(&count), "{count} nodes fetched {layer} from the registry");
     }
 }
 

@@ -39,7 +39,7 @@ pub fn certificates() -> TempDir {
 /// the region that it names, else for the plane's own.
 pub fn curl(up: &Up, path: &str, key: Option<&Value>, more: &[&str]) -> (u16, String) {
     let mut command = Command::new("curl");
-    command.args(["-s", "-k", "--max-time", "10", "-w", "\n%{http_code}"]);
+    command.args(["-s", "-k", "--max-time", "60", "-w", "\n%{http_code}"]);
     if let Some(key) = key {
         let part = |name: &str| key[name].as_str().unwrap();
         let user = format!("{}:{}", part("accessKeyId"), part("secretAccessKey"));

@@ -21,6 +21,9 @@ const OBJECTS: usize = 3;
 /// A leader is left alone for so many answered calls, so that there is something to lose.
 const CALM: u64 = 200;
 
+/// A client gives a call up after this long; what becomes of it then is not known.
+const CALL_MAX: Duration = Duration::from_secs(5);
+
 /// What becomes of the leader.
 #[derive(Clone, Copy, Debug)]
 enum Fate {
@@ -48,7 +51,8 @@ fn clients_of_three_servers_see_one_through_every_change_of_the_leader() {
         .map(|number| {
             let (recorder, keys, endpoints) = (recorder.clone(), keys.clone(), endpoints.clone());
             runtime.spawn(async move {
-                let clients: Vec<_> = endpoints.iter().map(|url| client(url, &keys)).collect();
+                let clients: Vec<_> =
+                    endpoints.iter().map(|url| client(url, &keys).with_timeout(CALL_MAX)).collect();
                 recorder.run(&clients, seed() ^ (number + 1), until).await;
             })
         })

@@ -13,8 +13,6 @@ use super::checker::Entry;
 use super::models::{CounterCall, RegisterCall};
 use crate::chance::Chance;
 
-/// A client gives a call up after this long; what becomes of it then is not known.
-const CALL_MAX: Duration = Duration::from_secs(5);
 /// Between two calls of a client at least this long, so that a history stays short enough.
 const REST: Duration = Duration::from_millis(15);
 
@@ -37,7 +35,7 @@ pub fn client(endpoint: &str, keys: &(String, String)) -> Client {
         session_token: None,
     };
     let region = "us-east-1".parse().unwrap();
-    Client::new(endpoint, Some(credentials), region, Arc::new(SystemClock)).with_timeout(CALL_MAX)
+    Client::new(endpoint, Some(credentials), region, Arc::new(SystemClock))
 }
 
 /// What became of a call.

@@ -60,12 +60,13 @@ fn hostname_extra_hosts_and_dns_are_the_containers_own() {
 fn links_name_the_other_container_by_its_alias() {
     let stage = stage();
     let links = json!({"links": ["db:database"], "essential": true});
-    let script = "grep -o 'database$' /etc/hosts; nc -w 5 database 4000";
+    // Until it listens.
+    let script = "grep -o 'database$' /etc/hosts; until nc -w 5 database 4000 2>/dev/null; do sleep 0.1; done";
     let ended = stage.run(&json!({
         "family": "links", "networkMode": "bridge",
         "containerDefinitions": [
             container("db", "echo hello | nc -l -p 4000", &json!({"essential": false})),
-            container("main", &format!("sleep 0.3; {script}"), &links),
+            container("main", script, &links),
         ],
     }));
     assert_eq!((ended.said("main"), ended.code("main")), ("database\nhello\n", Some(0)));
@@ -107,9 +108,9 @@ fn pseudo_terminal_gives_all_descriptors_a_terminal() {
 fn interactive_keeps_standard_input_open_and_otherwise_it_is_at_its_end() {
     let stage = stage();
     // A read that does not end in time is one of an input that stays open.
-    let script = "timeout 1 cat; echo $?";
-    stage.expect("input-open", &json!({"interactive": true}), script, "143\n");
-    stage.expect("input-closed", &json!({}), script, "0\n");
+    let open = "timeout 1 cat; echo $?";
+    stage.expect("input-open", &json!({"interactive": true}), open, "143\n");
+    stage.expect("input-closed", &json!({}), "timeout 120 cat; echo $?", "0\n");
 }
 
 #[test]

@@ -216,7 +216,6 @@ async fn fifty_nodes_fetch_each_layer_from_the_registry_three_times_at_most() {
     }
     // Each asked the registry itself whether it may have the image.
     assert_eq!((world.registry.manifests(), nodes.len()), (50, 50));
-    assert!(world.plane.lock().troubles.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

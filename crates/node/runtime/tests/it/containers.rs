@@ -361,7 +361,8 @@ async fn commands_run_beside_the_containers_own() {
     let missing = ground.containers.exec(&id, vec!["nothere".into()], long).await.unwrap();
     let output = "exec: \"nothere\": executable file not found in $PATH\n".to_owned();
     assert_eq!(missing, ExecOutcome::Exited { code: 127, output });
-    let short = Duration::from_millis(200);
+    // Long enough for a busy machine to begin it.
+    let short = Duration::from_secs(10);
     let slow = ground.containers.exec(&id, command("echo a; exec sleep 999"), short).await.unwrap();
     assert_eq!(slow, ExecOutcome::TimedOut { output: "a\n".into() });
     let gone =

@@ -20,6 +20,12 @@ fn tcp(container_port: u16, host_port: u16) -> PortMapping {
     PortMapping { container_port, host_port, protocol: Protocol::Tcp }
 }
 
+/// A port that nobody has, outside of those that are given out by themselves.
+fn unused() -> u16 {
+    let from = 10_000 + u16::try_from(std::process::id() % 15_000).unwrap();
+    (from..32_000).find(|port| TcpListener::bind(("0.0.0.0", *port)).is_ok()).unwrap()
+}
+
 /// What an HTTP server at this address says to a GET.
 fn get(address: SocketAddr) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
@@ -35,8 +41,11 @@ async fn published_ports_are_reached_from_the_host() {
     let networks = open(&ground).await;
     let mut spec =
         ground.shell("mkdir /www; echo here I am > /www/index.html; exec httpd -f -p 80 -h /www");
-    let attachment = networks.attach(&spec.id, &[tcp(80, 0)]).await.unwrap();
+    let reserved = unused();
+    let ports = [tcp(80, 0), tcp(8080, reserved)];
+    let attachment = networks.attach(&spec.id, &ports).await.unwrap();
     let port = attachment.bindings[0].host_port;
+    assert!(TcpListener::bind(("0.0.0.0", reserved)).is_err(), "nobody else can have it");
     spec.network = Network::Namespace {
         path: attachment.namespace.clone(),
         address: Some(attachment.address),
@@ -64,7 +73,10 @@ async fn published_ports_are_reached_from_the_host() {
 
     ground.containers.remove(&id, false).await.unwrap();
     networks.detach(&id).await.unwrap();
-    assert!(TcpListener::bind(("0.0.0.0", port)).is_ok(), "the port is free again");
+    // Free again, as soon as no process that was being started has a copy of its socket.
+    while TcpListener::bind(("0.0.0.0", reserved)).is_err() {
+        tokio::task::yield_now().await;
+    }
     networks.close().await.unwrap();
     ground.end().await;
 }
