@@ -87,3 +87,44 @@ fn comes_through(upstream: &Up, here: &Up, named: &Value) {
     let is_kept = || digest(&aws_there(here, &ask)) == *named;
     assert!(eventually(is_kept), "{}", aws_there(here, &ask));
 }
+
+/// As with AWS's ECR: a key takes a role, which asks for a token; and images keep the name that they have
+/// there.
+#[test]
+fn a_task_runs_an_image_that_another_ecr_has() {
+    let upstream = Up::server(&[]);
+    upstream.aws(&["ecr", "create-repository", "--repository-name", "team/app"]);
+    let image = format!("oci-archive:{}", example_image("busybox"));
+    copy(&upstream, true, &image, &format!("docker://{}/team/app:v1", host(&upstream)));
+    let rights = ["ecr:GetAuthorizationToken", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"];
+    let role = upstream.role("pulls", &rights);
+
+    let here = Up::start(&[]);
+    let (username, access_token) = upstream.keys();
+    let text = json!({"username": username, "accessToken": access_token}).to_string();
+    let name = "ecr-pullthroughcache/aws";
+    let secret = ["secretsmanager", "create-secret", "--name", name, "--secret-string", &text];
+    let secret = here.aws(&secret);
+    let rule = ["ecr", "create-pull-through-cache-rule", "--ecr-repository-prefix", "ROOT"];
+    let (url, arn) = (host(&upstream), secret["ARN"].as_str().unwrap());
+    let more = ["--upstream-registry", "ecr", "--upstream-registry-url", &url];
+    let login = ["--credential-arn", arn, "--custom-role-arn", &role];
+    here.aws(&[&rule[..], &more, &login].concat());
+    let check = ["ecr", "validate-pull-through-cache-rule", "--ecr-repository-prefix", "ROOT"];
+    let refused = here.aws(&check);
+    assert_eq!(refused["isValid"], false, "the role trusts tasks alone: {refused}");
+    assert!(refused["failure"].as_str().unwrap().contains("AccessDenied"), "{refused}");
+
+    let trust = json!({"Version": "2012-10-17", "Statement": {"Effect": "Allow",
+        "Principal": {"AWS": "000000000000"}, "Action": "sts:AssumeRole"}});
+    let update = ["iam", "update-assume-role-policy", "--role-name", "pulls", "--policy-document"];
+    let updated = upstream.try_aws(&[&update[..], &[&trust.to_string()]].concat());
+    assert!(updated.status.success(), "{}", String::from_utf8_lossy(&updated.stderr));
+    let valid = here.aws(&check);
+    assert_eq!(valid["isValid"], true, "{valid}");
+    let image = "000000000000.dkr.ecr.us-east-1.amazonaws.com/team/app:v1";
+    let task = here.run_task(&json!({"family": "app", "containerDefinitions": [{
+        "name": "main", "image": image, "memory": 32, "command": ["true"]}]}));
+    let stopped = here.await_status(&task, "STOPPED");
+    assert_eq!(stopped["containers"][0]["exitCode"], 0, "{stopped:#}");
+}

@@ -7,7 +7,7 @@ use wire::Context;
 use super::paging::page;
 use super::scope;
 use crate::error::Error;
-use crate::model::{CacheRule, ROOT, base_url, kind_of};
+use crate::model::{CacheRule, ECR, ROOT, base_url, kind_of};
 use crate::tables::NameKey;
 use crate::{Inner, Scope};
 
@@ -46,31 +46,55 @@ fn kind(url: &str, said: Option<shapes::UpstreamRegistry>) -> Result<Option<Stri
     {
         return Err(unsupported(format!("'{url}' is not an upstream registry of the kind {said}")));
     }
-    let kind = told.or(said);
-    if kind == Some("ecr") {
-        return Err(unsupported(
-            "Longshore does not pull through from private registries of AWS's yet, which need a \
-             role; see docs/support.md"
-                .to_owned(),
-        ));
-    }
-    Ok(kind.map(str::to_owned))
+    Ok(told.or(said).map(str::to_owned))
 }
 
-/// A role is for private registries of AWS's alone.
-fn check_role(role: Option<&str>) -> Result<(), Error> {
-    match role {
-        None => Ok(()),
-        Some(_) => Err(Error::parameter(
-            "customRoleArn",
-            "is for upstream registries of the kind ecr, which Longshore does not pull from yet",
-        )),
+/// A registry that is ECR gives a token to a key of its own: AWS's service has none that it could lend, as
+/// ECR does. A role is for such registries alone.
+fn check_login(
+    kind: Option<&str>,
+    credential: Option<&str>,
+    role: Option<&str>,
+) -> Result<(), Error> {
+    if kind != Some(ECR) {
+        return match role {
+            None => Ok(()),
+            Some(_) => {
+                Err(Error::parameter("customRoleArn", "is for upstream registries of the kind ecr"))
+            }
+        };
     }
+    if credential.is_none() {
+        return Err(Error::parameter(
+            "credentialArn",
+            "is needed for upstream registries of the kind ecr: a secret with an access key of \
+             theirs, {\"username\": \"ACCESS KEY ID\", \"accessToken\": \"SECRET ACCESS KEY\"}",
+        ));
+    }
+    match role {
+        Some(role) if !is_role(role) => Err(Error::parameter(
+            "customRoleArn",
+            format!("is '{role}', and has to be the ARN of a role: arn:aws:iam::ACCOUNT:role/NAME"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn is_role(arn: &str) -> bool {
+    let mut parts = arn.splitn(6, ':');
+    let [arn, partition, service, region, account, resource] =
+        std::array::from_fn(|_| parts.next().unwrap_or_default());
+    let is_account = account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit());
+    (arn, service, region) == ("arn", "iam", "")
+        && partition.starts_with("aws")
+        && is_account
+        && resource.strip_prefix("role/").is_some_and(|name| !name.is_empty())
 }
 
 /// A rule as answers have it.
 struct Shown {
     credential_arn: Option<String>,
+    custom_role_arn: Option<String>,
     ecr_repository_prefix: Option<String>,
     registry_id: Option<String>,
     upstream_registry: Option<shapes::UpstreamRegistry>,
@@ -82,6 +106,7 @@ fn show(key: &NameKey, row: &CacheRule) -> Shown {
     let kind = row.kind.as_deref();
     Shown {
         credential_arn: row.credential.clone(),
+        custom_role_arn: row.role.clone(),
         ecr_repository_prefix: Some(key.1.clone()),
         registry_id: Some(key.0.account.to_string()),
         upstream_registry: kind
@@ -132,13 +157,15 @@ impl Inner {
         let scope = scope(&context, input.registry_id.as_deref())?;
         let key = (scope, prefix(&input.ecr_repository_prefix));
         let kind = kind(&input.upstream_registry_url, input.upstream_registry)?;
-        check_role(input.custom_role_arn.as_deref())?;
-        self.check_credential(&key.0, input.credential_arn.as_deref())?;
+        let (credential, role) = (input.credential_arn, input.custom_role_arn);
+        check_login(kind.as_deref(), credential.as_deref(), role.as_deref())?;
+        self.check_credential(&key.0, credential.as_deref())?;
         let upstream_prefix = input.upstream_repository_prefix.as_deref().map(prefix);
         let rule = CacheRule {
             url: input.upstream_registry_url,
             kind,
-            credential: input.credential_arn,
+            credential,
+            role,
             upstream_prefix: upstream_prefix.filter(|prefix| prefix != ROOT),
             created_at: context.now,
             updated_at: context.now,
@@ -164,7 +191,7 @@ impl Inner {
         Ok(shapes::CreatePullThroughCacheRuleResponse {
             created_at: Some(rule.created_at),
             credential_arn: shown.credential_arn,
-            custom_role_arn: None,
+            custom_role_arn: shown.custom_role_arn,
             ecr_repository_prefix: shown.ecr_repository_prefix,
             registry_id: shown.registry_id,
             upstream_registry: shown.upstream_registry,
@@ -199,7 +226,7 @@ impl Inner {
             shapes::PullThroughCacheRule {
                 created_at: Some(row.created_at),
                 credential_arn: shown.credential_arn,
-                custom_role_arn: None,
+                custom_role_arn: shown.custom_role_arn,
                 ecr_repository_prefix: shown.ecr_repository_prefix,
                 registry_id: shown.registry_id,
                 updated_at: Some(row.updated_at),
@@ -230,7 +257,7 @@ impl Inner {
         Ok(shapes::DeletePullThroughCacheRuleResponse {
             created_at: Some(row.created_at),
             credential_arn: shown.credential_arn,
-            custom_role_arn: None,
+            custom_role_arn: shown.custom_role_arn,
             ecr_repository_prefix: shown.ecr_repository_prefix,
             registry_id: shown.registry_id,
             upstream_registry_url: shown.upstream_registry_url,
@@ -247,14 +274,18 @@ impl Inner {
         let scope = scope(&context, input.registry_id.as_deref())?;
         let key = (scope, prefix(&input.ecr_repository_prefix));
         let known = self.ledger.snapshot().get(&self.tables.cache_rules, &key);
-        known.ok_or_else(|| missing(&key))?;
-        check_role(input.custom_role_arn.as_deref())?;
+        let known = known.ok_or_else(|| missing(&key))?;
+        let changed = |said: &Option<String>, old: &Option<String>| said.clone().or(old.clone());
+        let credential = changed(&input.credential_arn, &known.credential);
+        let role = changed(&input.custom_role_arn, &known.role);
+        check_login(known.kind.as_deref(), credential.as_deref(), role.as_deref())?;
         self.check_credential(&key.0, input.credential_arn.as_deref())?;
         let done = self.ledger.transact("update a pull-through cache rule", |tx| {
             let row = tx.get(&self.tables.cache_rules, &key).ok_or_else(|| missing(&key))?;
             let old = CacheRule::clone(&row);
-            let credential = input.credential_arn.clone().or(old.credential.clone());
-            let row = CacheRule { credential, updated_at: tx.now(), ..old };
+            let credential = changed(&input.credential_arn, &old.credential);
+            let role = changed(&input.custom_role_arn, &old.role);
+            let row = CacheRule { credential, role, updated_at: tx.now(), ..old };
             tx.put(&self.tables.cache_rules, key.clone(), row.clone());
             Ok::<_, Error>(row)
         });
@@ -262,7 +293,7 @@ impl Inner {
         let shown = show(&key, &row);
         Ok(shapes::UpdatePullThroughCacheRuleResponse {
             credential_arn: shown.credential_arn,
-            custom_role_arn: None,
+            custom_role_arn: shown.custom_role_arn,
             ecr_repository_prefix: shown.ecr_repository_prefix,
             registry_id: shown.registry_id,
             updated_at: Some(row.updated_at),
@@ -284,7 +315,7 @@ impl Inner {
         let shown = show(&key, &row);
         Ok(shapes::ValidatePullThroughCacheRuleResponse {
             credential_arn: shown.credential_arn,
-            custom_role_arn: None,
+            custom_role_arn: shown.custom_role_arn,
             ecr_repository_prefix: shown.ecr_repository_prefix,
             is_valid: Some(failure.is_none()),
             failure,

@@ -3,8 +3,12 @@
 use serde::{Deserialize, Serialize};
 use terms::Timestamp;
 
+use super::PrivateRegistry;
+
 /// The prefix that fits all names, here or upstream.
 pub(crate) const ROOT: &str = "ROOT";
+/// The kind of registries that are logged in to with a token of ECR's API.
+pub(crate) const ECR: &str = "ecr";
 /// Where Docker Hub's API is.
 const DOCKER_HUB: &str = "registry-1.docker.io";
 /// How long a tag that came through is believed, in milliseconds (ECR: 24 hours).
@@ -19,6 +23,9 @@ pub(crate) struct CacheRule {
     pub(crate) kind: Option<String>,
     /// The secret with its credentials.
     pub(crate) credential: Option<String>,
+    /// The role at a registry of the kind [`ECR`] that its credentials take.
+    #[serde(default)]
+    pub(crate) role: Option<String>,
     /// What names begin with upstream, as it was given; none for `ROOT`.
     pub(crate) upstream_prefix: Option<String>,
     /// When it was made.
@@ -72,10 +79,6 @@ fn host_name(host: &str) -> &str {
 /// Which kind of registry is at a URL, by ECR's names; none if it is none of those that ECR knows.
 pub(crate) fn kind_of(url: &str) -> Option<&'static str> {
     let host = url.split_once("://").map_or(url, |(_, host)| host).trim_end_matches('/');
-    let is_private = || {
-        let (account, rest) = host.split_once(".dkr.ecr").unwrap_or_default();
-        account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit()) && !rest.is_empty()
-    };
     Some(match host {
         "public.ecr.aws" => "ecr-public",
         "quay.io" => "quay",
@@ -85,7 +88,7 @@ pub(crate) fn kind_of(url: &str) -> Option<&'static str> {
         "registry.gitlab.com" => "gitlab-container-registry",
         "cgr.dev" => "chainguard",
         host if host.ends_with(".azurecr.io") => "azure-container-registry",
-        _ if is_private() => "ecr",
+        host if PrivateRegistry::of(host).is_some() => ECR,
         _ => return None,
     })
 }
@@ -117,6 +120,7 @@ mod tests {
             url: url.to_owned(),
             kind: kind_of(url).map(str::to_owned),
             credential: None,
+            role: None,
             upstream_prefix: upstream_prefix.map(str::to_owned),
             created_at: Timestamp::from_millis(0),
             updated_at: Timestamp::from_millis(0),

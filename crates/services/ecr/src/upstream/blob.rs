@@ -109,7 +109,7 @@ impl Inner {
             if let Some(kept) = self.as_whole(key, digest).await? {
                 return Ok(Arc::new(kept));
             }
-            let remote = self.remote(&key.0, through)?;
+            let remote = self.remote(&key.0, through).await?;
             let blob = remote.blob(digest.as_str(), 0).await?.ok_or(UpstreamError::Missing)?;
             let job =
                 Job { inner: Arc::clone(self), key: key.clone(), digest: digest.clone(), remote };

@@ -116,7 +116,7 @@ impl Inner {
         reference: &Reference,
         kept: Option<&str>,
     ) -> Result<Option<Arc<Found>>, UpstreamError> {
-        let remote = self.remote(&key.0, through)?;
+        let remote = self.remote(&key.0, through).await?;
         if let (Reference::Tag(tag), Some(kept)) = (reference, kept)
             && remote.digest(tag).await?.as_deref() == Some(kept)
         {

@@ -14,6 +14,7 @@ mod flights;
 mod import;
 mod manifest;
 mod referrers;
+mod token;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use serde::Deserialize;
 use terms::Timestamp;
 use tokio::sync::Semaphore;
 
-use crate::model::{CacheRule, base_url};
+use crate::model::{CacheRule, ECR, base_url};
 use crate::push::Reference;
 use crate::tables::NameKey;
 use crate::{Inner, Scope};
@@ -34,6 +35,7 @@ pub(crate) use error::UpstreamError;
 use flights::Flights;
 pub(crate) use manifest::{Blocked, Found};
 pub(crate) use referrers::Referrer;
+use token::{Login, Tokens};
 
 /// Repositories upstream whose tokens are remembered.
 const REMOTES_MAX: usize = 256;
@@ -50,6 +52,7 @@ type Shared<T> = Result<T, UpstreamError>;
 pub(crate) struct Upstreams {
     client: Arc<Http>,
     remotes: Mutex<HashMap<(String, String, Auth), Arc<Remote>>>,
+    tokens: Tokens,
     /// Until when registries are left alone.
     away: Mutex<HashMap<String, Timestamp>>,
     manifests: Flights<Wanted, Shared<Option<Arc<Found>>>>,
@@ -86,6 +89,7 @@ impl Upstreams {
         Self {
             client,
             remotes: Mutex::default(),
+            tokens: Tokens::default(),
             away: Mutex::default(),
             manifests: Flights::default(),
             imports: Flights::default(),
@@ -116,12 +120,12 @@ impl Inner {
     }
 
     /// The repository at its registry, with the rule's credentials as they are now.
-    fn remote(&self, scope: &Scope, through: &Through) -> Result<Arc<Remote>, UpstreamError> {
+    async fn remote(&self, scope: &Scope, through: &Through) -> Result<Arc<Remote>, UpstreamError> {
         let Through { rule, name, .. } = through;
-        let auth = self.upstream_auth(scope, rule)?;
         let base = base_url(&rule.url).ok_or_else(|| {
             UpstreamError::Unusable(format!("'{}' is not a registry's URL", rule.url))
         })?;
+        let auth = self.upstream_auth(scope, &base, rule).await?;
         let mut known = self.upstreams.remotes.lock();
         let id = (base, name.clone(), auth);
         if let Some(remote) = known.get(&id) {
@@ -136,21 +140,36 @@ impl Inner {
         Ok(remote)
     }
 
-    /// What a rule's secret says.
-    fn upstream_auth(&self, scope: &Scope, rule: &CacheRule) -> Result<Auth, UpstreamError> {
+    /// Whom a rule's registry, which is at `base`, knows us as.
+    async fn upstream_auth(
+        &self,
+        scope: &Scope,
+        base: &str,
+        rule: &CacheRule,
+    ) -> Result<Auth, UpstreamError> {
         let Some(arn) = &rule.credential else { return Ok(Auth::Anonymous) };
+        let Credentials { username, access_token } = self.upstream_secret(scope, arn)?;
+        if rule.kind.as_deref() != Some(ECR) {
+            return Ok(Auth::Basic { username, password: access_token });
+        }
+        let (base, region) = (base.to_owned(), scope.region.clone());
+        let (key, role) = ((username, access_token), rule.role.clone());
+        self.ecr_auth(&Login { base, region, key, role }).await
+    }
+
+    /// What a rule's secret says.
+    fn upstream_secret(&self, scope: &Scope, arn: &str) -> Result<Credentials, UpstreamError> {
         let text = self.setup.secrets.text_of(&scope.account, &scope.region, arn);
         let text = text.map_err(|missing| {
             UpstreamError::Secret(format!(
                 "the secret '{arn}' of the rule cannot be read: {missing}"
             ))
         })?;
-        let read: Credentials = serde_json::from_str(&text).map_err(|_| {
+        serde_json::from_str(&text).map_err(|_| {
             UpstreamError::Secret(format!(
                 "the secret '{arn}' of the rule is no JSON with username and accessToken"
             ))
-        })?;
-        Ok(Auth::Basic { username: read.username, password: read.access_token })
+        })
     }
 
     /// Whether a rule's registry lets its credentials in; else why not.
@@ -160,7 +179,7 @@ impl Inner {
             prefix: String::new(),
             name: "longshore/validation".to_owned(),
         };
-        let remote = self.remote(scope, &through)?;
+        let remote = self.remote(scope, &through).await?;
         Ok(remote.knock().await?)
     }
 
@@ -180,6 +199,9 @@ impl Inner {
                 away.insert(rule.url.clone(), until);
             }
             _ => drop(away.remove(&rule.url)),
+        }
+        if let (Some(UpstreamError::Denied(_)), Some(base)) = (error, base_url(&rule.url)) {
+            self.upstreams.tokens.forget(&base);
         }
     }
 }

@@ -75,7 +75,7 @@ impl Inner {
         through: &Through,
         subject: &ContentDigest,
     ) -> Result<Vec<Referrer>, UpstreamError> {
-        let remote = self.remote(&key.0, through)?;
+        let remote = self.remote(&key.0, through).await?;
         let limit = MANIFEST_BYTES_MAX as u64;
         let (mut found, mut next) = (Vec::new(), None);
         for number in 0..PAGES_MAX {

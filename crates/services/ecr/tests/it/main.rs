@@ -11,6 +11,7 @@ mod hostile;
 mod in_a_bucket;
 mod replicated;
 mod scans;
+mod tokens;
 mod told;
 mod uploads;
 mod upstream;

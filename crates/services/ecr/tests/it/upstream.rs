@@ -28,11 +28,15 @@ pub enum Login {
     Nobody,
     Basic,
     Bearer,
+    /// As ECR has it: with a token that its API gives.
+    Ecr,
 }
 
 pub const USER: &str = "robot";
 pub const PASSWORD: &str = "its password";
 const TOKEN: &str = "a-token";
+/// Tokens of its API are good for so long, as ECR's are.
+pub const HOURS: u64 = 12;
 
 type Answer = Response<UnsyncBoxBody<Bytes, std::io::Error>>;
 
@@ -44,6 +48,8 @@ struct Inner {
     referrers: Mutex<BTreeMap<String, Vec<Vec<u8>>>>,
     /// Each request, as `GET /v2/…`.
     asked: Mutex<Vec<String>>,
+    /// The number of the token that its API gives now, and when that ends in seconds of Unix time.
+    token: Mutex<(u64, u64)>,
     /// Whether every request is answered with 503.
     is_away: Mutex<bool>,
     /// Permits for the second half of each blob; closed: no need for one.
@@ -77,7 +83,7 @@ impl Upstream {
     fn with(login: Login, at: SocketAddr, gate: Semaphore) -> Self {
         let (manifests, blobs, asked) = (Mutex::default(), Mutex::default(), Mutex::default());
         let (is_away, breaks_after) = (Mutex::new(false), Mutex::new(None));
-        let referrers = Mutex::default();
+        let (referrers, token) = (Mutex::default(), Mutex::default());
         Self(Arc::new(Inner {
             login,
             at,
@@ -85,6 +91,7 @@ impl Upstream {
             blobs,
             referrers,
             asked,
+            token,
             is_away,
             gate,
             breaks_after,
@@ -123,6 +130,12 @@ impl Upstream {
 
     pub fn break_once_after(&self, bytes: usize) {
         *self.0.breaks_after.lock() = Some(bytes);
+    }
+
+    /// Tokens that its API gave are good no more; the next one ends then.
+    pub fn next_token(&self, ends_at: u64) {
+        let mut token = self.0.token.lock();
+        *token = (token.0 + 1, ends_at);
     }
 
     /// What it was asked that contains this.
@@ -181,6 +194,9 @@ impl Upstream {
             return plain(StatusCode::SERVICE_UNAVAILABLE, &[], b"away");
         }
         let said = request.headers().get("authorization").and_then(|text| text.to_str().ok());
+        if path == "/" {
+            return self.api(request);
+        }
         let basic = format!("Basic {}", BASE64.encode(format!("{USER}:{PASSWORD}").as_bytes()));
         if path == "/token" {
             return match said == Some(basic.as_str()) {
@@ -195,6 +211,10 @@ impl Upstream {
         let (wanted, challenge) = match self.0.login {
             Login::Nobody => (None, String::new()),
             Login::Basic => (Some(basic), "Basic realm=\"upstream\"".to_owned()),
+            Login::Ecr => {
+                let token = BASE64.encode(format!("AWS:{}", self.0.token.lock().0).as_bytes());
+                (Some(format!("Basic {token}")), "Basic realm=\"upstream\"".to_owned())
+            }
             Login::Bearer => (
                 Some(format!("Bearer {TOKEN}")),
                 format!("Bearer realm=\"http://{}/token\",service=\"upstream\"", self.0.at),
@@ -205,6 +225,36 @@ impl Upstream {
             return plain(StatusCode::UNAUTHORIZED, &headers, b"log in");
         }
         self.content(request, &method, path.trim_start_matches("/v2/"))
+    }
+
+    /// ECR's API and that of STS, for keys that are named in the request: whether they sign right is seen
+    /// with a server that checks it.
+    fn api(&self, request: &Request<Incoming>) -> Answer {
+        let header =
+            |name: &str| request.headers().get(name).map_or("", |text| text.to_str().unwrap());
+        let signed =
+            header("authorization").split(['=', '/']).nth(1).unwrap_or_default().to_owned();
+        let target = header("x-amz-target").rsplit('.').next().unwrap_or_default();
+        let operation = if target.is_empty() { "AssumeRole" } else { target };
+        self.0
+            .asked
+            .lock()
+            .push(format!("{operation} {signed} {}", header("x-amz-security-token")));
+        if signed == USER && operation == "AssumeRole" {
+            let keys = "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>session\
+                        </AccessKeyId><SecretAccessKey>s</SecretAccessKey><SessionToken>t\
+                        </SessionToken></Credentials></AssumeRoleResult></AssumeRoleResponse>";
+            return plain(StatusCode::OK, &[], keys.as_bytes());
+        }
+        if ![USER, "session"].contains(&signed.as_str()) {
+            let text = json!({"__type": "UnrecognizedClientException", "message": "no such key"});
+            return plain(StatusCode::BAD_REQUEST, &[], text.to_string().as_bytes());
+        }
+        let (number, ends_at) = *self.0.token.lock();
+        let token = BASE64.encode(format!("AWS:{number}").as_bytes());
+        let told =
+            json!({"authorizationData": [{"authorizationToken": token, "expiresAt": ends_at}]});
+        plain(StatusCode::OK, &[], told.to_string().as_bytes())
     }
 
     fn content(&self, request: &Request<Incoming>, method: &Method, path: &str) -> Answer {
