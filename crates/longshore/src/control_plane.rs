@@ -1,6 +1,6 @@
 //! The server's parts joined: ledger, services, edge.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -414,19 +414,13 @@ async fn leading(
 fn running(settings: &ServerSettings, tls: Option<&Tls>, address: SocketAddr) -> Running {
     let host = match address.ip() {
         ip if ip.is_unspecified() => "127.0.0.1".to_owned(),
-        std::net::IpAddr::V6(ip) => format!("[{ip}]"),
+        IpAddr::V6(ip) => format!("[{ip}]"),
         ip => ip.to_string(),
     };
-    // A certificate that others made may not be for the address; then its first name has to do.
     let shown = tls.map(|tls| tls.server.certificate());
-    let other = shown.filter(|shown| !shown.is_for(&host)).map(|shown| {
-        let names = shown.names.into_iter().filter(|name| !name.starts_with('*'));
-        names.fold(
-            None,
-            |found, name| if name == "localhost" { Some(name) } else { found.or(Some(name)) },
-        )
-    });
-    let host = other.flatten().unwrap_or(host);
+    let other = shown.filter(|shown| !shown.is_for(&host));
+    let other = other.and_then(|shown| name_for(address.ip(), shown.names));
+    let host = other.unwrap_or(host);
     let scheme = if tls.is_some() { "https" } else { "http" };
     Running {
         endpoint: format!("{scheme}://{host}:{}", address.port()),
@@ -439,11 +433,47 @@ fn running(settings: &ServerSettings, tls: Option<&Tls>, address: SocketAddr) ->
     }
 }
 
+/// The name of a certificate that leads to `address`, for which the certificate itself is not: `localhost` where
+/// that is the address, else the first that is none of this machine's own.
+fn name_for(address: IpAddr, names: Vec<String>) -> Option<String> {
+    let is_local = |address: IpAddr| {
+        address == IpAddr::V4(Ipv4Addr::LOCALHOST) || address == IpAddr::V6(Ipv6Addr::LOCALHOST)
+    };
+    let of_machine = |name: &str| name == "localhost" || name.parse().is_ok_and(is_local);
+    let wants_local = address.is_unspecified() || is_local(address);
+    let mut names = names.into_iter().filter(|name| !name.starts_with('*'));
+    match wants_local {
+        true => names.reduce(|found, name| if name == "localhost" { name } else { found }),
+        false => names.find(|name| !of_machine(name)),
+    }
+}
+
 fn task_endpoint(settings: &ServerSettings, running: &Running) -> TaskEndpointSetting {
     let advertised = || settings.agent_endpoint.clone().unwrap_or_else(|| running.endpoint.clone());
     match settings.task_endpoint.as_deref() {
         None => TaskEndpointSetting::Automatic { advertised: advertised() },
         Some("none") => TaskEndpointSetting::None,
         Some(url) => TaskEndpointSetting::Url(url.trim_end_matches('/').to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificates_name_leads_to_the_address() {
+        let check = |address: [u8; 4], names: &[&str], expected: Option<&str>| {
+            let named = names.iter().map(|name| (*name).to_owned()).collect();
+            let found = name_for(IpAddr::from(address), named);
+            assert_eq!(found.as_deref(), expected, "{address:?} {names:?}");
+        };
+        let all = ["*.example", "plane.example", "localhost", "127.0.0.1", "::1"];
+        check([127, 0, 0, 1], &all, Some("localhost"));
+        check([0, 0, 0, 0], &all, Some("localhost"));
+        check([0, 0, 0, 0], &all[..2], Some("plane.example"));
+        check([127, 0, 0, 77], &all, Some("plane.example"));
+        check([10, 0, 0, 1], &["localhost", "plane.example"], Some("plane.example"));
+        check([10, 0, 0, 1], &all[2..], None);
     }
 }
