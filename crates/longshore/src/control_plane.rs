@@ -433,19 +433,19 @@ fn running(settings: &ServerSettings, tls: Option<&Tls>, address: SocketAddr) ->
     }
 }
 
-/// The name of a certificate that leads to `address`, for which the certificate itself is not: `localhost` where
-/// that is the address, else the first that is none of this machine's own.
+/// The host of a certificate that leads to `address`, for which the certificate itself is not: `localhost` where
+/// that is the address, else the first that may be it. A server that listens everywhere has all of them.
 fn name_for(address: IpAddr, names: Vec<String>) -> Option<String> {
-    let is_local = |address: IpAddr| {
-        address == IpAddr::V4(Ipv4Addr::LOCALHOST) || address == IpAddr::V6(Ipv6Addr::LOCALHOST)
+    let local = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
+    let is_everywhere = address.is_unspecified();
+    let wants_local = is_everywhere || local.contains(&address);
+    let host = |name: String| match name.parse::<IpAddr>() {
+        Ok(other) if !is_everywhere && other != address => None,
+        Ok(IpAddr::V6(address)) => Some(format!("[{address}]")),
+        _ => Some(name).filter(|name| wants_local || name != "localhost"),
     };
-    let of_machine = |name: &str| name == "localhost" || name.parse().is_ok_and(is_local);
-    let wants_local = address.is_unspecified() || is_local(address);
-    let mut names = names.into_iter().filter(|name| !name.starts_with('*'));
-    match wants_local {
-        true => names.reduce(|found, name| if name == "localhost" { name } else { found }),
-        false => names.find(|name| !of_machine(name)),
-    }
+    let hosts = names.into_iter().filter(|name| !name.starts_with('*')).filter_map(host);
+    hosts.reduce(|found, name| if name == "localhost" { name } else { found })
 }
 
 fn task_endpoint(settings: &ServerSettings, running: &Running) -> TaskEndpointSetting {
@@ -475,5 +475,7 @@ mod tests {
         check([127, 0, 0, 77], &all, Some("plane.example"));
         check([10, 0, 0, 1], &["localhost", "plane.example"], Some("plane.example"));
         check([10, 0, 0, 1], &all[2..], None);
+        check([10, 0, 0, 1], &["10.0.0.9", "plane.example"], Some("plane.example"));
+        check([0, 0, 0, 0], &["fd00::7"], Some("[fd00::7]"));
     }
 }

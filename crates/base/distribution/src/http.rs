@@ -136,6 +136,15 @@ impl Http {
         Err(refused(&ask, StatusCode::LOOP_DETECTED, "too many redirects"))
     }
 
+    /// Sends to this address and no other: a redirect is the answer.
+    ///
+    /// # Errors
+    /// As [`Http::send`].
+    pub async fn send_to(&self, mut ask: Ask) -> Result<Response<Incoming>, ClientError> {
+        ask.headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        self.send_once(&ask).await
+    }
+
     async fn send_once(&self, ask: &Ask) -> Result<Response<Incoming>, ClientError> {
         let is_plain = ask.url.scheme_str() != Some("https");
         if is_plain && !ask.plain.allows(&ask.url) {
@@ -247,24 +256,26 @@ struct ErrorItem {
     message: String,
 }
 
+/// A stranger's words as they may be shown: on one line, and not for ever (300 characters).
+pub fn readable(text: &str) -> String {
+    let plain = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c });
+    plain.take(MESSAGE_CHARS_MAX).collect()
+}
+
 /// The text of an error body; without one, the status's.
 pub(crate) fn words(body: &[u8], status: StatusCode) -> String {
-    let cut = |text: &str| -> String {
-        let plain = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c });
-        plain.take(MESSAGE_CHARS_MAX).collect()
-    };
     if let Ok(ErrorBody { errors }) = serde_json::from_slice(body)
         && let Some(first) = errors.first()
     {
         let code = first.code.to_lowercase().replace('_', " ");
         return match (code.is_empty(), first.message.is_empty()) {
-            (_, true) => cut(&code),
-            (true, false) => cut(&first.message),
-            (false, false) => cut(&format!("{code}: {}", first.message)),
+            (_, true) => readable(&code),
+            (true, false) => readable(&first.message),
+            (false, false) => readable(&format!("{code}: {}", first.message)),
         };
     }
     match std::str::from_utf8(body) {
-        Ok(text) if !text.trim().is_empty() && !text.contains('<') => cut(text),
+        Ok(text) if !text.trim().is_empty() && !text.contains('<') => readable(text),
         _ => status.canonical_reason().unwrap_or("no reason given").to_lowercase(),
     }
 }

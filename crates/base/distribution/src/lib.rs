@@ -17,7 +17,7 @@ mod remote;
 mod token;
 mod trust;
 
-pub use self::http::{Ask, Http, Plain, host_of, is_loopback_host, refused};
+pub use self::http::{Ask, Http, Plain, host_of, is_loopback_host, readable, refused};
 pub use challenge::Challenge;
 pub use error::ClientError;
 pub use remote::{Fetched, Page, Remote, RemoteBlob};

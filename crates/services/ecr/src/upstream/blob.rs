@@ -92,6 +92,7 @@ impl Coming {
 struct Job {
     inner: Arc<Inner>,
     key: NameKey,
+    through: Through,
     digest: ContentDigest,
     remote: Arc<Remote>,
 }
@@ -109,17 +110,31 @@ impl Inner {
             if let Some(kept) = self.as_whole(key, digest).await? {
                 return Ok(Arc::new(kept));
             }
-            let remote = self.remote(&key.0, through).await?;
-            let blob = remote.blob(digest.as_str(), 0).await?.ok_or(UpstreamError::Missing)?;
-            let job =
-                Job { inner: Arc::clone(self), key: key.clone(), digest: digest.clone(), remote };
-            job.begin(blob).await
+            let (remote, blob) = self.blob_from(key, through, digest, 0).await?;
+            let (inner, key) = (Arc::clone(self), key.clone());
+            let (through, digest) = (through.clone(), digest.clone());
+            Job { inner, key, through, digest, remote }.begin(blob).await
         };
         let wanted = (key.clone(), digest.to_string());
         let comes = |known: &Result<Arc<Coming>, UpstreamError>| {
             known.as_ref().is_ok_and(|coming| coming.is_coming())
         };
         self.upstreams.blobs.join(wanted, comes, work).await
+    }
+
+    /// A blob as upstream has it, from this byte on.
+    async fn blob_from(
+        &self,
+        key: &NameKey,
+        through: &Through,
+        digest: &ContentDigest,
+        offset: u64,
+    ) -> Result<(Arc<Remote>, RemoteBlob), UpstreamError> {
+        let begin = |remote: Arc<Remote>| async move {
+            let blob = remote.blob(digest.as_str(), offset).await?;
+            blob.map(|blob| (remote, blob)).ok_or(UpstreamError::Missing)
+        };
+        self.ask(&key.0, through, begin).await
     }
 
     /// A blob that the repository has.
@@ -201,12 +216,12 @@ impl Job {
                 Err(error) => return Err(error),
             };
             attempt += 1;
-            let digest = self.digest.as_str();
-            tracing::debug!(digest, %broken, attempt, "a download goes on where it broke off");
+            let Self { key, through, digest, .. } = self;
+            let named = digest.as_str();
+            tracing::debug!(named, %broken, attempt, "a download goes on where it broke off");
             tokio::time::sleep(PAUSE * attempt).await;
-            match self.remote.blob(digest, upload.offset()).await.map_err(UpstreamError::from) {
-                Ok(Some(next)) => blob = next,
-                Ok(None) => return Err(UpstreamError::Missing),
+            match self.inner.blob_from(key, through, digest, upload.offset()).await {
+                Ok((_, next)) => blob = next,
                 Err(error) if error.is_transient() && attempt < ATTEMPTS_MAX => {}
                 Err(error) => return Err(error),
             }

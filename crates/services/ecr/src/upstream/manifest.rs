@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use distribution::{Fetched, Remote};
 use terms::Timestamp;
 
 use super::{Through, UpstreamError};
@@ -116,15 +117,8 @@ impl Inner {
         reference: &Reference,
         kept: Option<&str>,
     ) -> Result<Option<Arc<Found>>, UpstreamError> {
-        let remote = self.remote(&key.0, through).await?;
-        if let (Reference::Tag(tag), Some(kept)) = (reference, kept)
-            && remote.digest(tag).await?.as_deref() == Some(kept)
-        {
-            self.note_tag(key, tag, kept).await?;
-            return Ok(None);
-        }
-        let fetched = remote.manifest(&reference.text(), MANIFEST_BYTES_MAX as u64).await?;
-        let fetched = fetched.ok_or(UpstreamError::Missing)?;
+        let fetch = |remote| self.fetch(remote, key, reference, kept);
+        let Some(fetched) = self.ask(&key.0, through, fetch).await? else { return Ok(None) };
         let unusable = UpstreamError::Unusable;
         let digest = match reference {
             Reference::Digest(digest) => digest.clone(),
@@ -143,6 +137,24 @@ impl Inner {
         let manifest = manifest.map_err(|error| unusable(error.to_string()))?;
         let bytes = Bytes::from(fetched.bytes);
         Ok(Some(Arc::new(Found { digest, manifest, bytes })))
+    }
+
+    /// The manifest as upstream has it; none if `kept` is what the tag has there, which is written down.
+    async fn fetch(
+        &self,
+        remote: Arc<Remote>,
+        key: &NameKey,
+        reference: &Reference,
+        kept: Option<&str>,
+    ) -> Result<Option<Fetched>, UpstreamError> {
+        if let (Reference::Tag(tag), Some(kept)) = (reference, kept)
+            && remote.digest(tag).await?.as_deref() == Some(kept)
+        {
+            self.note_tag(key, tag, kept).await?;
+            return Ok(None);
+        }
+        let fetched = remote.manifest(&reference.text(), MANIFEST_BYTES_MAX as u64).await?;
+        fetched.ok_or(UpstreamError::Missing).map(Some)
     }
 
     /// Writes down that upstream was asked for a tag, and has the same.

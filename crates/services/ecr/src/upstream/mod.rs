@@ -119,15 +119,29 @@ impl Inner {
         meant.max_by_key(|(length, _)| *length).map(|(_, through)| through)
     }
 
-    /// The repository at its registry, with the rule's credentials as they are now.
-    async fn remote(&self, scope: &Scope, through: &Through) -> Result<Arc<Remote>, UpstreamError> {
-        let Through { rule, name, .. } = through;
-        let base = base_url(&rule.url).ok_or_else(|| {
-            UpstreamError::Unusable(format!("'{}' is not a registry's URL", rule.url))
-        })?;
-        let auth = self.upstream_auth(scope, &base, rule).await?;
+    /// Asks the repository at its registry, with the rule's credentials as they are now. If it turns away a
+    /// token that was remembered, it is asked once more with a new one.
+    async fn ask<T, F>(
+        &self,
+        scope: &Scope,
+        through: &Through,
+        work: impl Fn(Arc<Remote>) -> F,
+    ) -> Result<T, UpstreamError>
+    where
+        F: Future<Output = Result<T, UpstreamError>>,
+    {
+        let (auth, remembered) = self.upstream_auth(scope, &through.rule).await?;
+        let done = work(self.remote(through, auth.clone())?).await;
+        let (Err(UpstreamError::Denied(_)), Some(login)) = (&done, remembered) else { return done };
+        self.upstreams.tokens.forget(&login, &auth);
+        let (auth, _) = self.upstream_auth(scope, &through.rule).await?;
+        work(self.remote(through, auth)?).await
+    }
+
+    /// The repository at its registry.
+    fn remote(&self, through: &Through, auth: Auth) -> Result<Arc<Remote>, UpstreamError> {
         let mut known = self.upstreams.remotes.lock();
-        let id = (base, name.clone(), auth);
+        let id = (base_of(&through.rule)?, through.name.clone(), auth);
         if let Some(remote) = known.get(&id) {
             return Ok(Arc::clone(remote));
         }
@@ -140,21 +154,20 @@ impl Inner {
         Ok(remote)
     }
 
-    /// Whom a rule's registry, which is at `base`, knows us as.
+    /// Whom a rule's registry knows us as; and by which login, if that is a token that was remembered.
     async fn upstream_auth(
         &self,
         scope: &Scope,
-        base: &str,
         rule: &CacheRule,
-    ) -> Result<Auth, UpstreamError> {
-        let Some(arn) = &rule.credential else { return Ok(Auth::Anonymous) };
+    ) -> Result<(Auth, Option<Login>), UpstreamError> {
+        let Some(arn) = &rule.credential else { return Ok((Auth::Anonymous, None)) };
         let Credentials { username, access_token } = self.upstream_secret(scope, arn)?;
         if rule.kind.as_deref() != Some(ECR) {
-            return Ok(Auth::Basic { username, password: access_token });
+            return Ok((Auth::Basic { username, password: access_token }, None));
         }
-        let (base, region) = (base.to_owned(), scope.region.clone());
+        let (base, region) = (base_of(rule)?, scope.region.clone());
         let (key, role) = ((username, access_token), rule.role.clone());
-        self.ecr_auth(&Login { base, region, key, role }).await
+        self.ecr_auth(Login { base, region, key, role }).await
     }
 
     /// What a rule's secret says.
@@ -179,8 +192,12 @@ impl Inner {
             prefix: String::new(),
             name: "longshore/validation".to_owned(),
         };
-        let remote = self.remote(scope, &through).await?;
-        Ok(remote.knock().await?)
+        // Whether key and role do is asked, not whether a token that they gave is good still.
+        if let (_, Some(login)) = self.upstream_auth(scope, rule).await? {
+            self.upstreams.tokens.end(&login);
+        }
+        let knock = |remote: Arc<Remote>| async move { Ok(remote.knock().await?) };
+        self.ask(scope, &through, knock).await
     }
 
     /// Whether a rule's registry did not answer a moment ago.
@@ -200,8 +217,11 @@ impl Inner {
             }
             _ => drop(away.remove(&rule.url)),
         }
-        if let (Some(UpstreamError::Denied(_)), Some(base)) = (error, base_url(&rule.url)) {
-            self.upstreams.tokens.forget(&base);
-        }
     }
+}
+
+/// Where a rule's registry is.
+fn base_of(rule: &CacheRule) -> Result<String, UpstreamError> {
+    base_url(&rule.url)
+        .ok_or_else(|| UpstreamError::Unusable(format!("'{}' is not a registry's URL", rule.url)))
 }

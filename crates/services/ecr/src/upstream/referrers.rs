@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use distribution::Remote;
 use serde::Deserialize;
 
 use super::{Through, UpstreamError};
@@ -54,7 +55,7 @@ impl Inner {
             return Ok(Arc::default());
         }
         let work = async {
-            let found = self.ask_for_referrers(key, through, subject).await;
+            let found = self.ask(&key.0, through, |remote| list(remote, subject)).await;
             self.note_answer(&through.rule, found.as_ref().err());
             found.map(Arc::new)
         };
@@ -68,39 +69,37 @@ impl Inner {
             found => found,
         }
     }
+}
 
-    async fn ask_for_referrers(
-        &self,
-        key: &NameKey,
-        through: &Through,
-        subject: &ContentDigest,
-    ) -> Result<Vec<Referrer>, UpstreamError> {
-        let remote = self.remote(&key.0, through).await?;
-        let limit = MANIFEST_BYTES_MAX as u64;
-        let (mut found, mut next) = (Vec::new(), None);
-        for number in 0..PAGES_MAX {
-            let page = remote.referrers(subject.as_str(), next.as_deref(), limit).await?;
-            let Some(page) = page else {
-                // A registry without such lists: clients keep one under a tag.
-                let tag = fallback_tag(subject);
-                let index = match number {
-                    0 => remote.manifest(&tag, limit).await?,
-                    _ => None,
-                };
-                if let Some(index) = index {
-                    found = read(&index.bytes)?;
-                }
-                break;
+/// What the registry has of them.
+async fn list(
+    remote: Arc<Remote>,
+    subject: &ContentDigest,
+) -> Result<Vec<Referrer>, UpstreamError> {
+    let limit = MANIFEST_BYTES_MAX as u64;
+    let (mut found, mut next) = (Vec::new(), None);
+    for number in 0..PAGES_MAX {
+        let page = remote.referrers(subject.as_str(), next.as_deref(), limit).await?;
+        let Some(page) = page else {
+            // A registry without such lists: clients keep one under a tag.
+            let tag = fallback_tag(subject);
+            let index = match number {
+                0 => remote.manifest(&tag, limit).await?,
+                _ => None,
             };
-            found.extend(read(&page.bytes)?);
-            next = page.next;
-            if next.is_none() || found.len() >= REFERRERS_MAX {
-                break;
+            if let Some(index) = index {
+                found = read(&index.bytes)?;
             }
+            break;
+        };
+        found.extend(read(&page.bytes)?);
+        next = page.next;
+        if next.is_none() || found.len() >= REFERRERS_MAX {
+            break;
         }
-        found.truncate(REFERRERS_MAX);
-        Ok(found)
     }
+    found.truncate(REFERRERS_MAX);
+    Ok(found)
 }
 
 /// The descriptors of a list; those with a digest that is none are left out.

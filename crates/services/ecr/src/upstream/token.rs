@@ -1,6 +1,5 @@
 //! Registries upstream that are ECR: AWS's own, or others that speak its API. They are logged in to with
-//! a token, for which a key of theirs asks, in a role of theirs if the rule names one. The key only signs:
-//! it is never sent.
+//! a token, for which a key of theirs asks, in a role of theirs if the rule names one. The key only signs.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -10,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use data_encoding::BASE64;
-use distribution::{Ask, Auth, Http, Plain, host_of};
+use distribution::{Ask, Auth, Http, Plain, host_of, readable};
 use http::{Request, Response, Uri};
 use http_body_util::{BodyExt, Full};
 use parking_lot::Mutex;
@@ -31,6 +30,8 @@ const TOKENS_MAX: usize = 256;
 const MARGIN: Duration = Duration::from_secs(5 * 60);
 /// The largest answer of an API that is read.
 const ANSWER_BYTES_MAX: u64 = 1024 * 1024;
+/// How long a role is taken for: no role allows less for the longest. Its tokens are not used longer.
+const SESSION: Duration = Duration::from_secs(3600);
 /// Who a role's sessions are said to be for.
 const SESSION_NAME: &str = "longshore-pull-through";
 
@@ -62,9 +63,14 @@ pub(super) struct Tokens {
 }
 
 impl Tokens {
-    /// Forgets a registry's: it turned one away.
-    pub(super) fn forget(&self, base: &str) {
-        self.known.lock().retain(|login, _| login.base != base);
+    /// Forgets the token that a registry turned away, unless there is another one by now.
+    pub(super) fn forget(&self, login: &Login, auth: &Auth) {
+        self.known.lock().retain(|known, token| known != login || token.auth != *auth);
+    }
+
+    /// The next one to ask gets a new token.
+    pub(super) fn end(&self, login: &Login) {
+        self.known.lock().remove(login);
     }
 
     fn known(&self, login: &Login, now: Timestamp) -> Option<Auth> {
@@ -109,15 +115,18 @@ impl Endpoints {
 }
 
 impl Inner {
-    /// Whom an ECR upstream knows us as now.
-    pub(super) async fn ecr_auth(&self, login: &Login) -> Result<Auth, UpstreamError> {
+    /// Whom an ECR upstream knows us as now; and the login again, if that was remembered.
+    pub(super) async fn ecr_auth(
+        &self,
+        login: Login,
+    ) -> Result<(Auth, Option<Login>), UpstreamError> {
         let tokens = &self.upstreams.tokens;
-        if let Some(auth) = tokens.known(login, self.ledger.clock().now()) {
-            return Ok(auth);
+        if let Some(auth) = tokens.known(&login, self.ledger.clock().now()) {
+            return Ok((auth, Some(login)));
         }
-        let token = tokens.asked.join(login.clone(), |_| false, self.ask_for_token(login)).await?;
-        tokens.keep(login.clone(), token.clone());
-        Ok(token.auth)
+        let token = tokens.asked.join(login.clone(), |_| false, self.ask_for_token(&login)).await?;
+        tokens.keep(login, token.clone());
+        Ok((token.auth, None))
     }
 
     async fn ask_for_token(&self, login: &Login) -> Shared<Token> {
@@ -132,11 +141,16 @@ impl Inner {
             None => credentials,
         };
         let client = self.caller(&at.ecr, credentials, &at.region);
+        let begun = self.ledger.clock().now();
         let asked = client.invoke(&shapes_ecr::SERVICE, "GetAuthorizationToken", &json!({})).await;
         let answer = asked.map_err(|error| failed(&error))?;
-        read_token(&answer).ok_or_else(|| {
+        let mut token = read_token(&answer).ok_or_else(|| {
             UpstreamError::Denied(format!("{} gave no token that can be read", at.ecr))
-        })
+        })?;
+        if login.role.is_some() {
+            token.until = token.until.min(begun + (SESSION - MARGIN));
+        }
+        Ok(token)
     }
 
     /// The keys of a session in a role.
@@ -147,7 +161,9 @@ impl Inner {
         role: &str,
     ) -> Result<Credentials, UpstreamError> {
         let client = self.caller(&at.sts, credentials, &at.region);
-        let said = [("RoleArn", role), ("RoleSessionName", SESSION_NAME)];
+        let seconds = SESSION.as_secs().to_string();
+        let said =
+            [("RoleArn", role), ("RoleSessionName", SESSION_NAME), ("DurationSeconds", &seconds)];
         let said = said.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let asked = client.query(&shapes_sts::SERVICE, "AssumeRole", &said).await;
         let answer = asked.map_err(|error| failed(&error))?;
@@ -181,14 +197,14 @@ fn read_token(answer: &Value) -> Option<Token> {
     let auth = Auth::Basic { username: username.to_owned(), password: password.to_owned() };
     // Seconds of Unix time; one that does not say is not used twice.
     let end = told["expiresAt"].as_f64().unwrap_or_default() * 1000.0;
-    let until = Timestamp::from_millis(end as i64 - MARGIN.as_millis() as i64);
+    let until = Timestamp::from_millis((end as i64).saturating_sub(MARGIN.as_millis() as i64));
     Some(Token { auth, until })
 }
 
 /// What an API's refusal means.
 fn failed(error: &ClientError) -> UpstreamError {
     let cause = std::error::Error::source(error).map(|cause| format!(": {cause}"));
-    let text = format!("{error}{}", cause.unwrap_or_default());
+    let text = readable(&format!("{error}{}", cause.unwrap_or_default()));
     match error {
         ClientError::Service { status, .. } if *status >= 500 => UpstreamError::Away(text),
         ClientError::Service { .. } if error.is_transient() => UpstreamError::Throttled(text),
@@ -198,7 +214,7 @@ fn failed(error: &ClientError) -> UpstreamError {
 }
 
 /// Calls that go the way that pulls go: with the authorities that the operator named, and without TLS only
-/// where the URL says so.
+/// where the URL says so. APIs do not redirect: what a signature is for is at its address.
 struct OverHttp(Arc<Http>);
 
 impl Exchange for OverHttp {
@@ -224,7 +240,7 @@ impl Exchange for OverHttp {
                 what: "a token".to_owned(),
             };
             let broken = |error: distribution::ClientError| NotExchanged::Broken(error.to_string());
-            let answer = http.send(ask).await.map_err(broken)?;
+            let answer = http.send_to(ask).await.map_err(broken)?;
             let (parts, body) = answer.into_parts();
             let bytes = http.body(body, &url, "a token", ANSWER_BYTES_MAX).await;
             Ok(Response::from_parts(parts, Bytes::from(bytes.map_err(broken)?)))

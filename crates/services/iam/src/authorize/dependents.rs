@@ -26,6 +26,10 @@ pub(super) fn others(context: &Context, input: &Value) -> Vec<(&'static str, Str
             };
             names.filter_map(read).collect()
         }
+        // What the secret says is sent to whatever registry the rule names.
+        ("ecr", "CreatePullThroughCacheRule" | "UpdatePullThroughCacheRule") => {
+            members(input, "credentialArn").into_iter().map(|arn| (READ, arn)).collect()
+        }
         ("ec2", _) if input.get("TagSpecifications").is_some() => {
             vec![("ec2:CreateTags", "*".to_owned())]
         }
