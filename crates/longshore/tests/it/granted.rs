@@ -172,3 +172,39 @@ fn a_role_that_does_not_trust_tasks_starts_none() {
     assert!(up.try_aws(&[&update[..], &[&trusts]].concat()).status.success());
     assert!(eventually(|| described()["runningCount"] == 1), "{:#}", described());
 }
+
+/// A rule sends what its secret says to the registry that it names.
+#[test]
+fn a_rule_of_the_registry_names_only_secrets_that_its_writer_may_read() {
+    let up = Up::server(&[]);
+    let create = ["secretsmanager", "create-secret", "--name", "ecr-pullthroughcache/key"];
+    let text = r#"{"username": "robot", "accessToken": "secret"}"#;
+    let secret = up.aws(&[&create[..], &["--secret-string", text]].concat());
+    let arn = secret["ARN"].as_str().unwrap();
+    up.aws(&["iam", "create-user", "--user-name", "ada"]);
+    let key = up.aws(&["iam", "create-access-key", "--user-name", "ada"])["AccessKey"].take();
+    let allow = |actions: &[&str]| {
+        let statement = json!({ "Effect": "Allow", "Action": actions, "Resource": "*" });
+        let text = json!({ "Version": "2012-10-17", "Statement": statement }).to_string();
+        let put = ["iam", "put-user-policy", "--user-name", "ada", "--policy-name", "may"];
+        let put = up.try_aws(&[&put[..], &["--policy-document", &text]].concat());
+        assert!(put.status.success(), "{}", String::from_utf8_lossy(&put.stderr));
+    };
+    allow(&["ecr:*"]);
+    let rule = ["ecr", "create-pull-through-cache-rule", "--ecr-repository-prefix", "mine"];
+    let rule = [&rule[..], &["--upstream-registry-url", "registry.test"]].concat();
+    let with_secret = [&rule[..], &["--credential-arn", arn]].concat();
+    let refused = says(&up, &key, &with_secret);
+    let expected =
+        format!("not authorized to perform: secretsmanager:GetSecretValue on resource: {arn}");
+    assert!(refused.contains(&expected), "{refused}");
+    let made = says(&up, &key, &rule);
+    assert!(made.contains("\"upstreamRegistryUrl\": \"registry.test\""), "{made}");
+    let update = ["ecr", "update-pull-through-cache-rule", "--ecr-repository-prefix", "mine"];
+    let update = [&update[..], &["--credential-arn", arn]].concat();
+    let refused = says(&up, &key, &update);
+    assert!(refused.contains(&expected), "{refused}");
+    allow(&["ecr:*", "secretsmanager:GetSecretValue"]);
+    let updated = says(&up, &key, &update);
+    assert!(updated.contains(arn), "{updated}");
+}
