@@ -294,8 +294,11 @@ def start(ecs, task, make):
 
 def told(task):
     """Why a task does not run."""
-    reasons = [f"{one['name']}: {one['reason']}" for one in task["containers"] if "reason" in one]
-    return "; ".join([task["lastStatus"], task.get("stoppedReason", ""), *reasons])
+    ends = [
+        f"{one['name']}: {one.get('reason') or one['exitCode']}"
+        for one in task["containers"] if "reason" in one or "exitCode" in one
+    ]
+    return "; ".join([task["lastStatus"], task.get("stoppedReason", ""), *ends])
 
 
 def run(ecs, documents, make):

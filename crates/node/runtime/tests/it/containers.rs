@@ -263,6 +263,23 @@ async fn networks_and_processes_may_be_the_hosts() {
     ground.end().await;
 }
 
+/// One that is no first process of a namespace would die of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipe_that_breaks_before_the_start_is_none_of_the_commands() {
+    let ground = Ground::new().await;
+    let mut events = ground.containers.events();
+    let mut spec = ground.shell("exit 4");
+    spec.pid_mode = PidMode::Host;
+    let id = spec.id.clone();
+    let pid = ground.containers.create(spec).await.unwrap().pid;
+    let pid = nix::unistd::Pid::from_raw(pid);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGPIPE).unwrap();
+    ground.containers.start(&id).await.unwrap();
+    let ContainerEvent::Exited { exit, .. } = events.recv().await.unwrap();
+    assert_eq!(exit.code, 4);
+    ground.end().await;
+}
+
 /// Processes and memory are shared from the first container of the task to the last; each may end
 /// on the way.
 #[tokio::test(flavor = "multi_thread")]

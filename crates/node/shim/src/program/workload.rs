@@ -107,9 +107,14 @@ pub(crate) fn replace(args: &[String], path: &str) -> Result<Infallible, (i32, S
 /// it waits for, Rust programs ignore SIGPIPE (`yes | head` would not end), `nohup` SIGHUP.
 #[allow(unsafe_code)]
 fn heed_signals() {
+    // A broken pipe of what made the container waits behind the block, and is none of the command's: to
+    // be ignored for a moment takes it away. Without it, one that is no first process of a namespace, for
+    // which the kernel itself ignores it, would die of it as soon as it may.
+    // SAFETY: neither this nor the default action is a handler of ours that could run at a wrong moment;
+    // for a number that has none the call fails.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
     for signal in 1..=libc::SIGRTMAX() {
-        // SAFETY: the default action is no handler of ours that could run at a wrong moment; for a
-        // number that has none the call fails.
+        // SAFETY: as above.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
     let _ = SigSet::empty().thread_set_mask();
